@@ -1,0 +1,58 @@
+"""fastnn: small neural networks, trained fast on a CPU. The engine; its readable twin is ``fastnn_ref``.
+
+The public names are those of ``fastnn_ref``, in the same reading order: swap ``import fastnn_ref as nn`` for
+``import fastnn as nn`` and get the same numbers, faster.
+
+>>> import numpy as np, fastnn as nn
+>>> model = nn.Sequential(nn.Linear(2, 16, activation="relu"), nn.Linear(16, 2), seed=0)
+>>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+>>> history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(lr=0.05), epochs=100)
+>>> model.predict(x).argmax(axis=1).tolist()
+[0, 1, 1, 0]
+"""
+
+from fastnn_ref import init, philox
+from fastnn_ref.schedule import (
+    ConstantLR,
+    CosineLR,
+    ExponentialLR,
+    OneCycleLR,
+    Schedule,
+    StepLR,
+)
+from fastnn_ref.training import Callback, History, ReduceLROnPlateau
+
+from ._kernels import get_num_threads, isa, set_num_threads, show_config
+from .activation import (
+    ELU,
+    GELU,
+    Identity,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from .layer import Layer
+from .linear import Linear
+from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
+from .model import Sequential
+from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from .penalty import clip_grad_norm, clip_grad_value
+
+__version__ = "0.1.0"
+
+__all__ = [  # noqa: RUF022 — reading order, not the alphabet
+    "Layer", "Linear",
+    "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
+    "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
+    "clip_grad_norm", "clip_grad_value",
+    "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
+    "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
+    "Sequential", "History", "Callback",
+    "init", "philox",
+    "get_num_threads", "set_num_threads", "show_config", "isa",
+]

@@ -1,0 +1,60 @@
+# What the other modules see of the C kernels. See kernels/kernels.h for what each member does.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "kernels.h" nogil:
+    enum:
+        IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
+    enum:
+        MSE, L1, HUBER, BCE_WITH_LOGITS
+
+    ctypedef struct fastnn_gemm:
+        int64_t m, n, k
+        const void *a
+        int64_t a_row, a_col
+        const void *b
+        int64_t b_row, b_col
+        const void *bias
+        void *c
+        void *y
+        int64_t c_row
+        int activation
+        double alpha
+        void *work
+        int threads
+
+    ctypedef struct fastnn_kernels:
+        const char *isa
+        int64_t real_size
+        int64_t pack_bytes
+        void (*gemm)(const fastnn_gemm *) noexcept nogil
+        void (*activate)(int, double, const void *, void *, int64_t, int64_t, int) noexcept nogil
+        void (*activate_backward)(int, double, const void *, const void *, void *, void *,
+                                  int64_t, int64_t, int) noexcept nogil
+        double (*loss)(int, double, const void *, const void *, void *, int64_t) noexcept nogil
+        double (*cross_entropy)(const void *, const int64_t *, const void *, double,
+                                void *, int64_t, int64_t) noexcept nogil
+        void (*sgd)(void *, const void *, void *, int64_t, double, double, int, double, int) noexcept nogil
+        void (*rmsprop)(void *, const void *, void *, int64_t, double, double, double, double, int) noexcept nogil
+        void (*adam)(void *, const void *, void *, void *, int64_t, double, double, double, double, double, int,
+                     double, double, int) noexcept nogil
+        double (*sum_squares)(const void *, int64_t) noexcept nogil
+        void (*scale)(void *, int64_t, double) noexcept nogil
+        void (*clamp)(void *, int64_t, double) noexcept nogil
+        int64_t (*first_outside)(const void *, int64_t, double, double) noexcept nogil
+
+
+# The table in use, for a dtype of `real_size` bytes; threads for a call made now; the rest as in kernels.h.
+cdef const fastnn_kernels *table(int64_t real_size) noexcept nogil
+cdef int threads() noexcept nogil
+cdef double seconds() noexcept nogil
+cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil
+cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes) noexcept nogil
+cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil
+
+# NumPy arrays without NumPy's headers. `ready` says whether x is a C-contiguous ndarray of that format character and
+# of shape (n >= 1, *dims), and gives its address and n; `address` is for writable arrays made here; `aligned` makes
+# zeroed bytes that start at a cache line.
+cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void **data, int64_t *rows)
+cdef void *address(object array) except? NULL
+cdef object aligned(int64_t size)

@@ -1,0 +1,255 @@
+"""The only module that links the C kernels: their table, the instruction set, the threads, and hooks for tests."""
+# Order: the choice of table, threads, arrays, configuration, hooks for tests.
+
+import os
+
+import numpy as np
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+
+from fastnn_ref import validation
+
+cdef extern from "kernels.h" nogil:
+    int fastnn_isa_count()
+    const char *fastnn_isa_name(int)
+    const fastnn_kernels *fastnn_table(int, int)
+    void fastnn_init()
+    int fastnn_has_openmp()
+    int fastnn_threads()
+    void fastnn_set_threads(int)
+    const char *fastnn_compiler()
+    double fastnn_seconds()
+    void fastnn_words(uint32_t *, int64_t, uint64_t, uint32_t, uint32_t)
+    void fastnn_permutation(int64_t *, int64_t, uint64_t, uint32_t, uint32_t)
+    void fastnn_gather(void *, const void *, const int64_t *, int64_t, int64_t)
+    int64_t fastnn_bad_class(const int64_t *, int64_t, int64_t)
+
+# ---- the table in use ----
+
+cdef const fastnn_kernels *tables[2]                # float, double
+fastnn_init()
+
+
+def available():
+    """Names of the instruction sets this machine runs, the simplest first."""
+    return tuple(fastnn_isa_name(i).decode() for i in range(fastnn_isa_count()))
+
+
+def use_isa(name):
+    """Uses instruction set ``name`` from now on and returns the one used so far (for tests and bug reports)."""
+    names = available()
+    validation.choice("FASTNN_ISA", name, names)
+    previous = tables[0].isa.decode() if tables[0] else None
+    tables[0] = fastnn_table(names.index(name), 0)
+    tables[1] = fastnn_table(names.index(name), 1)
+    return previous
+
+
+use_isa(os.environ.get("FASTNN_ISA") or max(available()))
+
+
+def isa():
+    """The instruction set in use: ``portable``, ``x86_v3`` (AVX2 and FMA) or ``x86_v4`` (AVX-512).
+
+    Chosen at import by what the processor has; the environment variable ``FASTNN_ISA`` overrides it.
+
+    >>> import fastnn
+    >>> fastnn.isa() in ("portable", "x86_v3", "x86_v4")
+    True
+    """
+    return tables[0].isa.decode()
+
+
+cdef const fastnn_kernels *table(int64_t real_size) noexcept nogil:
+    return tables[real_size == 8]
+
+
+# ---- threads ----
+
+cdef int threads() noexcept nogil:
+    return fastnn_threads()
+
+
+def get_num_threads():
+    """How many threads a large kernel called now would use.
+
+    The smallest of ``OMP_NUM_THREADS`` (or the number of cores), ``set_num_threads`` and a limit set by threadpoolctl;
+    1 without OpenMP and in a forked child. Small kernels stay on one thread. The number never changes a result.
+
+    >>> import fastnn
+    >>> fastnn.get_num_threads() >= 1
+    True
+    """
+    return fastnn_threads()
+
+
+def set_num_threads(n):
+    """Lets kernels use at most ``n`` threads (``n`` >= 1).
+
+    >>> import fastnn
+    >>> before = fastnn.get_num_threads()
+    >>> fastnn.set_num_threads(1)
+    >>> fastnn.get_num_threads()
+    1
+    >>> fastnn.set_num_threads(before)
+    """
+    fastnn_set_threads(validation.integer("n", n, 1, 1024))
+
+
+# ---- arrays, clock, data ----
+
+cdef double seconds() noexcept nogil:
+    return fastnn_seconds()
+
+
+cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil:
+    fastnn_permutation(order, n, seed, step, stream)
+
+
+cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes) noexcept nogil:
+    fastnn_gather(out, rows, order, n, bytes)
+
+
+cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil:
+    return fastnn_bad_class(classes, n, k)
+
+
+cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void **data, int64_t *rows):
+    cdef Py_buffer view
+    cdef Py_ssize_t expected
+    cdef int axis
+    cdef bint good
+    if type(x) is not np.ndarray:
+        return False
+    PyObject_GetBuffer(x, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    # int64 is 'l' or 'q', depending on the platform's long.
+    good = view.ndim == ndim + 1 and view.format[1] == 0 and (
+        view.format[0] == format or (format == c"q" and view.format[0] == c"l" and view.itemsize == 8))
+    if good:
+        expected = view.itemsize
+        for axis in range(ndim, 0, -1):
+            good = good and view.shape[axis] == dims[axis - 1]
+            good = good and (view.strides[axis] == expected or view.shape[axis] == 1)
+            expected *= view.shape[axis]
+        rows[0] = view.shape[0]
+        data[0] = view.buf
+        good = good and rows[0] > 0 and (view.strides[0] == expected or rows[0] == 1)
+    PyBuffer_Release(&view)
+    return good
+
+
+cdef void *address(object array) except? NULL:
+    cdef Py_buffer view
+    cdef void *data
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    data = view.buf
+    PyBuffer_Release(&view)
+    return data
+
+
+cdef object aligned(int64_t size):
+    # Zeroed bytes that start at a cache line; the view keeps the memory alive.
+    buffer = np.zeros(size + 63, dtype=np.uint8)
+    cdef int64_t skip = -<int64_t><uintptr_t>address(buffer) & 63
+    return buffer[skip:skip + size]
+
+
+# ---- what this build is ----
+
+def show_config():
+    """Prints what this build of fastnn is and uses: version, instruction set, threads, compiler.
+
+    >>> import fastnn
+    >>> fastnn.show_config()                                            # doctest: +ELLIPSIS
+    fastnn ...
+    """
+    import fastnn
+
+    rows = [
+        ("fastnn", fastnn.__version__),
+        ("instruction set", f"{isa()} (this machine runs: {', '.join(available())})"),
+        ("threads", f"{get_num_threads()} ({'OpenMP' if fastnn_has_openmp() else 'built without OpenMP'})"),
+        ("compiler", fastnn_compiler().decode()),
+        ("numpy", np.__version__),
+    ]
+    print("\n".join(f"{name:<16} {value}" for name, value in rows))
+
+
+# ---- hooks for tests ----
+
+ACTIVATIONS = {
+    "identity": IDENTITY, "relu": RELU, "leaky_relu": LEAKY_RELU, "elu": ELU, "silu": SILU, "gelu": GELU,
+    "gelu_tanh": GELU_TANH, "softplus": SOFTPLUS, "tanh": TANH, "sigmoid": SIGMOID, "softmax": SOFTMAX,
+    "log_softmax": LOG_SOFTMAX,
+}
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+
+
+def words(n, seed, step, stream):
+    """``n`` words of a Philox stream, made by the C generator."""
+    out = np.empty(n, dtype=np.uint32)
+    fastnn_words(<uint32_t *>address(out), n, seed, step, stream)
+    return out
+
+
+def permutation(n, seed, step):
+    """The shuffle of epoch ``step``, made by the C generator."""
+    out = np.empty(n, dtype=np.int64)
+    fastnn_permutation(<int64_t *>address(out), n, seed, step, 2 << 24)
+    return out
+
+
+def gemm(a, b, bias=None, activation="identity", c=None):
+    """act(a @ b + bias) by the C kernel, the operands read where they stand, whatever their strides."""
+    cdef fastnn_gemm g
+    cdef int64_t size = a.dtype.itemsize
+    cdef const fastnn_kernels *k = table(size)
+    if a.dtype != b.dtype or a.dtype.char not in "fd" or a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError("gemm: expected a (m, k) and b (k, n) of one dtype, float32 or float64")
+    if c is None:
+        c = np.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
+    if c.dtype != a.dtype or c.shape != (a.shape[0], b.shape[1]) or (c.strides[1] != size and c.shape[1] > 1):
+        raise ValueError("gemm: expected c (m, n) of the same dtype with unit column stride")
+    if bias is not None and (bias.dtype != a.dtype or bias.shape != (b.shape[1],) or not bias.flags.c_contiguous):
+        raise ValueError("gemm: expected a contiguous bias (n,) of the same dtype")
+    if not c.size:
+        return c
+    g.m, g.n, g.k = a.shape[0], b.shape[1], a.shape[1]
+    g.a = <const void *><uintptr_t>a.__array_interface__["data"][0]
+    g.b = <const void *><uintptr_t>b.__array_interface__["data"][0]
+    g.c = g.y = <void *><uintptr_t>c.__array_interface__["data"][0]
+    g.a_row, g.a_col = a.strides[0] // size, a.strides[1] // size
+    g.b_row, g.b_col = b.strides[0] // size, b.strides[1] // size
+    g.c_row = c.strides[0] // size
+    g.bias = NULL
+    if bias is not None:
+        g.bias = <const void *><uintptr_t>bias.__array_interface__["data"][0]
+    g.activation = ACTIVATIONS[activation]
+    g.alpha = DEFAULT_ALPHA.get(activation, 0.0)
+    g.threads = threads()
+    work = aligned(g.threads * k.pack_bytes)
+    g.work = address(work)
+    with nogil:
+        k.gemm(&g)
+    return c
+
+
+def activation(name, x, dy=None):
+    """act(x), or dy · act'(x) when ``dy`` is given, by the C kernels; rows are the last axis."""
+    cdef const fastnn_kernels *k = table(x.dtype.itemsize)
+    cdef int kind = ACTIVATIONS[name]
+    cdef double alpha = DEFAULT_ALPHA.get(name, 0.0)
+    x = np.ascontiguousarray(x)
+    cdef int64_t cols = x.shape[x.ndim - 1]
+    cdef int64_t rows = x.size // cols
+    y = np.array(x)
+    k.activate(kind, alpha, address(y), address(y), rows, cols, threads())
+    if dy is None:
+        return y
+    dx = np.array(dy, dtype=x.dtype, order="C")
+    saved = np.array(x) if kind in (SILU, GELU, GELU_TANH) else y
+    k.activate_backward(kind, alpha, address(saved), address(dx), address(dx), NULL, rows, cols, threads())
+    return dx

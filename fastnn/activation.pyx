@@ -1,0 +1,246 @@
+"""Activations: y = act(u), each as a layer; ``Linear`` takes the same ones by name and runs them in its product.
+
+    forward     y  = act(u)
+    backward    du = dy · act'(u)
+
+Twin: fastnn_ref/activation.py, which has the formulas and their sources; kernels/elementwise.inc.c has them in C.
+"""
+
+from libc.stdint cimport int64_t
+
+from fastnn._kernels cimport (
+    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU, SOFTMAX,
+    SOFTPLUS, TANH,
+)
+from fastnn.layer cimport Arena, Layer, Pass
+
+from fastnn._kernels import ACTIVATIONS
+from fastnn_ref import validation
+
+KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
+
+
+cdef bint from_input(int kind) noexcept nogil:
+    return kind == SILU or kind == GELU_KIND or kind == GELU_TANH
+
+
+cdef class Activation(Layer):
+    """What all activations share: ``name``, and a kernel each."""
+
+    @property
+    def name(self):
+        """The name that ``activation=`` takes."""
+        return KERNEL_NAMES[self.kind]
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+        Layer.plan(self, shape, rows, arena)
+        self.width = shape[len(shape) - 1] if shape else 1
+        if self.kind != IDENTITY:
+            arena.reserve(&self.y, <object>rows * self.out_size)
+        return self.out_shape
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        self.x = x
+        if self.kind == IDENTITY:
+            return <void *>x
+        p.k.activate(self.kind, self.parameter, x, self.y, p.rows * self.in_size // self.width, self.width,
+                     p.threads)
+        return self.y
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        if self.kind != IDENTITY:
+            p.k.activate_backward(self.kind, self.parameter, self.x if from_input(self.kind) else self.y, dy, dy,
+                                  NULL, p.rows * self.in_size // self.width, self.width, p.threads)
+        return dy
+
+
+cdef class Identity(Activation):
+    """y = u.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.Identity()(np.array([[-1.0, 2.0]])).tolist()
+    [[-1.0, 2.0]]
+    """
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = IDENTITY
+
+
+cdef class ReLU(Activation):
+    """y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.ReLU()(np.array([[-1.0, 2.0]])).tolist()
+    [[0.0, 2.0]]
+    """
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = RELU
+
+
+cdef class LeakyReLU(Activation):
+    """y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])).tolist()
+    [[-0.25, 2.0]]
+    """
+
+    def __init__(self, negative_slope=0.01):
+        Activation.__init__(self)
+        self.kind = LEAKY_RELU
+        self.parameter = validation.number("negative_slope", negative_slope, 0, low_open=True)
+
+    @property
+    def negative_slope(self):
+        """The slope for u <= 0."""
+        return self.parameter
+
+    def arguments(self):
+        return (self.parameter,), {}
+
+
+cdef class ELU(Activation):
+    """y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3).tolist() == np.float32([[-0.316, 2.0]]).tolist()
+    True
+    """
+
+    def __init__(self, alpha=1.0):
+        Activation.__init__(self)
+        self.kind = ELU_KIND
+        self.parameter = validation.number("alpha", alpha, 0, low_open=True)
+
+    @property
+    def alpha(self):
+        """−alpha is the value at −∞."""
+        return self.parameter
+
+    def arguments(self):
+        return (self.parameter,), {}
+
+
+cdef class SiLU(Activation):
+    """y = u · σ(u), also called swish (Elfwing et al. 2018).
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.SiLU()(np.array([[-1.0, 0.0]])).round(2).tolist() == np.float32([[-0.27, 0.0]]).tolist()
+    True
+    """
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = SILU
+
+
+cdef class GELU(Activation):
+    """y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function; exact, or ``"tanh"``'s estimate.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.GELU()(np.array([[-1.0, 0.0]])).round(2).tolist() == np.float32([[-0.16, 0.0]]).tolist()
+    True
+    """
+
+    def __init__(self, approximate="none"):
+        Activation.__init__(self)
+        self.kind = GELU_TANH if validation.choice("approximate", approximate, ("none", "tanh")) == "tanh" \
+            else GELU_KIND
+
+    @property
+    def approximate(self):
+        """``"none"`` or ``"tanh"``."""
+        return "tanh" if self.kind == GELU_TANH else "none"
+
+    def arguments(self):
+        return (self.approximate,), {}
+
+
+cdef class Softplus(Activation):
+    """y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.Softplus()(np.array([[0.0]])).round(2).tolist() == np.float32([[0.69]]).tolist()
+    True
+    """
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = SOFTPLUS
+
+
+cdef class Tanh(Activation):
+    """y = tanh(u).
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
+    [[0.0, 1.0]]
+    """
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = TANH
+
+
+cdef class Sigmoid(Activation):
+    """y = σ(u) = 1 / (1 + exp(−u)).
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
+    [[0.5, 1.0]]
+    """
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = SIGMOID
+
+
+cdef class RowActivation(Activation):
+    """An activation of a whole row, so there must be one."""
+
+    def output_shape(self, shape):
+        return validation.row_shape(type(self).__name__, shape)
+
+
+cdef class Softmax(RowActivation):
+    """y = exp(u) / Σ exp(u), over the last axis.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self):
+        RowActivation.__init__(self)
+        self.kind = SOFTMAX
+
+
+cdef class LogSoftmax(RowActivation):
+    """y = u − log Σ exp(u), over the last axis.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()
+    [[0.0]]
+    """
+
+    def __init__(self):
+        RowActivation.__init__(self)
+        self.kind = LOG_SOFTMAX
+
+
+NAMES = {
+    "identity": Identity, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU, "silu": SiLU, "gelu": GELU,
+    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid, "softmax": Softmax,
+    "log_softmax": LogSoftmax,
+}
+
+
+cdef Activation activation_of(object activation):
+    if activation is None:
+        return Identity()
+    if isinstance(activation, Activation):
+        return activation
+    return NAMES[validation.choice("activation", activation, NAMES)]()

@@ -1,0 +1,22 @@
+"""Data sets: real digits to learn from, small figures to look at; one shape for all of them.
+
+from fastnn.datasets import load_digits
+data = load_digits()                       # x_train, t_train, x_test, t_test
+"""
+
+from .dataset import Dataset, split, standardise
+from .digits import load_digits
+from .mnist import load_mnist
+from .optdigits import load_optdigits
+from .spirals import make_moons, make_spirals
+
+__all__ = [
+    "Dataset",
+    "load_digits",
+    "load_mnist",
+    "load_optdigits",
+    "make_moons",
+    "make_spirals",
+    "split",
+    "standardise",
+]

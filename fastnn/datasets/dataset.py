@@ -1,0 +1,77 @@
+"""What every data set here is: examples to train on, examples held out, and how to draw one."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..extras import extra
+
+Array = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and held-out examples of one classification task.
+
+    x_train (n, features) and x_test (m, features) are float32; t_train (n,) and t_test (m,) are int64 class
+    numbers from 0. ``image_shape`` says how to fold a row into a picture, None when it is not one.
+
+    >>> data = Dataset("toy", np.zeros((3, 2)), np.array([0, 1, 1]), np.zeros((1, 2)), np.array([0]))
+    >>> data.features, data.classes
+    (2, 2)
+    """
+
+    title: str
+    x_train: Array
+    t_train: Array
+    x_test: Array
+    t_test: Array
+    image_shape: tuple[int, int] | None = None
+
+    @property
+    def features(self) -> int:
+        """Numbers per example."""
+        return int(self.x_train.shape[1])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.t_train.max()) + 1
+
+
+def split(
+    title: str,
+    x: npt.ArrayLike,
+    t: npt.ArrayLike,
+    test_size: float = 0.25,
+    seed: int = 0,
+    image_shape: tuple[int, int] | None = None,
+) -> Dataset:
+    """Hold out the share ``test_size`` of the examples, each class in proportion (scikit-learn's split).
+
+    >>> data = split("toy", [[0.0], [1.0]] * 4, [0, 1] * 4)
+    >>> data.x_train.shape, data.x_test.shape
+    ((6, 1), (2, 1))
+    """
+    with extra("train"):
+        from sklearn.model_selection import train_test_split
+    x, t = np.asarray(x, np.float32), np.asarray(t, np.int64)
+    parts = train_test_split(x, t, test_size=test_size, random_state=seed, stratify=t)
+    x_train, x_test, t_train, t_test = parts
+    return Dataset(title, x_train, t_train, x_test, t_test, image_shape)
+
+
+def standardise(data: Dataset) -> Dataset:
+    """The same data with mean 0 and deviation 1 in each feature, both measured on the training part only.
+
+    A feature that never changes becomes 0.
+
+    >>> standardised = standardise(split("toy", [[0.0], [2.0]] * 4, [0, 1] * 4))
+    >>> standardised.x_train.min(), standardised.x_train.max()
+    (np.float32(-1.0), np.float32(1.0))
+    """
+    with extra("train"):
+        from sklearn.preprocessing import StandardScaler
+    scaler = StandardScaler().fit(data.x_train)
+    return replace(data, x_train=scaler.transform(data.x_train), x_test=scaler.transform(data.x_test))

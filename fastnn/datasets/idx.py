@@ -1,0 +1,56 @@
+"""IDX, the format of the MNIST files: a magic number, the sizes, the values; big-endian, in C order.
+
+    bytes 0-1   0 0
+    byte  2     type of the values: 08 uint8, 09 int8, 0B int16, 0C int32, 0D float32, 0E float64
+    byte  3     number of dimensions d
+    4 + 4 d     the d sizes, uint32
+    the rest    the values
+
+Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", section "File formats".
+"""
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .files import uncompressed
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
+    """The array in an IDX file, plain or gzip; ValueError names the file, what it should be and what it is.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels")
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    ...     read_idx(path)
+    array([7, 2, 1], dtype=uint8)
+    """
+    return parse_idx(uncompressed(Path(path)), str(path))
+
+
+def parse_idx(content: bytes, name: str = "content") -> npt.NDArray[np.generic]:
+    """The array in the bytes of an IDX file; ``name`` is for the message of the ValueError.
+
+    >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6]))
+    array([[5, 6]], dtype=uint8)
+    """
+    magic = content[:4]
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or magic[3] == 0:
+        start_found = magic.hex(" ") or "an empty file"
+        raise ValueError(f"{name}: expected an IDX file, which begins like 00 00 08 01, found {start_found}")
+    dims, start = magic[3], 4 + 4 * magic[3]
+    if len(content) < start:
+        raise ValueError(f"{name}: expected {start} bytes of header for {dims} sizes, found {len(content)}")
+    shape = struct.unpack(f">{dims}I", content[4:start])
+    dtype = np.dtype(TYPES[magic[2]])
+    size = math.prod(shape) * dtype.itemsize  # Python's integers: no overflow
+    found = len(content) - start
+    if found != size:
+        raise ValueError(f"{name}: expected {size:,} bytes of values for shape {shape}, found {found:,}")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))

@@ -1,0 +1,125 @@
+/* Which tables this machine runs, how many threads a call may use, and the kernels without a dtype. */
+#include <string.h>
+#include <time.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+#include "kernels.h"
+#include "philox.h"
+
+static const fastnn_kernels *sets[3];
+static int set_count;
+static volatile int forked;     /* in a forked child the OpenMP team is gone, and a parallel region would hang */
+static int requested;           /* by set_num_threads; 0 = not asked */
+
+#if defined(__unix__) || defined(__APPLE__)
+static void child(void) { forked = 1; }
+#endif
+
+void fastnn_init(void)
+{
+    if (set_count) return;
+    sets[set_count++] = fastnn_portable;
+#ifdef FASTNN_X86
+    __builtin_cpu_init();
+    const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+        && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vl");
+    if (v3) sets[set_count++] = fastnn_x86_v3;
+    if (v4) sets[set_count++] = fastnn_x86_v4;
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_atfork(NULL, NULL, child);
+#endif
+}
+
+int fastnn_isa_count(void) { return set_count; }
+const char *fastnn_isa_name(int i) { return sets[i]->isa; }
+const fastnn_kernels *fastnn_table(int i, int is_double) { return &sets[i][is_double]; }
+
+int fastnn_has_openmp(void)
+{
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* The smaller of what was asked for and what OpenMP allows now, so that OMP_NUM_THREADS, threadpoolctl and
+   set_num_threads can each only lower what the others left. */
+int fastnn_threads(void)
+{
+#ifdef _OPENMP
+    if (forked || omp_in_parallel()) return 1;
+    const int allowed = omp_get_max_threads();
+    return requested && requested < allowed ? requested : allowed;
+#else
+    return 1;
+#endif
+}
+
+void fastnn_set_threads(int n)
+{
+    requested = n;
+#ifdef _OPENMP
+    if (!forked) omp_set_num_threads(n);
+#endif
+}
+
+const char *fastnn_compiler(void)
+{
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "gcc " __VERSION__;
+#else
+    return "unknown";
+#endif
+}
+
+double fastnn_seconds(void)
+{
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream)
+{
+    for (int64_t i = 0; i < n; i += 4) {
+        uint32_t words[4];
+        philox(words, (uint64_t)(i / 4), step, stream, seed);
+        memcpy(out + i, words, sizeof(uint32_t) * (size_t)(n - i < 4 ? n - i : 4));
+    }
+}
+
+void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream)
+{
+    uint32_t words[4];
+    for (int64_t i = 0; i < n; ++i) order[i] = i;
+    for (int64_t i = 0; i + 1 < n; ++i) {
+        if (i % 4 == 0) philox(words, (uint64_t)(i / 4), step, stream, seed);
+        const int64_t j = i + (int64_t)(((uint64_t)words[i % 4] * (uint64_t)(n - i)) >> 32), other = order[j];
+        order[j] = order[i];
+        order[i] = other;
+    }
+}
+
+void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes)
+{
+    for (int64_t i = 0; i < n; ++i)
+        memcpy((char *)out + i * bytes, (const char *)rows + order[i] * bytes, (size_t)bytes);
+}
+
+int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k)
+{
+    for (int64_t i = 0; i < n; ++i)
+        if (classes[i] < 0 || classes[i] >= k) return i;
+    return -1;
+}

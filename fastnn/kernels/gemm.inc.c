@@ -1,0 +1,186 @@
+/* y = act(start + a @ b): the matrix product behind every Linear, forward and backward.
+
+   After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), and BLIS: five loops
+   around a micro-kernel that keeps a tile of c in registers.
+
+       for jc in blocks of NC columns
+         for pc in blocks of KC of the inner dimension       pack b[pc, jc]: KC × NC, stays in the L2 cache
+           for ir in tiles of MR rows                         a[ir, pc]: MR × KC, stays in the L1 cache
+             for jr in tiles of NV vectors of columns
+               micro-kernel: for p in block: tile += a[:, p] ⊗ b[p, :]
+
+   What differs from the textbook: a is never packed, its MR rows are read where they stand; b is packed only when
+   it is transposed or when enough rows of a will come by to pay for it. So a small product reads both operands in
+   place. Tiles start from c (from the bias in the first block), hence every output is one chain of fused
+   multiply-adds in the order of p, and no blocking, packing or thread count shows in the bits. */
+
+#undef NR
+#undef NC
+#define NR (NV * VL)
+#define NC (PACK_BYTES / (KC * (int)sizeof(real)) / NR * NR)
+
+typedef struct {
+    const real *a;
+    int64_t a_row, a_col;
+    const real *b;
+    int64_t b_row;
+    const real *start;          /* what the tile starts from: c, the bias (start_row 0), or NULL for zero */
+    int64_t start_row;
+    real *c;
+    int64_t c_row;
+    int64_t k;
+    int tail;                   /* valid lanes of the last vector */
+} F(tile_t);
+
+/* The micro-kernel, for rows <= MR and vectors <= NV. Both are constants wherever it is inlined, so with its inner
+   loops unrolled the arrays become registers. */
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t)
+{
+    const real *a = t->a, *b = t->b;
+    const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, k = t->k;
+    const int last = vectors - 1;
+    const vmask mask = vfirst(t->tail);
+    vec acc[MR][NV];
+
+    UNROLL for (int i = 0; i < rows; ++i)
+        UNROLL for (int v = 0; v < vectors; ++v) {
+            const real *from = t->start + i * t->start_row + v * VL;
+            acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
+        }
+    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
+        vec row[NV];
+        UNROLL for (int v = 0; v < vectors; ++v) row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
+        UNROLL for (int i = 0; i < rows; ++i) {
+            const vec x = vset1(a[i * a_row]);
+            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
+        }
+    }
+    UNROLL for (int i = 0; i < rows; ++i)
+        UNROLL for (int v = 0; v < vectors; ++v) {
+            real *to = t->c + i * t->c_row + v * VL;
+            if (v == last) vstore_first(to, mask, acc[i][v]);
+            else vstore(to, acc[i][v]);
+        }
+}
+
+/* One copy of it for each tile shape. */
+#undef TILE
+#undef TILE_ROW
+#define TILE(rows, vectors) \
+    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, t); }
+#if NV == 3
+#define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
+#else
+#define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2)
+#endif
+TILE_ROW(1) TILE_ROW(2) TILE_ROW(3) TILE_ROW(4)
+#if MR == 8
+TILE_ROW(5) TILE_ROW(6) TILE_ROW(7) TILE_ROW(8)
+#endif
+
+#undef TILE_ENTRY
+#if NV == 3
+#define TILE_ENTRY(rows) {F(tile_##rows##x1), F(tile_##rows##x2), F(tile_##rows##x3)}
+#else
+#define TILE_ENTRY(rows) {F(tile_##rows##x1), F(tile_##rows##x2)}
+#endif
+static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = {
+    TILE_ENTRY(1), TILE_ENTRY(2), TILE_ENTRY(3), TILE_ENTRY(4),
+#if MR == 8
+    TILE_ENTRY(5), TILE_ENTRY(6), TILE_ENTRY(7), TILE_ENTRY(8),
+#endif
+};
+
+/* How many of the `left` units the next tile takes: as even a split into tiles of at most `most` as there is
+   (10 rows are 5 + 5, not 8 + 2: a thin tile waits for its own multiply-adds). */
+static inline int F(share)(int64_t left, int most) { return (int)ceil_div(left, ceil_div(left, most)); }
+
+/* Copies b[0…k, 0…n] into panels, each k rows of `width` consecutive values: panel after panel. */
+static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
+{
+    for (int64_t j = 0; j < n;) {
+        const int64_t width = (int64_t)F(share)(ceil_div(n - j, VL), NV) * VL, valid = min64(width, n - j);
+        if (b_col == 1) {
+            for (int64_t p = 0; p < k; ++p) memcpy(to + p * width, b + p * b_row + j, valid * sizeof(real));
+        } else {
+            for (int64_t p0 = 0; p0 < k; p0 += LANES)   /* a square at a time: whole cache lines of b, and of `to` */
+                for (int64_t q = 0; q < valid; ++q) {
+                    const real *from = b + (j + q) * b_col + p0 * b_row;
+                    const int64_t count = min64(LANES, k - p0);
+                    for (int64_t p = 0; p < count; ++p) to[(p0 + p) * width + q] = from[p * b_row];
+                }
+        }
+        to += k * width;
+        j += width;
+    }
+}
+
+/* Rows of a that make packing b worth while where it could be read in place. */
+#undef PACK_ROWS
+#define PACK_ROWS (16 * MR)
+
+/* The product for the rows and columns of one thread. */
+static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
+{
+    const real *a = g->a, *b = g->b, *bias = g->bias;
+    real *c = g->c, *y = g->y;
+    const int pack = g->b_col != 1 || (i1 - i0 >= PACK_ROWS && g->n > NR);
+    for (int64_t jc = j0; jc < j1; jc += NC) {
+        const int64_t n = min64(NC, j1 - jc);
+        int64_t pc = 0;
+        do {                                            /* once even for an empty inner dimension: y = act(start) */
+            const int64_t k = min64(KC, g->k - pc);
+            const int first = pc == 0, final = pc + k == g->k;
+            const real *block = b + pc * g->b_row + jc * g->b_col;
+            if (pack) F(pack)(work, block, g->b_row, g->b_col, k, n);
+            for (int64_t ir = i0; ir < i1;) {
+                const int rows = F(share)(i1 - ir, MR);
+                const real *panel = work;
+                for (int64_t jr = 0; jr < n;) {
+                    const int vectors = F(share)(ceil_div(n - jr, VL), NV);
+                    const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
+                    real *tile = c + ir * g->c_row + jc + jr;
+                    const F(tile_t) t = {
+                        .a = a + ir * g->a_row + pc * g->a_col, .a_row = g->a_row, .a_col = g->a_col,
+                        .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
+                        .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
+                        .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
+                    };
+                    F(tiles)[rows - 1][vectors - 1](&t);
+                    if (final && g->activation != IDENTITY && g->activation < SOFTMAX)
+                        for (int i = 0; i < rows; ++i)
+                            F(activate_run)(g->activation, (real)g->alpha, tile + i * g->c_row,
+                                            y + (tile - c) + i * g->c_row, valid);
+                    panel += k * width;
+                    jr += width;
+                }
+                ir += rows;
+            }
+            pc += k;
+        } while (pc < g->k);
+    }
+}
+
+/* Multiply-adds that keep one thread busy for about 10 µs, ten times what a second thread costs to start. */
+#undef PARALLEL_FMAS
+#define PARALLEL_FMAS (1 << 20)
+
+static void F(gemm)(const fastnn_gemm *g)
+{
+    if (g->m == 0 || g->n == 0) return;
+    const double fmas = (double)g->m * (double)g->n * (double)g->k;
+    const int64_t row_tiles = ceil_div(g->m, MR), column_tiles = ceil_div(g->n, NR);
+    const int by_rows = row_tiles >= column_tiles && g->b_col == 1;
+    const int64_t tiles = by_rows ? row_tiles : column_tiles;
+    const int64_t worth = fmas < PARALLEL_FMAS ? 1 : g->threads;
+    const int parts = (int)min64(worth, tiles);
+    FOR_PARTS(part, parts) {
+        const int64_t from = tiles * part / parts, to = tiles * (part + 1) / parts;
+        real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
+        if (by_rows) F(gemm_part)(g, from * MR, min64(to * MR, g->m), 0, g->n, work);
+        else F(gemm_part)(g, 0, g->m, from * NR, min64(to * NR, g->n), work);
+    }
+    if (g->activation >= SOFTMAX)
+        for (int64_t i = 0; i < g->m; ++i)
+            F(softmax_row)(g->activation, (real *)g->c + i * g->c_row, (real *)g->y + i * g->c_row, g->n);
+}

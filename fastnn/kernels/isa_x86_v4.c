@@ -1,0 +1,9 @@
+/* AVX-512 (Skylake-X, Zen 4 and later): 64-byte vectors, 32 registers, masks. */
+#define ISA_X86_V4
+#define TABLE fastnn_x86_v4
+#define ISA "x86_v4"
+#define MR 8                    /* 8 × 3 accumulators + 3 of B; A is broadcast from memory: 27 of 32 registers */
+#define NV 3
+#define KC 256
+#define PACK_BYTES (576 * 1024) /* half of a 1 MB second-level cache: 256 × 576 floats, 12 panels of 48 */
+#include "table.inc.c"

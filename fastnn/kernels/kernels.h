@@ -1,0 +1,110 @@
+/* The table of kernels: C's table of contents.
+
+   Each instruction set (isa_*.c) compiles the same source for float and for double and hands out two of these
+   tables. dispatch.c picks the set once, by CPUID. All arrays are row-major; a kernel cannot fail: what can fail
+   (shapes, dtypes, sizes) is checked before it is called. Unless a line says otherwise, input and output must not
+   overlap. `threads` is the number a kernel may use, not the number it must.
+
+   void * stands for an array of `real`, so that one table type serves both dtypes. */
+#ifndef FASTNN_KERNELS_H
+#define FASTNN_KERNELS_H
+
+#include <stdint.h>
+
+/* Up to SIGMOID an activation works element by element and may run in the product's epilogue; the last two work
+   on whole rows. SILU, GELU and GELU_TANH take their derivative from the pre-activation u, the others from y. */
+enum fastnn_activation {
+    IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
+};
+
+enum fastnn_loss { MSE, L1, HUBER, BCE_WITH_LOGITS };
+
+/* c = start + a @ b, y = act(c), where start is the bias in every row, or 0.
+   a[i][p] stands at a[i·a_row + p·a_col], b[p][j] at b[p·b_row + j·b_col], so a transposed operand is only a pair
+   of strides; c[i][j] at c[i·c_row + j], and y the same. y may be c; with act = IDENTITY it must be.
+   Each output is one chain of fused multiply-adds in the order of p, whatever the blocking and the threads. */
+typedef struct {
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row, b_col;
+    const void *bias;           /* n values, or NULL */
+    void *c, *y;
+    int64_t c_row;
+    int activation;
+    double alpha;               /* leaky_relu's slope, elu's alpha */
+    void *work;                 /* threads × pack_bytes, 64-byte aligned */
+    int threads;
+} fastnn_gemm;
+
+typedef struct {
+    const char *isa;
+    int64_t real_size;          /* bytes of a real */
+    int64_t pack_bytes;         /* workspace that gemm wants for each thread */
+
+    void (*gemm)(const fastnn_gemm *g);
+
+    /* y = act(u), (rows, cols); y may be u. */
+    void (*activate)(int activation, double alpha, const void *u, void *y, int64_t rows, int64_t cols, int threads);
+
+    /* du = dy · act'(saved), and db = column sums of du unless db is NULL; du may be dy. saved: see the enum. */
+    void (*activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
+                              int64_t rows, int64_t cols, int threads);
+
+    /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's. */
+    double (*loss)(int loss, double delta, const void *y, const void *t, void *dy, int64_t count);
+
+    /* Cross-entropy of logits y (rows, k) in one pass: value, and dy = (softmax(y) − q) / rows with
+       q = (1−ε)·target + ε/k. Targets: class numbers, or rows of probabilities (the other one NULL). */
+    double (*cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
+                            void *dy, int64_t rows, int64_t k);
+
+    /* The first i whose x[i] is not in low … high (a NaN never is), or −1. */
+    int64_t (*first_outside)(const void *x, int64_t n, double low, double high);
+
+    /* Optimizers: one pass over flat arrays of n values; decay is λ (the caller passes 0 for biases). */
+    void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, int nesterov,
+                double decay, int threads);
+    void (*rmsprop)(void *w, const void *g, void *square, int64_t n, double lr, double alpha, double eps,
+                    double decay, int threads);
+    /* decoupled: w shrinks by lr·decay first (AdamW), otherwise the gradient grows by decay·w (Adam).
+       correction1 = 1 − β1^t, correction2 = 1 − β2^t. */
+    void (*adam)(void *w, const void *g, void *mean, void *square, int64_t n, double lr, double beta1, double beta2,
+                 double eps, double decay, int decoupled, double correction1, double correction2, int threads);
+
+    /* Gradient clipping. */
+    double (*sum_squares)(const void *g, int64_t n);
+    void (*scale)(void *g, int64_t n, double factor);
+    void (*clamp)(void *g, int64_t n, double limit);
+} fastnn_kernels;
+
+/* ---- dispatch.c: everything that does not depend on the dtype ---- */
+
+int fastnn_isa_count(void);                             /* instruction sets this machine runs, simplest first */
+const char *fastnn_isa_name(int i);
+const fastnn_kernels *fastnn_table(int i, int is_double);
+int fastnn_best_isa(void);
+
+void fastnn_init(void);                                 /* once, at import */
+int fastnn_has_openmp(void);
+int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
+void fastnn_set_threads(int n);
+const char *fastnn_compiler(void);
+double fastnn_seconds(void);                            /* a clock, for intervals */
+
+/* n words of the stream: Philox4x32-10, counter (block, step, stream), key = seed. */
+void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
+/* A Fisher-Yates shuffle of 0 … n−1 by those words. */
+void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
+/* out[i] = rows[order[i]], for rows of `bytes` bytes. */
+void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes);
+/* The first i whose class is not in 0 … k−1, or −1. */
+int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k);
+
+extern const fastnn_kernels fastnn_portable[2];
+#ifdef FASTNN_X86
+extern const fastnn_kernels fastnn_x86_v3[2], fastnn_x86_v4[2];
+#endif
+
+#endif

@@ -1,0 +1,151 @@
+/* Vectors of `real` for the product's micro-kernel: the only place that names an instruction.
+
+   Included once for each dtype (REAL_BITS 32 or 64), so there is no include guard. Gives
+       vec, VL             the vector type and its length
+       vload vstore vset1 vzero
+       vfma(a, b, c)       a·b + c, fused where the machine has it
+       vmask, vfirst(n)    the first n lanes, 1 <= n <= VL
+       vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
+       vstore_first(p, m, v)
+   All other kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar
+   fused multiply-add. The two x86 sets with FMA therefore give the same bits. */
+
+#undef vec
+#undef vmask
+#undef VL
+#undef vload
+#undef vstore
+#undef vset1
+#undef vzero
+#undef vfma
+#undef vfirst
+#undef vload_first
+#undef vstore_first
+
+#if defined(ISA_X86_V4)
+
+#include <immintrin.h>
+#if REAL_BITS == 32
+#define vec __m512
+#define vmask __mmask16
+#define VL 16
+#define AVX512(op) _mm512_##op##_ps
+#else
+#define vec __m512d
+#define vmask __mmask8
+#define VL 8
+#undef AVX512
+#define AVX512(op) _mm512_##op##_pd
+#endif
+#define vload(p) AVX512(loadu)(p)
+#define vstore(p, v) AVX512(storeu)(p, v)
+#define vset1(x) AVX512(set1)(x)
+#define vzero() AVX512(setzero)()
+#define vfma(a, b, c) AVX512(fmadd)(a, b, c)
+#define vfirst(n) ((vmask)((1u << (n)) - 1))
+#define vload_first(p, m) AVX512(maskz_loadu)(m, p)
+#define vstore_first(p, m, v) AVX512(mask_storeu)(p, m, v)
+
+#elif defined(ISA_X86_V3)
+
+#include <immintrin.h>
+#define vmask __m256i
+#if REAL_BITS == 32
+#define vec __m256
+#define VL 8
+#define AVX2(op) _mm256_##op##_ps
+static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+#else
+#define vec __m256d
+#define VL 4
+#undef AVX2
+#define AVX2(op) _mm256_##op##_pd
+static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
+#endif
+#define vload(p) AVX2(loadu)(p)
+#define vstore(p, v) AVX2(storeu)(p, v)
+#define vset1(x) AVX2(set1)(x)
+#define vzero() AVX2(setzero)()
+#define vfma(a, b, c) AVX2(fmadd)(a, b, c)
+#define vfirst(n) _mm256_loadu_si256((const __m256i *)(F(lanes) + VL - (n)))
+#define vload_first(p, m) AVX2(maskload)(p, m)
+#define vstore_first(p, m, v) AVX2(maskstore)(p, m, v)
+
+#elif defined(__GNUC__) && !defined(FASTNN_PLAIN_C)
+
+/* 16 bytes: NEON on aarch64, SSE2 on x86-64, whatever the compiler has elsewhere. */
+typedef real F(vec16) __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+#define vec F(vec16)
+#define vmask int
+#define VL (16 / (int)sizeof(real))
+#define vload(p) (*(const vec *)(p))
+#define vstore(p, v) (*(vec *)(p) = (v))
+#if REAL_BITS == 32
+#define vset1(x) ((vec){(x), (x), (x), (x)})
+#else
+#define vset1(x) ((vec){(x), (x)})
+#endif
+#define vzero() vset1(0)
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#if REAL_BITS == 32
+#define vfma(a, b, c) ((vec)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
+#else
+#define vfma(a, b, c) ((vec)vfmaq_f64((float64x2_t)(c), (float64x2_t)(a), (float64x2_t)(b)))
+#endif
+#else
+#define vfma(a, b, c) ((a) * (b) + (c))
+#endif
+#define vfirst(n) (n)
+static inline vec F(load_first)(const real *p, int n)
+{
+    vec v = vzero();
+    for (int i = 0; i < n; ++i) v[i] = p[i];
+    return v;
+}
+static inline void F(store_first)(real *p, int n, vec v)
+{
+    for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+#define vload_first(p, m) ((m) == VL ? vload(p) : F(load_first)(p, m))
+#define vstore_first(p, m, v) do { if ((m) == VL) vstore(p, v); else F(store_first)(p, m, v); } while (0)
+
+#else
+
+/* Plain C: vectors of length one. */
+#define vec real
+#define vmask int
+#define VL 1
+#define vload(p) (*(p))
+#define vstore(p, v) (*(p) = (v))
+#define vset1(x) (x)
+#define vzero() ((real)0)
+#define vfma(a, b, c) ((a) * (b) + (c))
+#define vfirst(n) (n)
+#define vload_first(p, m) ((void)(m), *(p))
+#define vstore_first(p, m, v) ((void)(m), *(p) = (v))
+
+#endif
+
+/* sqrt without the errno that would keep it out of vector loops (-fno-math-errno). */
+static inline real F(sqrt_)(real x)
+{
+#if REAL_BITS == 32
+    return sqrtf(x);
+#else
+    return sqrt(x);
+#endif
+}
+
+static inline real F(fma_)(real a, real b, real c)
+{
+#if defined(ISA_X86_V3) || defined(ISA_X86_V4) || defined(__aarch64__)
+#if REAL_BITS == 32
+    return __builtin_fmaf(a, b, c);
+#else
+    return __builtin_fma(a, b, c);
+#endif
+#else
+    return a * b + c;
+#endif
+}

@@ -1,0 +1,61 @@
+/* Every kernel, first for float, then for double: the two tables of one instruction set.
+
+   isa_<set>.c defines TABLE (the tables' name), ISA (its name as a string) and the set's tile and block sizes,
+   then includes this file. Everything is static: were it not, the linker could keep the AVX-512 copy of a function
+   for the portable caller. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#include "kernels.h"
+
+#if defined(__GNUC__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+#else
+#define ALWAYS_INLINE static inline
+#define UNROLL
+#endif
+
+/* Runs the body once for each part 0 … parts−1, on as many threads; parts == 1 never enters OpenMP (a forked
+   child must not: its thread team is gone). */
+#ifdef _OPENMP
+#define PRAGMA(x) _Pragma(#x)
+#define FOR_PARTS(part, parts) \
+    PRAGMA(omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)) \
+    for (int part = 0; part < parts; ++part)
+#else
+#define FOR_PARTS(part, parts) for (int part = 0; part < parts; ++part)
+#endif
+
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+#define real float
+#define REAL_BITS 32
+#define F(name) name##_f32
+#include "kernels.inc.c"
+#undef real
+#undef REAL_BITS
+#undef F
+
+#define real double
+#define REAL_BITS 64
+#define F(name) name##_f64
+#include "kernels.inc.c"
+#undef real
+#undef REAL_BITS
+#undef F
+
+#define KERNELS(suffix, type) { \
+    .isa = ISA, .real_size = sizeof(type), .pack_bytes = PACK_BYTES, \
+    .gemm = gemm##suffix, .activate = activate##suffix, .activate_backward = activate_backward##suffix, \
+    .loss = loss##suffix, .cross_entropy = cross_entropy##suffix, \
+    .first_outside = first_outside##suffix, \
+    .sgd = sgd##suffix, .rmsprop = rmsprop##suffix, .adam = adam##suffix, \
+    .sum_squares = sum_squares##suffix, .scale = scale##suffix, .clamp = clamp##suffix, \
+}
+
+const fastnn_kernels TABLE[2] = {KERNELS(_f32, float), KERNELS(_f64, double)};

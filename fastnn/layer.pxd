@@ -1,0 +1,76 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastnn._kernels cimport fastnn_kernels
+
+
+# What travels through the layers during one pass.
+cdef struct Pass:
+    const fastnn_kernels *k
+    int64_t rows
+    int threads
+    bint training
+    uint64_t seed
+    uint32_t step
+    void *work              # the product's workspace
+    void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
+
+
+# One block of memory for many buffers: first everybody reserves, then all pointers are set at once.
+cdef class Arena:
+    cdef list wishes
+    cdef object size
+    cdef int64_t widest     # values per example of the widest gradient
+    cdef int64_t real_size
+    cdef readonly object memory
+    cdef int64_t reserve(self, void **where, object values) except -1
+    cdef int allocate(self) except -1
+
+
+cdef class Layer:
+    # What a layer is: parameters as (name, shape, initialiser, decays), and its input, where it is known.
+    cdef list specifications
+    cdef readonly object input_shape
+    # Where it stands: the layer around it, None for the outermost, which owns all that follows.
+    cdef readonly Layer parent
+    cdef dict values, gradients, initial        # by name; `initial` waits for build
+    # Parameters and gradients, flat, weights before biases: an optimizer is one loop.
+    cdef object seed_value, dtype_value
+    cdef int64_t real_size
+    cdef object flat_values, flat_gradients
+    cdef void *flat_w
+    cdef void *flat_g
+    cdef int64_t decaying, parameter_count
+    cdef readonly int64_t steps                 # training passes so far: the counter of the random masks
+    # The plan: buffers for up to `capacity` rows of shape `shape`.
+    cdef int64_t capacity, in_size, out_size
+    cdef tuple shape, out_shape
+    cdef int64_t dims[8]
+    cdef int64_t out_dims[8]
+    cdef Arena arena
+    cdef void *gradient
+    cdef void *spare
+    cdef void *work
+    cdef int planned_threads
+    # The pass that is under way or was the last one.
+    cdef Pass run
+    cdef object kept                            # the input, alive until backward has used it; None: nothing to go back
+    cdef bint busy
+
+    # The contract of a layer, for those who write one.
+    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena)
+    cdef int bind(self) except -1
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil
+    cdef list leaves(self, str prefix)
+
+    # What the outermost layer does.
+    cdef char format(self) noexcept
+    cdef Layer outermost(self)
+    cdef int build(self) except -1
+    cdef int make_room(self, tuple shape, int64_t rows) except -1
+    cdef object accept(self, str name, object x, const void **data, int64_t *rows)
+    cdef int enter(self) except -1
+    cdef int leave(self) except -1
+    cdef int begin(self) except -1
+    cdef void count_pass(self, int64_t rows, bint training) noexcept nogil
+    cdef object copy_out(self, const void *data, int64_t rows, tuple shape)

@@ -1,0 +1,355 @@
+"""Layer: parameters, forward, backward; and what the outermost layer does for all inside it.
+
+A layer holds pointers; the memory behind them belongs to the outermost layer, in three blocks: parameters, gradients
+(the same layout, weights before biases) and the plan, with every buffer that a pass over so many rows needs. A pass
+is a chain of `forward_pass` calls and then of `backward_pass` calls, without the GIL and without an allocation.
+
+Twin: fastnn_ref/layer.py.
+"""
+
+import numpy as np
+
+from libc.stdint cimport int64_t, uintptr_t
+from libc.string cimport memcpy
+
+from fastnn._kernels cimport address, aligned, ready, table, threads
+
+from fastnn_ref import init, validation
+
+DEFAULT_DTYPE = np.dtype(np.float32)
+cdef int64_t LINE = 64                              # bytes of a cache line: every buffer starts on one
+
+
+cdef class Arena:
+
+    def __init__(self, real_size):
+        self.real_size = real_size
+        self.wishes = []
+        self.size = 0
+        self.widest = 1
+
+    cdef int64_t reserve(self, void **where, object values) except -1:
+        cdef object offset = self.size
+        # Python's integers do not overflow: sizes are checked before they are C's.
+        self.size = validation.size("memory", offset + (values * self.real_size + LINE - 1) // LINE * LINE)
+        if where != NULL:
+            self.wishes.append((<uintptr_t>where, offset))
+        return offset
+
+    cdef int allocate(self) except -1:
+        cdef char *start
+        self.memory = aligned(max(self.size, 1))
+        start = <char *>address(self.memory)
+        for where, offset in self.wishes:
+            (<void **><uintptr_t>where)[0] = start + <int64_t>offset
+        return 0
+
+
+cdef class Layer:
+    """A step of the network: keeps its parameters, goes forward, goes back.
+
+    ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays, views of the model's memory. ``forward``
+    takes ``x`` of shape (n, …) and returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets
+    ``grads`` (it never adds to them) and returns dx. ``backward`` belongs to the last ``forward(x, training=True)``.
+
+    >>> import numpy as np, fastnn as nn
+    >>> layer = nn.ReLU()
+    >>> layer.forward(np.array([[-1.0, 2.0]]), training=True)
+    array([[0., 2.]], dtype=float32)
+    >>> layer.backward(np.array([[5.0, 5.0]]))
+    array([[0., 5.]], dtype=float32)
+    """
+
+    def __init__(self):
+        if type(self) is Layer:
+            raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")
+        self.specifications = []
+        self.input_shape = None
+        self.seed_value = 0
+
+    # ---- the contract: what a kind of layer defines ----
+
+    def output_shape(self, shape):
+        """The shape of one example's output for one example's input ``shape``.
+
+        >>> import fastnn as nn
+        >>> nn.Linear(64, 10).output_shape((64,))
+        (10,)
+        """
+        return tuple(shape)
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+        """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape."""
+        cdef object inside = validation.size("x", *shape)
+        cdef object outside
+        self.shape = shape
+        self.out_shape = self.output_shape(shape)
+        outside = validation.size("y", *self.out_shape)
+        self.in_size, self.out_size = inside, outside
+        arena.widest = max(arena.widest, self.in_size, self.out_size)
+        return self.out_shape
+
+    cdef int bind(self) except -1:
+        """Takes the addresses of its parameters and gradients."""
+        return 0
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        """Computes y in a buffer of this layer's and returns it; keeps what backward needs."""
+        return <void *>x
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        """Sets the gradients; returns dx, in dy's own buffer or in p.spare (then dy's buffer is the spare one)."""
+        return dy
+
+    cdef list leaves(self, str prefix):
+        """(dotted prefix, layer) of every layer with parameters of its own."""
+        return [(prefix, self)]
+
+    def arguments(self):
+        """The constructor's arguments that make such a layer again: (positional, by name)."""
+        return (), {}
+
+    # ---- for users ----
+
+    @property
+    def dtype(self):
+        """The dtype of parameters and activations: ``float32`` or ``float64``."""
+        cdef Layer root = self.outermost()
+        root.build()
+        return root.dtype_value
+
+    @property
+    def params(self):
+        """Name → parameter, each an array that can be changed in place."""
+        return {name: value for name, value, _, _ in self.parameters()}
+
+    @property
+    def grads(self):
+        """Name → gradient of the last backward pass, in the parameter's shape."""
+        return {name: gradient for name, _, gradient, _ in self.parameters()}
+
+    def parameters(self):
+        """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
+        self.outermost().build()
+        return [(prefix + name, (<Layer>layer).values[name], (<Layer>layer).gradients[name], decays)
+                for prefix, layer in self.leaves("")
+                for name, shape, initialiser, decays in (<Layer>layer).specifications]
+
+    def assign(self, name, value):
+        """Copies values into a parameter; the shape must be its own."""
+        parameter = self.params[name]
+        parameter[...] = validation.parameter(name, value, parameter)
+
+    def state_dict(self):
+        """Copies of all parameters by dotted name, as in PyTorch.
+
+        >>> import fastnn as nn
+        >>> sorted(nn.Sequential(nn.Linear(2, 3), seed=0).state_dict())
+        ['0.bias', '0.weight']
+        """
+        return {name: value.copy() for name, value in self.params.items()}
+
+    def load_state_dict(self, state):
+        """Copies parameters in. Names and shapes must be just the model's (ValueError).
+
+        >>> import fastnn as nn
+        >>> one, two = nn.Sequential(nn.Linear(2, 3), seed=1), nn.Sequential(nn.Linear(2, 3), seed=2)
+        >>> two.load_state_dict(one.state_dict())
+        >>> bool((one.layers[0].weight == two.layers[0].weight).all())
+        True
+        """
+        parameters = self.params
+        for name, value in validation.state("state", state, parameters).items():
+            parameters[name][...] = value
+
+    def forward(self, x, training=False):
+        """y for ``x`` of shape (n, …), n >= 1; with ``training=True`` keeps what ``backward`` needs.
+
+        Raises ValueError or TypeError for an ``x`` of another shape or that holds no numbers.
+        """
+        cdef const void *data = NULL
+        cdef int64_t rows = 0
+        cdef void *y
+        self.enter()
+        try:
+            x = self.accept("x", x, &data, &rows)
+            self.make_room(self.shape, rows)
+            self.begin()
+            self.count_pass(rows, training)
+            self.kept = x if training else None
+            with nogil:
+                y = self.forward_pass(&self.run, data)
+            return self.copy_out(y, rows, self.out_shape)
+        finally:
+            self.leave()
+
+    def __call__(self, x):
+        """``forward(x)``: a prediction."""
+        return self.forward(x)
+
+    def backward(self, dy):
+        """dx for ``dy``, the loss's gradient with respect to the last training forward's y; sets ``grads``.
+
+        Raises RuntimeError when the last forward was not in training, ValueError for a ``dy`` of another shape.
+        """
+        cdef const void *data = NULL
+        cdef int64_t rows = 0
+        cdef void *dx
+        self.enter()
+        try:
+            if self.kept is None:
+                raise RuntimeError("backward: call forward(x, training=True) first")
+            if not (ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows)
+                    and rows == self.run.rows):
+                dy = validation.gradient(dy, self.dtype, (self.run.rows, *self.out_shape))
+                ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows)
+            memcpy(self.gradient, data, rows * self.out_size * self.real_size)
+            self.run.spare = self.spare
+            with nogil:
+                dx = self.backward_pass(&self.run, self.gradient, True)
+            return self.copy_out(dx, rows, self.shape)
+        finally:
+            self.leave()
+
+    def __repr__(self):
+        positional, named = self.arguments()
+        return validation.call(type(self).__name__, positional, named)
+
+    def __reduce__(self):
+        # A copy is free: it takes the values along, but not the model around them.
+        positional, named = self.arguments()
+        values = self.values or self.initial
+        if values is not None:
+            values = {name: np.array(value) for name, value in values.items()}
+        return _rebuild, (type(self), positional, named, values)
+
+    # ---- what the outermost layer does ----
+
+    cdef Layer outermost(self):
+        cdef Layer layer = self
+        while layer.parent is not None:
+            layer = layer.parent
+        return layer
+
+    cdef char format(self) noexcept:
+        return c"d" if self.real_size == 8 else c"f"
+
+    cdef int build(self) except -1:
+        """Brings all parameters into two flat blocks, weights first; values that layers already have are kept."""
+        cdef Layer layer
+        cdef Arena arena
+        cdef object places, key, given
+        if self.flat_values is not None:
+            return 0
+        if self.dtype_value is None:
+            given = self.values or self.initial
+            self.dtype_value = next(iter(given.values())).dtype if given else DEFAULT_DTYPE
+        self.real_size = self.dtype_value.itemsize
+        entries = [(index, layer, name, shape, initialiser, decays)
+                   for index, (layer, (name, shape, initialiser, decays)) in enumerate(
+                       (leaf, specification) for _, leaf in self.leaves("")
+                       for specification in (<Layer>leaf).specifications)]
+        arena = Arena(self.real_size)
+        places = {}
+        for wanted in (True, False):
+            for index, layer, name, shape, initialiser, decays in entries:
+                if decays == wanted:
+                    places[index] = arena.reserve(NULL, validation.size(name, *shape))
+            if wanted:
+                self.decaying = arena.size // self.real_size
+        self.parameter_count = arena.size // self.real_size
+        flat_values = aligned(max(arena.size, 1))[:arena.size].view(self.dtype_value)
+        flat_gradients = aligned(max(arena.size, 1))[:arena.size].view(self.dtype_value)
+        bound = {}
+        for index, layer, name, shape, initialiser, decays in entries:
+            start = places[index] // self.real_size
+            count = validation.size(name, *shape)
+            value = flat_values[start:start + count].reshape(shape)
+            given = layer.values or layer.initial
+            value[...] = given[name] if given else init.create(
+                initialiser, shape, self.seed_value, index, self.dtype_value)
+            values, gradients = bound.setdefault(id(layer), (layer, {}, {}))[1:]
+            values[name] = value
+            gradients[name] = flat_gradients[start:start + count].reshape(shape)
+        self.flat_values, self.flat_gradients = flat_values, flat_gradients
+        self.flat_w = address(flat_values) if arena.size else NULL
+        self.flat_g = address(flat_gradients) if arena.size else NULL
+        for layer, values, gradients in bound.values():
+            layer.values, layer.gradients, layer.initial = values, gradients, None
+            layer.bind()
+        return 0
+
+    cdef int make_room(self, tuple shape, int64_t rows) except -1:
+        """Plans buffers for `rows` examples of `shape`, unless there is room already."""
+        cdef Layer around = self
+        cdef Arena arena
+        cdef int wanted = threads()
+        cdef int axis
+        if rows <= self.capacity and wanted <= self.planned_threads and shape == self.shape:
+            return 0
+        while around is not None:                   # buffers inside a model move: its plan no longer holds
+            around.capacity = 0
+            around.kept = None
+            around = around.parent
+        self.real_size = self.dtype.itemsize
+        arena = Arena(self.real_size)
+        self.plan(shape, rows, arena)
+        if len(shape) > 8 or len(self.out_shape) > 8:
+            raise ValueError(f"x: expected at most 9 dimensions, got {len(shape) + 1}")
+        for axis in range(len(shape)):
+            self.dims[axis] = shape[axis]
+        for axis in range(len(self.out_shape)):
+            self.out_dims[axis] = self.out_shape[axis]
+        arena.reserve(&self.gradient, <object>rows * arena.widest)
+        arena.reserve(&self.spare, <object>rows * arena.widest)
+        arena.reserve(&self.work, wanted * table(self.real_size).pack_bytes // self.real_size)
+        arena.allocate()
+        self.arena, self.capacity, self.planned_threads = arena, rows, wanted
+        return 0
+
+    cdef object accept(self, str name, object x, const void **data, int64_t *rows):
+        """x as a C-contiguous array of the model's dtype, with its address; ValueError or TypeError if it is none."""
+        self.outermost().build()
+        if not (self.capacity and ready(x, self.format(), len(self.shape), self.dims, data, rows)):
+            x = validation.array(name, x, self.dtype, self.input_shape)
+            if x.shape[1:] != self.shape or not self.capacity:
+                self.make_room(x.shape[1:], 1)
+            ready(x, self.format(), len(self.shape), self.dims, data, rows)
+        return x
+
+    cdef int begin(self) except -1:
+        """What stays the same from pass to pass."""
+        self.run.k = table(self.real_size)
+        self.run.threads = min(threads(), self.planned_threads)
+        self.run.seed = self.outermost().seed_value
+        self.run.work = self.work
+        return 0
+
+    cdef void count_pass(self, int64_t rows, bint training) noexcept nogil:
+        """Sets up the pass for `rows` examples; a training pass counts as a step."""
+        self.run.rows, self.run.training, self.run.step = rows, training, <uint32_t>self.steps
+        self.steps += training
+
+    cdef int enter(self) except -1:
+        """One thread at a time: the buffers are the model's."""
+        cdef Layer root = self.outermost()
+        if root.busy:
+            raise RuntimeError(f"{type(root).__name__}: in use by another thread; copy.deepcopy makes one for each")
+        root.busy = True
+        return 0
+
+    cdef int leave(self) except -1:
+        self.outermost().busy = False
+        return 0
+
+    cdef object copy_out(self, const void *data, int64_t rows, tuple shape):
+        out = np.empty((rows, *shape), dtype=self.dtype)
+        memcpy(address(out), data, out.nbytes)
+        return out
+
+
+def _rebuild(kind, positional, named, values):
+    """What copy and pickle call: a new layer of that kind, with values to start from."""
+    cdef Layer layer = kind(*positional, **named)
+    layer.initial = values
+    return layer

@@ -1,0 +1,162 @@
+"""Linear: y = act(x @ W + b), the layer that nearly all of a network's time goes into.
+
+    forward     u = x @ W + b,  y = act(u)
+    backward    du = dy · act'(u),  dW = xᵀ @ du,  db = Σ_rows du,  dx = du @ Wᵀ
+
+Three products: the first with bias and activation in its epilogue, the other two reading x and W where they stand, as
+transposed. du overwrites dy; db is summed in the same pass.
+
+Twin: fastnn_ref/linear.py.
+"""
+
+from libc.stdint cimport int64_t
+
+from fastnn._kernels cimport IDENTITY, address, fastnn_gemm
+from fastnn.activation cimport Activation, activation_of, from_input
+from fastnn.layer cimport Arena, Layer, Pass
+
+import numpy as np
+
+from fastnn_ref import init as initialisers, validation
+
+
+cdef class Linear(Layer):
+    """y = act(x @ W + b) with x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
+
+    ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an activation layer. ``init`` names the weight's
+    initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from 0.
+
+    >>> import numpy as np, fastnn as nn
+    >>> layer = nn.Linear(3, 2, activation="relu")
+    >>> layer.weight = np.array([[1, 2], [3, 4], [5, 6]])
+    >>> layer.bias = np.array([0, -30])
+    >>> layer(np.array([[1.0, 1.0, 1.0]])).tolist()
+    [[9.0, 0.0]]
+    """
+
+    cdef Activation act
+    cdef object initialiser
+    cdef bint has_bias
+    cdef int64_t inside, outside
+    cdef void *w
+    cdef void *b
+    cdef void *dw
+    cdef void *db
+    cdef const void *x
+    cdef void *u                # pre-activation, where the derivative needs it; else y itself
+    cdef void *y
+
+    def __init__(self, in_features, out_features, activation=None, bias=True, *, init=None):
+        Layer.__init__(self)
+        self.inside = validation.integer("in_features", in_features, 1)
+        self.outside = validation.integer("out_features", out_features, 1)
+        validation.size("weight", self.inside, self.outside)
+        self.act = activation_of(activation)
+        self.has_bias = validation.flag("bias", bias)
+        self.initialiser = init
+        self.input_shape = (self.inside,)
+        start = initialisers.name_for(self.act.name, init)
+        self.specifications = [("weight", (self.inside, self.outside), start, True)]
+        if self.has_bias:
+            self.specifications.append(("bias", (self.outside,), "zeros", False))
+
+    def arguments(self):
+        named = {}
+        if self.act.kind != IDENTITY:
+            named["activation"] = self.act
+        if not self.has_bias:
+            named["bias"] = False
+        if self.initialiser is not None:
+            named["init"] = self.initialiser
+        return (self.inside, self.outside), named
+
+    @property
+    def in_features(self):
+        """Values per example that come in."""
+        return self.inside
+
+    @property
+    def out_features(self):
+        """Values per example that go out."""
+        return self.outside
+
+    @property
+    def activation(self):
+        """The activation, a layer of its own."""
+        return self.act
+
+    @property
+    def weight(self):
+        """W, shape (in_features, out_features): a view; assigning copies values in."""
+        return self.params["weight"]
+
+    @weight.setter
+    def weight(self, value):
+        self.assign("weight", value)
+
+    @property
+    def bias(self):
+        """b, shape (out_features,), or None."""
+        return self.params.get("bias")
+
+    @bias.setter
+    def bias(self, value):
+        self.assign("bias", value)
+
+    def output_shape(self, shape):
+        """(out_features,) for (in_features,)."""
+        return validation.fixed_shape(type(self).__name__, shape, self.input_shape, (self.outside,))
+
+    cdef int bind(self) except -1:
+        self.w, self.dw = address(self.values["weight"]), address(self.gradients["weight"])
+        if self.has_bias:
+            self.b, self.db = address(self.values["bias"]), address(self.gradients["bias"])
+        return 0
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+        Layer.plan(self, shape, rows, arena)
+        arena.reserve(&self.y, <object>rows * self.outside)
+        if from_input(self.act.kind):
+            arena.reserve(&self.u, <object>rows * self.outside)
+        return self.out_shape
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        cdef fastnn_gemm g
+        self.x = x
+        g.m, g.n, g.k = p.rows, self.outside, self.inside
+        g.a, g.a_row, g.a_col = x, self.inside, 1
+        g.b, g.b_row, g.b_col = self.w, self.outside, 1
+        g.bias = self.b if self.has_bias else NULL
+        g.c = self.u if from_input(self.act.kind) else self.y
+        g.y, g.c_row = self.y, self.outside
+        g.activation, g.alpha = self.act.kind, self.act.parameter
+        g.work, g.threads = p.work, p.threads
+        p.k.gemm(&g)
+        return self.y
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        cdef fastnn_gemm g
+        cdef void *dx
+        p.k.activate_backward(self.act.kind, self.act.parameter, self.u if from_input(self.act.kind) else self.y,
+                              dy, dy, self.db if self.has_bias else NULL, p.rows, self.outside, p.threads)
+        g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
+        g.work, g.threads = p.work, p.threads
+        # dW = xᵀ @ du
+        g.m, g.n, g.k = self.inside, self.outside, p.rows
+        g.a, g.a_row, g.a_col = self.x, 1, self.inside
+        g.b, g.b_row, g.b_col = dy, self.outside, 1
+        g.c = g.y = self.dw
+        g.c_row = self.outside
+        p.k.gemm(&g)
+        if not wants_dx:
+            return dy
+        # dx = du @ Wᵀ
+        dx = p.spare
+        g.m, g.n, g.k = p.rows, self.inside, self.outside
+        g.a, g.a_row, g.a_col = dy, self.outside, 1
+        g.b, g.b_row, g.b_col = self.w, 1, self.outside
+        g.c = g.y = dx
+        g.c_row = self.inside
+        p.k.gemm(&g)
+        p.spare = dy
+        return dx

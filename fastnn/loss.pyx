@@ -1,0 +1,225 @@
+"""Losses: how wrong is y, and which way is better; value and gradient in one pass.
+
+    forward     value = mean over the batch of l(y, t)
+    backward    dy    = ∂value/∂y
+
+Twin: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
+"""
+
+import numpy as np
+
+from libc.stdint cimport int64_t
+
+from fastnn._kernels cimport (
+    BCE_WITH_LOGITS, HUBER, L1, MSE, address, bad_class, fastnn_kernels, ready, table,
+)
+
+from fastnn_ref import validation
+
+
+
+cdef class Loss:
+    """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
+
+    >>> import numpy as np, fastnn as nn
+    >>> loss = nn.MSELoss()
+    >>> loss.forward(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0]]))
+    2.0
+    >>> loss.backward().tolist()
+    [[0.0, 2.0]]
+    """
+
+    def __init__(self):
+        if type(self) is Loss:
+            raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
+
+    cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+        raise NotImplementedError
+
+    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
+        return 0
+
+    def arguments(self):
+        """The constructor's arguments that make such a loss again, by name."""
+        return {}
+
+    def forward(self, y, t):
+        """The loss of outputs ``y`` (n, ...) against targets ``t``, a float."""
+        cdef const void *targets = NULL
+        cdef double value
+        cdef void *dy
+        cdef const void *outputs
+        cdef int64_t rows, size
+        cdef const fastnn_kernels *k
+        cdef bint classes
+        y = validation.outputs("y", y)
+        t = self.accept(t, y.shape[0], y.shape[1:], y.dtype, &targets)
+        gradient = np.empty(y.shape, dtype=y.dtype)
+        dy = address(gradient)
+        outputs = <const void *><size_t>y.ctypes.data
+        rows, size = y.shape[0], y.size // y.shape[0]
+        k, classes = table(y.itemsize), t.dtype.kind == "i"
+        with nogil:
+            value = self.value_pass(k, outputs, targets, classes, dy, rows, size)
+        self.gradient = gradient
+        return value
+
+    def __call__(self, y, t):
+        """``forward(y, t)``."""
+        return self.forward(y, t)
+
+    def backward(self):
+        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
+        if self.gradient is None:
+            raise RuntimeError("backward: call forward(y, t) first")
+        return self.gradient.copy()
+
+    def __repr__(self):
+        return validation.call(type(self).__name__, (), self.arguments())
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.arguments())
+
+
+def _rebuild(kind, named):
+    """What copy and pickle call."""
+    return kind(**named)
+
+
+cdef class ElementwiseLoss(Loss):
+    """A mean over all elements of y."""
+
+    cdef int kind
+    cdef double delta
+    cdef double low, high               # targets stay in this range
+
+    def __init__(self):
+        Loss.__init__(self)
+        self.low, self.high = -np.finfo(np.float64).max, np.finfo(np.float64).max
+
+    cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+        cdef int64_t dims[8]
+        cdef int64_t found = 0, size = 1
+        cdef int axis
+        cdef bint double_precision = dtype.itemsize == 8
+        if len(shape) <= 8:
+            for axis in range(len(shape)):
+                dims[axis] = shape[axis]
+                size *= dims[axis]
+            if (ready(t, c"d" if double_precision else c"f", len(shape), dims, data, &found) and found == rows
+                    and table(dtype.itemsize).first_outside(data[0], rows * size, self.low, self.high) < 0):
+                return t
+        t = self.check(t, (rows, *shape), dtype)
+        data[0] = <const void *><size_t>t.ctypes.data
+        return t
+
+    def check(self, t, shape, dtype):
+        """The targets as an array of that shape and dtype, or the error that says what is wrong with them."""
+        return validation.values(t, shape, dtype)
+
+    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
+        return k.loss(self.kind, self.delta, y, t, dy, rows * size)
+
+
+cdef class MSELoss(ElementwiseLoss):
+    """Mean of (y − t)² over all elements; ``t`` in y's shape.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.MSELoss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
+    2.0
+    """
+
+    def __init__(self):
+        ElementwiseLoss.__init__(self)
+        self.kind = MSE
+
+
+cdef class L1Loss(ElementwiseLoss):
+    """Mean of \\|y − t\\| over all elements; the derivative at 0 is 0.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.L1Loss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
+    1.0
+    """
+
+    def __init__(self):
+        ElementwiseLoss.__init__(self)
+        self.kind = L1
+
+
+cdef class HuberLoss(ElementwiseLoss):
+    """½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
+
+    >>> import numpy as np, fastnn as nn
+    >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))
+    1.5
+    """
+
+    def __init__(self, delta=1.0):
+        ElementwiseLoss.__init__(self)
+        self.kind = HUBER
+        self.delta = validation.number("delta", delta, 0, low_open=True)
+
+    def arguments(self):
+        return {"delta": self.delta}
+
+
+cdef class BCEWithLogitsLoss(ElementwiseLoss):
+    """Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
+
+    >>> import numpy as np, fastnn as nn
+    >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
+    0.6931
+    """
+
+    def __init__(self):
+        ElementwiseLoss.__init__(self)
+        self.kind = BCE_WITH_LOGITS
+        self.low, self.high = 0, 1
+
+    def check(self, t, shape, dtype):
+        return validation.unit_interval(t, shape, dtype)
+
+
+cdef class CrossEntropyLoss(Loss):
+    """−Σ q·log softmax(y), mean over the batch, for logits y (n, K).
+
+    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1. Smoothing ε puts
+    q = (1 − ε)·target + ε/K (Szegedy et al. 2016), 0 <= ε <= 1.
+
+    >>> import numpy as np, fastnn as nn
+    >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
+    0.6931
+    """
+
+    cdef double smoothing
+
+    def __init__(self, label_smoothing=0.0):
+        Loss.__init__(self)
+        self.smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
+
+    @property
+    def label_smoothing(self):
+        """ε."""
+        return self.smoothing
+
+    def arguments(self):
+        return {"label_smoothing": self.smoothing}
+
+    cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+        cdef int64_t found = 0, k
+        validation.logits((rows, *shape))
+        k = shape[0]
+        if not (ready(t, c"q", 0, NULL, data, &found) and found == rows
+                and bad_class(<const int64_t *>data[0], rows, k) < 0):
+            t = validation.classes_or_rows(t, rows, k, dtype)
+            data[0] = <const void *><size_t>t.ctypes.data
+        return t
+
+    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
+        if classes:
+            return k.cross_entropy(y, <const int64_t *>t, NULL, self.smoothing, dy, rows, size)
+        return k.cross_entropy(y, NULL, t, self.smoothing, dy, rows, size)

@@ -1,0 +1,308 @@
+"""Sequential: layers in a row; a training step, and a whole epoch of them, without the GIL.
+
+    forward     x → layer 1 → … → layer L → y
+    backward    the same way back, dy → … → dx
+    step        forward, loss, backward, clipping, update
+
+Twin: fastnn_ref/model.py.
+"""
+
+import numpy as np
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from fastnn._kernels cimport address, aligned, gather, permute, seconds
+from fastnn.layer cimport Arena, Layer, Pass
+from fastnn.loss cimport Loss
+from fastnn.optim cimport Optimizer
+
+from fastnn_ref import training, validation
+
+DEFAULT_DTYPE = np.dtype(np.float32)
+cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
+cdef double AIR = 0.05                      # seconds between looks at Ctrl-C and the progress bar
+
+
+# One epoch, as the loop without the GIL sees it.
+cdef struct Epoch:
+    const char *x
+    const char *t
+    const int64_t *order                    # NULL: in the given order
+    char *x_batch
+    char *t_batch
+    int64_t n, batch_size, x_bytes, t_bytes
+    int64_t done                            # examples
+    const double *lr                        # by step, counted within the epoch
+    bint classes
+    double total                            # Σ loss over examples
+
+
+cdef class Sequential(Layer):
+    """Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
+
+    ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float32 (default) or float64. A layer
+    that already has values keeps them; a Sequential inside another one follows the outer one's seed and dtype.
+
+    >>> import numpy as np, fastnn as nn
+    >>> model = nn.Sequential(nn.Linear(2, 8, activation="tanh"), nn.Linear(8, 2), seed=0)
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([0, 1, 1, 0])
+    >>> history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(lr=0.05), epochs=200, batch_size=4)
+    >>> model.predict(x).argmax(axis=1).tolist()
+    [0, 1, 1, 0]
+    """
+
+    cdef readonly tuple layers
+    cdef PyObject **children
+    cdef int count
+    cdef readonly int64_t epochs
+    cdef public bint stop_training
+    cdef object batch                       # run_epoch's gathered examples and targets
+
+    def __init__(self, *layers, seed=0, dtype=None):
+        Layer.__init__(self)
+        self.seed_value = validation.seed(seed)
+        self.dtype_value = validation.dtype(dtype, DEFAULT_DTYPE)
+        self.check(layers)
+        self.children = <PyObject **>malloc(len(layers) * sizeof(PyObject *))
+        if self.children == NULL:
+            raise MemoryError
+        for layer in layers:
+            self.children[self.count] = <PyObject *>layer
+            self.count += 1
+            (<Layer>layer).parent = self
+        self.layers = layers
+
+    def __dealloc__(self):
+        free(self.children)
+
+    def check(self, layers):
+        """Are these layers, each once, each free, and does each fit the one before it?"""
+        validation.layers(layers, Layer)
+        for index, layer in enumerate(layers):
+            if (<Layer>layer).parent is not None:
+                raise validation.taken(index, layer)
+        self.input_shape = validation.chain(layers)
+
+    def arguments(self):
+        return self.layers, {"seed": self.seed, "dtype": str(self.dtype_value)}
+
+    @property
+    def seed(self):
+        """What the random numbers of this model start from."""
+        return (<Layer>self.outermost()).seed_value
+
+    def __reduce__(self):
+        positional, named = self.arguments()
+        return _rebuild, (type(self), positional, named, self.steps, self.epochs)
+
+    # ---- a layer made of layers ----
+
+    def output_shape(self, shape):
+        """The last layer's output shape for the first one's input ``shape``."""
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+        return shape
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+        cdef Layer layer
+        cdef tuple inside = shape
+        Layer.plan(self, shape, rows, arena)
+        for layer in self.layers:
+            layer.capacity = 0
+            layer.kept = None
+            inside = layer.plan(inside, rows, arena)
+        return self.out_shape
+
+    cdef list leaves(self, str prefix):
+        return [leaf for index, layer in enumerate(self.layers) for leaf in (<Layer>layer).leaves(f"{prefix}{index}.")]
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        cdef int i
+        for i in range(self.count):
+            x = (<Layer>self.children[i]).forward_pass(p, x)
+        return <void *>x
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        cdef int i
+        for i in range(self.count - 1, -1, -1):
+            dy = (<Layer>self.children[i]).backward_pass(p, dy, wants_dx or i > 0)
+        return dy
+
+    # ---- training ----
+
+    def step(self, x, t, loss, optimizer):
+        """One training step on a batch: forward, loss, backward, clipping, update. Returns the loss.
+
+        >>> import numpy as np, fastnn as nn
+        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
+        >>> loss, optimizer = nn.MSELoss(), nn.SGD(lr=0.1)
+        >>> x, t = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
+        >>> losses = [model.step(x, t, loss, optimizer) for _ in range(200)]
+        >>> losses[-1] < 0.01
+        True
+        """
+        cdef const void *data = NULL
+        cdef const void *targets = NULL
+        cdef int64_t rows = 0
+        cdef Loss l = validation.instance("loss", loss, Loss)
+        cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
+        cdef double lr, value
+        cdef bint classes
+        validation.whole(self)
+        self.enter()
+        try:
+            x = self.accept("x", x, &data, &rows)
+            t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
+            classes = t.dtype.kind == "i"
+            self.make_room(self.shape, rows)
+            o.join(self)
+            lr = o.learning_rate
+            self.begin()
+            self.count_pass(rows, True)
+            self.kept = None
+            with nogil:
+                value = self.step_pass(data, targets, classes, l, o, lr)
+            return value
+        finally:
+            self.leave()
+
+    cdef double step_pass(self, const void *x, const void *t, bint classes, Loss loss, Optimizer optimizer,
+                          double lr) noexcept nogil:
+        cdef const void *y = self.forward_pass(&self.run, x)
+        cdef double value = loss.value_pass(self.run.k, y, t, classes, self.gradient, self.run.rows, self.out_size)
+        self.run.spare = self.spare
+        self.backward_pass(&self.run, self.gradient, False)
+        optimizer.update_pass(&self.run, lr)
+        return value
+
+    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None):
+        """One step for each mini-batch of ``x`` and ``t``, all without the GIL. Returns the mean loss over the examples.
+
+        The last batch may be shorter. ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops
+        between two steps.
+        """
+        cdef const void *data = NULL
+        cdef const void *targets = NULL
+        cdef int64_t rows = 0, size, steps
+        cdef Loss l = validation.instance("loss", loss, Loss)
+        cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
+        cdef Epoch epoch
+        cdef object order = None
+        size = validation.integer("batch_size", batch_size, 1)
+        validation.whole(self)
+        self.enter()
+        try:
+            x = self.accept("x", x, &data, &rows)
+            t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
+            size = min(size, rows)
+            steps = (rows + size - 1) // size
+            self.make_room(self.shape, size)
+            o.join(self)
+            rates = np.full(steps, o.learning_rate) if not callable(o.rate) else np.ascontiguousarray(
+                o.rate(np.arange(o.updates, o.updates + steps)), dtype=np.float64)
+            epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
+            epoch.n, epoch.batch_size, epoch.done, epoch.total = rows, size, 0, 0
+            epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
+            epoch.lr = <const double *>address(rates)
+            epoch.order = NULL
+            self.begin()
+            if shuffle:
+                order = np.empty(rows, dtype=np.int64)
+                epoch.order = <const int64_t *>address(order)
+                self.make_batch(&epoch)
+                with nogil:
+                    permute(<int64_t *>epoch.order, rows, self.run.seed, <uint32_t>self.epochs, SHUFFLE)
+            self.kept = None
+            self.epochs += 1
+            while epoch.done < rows:
+                with nogil:
+                    self.steps_pass(&epoch, l, o)
+                PyErr_CheckSignals()
+                if progress is not None:
+                    progress((epoch.done + size - 1) // size, steps)
+            return epoch.total / rows
+        finally:
+            self.leave()
+
+    cdef int make_batch(self, Epoch *epoch) except -1:
+        cdef int64_t x_size = (epoch.batch_size * epoch.x_bytes + 63) // 64 * 64
+        cdef int64_t size = x_size + epoch.batch_size * epoch.t_bytes
+        if self.batch is None or len(self.batch) < size:
+            self.batch = aligned(size)
+        epoch.x_batch = <char *>address(self.batch)
+        epoch.t_batch = epoch.x_batch + x_size
+        return 0
+
+    cdef void steps_pass(self, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil:
+        """Steps until the epoch ends or it is time to come up for air."""
+        cdef double until = seconds() + AIR
+        cdef int64_t rows
+        cdef const char *x
+        cdef const char *t
+        while e.done < e.n:
+            rows = min(e.batch_size, e.n - e.done)
+            if e.order != NULL:
+                gather(e.x_batch, e.x, e.order + e.done, rows, e.x_bytes)
+                gather(e.t_batch, e.t, e.order + e.done, rows, e.t_bytes)
+                x, t = e.x_batch, e.t_batch
+            else:
+                x, t = e.x + e.done * e.x_bytes, e.t + e.done * e.t_bytes
+            self.count_pass(rows, True)
+            e.total += rows * self.step_pass(x, t, e.classes, loss, optimizer, e.lr[e.done // e.batch_size])
+            e.done += rows
+            if seconds() > until:
+                return
+
+    def predict(self, x, batch_size=1024):
+        """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes no bit of the result."""
+        cdef const void *data = NULL
+        cdef const char *rows_of_x
+        cdef int64_t rows = 0, size, start, part
+        cdef char *to
+        cdef void *y
+        size = validation.integer("batch_size", batch_size, 1)
+        self.enter()
+        try:
+            x = self.accept("x", x, &data, &rows)
+            size = min(size, rows)
+            self.make_room(self.shape, size)
+            self.kept = None
+            out = np.empty((rows, *self.out_shape), dtype=self.dtype)
+            to = <char *>address(out)
+            self.begin()
+            rows_of_x = <const char *>data
+            for start in range(0, rows, size):
+                part = min(size, rows - start)
+                self.count_pass(part, False)
+                with nogil:
+                    y = self.forward_pass(&self.run, rows_of_x + start * self.in_size * self.real_size)
+                    memcpy(to + start * self.out_size * self.real_size, y, part * self.out_size * self.real_size)
+            return out
+        finally:
+            self.leave()
+
+    def fit(self, x, t, *, loss, optimizer, epochs=1, batch_size=32, validation_data=None, validation_split=0.0,
+            shuffle=True, metrics=(), callbacks=()):
+        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``."""
+        return training.fit(
+            self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
+            validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
+            callbacks=callbacks)
+
+    def evaluate(self, x, t, loss, metrics=(), batch_size=1024):
+        """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""
+        return training.evaluate(self, x, t, loss, metrics, batch_size)
+
+    def summary(self):
+        """A table of layers, output shapes and parameters, as text."""
+        return training.summary(self)
+
+
+def _rebuild(kind, positional, named, steps, epochs):
+    cdef Sequential model = kind(*positional, **named)
+    model.steps, model.epochs = steps, epochs
+    return model

@@ -1,0 +1,325 @@
+"""Optimizers: how weights follow their gradients; one pass over the model's flat memory.
+
+Order: clipping by value, clipping by norm, update. Weight decay touches weights, never biases, so an update is one run
+over the weights with decay and one over the rest without.
+
+Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
+"""
+
+import numpy as np
+
+from libc.math cimport pow, sqrt
+from libc.stdint cimport int64_t
+
+from fastnn._kernels cimport address, aligned, table, threads
+from fastnn.layer cimport Layer, Pass
+
+from fastnn_ref import validation
+
+
+cdef class Optimizer:
+    """What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
+
+    An optimizer belongs to the first model it steps, whose momentum it keeps.
+    """
+
+    def __init__(self):
+        if type(self) is Optimizer:
+            raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
+
+    cdef int set_common(self, lr, weight_decay, clip_norm, clip_value) except -1:
+        self.lr = lr
+        self.weight_decay = validation.number("weight_decay", weight_decay, 0)
+        self.limit_norm = None if clip_norm is None else validation.number("clip_norm", clip_norm, 0, low_open=True)
+        self.limit_value = None if clip_value is None else validation.number(
+            "clip_value", clip_value, 0, low_open=True)
+        self.max_norm, self.max_value = self.limit_norm or 0, self.limit_value or 0
+        self.slots, self.waiting = {}, {}
+        return 0
+
+    # ---- what a kind of optimizer defines ----
+
+    cdef tuple slot_names(self):
+        """The arrays it keeps beside the parameters."""
+        return ()
+
+    cdef int bind(self) except -1:
+        """Takes the addresses of its slots."""
+        return 0
+
+    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
+        """Updates n parameters from `start` on."""
+        pass
+
+    def arguments(self):
+        """The constructor's arguments that make such an optimizer again, by name."""
+        return {"lr": self.rate, "weight_decay": self.weight_decay, "clip_norm": self.limit_norm,
+                "clip_value": self.limit_value}
+
+    # ---- for users ----
+
+    @property
+    def lr(self):
+        """The learning rate: a number, or a schedule from step to number."""
+        return self.rate
+
+    @lr.setter
+    def lr(self, value):
+        self.rate = validation.learning_rate(value)
+
+    @property
+    def learning_rate(self):
+        """The rate that the next step takes."""
+        return float(self.rate(self.updates)) if callable(self.rate) else self.rate
+
+    @property
+    def steps(self):
+        """Updates done."""
+        return self.updates
+
+    @property
+    def clip_norm(self):
+        """The largest norm of all gradients together, or None."""
+        return self.limit_norm
+
+    @property
+    def clip_value(self):
+        """The largest absolute value of a gradient, or None."""
+        return self.limit_value
+
+    def step(self, model):
+        """Clips ``model``'s gradients and updates its parameters."""
+        cdef Layer layer = validation.instance("model", model, Layer)
+        cdef double lr = self.learning_rate
+        cdef Pass p
+        layer = layer.outermost()
+        layer.enter()
+        try:
+            self.join(layer)
+            p.k, p.threads = table(layer.real_size), threads()
+            with nogil:
+                self.update_pass(&p, lr)
+        finally:
+            layer.leave()
+
+    def state_dict(self):
+        """``{"steps": ..., slot: {parameter's name: array}}``: what training needs to go on as if never stopped."""
+        state = {"steps": self.updates}
+        for slot in self.slot_names():
+            state[slot] = {name: value.copy() for name, value in self.views(slot).items()} \
+                if self.model is not None else dict(self.waiting.get(slot, {}))
+        return state
+
+    def load_state_dict(self, state):
+        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
+        names = self.slot_names()
+        state = validation.optimizer_state(state, names)
+        self.updates = state["steps"]
+        self.waiting = {name: state[name] for name in names}
+        if self.model is not None:
+            self.fill()
+
+    def __repr__(self):
+        return validation.call(type(self).__name__, (), self.arguments())
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.arguments(), self.state_dict())
+
+    # ---- inside ----
+
+    cdef int join(self, Layer model) except -1:
+        """Makes room for the slots at the first step; afterwards the model must be the same one."""
+        cdef int64_t size
+        if self.model is model:
+            return 0
+        if self.model is not None:
+            raise ValueError(
+                f"optimizer: this {type(self).__name__} already belongs to another model; make a new one")
+        model.build()
+        size = model.parameter_count * model.real_size
+        self.model = model
+        self.slots = {name: aligned(max(size, 1))[:size].view(model.dtype) for name in self.slot_names()}
+        try:
+            self.fill()
+        except ValueError:
+            self.model, self.slots = None, {}
+            raise
+        self.bind()
+        return 0
+
+    def views(self, slot):
+        """Parameter's name → its part of a slot."""
+        flat = self.slots[slot]
+        start = address(self.model.flat_values) if flat.size else NULL
+        views = {}
+        for name, value, _, _ in self.model.parameters():
+            offset = (<char *>address(value) - <char *>start) // self.model.real_size
+            views[name] = flat[offset:offset + value.size].reshape(value.shape)
+        return views
+
+    def fill(self):
+        """Copies a loaded state into the slots."""
+        for slot, values in self.waiting.items():
+            views = self.views(slot)
+            if values:
+                for name, value in validation.state(slot, values, views).items():
+                    views[name][...] = value
+            else:
+                self.slots[slot][...] = 0
+        self.waiting = {}
+
+    cdef void update_pass(self, Pass *p, double lr) noexcept nogil:
+        cdef void *g = self.model.flat_g
+        cdef int64_t n = self.model.parameter_count, weights = self.model.decaying
+        cdef double norm
+        if self.max_value > 0:
+            p.k.clamp(g, n, self.max_value)
+        if self.max_norm > 0:
+            norm = sqrt(p.k.sum_squares(g, n))
+            if norm > self.max_norm:
+                p.k.scale(g, n, self.max_norm / norm)
+        self.updates += 1
+        self.update_run(p, lr, 0, weights, self.weight_decay)
+        self.update_run(p, lr, weights, n - weights, 0)
+
+
+def _rebuild(kind, arguments, state):
+    optimizer = kind(**arguments)
+    optimizer.load_state_dict(state)
+    return optimizer
+
+
+cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
+    return <char *>base + index * p.k.real_size if base != NULL else NULL
+
+
+cdef class SGD(Optimizer):
+    """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
+
+    v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``.
+
+    >>> import numpy as np, fastnn as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
+    >>> x, t = np.array([[1.0]]), np.array([[0.0]])
+    >>> before = float(model.layers[0].weight[0, 0])
+    >>> _ = model.step(x, t, nn.MSELoss(), nn.SGD(lr=0.25))
+    >>> round(float(model.layers[0].weight[0, 0]) / before, 6)
+    0.5
+    """
+
+    cdef readonly double momentum
+    cdef readonly bint nesterov
+    cdef void *v
+
+    def __init__(self, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None):
+        self.set_common(lr, weight_decay, clip_norm, clip_value)
+        self.momentum = validation.number("momentum", momentum, 0, 1, high_open=True)
+        self.nesterov = validation.flag("nesterov", nesterov)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: expected momentum > 0, got 0")
+
+    def arguments(self):
+        return {"momentum": self.momentum, "nesterov": bool(self.nesterov), **Optimizer.arguments(self)}
+
+    cdef tuple slot_names(self):
+        return ("momentum",) if self.momentum > 0 else ()
+
+    cdef int bind(self) except -1:
+        if self.momentum > 0:
+            self.v = address(self.slots["momentum"])
+        return 0
+
+    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
+        p.k.sgd(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.v, start, p), n,
+                lr, self.momentum, self.nesterov, decay, p.threads)
+
+
+cdef class RMSprop(Optimizer):
+    """Divides by a running root mean square (Tieleman and Hinton 2012).
+
+    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps).
+
+    >>> import fastnn as nn
+    >>> nn.RMSprop(lr=0.01).lr
+    0.01
+    """
+
+    cdef readonly double alpha, eps
+    cdef void *square
+
+    def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
+        self.set_common(lr, weight_decay, clip_norm, clip_value)
+        self.alpha = validation.number("alpha", alpha, 0, 1, high_open=True)
+        self.eps = validation.number("eps", eps, 0, low_open=True)
+
+    def arguments(self):
+        return {"alpha": self.alpha, "eps": self.eps, **Optimizer.arguments(self)}
+
+    cdef tuple slot_names(self):
+        return ("square",)
+
+    cdef int bind(self) except -1:
+        self.square = address(self.slots["square"])
+        return 0
+
+    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
+        p.k.rmsprop(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.square, start, p), n,
+                    lr, self.alpha, self.eps, decay, p.threads)
+
+
+cdef class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
+
+    m ← β1·m + (1 − β1)·g;  s ← β2·s + (1 − β2)·g²;  w ← w − lr/(1 − β1ᵗ) · m / (√s/√(1 − β2ᵗ) + eps).
+
+    >>> import fastnn as nn
+    >>> nn.Adam(betas=(0.9, 0.99)).betas
+    (0.9, 0.99)
+    """
+
+    cdef readonly double beta1, beta2, eps
+    cdef void *mean
+    cdef void *square
+
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
+        self.set_common(lr, weight_decay, clip_norm, clip_value)
+        self.beta1, self.beta2 = validation.betas(betas)
+        self.eps = validation.number("eps", eps, 0, low_open=True)
+
+    @property
+    def betas(self):
+        """(β1, β2)."""
+        return self.beta1, self.beta2
+
+    def arguments(self):
+        return {"betas": self.betas, "eps": self.eps, **Optimizer.arguments(self)}
+
+    cdef tuple slot_names(self):
+        return ("mean", "square")
+
+    cdef int bind(self) except -1:
+        self.mean, self.square = address(self.slots["mean"]), address(self.slots["square"])
+        return 0
+
+    cdef bint decoupled(self) noexcept nogil:
+        return False
+
+    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
+        p.k.adam(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.mean, start, p),
+                 at(self.square, start, p), n, lr, self.beta1, self.beta2, self.eps, decay, self.decoupled(),
+                 1 - pow(self.beta1, <double>self.updates), 1 - pow(self.beta2, <double>self.updates), p.threads)
+
+
+cdef class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w·(1 − lr·weight_decay) first.
+
+    >>> import fastnn as nn
+    >>> nn.AdamW().weight_decay
+    0.01
+    """
+
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None):
+        Adam.__init__(self, lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+
+    cdef bint decoupled(self) noexcept nogil:
+        return True

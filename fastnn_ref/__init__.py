@@ -1,0 +1,38 @@
+"""fastnn_ref: neural networks in the words of their formulas. Read this first; ``fastnn`` computes the same, faster.
+
+The names below are a table of contents, in reading order.
+
+>>> import numpy as np, fastnn_ref as nn
+>>> model = nn.Sequential(nn.Linear(2, 16, activation="relu"), nn.Linear(16, 2), seed=0)
+>>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+>>> history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(lr=0.05), epochs=100)
+>>> model.predict(x).argmax(axis=1).tolist()
+[0, 1, 1, 0]
+"""
+
+# isort: off
+from .layer import Layer
+from .linear import Linear
+from .activation import (
+    Identity, ReLU, LeakyReLU, ELU, SiLU, GELU, Softplus, Tanh, Sigmoid, Softmax, LogSoftmax,
+)
+from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
+from .penalty import clip_grad_norm, clip_grad_value
+from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
+from .schedule import Schedule, ConstantLR, StepLR, ExponentialLR, CosineLR, OneCycleLR
+from .training import ReduceLROnPlateau
+from .model import Sequential
+from .training import History, Callback
+from . import init, philox
+# isort: on
+
+__all__ = [  # noqa: RUF022 — reading order, not the alphabet
+    "Layer", "Linear",
+    "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
+    "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
+    "clip_grad_norm", "clip_grad_value",
+    "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
+    "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
+    "Sequential", "History", "Callback",
+    "init", "philox",
+]

@@ -1,0 +1,293 @@
+"""Activations: the bend between two linear layers. Without one, any number of linear layers is a single linear layer.
+
+    forward     y  = act(u)
+    backward    du = dy · act'(u)
+
+Each class has the two formulas beside each other; simple ones first. Twin: fastnn/activation.pyx.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .layer import Array, Layer, Shape
+
+
+class Activation(Layer):
+    """What all activations share. ``act(u)`` is the function, ``act_back(dy, u, y)`` is dy · act'(u)."""
+
+    name = "identity"
+
+    def act(self, u: Array) -> Array:
+        """y."""
+        raise NotImplementedError
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        """du."""
+        raise NotImplementedError
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        self.u, self.y = x, self.act(x)
+        return self.y
+
+    def backward_pass(self, dy: Array) -> Array:
+        return self.act_back(dy, self.u, self.y)
+
+
+class Identity(Activation):
+    """y = u.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Identity()(np.array([[-1.0, 2.0]])).tolist()
+    [[-1.0, 2.0]]
+    """
+
+    def act(self, u: Array) -> Array:
+        return u
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy
+
+
+class ReLU(Activation):
+    """y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.ReLU()(np.array([[-1.0, 2.0]])).tolist()
+    [[0.0, 2.0]]
+    """
+
+    name = "relu"
+
+    def act(self, u: Array) -> Array:
+        return np.maximum(u, 0)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where(y > 0, dy, 0)               # not dy * (y > 0): ∞ · 0 would be NaN
+
+
+class LeakyReLU(Activation):
+    """y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])).tolist()
+    [[-0.25, 2.0]]
+    """
+
+    name = "leaky_relu"
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = validation.number("negative_slope", negative_slope, 0, low_open=True)
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.negative_slope,), {}
+
+    def act(self, u: Array) -> Array:
+        return np.where(u > 0, u, self.negative_slope * u)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where(u > 0, dy, self.negative_slope * dy)
+
+
+class ELU(Activation):
+    """y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3).tolist()
+    [[-0.316, 2.0]]
+    """
+
+    name = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = validation.number("alpha", alpha, 0, low_open=True)
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.alpha,), {}
+
+    def act(self, u: Array) -> Array:
+        return np.where(u > 0, u, self.alpha * np.expm1(np.minimum(u, 0)))
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where(u > 0, dy, dy * (y + self.alpha))       # α·exp(u) = y + α
+
+
+def sigmoid(u: Array) -> Array:
+    """σ(u) = 1 / (1 + exp(−u)), by whichever exponential does not overflow."""
+    e = np.exp(-np.abs(u))
+    return np.where(u >= 0, 1, e) / (1 + e)
+
+
+class SiLU(Activation):
+    """y = u · σ(u), also called swish (Elfwing et al. 2018).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.SiLU()(np.array([[-1.0, 0.0]])).round(2).tolist()
+    [[-0.27, 0.0]]
+    """
+
+    name = "silu"
+
+    def act(self, u: Array) -> Array:
+        return u * sigmoid(u)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        s = sigmoid(u)
+        return dy * (s * (1 + u * (1 - s)))
+
+
+def normal_distribution(u: Array) -> Array:
+    """Φ(u) = ½·erfc(−u/√2), element by element: NumPy has no error function."""
+    flat = [0.5 * math.erfc(-v / math.sqrt(2)) for v in u.reshape(-1).tolist()]
+    return np.array(flat, dtype=u.dtype).reshape(u.shape)
+
+
+class GELU(Activation):
+    """y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function; exact, or ``"tanh"``'s estimate.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.GELU()(np.array([[-1.0, 0.0]])).round(2).tolist()
+    [[-0.16, 0.0]]
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = validation.choice("approximate", approximate, ("none", "tanh"))
+        self.name = "gelu_tanh" if approximate == "tanh" else "gelu"
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.approximate,), {}
+
+    def bend(self, u: Array) -> Array:
+        """tanh(√(2/π)·(u + 0.044715·u³)) ≈ 2·Φ(u) − 1."""
+        return np.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3))
+
+    def act(self, u: Array) -> Array:
+        if self.approximate == "tanh":
+            return 0.5 * u * (1 + self.bend(u))
+        return u * normal_distribution(u)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        if self.approximate == "tanh":
+            b = self.bend(u)
+            slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
+            return dy * (0.5 * (1 + b) + 0.5 * u * (1 - b**2) * slope)
+        density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
+        return dy * (normal_distribution(u) + u * density)
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Softplus()(np.array([[0.0]])).round(2).tolist()
+    [[0.69]]
+    """
+
+    name = "softplus"
+
+    def act(self, u: Array) -> Array:
+        return np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u)))
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy * sigmoid(u)
+
+
+class Tanh(Activation):
+    """y = tanh(u).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
+    [[0.0, 1.0]]
+    """
+
+    name = "tanh"
+
+    def act(self, u: Array) -> Array:
+        return np.tanh(u)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy * (1 - y**2)
+
+
+class Sigmoid(Activation):
+    """y = σ(u) = 1 / (1 + exp(−u)).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
+    [[0.5, 1.0]]
+    """
+
+    name = "sigmoid"
+
+    def act(self, u: Array) -> Array:
+        return sigmoid(u)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy * (y * (1 - y))
+
+
+class RowActivation(Activation):
+    """An activation of a whole row, so there must be one."""
+
+    def output_shape(self, shape: Sequence[int]) -> Shape:
+        return validation.row_shape(type(self).__name__, shape)
+
+
+class Softmax(RowActivation):
+    """y = exp(u) / Σ exp(u), over the last axis; the largest u is subtracted first, so that exp cannot overflow.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+
+    name = "softmax"
+
+    def act(self, u: Array) -> Array:
+        e = np.exp(u - u.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+class LogSoftmax(RowActivation):
+    """y = u − log Σ exp(u), over the last axis.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()
+    [[0.0]]
+    """
+
+    name = "log_softmax"
+
+    def act(self, u: Array) -> Array:
+        z = u - u.max(axis=-1, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
+
+
+NAMES: dict[str, Callable[[], Activation]] = {
+    "identity": Identity, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU, "silu": SiLU, "gelu": GELU,
+    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid, "softmax": Softmax,
+    "log_softmax": LogSoftmax,
+}
+
+
+def activation_of(activation: str | Activation | None) -> Activation:
+    """The activation that a layer's argument means: a name, an ``Activation``, or None for the identity."""
+    if activation is None:
+        return Identity()
+    if isinstance(activation, Activation):
+        return activation
+    return NAMES[validation.choice("activation", activation, NAMES)]()

@@ -1,0 +1,206 @@
+"""Layer: one step of a network. It goes forward, and it goes back.
+
+Forward, a layer turns x into y. Backward, it is told dy, how much the loss would change with each element of y, and
+answers two questions by the chain rule: how much with each parameter (``grads``), and how much with each element of x
+(dx, which is the dy of the layer before).
+
+    forward     y = f(x; parameters)
+    backward    dx = (∂y/∂x)ᵀ dy,   grads = (∂y/∂parameters)ᵀ dy
+
+Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors" (1986).
+Twin: fastnn/layer.pyx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import init, validation
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+DEFAULT_DTYPE = np.dtype(np.float64)
+
+
+class Specification(NamedTuple):
+    """A parameter before it has values."""
+
+    name: str
+    shape: Shape
+    initialiser: str
+    decays: bool                    # weights do, biases do not
+
+
+class Layer:
+    """A step of the network: keeps its parameters, goes forward, goes back.
+
+    ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays. ``forward`` takes ``x`` of shape (n, …) and
+    returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets ``grads`` (it never adds to them)
+    and returns dx. ``backward`` belongs to the last ``forward(x, training=True)``.
+
+    A new kind of layer gives ``output_shape``, ``forward_pass`` and ``backward_pass``, and declares its parameters.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> layer = nn.ReLU()
+    >>> layer.forward(np.array([[-1.0, 2.0]]), training=True)
+    array([[0., 2.]])
+    >>> layer.backward(np.array([[5.0, 5.0]]))
+    array([[0., 5.]])
+    """
+
+    def __init__(self) -> None:
+        if type(self) is Layer:
+            raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")
+        self.specifications: list[Specification] = []
+        self.input_shape: Shape | None = None       # of one example, where it is known
+        self.values: dict[str, Array] = {}          # come into being in `build`
+        self.gradients: dict[str, Array] = {}
+        self.parent: Layer | None = None            # the model around this layer
+        self.steps = 0                              # training passes so far: the counter of random masks
+        self._seed = 0
+        self._dtype: np.dtype[Any] | None = None
+        self._built = False
+        self._y_shape: Shape | None = None          # of the training pass that backward may go back over
+
+    # ---- what a kind of layer defines ----
+
+    def output_shape(self, shape: Sequence[int]) -> Shape:
+        """The shape of one example's output for one example's input ``shape``.
+
+        >>> import fastnn_ref as nn
+        >>> nn.Linear(64, 10).output_shape((64,))
+        (10,)
+        """
+        return tuple(shape)
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        """y, in the words of the formula; ``x`` is known to fit."""
+        raise NotImplementedError
+
+    def backward_pass(self, dy: Array) -> Array:
+        """Sets ``gradients`` and returns dx; ``dy`` is known to fit, and is not changed."""
+        raise NotImplementedError
+
+    def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
+        """(dotted prefix, layer) of every layer that has parameters of its own."""
+        return [(prefix, self)]
+
+    # ---- for users ----
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of parameters and activations: ``float32`` or ``float64``."""
+        root = self.outermost()
+        root.build()
+        assert root._dtype is not None
+        return root._dtype
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Name → parameter, each an array that can be changed in place."""
+        return {name: value for name, value, _, _ in self.parameters()}
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """Name → gradient of the last backward pass, in the parameter's shape."""
+        return {name: gradient for name, _, gradient, _ in self.parameters()}
+
+    def parameters(self) -> list[tuple[str, Array, Array, bool]]:
+        """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
+        self.outermost().build()
+        return [(prefix + name, layer.values[name], layer.gradients[name], decays)
+                for prefix, layer in self.leaves() for name, _, _, decays in layer.specifications]
+
+    def assign(self, name: str, value: object) -> None:
+        """Copies values into a parameter; the shape must be its own."""
+        parameter = self.params[name]
+        parameter[...] = validation.parameter(name, value, parameter)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by dotted name, as in PyTorch.
+
+        >>> import fastnn_ref as nn
+        >>> sorted(nn.Sequential(nn.Linear(2, 3), seed=0).state_dict())
+        ['0.bias', '0.weight']
+        """
+        return {name: value.copy() for name, value in self.params.items()}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Copies parameters in. Names and shapes must be just the model's (ValueError).
+
+        >>> import fastnn_ref as nn
+        >>> one, two = nn.Sequential(nn.Linear(2, 3), seed=1), nn.Sequential(nn.Linear(2, 3), seed=2)
+        >>> two.load_state_dict(one.state_dict())
+        >>> bool((one.layers[0].weight == two.layers[0].weight).all())
+        True
+        """
+        parameters = self.params
+        for name, value in validation.state("state", state, parameters).items():
+            parameters[name][...] = value
+
+    def forward(self, x: object, training: bool = False) -> Array:
+        """y for ``x`` of shape (n, …), n >= 1; with ``training=True`` keeps what ``backward`` needs.
+
+        Raises ValueError or TypeError for an ``x`` of another shape or that holds no numbers.
+        """
+        x = validation.array("x", x, self.dtype, self.input_shape)
+        self.output_shape(x.shape[1:])              # a shape that does not fit is an error here
+        y = self.forward_pass(x, training)
+        self.steps += training
+        self._y_shape = y.shape if training else None
+        return y.copy()
+
+    def __call__(self, x: object) -> Array:
+        """``forward(x)``: a prediction."""
+        return self.forward(x)
+
+    def backward(self, dy: object) -> Array:
+        """dx for ``dy``, the loss's gradient with respect to the last training forward's y; sets ``grads``.
+
+        Raises RuntimeError when the last forward was not in training, ValueError for a ``dy`` of another shape.
+        """
+        if self._y_shape is None:
+            raise RuntimeError("backward: call forward(x, training=True) first")
+        return self.backward_pass(validation.gradient(dy, self.dtype, self._y_shape)).copy()
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The constructor's arguments that make such a layer again: (positional, by name)."""
+        return (), {}
+
+    def __repr__(self) -> str:
+        positional, named = self.arguments()
+        return validation.call(type(self).__name__, positional, named)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "parent": None}    # a copy is free of the model around the original
+
+    # ---- what the outermost layer does ----
+
+    def outermost(self) -> Layer:
+        """The whole model that this layer is a part of."""
+        layer = self
+        while layer.parent is not None:
+            layer = layer.parent
+        return layer
+
+    def build(self) -> None:
+        """Gives every parameter its values; those that a layer already has are kept."""
+        if self._built:
+            return
+        self._built = True
+        if self._dtype is None:
+            self._dtype = next((value.dtype for value in self.values.values()), DEFAULT_DTYPE)
+        number = 0
+        for _, layer in self.leaves():
+            for name, shape, initialiser, _ in layer.specifications:
+                if name in layer.values:
+                    layer.values[name] = layer.values[name].astype(self._dtype)
+                else:
+                    layer.values[name] = init.create(initialiser, shape, self._seed, number, self._dtype)
+                layer.gradients[name] = np.zeros(shape, self._dtype)
+                number += 1

@@ -1,0 +1,98 @@
+"""Linear: every output is a weighted sum of all inputs, plus a bias, through an activation.
+
+    forward     u = x @ W + b,  y = act(u)
+    backward    du = dy · act'(u)
+                dW = xᵀ @ du            how much of input i came with how much blame for output j, over the batch
+                db = Σ_rows du
+                dx = du @ Wᵀ
+
+Source: Rumelhart, Hinton and Williams (1986). Twin: fastnn/linear.pyx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import init as initialisers
+from . import validation
+from .activation import Activation, activation_of
+from .layer import Array, Layer, Shape, Specification
+
+
+class Linear(Layer):
+    """y = act(x @ W + b) with x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
+
+    ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an activation layer. ``init`` names the weight's
+    initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> layer = nn.Linear(3, 2, activation="relu")
+    >>> layer.weight = np.array([[1, 2], [3, 4], [5, 6]])
+    >>> layer.bias = np.array([0, -30])
+    >>> layer(np.array([[1.0, 1.0, 1.0]])).tolist()
+    [[9.0, 0.0]]
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, activation: str | Activation | None = None, bias: bool = True,
+        *, init: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features = validation.integer("in_features", in_features, 1)
+        self.out_features = validation.integer("out_features", out_features, 1)
+        validation.size("weight", in_features, out_features)
+        self.activation = activation_of(activation)
+        self.init = init
+        self.input_shape = (self.in_features,)
+        start = initialisers.name_for(self.activation.name, init)
+        self.specifications = [Specification("weight", (self.in_features, self.out_features), start, True)]
+        if validation.flag("bias", bias):
+            self.specifications.append(Specification("bias", (self.out_features,), "zeros", False))
+
+    @property
+    def weight(self) -> Array:
+        """W, shape (in_features, out_features); assigning copies values in."""
+        return self.params["weight"]
+
+    @weight.setter
+    def weight(self, value: object) -> None:
+        self.assign("weight", value)
+
+    @property
+    def bias(self) -> Array | None:
+        """b, shape (out_features,), or None."""
+        return self.params.get("bias")
+
+    @bias.setter
+    def bias(self, value: object) -> None:
+        self.assign("bias", value)
+
+    def output_shape(self, shape: Sequence[int]) -> Shape:
+        """(out_features,) for (in_features,)."""
+        return validation.fixed_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        self.x = x                                              # (n, in)
+        self.u = x @ self.values["weight"]                      # (n, out)
+        if "bias" in self.values:
+            self.u = self.u + self.values["bias"]
+        self.y = self.activation.act(self.u)
+        return self.y
+
+    def backward_pass(self, dy: Array) -> Array:
+        du = self.activation.act_back(dy, self.u, self.y)       # (n, out)
+        self.gradients["weight"][...] = self.x.T @ du           # (in, out)
+        if "bias" in self.values:
+            self.gradients["bias"][...] = du.sum(axis=0)        # (out,)
+        return du @ self.values["weight"].T                     # (n, in)
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        named: dict[str, Any] = {}
+        if self.activation.name != "identity":
+            named["activation"] = self.activation
+        if len(self.specifications) == 1:
+            named["bias"] = False
+        if self.init is not None:
+            named["init"] = self.init
+        return (self.in_features, self.out_features), named

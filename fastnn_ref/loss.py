@@ -1,0 +1,170 @@
+"""Losses: one number that says how wrong y is, and its gradient, which says which way is better.
+
+    forward     value = mean over the batch of l(y, t)
+    backward    dy    = ∂value/∂y
+
+Values are summed in float64, whatever the dtype. Twin: fastnn/loss.pyx.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .activation import sigmoid
+from .layer import Array
+
+
+class Loss:
+    """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
+
+    A kind of loss gives ``accept(t, y)``, the targets as an array, and ``value(y, t)`` → (value, dy).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> loss = nn.MSELoss()
+    >>> loss.forward(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0]]))
+    2.0
+    >>> loss.backward().tolist()
+    [[0.0, 2.0]]
+    """
+
+    def __init__(self) -> None:
+        if type(self) is Loss:
+            raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
+        self.dy: Array | None = None
+
+    def accept(self, t: object, y: Array) -> Array:
+        """Finite targets in y's shape and dtype."""
+        return validation.values(t, y.shape, y.dtype)
+
+    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+        """The mean loss and its gradient."""
+        raise NotImplementedError
+
+    def forward(self, y: object, t: object) -> float:
+        """The loss of outputs ``y`` (n, ...) against targets ``t``, a float."""
+        y = validation.outputs("y", y)
+        value, self.dy = self.value(y, self.accept(t, y))
+        return value
+
+    def __call__(self, y: object, t: object) -> float:
+        """``forward(y, t)``."""
+        return self.forward(y, t)
+
+    def backward(self) -> Array:
+        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
+        if self.dy is None:
+            raise RuntimeError("backward: call forward(y, t) first")
+        return self.dy.copy()
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that make such a loss again, by name."""
+        return {}
+
+    def __repr__(self) -> str:
+        return validation.call(type(self).__name__, (), self.arguments())
+
+
+def mean(values: Array) -> float:
+    """The mean over all elements, summed in float64."""
+    return float(values.mean(dtype=np.float64))
+
+
+class MSELoss(Loss):
+    """Mean of (y − t)² over all elements; ``t`` in y's shape.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.MSELoss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
+    2.0
+    """
+
+    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+        e = y - t
+        return mean(e**2), 2 * e / e.size
+
+
+class L1Loss(Loss):
+    """Mean of \\|y − t\\| over all elements; the derivative at 0 is 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.L1Loss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
+    1.0
+    """
+
+    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+        e = y - t
+        return mean(np.abs(e)), np.sign(e) / e.size
+
+
+class HuberLoss(Loss):
+    """½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))
+    1.5
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__()
+        self.delta = validation.number("delta", delta, 0, low_open=True)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"delta": self.delta}
+
+    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+        e = y - t
+        size = np.abs(e)
+        value = np.where(size <= self.delta, 0.5 * e**2, self.delta * (size - 0.5 * self.delta))
+        return mean(value), np.clip(e, -self.delta, self.delta) / e.size
+
+
+class BCEWithLogitsLoss(Loss):
+    """Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
+    0.6931
+    """
+
+    def accept(self, t: object, y: Array) -> Array:
+        return validation.unit_interval(t, y.shape, y.dtype)
+
+    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+        value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))     # log(1 + exp(y)) without overflow
+        return mean(value), (sigmoid(y) - t) / y.size
+
+
+class CrossEntropyLoss(Loss):
+    """−Σ q·log softmax(y), mean over the batch, for logits y (n, K).
+
+    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1. Smoothing ε puts
+    q = (1 − ε)·target + ε/K (Szegedy et al. 2016), 0 <= ε <= 1. The gradient is (softmax(y) − q) / n.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
+    0.6931
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"label_smoothing": self.label_smoothing}
+
+    def accept(self, t: object, y: Array) -> Array:
+        validation.logits(y.shape)
+        return validation.classes_or_rows(t, *y.shape, y.dtype)
+
+    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+        n, k = y.shape
+        target = t if t.ndim == 2 else np.equal(t[:, None], np.arange(k)).astype(y.dtype)       # one-hot rows
+        q = (1 - self.label_smoothing) * target + self.label_smoothing / k
+        z = y - y.max(axis=1, keepdims=True)                    # softmax does not notice, and exp cannot overflow
+        e = np.exp(z)
+        total = e.sum(axis=1, keepdims=True)
+        log_p = z - np.log(total)
+        value = -np.where(q > 0, q * log_p, 0).sum(dtype=np.float64) / n
+        return float(value), (e / total - q) / n

@@ -1,0 +1,164 @@
+"""Sequential: layers in a row, and how such a network learns.
+
+    forward     x → layer 1 → … → layer L → y
+    backward    the same way back, dy → … → dx
+    step        forward, loss, backward, clipping, update
+
+Source: Rumelhart, Hinton and Williams (1986). Twin: fastnn/model.pyx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import philox, training, validation
+from .layer import Array, Layer, Shape
+from .loss import Loss
+from .optim import Optimizer
+
+
+class Sequential(Layer):
+    """Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
+
+    ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float64 (default) or float32. A layer
+    that already has values keeps them; a Sequential inside another one follows the outer one's seed and dtype.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(2, 8, activation="tanh"), nn.Linear(8, 2), seed=0)
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([0, 1, 1, 0])
+    >>> history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(lr=0.05), epochs=200, batch_size=4)
+    >>> model.predict(x).argmax(axis=1).tolist()
+    [0, 1, 1, 0]
+    """
+
+    def __init__(self, *layers: Layer, seed: int = 0, dtype: npt.DTypeLike | None = None) -> None:
+        super().__init__()
+        self._seed = validation.seed(seed)
+        self._dtype = validation.dtype(dtype, self.default_dtype)
+        validation.layers(layers, Layer)
+        for index, layer in enumerate(layers):
+            if layer.parent is not None:
+                raise validation.taken(index, layer)
+        self.input_shape = validation.chain(layers)
+        self.layers = layers
+        self.epochs = 0                             # run_epoch calls so far: each shuffles in its own way
+        self.stop_training = False
+        self.adopt()
+
+    default_dtype = np.dtype(np.float64)
+
+    def adopt(self) -> None:
+        """The layers now belong to this model."""
+        for layer in self.layers:
+            layer.parent = self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.adopt()
+
+    @property
+    def seed(self) -> int:
+        """What the random numbers of this model start from."""
+        return self.outermost()._seed
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return self.layers, {"seed": self.seed, "dtype": str(self._dtype)}
+
+    # ---- a layer made of layers ----
+
+    def output_shape(self, shape: Sequence[int]) -> Shape:
+        """The last layer's output shape for the first one's input ``shape``."""
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+        return tuple(shape)
+
+    def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
+        return [leaf for index, layer in enumerate(self.layers) for leaf in layer.leaves(f"{prefix}{index}.")]
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        for layer in self.layers:
+            x = layer.forward_pass(x, training)
+        return x
+
+    def backward_pass(self, dy: Array) -> Array:
+        for layer in reversed(self.layers):
+            dy = layer.backward_pass(dy)
+        return dy
+
+    # ---- training ----
+
+    def step(self, x: object, t: object, loss: Loss, optimizer: Optimizer) -> float:
+        """One training step on a batch: forward, loss, backward, clipping, update. Returns the loss.
+
+        >>> import numpy as np, fastnn_ref as nn
+        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
+        >>> loss, optimizer = nn.MSELoss(), nn.SGD(lr=0.1)
+        >>> x, t = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
+        >>> losses = [model.step(x, t, loss, optimizer) for _ in range(200)]
+        >>> losses[-1] < 0.01
+        True
+        """
+        validation.instance("loss", loss, Loss)
+        validation.instance("optimizer", optimizer, Optimizer)
+        validation.whole(self)
+        optimizer.join(self)
+        x = validation.array("x", x, self.dtype, self.input_shape)
+        validation.targets(t, len(x))
+        y = self.forward(x, training=True)
+        value = loss.forward(y, t)
+        self.backward(loss.backward())
+        optimizer.step(self)
+        return value
+
+    def run_epoch(
+        self, x: object, t: object, loss: Loss, optimizer: Optimizer, batch_size: int = 32, shuffle: bool = True,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> float:
+        """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
+
+        The last batch may be shorter. ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops
+        between two steps.
+        """
+        x = validation.array("x", x, self.dtype, self.input_shape)
+        n, size = len(x), validation.integer("batch_size", batch_size, 1)
+        t = validation.targets(t, n)
+        order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
+        self.epochs += 1
+        total, steps = 0.0, -(-n // size)
+        for done, start in enumerate(range(0, n, size), 1):
+            rows = order[start:start + size]
+            total += self.step(x[rows], t[rows], loss, optimizer) * len(rows)
+            if progress is not None:
+                progress(done, steps)
+        return total / n
+
+    def predict(self, x: object, batch_size: int = 1024) -> Array:
+        """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes nothing else."""
+        size = validation.integer("batch_size", batch_size, 1)
+        x = validation.array("x", x, self.dtype, self.input_shape)
+        return np.concatenate([self.forward(x[start:start + size]) for start in range(0, len(x), size)])
+
+    def fit(
+        self, x: object, t: object, *, loss: Loss, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32,
+        validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
+        metrics: Iterable[training.Metric] = (), callbacks: Iterable[training.Callback] = (),
+    ) -> training.History:
+        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``."""
+        return training.fit(
+            self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
+            validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
+            callbacks=callbacks)
+
+    def evaluate(
+        self, x: object, t: object, loss: Loss, metrics: Iterable[training.Metric] = (), batch_size: int = 1024,
+    ) -> Mapping[str, float]:
+        """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""
+        return training.evaluate(self, x, t, loss, metrics, batch_size)
+
+    def summary(self) -> str:
+        """A table of layers, output shapes and parameters, as text."""
+        return training.summary(self)

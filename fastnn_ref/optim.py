@@ -1,0 +1,244 @@
+"""Optimizers: backpropagation says which way is down; an optimizer takes the step.
+
+    SGD        w ← w − lr·g
+    momentum   v ← μ·v + g;  w ← w − lr·v                   a rolling ball
+    Nesterov   w ← w − lr·(g + μ·v)                         that looks ahead
+    RMSprop    s ← α·s + (1−α)·g²;  w ← w − lr·g/(√s + ε)   steps of like size for every weight
+    Adam       both, with means that start unbiased
+    AdamW      Adam, the decay apart from the gradient
+
+Order of a step: clipping by value, clipping by norm, update. Weight decay touches weights, never biases.
+Twin: fastnn/optim.pyx.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import penalty, validation
+from .layer import Array, Layer
+
+
+class Optimizer:
+    """What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
+
+    An optimizer belongs to the first model it steps, whose momentum it keeps. A kind of optimizer names its ``slots``,
+    the arrays it keeps beside each parameter, and gives ``update``.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(
+        self, lr: Any, weight_decay: float, clip_norm: float | None, clip_value: float | None,
+    ) -> None:
+        if type(self) is Optimizer:
+            raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
+        self.lr = lr
+        self.weight_decay = validation.number("weight_decay", weight_decay, 0)
+        self.clip_norm = None if clip_norm is None else validation.number("clip_norm", clip_norm, 0, low_open=True)
+        self.clip_value = None if clip_value is None else validation.number(
+            "clip_value", clip_value, 0, low_open=True)
+        self.steps = 0
+        self.model: Layer | None = None
+        self.state: dict[str, dict[str, Array]] = {slot: {} for slot in self.slots}
+
+    @property
+    def lr(self) -> Any:
+        """The learning rate: a number, or a schedule from step to number."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self._lr = validation.learning_rate(value)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that the next step takes."""
+        return float(self._lr(self.steps)) if callable(self._lr) else float(self._lr)
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        """Changes ``w`` and the slots in place; ``steps`` counts this step already."""
+        raise NotImplementedError
+
+    def step(self, model: Layer) -> None:
+        """Clips ``model``'s gradients and updates its parameters."""
+        model = validation.instance("model", model, Layer).outermost()
+        self.join(model)
+        lr = self.learning_rate
+        if self.clip_value is not None:
+            penalty.clip_grad_value(model, self.clip_value)
+        if self.clip_norm is not None:
+            penalty.clip_grad_norm(model, self.clip_norm)
+        self.steps += 1
+        for name, w, g, decays in model.parameters():
+            self.update(w, g, lr, self.weight_decay if decays else 0.0,
+                        **{slot: values[name] for slot, values in self.state.items()})
+
+    def join(self, model: Layer) -> None:
+        """Makes room for the slots at the first step; afterwards the model must be the same one."""
+        if self.model is not None and self.model is not model:
+            raise ValueError(
+                f"optimizer: this {type(self).__name__} already belongs to another model; make a new one")
+        if self.model is None:
+            parameters = model.params
+            for slot, loaded in self.state.items():
+                values = validation.state(slot, loaded, parameters) if loaded else {}
+                self.state[slot] = {name: values[name].astype(w.dtype) if loaded else np.zeros_like(w)
+                                    for name, w in parameters.items()}
+            self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"steps": ..., slot: {parameter's name: array}}``: what training needs to go on as if never stopped."""
+        return {"steps": self.steps,
+                **{slot: {name: value.copy() for name, value in values.items()} for slot, values in self.state.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
+        state = validation.optimizer_state(state, self.slots)
+        if self.model is not None:
+            for slot in self.slots:
+                if state[slot]:
+                    validation.state(slot, state[slot], self.model.params)
+        self.steps = state["steps"]
+        self.state = {slot: dict(state[slot]) for slot in self.slots}
+        model, self.model = self.model, None
+        if model is not None:
+            self.join(model)
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that make such an optimizer again, by name."""
+        return {"lr": self.lr, "weight_decay": self.weight_decay, "clip_norm": self.clip_norm,
+                "clip_value": self.clip_value}
+
+    def __repr__(self) -> str:
+        return validation.call(type(self).__name__, (), self.arguments())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "model": None}     # a copy is free to join another model
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
+
+    v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
+    >>> x, t = np.array([[1.0]]), np.array([[0.0]])
+    >>> before = float(model.layers[0].weight[0, 0])
+    >>> _ = model.step(x, t, nn.MSELoss(), nn.SGD(lr=0.25))
+    >>> round(float(model.layers[0].weight[0, 0]) / before, 6)
+    0.5
+    """
+
+    def __init__(
+        self, lr: Any = 1e-2, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
+        *, clip_norm: float | None = None, clip_value: float | None = None,
+    ) -> None:
+        self.momentum = validation.number("momentum", momentum, 0, 1, high_open=True)
+        self.nesterov = validation.flag("nesterov", nesterov)
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov: expected momentum > 0, got 0")
+        self.slots = ("momentum",) if momentum > 0 else ()
+        super().__init__(lr, weight_decay, clip_norm, clip_value)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"momentum": self.momentum, "nesterov": self.nesterov, **super().arguments()}
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        g = g + decay * w
+        if not slots:
+            w -= lr * g
+            return
+        v = slots["momentum"]
+        v[...] = self.momentum * v + g
+        w -= lr * (g + self.momentum * v) if self.nesterov else lr * v
+
+
+class RMSprop(Optimizer):
+    """Divides by a running root mean square (Tieleman and Hinton 2012).
+
+    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps).
+
+    >>> import fastnn_ref as nn
+    >>> nn.RMSprop(lr=0.01).lr
+    0.01
+    """
+
+    slots = ("square",)
+
+    def __init__(
+        self, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,
+        *, clip_norm: float | None = None, clip_value: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay, clip_norm, clip_value)
+        self.alpha = validation.number("alpha", alpha, 0, 1, high_open=True)
+        self.eps = validation.number("eps", eps, 0, low_open=True)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"alpha": self.alpha, "eps": self.eps, **super().arguments()}
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        g = g + decay * w
+        s = slots["square"]
+        s[...] = self.alpha * s + (1 - self.alpha) * g**2
+        w -= lr * g / (np.sqrt(s) + self.eps)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
+
+    m ← β1·m + (1 − β1)·g;  s ← β2·s + (1 − β2)·g²;  w ← w − lr/(1 − β1ᵗ) · m / (√s/√(1 − β2ᵗ) + eps).
+
+    >>> import fastnn_ref as nn
+    >>> nn.Adam(betas=(0.9, 0.99)).betas
+    (0.9, 0.99)
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
+        *, clip_norm: float | None = None, clip_value: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay, clip_norm, clip_value)
+        self.betas = validation.betas(betas)
+        self.eps = validation.number("eps", eps, 0, low_open=True)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"betas": self.betas, "eps": self.eps, **super().arguments()}
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        self.descend(w, g + decay * w, lr, **slots)
+
+    def descend(self, w: Array, g: Array, lr: float, mean: Array, square: Array) -> None:
+        """The step itself, without decay."""
+        beta1, beta2 = self.betas
+        mean[...] = beta1 * mean + (1 - beta1) * g
+        square[...] = beta2 * square + (1 - beta2) * g**2
+        unbiased = lr / (1 - beta1**self.steps)     # both means start from 0, hence too small at first
+        root = np.sqrt(square) / math.sqrt(1 - beta2**self.steps)
+        w -= unbiased * mean / (root + self.eps)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w·(1 − lr·weight_decay) first.
+
+    >>> import fastnn_ref as nn
+    >>> nn.AdamW().weight_decay
+    0.01
+    """
+
+    def __init__(
+        self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
+        *, clip_norm: float | None = None, clip_value: float | None = None,
+    ) -> None:
+        super().__init__(lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        w *= 1 - lr * decay
+        self.descend(w, g, lr, **slots)

@@ -1,0 +1,101 @@
+"""Random numbers without a state: Philox4x32-10.
+
+A counter-based generator is a function: scramble a counter with a key, and four words of 32 random bits come out. Nothing
+is remembered between two calls, so any number can be had at any time, in any order and by any thread, and a mask need not
+be stored: it can be drawn again.
+
+    key      the model's seed
+    counter  (block of four words, step, stream)
+
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). Twin: fastnn/kernels/philox.h.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint32]
+
+# What the numbers are for: the upper byte of the stream. The rest counts parameters or layers.
+INIT, MASK, SHUFFLE = 0, 1, 2
+
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+WEYL = 0x9E3779B9, 0xBB67AE85       # the golden ratio and √3 − 1: each round has a key of its own
+
+
+def stream(purpose: int, index: int) -> int:
+    """The number of a stream: purpose and running number (below 2**24)."""
+    return purpose << 24 | index
+
+
+def philox4x32(counter: Words, key: Sequence[int]) -> Words:
+    """Four random words for each ``counter`` (..., 4) under ``key`` (2 words).
+
+    >>> philox4x32(np.zeros(4, np.uint32), (0, 0)).tolist() == [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
+    True
+    """
+    x0, x1, x2, x3 = (counter[..., i].astype(np.uint32) for i in range(4))
+    for turn in range(10):
+        k0, k1 = (np.uint32((key[i] + turn * WEYL[i]) % 2**32) for i in range(2))
+        p0, p1 = x0 * MULTIPLIERS[0], x2 * MULTIPLIERS[1]               # 64 bits each
+        high0, high1 = (p0 >> np.uint64(32)).astype(np.uint32), (p1 >> np.uint64(32)).astype(np.uint32)
+        x0, x1, x2, x3 = high1 ^ x1 ^ k0, p1.astype(np.uint32), high0 ^ x3 ^ k1, p0.astype(np.uint32)
+    return np.stack([x0, x1, x2, x3], axis=-1)
+
+
+def words(n: int, seed: int, step: int, stream: int) -> Words:
+    """The first ``n`` words of a stream: element i is word i % 4 of block i // 4.
+
+    >>> words(5, seed=0, step=0, stream=0).tolist()[:2] == [0x6627e8d5, 0xe169c58d]
+    True
+    """
+    blocks = np.arange(-(-n // 4), dtype=np.uint64)
+    counter = np.empty((len(blocks), 4), dtype=np.uint32)
+    counter[:, 0], counter[:, 1] = blocks & np.uint64(0xFFFFFFFF), blocks >> np.uint64(32)
+    counter[:, 2], counter[:, 3] = step % 2**32, stream
+    return philox4x32(counter, (seed % 2**32, seed >> 32)).reshape(-1)[:n]
+
+
+def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
+    """Uniform numbers in (0, 1), never 0 or 1: (word + ½) / 2³².
+
+    >>> bool((0 < uniform((2, 3), seed=1, step=0, stream=0)).all())
+    True
+    """
+    return ((words(math.prod(shape), seed, step, stream) + 0.5) * 2.0**-32).reshape(shape)
+
+
+def normal(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
+    """Normal numbers, mean 0 and variance 1: pairs u, v of uniform ones become √(−2 log u) · (cos 2πv, sin 2πv).
+
+    Source: Box and Muller (1958).
+
+    >>> draws = normal((10_000,), seed=1, step=0, stream=0)
+    >>> bool(abs(draws.mean()) < 0.05) and bool(abs(draws.std() - 1) < 0.05)
+    True
+    """
+    n = math.prod(shape)
+    u, v = uniform((-(-n // 2), 2), seed, step, stream).T
+    radius = np.sqrt(-2 * np.log(u))
+    pairs = np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=-1)
+    return pairs.reshape(-1)[:n].reshape(shape)
+
+
+def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> npt.NDArray[np.int64]:
+    """A shuffle of 0 … n−1 (n < 2³²): Fisher and Yates, each element swapped with one of those from it on.
+
+    A word picks one of m with a bias below m/2³².
+
+    >>> sorted(permutation(5, seed=0, step=0).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    order: list[Any] = list(range(n))
+    for i, word in enumerate(words(max(n - 1, 0), seed, step, stream).tolist()):
+        j = i + (word * (n - i) >> 32)
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, dtype=np.int64)

@@ -1,0 +1,135 @@
+"""Learning-rate schedules: how large a step, as training goes on.
+
+A schedule is a pure function from the number of steps done (0, 1, 2, …) to the learning rate. Give it to an optimizer in
+place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``. Written once, for both packages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import validation
+
+
+class Schedule:
+    """What all schedules share: ``schedule(step)`` is a float, ``schedule(steps)`` an array for an array.
+
+    A subclass gives ``rate(s)`` for an array of steps.
+    """
+
+    def __call__(self, step: Any) -> Any:
+        steps = np.asarray(step, dtype=np.float64)
+        rates = self.rate(steps)
+        return float(rates) if steps.ndim == 0 else rates
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The learning rate at each step of ``s``."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({inside})"
+
+
+class ConstantLR(Schedule):
+    """Always ``lr``.
+
+    >>> ConstantLR(0.1)(1000)
+    0.1
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = validation.number("lr", lr, 0)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.full(s.shape, self.lr)
+
+
+class StepLR(Schedule):
+    """lr · gamma^⌊s / step_size⌋: down a stair every ``step_size`` steps.
+
+    >>> StepLR(0.1, step_size=10, gamma=0.5)(25)
+    0.025
+    """
+
+    def __init__(self, lr: float, step_size: int, gamma: float = 0.1) -> None:
+        self.lr = validation.number("lr", lr, 0)
+        self.step_size = validation.integer("step_size", step_size, 1)
+        self.gamma = validation.number("gamma", gamma, 0, low_open=True)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self.lr * self.gamma ** (s // self.step_size)
+
+
+class ExponentialLR(Schedule):
+    """lr · gamma^s: the same factor at every step.
+
+    >>> ExponentialLR(0.1, gamma=0.5)(2)
+    0.025
+    """
+
+    def __init__(self, lr: float, gamma: float) -> None:
+        self.lr = validation.number("lr", lr, 0)
+        self.gamma = validation.number("gamma", gamma, 0, low_open=True)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self.lr * self.gamma**s
+
+
+def cosine(start: float, end: float, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """From ``start`` (share 0) to ``end`` (share 1) along half a wave of the cosine."""
+    return end + (start - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2
+
+
+class CosineLR(Schedule):
+    """A linear warm-up over ``warmup_steps``, then half a cosine from ``lr`` down to ``min_lr`` at ``total_steps``.
+
+    Source: Loshchilov and Hutter, "SGDR" (2017); the warm-up is Goyal et al.'s (2017).
+
+    >>> schedule = CosineLR(0.1, total_steps=12, warmup_steps=2)
+    >>> schedule(0), schedule(2), round(schedule(7), 4), schedule(12)
+    (0.05, 0.1, 0.05, 0.0)
+    """
+
+    def __init__(self, lr: float, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0) -> None:
+        self.lr = validation.number("lr", lr, 0)
+        self.total_steps = validation.integer("total_steps", total_steps, 1)
+        self.warmup_steps = validation.integer("warmup_steps", warmup_steps, 0, self.total_steps - 1)
+        self.min_lr = validation.number("min_lr", min_lr, 0, self.lr)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        warm = self.lr * (s + 1) / max(self.warmup_steps, 1)
+        share = (s - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        return np.where(s < self.warmup_steps, warm, cosine(self.lr, self.min_lr, share))
+
+
+class OneCycleLR(Schedule):
+    """Up from max_lr / div_factor to ``max_lr`` over the first ``pct_start``, then down to the start / final_div_factor.
+
+    Both ways along half a cosine. Source: Smith and Topin, "Super-convergence" (2018).
+
+    >>> schedule = OneCycleLR(1.0, total_steps=11)
+    >>> round(schedule(0), 4), round(float(schedule(np.arange(11)).max()), 2)
+    (0.04, 0.98)
+    """
+
+    def __init__(
+        self, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ) -> None:
+        self.max_lr = validation.number("max_lr", max_lr, 0)
+        self.total_steps = validation.integer("total_steps", total_steps, 2)
+        self.pct_start = validation.number("pct_start", pct_start, 0, 1, low_open=True, high_open=True)
+        self.div_factor = validation.number("div_factor", div_factor, 1)
+        self.final_div_factor = validation.number("final_div_factor", final_div_factor, 1)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        start = self.max_lr / self.div_factor
+        top = self.pct_start * self.total_steps - 1             # the step of the largest rate
+        down = (s - top) / (self.total_steps - 1 - top)
+        up = s / top if top > 0 else np.ones_like(s)
+        return np.where(s <= top, cosine(start, self.max_lr, up),
+                        cosine(self.max_lr, start / self.final_div_factor, down))

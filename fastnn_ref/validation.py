@@ -1,0 +1,348 @@
+"""Every check of an argument and every message about one, for both packages: who, wanted, got.
+
+Not a concept and not hot, so it stands here once. The engine looks at a well-formed array in passing and comes here for
+everything else, to convert it or to hear what is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+T = TypeVar("T")
+
+LARGEST = 2**40                     # values in one array; a size beyond it is a mistake, and must not overflow in C
+
+
+# ---- plain values ----
+
+
+def choice(name: str, value: object, options: Iterable[str]) -> str:
+    """``value`` if it is one of ``options``; a near miss is named in the error."""
+    options = list(options)
+    if isinstance(value, str) and value in options:
+        return value
+    near = difflib.get_close_matches(value, options, n=1) if isinstance(value, str) else []
+    hint = f", did you mean {near[0]!r}?" if near else ","
+    raise ValueError(f"{name}: unknown name {value!r}{hint} known: {', '.join(options)}")
+
+
+def integer(name: str, value: object, low: int, high: int | None = None) -> int:
+    """A whole number from ``low`` to ``high``; bools are none."""
+    upper = "" if high is None else f" and <= {high}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected an integer >= {low}{upper}, got {value!r}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name}: expected an integer >= {low}{upper}, got {value}")
+    return int(value)
+
+
+def number(
+    name: str, value: object, low: float | None = None, high: float | None = None,
+    *, low_open: bool = False, high_open: bool = False,
+) -> float:
+    """A finite number between ``low`` and ``high``; an open end is not itself allowed."""
+    bounds = []
+    if low is not None:
+        bounds.append(f"{'>' if low_open else '>='} {low:g}")
+    if high is not None:
+        bounds.append(f"{'<' if high_open else '<='} {high:g}")
+    wanted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected {wanted}, got {value!r}")
+    number = float(value)
+    too_low = low is not None and (number < low or (low_open and number == low))
+    too_high = high is not None and (number > high or (high_open and number == high))
+    if not math.isfinite(number) or too_low or too_high:
+        raise ValueError(f"{name}: expected {wanted}, got {value}")
+    return number
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def betas(value: object) -> tuple[float, float]:
+    """Adam's pair of decay rates."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"betas: expected a pair of numbers, got {value!r}")
+    first, second = (number(f"betas[{i}]", beta, 0, 1, high_open=True) for i, beta in enumerate(value))
+    return first, second
+
+
+def learning_rate(value: object) -> Any:
+    """A number >= 0 as a float, or a schedule as it is."""
+    return value if callable(value) else number("lr", value, 0)
+
+
+def seed(value: object) -> int:
+    """A seed fits in 64 bits."""
+    return integer("seed", value, 0, 2**64 - 1)
+
+
+def dtype(value: npt.DTypeLike, default: npt.DTypeLike) -> np.dtype[Any]:
+    """float32 or float64; None means ``default``."""
+    try:
+        found = np.dtype(default if value is None else value)
+    except TypeError:
+        found = None
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype: expected float32 or float64, got {value!r}")
+    return np.dtype(found)
+
+
+def instance(name: str, value: T, kind: type[T]) -> T:
+    """An object of that class, and of that package: the two do not mix."""
+    if not isinstance(value, kind):
+        package = kind.__module__.partition(".")[0]
+        found = type(value) if not isinstance(value, type) else value
+        raise TypeError(f"{name}: expected a {kind.__name__} of {package}, got "
+                        f"{found.__module__}.{found.__qualname__}")
+    return value
+
+
+def size(name: str, *dims: int) -> int:
+    """The product of ``dims``, at most 2**40: checked in Python's integers, before C multiplies."""
+    product = math.prod(int(dim) for dim in dims)
+    if product > LARGEST:
+        shape = " x ".join(str(dim) for dim in dims)
+        raise ValueError(f"{name}: expected at most 2**40 values, got {shape} = {product}")
+    return product
+
+
+# ---- arrays ----
+
+
+def show(shape: Iterable[object]) -> str:
+    """A shape as text: ``(n, 64)``."""
+    parts = [str(part) for part in shape]
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def plain(name: str, value: object) -> Array:
+    """``value`` as an array of bools, integers or floats."""
+    if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
+        value = np.from_dlpack(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:                     # ragged lists
+        raise ValueError(f"{name}: expected an array of numbers, got rows of different lengths") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected numbers, got dtype {array.dtype}")
+    return array
+
+
+def array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int] | None) -> Array:
+    """``value`` as a C-contiguous (n, *shape) array of ``dtype`` with n >= 1; the same object if it is one already.
+
+    With ``shape`` None any (n, ...) will do.
+    """
+    found = plain(name, value)
+    wanted = "(n, ...)" if shape is None else show(("n", *shape))
+    if found.ndim == 0 or (shape is not None and found.shape[1:] != tuple(shape)):
+        raise ValueError(f"{name}: expected {wanted}, got {show(found.shape)}")
+    if found.size == 0:
+        raise ValueError(f"{name}: expected at least one row, got {show(found.shape)}")
+    return np.ascontiguousarray(found, dtype=dtype)
+
+
+def outputs(name: str, value: object) -> Array:
+    """A loss's y: as it is in float32 and float64, anything else in float64."""
+    found = plain(name, value)
+    return array(name, found, found.dtype if found.dtype in (np.float32, np.float64) else np.float64, None)
+
+
+def gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
+    """dy, in just y's ``shape``."""
+    found = plain("dy", dy)
+    if found.shape != tuple(shape):
+        raise ValueError(f"dy: expected {show(shape)}, got {show(found.shape)}")
+    return np.ascontiguousarray(found, dtype=dtype)
+
+
+def parameter(name: str, value: object, like: Array) -> Array:
+    """Values to copy into the parameter ``like``."""
+    found = plain(name, value)
+    if found.shape != like.shape:
+        raise ValueError(f"{name}: expected {show(like.shape)}, got {show(found.shape)}")
+    return found
+
+
+# ---- targets ----
+
+
+def first_row(bad: Array) -> int:
+    """The first row with a True in it."""
+    return int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+
+
+def finite(t: Array) -> None:
+    """No NaN and no infinity."""
+    if t.dtype.kind == "f" and not np.isfinite(t).all():
+        bad = ~np.isfinite(t)
+        raise ValueError(f"t: expected finite values, got {t[bad][0]} at row {first_row(bad)}")
+
+
+def count(t: Array, n: int) -> None:
+    """One target for each row of x."""
+    if t.ndim == 0:
+        raise ValueError(f"t: expected {n} targets, one for each row of x, got a single number")
+    if len(t) != n:
+        raise ValueError(f"t: expected {n} targets, one for each row of x, got {len(t)}")
+
+
+def classes_or_rows(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
+    """Class numbers as int64 (n,), or rows of probabilities as ``dtype`` (n, k)."""
+    found = plain("t", t)
+    count(found, n)
+    if found.ndim == 1:
+        return class_numbers(found, k)
+    if found.shape != (n, k):
+        raise ValueError(f"t: expected class numbers ({n},) or probabilities ({n}, {k}), got {show(found.shape)}")
+    finite(found)
+    rows = np.ascontiguousarray(found, dtype=dtype)
+    if (rows < 0).any():
+        raise ValueError(f"t: expected probabilities >= 0, got {rows.min()} at row {first_row(rows < 0)}")
+    sums = rows.sum(axis=1, dtype=np.float64)
+    # Rounding k probabilities to float32 moves their sum by no more than this.
+    off = np.abs(sums - 1) > 1e-6 + k * np.finfo(np.float32).eps
+    if off.any():
+        raise ValueError(f"t: expected rows that sum to 1, got {sums[off][0]:.6g} at row {first_row(off)}")
+    return rows
+
+
+def class_numbers(t: Array, k: int) -> Array:
+    """Whole numbers from 0 to k − 1, as int64."""
+    bad = ~((t >= 0) & (t < k))                     # NaN is bad, too
+    if t.dtype.kind == "f":
+        bad |= t != np.floor(t)
+    if bad.any():
+        raise ValueError(f"t: expected class numbers from 0 to {k - 1}, got {t[bad][0]} at row {first_row(bad)}")
+    return np.ascontiguousarray(t, dtype=np.int64)
+
+
+def values(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Finite values in y's ``shape``; (n,) will do for (n, 1)."""
+    found = plain("t", t)
+    count(found, shape[0])
+    if found.ndim == 1 and tuple(shape) == (len(found), 1):
+        found = found[:, None]
+    if found.shape != tuple(shape):
+        raise ValueError(f"t: expected {show(shape)}, got {show(found.shape)}")
+    finite(found)
+    return np.ascontiguousarray(found, dtype=dtype)
+
+
+def unit_interval(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Values from 0 to 1 in y's ``shape``."""
+    found = values(t, shape, dtype)
+    bad = (found < 0) | (found > 1)
+    if bad.any():
+        raise ValueError(f"t: expected values from 0 to 1, got {found[bad][0]} at row {first_row(bad)}")
+    return found
+
+
+# ---- states and structures ----
+
+
+def state(name: str, value: object, wanted: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays to copy into the ``wanted`` ones: just their names and shapes."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict from name to array, got {type(value).__name__}")
+    missing, unexpected = [key for key in wanted if key not in value], [key for key in value if key not in wanted]
+    if missing or unexpected:
+        parts = [f"{word} {', '.join(map(repr, keys))}"
+                 for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+        raise ValueError(f"{name}: expected the names of the model's parameters, got {'; '.join(parts)}")
+    return {key: parameter(f"{name}[{key!r}]", value[key], wanted[key]) for key in wanted}
+
+
+def optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
+    """An optimizer's ``steps`` and slots."""
+    wanted = ("steps", *slots)
+    if not isinstance(value, Mapping):
+        raise TypeError(f"state: expected a dict, got {type(value).__name__}")
+    if set(value) != set(wanted):
+        raise ValueError(f"state: expected the keys {', '.join(wanted)}, got {', '.join(map(str, value))}")
+    return {**value, "steps": integer("state['steps']", value["steps"], 0)}
+
+
+def layers(value: Sequence[Any], kind: type[Any]) -> None:
+    """At least one layer, each only once."""
+    if not value:
+        raise ValueError("layers: expected at least one layer, got none")
+    seen: dict[int, int] = {}
+    for index, layer in enumerate(value):
+        instance(f"layers[{index}]", layer, kind)
+        if id(layer) in seen:
+            raise ValueError(f"layers[{index}]: this {type(layer).__name__} already stands at "
+                             f"layers[{seen[id(layer)]}]")
+        seen[id(layer)] = index
+
+
+def taken(index: int, layer: object) -> ValueError:
+    """The error for a layer that belongs to another model."""
+    return ValueError(f"layers[{index}]: this {type(layer).__name__} already belongs to a model; "
+                      "copy.deepcopy(layer) makes one of its own")
+
+
+def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:
+    """Checks that each layer fits the one before it, as far as shapes are known; returns the first one's input shape."""
+    shape = None
+    for index, layer in enumerate(layers):
+        expected = layer.input_shape
+        if shape is not None and expected is not None and shape != expected:
+            raise ValueError(f"layers[{index}]: {type(layer).__name__} expects {show(expected)} per example, "
+                             f"gets {show(shape)} from layers[{index - 1}]")
+        shape = expected if shape is None else shape
+        shape = None if shape is None else layer.output_shape(shape)
+    # A layer that takes any shape passes it on unchanged: the first known shape is what the model takes.
+    return next((layer.input_shape for layer in layers if layer.input_shape is not None), None)
+
+
+def logits(shape: Sequence[int]) -> None:
+    """Cross-entropy wants one row of logits for each example."""
+    if len(shape) != 2:
+        raise ValueError(f"y: expected logits (n, K), got {show(shape)}")
+
+
+def row_shape(who: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """The output shape of a layer that works on whole rows: there must be rows."""
+    if not len(shape):
+        raise ValueError(f"x: expected (n, ..., k) for {who}, got (n,)")
+    return tuple(shape)
+
+
+def fixed_shape(who: str, shape: Sequence[int], expected: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
+    """``out``, if the input has the one shape that the layer takes."""
+    if tuple(shape) != expected:
+        raise ValueError(f"{who}: expected {show(expected)} per example, got {show(shape)}")
+    return out
+
+
+def call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:
+    """The call that makes an object again, as text."""
+    parts = [repr(value) for value in positional] + [f"{key}={value!r}" for key, value in named.items()]
+    return f"{name}({', '.join(parts)})"
+
+
+def targets(t: object, n: int) -> Array:
+    """Any targets, one for each row of x; the loss looks at the values."""
+    found = plain("t", t)
+    count(found, n)
+    return found
+
+
+def whole(model: Any) -> None:
+    """Training needs the whole model, not a part of one."""
+    if model.parent is not None:
+        raise ValueError(f"step: this {type(model).__name__} stands inside another model; train that one")

@@ -1,0 +1,94 @@
+"""Builds the engine's extension modules; everything else stands in pyproject.toml.
+
+Only ``fastnn._kernels`` links the C kernels. Each instruction set is one C file with flags of its own, and never
+``-march=native``: a wheel built here runs everywhere and chooses at import. ``FASTNN_NO_OPENMP=1`` builds without
+threads, as a compiler without OpenMP does by itself.
+"""
+
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = "fastnn/kernels/"
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+# No fast-math: contraction, reassociation and flushing would cost the equality of bits. The two switches given
+# here change no value; without them the compiler will not vectorise a loop with a square root or a select.
+WARNINGS = ["-Wall", "-Wextra"]
+KERNEL_FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
+MODULE_FLAGS = ["-O2", "-fno-strict-aliasing", *WARNINGS]
+SET_FLAGS = {
+    "isa_x86_v3.c": ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mtune=haswell"],
+    "isa_x86_v4.c": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
+    + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
+    + ["-mtune=skylake-avx512", "-mprefer-vector-width=512"],
+}
+
+
+class BuildExt(build_ext):
+    """Adds what setuptools lacks: flags by file name, and OpenMP where the compiler has it."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def build_extensions(self) -> None:
+        openmp = [] if os.environ.get("FASTNN_NO_OPENMP") else self.openmp_flags()
+        compile_one = self.compiler._compile
+
+        def compile_with_flags(obj, src, ext, cc_args, postargs, pp_opts):
+            is_kernel = "kernels" in Path(src).parts
+            flags = [*KERNEL_FLAGS, *openmp, *SET_FLAGS.get(Path(src).name, [])] if is_kernel else MODULE_FLAGS
+            compile_one(obj, src, ext, cc_args, [*postargs, *flags], pp_opts)
+
+        if self.compiler.compiler_type == "unix":
+            self.compiler._compile = compile_with_flags
+        for extension in self.extensions:
+            if extension.name == "fastnn._kernels":
+                extension.extra_link_args += openmp
+        super().build_extensions()
+
+    def openmp_flags(self) -> list[str]:
+        """What to pass for OpenMP, or nothing where a small program with it does not link."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], folder, extra_postargs=["-fopenmp"])
+                self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=["-fopenmp"])
+            except Exception:  # whatever the compiler's wrapper raises: this compiler has no OpenMP
+                return []
+        return ["-fopenmp"]
+
+
+def extensions() -> list[Extension]:
+    sets = ["isa_portable.c", *(["isa_x86_v3.c", "isa_x86_v4.c"] if IS_X86 else [])]
+    headers = sorted(str(path) for pattern in ("*.h", "*.inc.c") for path in Path(KERNELS).glob(pattern))
+    kernels = Extension(
+        "fastnn._kernels",
+        ["fastnn/_kernels.pyx", KERNELS + "dispatch.c", *(KERNELS + name for name in sets)],
+        depends=headers,
+        define_macros=[("FASTNN_X86", "1")] if IS_X86 else [],
+    )
+    modules = [Extension(f"fastnn.{path.stem}", [str(path)], depends=headers)
+               for path in sorted(Path("fastnn").glob("*.pyx")) if path.stem != "_kernels"]
+    for extension in (kernels, *modules):
+        extension.include_dirs.append(KERNELS)
+    return [kernels, *modules]
+
+
+setup(
+    ext_modules=cythonize(
+        extensions(),
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
+            "embedsignature": True, "embedsignature.format": "clinic", "binding": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

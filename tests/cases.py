@@ -1,0 +1,170 @@
+"""What is tested and timed: one list of each kind, imported by the tests and by bench/, simple before hard.
+
+`make(nn)` builds a fresh object of either package. Shapes are ugly on purpose: 1, primes, one beside a tile.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Case(NamedTuple):
+    """A layer and the shape of a batch for it."""
+
+    name: str
+    make: Callable[[Any], Any]
+    shape: tuple[int, ...]
+
+
+class Named(NamedTuple):
+    """A public class and its arguments."""
+
+    name: str
+    cls: str
+    arguments: dict[str, Any]
+
+    def make(self, nn):
+        return getattr(nn, self.cls)(**self.arguments)
+
+
+class LossCase(NamedTuple):
+    """A loss and targets for it: targets(rng, n, k) fit outputs of shape (n, k)."""
+
+    name: str
+    cls: str
+    arguments: dict[str, Any]
+    targets: Callable[[np.random.Generator, int, int], np.ndarray]
+
+    def make(self, nn):
+        return getattr(nn, self.cls)(**self.arguments)
+
+
+ACTIVATIONS = [
+    Named("identity", "Identity", {}),
+    Named("relu", "ReLU", {}),
+    Named("leaky_relu", "LeakyReLU", {}),
+    Named("elu", "ELU", {}),
+    Named("silu", "SiLU", {}),
+    Named("gelu", "GELU", {}),
+    Named("gelu_tanh", "GELU", {"approximate": "tanh"}),
+    Named("softplus", "Softplus", {}),
+    Named("tanh", "Tanh", {}),
+    Named("sigmoid", "Sigmoid", {}),
+    Named("softmax", "Softmax", {}),
+    Named("log_softmax", "LogSoftmax", {}),
+]
+OTHER_SHAPES_OF_ACTIVATION = [  # the same functions with a parameter that is not the default
+    Named("leaky_relu 0.3", "LeakyReLU", {"negative_slope": 0.3}),
+    Named("elu 0.7", "ELU", {"alpha": 0.7}),
+    Named("elu 2", "ELU", {"alpha": 2.0}),
+]
+ELEMENTWISE = [a for a in ACTIVATIONS if "softmax" not in a.name]
+
+
+def linear(n, k, m, **arguments):
+    return Case(f"linear {n}x{k}x{m}", lambda nn: nn.Linear(k, m, **arguments), (n, k))
+
+
+def _fused(a):
+    return Case(f"linear {a.name}", lambda nn: nn.Linear(7, 5, activation=a.make(nn)), (3, 7))
+
+
+def _alone(a, shape):
+    return Case(f"{a.name} {'x'.join(map(str, shape))}", a.make, shape)
+
+
+LINEAR = [
+    linear(1, 1, 1),
+    linear(1, 13, 17),
+    linear(2, 1, 9),
+    linear(5, 3, 1),
+    linear(9, 16, 15),
+    linear(7, 47, 33),
+    linear(17, 31, 49),
+    Case("linear without bias", lambda nn: nn.Linear(11, 7, bias=False), (5, 11)),
+]
+FUSED = [_fused(a) for a in ACTIVATIONS[1:] + OTHER_SHAPES_OF_ACTIVATION]
+ALONE = [
+    *(_alone(a, (1, 1)) for a in ACTIVATIONS),
+    *(_alone(a, (5, 17)) for a in ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION),
+    *(_alone(a, (2, 3, 5)) for a in ACTIVATIONS),
+]
+MODELS = [
+    Case("two layers", lambda nn: nn.Sequential(nn.Linear(7, 5, activation="tanh"), nn.Linear(5, 3)), (3, 7)),
+    Case(
+        "layers apart",
+        lambda nn: nn.Sequential(nn.Linear(5, 17), nn.GELU(), nn.Linear(17, 3, bias=False), nn.LogSoftmax()),
+        (9, 5),
+    ),
+    Case(
+        "nested",
+        lambda nn: nn.Sequential(
+            nn.Linear(3, 7, activation="elu"), nn.Sequential(nn.Linear(7, 5), nn.SiLU()), nn.Linear(5, 1)
+        ),
+        (4, 3),
+    ),
+]
+CASES = LINEAR + FUSED + ALONE + MODELS
+
+
+def numbers(rng, n, k):
+    return rng.normal(size=(n, k))
+
+
+def classes(rng, n, k):
+    return rng.integers(k, size=n)
+
+
+def rows(rng, n, k):
+    return rng.dirichlet(np.ones(k), size=n)
+
+
+def units(rng, n, k):
+    t = rng.uniform(size=(n, k))
+    t.flat[0], t.flat[-1] = 0, 1
+    return t
+
+
+LOSSES = [
+    LossCase("mse", "MSELoss", {}, numbers),
+    LossCase("l1", "L1Loss", {}, numbers),
+    LossCase("huber", "HuberLoss", {}, numbers),
+    LossCase("huber 0.3", "HuberLoss", {"delta": 0.3}, numbers),
+    LossCase("bce", "BCEWithLogitsLoss", {}, units),
+    LossCase("ce", "CrossEntropyLoss", {}, classes),
+    LossCase("ce smoothed", "CrossEntropyLoss", {"label_smoothing": 0.1}, classes),
+    LossCase("ce flat", "CrossEntropyLoss", {"label_smoothing": 1.0}, classes),
+    LossCase("ce rows", "CrossEntropyLoss", {}, rows),
+    LossCase("ce rows smoothed", "CrossEntropyLoss", {"label_smoothing": 0.3}, rows),
+]
+
+OPTIMIZERS = [
+    Named("sgd", "SGD", {"lr": 0.1}),
+    Named("sgd decay", "SGD", {"lr": 0.1, "weight_decay": 0.05}),
+    Named("momentum", "SGD", {"lr": 0.05, "momentum": 0.9}),
+    Named("momentum decay", "SGD", {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
+    Named("nesterov", "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    Named("rmsprop", "RMSprop", {"lr": 0.01}),
+    Named("rmsprop decay", "RMSprop", {"lr": 0.01, "alpha": 0.7, "eps": 1e-3, "weight_decay": 0.1}),
+    Named("adam", "Adam", {"lr": 0.02}),
+    Named("adam decay", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.1}),
+    Named("adamw", "AdamW", {"lr": 0.02}),
+    Named("adamw decay", "AdamW", {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.5}),
+]
+
+SCHEDULES = [
+    Named("constant", "ConstantLR", {"lr": 0.3}),
+    Named("step", "StepLR", {"lr": 0.3, "step_size": 7}),
+    Named("step 0.5", "StepLR", {"lr": 0.3, "step_size": 1, "gamma": 0.5}),
+    Named("exponential", "ExponentialLR", {"lr": 0.3, "gamma": 0.93}),
+    Named("cosine", "CosineLR", {"lr": 0.3, "total_steps": 29}),
+    Named("cosine floor", "CosineLR", {"lr": 0.3, "total_steps": 29, "min_lr": 0.01}),
+    Named("cosine warm-up", "CosineLR", {"lr": 0.3, "total_steps": 29, "warmup_steps": 5, "min_lr": 0.01}),
+    Named("one-cycle", "OneCycleLR", {"max_lr": 0.3, "total_steps": 29}),
+    Named(
+        "one-cycle steep",
+        "OneCycleLR",
+        {"max_lr": 0.3, "total_steps": 31, "pct_start": 0.1, "div_factor": 5.0, "final_div_factor": 100.0},
+    ),
+]

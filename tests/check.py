@@ -1,0 +1,203 @@
+"""The instruments: tolerances, gradient check, engine against book, guarded buffers, a fresh interpreter.
+
+Every tolerance is derived and stands in the one table C: |got - want| <= C[kind] · eps(got.dtype) · scale;
+scale is
+
+    product        K · (|A| @ |B|), K the inner length: each of K fused multiply-adds rounds by at most eps/2
+    elementwise    the size of the result and of what a rounded input does to it
+    layer          ΣK · the largest element: a layer or a net, ΣK the inner lengths of all its sums
+    sum            the sum of the absolute summands: losses and norms, accumulated in float64
+    difference     eps^(-1/3) · Σ|y·dy|: a step h = eps^(1/3) loses eps/h to rounding and h² to the curve
+    step           what one update adds to a parameter, and the parameter
+    training       steps · the largest parameter: rounding of a step, carried through the next ones
+
+`pytest tests --worst` prints the worst quotient of a run for the column on the right.
+"""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+
+C = {  # kind: c         worst seen
+    "product": 1.0,
+    "elementwise": 8.0,
+    "layer": 4.0,
+    "sum": 4.0,
+    "difference": 10.0,
+    "step": 8.0,
+    "training": 16.0,
+}
+_worst = dict.fromkeys(C, 0.0)
+TINY = {np.dtype(d): float(np.finfo(d).tiny) for d in ("float32", "float64")}
+
+
+def seen():
+    """kind -> (limit, worst quotient so far)."""
+    return {kind: (C[kind], _worst[kind]) for kind in C}
+
+
+def close(kind, got, want, scale, note=""):
+    """Assert |got - want| <= C[kind] · eps · scale everywhere, NaN and infinities in the same places."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape, f"{note}: shape {got.shape}, wanted {want.shape}"
+    eps = np.finfo(got.dtype).eps
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = np.abs(got.astype(np.float64) - want.astype(np.float64))
+        limit = eps * np.asarray(scale, np.float64)
+        equal = (got == want) | (np.isnan(got) & np.isnan(want))
+        quotient = np.where(equal, 0.0, np.nan_to_num(error / limit, nan=np.inf))
+    worst = quotient.max(initial=0.0)
+    _worst[kind] = max(_worst[kind], float(worst)) if worst <= C[kind] else _worst[kind]
+    if worst > C[kind]:
+        at = np.unravel_index(quotient.argmax(), quotient.shape)
+        raise AssertionError(
+            f"{note or kind}: {(quotient > C[kind]).sum()} of {got.size} off; at {tuple(map(int, at))} "
+            f"got {got[at]!r}, wanted {want[at]!r}, {worst:.3g} units where {C[kind]:g} are allowed"
+        )
+
+
+def same(got, want, note=""):
+    """Assert equal bits (NaN equals NaN, -0.0 does not equal 0.0)."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert (got.dtype, got.shape) == (want.dtype, want.shape), note
+    bits = f"u{got.dtype.itemsize}"
+    wrong = np.ascontiguousarray(got).view(bits) != np.ascontiguousarray(want).view(bits)
+    wrong &= ~((got != got) & (want != want))
+    assert not wrong.any(), f"{note}: {wrong.sum()} of {got.size} differ, first at {np.argwhere(wrong)[0]}"
+
+
+def same_parameters(a, b):
+    """Assert that two models hold the same names and the same bits."""
+    a, b = a.state_dict(), b.state_dict()
+    assert list(a) == list(b)
+    for name in a:
+        same(a[name], b[name], name)
+
+
+def frozen(values, dtype=None):
+    """A read-only copy: whoever writes into it raises."""
+    values = np.array(values, dtype=dtype)
+    values.flags.writeable = False
+    return values
+
+
+def normal(shape, dtype="float64", seed=0):
+    """Read-only normal numbers, the same in both dtypes but for rounding to float32."""
+    return frozen(np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32), dtype)
+
+
+# ---- gradients ----
+
+
+def numeric_gradient(f, x):
+    """Central differences of f() by every element of x, which is changed in place and put back."""
+    gradient = np.empty(x.shape)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        h = np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(kept))
+        above, below = kept + h, kept - h
+        x[i] = above
+        high = f()
+        x[i] = below
+        gradient[i] = (high - f()) / (above - below)
+        x[i] = kept
+    return gradient
+
+
+def check_gradient(model, x):
+    """dx and every parameter's gradient of a float64 model against central differences of Σ y·dy."""
+    x = np.array(x, np.float64)
+    y = model.forward(x, training=True)
+    dy = normal(y.shape, seed=1)
+    dx = model.backward(dy)
+    scale = np.finfo(np.float64).eps ** (-1 / 3) * (np.abs(y * dy).sum() + np.abs(dy).max())
+    close("difference", dx, numeric_gradient(lambda: float((model.forward(x) * dy).sum()), x), scale, "dx")
+    for name, value, gradient, _ in model.parameters():
+        kept = gradient.copy()
+        numeric = numeric_gradient(lambda: float((model.forward(x) * dy).sum()), value)
+        close("difference", kept, numeric, scale, f"gradient of {name}")
+
+
+# ---- engine against reference ----
+
+
+def check_against_reference(ref, fast, case, dtype):
+    """One forward and backward of the engine in dtype against the book in float64, from the same bits."""
+    engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
+    book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
+    book.load_state_dict(engine.state_dict())
+    x = normal(case.shape, dtype)
+    y = engine.forward(x, training=True)
+    dy = normal(y.shape, dtype, seed=1)
+    dx = engine.backward(dy)
+    assert y.dtype == dx.dtype == dtype
+
+    inner = x.shape[-1] + len(x) + sum(len(value) + 1 for _, value, _, decays in book.parameters() if decays)
+
+    def compare(got, want, note):
+        close("layer", got, want, inner * np.abs(want).max(), f"{case.name}: {note}")
+
+    compare(y, book.forward(x, training=True), "y")
+    compare(dx, book.backward(dy), "dx")
+    for (name, _, got, _), (_, _, want, _) in zip(engine.parameters(), book.parameters(), strict=True):
+        compare(got, want, f"gradient of {name}")
+
+
+# ---- guarded buffers ----
+
+GUARD = 64  # elements on either side: more than any vector
+
+
+def guarded(values, gap=0):
+    """(view, intact): a copy of a 2-D array whose surroundings, and `gap` elements between its rows, are NaN.
+
+    A kernel that reads past its operand brings a NaN into the result; intact() says whether one wrote there.
+    """
+    m, n = values.shape
+    buffer = np.full(2 * GUARD + m * (n + gap), np.nan, values.dtype)
+    view = buffer[GUARD : GUARD + m * (n + gap)].reshape(m, n + gap)[:, :n]
+    view[...] = values
+    bits = buffer.view(f"u{buffer.itemsize}")
+    inside = np.zeros(buffer.shape, bool)
+    inside[GUARD : GUARD + m * (n + gap)].reshape(m, n + gap)[:, :n] = True
+    before = bits[~inside].copy()
+    return view, lambda: np.array_equal(bits[~inside], before)
+
+
+def before_the_wall(values):
+    """A copy at the end of its page, before a page that nobody may touch: one element too far is a crash.
+
+    For a fresh interpreter only (see python()); Linux and macOS.
+    """
+    page = mmap.PAGESIZE
+    size = -(-values.nbytes // page) * page
+    memory = mmap.mmap(-1, size + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(page), 0) == 0, os.strerror(
+        ctypes.get_errno()
+    )
+    array = np.frombuffer(memory, values.dtype, values.size, size - values.nbytes).reshape(values.shape)
+    array[...] = values
+    return array
+
+
+# ---- a fresh interpreter ----
+
+
+def python(code, timeout=120, **environment):
+    """Run code in an interpreter of its own and return what it prints; a crash or a hang is a failed test."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

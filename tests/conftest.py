@@ -1,0 +1,68 @@
+"""Fixtures: `nn` is either package, `isa` each instruction set of this machine, `dtype` both real types."""
+
+import importlib
+
+import hypothesis
+import numpy as np
+import pytest
+
+from tests import check
+
+hypothesis.settings.register_profile("fastnn", deadline=None, max_examples=50, derandomize=True)
+hypothesis.settings.load_profile("fastnn")
+
+
+def instruction_sets():
+    try:
+        from fastnn import _kernels
+    except ImportError:  # not built: the tests that ask for it fail by themselves, the book's still run
+        return ["portable"]
+    return list(_kernels.available())
+
+
+@pytest.fixture(scope="session", params=["fastnn_ref", "fastnn"], ids=["ref", "fast"])
+def nn(request):
+    """Either package: the same test, the same numbers."""
+    return importlib.import_module(request.param)
+
+
+@pytest.fixture(scope="session")
+def ref():
+    return importlib.import_module("fastnn_ref")
+
+
+@pytest.fixture(scope="session")
+def fast():
+    return importlib.import_module("fastnn")
+
+
+@pytest.fixture(scope="session", params=["float64", "float32"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(scope="session", params=instruction_sets())
+def isa(request, fast):
+    """The engine runs on this instruction set while the fixture lives."""
+    before = fast._kernels.use_isa(request.param)
+    yield request.param
+    fast._kernels.use_isa(before)
+
+
+@pytest.fixture
+def threads(fast):
+    """A function that sets the number of threads; the old number comes back after the test."""
+    before = fast.get_num_threads()
+    yield fast.set_num_threads
+    fast.set_num_threads(before)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--worst", action="store_true", help="print the worst error of each kind")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--worst"):
+        terminalreporter.section("worst error seen, in units of the table in tests/check.py")
+        for name, (limit, worst) in check.seen().items():
+            terminalreporter.write_line(f"{name:12} {worst:9.3g} of {limit:g}")

@@ -1,0 +1,339 @@
+"""Every mistake a user can make and what he must be told: who, what was wanted, what came.
+
+MISTAKES: (name, call(nn), error, message), the message as the start of the text, the same in both packages.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Mistake(NamedTuple):
+    name: str
+    call: Callable[[Any], Any]
+    error: type[Exception]
+    message: str
+
+
+V, T, R = ValueError, TypeError, RuntimeError
+NAN, INF = float("nan"), float("inf")
+X = np.linspace(-1, 1, 20).reshape(5, 4)
+CLASSES = np.array([0, 1, 2, 1, 0])
+
+
+def net(nn):
+    return nn.Sequential(nn.Linear(4, 7, activation="relu"), nn.Linear(7, 3), seed=0)
+
+
+def forward(x):
+    return lambda nn: net(nn).forward(x)
+
+
+def step(t, x=X, loss=lambda nn: nn.CrossEntropyLoss()):
+    return lambda nn: net(nn).step(x, t, loss(nn), nn.SGD())
+
+
+def epoch(**arguments):
+    def call(nn):
+        given = {"x": X, "t": CLASSES, "loss": nn.CrossEntropyLoss(), "optimizer": nn.SGD()} | arguments
+        return net(nn).run_epoch(
+            given.pop("x"), given.pop("t"), given.pop("loss"), given.pop("optimizer"), **given
+        )
+
+    return call
+
+
+def fit(**arguments):
+    def call(nn):
+        return net(nn).fit(X, CLASSES, **({"loss": nn.CrossEntropyLoss(), "optimizer": nn.SGD()} | arguments))
+
+    return call
+
+
+def loss(cls, y, t, **arguments):
+    return lambda nn: getattr(nn, cls)(**arguments).forward(y, t)
+
+
+def made(cls, *args, **arguments):
+    return lambda nn: getattr(nn, cls)(*args, **arguments)
+
+
+def twice(nn):
+    layer = nn.Linear(4, 4)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def taken(nn):
+    return nn.Sequential(net(nn).layers[0])
+
+
+def another_model(nn):
+    optimizer = nn.Adam()
+    net(nn).step(X, CLASSES, nn.CrossEntropyLoss(), optimizer)
+    net(nn).step(X, CLASSES, nn.CrossEntropyLoss(), optimizer)
+
+
+def inner(nn):
+    model = net(nn)
+    nn.Sequential(model)
+    model.step(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD())
+
+
+def wrong_dy(dy):
+    def call(nn):
+        model = net(nn)
+        model.forward(X, training=True)
+        model.backward(dy)
+
+    return call
+
+
+def state(change):
+    def call(nn):
+        model = net(nn)
+        values = model.state_dict()
+        change(values)
+        model.load_state_dict(values)
+
+    return call
+
+
+def assign(name, value):
+    return lambda nn: setattr(net(nn).layers[0], name, value)
+
+
+def plateau_over_a_schedule(nn):
+    fit(optimizer=nn.SGD(lr=nn.StepLR(0.1, 3)), callbacks=[nn.ReduceLROnPlateau(monitor="loss")])(nn)
+
+
+def rows(**changed):
+    t = np.full((5, 3), 1 / 3)
+    for row, values in changed.items():
+        t[int(row[1:])] = values
+    return t
+
+
+def targets(**changed):
+    t = np.zeros((5, 3))
+    for row, values in changed.items():
+        t[int(row[1:])] = values
+    return t
+
+
+LAYERS = [
+    ("no inputs", made("Linear", 0, 3), V, "in_features: expected an integer >= 1, got 0"),
+    ("no outputs", made("Linear", 3, 0), V, "out_features: expected an integer >= 1, got 0"),
+    ("negative width", made("Linear", -3, 4), V, "in_features: expected an integer >= 1, got -3"),
+    ("half a width", made("Linear", 2.5, 4), T, "in_features: expected an integer >= 1, got 2.5"),
+    ("width in words", made("Linear", "4", 4), T, "in_features: expected an integer >= 1, got '4'"),
+    ("bool for a width", made("Linear", True, 4), T, "in_features: expected an integer >= 1, got True"),
+    ("too many weights", made("Linear", 2**21, 2**20), V, "weight: expected at most 2**40 values, got"),
+    ("weights overflow", made("Linear", 2**32, 2**32), V, "weight: expected at most 2**40 values, got"),
+    ("width overflows", made("Linear", 1, 10**30), V, "weight: expected at most 2**40 values, got"),
+    ("activation mistyped", made("Linear", 4, 3, activation="rleu"), V,
+     "activation: unknown name 'rleu', did you mean 'relu'? known: identity, relu, leaky_relu, elu"),
+    ("activation far off", made("Linear", 4, 3, "xyzzy"), V, "activation: unknown name 'xyzzy'"),
+    ("activation a number", made("Linear", 4, 3, activation=3), V, "activation: unknown name 3, known: identity"),
+    ("activation a Linear", lambda nn: nn.Linear(4, 3, activation=nn.Linear(3, 3)), T,
+     "activation: expected"),
+    ("bias a word", made("Linear", 4, 3, bias="no"), T, "bias: expected True or False, got 'no'"),
+    ("init mistyped", made("Linear", 4, 3, init="he_unifrom"), V,
+     "init: unknown name 'he_unifrom', did you mean 'he_uniform'? known:"),
+    ("slope 0", made("LeakyReLU", 0), V, "negative_slope: expected a finite number > 0, got 0"),
+    ("slope nan", made("LeakyReLU", NAN), V, "negative_slope: expected a finite number > 0, got nan"),
+    ("slope a word", made("LeakyReLU", "steep"), T,
+     "negative_slope: expected a finite number > 0, got 'steep'"),
+    ("alpha 0", made("ELU", 0.0), V, "alpha: expected a finite number > 0, got 0.0"),
+    ("alpha inf", made("ELU", INF), V, "alpha: expected a finite number > 0, got inf"),
+    ("approximate mistyped", made("GELU", "tahn"), V,
+     "approximate: unknown name 'tahn', did you mean 'tanh'? known: none, tanh"),
+    ("weight of another shape", assign("weight", np.zeros((7, 4))), V, "weight: expected (4, 7), got (7, 4)"),
+    ("bias of another shape", assign("bias", np.zeros(6)), V, "bias: expected (7,), got (6,)"),
+]  # fmt: skip
+
+MODELS = [
+    ("no layers", made("Sequential"), V, "layers: expected at least one"),
+    ("no layer", made("Sequential", 3), T, "layers[0]: expected a Layer of fastnn"),
+    ("class for a layer", lambda nn: nn.Sequential(nn.Linear(2, 2), nn.ReLU), T,
+     "layers[1]: expected a Layer of fastnn"),
+    ("chain broken", lambda nn: nn.Sequential(nn.Linear(64, 128), nn.Linear(100, 10)), V,
+     "layers[1]: Linear expects (100,) per example, gets (128,) from layers[0]"),
+    ("chain broken further on", lambda nn: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(6, 2)), V,
+     "layers[2]: Linear expects (6,) per example, gets (5,) from layers[1]"),
+    ("layer twice", twice, V, "layers[2]: this Linear already stands at layers[0]"),
+    ("layer taken", taken, V,
+     "layers[0]: this Linear already belongs to a model; copy.deepcopy(layer) makes one of its own"),
+    ("seed negative", lambda nn: nn.Sequential(nn.ReLU(), seed=-1), V,
+     "seed: expected an integer >= 0 and <= 18446744073709551615, got -1"),
+    ("seed too large", lambda nn: nn.Sequential(nn.ReLU(), seed=2**64), V,
+     "seed: expected an integer >= 0 and <= 18446744073709551615, got"),
+    ("seed a fraction", lambda nn: nn.Sequential(nn.ReLU(), seed=0.5), T,
+     "seed: expected an integer >= 0 and <= 18446744073709551615, got 0.5"),
+    ("integer model", lambda nn: nn.Sequential(nn.ReLU(), dtype="int32"), V,
+     "dtype: expected float32 or float64, got"),
+    ("half model", lambda nn: nn.Sequential(nn.ReLU(), dtype=np.float16), V,
+     "dtype: expected float32 or float64, got"),
+    ("no dtype", lambda nn: nn.Sequential(nn.ReLU(), dtype="flaot"), (V, T),
+     "dtype: expected float32 or float64, got"),
+    ("backward first", lambda nn: net(nn).backward(np.ones((5, 3))), R,
+     "backward: call forward(x, training=True) first"),
+    ("backward after predicting", lambda nn: (m := net(nn), m(X), m.backward(np.ones((5, 3)))), R,
+     "backward: call forward(x, training=True) first"),
+    ("lone backward first", lambda nn: nn.ReLU().backward(np.ones((5, 3))), R,
+     "backward: call forward(x, training=True) first"),
+    ("dy of another width", wrong_dy(np.ones((5, 4))), V, "dy: expected (5, 3), got (5, 4)"),
+    ("dy of other rows", wrong_dy(np.ones((4, 3))), V, "dy: expected (5, 3), got (4, 3)"),
+    ("dy flat", wrong_dy(np.ones(15)), V, "dy: expected (5, 3), got (15,)"),
+    ("state lacks a name", state(lambda s: s.pop("0.bias")), V, "missing"),
+    ("state has another name", state(lambda s: s.update({"2.weight": np.zeros(1)})), V, "unexpected"),
+    ("state has another shape", state(lambda s: s.update({"1.bias": np.zeros(4)})), V,
+     "state['1.bias']: expected (3,), got (4,)"),
+    ("state is no dict", lambda nn: net(nn).load_state_dict([1, 2]), T, ""),
+    ("state holds words", state(lambda s: s.update({"1.bias": ["a", "b", "c"]})), T,
+     "state['1.bias']: expected numbers, got dtype"),
+]  # fmt: skip
+
+INPUTS = [
+    ("x flat", forward(np.zeros(4)), V, "x: expected (n, 4), got (4,)"),
+    ("x a number", forward(3.0), V, "x: expected (n, 4), got ()"),
+    ("x too narrow", forward(np.zeros((5, 3))), V, "x: expected (n, 4), got (5, 3)"),
+    ("x too deep", forward(np.zeros((5, 4, 1))), V, "x: expected (n, 4), got (5, 4, 1)"),
+    ("x empty", forward(np.zeros((0, 4))), V, "x: expected at least one row, got (0, 4)"),
+    ("x an empty list", forward([]), V, "x: expected"),
+    ("x without columns", forward(np.zeros((5, 0))), V, "x: expected (n, 4), got (5, 0)"),
+    ("x of objects", forward(np.full((5, 4), None)), T, "x: expected numbers, got dtype object"),
+    ("x of words", forward([["a", "b", "c", "d"]]), T, "x: expected numbers, got dtype <U1"),
+    ("x complex", forward(np.zeros((5, 4), complex)), T, "x: expected numbers, got dtype complex128"),
+    ("x of dates", forward(np.zeros((5, 4), "M8[s]")), T, "x: expected numbers, got dtype datetime64[s]"),
+    ("x a structure", forward(np.zeros((5, 4), [("a", "f4")])), T, "x: expected numbers, got dtype"),
+    ("x ragged", forward([[1, 2, 3, 4], [1, 2]]), (V, T), "x: expected"),
+    ("x None", forward(None), T, "x: expected numbers, got dtype object"),
+    ("x a dict", forward({"a": 1}), T, "x: expected numbers, got dtype object"),
+    ("no chunks", lambda nn: net(nn).predict(X, batch_size=0), V,
+     "batch_size: expected an integer >= 1, got 0"),
+    ("too few targets", step(CLASSES[:4]), V, "t: expected 5 targets, one for each row of x, got 4"),
+    ("too many targets", step(np.zeros(6, int)), V, "t: expected 5 targets, one for each row of x, got 6"),
+    ("class too large", step([0, 1, 2, 3, 0]), V, "t: expected class numbers from 0 to 2, got 3 at row 3"),
+    ("class negative", step([0, 1, -1, 2, 0]), V, "t: expected class numbers from 0 to 2, got -1 at row 2"),
+    ("class huge", step(np.array([0, 2**63, 0, 0, 0], np.uint64)), V,
+     "t: expected class numbers from 0 to 2, got"),
+    ("class a fraction", step([0, 1, 0.5, 2, 0]), V,
+     "t: expected class numbers from 0 to 2, got 0.5 at row 2"),
+    ("class nan", step([0, 1, 2, NAN, 0]), V, "t: expected"),
+    ("class inf", step([0, INF, 2, 1, 0]), V, "t: expected"),
+    ("classes in words", step(list("abcab")), T, "t: expected numbers, got dtype <U1"),
+    ("rows that do not sum to 1", step(rows(r3=[0.2, 0.3, 0.3])), V,
+     "t: expected rows that sum to 1, got 0.8 at row 3"),
+    ("negative probability", step(rows(r2=[-0.5, 0.5, 1.0])), V, "t: expected"),
+    ("nan probability", step(rows(r2=[NAN, 0.5, 0.5])), V, "t: expected"),
+    ("rows of another width", step(np.full((5, 4), 0.25)), V, "t: expected"),
+    ("targets too deep", step(np.zeros((5, 3, 1))), V, "t: expected"),
+]  # fmt: skip
+
+LOSSES = [
+    ("mse targets too few", step(targets()[:4], loss=lambda nn: nn.MSELoss()), V,
+     "t: expected 5 targets, one for each row of x, got 4"),
+    ("mse targets too narrow", step(np.zeros((5, 2)), loss=lambda nn: nn.MSELoss()), V,
+     "t: expected (5, 3), got (5, 2)"),
+    ("mse targets flat", step(np.zeros(5), loss=lambda nn: nn.MSELoss()), V, "t: expected (5, 3), got (5,)"),
+    ("mse target nan", step(targets(r3=NAN), loss=lambda nn: nn.MSELoss()), V,
+     "t: expected finite values, got nan at row 3"),
+    ("l1 target inf", step(targets(r1=INF), loss=lambda nn: nn.L1Loss()), V,
+     "t: expected finite values, got inf at row 1"),
+    ("huber target nan", step(targets(r0=NAN), loss=lambda nn: nn.HuberLoss()), V,
+     "t: expected finite values, got nan at row 0"),
+    ("bce target over 1", step(targets(r4=1.5), loss=lambda nn: nn.BCEWithLogitsLoss()), V,
+     "t: expected values from 0 to 1, got 1.5 at row 4"),
+    ("bce target nan", step(targets(r4=NAN), loss=lambda nn: nn.BCEWithLogitsLoss()), V,
+     "t: expected"),
+    ("delta 0", made("HuberLoss", 0), V, "delta: expected a finite number > 0, got 0"),
+    ("smoothing over 1", made("CrossEntropyLoss", 1.5), V,
+     "label_smoothing: expected a finite number >= 0 and <= 1, got 1.5"),
+    ("smoothing negative", made("CrossEntropyLoss", -0.1), V,
+     "label_smoothing: expected a finite number >= 0 and <= 1, got -0.1"),
+    ("smoothing nan", made("CrossEntropyLoss", NAN), V,
+     "label_smoothing: expected a finite number >= 0 and <= 1, got nan"),
+    *[(f"{cls} backward first", lambda nn, cls=cls: getattr(nn, cls)().backward(), R,
+       "backward: call forward(y, t) first")
+      for cls in ("MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss")],
+    ("logits flat", loss("CrossEntropyLoss", np.zeros(5), CLASSES), V, "y: expected"),
+    ("logits of words", loss("CrossEntropyLoss", [["a"]], [0]), T, "y: expected numbers, got dtype <U1"),
+    ("no logits", loss("CrossEntropyLoss", np.zeros((0, 3)), []), V,
+     "y: expected at least one row, got (0, 3)"),
+]  # fmt: skip
+
+FOUR = ("SGD", "RMSprop", "Adam", "AdamW")
+OPTIMIZERS = [
+    *[(f"{cls} lr {lr}", made(cls, lr=lr), V, f"lr: expected a finite number >= 0, got {lr}")
+      for cls in FOUR for lr in (-1, NAN, INF)],
+    *[(f"{cls} decay", made(cls, weight_decay=-0.1), V,
+       "weight_decay: expected a finite number >= 0, got -0.1")
+      for cls in FOUR],
+    *[(f"{cls} {name} {value}", made(cls, **{name: value}), V,
+       f"{name}: expected a finite number > 0, got {value}")
+      for cls in FOUR for name in ("clip_norm", "clip_value") for value in (0, -1)],
+    *[(f"{cls} eps", made(cls, eps=0), V, "eps: expected a finite number > 0, got 0")
+      for cls in FOUR[1:]],
+    ("lr a word", made("SGD", lr="fast"), T, "lr: expected a finite number >= 0, got 'fast'"),
+    ("lr beyond float", made("SGD", lr=10**400), V, "lr: expected a finite number >= 0, got 1000"),
+    ("momentum 1", made("SGD", momentum=1), V, "momentum: expected a finite number"),
+    ("nesterov without momentum", made("SGD", nesterov=True), V, "nesterov: expected"),
+    ("nesterov a word", made("SGD", momentum=0.9, nesterov="yes"), T,
+     "nesterov: expected True or False, got 'yes'"),
+    ("alpha over 1", made("RMSprop", alpha=1.5), V, "alpha: expected a finite number"),
+    ("beta 1", made("Adam", betas=(1.0, 0.9)), V, "betas[0]: expected a finite number"),
+    ("second beta", made("AdamW", betas=(0.9, -0.1)), V, "betas[1]: expected a finite number"),
+    ("one beta", made("Adam", betas=(0.9,)), T, "betas: expected a pair of numbers, got (0.9,)"),
+    ("betas no pair", made("Adam", betas=0.9), T, "betas: expected a pair of numbers, got 0.9"),
+    ("clip norm 0", lambda nn: nn.clip_grad_norm(net(nn), 0), V,
+     "max_norm: expected a finite number > 0, got 0"),
+    ("clip value 0", lambda nn: nn.clip_grad_value(net(nn), 0), V,
+     "clip_value: expected a finite number > 0, got 0"),
+    ("another model", another_model, V,
+     "optimizer: this Adam already belongs to another model; make a new one"),
+    ("not a model", lambda nn: nn.SGD().step(3), T, "model: expected a Layer of fastnn"),
+]  # fmt: skip
+
+SCHEDULES = [
+    ("constant negative", made("ConstantLR", -1), V, "lr: expected a finite number >= 0, got -1"),
+    ("step size 0", made("StepLR", 0.1, 0), V, "step_size: expected an integer >= 1, got 0"),
+    ("gamma 0", made("ExponentialLR", 0.1, 0), V, "gamma: expected a finite number > 0, got 0"),
+    ("no steps", made("CosineLR", 0.1, 0), V, "total_steps: expected an integer >= 1, got 0"),
+    ("warm-up too long", made("CosineLR", 0.1, 10, warmup_steps=11), V, "warmup_steps: expected"),
+    ("floor too high", made("CosineLR", 0.1, 10, min_lr=0.2), V, "min_lr: expected"),
+    ("pct over 1", made("OneCycleLR", 0.1, 10, pct_start=2), V, "pct_start: expected"),
+    ("div 0", made("OneCycleLR", 0.1, 10, div_factor=0), V,
+     "div_factor: expected a finite number >= 1, got 0"),
+    ("plateau factor 1", made("ReduceLROnPlateau", factor=1.0), V, "factor: expected"),
+    ("plateau patience", made("ReduceLROnPlateau", patience=-1), V, "patience: expected an integer >="),
+    ("plateau over a schedule", plateau_over_a_schedule, T, "ReduceLROnPlateau: expected"),
+]  # fmt: skip
+
+TRAINING = [
+    ("batch 0", epoch(batch_size=0), V, "batch_size: expected an integer >= 1, got 0"),
+    ("batch a fraction", epoch(batch_size=1.5), T, "batch_size: expected an integer >= 1, got 1.5"),
+    ("shuffle a word", epoch(shuffle="yes"), T, "shuffle: expected True or False, got 'yes'"),
+    ("no examples", epoch(x=X[:0], t=CLASSES[:0]), V, "x: expected at least one row, got (0, 4)"),
+    ("lengths differ", epoch(t=CLASSES[:3]), V, "t: expected 5 targets, one for each row of x, got 3"),
+    ("bad class at the end", epoch(t=[0, 1, 2, 0, 9], batch_size=2), V,
+     "t: expected class numbers from 0 to 2, got 9 at row 4"),
+    ("training an inner model", inner, V,
+     "step: this Sequential stands inside another model; train that one"),
+    ("loss a word", epoch(loss="mse"), T, "loss: expected a Loss of fastnn"),
+    ("optimizer a word", epoch(optimizer="adam"), T, "optimizer: expected a Optimizer of fastnn"),
+    ("optimizer a class", lambda nn: epoch(optimizer=nn.Adam)(nn), T,
+     "optimizer: expected a Optimizer of fastnn"),
+    ("epochs negative", fit(epochs=-1), V, "epochs: expected an integer >= 0, got -1"),
+    ("split 1", fit(validation_split=1.0), V, "validation_split: expected a finite number"),
+    ("split leaves nothing", fit(validation_split=0.1), V, "validation_split: expected"),
+    ("validation data no pair", fit(validation_data=X), (V, T), "validation_data: expected"),
+    ("metric mistyped", fit(metrics=["acuracy"]), V,
+     "metrics: unknown name 'acuracy', did you mean 'accuracy'?"),
+    ("metric a number", fit(metrics=[3]), T, "metrics: expected"),
+    ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
+]  # fmt: skip
+
+MISTAKES = [
+    Mistake(*m) for group in (LAYERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING) for m in group
+]

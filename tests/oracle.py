@@ -1,0 +1,71 @@
+"""Formulas once more, as plain and as slow as possible: whole numbers of Python, numbers of mpmath.
+
+They come from the papers, not from either package, so a bug that both packages share still shows.
+"""
+
+import mpmath
+
+WORD = 0xFFFFFFFF
+
+
+def philox4x32(counter, key):
+    """Four words: ten rounds over four words of counter and two of key (Salmon et al. 2011)."""
+    (a, b, c, d), (k, m) = counter, key
+    for _ in range(10):
+        low, high = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = high >> 32 ^ b ^ k, high & WORD, low >> 32 ^ d ^ m, low & WORD
+        k, m = k + 0x9E3779B9 & WORD, m + 0xBB67AE85 & WORD
+    return a, b, c, d
+
+
+def words(n, seed, step, stream, first=0):
+    """The n words from number `first` on: word i is word i % 4 of block i // 4."""
+    out = []
+    for i in range(first, first + n):
+        block = i // 4
+        counter = (block & WORD, block >> 32, step & WORD, stream)
+        out.append(philox4x32(counter, (seed & WORD, seed >> 32))[i % 4])
+    return out
+
+
+def uniform(n, seed, step, stream):
+    """n numbers of (0, 1): the middle of the word's interval."""
+    return [(w + 0.5) / 2**32 for w in words(n, seed, step, stream)]
+
+
+def permutation(n, seed, step, stream):
+    """Fisher and Yates, forwards: place i gets one of the n - i that are left."""
+    order = list(range(n))
+    for i, word in enumerate(words(max(n - 1, 0), seed, step, stream)):
+        j = i + (word * (n - i) >> 32)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def _phi(u):
+    return mpmath.erfc(-u / mpmath.sqrt(2)) / 2
+
+
+ACTIVATIONS = {  # name -> f(u, slope or alpha), each as its paper writes it
+    "identity": lambda u: u,
+    "relu": lambda u: max(u, 0),
+    "leaky_relu": lambda u, negative_slope=0.01: u if u > 0 else negative_slope * u,
+    "elu": lambda u, alpha=1: u if u > 0 else alpha * mpmath.expm1(u),
+    "silu": lambda u: u / (1 + mpmath.exp(-u)),
+    "gelu": lambda u: u * _phi(u),
+    "gelu_tanh": lambda u: (
+        u / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (u + mpmath.mpf("0.044715") * u**3)))
+    ),
+    "softplus": lambda u: mpmath.log1p(mpmath.exp(u)),
+    "tanh": mpmath.tanh,
+    "sigmoid": lambda u: 1 / (1 + mpmath.exp(-u)),
+}
+
+
+def softmax(row):
+    powers = [mpmath.exp(u) for u in row]
+    return [p / mpmath.fsum(powers) for p in powers]
+
+
+def log_softmax(row):
+    return [mpmath.log(p) for p in softmax(row)]

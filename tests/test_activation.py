@@ -1,0 +1,170 @@
+"""Activations: against 40 digits of mpmath, at the ends of the number line, what a derivative must not do."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import oracle
+from tests.cases import ACTIVATIONS, ALONE, ELEMENTWISE, OTHER_SHAPES_OF_ACTIVATION
+from tests.check import TINY, check_against_reference, check_gradient, close, frozen, normal, same
+
+LADDER = [
+    0.0,
+    1e-30,
+    1e-10,
+    1e-4,
+    0.01,
+    0.1,
+    0.3,
+    0.7,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    4.5,
+    6.0,
+    9.0,
+    13.0,
+    20.0,
+    40.0,
+    87.0,
+    100.0,
+]
+U = np.array(sorted({sign * u for u in LADDER for sign in (-1, 1)}), np.float32)
+
+
+def name_of(case):
+    return case.name
+
+
+def value_and_derivative(case, u):
+    """f(u) and f'(u) to 40 digits, as float64."""
+    f = oracle.ACTIVATIONS[case.name.split()[0]]
+    exact = {k: mpmath.mpf(float(v)) for k, v in case.arguments.items() if k != "approximate"}
+    with mpmath.workdps(40):
+        points = [mpmath.mpf(float(v)) for v in u]
+        values = [f(p, **exact) for p in points]
+        slopes = [mpmath.diff(lambda v: f(v, **exact), p, direction=1 if p > 0 else -1) for p in points]
+    return np.array(values, float), np.array(slopes, float)
+
+
+def scale_of(case, dtype, u, y, slope):
+    """The size of y and of what rounding u does to it; 1 + tanh(…) rounds like 1, also where it is almost 0."""
+    estimate = np.abs(u) if case.name == "gelu_tanh" else 0
+    return np.abs(y) + np.abs(u * slope) + estimate + TINY[dtype] / np.finfo(dtype).eps
+
+
+def apply(nn, case, u, dtype, dy=None):
+    model = nn.Sequential(case.make(nn), dtype=dtype)
+    y = model.forward(np.atleast_2d(u), training=True)[0]
+    return y, model.backward(np.atleast_2d(np.ones_like(y) if dy is None else dy))[0]
+
+
+@pytest.mark.parametrize("case", ELEMENTWISE + OTHER_SHAPES_OF_ACTIVATION, ids=name_of)
+def test_formula(nn, dtype, case):
+    u = U.astype(dtype)
+    want, slope = value_and_derivative(case, u)
+    y, dx = apply(nn, case, u, dtype)
+    close("elementwise", y, want, scale_of(case, dtype, u, want, slope), "y")
+    at = u != 0
+    close("elementwise", dx[at], slope[at], 1 + np.abs(slope[at]), "dx")
+
+
+@pytest.mark.parametrize("case", ELEMENTWISE, ids=name_of)
+def test_formula_on_every_instruction_set(fast, isa, dtype, case):
+    u = U.astype(dtype)
+    want, slope = value_and_derivative(case, u)
+    y = fast._kernels.activation(case.name, u)
+    close("elementwise", y, want, scale_of(case, dtype, u, want, slope), "y")
+    at = u != 0
+    dx = fast._kernels.activation(case.name, u[at], np.ones_like(u[at]))
+    close("elementwise", dx, slope[at], 1 + np.abs(slope[at]), "dx")
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize(
+    "row", [[0.3], [1, 2], [0, 0, 0], [-1000, 0, 3], [1000, 999, 998.5], [-1e4, -1e4], list(range(17))]
+)
+def test_softmax_formula(nn, dtype, name, row):
+    with mpmath.workdps(40):
+        exact = (oracle.softmax if name == "Softmax" else oracle.log_softmax)([mpmath.mpf(v) for v in row])
+    y = nn.Sequential(getattr(nn, name)(), dtype=dtype)(np.array([row], dtype))[0]
+    want = np.array(exact, float)
+    conditioned = np.abs(want) + np.abs(row).max() * (np.abs(want) if name == "Softmax" else 1)
+    close("elementwise", y, want, len(row) * (conditioned + TINY[dtype] / np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("case", ALONE, ids=name_of)
+def test_gradient(nn, case):
+    model = nn.Sequential(case.make(nn), dtype="float64")
+    check_gradient(model, normal(case.shape, seed=3))
+
+
+@pytest.mark.parametrize("case", ALONE, ids=name_of)
+def test_engine_agrees(ref, fast, isa, dtype, case):
+    check_against_reference(ref, fast, case, dtype)
+
+
+@pytest.mark.parametrize("case", ACTIVATIONS, ids=name_of)
+def test_nan_stays_nan(nn, dtype, case):
+    y, _ = apply(nn, case, np.array([1.0, np.nan, 2.0]), dtype)
+    assert np.isnan(y[1])
+    assert "softmax" in case.name or np.isfinite(y[[0, 2]]).all()
+
+
+INFINITE = {  # f(-inf), f(inf)
+    "identity": (-np.inf, np.inf),
+    "relu": (0, np.inf),
+    "leaky_relu": (-np.inf, np.inf),
+    "elu": (-1, np.inf),
+    "softplus": (0, np.inf),
+    "tanh": (-1, 1),
+    "sigmoid": (0, 1),
+}
+
+
+@pytest.mark.parametrize("case", [a for a in ACTIVATIONS if a.name in INFINITE], ids=name_of)
+def test_infinity(nn, dtype, case):
+    y, _ = apply(nn, case, np.array([-np.inf, np.inf]), dtype)
+    assert tuple(y) == INFINITE[case.name]
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "elu", "softplus"])
+def test_a_closed_gate_selects(nn, dtype, name):
+    """Where the derivative of relu is 0 an infinite gradient is dropped: inf · 0 would make it NaN."""
+    case = next(a for a in ACTIVATIONS if a.name == name)
+    _, dx = apply(nn, case, np.array([-1.0, 0.0, 1.0]), dtype, dy=np.array([np.inf, np.inf, np.inf], dtype))
+    assert tuple(dx) == ((0, 0, np.inf) if name == "relu" else (np.inf, np.inf, np.inf))
+
+
+def test_relu_at_zero(nn, dtype):
+    y, dx = apply(nn, ACTIVATIONS[1], np.array([-0.0, 0.0, np.finfo(dtype).tiny]), dtype)
+    assert tuple(y) == (0, 0, np.finfo(dtype).tiny)
+    assert tuple(dx) == (0, 0, 1)
+
+
+@given(row=st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=70), rows=st.integers(1, 5))
+def test_softmax_is_a_distribution_and_shifts(nn, row, rows):
+    x = np.array([row] * rows)
+    p = nn.Sequential(nn.Softmax(), dtype="float64")(x)
+    log_p = nn.Sequential(nn.LogSoftmax(), dtype="float64")(x)
+    close("elementwise", p.sum(axis=-1), np.ones(rows), np.full(rows, float(len(row))))
+    close("elementwise", np.exp(log_p), p, 100 * len(row) * (p + 1e-300))
+    close(
+        "elementwise", nn.Sequential(nn.Softmax(), dtype="float64")(x + 8), p, 100 * len(row) * (p + 1e-300)
+    )
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 1001])
+@pytest.mark.parametrize("case", ELEMENTWISE, ids=name_of)
+def test_a_value_does_not_depend_on_its_place(fast, isa, dtype, case, n):
+    """Vector bodies and their tails give the same bits."""
+    u = normal((n,), dtype, seed=2) * 3
+    whole = fast._kernels.activation(case.name, u)
+    slope = fast._kernels.activation(case.name, u, np.ones_like(u))
+    for i in {0, n // 2, n - 1}:
+        one = frozen(u[i : i + 1])
+        same(fast._kernels.activation(case.name, one), whole[i : i + 1])
+        same(fast._kernels.activation(case.name, one, np.ones_like(one)), slope[i : i + 1])

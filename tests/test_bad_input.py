@@ -1,0 +1,108 @@
+"""A mistake is told: who, what was wanted, what came; and it leaves no trace."""
+
+import numpy as np
+import pytest
+
+from tests.check import normal, python, same
+from tests.mistakes import CLASSES, MISTAKES, X, net
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
+def test_message(nn, mistake):
+    with pytest.raises(mistake.error) as caught:
+        mistake.call(nn)
+    text = str(caught.value)
+    assert (
+        mistake.message in text
+        if mistake.message in ("missing", "unexpected")
+        else text.startswith(mistake.message)
+    )
+    assert type(caught.value) in (ValueError, TypeError, RuntimeError)
+
+
+def test_a_message_lists_the_names(nn):
+    model = net(nn)
+    state = model.state_dict()
+    state["0.wieght"] = state.pop("0.weight")
+    with pytest.raises(ValueError, match=r"0\.weight") as caught:
+        model.load_state_dict(state)
+    assert "0.wieght" in str(caught.value)
+
+
+BAD_STEPS = {
+    "width": (np.zeros((5, 3)), CLASSES),
+    "length": (X, CLASSES[:3]),
+    "class": (X, [0, 1, 2, 3, 0]),
+    "words": (X, list("abcab")),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_STEPS)
+def test_a_refused_step_leaves_no_trace(nn, bad):
+    model, optimizer, loss = net(nn), nn.Adam(), nn.CrossEntropyLoss()
+    model.step(X, CLASSES, loss, optimizer)
+    kept = model.state_dict()
+    for call in (model.step, model.run_epoch):
+        with pytest.raises((ValueError, TypeError)):
+            call(*BAD_STEPS[bad], loss, optimizer)
+    assert (model.steps, model.epochs, optimizer.steps) == (1, 0, 1)
+    for name, value in model.state_dict().items():
+        same(value, kept[name])
+    assert np.isfinite(model.step(X, CLASSES, loss, optimizer))
+
+
+def test_whole_floats_are_class_numbers(nn):
+    assert net(nn).step(X, CLASSES.astype(float), nn.CrossEntropyLoss(), nn.SGD()) == net(nn).step(
+        X, CLASSES, nn.CrossEntropyLoss(), nn.SGD()
+    )
+
+
+def test_the_ends_of_each_range_work(nn):
+    for seed in (0, 2**64 - 1, np.uint64(3)):
+        nn.Sequential(nn.Linear(np.int64(2), 3), seed=seed)
+    for smoothing in (0, 1, np.float32(0.5)):
+        nn.CrossEntropyLoss(label_smoothing=smoothing)
+    nn.SGD(lr=0, momentum=0.999999, nesterov=True)
+    nn.Adam(betas=(0, 0), eps=1e-300)
+    nn.HuberLoss(delta=1e-300)
+    nn.LeakyReLU(5)
+    nn.CosineLR(0.1, 10, warmup_steps=9)
+    model = net(nn)
+    assert model.predict(X, batch_size=2**62).shape == (5, 3)
+    model.run_epoch(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD(), batch_size=2**62)
+
+
+def test_nan_in_x_is_data(nn):
+    """x may hold NaN: it stays in its row."""
+    x = np.array(X)
+    x[2, 1] = np.nan
+    y = net(nn)(x)
+    assert np.isnan(y[2]).all()
+    assert np.isfinite(y[[0, 1, 3, 4]]).all()
+
+
+def test_rows_within_rounding_of_1(nn):
+    t = np.array([[1 / 3, 1 / 3, 1 / 3], [0.1, 0.2, 0.7]], np.float32)
+    nn.CrossEntropyLoss()(normal((2, 3)), t)
+    nn.CrossEntropyLoss()(normal((2, 1000)), np.full((2, 1000), np.float32(1e-3)))
+
+
+def test_unpickled_nonsense_does_not_crash(fast):
+    """A half-made object of the engine raises; it does not bring the interpreter down."""
+    python(
+        """
+        import fastnn as nn, numpy as np
+        for name in nn.__all__:
+            cls = getattr(nn, name)
+            if not isinstance(cls, type):
+                continue
+            thing = cls.__new__(cls)
+            for method in dir(cls):
+                for args in ((), (np.zeros((2, 3)),), (np.zeros((2, 3)), np.zeros((2, 3)))):
+                    try:
+                        getattr(thing, method)(*args)
+                    except Exception:
+                        pass
+            del thing
+        """
+    )

@@ -1,0 +1,306 @@
+"""Data sets: what they hold, and what a missing, truncated, corrupt or foreign file is answered with."""
+
+import gzip
+import hashlib
+import http.server
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn import datasets
+from fastnn.datasets import files, mnist, optdigits
+from fastnn.datasets.idx import parse_idx, read_idx
+
+needs_data = pytest.mark.skipif(
+    not os.environ.get("FASTNN_DATA"),
+    reason="FASTNN_DATA is not set: the real MNIST and optdigits are NOT tested",
+)
+
+
+def idx(array: np.ndarray, code: int = 0x08) -> bytes:
+    """The bytes of an IDX file, written from the format's description, not with the reader's table."""
+    big_endian = array.astype(array.dtype.newbyteorder(">")).tobytes()
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + big_endian
+
+
+IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
+TINY = {
+    "train-images-idx3-ubyte": idx(IMAGES),
+    "train-labels-idx1-ubyte": idx(np.array([0, 1, 2, 1, 0], np.uint8)),
+    "t10k-images-idx3-ubyte": idx(IMAGES[:2]),
+    "t10k-labels-idx1-ubyte": idx(np.array([2, 1], np.uint8)),
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty download cache; MNIST is the tiny one above; FASTNN_DATA is not set."""
+    expected = tuple((name, len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in TINY.items())
+    monkeypatch.setattr(mnist, "FILES", expected)
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    return tmp_path / "cache" / "fastnn" / "mnist"
+
+
+def write_tiny(folder: Path, pack: Callable[[bytes], bytes] = gzip.compress, ending: str = ".gz") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, raw in TINY.items():
+        (folder / f"{name}{ending}").write_bytes(pack(raw))
+    return folder
+
+
+# -- the sets
+
+
+def test_digits_are_scikit_learns_split_by_class() -> None:
+    data = datasets.load_digits()
+    assert (data.x_train.shape, data.x_test.shape) == ((1347, 64), (450, 64))
+    assert data.x_train.dtype == np.float32 and data.t_train.dtype == np.int64
+    assert (data.x_train.min(), data.x_train.max()) == (0, 1)
+    assert data.classes == 10 and np.bincount(data.t_test).min() >= 43
+    np.testing.assert_array_equal(data.x_test, datasets.load_digits().x_test)
+    assert not np.array_equal(data.x_test, datasets.load_digits(seed=1).x_test)
+
+
+@pytest.mark.parametrize("make", [datasets.make_spirals, datasets.make_moons])
+def test_plane_figures_are_balanced_and_seeded(make: Callable[..., datasets.Dataset]) -> None:
+    data = make(n=200)
+    assert data.x_train.shape == (150, 2) and data.image_shape is None
+    np.testing.assert_array_equal(np.bincount(data.t_train), [75, 75])
+    np.testing.assert_array_equal(data.x_train, make(n=200).x_train)
+
+
+def test_spirals_lie_where_the_formula_says() -> None:
+    data = datasets.make_spirals(n=100, noise=0)
+    r = np.hypot(*data.x_train.T)
+    angle = np.arctan2(data.x_train[:, 1], data.x_train[:, 0])
+    turned = angle - 2 * np.pi * 1.75 * r - np.pi * data.t_train
+    np.testing.assert_allclose(np.cos(turned), 1, atol=1e-5)
+
+
+def test_standardise_measures_the_training_part_only() -> None:
+    data = datasets.standardise(datasets.make_moons(n=200))
+    np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(data.x_train.std(axis=0), 1, atol=1e-6)
+    assert np.abs(data.x_test.mean(axis=0)).max() > 1e-3
+
+
+# -- where MNIST is looked for
+
+
+@pytest.mark.parametrize("below", ["mnist", "."])
+@pytest.mark.parametrize(("pack", "ending"), [(gzip.compress, ".gz"), (bytes, "")], ids=["gzip", "plain"])
+def test_mnist_from_fastnn_data(
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    below: str,
+    pack: Callable[[bytes], bytes],
+    ending: str,
+) -> None:
+    write_tiny(tmp_path / "data" / below, pack, ending)
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path / "data"))
+    data = datasets.load_mnist()
+    np.testing.assert_array_equal(data.x_train, IMAGES.reshape(5, 12).astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(data.t_test, [2, 1])
+    assert data.image_shape == (4, 3) and data.t_train.dtype == np.int64
+
+
+def test_mnist_from_the_cache(cache: Path) -> None:
+    write_tiny(cache)
+    assert datasets.load_mnist().x_test.shape == (2, 12)
+
+
+def test_missing_file_says_where_it_was_looked_for_and_how_to_get_it(cache: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"no file train-images-idx3-ubyte.*--data mnist --download"
+    ) as caught:
+        datasets.load_mnist()
+    assert str(cache) in str(caught.value)
+
+
+def test_fastnn_data_that_is_no_folder(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny(cache)
+    monkeypatch.setenv("FASTNN_DATA", "/no/such/folder")
+    with pytest.raises(FileNotFoundError, match="FASTNN_DATA: expected a folder, got '/no/such/folder'"):
+        datasets.load_mnist()
+
+
+def flip_last(raw: bytes) -> bytes:
+    return raw[:-1] + bytes([raw[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda raw: gzip.compress(raw[:-1]), "expected 76 bytes of content, found 75"),
+        (lambda raw: gzip.compress(flip_last(raw)), "expected sha256 [0-9a-f]{64}, found [0-9a-f]{64}"),
+        (lambda raw: gzip.compress(raw)[:-12], "expected a whole gzip file"),
+        (lambda raw: gzip.compress(raw)[:30] + b"\xff" * 9, "expected a whole gzip file"),
+        (lambda raw: b"", "expected 76 bytes of content, found 0"),
+        (lambda raw: b"<html>moved</html>", "expected 76 bytes of content, found 18"),
+    ],
+    ids=["truncated", "one bit", "truncated gzip", "broken gzip", "empty", "a web page"],
+)
+def test_damaged_file_is_named(cache: Path, damage: Callable[[bytes], bytes], message: str) -> None:
+    path = write_tiny(cache) / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(TINY["train-images-idx3-ubyte"]))
+    with pytest.raises(ValueError, match=f"{path}: .*{message}.*--download"):
+        datasets.load_mnist()
+
+
+def test_optdigits_reads_pixels_and_labels(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ",".join(["16"] + ["0"] * 62 + ["8", "7"]) + "\n"
+    raw = line.encode()
+    monkeypatch.setattr(
+        optdigits,
+        "FILES",
+        [(name, len(raw), hashlib.sha256(raw).hexdigest()) for name, *_ in optdigits.FILES],
+    )
+    for name, *_ in optdigits.FILES:
+        (tmp_path / name).write_bytes(raw)
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
+    data = datasets.load_optdigits()
+    assert data.x_train[0, [0, 1, 63]].tolist() == [1, 0, 0.5] and data.t_test.tolist() == [7]
+
+
+# -- downloads
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A web server on this machine: its address and the folder it serves."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder))) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{web.server_port}/", folder
+        web.shutdown()
+
+
+def test_download_takes_the_second_mirror_and_keeps_the_files(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = server
+    write_tiny(folder)
+    monkeypatch.setattr(mnist, "MIRRORS", (f"{address}nothing-here/", address))
+    assert datasets.load_mnist(download=True).x_train.shape == (5, 12)
+    assert sorted(path.name for path in cache.iterdir()) == sorted(f"{name}.gz" for name in TINY)
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    assert datasets.load_mnist().x_train.shape == (5, 12)
+
+
+def test_download_replaces_a_damaged_file_in_the_cache(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = server
+    write_tiny(folder)
+    (write_tiny(cache) / "t10k-labels-idx1-ubyte.gz").write_bytes(b"half")
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    assert datasets.load_mnist(download=True).t_test.tolist() == [2, 1]
+
+
+def test_download_of_something_else_is_refused_and_leaves_nothing(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = server
+    (write_tiny(folder) / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(flip_last(idx(IMAGES))))
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    with pytest.raises(OSError, match=r"could not download train-images-idx3-ubyte.*sha256"):
+        datasets.load_mnist(download=True)
+    assert list(cache.iterdir()) == []
+
+
+def test_download_without_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
+    with pytest.raises(
+        OSError,
+        match=r"could not download train-images-idx3-ubyte: http://127.0.0.1:9/train.*: no connection",
+    ):
+        datasets.load_mnist(download=True)
+
+
+def test_download_onto_a_full_disk(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    address, folder = server
+    write_tiny(folder)
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    monkeypatch.setattr(files.os, "replace", no_room)
+    with pytest.raises(OSError, match="No space left on device"):
+        datasets.load_mnist(download=True)
+    assert list(cache.iterdir()) == []
+
+
+# -- IDX
+
+
+@pytest.mark.parametrize(
+    ("code", "dtype"),
+    [(0x08, "u1"), (0x09, "i1"), (0x0B, "i2"), (0x0C, "i4"), (0x0D, "f4"), (0x0E, "f8")],
+)
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (1, 5, 2), (0, 3)])
+def test_idx_round_trip(code: int, dtype: str, shape: tuple[int, ...]) -> None:
+    array = (np.arange(np.prod(shape)) * 3 - 5).astype(np.int16).astype(dtype).reshape(shape)
+    found = parse_idx(idx(array, code))
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == np.dtype(dtype) and found.dtype.isnative and found.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected an IDX file.*found an empty file"),
+        (b"\x89PNG\r\n", "expected an IDX file.*found 89 50 4e 47"),
+        (b"\0\0\x07\x01\0\0\0\0", "expected an IDX file.*found 00 00 07 01"),
+        (b"\0\0\x08\0", "expected an IDX file.*found 00 00 08 00"),
+        (b"\0\0\x08\x03\0\0\0\x05", "expected 16 bytes of header for 3 sizes, found 8"),
+        (idx(IMAGES)[:-1], r"expected 60 bytes of values for shape \(5, 4, 3\), found 59"),
+        (idx(IMAGES) + b"\0", r"expected 60 bytes of values for shape \(5, 4, 3\), found 61"),
+        (b"\0\0\x0e\x03" + b"\xff" * 12, r"expected [\d,]{30,} bytes of values"),
+    ],
+    ids=["empty", "png", "type", "no dimensions", "header", "short", "long", "gigantic"],
+)
+def test_idx_that_is_none(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{path}: {message}"):
+        read_idx(path)
+
+
+# -- the real files
+
+
+@needs_data
+def test_real_mnist() -> None:
+    data = datasets.load_mnist()
+    assert data.x_train.shape == (60000, 784) and data.x_test.shape == (10000, 784)
+    assert data.t_train[:5].tolist() == [5, 0, 4, 1, 9] and data.classes == 10
+    assert data.x_train.mean() == pytest.approx(0.1307, abs=1e-4)  # the mean that everybody normalises with
+
+
+@needs_data
+def test_real_optdigits() -> None:
+    data = datasets.load_optdigits()
+    assert data.x_train.shape == (3823, 64) and data.x_test.shape == (1797, 64)
+    everything = datasets.load_digits(test_size=0.5)  # scikit-learn's digits are the test part
+    np.testing.assert_allclose(
+        data.x_test.sum(), everything.x_train.sum() + everything.x_test.sum(), rtol=1e-6
+    )

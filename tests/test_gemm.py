@@ -1,0 +1,179 @@
+"""The matrix product of the kernels: every size that a tile dislikes, all transposes, the epilogue."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cases import ELEMENTWISE
+from tests.check import close, guarded, normal, python, same
+
+TILES = (8, 14, 16, 32, 48, 64)
+SIZES = sorted({1, 2, 3, 5, *(t + d for t in TILES for d in (-1, 0, 1)), 97, 131})
+DEPTHS = itertools.cycle([1, 2, 3, 5, 8, 17, 31, 64, 129])
+LONG = [
+    (1, 10_000, 3),
+    (10_000, 1, 3),
+    (3, 5, 10_000),
+    (10_000, 17, 5),
+    (15, 10_000, 49),
+    (1, 1, 10_000),
+    (257, 263, 521),
+]
+EMPTY = [(0, 5, 3), (5, 0, 3), (5, 3, 0), (0, 0, 0), (1, 1, 0), (0, 5, 0)]
+ORDERS = [(False, False), (True, False), (False, True), (True, True)]
+
+
+@pytest.fixture(scope="module", params=ORDERS, ids=["ab", "a'b", "ab'", "a'b'"])
+def order(request):
+    return request.param
+
+
+def operands(m, n, k, dtype, order, whole=True):
+    """a (m, k) and b (k, n), each plain or the transpose of an array; in whole numbers no product rounds."""
+    a, b = normal((m, k), dtype, seed=1), normal((k, n), dtype, seed=2)
+    if whole:
+        a, b = np.rint(3 * a), np.rint(3 * b)
+    return (np.ascontiguousarray(v.T).T if t else v for v, t in zip((a, b), order, strict=True))
+
+
+def exact(a, b, bias=0.0):
+    return a.astype(np.float64) @ b.astype(np.float64) + np.asarray(bias, np.float64)
+
+
+def test_every_size(fast, isa, dtype, order):
+    """Whole numbers, so nothing rounds and any wrong element shows."""
+    for (m, n), k in zip(itertools.product(SIZES, SIZES), DEPTHS, strict=False):
+        a, b = operands(m, n, k, dtype, order)
+        got = fast._kernels.gemm(a, b)
+        assert got.dtype == dtype
+        assert np.array_equal(got, exact(a, b)), (m, n, k)
+
+
+@pytest.mark.parametrize("size", LONG, ids=str)
+def test_long_edges(fast, isa, dtype, order, size):
+    a, b = operands(*size, dtype, order)
+    assert np.array_equal(fast._kernels.gemm(a, b), exact(a, b))
+
+
+@pytest.mark.parametrize("size", EMPTY, ids=str)
+def test_empty_edges(fast, isa, dtype, order, size):
+    m, n, k = size
+    a, b = np.zeros((k, m) if order[0] else (m, k), dtype), np.zeros((n, k) if order[1] else (k, n), dtype)
+    a, b = a.T if order[0] else a, b.T if order[1] else b
+    bias = np.arange(n, dtype=dtype) - 1
+    same(fast._kernels.gemm(a, b), np.zeros((m, n), dtype))
+    same(fast._kernels.gemm(a, b, bias, "relu"), np.tile(np.maximum(bias, 0), (m, 1)).astype(dtype))
+
+
+@given(m=st.integers(1, 150), n=st.integers(1, 150), k=st.integers(1, 300), bias=st.booleans())
+def test_rounding(fast, isa, dtype, order, m, n, k, bias):
+    """|error| <= (K+1) · eps · (|A|@|B| + |bias|)."""
+    a, b = operands(m, n, k, dtype, order, whole=False)
+    shift = normal((n,), dtype, seed=3) if bias else np.zeros(n, dtype)
+    got = fast._kernels.gemm(a, b, shift if bias else None)
+    close("product", got, exact(a, b, shift), (k + 1) * exact(np.abs(a), np.abs(b), np.abs(shift)))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("name", [a.name for a in ELEMENTWISE])
+def test_epilogue(fast, isa, dtype, order, name, bias):
+    """The activation in the epilogue gives the bits of the activation afterwards."""
+    for m, n, k in [(1, 1, 1), (1, 17, 5), (9, 49, 7), (15, 33, 64), (65, 47, 131), (13, 131, 0)]:
+        a, b = operands(m, n, k, dtype, order, whole=False)
+        shift = normal((n,), dtype, seed=3) if bias else None
+        want = fast._kernels.activation(name, fast._kernels.gemm(a, b, shift))
+        same(fast._kernels.gemm(a, b, shift, name), want, (m, n, k))
+
+
+@pytest.mark.parametrize("gap", [0, 1, 13])
+def test_nothing_outside_is_touched(fast, isa, dtype, order, gap):
+    """Operands lie between NaNs, and so does the result, row by row."""
+    for m, n, k in [
+        (1, 1, 1),
+        (7, 15, 3),
+        (8, 16, 8),
+        (9, 49, 17),
+        (15, 33, 64),
+        (49, 65, 31),
+        (97, 131, 63),
+    ]:
+        a, b = operands(m, n, k, dtype, order)
+        a, b = (
+            guarded(v.T, gap)[0].T if t else guarded(v, gap)[0] for v, t in zip((a, b), order, strict=True)
+        )
+        bias = guarded(np.arange(n, dtype=dtype)[None])[0][0]
+        c, intact = guarded(np.full((m, n), 7, dtype), gap)
+        got = fast._kernels.gemm(a, b, bias, c=c)
+        assert np.shares_memory(got, c)
+        assert np.array_equal(c, exact(a, b, bias)), (m, n, k)
+        assert intact(), (m, n, k)
+
+
+def test_any_stride(fast, isa, dtype):
+    a, b = operands(9, 17, 7, dtype, (False, False))
+    big_a, big_b = np.zeros((18, 21), dtype), np.zeros((14, 34), dtype)
+    big_a[::2, ::3], big_b[::2, ::2] = a, b
+    assert np.array_equal(fast._kernels.gemm(big_a[::2, ::3], big_b[::2, ::2]), exact(a, b))
+    assert np.array_equal(
+        fast._kernels.gemm(a[::-1, ::-1], b[::-1, ::-1]), exact(a[::-1, ::-1], b[::-1, ::-1])
+    )
+    assert np.array_equal(
+        fast._kernels.gemm(np.broadcast_to(a[:1], (9, 7)), b), exact(np.broadcast_to(a[:1], (9, 7)), b)
+    )
+
+
+def test_a_result_is_overwritten(fast, isa, dtype):
+    """Old contents of c, NaN among them, do not count."""
+    for m, n, k in [(3, 5, 2), (9, 49, 700), (3, 5, 0)]:
+        a, b = operands(m, n, k, dtype, (False, False))
+        c = np.full((m, n), np.nan, dtype)
+        fast._kernels.gemm(a, b, c=c)
+        assert np.array_equal(c, exact(a, b))
+
+
+def test_nan_and_infinity_stay_in_their_row_and_column(fast, isa, dtype, order):
+    a, b = operands(17, 33, 9, dtype, order)
+    a, b = np.copy(a, order="K"), np.copy(b, order="K")
+    a[3, 5], b[2, 20] = np.nan, np.inf
+    a[:, 2] = np.abs(a[:, 2]) + 1
+    got = fast._kernels.gemm(a, b)
+    assert np.isnan(got[3]).all()
+    assert np.isposinf(np.delete(got[:, 20], 3)).all()
+    assert np.isfinite(np.delete(np.delete(got, 3, axis=0), 20, axis=1)).all()
+
+
+def test_an_element_does_not_depend_on_its_place(fast, isa, dtype, order):
+    """One chain of multiply-adds in k order: tiling and packing never show in the bits."""
+    a, b = operands(97, 131, 521, dtype, order, whole=False)
+    whole = fast._kernels.gemm(a, b)
+    for i, j in [(0, 0), (13, 47), (48, 64), (95, 129), (96, 130)]:
+        same(fast._kernels.gemm(a[i : i + 1], b), whole[i : i + 1])
+        same(fast._kernels.gemm(a, b[:, j : j + 1]), whole[:, j : j + 1])
+        same(fast._kernels.gemm(a[i : i + 1], b[:, j : j + 1]), whole[i : i + 1, j : j + 1])
+
+
+def test_transposes_do_not_show(fast, isa, dtype):
+    for m, n, k in [(5, 7, 3), (33, 65, 17), (97, 131, 521)]:
+        results = [fast._kernels.gemm(*operands(m, n, k, dtype, order, whole=False)) for order in ORDERS]
+        for other in results[1:]:
+            same(other, results[0])
+
+
+def test_nothing_behind_the_last_page_is_read(isa, dtype):
+    python(
+        f"""
+        import numpy as np, fastnn
+        from tests.check import before_the_wall, normal
+        for m, n, k in [(1, 1, 1), (1, 17, 5), (7, 15, 3), (9, 49, 17), (65, 47, 31), (131, 97, 263)]:
+            a, b = normal((m, k), "{dtype}"), normal((k, n), "{dtype}")
+            bias = before_the_wall(np.zeros(n, "{dtype}"))
+            for left in (before_the_wall(a), before_the_wall(a.T).T):
+                for right in (before_the_wall(b), before_the_wall(b.T).T):
+                    c = before_the_wall(np.zeros((m, n), "{dtype}"))
+                    fastnn._kernels.gemm(left, right, bias, "gelu", c=c)
+        """,
+        FASTNN_ISA=isa,
+    )

@@ -1,0 +1,166 @@
+"""Who may import whom, read from the source: the house plan as a test."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
+CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.pxd")])
+PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
+KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
+
+WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training"}
+# A module imports only from rooms below its own.
+REF_FLOORS = [
+    {"validation", "philox"}, {"init"}, {"layer"},
+    {"activation", "loss", "penalty", "schedule"}, {"linear", "optim"},
+    {"training"}, {"model"}, {"__init__"},
+]  # fmt: skip
+FAST_FLOORS = [
+    {"_kernels"}, {"layer"}, {"activation", "loss", "penalty"}, {"linear", "optim"}, {"model"}, {"__init__"},
+    {"datasets", "extras", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
+]  # fmt: skip
+
+
+def name_of(path):
+    return f"{path.parent.name}/{path.name}"
+
+
+def imports(path):
+    """Absolute dotted names a file imports; for Cython also what it cimports."""
+    if path.suffix == ".py":
+        found = []
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found += [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = ".".join(path.parent.relative_to(ROOT).parts) if node.level else ""
+                for _ in range(node.level - 1):
+                    base = base.rpartition(".")[0]
+                module = ".".join(filter(None, [base, node.module]))
+                found += [f"{module}.{a.name}" for a in node.names]
+        return found
+    text = re.sub(r"\\\n|\n\s+(?=[^\n]*\))", " ", path.read_text())
+    found = []
+    for module, names in re.findall(r"^\s*from\s+([\w.]+)\s+c?import\s+\(?([^)\n]*)", text, re.M):
+        module = (
+            f"fastnn{module}"
+            if module.startswith(".") and module != "."
+            else module.replace(".", "fastnn")
+            if module == "."
+            else module
+        )
+        found += [f"{module}.{name.split(' as ')[0].strip()}" for name in names.split(",") if name.strip()]
+    for names in re.findall(r"^\s*c?import\s+([^\n#]+)", text, re.M):
+        found += [name.split(" as ")[0].strip() for name in names.split(",")]
+    return found
+
+
+def rooms(path, package):
+    """The modules of `package` that a file imports."""
+    inside = [name.split(".") for name in imports(path) if name.split(".")[0] == package]
+    return {parts[1] if len(parts) > 1 else "__init__" for parts in inside}
+
+
+def floor(module, floors):
+    found = [i for i, names in enumerate(floors) if module in names]
+    assert found, f"{module} stands on no floor of tests/test_imports.py: say where it belongs"
+    return found[0]
+
+
+def test_there_is_something_to_read():
+    assert len(REF) > 8
+    assert len(CYTHON) > 8
+    assert len(KERNELS) > 8
+    assert "fastnn_ref.validation" in imports(ROOT / "fastnn" / "_kernels.pyx")
+    assert any(name.startswith("numpy") for name in imports(ROOT / "fastnn_ref" / "linear.py"))
+
+
+@pytest.mark.parametrize("path", REF, ids=name_of)
+def test_the_book_needs_numpy_only(path):
+    outside = {name.split(".")[0] for name in imports(path)} - {"fastnn_ref", "numpy"}
+    assert outside <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", REF, ids=name_of)
+def test_the_book_goes_from_simple_to_hard(path):
+    own = floor(path.stem, REF_FLOORS)
+    for room in rooms(path, "fastnn_ref") - {path.stem}:
+        assert floor(room, REF_FLOORS) < own, f"{path.name} imports {room}"
+
+
+@pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
+def test_the_engine_takes_little_from_the_book(path):
+    if path.stem in ("cli", "plot", "lab"):  # they show both
+        return
+    assert rooms(path, "fastnn_ref") <= WRITTEN_ONCE
+
+
+@pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
+def test_the_engine_goes_from_kernels_to_the_command_line(path):
+    own = path.relative_to(ROOT / "fastnn").parts[0].split(".")[0]
+    for room in rooms(path, "fastnn") - {own}:
+        assert floor(room, FAST_FLOORS) < floor(own, FAST_FLOORS) or own == "__init__", (
+            f"{path.name} imports {room}"
+        )
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=name_of)
+def test_the_engine_core_needs_numpy_only(path):
+    outside = {name.split(".")[0] for name in imports(path)} - {
+        "fastnn",
+        "fastnn_ref",
+        "numpy",
+        "cython",
+        "libc",
+        "cpython",
+    }
+    assert outside <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=name_of)
+def test_only_kernels_links_c(path):
+    """Another extension that links a kernel would carry its own copy of the code and of the dispatch."""
+    if path.stem != "_kernels":
+        assert not re.search(r'cdef\s+extern\s+from\s+"(?!Python\.h)', path.read_text())
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=name_of)
+def test_a_kernel_knows_no_python(path):
+    included = re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)', path.read_text(), re.M)
+    assert not [name for name in included if name.lower().startswith(("python", "numpy"))]
+    own = {p.name for p in KERNELS}
+    system = set("stdint stddef stdlib string math float limits time stdbool stdatomic".split())
+    system |= set("omp immintrin arm_neon cpuid intrin pthread unistd windows".split())
+    assert {Path(name).name for name in included} <= own | {f"{name}.h" for name in system}
+
+
+def test_every_concept_has_its_twin():
+    concepts = {p.stem for p in REF} - WRITTEN_ONCE - {"__init__"}
+    assert concepts <= {p.stem for p in CYTHON if p.suffix == ".pyx"}
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in REF + PYTHON if p.name not in ("cli.py", "progress.py", "__main__.py")], ids=name_of
+)
+def test_library_code_does_not_print(path):
+    calls = [
+        n.func.id
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    ]
+    assert "print" not in calls
+
+
+def test_importing_the_engine_stays_light():
+    """`import fastnn` brings NumPy and nothing else from outside."""
+    from tests.check import python
+
+    heavy = python(
+        "import sys, fastnn; print({*sys.modules} & {'scipy', 'sklearn', 'matplotlib', 'tqdm', 'pooch'})"
+    )
+    assert heavy.strip() == "set()"

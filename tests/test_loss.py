@@ -1,0 +1,176 @@
+"""Losses: the formula in plain Python, the gradient by differences, the ends of the number line."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.cases import LOSSES
+from tests.check import close, frozen, guarded, normal, numeric_gradient, same
+
+SHAPES = [(1, 1), (1, 5), (3, 2), (7, 10), (17, 33)]
+
+
+def name_of(case):
+    return case.name
+
+
+def formula(case, y, t):
+    """The loss, number by number."""
+    k = y.shape[1]
+    pairs = list(zip(y.ravel().tolist(), np.ravel(t).tolist(), strict=True)) if t.ndim == 2 else []
+    if case.cls == "MSELoss":
+        return math.fsum((a - b) ** 2 for a, b in pairs) / y.size
+    if case.cls == "L1Loss":
+        return math.fsum(abs(a - b) for a, b in pairs) / y.size
+    if case.cls == "HuberLoss":
+        d = case.arguments.get("delta", 1.0)
+        return (
+            math.fsum((a - b) ** 2 / 2 if abs(a - b) <= d else d * (abs(a - b) - d / 2) for a, b in pairs)
+            / y.size
+        )
+    if case.cls == "BCEWithLogitsLoss":
+        p = [(1 / (1 + math.exp(-a)), b) for a, b in pairs]
+        return -math.fsum(b * math.log(a) + (1 - b) * math.log(1 - a) for a, b in p) / y.size
+    epsilon = case.arguments.get("label_smoothing", 0.0)
+    total = 0.0
+    for row, target in zip(y.tolist(), t, strict=True):
+        hot = np.eye(k)[target] if t.ndim == 1 else target
+        shift = math.log(math.fsum(math.exp(a) for a in row))
+        total -= math.fsum(
+            ((1 - epsilon) * q + epsilon / k) * (a - shift) for a, q in zip(row, hot, strict=True)
+        )
+    return total / len(y)
+
+
+def data(case, shape, dtype="float64"):
+    rng = np.random.default_rng([7, *shape])
+    return normal(shape, dtype), frozen(case.targets(rng, *shape))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", LOSSES, ids=name_of)
+def test_formula(nn, dtype, case, shape):
+    y, t = data(case, shape, dtype)
+    if dtype == np.float32 and t.dtype == np.float64:
+        t = t.astype(np.float32) if case.targets.__name__ != "rows" else t
+    want = formula(case, y.astype(np.float64), t)
+    value = case.make(nn).forward(y, t)
+    assert type(value) is float
+    close("sum", dtype.type(value), want, shape[1] * (abs(want) + np.abs(y).mean()))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", LOSSES, ids=name_of)
+def test_gradient(nn, case, shape):
+    y, t = data(case, shape)
+    loss = case.make(nn)
+    value = loss.forward(y, t)
+    dy = loss.backward()
+    moving = np.array(y)
+    scale = np.finfo(np.float64).eps ** (-1 / 3) * (value + 1)
+    close("difference", dy, numeric_gradient(lambda: loss.forward(moving, t), moving), scale)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", LOSSES, ids=name_of)
+def test_engine_agrees(ref, fast, isa, dtype, case, shape):
+    y, t = data(case, shape, dtype)
+    t = t if t.dtype.kind == "i" else frozen(t, "float32") if case.targets.__name__ != "rows" else t
+    engine, book = case.make(fast), case.make(ref)
+    want = book.forward(y.astype(np.float64), t)
+    close("sum", dtype.type(engine.forward(y, t)), want, shape[1] * (abs(want) + np.abs(y).mean()))
+    dy = engine.backward()
+    assert dy.dtype == dtype
+    close("elementwise", dy, book.backward(), (1 + np.abs(y)) * 4 / shape[0])
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=name_of)
+def test_backward_is_fresh_and_inputs_stay(nn, dtype, case):
+    y, t = data(case, (5, 3), dtype)
+    loss = case.make(nn)
+    loss.forward(y, t)  # y and t are read-only
+    first = loss.backward()
+    assert (first.shape, first.dtype) == (y.shape, y.dtype)
+    kept = first.copy()
+    first[...] = np.nan
+    same(loss.backward(), kept)
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=name_of)
+def test_called_like_a_function(nn, case):
+    y, t = data(case, (5, 3))
+    assert case.make(nn)(y, t) == case.make(nn).forward(y, t)
+
+
+@pytest.mark.parametrize("size", [50.0, 1e3, 1e30])
+def test_large_logits(nn, dtype, size):
+    """log-sum-exp and log1p(exp(-|y|)) neither overflow nor lose the right answer."""
+    y = np.array([[size, 0, -size]], dtype)
+    for t, want in [(0, 0.0), (1, size), (2, 2 * size)]:
+        close("sum", dtype.type(nn.CrossEntropyLoss()(y, np.array([t]))), dtype.type(want), want + 1)
+    bce = nn.BCEWithLogitsLoss()
+    close("sum", dtype.type(bce(y, np.array([[1, 0, 0]]))), math.log(2) / 3, 1.0)
+    close("sum", dtype.type(bce(y, np.array([[0, 0, 1]]))), dtype.type((2 * size + math.log(2)) / 3), size)
+    assert np.isfinite(bce.backward()).all()
+
+
+def test_kinks(nn, dtype):
+    """sign(0) = 0 for L1; Huber's two pieces meet at delta with slope 1 · delta / n."""
+    y = np.array([[0.0, 2.0, -2.0, 1.0]], dtype)
+    t = np.zeros((1, 4))
+    l1 = nn.L1Loss()
+    assert l1(y, t) == 1.25
+    assert l1.backward().tolist() == [[0, 0.25, -0.25, 0.25]]
+    huber = nn.HuberLoss(delta=2.0)
+    assert huber(y, t) == (0 + 2 + 2 + 0.5) / 4
+    assert huber.backward().tolist() == [[0, 0.5, -0.5, 0.25]]
+
+
+def test_one_class_costs_nothing(nn):
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    assert loss(np.array([[3.0], [-1.0]]), np.array([0, 0])) == 0
+    assert loss.backward().tolist() == [[0], [0]]
+
+
+def test_smoothing_gives_to_every_class(nn):
+    """(1 - ε) · target + ε/K, the target's own class included; not 0.9 and 0.1 to each other class."""
+    smooth, rows = nn.CrossEntropyLoss(label_smoothing=0.2), nn.CrossEntropyLoss()
+    y = normal((2, 5))
+    q = np.full((2, 5), 0.04)
+    q[0, 3] = q[1, 0] = 0.84
+    a, b = smooth(y, np.array([3, 0])), rows(y, q)
+    close("sum", np.float64(a), b, 5 * abs(b))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint64", "int64", "float32", "float64"])
+def test_class_numbers_of_any_kind(nn, kind):
+    y, t = normal((3, 4)), [2, 0, 3]
+    assert nn.CrossEntropyLoss()(y, np.array(t, kind)) == nn.CrossEntropyLoss()(y, t)
+
+
+def test_column_targets(nn):
+    """(n,) targets for (n, 1) outputs are that column, never broadcast to (n, n)."""
+    y, t = normal((5, 1)), normal((5,), seed=1)
+    for loss in (nn.MSELoss(), nn.L1Loss(), nn.HuberLoss()):
+        assert loss(y, t) == loss(y, t[:, None])
+        assert loss.backward().shape == (5, 1)
+
+
+def test_sums_in_float64(nn):
+    """2^24 + 1 ones do not add up in float32."""
+    y = np.full((2**12, 2**12 + 1), np.float32(1.0))
+    y[0, 0] = 0
+    assert nn.MSELoss()(y, np.zeros_like(y)) == (y.size - 1) / y.size
+
+
+def test_nothing_outside_is_read(fast, isa, dtype):
+    for case in LOSSES:
+        for shape in SHAPES:
+            y, t = data(case, shape, dtype)
+            inside, intact = guarded(y)
+            targets = guarded(t.astype(dtype))[0] if t.ndim == 2 and case.targets.__name__ != "rows" else t
+            loss = case.make(fast)
+            assert np.isfinite(loss(inside, targets))
+            assert np.isfinite(loss.backward()).all()
+            assert intact()

@@ -1,0 +1,107 @@
+"""The two packages are one API: names, order, signatures, defaults, attributes and error messages."""
+
+import inspect
+
+import pytest
+
+from tests.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES
+from tests.mistakes import MISTAKES
+
+ONLY_FAST = ["get_num_threads", "set_num_threads", "show_config", "isa"]
+ORDER = """
+Layer Linear Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
+Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss clip_grad_norm clip_grad_value
+Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
+ReduceLROnPlateau Sequential History Callback init philox
+""".split()
+
+
+def public(thing):
+    return [name for name in dir(thing) if not name.startswith("_")]
+
+
+def signature(thing):
+    """(name, kind, default) of each parameter; annotations may differ."""
+    return [
+        (p.name, p.kind, p.default) for p in inspect.signature(thing).parameters.values() if p.name != "self"
+    ]
+
+
+def test_names_in_reading_order(ref, fast):
+    assert list(ref.__all__) == ORDER
+    assert [name for name in fast.__all__ if name not in ONLY_FAST] == ORDER
+    assert set(fast.__all__) == {*ORDER, *ONLY_FAST}
+
+
+@pytest.mark.parametrize("name", [n for n in ORDER if n not in ("init", "philox")])
+def test_signature(ref, fast, name):
+    assert signature(getattr(fast, name)) == signature(getattr(ref, name))
+
+
+@pytest.mark.parametrize("name", [n for n in ORDER if n[0].isupper()])
+def test_class(ref, fast, name):
+    a, b = getattr(ref, name), getattr(fast, name)
+    assert b.__name__ == a.__name__ == name
+    assert inspect.getdoc(b), f"fastnn.{name} has no docstring"
+    for method in public(a):
+        one, two = getattr(a, method), getattr(b, method, None)
+        if inspect.isfunction(one):
+            assert signature(two) == signature(one), f"{name}.{method}"
+            assert inspect.getdoc(two), f"fastnn.{name}.{method} has no docstring"
+
+
+INSTANCES = {
+    "Linear": lambda nn: nn.Linear(3, 2),
+    "Sequential": lambda nn: nn.Sequential(nn.Linear(3, 2)),
+    **{c.cls: c.make for c in ACTIVATIONS + LOSSES + OPTIMIZERS + SCHEDULES},
+    "ReduceLROnPlateau": lambda nn: nn.ReduceLROnPlateau(),
+    "Callback": lambda nn: nn.Callback(),
+}
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_attributes(ref, fast, name):
+    assert public(INSTANCES[name](fast)) == public(INSTANCES[name](ref))
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_repr(ref, fast, name):
+    a, b = repr(INSTANCES[name](ref)), repr(INSTANCES[name](fast))
+    assert a == b
+    assert " at 0x" not in a
+
+
+def test_summary(ref, fast):
+    def make(nn):
+        return nn.Sequential(
+            nn.Linear(64, 128, activation="relu"), nn.Sequential(nn.Linear(128, 10)), dtype="float64"
+        )
+
+    assert make(fast).summary() == make(ref).summary()
+
+
+def complaint(nn, mistake):
+    try:
+        mistake.call(nn)
+    except Exception as error:
+        return type(error), str(error).replace("fastnn_ref", "fastnn")
+    return None
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
+def test_error_messages(ref, fast, mistake):
+    assert complaint(fast, mistake) == complaint(ref, mistake)
+
+
+def test_written_once(ref, fast):
+    """What is not hot is the same object in both."""
+    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "History", "Callback"):
+        assert getattr(fast, name) is getattr(ref, name)
+
+
+@pytest.mark.parametrize("name", [n for n in ORDER if n[0].isupper()])
+def test_no_inheritance_between_the_two(ref, fast, name):
+    a, b = getattr(ref, name), getattr(fast, name)
+    if a is not b:
+        assert not issubclass(b, a)
+        assert not any(base.__module__.startswith("fastnn_ref") for base in b.__mro__)

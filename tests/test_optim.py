@@ -1,0 +1,186 @@
+"""Optimizers: every update number by number, weight decay, clipping, whose model it is."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.cases import OPTIMIZERS
+from tests.check import close, normal, same
+
+DEFAULTS = {
+    "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0},
+    "Adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    "AdamW": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2},
+}
+
+
+def formula(case, w, g, slots, t):
+    """The value of one number after update t = 1, 2, …; slots is what is remembered of it."""
+    a = DEFAULTS[case.cls] | case.arguments
+    lr, decay = a["lr"], a["weight_decay"]
+    if case.cls == "AdamW":
+        w -= lr * decay * w
+    else:
+        g += decay * w
+    if case.cls == "SGD":
+        slots["v"] = a["momentum"] * slots.get("v", 0.0) + g
+        return w - lr * (g + a["momentum"] * slots["v"] if a["nesterov"] else slots["v"])
+    if case.cls == "RMSprop":
+        slots["s"] = a["alpha"] * slots.get("s", 0.0) + (1 - a["alpha"]) * g * g
+        return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])
+    b1, b2 = a["betas"]
+    slots["m"] = b1 * slots.get("m", 0.0) + (1 - b1) * g
+    slots["s"] = b2 * slots.get("s", 0.0) + (1 - b2) * g * g
+    return w - lr * (slots["m"] / (1 - b1**t)) / (math.sqrt(slots["s"] / (1 - b2**t)) + a["eps"])
+
+
+def small(nn, dtype="float64", seed=0):
+    """13 · 3 weights: no multiple of a vector. The biases start away from 0, where decay would show."""
+    model = nn.Sequential(nn.Linear(13, 3, activation="tanh"), nn.Linear(3, 2), seed=seed, dtype=dtype)
+    model.layers[0].bias = [0.5, -0.25, 0.75]
+    model.layers[1].bias = [-0.5, 1]
+    return model
+
+
+def gradients(nn, model):
+    """Run one forward and backward; the gradients stand in the model."""
+    loss = nn.MSELoss()
+    loss.forward(model.forward(normal((5, 13)), training=True), normal((5, 2), seed=1))
+    model.backward(loss.backward())
+    return {name: g for name, _, g, _ in model.parameters()}
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
+def test_formula(nn, dtype, case):
+    model, optimizer = small(nn, dtype), case.make(nn)
+    slots = {name: [{} for _ in range(value.size)] for name, value, _, _ in model.parameters()}
+    for t in range(1, 21):
+        before = model.state_dict()
+        grads = {name: g.copy() for name, g in gradients(nn, model).items()}
+        optimizer.step(model)
+        for name, got in model.state_dict().items():
+            free = case._replace(arguments=case.arguments | {"weight_decay": 0.0}) if "bias" in name else case
+            pairs = zip(before[name].ravel().tolist(), grads[name].ravel().tolist(), slots[name], strict=True)
+            want = np.reshape([formula(free, w, g, slot, t) for w, g, slot in pairs], got.shape)
+            moved = np.abs(want - before[name]) + case.arguments["lr"]
+            close("step", got, want, np.abs(before[name]) + t * moved, f"step {t}: {name}")
+    assert optimizer.steps == 20
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
+def test_engine_agrees(ref, fast, isa, dtype, case):
+    """20 steps; the engine's gradients are its own, so errors travel."""
+    a, b = small(fast, dtype), small(ref)
+    one, two = case.make(fast), case.make(ref)
+    for _ in range(20):
+        gradients(fast, a)
+        gradients(ref, b)
+        one.step(a)
+        two.step(b)
+    for name, want in b.state_dict().items():
+        close("training", a.state_dict()[name], want, np.full(want.shape, 20 * np.abs(want).max()), name)
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
+def test_rate_zero_stays(nn, case):
+    model = small(nn)
+    before = model.state_dict()
+    optimizer = case._replace(arguments=case.arguments | {"lr": 0.0}).make(nn)
+    gradients(nn, model)
+    optimizer.step(model)
+    for name, value in model.state_dict().items():
+        same(value, before[name])
+
+
+def test_nan_gradient_is_not_hidden(nn):
+    for case in OPTIMIZERS:
+        model = small(nn)
+        gradients(nn, model)["0.weight"][0, 0] = np.nan
+        case.make(nn).step(model)
+        assert np.isnan(model.state_dict()["0.weight"]).sum() == 1
+
+
+# ---- clipping ----
+
+
+def norm(grads):
+    return math.sqrt(math.fsum(float(v) ** 2 for g in grads.values() for v in np.ravel(g)))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999, 1.001, 100.0])
+def test_clip_grad_norm(nn, dtype, share):
+    model = small(nn, dtype)
+    grads = gradients(nn, model)
+    before = {name: g.astype(np.float64) for name, g in grads.items()}
+    length = norm(before)
+    returned = nn.clip_grad_norm(model, share * length)
+    close("sum", dtype.type(returned), length, 10 * length)
+    for name, g in grads.items():
+        close("elementwise", g, before[name] * min(1.0, share), np.abs(before[name]), name)
+        if share > 1:
+            same(g, before[name].astype(dtype))
+
+
+def test_clip_grad_norm_of_nothing(nn):
+    model = small(nn)
+    grads = gradients(nn, model)
+    for g in grads.values():
+        g[...] = 0
+    assert nn.clip_grad_norm(model, 1.0) == 0
+    assert norm(grads) == 0
+
+
+def test_clip_grad_value(nn, dtype):
+    model = small(nn, dtype)
+    grads = gradients(nn, model)
+    limit = float(np.median(np.abs(grads["0.weight"])))
+    before = {name: g.copy() for name, g in grads.items()}
+    nn.clip_grad_value(model, limit)
+    for name, g in grads.items():
+        same(g, np.clip(before[name], dtype.type(-limit), dtype.type(limit)))
+    assert np.abs(before["0.weight"]).max() > limit
+
+
+@pytest.mark.parametrize(
+    "limits", [{"clip_norm": 0.05}, {"clip_value": 0.01}, {"clip_norm": 0.05, "clip_value": 0.01}]
+)
+@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam", "AdamW"])
+def test_an_optimizer_clips_before_it_steps(nn, cls, limits):
+    """The value first, then the norm."""
+    a, b = small(nn), small(nn)
+    gradients(nn, a)
+    gradients(nn, b)
+    getattr(nn, cls)(lr=0.1, **limits).step(a)
+    if "clip_value" in limits:
+        nn.clip_grad_value(b, limits["clip_value"])
+    if "clip_norm" in limits:
+        nn.clip_grad_norm(b, limits["clip_norm"])
+    getattr(nn, cls)(lr=0.1).step(b)
+    for name, want in b.state_dict().items():
+        same(a.state_dict()[name], want, name)
+
+
+def test_clipping_inside_a_step(nn):
+    """model.step clips between backward and update."""
+    a, b = small(nn), small(nn)
+    x, t = normal((5, 13)), normal((5, 2), seed=1)
+    a.step(x, t, nn.MSELoss(), nn.SGD(lr=1.0, clip_norm=1e-3))
+    start = b.state_dict()
+    moved = {name: value - start[name] for name, value in a.state_dict().items()}
+    assert abs(norm(moved) - 1e-3) < 1e-12
+
+
+def test_one_optimizer_one_model(nn):
+    a, b = small(nn), small(nn)
+    optimizer = nn.Adam()
+    gradients(nn, a)
+    gradients(nn, b)
+    optimizer.step(a)
+    with pytest.raises(
+        ValueError, match="optimizer: this Adam already belongs to another model; make a new one"
+    ):
+        optimizer.step(b)
+    optimizer.step(a)
+    assert optimizer.steps == 2

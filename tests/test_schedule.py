@@ -1,0 +1,126 @@
+"""Learning-rate schedules: the formula at every step, and what an optimizer does with one."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.cases import SCHEDULES
+from tests.check import close, normal
+
+STEPS = range(29)
+
+
+def cosine(start, end, share):
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+def formula(case, s):
+    """The rate of step s, counted from 0."""
+    a = case.arguments
+    if case.cls == "ConstantLR":
+        return a["lr"]
+    if case.cls == "StepLR":
+        return a["lr"] * a.get("gamma", 0.1) ** (s // a["step_size"])
+    if case.cls == "ExponentialLR":
+        return a["lr"] * a["gamma"] ** s
+    if case.cls == "CosineLR":
+        warm, floor = a.get("warmup_steps", 0), a.get("min_lr", 0.0)
+        if s < warm:
+            return a["lr"] * (s + 1) / warm
+        return cosine(a["lr"], floor, (s - warm) / (a["total_steps"] - warm))
+    first = a["max_lr"] / a.get("div_factor", 25.0)
+    last = first / a.get("final_div_factor", 1e4)
+    top = a.get("pct_start", 0.3) * a["total_steps"] - 1
+    if s <= top:
+        return cosine(first, a["max_lr"], s / top)
+    return cosine(a["max_lr"], last, (s - top) / (a["total_steps"] - 1 - top))
+
+
+@pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
+def test_formula(nn, case):
+    schedule = case.make(nn)
+    for s in STEPS:
+        want = formula(case, s)
+        assert type(schedule(s)) is float
+        close("elementwise", np.float64(schedule(s)), want, want + np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
+def test_many_steps_at_once(nn, case):
+    schedule = case.make(nn)
+    got = schedule(np.arange(29))
+    assert got.shape == (29,)
+    close("elementwise", got, np.array([schedule(s) for s in STEPS]), got + np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
+def test_stays_sane_after_the_end(nn, case):
+    rates = case.make(nn)(np.array([29, 30, 31, 100, 10_000]))
+    assert np.isfinite(rates).all()
+    assert (rates >= 0).all()
+    assert (np.diff(rates) <= 1e-17).all()
+
+
+def test_the_optimizer_asks_for_the_next_step(nn):
+    schedule = nn.StepLR(0.5, step_size=2, gamma=0.1)
+    model = nn.Sequential(nn.Linear(3, 2, bias=False), dtype="float64")
+    optimizer = nn.SGD(lr=schedule)
+    x, t = normal((4, 3)), normal((4, 2), seed=1)
+    for s in range(5):
+        assert optimizer.steps == s
+        assert optimizer.learning_rate == schedule(s)
+        before = model.state_dict()["0.weight"]
+        model.step(x, t, nn.MSELoss(), optimizer)
+        step = schedule(s) * model.layers[0].grads["weight"]
+        close("step", model.state_dict()["0.weight"], before - step, np.abs(before) + np.abs(step))
+    optimizer.lr = 0.125
+    assert optimizer.learning_rate == optimizer.lr == 0.125
+
+
+def plateau_rates(nn, losses, **arguments):
+    """The rate after each epoch, if these are the validation losses."""
+    optimizer = nn.SGD(lr=1.0)
+    callback = nn.ReduceLROnPlateau(**arguments)
+    callback.optimizer = optimizer
+    callback.on_train_begin({})
+    rates = []
+    for epoch, value in enumerate(losses):
+        callback.on_epoch_end(epoch, {"val_loss": value, "loss": -value})
+        rates.append(optimizer.learning_rate)
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("arguments", "losses", "rates"),
+    [
+        ({"factor": 0.5, "patience": 2}, [3, 2, 2, 2, 2, 2, 2], [1, 1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ({"factor": 0.5, "patience": 2}, [3, 2, 2, 1, 1, 0], [1, 1, 1, 1, 1, 1]),
+        ({"factor": 0.5, "patience": 1, "min_delta": 0.5}, [3, 2.6, 2.4, 1], [1, 0.5, 0.5, 0.5]),
+        ({"factor": 0.5, "patience": 1, "min_lr": 0.4}, [1, 1, 1, 1], [1, 0.5, 0.4, 0.4]),
+        ({"factor": 0.5, "patience": 1, "monitor": "loss"}, [1, 2, 3, 3, 3], [1, 1, 1, 0.5, 0.25]),
+    ],
+    ids=["twice", "improving", "min_delta", "min_lr", "monitor"],
+)
+def test_plateau(nn, arguments, losses, rates):
+    assert plateau_rates(nn, losses, **arguments) == rates
+
+
+def test_plateau_cools_down(nn):
+    """After a cut the next `cooldown` epochs do not count as waiting."""
+    plain = plateau_rates(nn, [1] * 8, factor=0.5, patience=1)
+    cool = plateau_rates(nn, [1] * 8, factor=0.5, patience=1, cooldown=2)
+    assert plain == [1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125]
+    assert len(set(cool)) < len(set(plain))
+    cuts = [i for i in range(1, 8) if cool[i] < cool[i - 1]]
+    assert cuts[0] == 1
+    assert np.diff(cuts).min() >= 2
+
+
+def test_plateau_in_fit(nn):
+    model = nn.Sequential(nn.Linear(3, 1), dtype="float64")
+    optimizer = nn.SGD(lr=1e-12)
+    plateau = nn.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1)
+    x, t = normal((8, 3)), normal((8, 1), seed=1)
+    model.fit(x, t, loss=nn.MSELoss(), optimizer=optimizer, epochs=3, callbacks=[plateau])
+    assert optimizer.lr == 0.25e-12

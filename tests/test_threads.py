@@ -1,0 +1,387 @@
+"""Threads, processes, Ctrl-C: the number of threads never shows, and nobody waits for an epoch to end."""
+
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.check import normal, python, same, same_parameters
+
+THREADS = (1, 2, 3)
+
+
+def net(nn, dtype="float32", widths=(193, 257, 131, 10), activation="gelu"):
+    """Wide enough that every kernel of a step has work for three threads."""
+    hidden = [nn.Linear(a, b, activation=activation) for a, b in itertools.pairwise(widths[:-1])]
+    return nn.Sequential(*hidden, nn.Linear(widths[-2], widths[-1]), seed=1, dtype=dtype)
+
+
+def data(n=301, width=193, dtype="float32"):
+    return normal((n, width), dtype), np.arange(n) * 7 % 10
+
+
+def trained(fast, dtype, optimizer=None):
+    x, t = data(dtype=dtype)
+    model = net(fast, dtype)
+    optimizer = optimizer or fast.AdamW(lr=1e-2, clip_norm=0.5)
+    losses = [model.run_epoch(x, t, fast.CrossEntropyLoss(0.1), optimizer, batch_size=97) for _ in range(2)]
+    return model, [*losses, model.step(x, t, fast.CrossEntropyLoss(), optimizer)]
+
+
+# ---- the same bits ----
+
+
+def test_gemm(fast, isa, dtype, threads):
+    for m, n, k in [(301, 257, 193), (1, 1031, 517), (1031, 1, 517), (515, 10, 259), (17, 1029, 263)]:
+        a, b, bias = normal((m, k), dtype), normal((k, n), dtype), normal((n,), dtype)
+        results = []
+        for count in THREADS:
+            threads(count)
+            results += [
+                fast._kernels.gemm(a, b, bias, "silu"),
+                fast._kernels.gemm(a.T.copy().T, b.T.copy().T, bias, "silu"),
+            ]
+        for other in results[1:]:
+            same(other, results[0], (m, n, k))
+
+
+def test_activation(fast, isa, dtype, threads):
+    x, dy = normal((523, 1031), dtype), normal((523, 1031), dtype, seed=1)
+    for name in ("relu", "gelu", "tanh", "softmax", "log_softmax"):
+        for slope in (None, dy):
+            threads(1)
+            want = fast._kernels.activation(name, x, slope)
+            for count in THREADS[1:]:
+                threads(count)
+                same(fast._kernels.activation(name, x, slope), want, name)
+
+
+def test_training(fast, isa, dtype, threads):
+    threads(1)
+    want, losses = trained(fast, dtype)
+    for count in THREADS[1:]:
+        threads(count)
+        got, others = trained(fast, dtype)
+        same_parameters(got, want)
+        assert others == losses
+
+
+@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam"])
+def test_optimizers(fast, dtype, threads, cls):
+    def run(count):
+        threads(count)
+        arguments = {"momentum": 0.9, "nesterov": True} if cls == "SGD" else {}
+        return trained(fast, dtype, getattr(fast, cls)(lr=1e-3, weight_decay=0.1, **arguments))[0]
+
+    same_parameters(run(1), run(3))
+
+
+def test_avx2_and_avx512(fast, dtype):
+    """One chain of multiply-adds, sums over a fixed number of lanes: the width of a vector does not show."""
+    if not {"x86_v3", "x86_v4"} <= set(fast._kernels.available()):
+        pytest.skip("this machine does not run both x86_v3 and x86_v4")
+    before = fast._kernels.use_isa("x86_v3")
+    try:
+        narrow, losses = trained(fast, dtype)
+        fast._kernels.use_isa("x86_v4")
+        wide, others = trained(fast, dtype)
+    finally:
+        fast._kernels.use_isa(before)
+    same_parameters(narrow, wide)
+    assert losses == others
+
+
+# ---- how many ----
+
+NUMBER = "import fastnn; print(fastnn.get_num_threads())"
+WORK = """
+    import os, numpy as np, fastnn
+    def tasks(): return len(os.listdir("/proc/self/task"))
+    a = np.ones((700, 700), np.float32)
+    before = tasks()
+    fastnn._kernels.gemm(a[:4, :4], a[:4, :4])
+    small = tasks()
+    fastnn._kernels.gemm(a, a)
+    print(small - before, tasks() - before)
+"""
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@pytest.fixture
+def openmp(fast, capsys):
+    fast.show_config()
+    if "without OpenMP" in capsys.readouterr().out:
+        pytest.skip("fastnn was built without OpenMP: it has one thread")
+
+
+@pytest.mark.parametrize("count", THREADS)
+def test_omp_num_threads(openmp, count):
+    assert python(NUMBER, OMP_NUM_THREADS=str(count)).strip() == str(count)
+
+
+@linux
+@pytest.mark.parametrize("count", THREADS)
+def test_as_many_threads_work(openmp, count):
+    """Small work stays on one thread; large work starts the others."""
+    assert python(WORK, OMP_NUM_THREADS=str(count)).split() == ["0", str(count - 1)]
+
+
+def test_set_num_threads(fast, openmp, threads):
+    for count in THREADS:
+        threads(count)
+        assert fast.get_num_threads() == count
+
+
+def test_set_num_threads_has_a_range(fast):
+    for wrong in (0, -1, 10**9):
+        with pytest.raises(ValueError, match="n: expected an integer"):
+            fast.set_num_threads(wrong)
+
+
+def test_threadpoolctl(fast, openmp, threads):
+    from threadpoolctl import threadpool_limits
+
+    threads(3)
+    with threadpool_limits(limits=1):
+        assert fast.get_num_threads() == 1
+    assert fast.get_num_threads() == 3
+
+
+# ---- instruction set ----
+
+
+def test_isa_is_chosen_by_name(fast):
+    for name in fast._kernels.available():
+        assert python("import fastnn; print(fastnn.isa())", FASTNN_ISA=name).strip() == name
+    assert fast._kernels.available()[0] == "portable"
+
+
+def test_unknown_isa():
+    out = python(
+        """
+        try:
+            import fastnn
+        except ValueError as error:
+            print(error)
+        """,
+        FASTNN_ISA="x86_v5",
+    )
+    assert out.startswith("FASTNN_ISA: unknown name 'x86_v5', did you mean 'x86_v")
+
+
+def test_show_config(fast, capsys):
+    fast.show_config()
+    out = capsys.readouterr().out
+    assert fast.isa() in out
+    assert fast.__version__ in out
+    assert str(fast.get_num_threads()) in out
+
+
+# ---- fork ----
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_works_alone(openmp):
+    """OpenMP's threads do not survive a fork: the child computes on one, the same bits, and does not hang."""
+    python(
+        """
+        import os, signal, warnings
+        import numpy as np, fastnn as nn
+        from tests.check import same_parameters
+        from tests.test_threads import trained
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        nn.set_num_threads(3)
+        model, losses = trained(nn, "float32")
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            assert nn.get_num_threads() == 1
+            nn.set_num_threads(3)
+            assert nn.get_num_threads() == 1
+            again, others = trained(nn, "float32")
+            same_parameters(again, model)
+            assert others == losses
+            x = np.ones((301, 193), np.float32)
+            assert np.isfinite(model.predict(x)).all()
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        again, others = trained(nn, "float32")
+        same_parameters(again, model)
+        assert nn.get_num_threads() == 3
+        """
+    )
+
+
+# ---- while an epoch runs ----
+
+
+class Interrupted(Exception):
+    pass
+
+
+def endless(fast):
+    """Arguments of run_epoch that take many seconds."""
+    x, t = np.zeros((2_000_000, 8), np.float32), np.zeros(2_000_000, np.int64)
+    return fast.Sequential(fast.Linear(8, 64), fast.Linear(64, 3)), (
+        x,
+        t,
+        fast.CrossEntropyLoss(),
+        fast.SGD(lr=0.0),
+    )
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer on this system")
+def test_ctrl_c(fast):
+    """An interrupted epoch ends within 0.2 s (the best of five tries: other work only adds to it)."""
+
+    def stop(number, frame):
+        raise Interrupted
+
+    model, arguments = endless(fast)
+    delays, old = [], signal.signal(signal.SIGALRM, stop)
+    try:
+        for _ in range(5):
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            start = time.perf_counter()
+            with pytest.raises(Interrupted):
+                model.run_epoch(*arguments, batch_size=1)
+            delays.append(time.perf_counter() - start - 0.3)
+            if delays[-1] <= 0.2:
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert min(delays) <= 0.2
+    assert 0 < model.steps < 5 * 2_000_000
+    x, t, loss, optimizer = arguments
+    assert np.isfinite(model.run_epoch(x[:100], t[:100], loss, optimizer))
+    assert optimizer.steps == model.steps
+
+
+def test_ctrl_c_from_the_keyboard():
+    """SIGINT itself, in an interpreter of its own: KeyboardInterrupt, and the model still works."""
+    python(
+        """
+        import os, signal, threading
+        import fastnn as nn
+        from tests.test_threads import endless
+
+        model, arguments = endless(nn)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            model.run_epoch(*arguments, batch_size=1)
+        except KeyboardInterrupt:
+            steps = model.steps
+        assert 0 < steps < 2_000_000
+        model.step(arguments[0][:5], arguments[1][:5], *arguments[2:])
+        assert model.steps == steps + 1
+        """
+    )
+
+
+def test_another_thread_goes_on(fast):
+    """While an epoch runs, a Python thread gets its turns; with the GIL held, 20 a second at best."""
+    ticks, over = [], threading.Event()
+
+    def tick():
+        while not over.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    model, (x, t, loss, optimizer) = endless(fast)
+    other = threading.Thread(target=tick)
+    other.start()
+    try:
+        rounds, start = 0, time.perf_counter()
+        while time.perf_counter() < start + 0.5:
+            first = time.perf_counter()
+            model.run_epoch(x[:50_000], t[:50_000], loss, optimizer, batch_size=1, shuffle=False)
+            last = time.perf_counter()
+            inside = sum(first < tick < last for tick in list(ticks))
+            rounds = max(rounds, inside / (last - first))
+    finally:
+        over.set()
+        other.join()
+    assert rounds > 60, f"{rounds:.0f} turns a second"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, x, t, loss, optimizer: model(x),
+        lambda model, x, t, loss, optimizer: model.predict(x),
+        lambda model, x, t, loss, optimizer: model.forward(x, training=True),
+        lambda model, x, t, loss, optimizer: model.backward(np.zeros((23, 10), np.float32)),
+        lambda model, x, t, loss, optimizer: model.step(x, t, loss, optimizer),
+        lambda model, x, t, loss, optimizer: model.run_epoch(x, t, loss, optimizer),
+        lambda model, x, t, loss, optimizer: model.layers[0](x),
+    ],
+    ids=["call", "predict", "forward", "backward", "step", "run_epoch", "layer"],
+)
+def test_one_model_one_thread_at_a_time(fast, call):
+    """progress() is called in the middle of an epoch: there another thread tries its luck."""
+    x, t = data(23, 13)
+    arguments = x, t, fast.CrossEntropyLoss(), fast.SGD()
+    model, alone = net(fast, widths=(13, 7, 10)), net(fast, widths=(13, 7, 10))
+    caught = []
+
+    def intruder():
+        try:
+            call(model, *arguments)
+        except BaseException as error:
+            caught.append(error)
+
+    def progress(done, total):
+        thread = threading.Thread(target=intruder)
+        thread.start()
+        thread.join()
+
+    model.run_epoch(*arguments, batch_size=5, progress=progress)
+    assert caught
+    assert all(type(error) is RuntimeError and "in use" in str(error) for error in caught)
+    alone.run_epoch(*arguments[:3], fast.SGD(), batch_size=5)
+    same_parameters(model, alone)
+
+
+def test_models_side_by_side(fast):
+    """Two threads, two models: each trains as if it were alone."""
+    x, t = data(301)
+    want = net(fast)
+    want.run_epoch(x, t, fast.CrossEntropyLoss(), fast.Adam(), batch_size=17)
+    models = [net(fast) for _ in range(3)]
+    crew = [
+        threading.Thread(
+            target=m.run_epoch, args=(x, t, fast.CrossEntropyLoss(), fast.Adam()), kwargs={"batch_size": 17}
+        )
+        for m in models
+    ]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    for model in models:
+        same_parameters(model, want)
+
+
+def test_one_loss_serves_two_models(fast):
+    """A loss shared with a model in the middle of its epoch is refused or works: it never mixes them up."""
+    x, t = data(23, 13)
+    loss = fast.CrossEntropyLoss()
+    model, other, alone = (net(fast, widths=(13, 7, 10)) for _ in range(3))
+    refused = []
+
+    def progress(done, total):
+        try:
+            other.step(x[:7], t[:7], loss, fast.SGD())
+        except RuntimeError as error:
+            refused.append(error)
+
+    model.run_epoch(x, t, loss, fast.SGD(), batch_size=5, progress=progress)
+    alone.run_epoch(x, t, fast.CrossEntropyLoss(), fast.SGD(), batch_size=5)
+    same_parameters(model, alone)

@@ -1,0 +1,202 @@
+"""PyTorch as a witness from outside: layers, losses, 20 steps of every optimizer, schedules."""
+
+import numpy as np
+import pytest
+
+from tests.cases import ACTIVATIONS, FUSED, LINEAR, LOSSES, OPTIMIZERS, OTHER_SHAPES_OF_ACTIVATION, SCHEDULES
+from tests.check import close, normal, same
+
+torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
+
+MODULES = {
+    "Identity": torch.nn.Identity,
+    "ReLU": torch.nn.ReLU,
+    "LeakyReLU": torch.nn.LeakyReLU,
+    "ELU": torch.nn.ELU,
+    "SiLU": torch.nn.SiLU,
+    "GELU": torch.nn.GELU,
+    "Softplus": torch.nn.Softplus,
+    "Tanh": torch.nn.Tanh,
+    "Sigmoid": torch.nn.Sigmoid,
+    "Softmax": lambda: torch.nn.Softmax(dim=-1),
+    "LogSoftmax": lambda: torch.nn.LogSoftmax(dim=-1),
+}
+
+
+def tensor(values):
+    return torch.tensor(np.array(values))
+
+
+def twin(layer, module=None):
+    """PyTorch's Linear (and activation) with our values; its weight is our transpose."""
+    linear = torch.nn.Linear(
+        layer.in_features, layer.out_features, bias="bias" in layer.params, dtype=torch.float64
+    )
+    with torch.no_grad():
+        linear.weight.copy_(tensor(layer.weight.T))
+        if linear.bias is not None:
+            linear.bias.copy_(tensor(layer.bias))
+    return torch.nn.Sequential(linear, module) if module is not None else torch.nn.Sequential(linear)
+
+
+def agree(got, want, inner):
+    want = want.detach().numpy()
+    close("layer", got, want, inner * (np.abs(want).max() + 1e-3) * np.ones(want.shape))
+
+
+@pytest.mark.parametrize("case", LINEAR + FUSED, ids=lambda c: c.name)
+def test_linear(nn, case):
+    activation = {f"linear {a.name}": a for a in ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION}.get(case.name)
+    layer = case.make(nn)
+    model = nn.Sequential(layer, seed=2, dtype="float64")
+    witness = twin(layer, MODULES[activation.cls](**activation.arguments) if activation else None)
+    x = tensor(normal(case.shape)).requires_grad_()
+    y = witness(x)
+    dy = normal(tuple(y.shape), seed=1)
+    y.backward(tensor(dy))
+    inner = sum(case.shape) + y.shape[1]
+    agree(model.forward(normal(case.shape), training=True), y, inner)
+    agree(model.backward(dy), x.grad, inner)
+    agree(layer.grads["weight"].T, witness[0].weight.grad, inner)
+    if witness[0].bias is not None:
+        agree(layer.grads["bias"], witness[0].bias.grad, inner)
+
+
+@pytest.mark.parametrize("case", ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION, ids=lambda c: c.name)
+def test_activation(nn, case):
+    model = nn.Sequential(case.make(nn), dtype="float64")
+    values = 4 * normal((5, 17))
+    x = tensor(values).requires_grad_()
+    y = MODULES[case.cls](**case.arguments)(x)
+    dy = normal((5, 17), seed=1)
+    y.backward(tensor(dy))
+    agree(model.forward(values, training=True), y, 17)
+    agree(model.backward(dy), x.grad, 17)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 10), (17, 33)])
+@pytest.mark.parametrize("case", LOSSES, ids=lambda c: c.name)
+def test_loss(nn, case, shape):
+    t = case.targets(np.random.default_rng(3), *shape)
+    values = 3 * normal(shape)
+    y = tensor(values).requires_grad_()
+    want = getattr(torch.nn, case.cls)(**case.arguments)(y, tensor(t))
+    want.backward()
+    loss = case.make(nn)
+    close("sum", np.float64(loss(values, t)), want.item(), shape[1] * (abs(want.item()) + 1))
+    agree(loss.backward(), y.grad, shape[1])
+
+
+def groups(witness, decay):
+    """Weight decay for weights only."""
+    named = list(witness.named_parameters())
+    return [
+        {"params": [p for name, p in named if "weight" in name], "weight_decay": decay},
+        {"params": [p for name, p in named if "bias" in name], "weight_decay": 0.0},
+    ]
+
+
+def pair(nn, dtype="float64"):
+    model = nn.Sequential(nn.Linear(13, 7, activation="tanh"), nn.Linear(7, 3), seed=4, dtype=dtype)
+    first, second = (twin(layer)[0] for layer in model.layers)
+    return model, torch.nn.Sequential(first, torch.nn.Tanh(), second)
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
+def test_twenty_steps(nn, case):
+    model, witness = pair(nn)
+    optimizer = case.make(nn)
+    arguments = dict(case.arguments)
+    decay = arguments.pop("weight_decay", 0.01 if case.cls == "AdamW" else 0.0)
+    other = getattr(torch.optim, case.cls)(groups(witness, decay), **arguments)
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        x, t = normal((9, 13), seed=seed), rng.integers(3, size=9)
+        value = model.step(x, t, nn.CrossEntropyLoss(0.1), optimizer)
+        other.zero_grad()
+        want = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(witness(tensor(x)), tensor(t))
+        want.backward()
+        other.step()
+        close("training", np.float64(value), want.item(), 20.0)
+    for layer, linear in zip(model.layers, (witness[0], witness[2]), strict=True):
+        for got, wanted in ((layer.weight.T, linear.weight), (layer.bias, linear.bias)):
+            wanted = wanted.detach().numpy()
+            close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
+
+
+@pytest.mark.parametrize("limit", [0.01, 100.0])
+def test_clipping(nn, limit):
+    model, witness = pair(nn)
+    x, t = normal((9, 13)), np.arange(9) % 3
+    loss = nn.CrossEntropyLoss()
+    loss(model.forward(x, training=True), t)
+    model.backward(loss.backward())
+    torch.nn.CrossEntropyLoss()(witness(tensor(x)), tensor(t)).backward()
+    want = torch.nn.utils.clip_grad_norm_(witness.parameters(), limit)
+    close("layer", np.float64(nn.clip_grad_norm(model, limit)), want.item(), 30 * want.item())
+    got = model.layers[0].grads["weight"]
+    wanted = witness[0].weight.grad.numpy().T
+    assert np.abs(got - wanted).max() <= 2e-6 * np.abs(wanted).max()  # PyTorch divides by norm + 1e-6
+
+
+def lambda_rate(scheduler, optimizer, steps):
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def torch_schedule(case, optimizer):
+    a = dict(case.arguments)
+    s = torch.optim.lr_scheduler
+    if case.cls == "ConstantLR":
+        return s.LambdaLR(optimizer, lambda step: 1.0)
+    if case.cls == "StepLR":
+        return s.StepLR(optimizer, a["step_size"], a.get("gamma", 0.1))
+    if case.cls == "ExponentialLR":
+        return s.ExponentialLR(optimizer, a["gamma"])
+    if case.cls == "OneCycleLR":
+        return s.OneCycleLR(optimizer, cycle_momentum=False, **a)
+    warm = a.get("warmup_steps", 0)
+    after = s.CosineAnnealingLR(optimizer, a["total_steps"] - warm, a.get("min_lr", 0.0))
+    if not warm:
+        return after
+    before = s.LinearLR(optimizer, 1 / warm, 1.0, warm - 1)
+    return s.SequentialLR(optimizer, [before, after], [warm])
+
+
+@pytest.mark.filterwarnings("ignore")  # of schedulers about the order of calls
+@pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
+def test_schedule(nn, case):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=case.arguments.get("lr", 0.1))
+    want = lambda_rate(torch_schedule(case, optimizer), optimizer, 29)
+    got = case.make(nn)(np.arange(29))
+    close("elementwise", got, np.array(want), 29 * np.full(29, 0.3))  # PyTorch multiplies step by step
+
+
+def test_plateau(nn):
+    """PyTorch waits one epoch longer than Keras, whose name and counting ours follows."""
+    rng = np.random.default_rng(1)
+    losses = (np.repeat(np.linspace(1, 0.8, 12), 4) + 1e-3 * rng.normal(size=48)).tolist()
+    witness = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        witness, factor=0.5, patience=2, threshold=1e-4, threshold_mode="abs", min_lr=0.01
+    )
+    optimizer, callback = nn.SGD(lr=1.0), nn.ReduceLROnPlateau(factor=0.5, patience=3, min_lr=0.01)
+    callback.optimizer = optimizer
+    callback.on_train_begin({})
+    for epoch, value in enumerate(losses):
+        callback.on_epoch_end(epoch, {"val_loss": value})
+        scheduler.step(value)
+        assert optimizer.learning_rate == witness.param_groups[0]["lr"]
+    assert optimizer.learning_rate < 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_tensor_is_an_array(nn, dtype):
+    model = nn.Sequential(nn.Linear(13, 3), dtype=dtype)
+    x = normal((5, 13), dtype)
+    same(model(tensor(x)), model(x))
+    same(model(tensor(x).t().contiguous().t()), model(x))

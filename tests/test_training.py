@@ -1,0 +1,258 @@
+"""run_epoch, fit, evaluate, History, callbacks; and the whole of it on real digits."""
+
+import numpy as np
+import pytest
+
+from tests import oracle
+from tests.check import close, normal, same, same_parameters
+
+
+def net(nn, dtype="float64", seed=3):
+    return nn.Sequential(nn.Linear(7, 13, activation="tanh"), nn.Linear(13, 3), seed=seed, dtype=dtype)
+
+
+def data(n=23, dtype="float64"):
+    return normal((n, 7), dtype), np.arange(n) * 5 % 3
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("n", "batch"), [(23, 5), (20, 5), (3, 5), (1, 1), (7, 1)])
+def test_an_epoch_is_its_steps(nn, dtype, n, batch, shuffle):
+    """Shuffled by the epoch's number, cut into batches, the short one last; the mean is over the examples."""
+    x, t = data(n, dtype)
+    whole, by_hand = net(nn, dtype), net(nn, dtype)
+    one, two, loss = nn.Adam(), nn.Adam(), nn.CrossEntropyLoss()
+    for epoch in range(3):
+        mean = whole.run_epoch(x, t, loss, one, batch_size=batch, shuffle=shuffle)
+        order = oracle.permutation(n, 3, epoch, 2 << 24) if shuffle else list(range(n))
+        total = 0.0
+        for i in range(0, n, batch):
+            rows = order[i : i + batch]
+            total += len(rows) * by_hand.step(x[rows], t[rows], nn.CrossEntropyLoss(), two)
+        same_parameters(whole, by_hand)
+        close("sum", np.float64(mean), total / n, n * abs(total / n))
+    assert (whole.epochs, whole.steps) == (3, by_hand.steps)
+    assert one.steps == 3 * -(-n // batch)
+
+
+@pytest.mark.parametrize("kind", ["class numbers", "probability rows", "columns"])
+def test_an_epoch_gathers_targets_of_any_kind(nn, kind):
+    x, t = data()
+    loss = nn.MSELoss() if kind == "columns" else nn.CrossEntropyLoss(label_smoothing=0.1)
+    t = (
+        t
+        if kind == "class numbers"
+        else np.eye(3)[t]
+        if kind == "probability rows"
+        else np.asfortranarray(np.eye(3)[t])
+    )
+    a, b = net(nn), net(nn)
+    a.run_epoch(x, t, loss, nn.SGD(), batch_size=4)
+    one = nn.SGD()
+    order = oracle.permutation(23, 3, 0, 2 << 24)
+    for i in range(0, 23, 4):
+        b.step(x[order[i : i + 4]], t[order[i : i + 4]], loss, one)
+    same_parameters(a, b)
+
+
+def test_an_epoch_leaves_its_data_alone(nn):
+    x, t = data()
+    t.flags.writeable = False
+    kept = x.copy(), t.copy()
+    net(nn).run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=4)
+    same(x, kept[0])
+    same(t, kept[1])
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_engine_epochs_agree(ref, fast, isa, name):
+    x, t = data(101, name)
+    engine, book = net(fast, name), net(ref, name)
+    one, two = fast.AdamW(lr=1e-2), ref.AdamW(lr=1e-2)
+    for _ in range(3):
+        got = engine.run_epoch(x, t, fast.CrossEntropyLoss(), one, batch_size=8)
+        want = book.run_epoch(x, t, ref.CrossEntropyLoss(), two, batch_size=8)
+        close("training", np.dtype(name).type(got), want, 39 * (want + 1))
+    for key, value in book.state_dict().items():
+        close("training", engine.state_dict()[key], value, 39 * np.ones_like(value), key)
+
+
+def test_progress(nn):
+    x, t = data(64)
+    calls = []
+    net(nn).run_epoch(
+        x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=8, progress=lambda *c: calls.append(c)
+    )
+    assert calls
+    assert calls[-1] == (8, 8)
+    assert calls == sorted(set(calls))
+
+
+def test_an_error_in_progress_comes_out(nn):
+    def stop(done, total):
+        raise KeyError("enough")
+
+    x, t = data(64)
+    model, optimizer = net(nn), nn.SGD()
+    with pytest.raises(KeyError, match="enough"):
+        model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer, batch_size=8, progress=stop)
+    assert np.isfinite(model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer, batch_size=8))
+
+
+# ---- fit ----
+
+
+def test_history(nn):
+    x, t = data()
+    model = net(nn)
+    history = model.fit(
+        x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(lr=0.1), epochs=3, batch_size=8,
+        validation_data=data(11), metrics=["accuracy", wrong],
+    )  # fmt: skip
+    assert isinstance(history, nn.History)
+    assert list(history.history) == ["loss", "accuracy", "wrong", "val_loss", "val_accuracy", "val_wrong"]
+    assert all(len(column) == 3 for column in history.history.values())
+    assert history.epoch == [0, 1, 2]
+    assert history.params["epochs"] == 3
+    assert len(history.seconds) == 3
+    assert all(s >= 0 for s in history.seconds)
+    last = {name: column[-1] for name, column in history.history.items()}
+    xv, tv = data(11)
+    assert model.evaluate(xv, tv, nn.CrossEntropyLoss(), metrics=["accuracy"]) == {
+        "loss": last["val_loss"], "accuracy": last["val_accuracy"],
+    }  # fmt: skip
+    assert last["accuracy"] == np.mean(model.predict(x).argmax(axis=1) == t)
+    assert last["wrong"] == 1 - last["accuracy"]
+
+
+def wrong(y, t):
+    return float(np.mean(np.argmax(y, axis=1) != t))
+
+
+def test_fit_is_its_epochs(nn):
+    x, t = data()
+    a, b = net(nn), net(nn)
+    one, two = nn.Adam(), nn.Adam()
+    history = a.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=one, epochs=2, batch_size=4, shuffle=False)
+    losses = [b.run_epoch(x, t, nn.CrossEntropyLoss(), two, batch_size=4, shuffle=False) for _ in range(2)]
+    assert history.history == {"loss": losses}
+    same_parameters(a, b)
+
+
+def test_validation_split_is_the_end(nn):
+    """As in Keras: the last part, before any shuffling."""
+    x, t = data(20)
+    a, b = net(nn), net(nn)
+    one = a.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=2, validation_split=0.25)
+    two = b.fit(
+        x[:15],
+        t[:15],
+        loss=nn.CrossEntropyLoss(),
+        optimizer=nn.SGD(),
+        epochs=2,
+        validation_data=(x[15:], t[15:]),
+    )
+    assert one.history == two.history
+    same_parameters(a, b)
+
+
+def test_evaluate_does_not_depend_on_the_chunks(nn):
+    x, t = data()
+    model = net(nn)
+    whole = model.evaluate(x, t, nn.CrossEntropyLoss(), metrics=["accuracy"], batch_size=23)
+    pieces = model.evaluate(x, t, nn.CrossEntropyLoss(), metrics=["accuracy"], batch_size=4)
+    close("sum", np.float64(pieces["loss"]), whole["loss"], 23 * whole["loss"])
+    close("sum", np.float64(whole["loss"]), nn.CrossEntropyLoss()(model(x), t), 23 * whole["loss"])
+    assert pieces["accuracy"] == whole["accuracy"]
+
+
+def test_callbacks(nn):
+    calls = []
+
+    class Diary(nn.Callback):
+        def on_train_begin(self, logs=None):
+            calls.append("begin")
+            assert self.model is model
+            assert self.optimizer is optimizer
+            assert self.params["epochs"] == 5
+
+        def on_epoch_begin(self, epoch, logs=None):
+            calls.append(f"epoch {epoch}")
+
+        def on_epoch_end(self, epoch, logs=None):
+            calls.append(f"end {epoch} {sorted(logs)}")
+            if epoch == 1:
+                self.model.stop_training = True
+
+        def on_train_end(self, logs=None):
+            calls.append("over")
+
+    x, t = data()
+    model, optimizer = net(nn), nn.SGD()
+    history = model.fit(
+        x,
+        t,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=optimizer,
+        epochs=5,
+        validation_data=(x, t),
+        callbacks=[Diary()],
+    )
+    end = "['loss', 'val_loss']"
+    assert calls == ["begin", "epoch 0", f"end 0 {end}", "epoch 1", f"end 1 {end}", "over"]
+    assert history.epoch == [0, 1]
+    again = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=optimizer, epochs=1)
+    assert again.epoch == [0]
+
+
+def test_fit_is_silent(nn, capfd):
+    x, t = data()
+    net(nn).fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=2)
+    out = capfd.readouterr()
+    assert (out.out, out.err) == ("", "")
+
+
+def test_training_again_gives_the_same_bits(nn, dtype):
+    x, t = data(60, dtype)
+
+    def train():
+        model = net(nn, dtype)
+        model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(), epochs=3, batch_size=7)
+        return model
+
+    same_parameters(train(), train())
+
+
+# ---- digits ----
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    x, t = load_digits(return_X_y=True)
+    return train_test_split(x / 16, t, test_size=0.25, random_state=0, stratify=t)
+
+
+def train_on_digits(nn, digits, dtype, epochs, activation="relu"):
+    x, xv, t, tv = digits
+    model = nn.Sequential(nn.Linear(64, 128, activation=activation), nn.Linear(128, 10), seed=0, dtype=dtype)
+    loss, optimizer = nn.CrossEntropyLoss(label_smoothing=0.1), nn.AdamW(lr=3e-3, weight_decay=1e-2)
+    model.fit(x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=64)
+    return model, model.evaluate(xv, tv, loss, metrics=["accuracy"])["accuracy"]
+
+
+def test_digits(nn, digits):
+    """At least 97 % on a held-out quarter."""
+    _, accuracy = train_on_digits(nn, digits, None, epochs=30)
+    assert accuracy >= 0.97
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_digits_end_in_the_same_place(ref, fast, digits, activation):
+    """Every float64 parameter equal to 1e-10 relative after training."""
+    a, _ = train_on_digits(ref, digits, "float64", 10, activation)
+    b, _ = train_on_digits(fast, digits, "float64", 10, activation)
+    for name, want in a.state_dict().items():
+        assert np.abs(b.state_dict()[name] - want).max() <= 1e-10 * np.abs(want).max(), name
