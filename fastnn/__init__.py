@@ -22,7 +22,8 @@ from fastnn_ref.schedule import (
 )
 from fastnn_ref.training import Callback, History, ReduceLROnPlateau
 
-from ._kernels import get_num_threads, isa, set_num_threads, show_config
+from ._kernels import get_num_threads, isa, set_num_threads
+from ._version import __version__
 from .activation import (
     ELU,
     GELU,
@@ -36,14 +37,13 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .config import show_config
 from .layer import Layer
 from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
 from .model import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from .penalty import clip_grad_norm, clip_grad_value
-
-__version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear",

@@ -25,7 +25,8 @@ cdef bint from_input(int kind) noexcept nogil:
 
 
 cdef class Activation(Layer):
-    """What all activations share: ``name``, and a kernel each."""
+    """Activation()\n--\n
+    What all activations share: ``name``, and a kernel each."""
 
     @property
     def name(self):
@@ -55,7 +56,8 @@ cdef class Activation(Layer):
 
 
 cdef class Identity(Activation):
-    """y = u.
+    """Identity()\n--\n
+    y = u.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.Identity()(np.array([[-1.0, 2.0]])).tolist()
@@ -68,7 +70,8 @@ cdef class Identity(Activation):
 
 
 cdef class ReLU(Activation):
-    """y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
+    """ReLU()\n--\n
+    y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.ReLU()(np.array([[-1.0, 2.0]])).tolist()
@@ -81,7 +84,8 @@ cdef class ReLU(Activation):
 
 
 cdef class LeakyReLU(Activation):
-    """y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
+    """LeakyReLU(negative_slope=0.01)\n--\n
+    y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])).tolist()
@@ -103,7 +107,8 @@ cdef class LeakyReLU(Activation):
 
 
 cdef class ELU(Activation):
-    """y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
+    """ELU(alpha=1.0)\n--\n
+    y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3).tolist() == np.float32([[-0.316, 2.0]]).tolist()
@@ -125,7 +130,8 @@ cdef class ELU(Activation):
 
 
 cdef class SiLU(Activation):
-    """y = u · σ(u), also called swish (Elfwing et al. 2018).
+    """SiLU()\n--\n
+    y = u · σ(u), also called swish (Elfwing et al. 2018).
 
     >>> import numpy as np, fastnn as nn
     >>> nn.SiLU()(np.array([[-1.0, 0.0]])).round(2).tolist() == np.float32([[-0.27, 0.0]]).tolist()
@@ -138,7 +144,8 @@ cdef class SiLU(Activation):
 
 
 cdef class GELU(Activation):
-    """y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function; exact, or ``"tanh"``'s estimate.
+    """GELU(approximate="none")\n--\n
+    y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function; exact, or ``"tanh"``'s estimate.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.GELU()(np.array([[-1.0, 0.0]])).round(2).tolist() == np.float32([[-0.16, 0.0]]).tolist()
@@ -160,7 +167,8 @@ cdef class GELU(Activation):
 
 
 cdef class Softplus(Activation):
-    """y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
+    """Softplus()\n--\n
+    y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
 
     >>> import numpy as np, fastnn as nn
     >>> nn.Softplus()(np.array([[0.0]])).round(2).tolist() == np.float32([[0.69]]).tolist()
@@ -173,7 +181,8 @@ cdef class Softplus(Activation):
 
 
 cdef class Tanh(Activation):
-    """y = tanh(u).
+    """Tanh()\n--\n
+    y = tanh(u).
 
     >>> import numpy as np, fastnn as nn
     >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
@@ -186,7 +195,8 @@ cdef class Tanh(Activation):
 
 
 cdef class Sigmoid(Activation):
-    """y = σ(u) = 1 / (1 + exp(−u)).
+    """Sigmoid()\n--\n
+    y = σ(u) = 1 / (1 + exp(−u)).
 
     >>> import numpy as np, fastnn as nn
     >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
@@ -199,14 +209,16 @@ cdef class Sigmoid(Activation):
 
 
 cdef class RowActivation(Activation):
-    """An activation of a whole row, so there must be one."""
+    """RowActivation()\n--\n
+    An activation of a whole row, so there must be one."""
 
     def output_shape(self, shape):
         return validation.row_shape(type(self).__name__, shape)
 
 
 cdef class Softmax(RowActivation):
-    """y = exp(u) / Σ exp(u), over the last axis.
+    """Softmax()\n--\n
+    y = exp(u) / Σ exp(u), over the last axis.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
@@ -219,7 +231,8 @@ cdef class Softmax(RowActivation):
 
 
 cdef class LogSoftmax(RowActivation):
-    """y = u − log Σ exp(u), over the last axis.
+    """LogSoftmax()\n--\n
+    y = u − log Σ exp(u), over the last axis.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()

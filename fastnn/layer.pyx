@@ -46,7 +46,8 @@ cdef class Arena:
 
 
 cdef class Layer:
-    """A step of the network: keeps its parameters, goes forward, goes back.
+    """Layer()\n--\n
+    A step of the network: keeps its parameters, goes forward, goes back.
 
     ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays, views of the model's memory. ``forward``
     takes ``x`` of shape (n, …) and returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets
@@ -202,7 +203,8 @@ cdef class Layer:
             if not (ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows)
                     and rows == self.run.rows):
                 dy = validation.gradient(dy, self.dtype, (self.run.rows, *self.out_shape))
-                ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows)
+                if not ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows):
+                    raise SystemError("dy: validation let through an array that kernels cannot read")
             memcpy(self.gradient, data, rows * self.out_size * self.real_size)
             self.run.spare = self.spare
             with nogil:
@@ -218,6 +220,8 @@ cdef class Layer:
     def __reduce__(self):
         # A copy is free: it takes the values along, but not the model around them.
         positional, named = self.arguments()
+        if self.parent is not None:
+            self.outermost().build()
         values = self.values or self.initial
         if values is not None:
             values = {name: np.array(value) for name, value in values.items()}
@@ -314,7 +318,8 @@ cdef class Layer:
             x = validation.array(name, x, self.dtype, self.input_shape)
             if x.shape[1:] != self.shape or not self.capacity:
                 self.make_room(x.shape[1:], 1)
-            ready(x, self.format(), len(self.shape), self.dims, data, rows)
+            if not ready(x, self.format(), len(self.shape), self.dims, data, rows):
+                raise SystemError(f"{name}: validation let through an array that kernels cannot read")
         return x
 
     cdef int begin(self) except -1:

@@ -21,7 +21,8 @@ from fastnn_ref import init as initialisers, validation
 
 
 cdef class Linear(Layer):
-    """y = act(x @ W + b) with x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
+    """Linear(in_features, out_features, activation=None, bias=True, *, init=None)\n--\n
+    y = act(x @ W + b) with x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
 
     ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an activation layer. ``init`` names the weight's
     initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from 0.
@@ -48,9 +49,10 @@ cdef class Linear(Layer):
 
     def __init__(self, in_features, out_features, activation=None, bias=True, *, init=None):
         Layer.__init__(self)
-        self.inside = validation.integer("in_features", in_features, 1)
-        self.outside = validation.integer("out_features", out_features, 1)
-        validation.size("weight", self.inside, self.outside)
+        in_features = validation.integer("in_features", in_features, 1)
+        out_features = validation.integer("out_features", out_features, 1)
+        validation.size("weight", in_features, out_features)
+        self.inside, self.outside = in_features, out_features
         self.act = activation_of(activation)
         self.has_bias = validation.flag("bias", bias)
         self.initialiser = init

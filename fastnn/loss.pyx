@@ -19,7 +19,8 @@ from fastnn_ref import validation
 
 
 cdef class Loss:
-    """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
+    """Loss()\n--\n
+    What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
     >>> import numpy as np, fastnn as nn
     >>> loss = nn.MSELoss()
@@ -88,10 +89,11 @@ def _rebuild(kind, named):
 
 
 cdef class ElementwiseLoss(Loss):
-    """A mean over all elements of y."""
+    """ElementwiseLoss()\n--\n
+    A mean over all elements of y."""
 
     cdef int kind
-    cdef double delta
+    cdef double threshold               # Huber's delta
     cdef double low, high               # targets stay in this range
 
     def __init__(self):
@@ -110,21 +112,22 @@ cdef class ElementwiseLoss(Loss):
             if (ready(t, c"d" if double_precision else c"f", len(shape), dims, data, &found) and found == rows
                     and table(dtype.itemsize).first_outside(data[0], rows * size, self.low, self.high) < 0):
                 return t
-        t = self.check(t, (rows, *shape), dtype)
+        t = self._check(t, (rows, *shape), dtype)
         data[0] = <const void *><size_t>t.ctypes.data
         return t
 
-    def check(self, t, shape, dtype):
+    def _check(self, t, shape, dtype):
         """The targets as an array of that shape and dtype, or the error that says what is wrong with them."""
         return validation.values(t, shape, dtype)
 
     cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
                            int64_t rows, int64_t size) noexcept nogil:
-        return k.loss(self.kind, self.delta, y, t, dy, rows * size)
+        return k.loss(self.kind, self.threshold, y, t, dy, rows * size)
 
 
 cdef class MSELoss(ElementwiseLoss):
-    """Mean of (y − t)² over all elements; ``t`` in y's shape.
+    """MSELoss()\n--\n
+    Mean of (y − t)² over all elements; ``t`` in y's shape.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.MSELoss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -137,7 +140,8 @@ cdef class MSELoss(ElementwiseLoss):
 
 
 cdef class L1Loss(ElementwiseLoss):
-    """Mean of \\|y − t\\| over all elements; the derivative at 0 is 0.
+    """L1Loss()\n--\n
+    Mean of \\|y − t\\| over all elements; the derivative at 0 is 0.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.L1Loss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -150,7 +154,8 @@ cdef class L1Loss(ElementwiseLoss):
 
 
 cdef class HuberLoss(ElementwiseLoss):
-    """½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
+    """HuberLoss(delta=1.0)\n--\n
+    ½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))
@@ -160,14 +165,20 @@ cdef class HuberLoss(ElementwiseLoss):
     def __init__(self, delta=1.0):
         ElementwiseLoss.__init__(self)
         self.kind = HUBER
-        self.delta = validation.number("delta", delta, 0, low_open=True)
+        self.threshold = validation.number("delta", delta, 0, low_open=True)
+
+    @property
+    def delta(self):
+        """Where the parabola goes over into the line."""
+        return self.threshold
 
     def arguments(self):
-        return {"delta": self.delta}
+        return {"delta": self.threshold}
 
 
 cdef class BCEWithLogitsLoss(ElementwiseLoss):
-    """Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
+    """BCEWithLogitsLoss()\n--\n
+    Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
 
     >>> import numpy as np, fastnn as nn
     >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
@@ -179,12 +190,13 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
         self.kind = BCE_WITH_LOGITS
         self.low, self.high = 0, 1
 
-    def check(self, t, shape, dtype):
+    def _check(self, t, shape, dtype):
         return validation.unit_interval(t, shape, dtype)
 
 
 cdef class CrossEntropyLoss(Loss):
-    """−Σ q·log softmax(y), mean over the batch, for logits y (n, K).
+    """CrossEntropyLoss(label_smoothing=0.0)\n--\n
+    −Σ q·log softmax(y), mean over the batch, for logits y (n, K).
 
     ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1. Smoothing ε puts
     q = (1 − ε)·target + ε/K (Szegedy et al. 2016), 0 <= ε <= 1.

@@ -42,7 +42,8 @@ cdef struct Epoch:
 
 
 cdef class Sequential(Layer):
-    """Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
+    """Sequential(*layers, seed=0, dtype=None)\n--\n
+    Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
 
     ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float32 (default) or float64. A layer
     that already has values keeps them; a Sequential inside another one follows the outer one's seed and dtype.
@@ -66,7 +67,7 @@ cdef class Sequential(Layer):
         Layer.__init__(self)
         self.seed_value = validation.seed(seed)
         self.dtype_value = validation.dtype(dtype, DEFAULT_DTYPE)
-        self.check(layers)
+        self._check(layers)
         self.children = <PyObject **>malloc(len(layers) * sizeof(PyObject *))
         if self.children == NULL:
             raise MemoryError
@@ -79,7 +80,7 @@ cdef class Sequential(Layer):
     def __dealloc__(self):
         free(self.children)
 
-    def check(self, layers):
+    def _check(self, layers):
         """Are these layers, each once, each free, and does each fit the one before it?"""
         validation.layers(layers, Layer)
         for index, layer in enumerate(layers):
@@ -88,7 +89,7 @@ cdef class Sequential(Layer):
         self.input_shape = validation.chain(layers)
 
     def arguments(self):
-        return self.layers, {"seed": self.seed, "dtype": str(self.dtype_value)}
+        return self.layers, {"seed": self.seed, "dtype": str(self.outermost().dtype_value)}
 
     @property
     def seed(self):

@@ -12,7 +12,6 @@ cdef class Optimizer:
     cdef Layer model                    # the one it belongs to, None before its first step
     cdef dict slots                     # name → flat array in the layout of the model's parameters
     cdef dict waiting                   # a state that was loaded before the first step
-    cdef int set_common(self, lr, weight_decay, clip_norm, clip_value) except -1
     cdef tuple slot_names(self)
     cdef int join(self, Layer model) except -1
     cdef int bind(self) except -1

@@ -18,16 +18,15 @@ from fastnn_ref import validation
 
 
 cdef class Optimizer:
-    """What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
+    """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n
+    What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
 
     An optimizer belongs to the first model it steps, whose momentum it keeps.
     """
 
-    def __init__(self):
+    def __init__(self, lr, weight_decay, clip_norm, clip_value):
         if type(self) is Optimizer:
             raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
-
-    cdef int set_common(self, lr, weight_decay, clip_norm, clip_value) except -1:
         self.lr = lr
         self.weight_decay = validation.number("weight_decay", weight_decay, 0)
         self.limit_norm = None if clip_norm is None else validation.number("clip_norm", clip_norm, 0, low_open=True)
@@ -35,7 +34,6 @@ cdef class Optimizer:
             "clip_value", clip_value, 0, low_open=True)
         self.max_norm, self.max_value = self.limit_norm or 0, self.limit_value or 0
         self.slots, self.waiting = {}, {}
-        return 0
 
     # ---- what a kind of optimizer defines ----
 
@@ -106,7 +104,7 @@ cdef class Optimizer:
         """``{"steps": ..., slot: {parameter's name: array}}``: what training needs to go on as if never stopped."""
         state = {"steps": self.updates}
         for slot in self.slot_names():
-            state[slot] = {name: value.copy() for name, value in self.views(slot).items()} \
+            state[slot] = {name: value.copy() for name, value in self._views(slot).items()} \
                 if self.model is not None else dict(self.waiting.get(slot, {}))
         return state
 
@@ -117,7 +115,7 @@ cdef class Optimizer:
         self.updates = state["steps"]
         self.waiting = {name: state[name] for name in names}
         if self.model is not None:
-            self.fill()
+            self._fill()
 
     def __repr__(self):
         return validation.call(type(self).__name__, (), self.arguments())
@@ -140,14 +138,14 @@ cdef class Optimizer:
         self.model = model
         self.slots = {name: aligned(max(size, 1))[:size].view(model.dtype) for name in self.slot_names()}
         try:
-            self.fill()
+            self._fill()
         except ValueError:
             self.model, self.slots = None, {}
             raise
         self.bind()
         return 0
 
-    def views(self, slot):
+    def _views(self, slot):
         """Parameter's name → its part of a slot."""
         flat = self.slots[slot]
         start = address(self.model.flat_values) if flat.size else NULL
@@ -157,10 +155,10 @@ cdef class Optimizer:
             views[name] = flat[offset:offset + value.size].reshape(value.shape)
         return views
 
-    def fill(self):
+    def _fill(self):
         """Copies a loaded state into the slots."""
         for slot, values in self.waiting.items():
-            views = self.views(slot)
+            views = self._views(slot)
             if values:
                 for name, value in validation.state(slot, values, views).items():
                     views[name][...] = value
@@ -194,7 +192,8 @@ cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
 
 
 cdef class SGD(Optimizer):
-    """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
+    """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
+    Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
     v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``.
 
@@ -212,7 +211,7 @@ cdef class SGD(Optimizer):
     cdef void *v
 
     def __init__(self, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        self.set_common(lr, weight_decay, clip_norm, clip_value)
+        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
         self.momentum = validation.number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = validation.flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
@@ -235,7 +234,8 @@ cdef class SGD(Optimizer):
 
 
 cdef class RMSprop(Optimizer):
-    """Divides by a running root mean square (Tieleman and Hinton 2012).
+    """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
+    Divides by a running root mean square (Tieleman and Hinton 2012).
 
     s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps).
 
@@ -248,7 +248,7 @@ cdef class RMSprop(Optimizer):
     cdef void *square
 
     def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        self.set_common(lr, weight_decay, clip_norm, clip_value)
+        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
         self.alpha = validation.number("alpha", alpha, 0, 1, high_open=True)
         self.eps = validation.number("eps", eps, 0, low_open=True)
 
@@ -268,7 +268,8 @@ cdef class RMSprop(Optimizer):
 
 
 cdef class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
+    """Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
+    Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
 
     m ← β1·m + (1 − β1)·g;  s ← β2·s + (1 − β2)·g²;  w ← w − lr/(1 − β1ᵗ) · m / (√s/√(1 − β2ᵗ) + eps).
 
@@ -277,12 +278,13 @@ cdef class Adam(Optimizer):
     (0.9, 0.99)
     """
 
-    cdef readonly double beta1, beta2, eps
+    cdef double beta1, beta2
+    cdef readonly double eps
     cdef void *mean
     cdef void *square
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        self.set_common(lr, weight_decay, clip_norm, clip_value)
+        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
         self.beta1, self.beta2 = validation.betas(betas)
         self.eps = validation.number("eps", eps, 0, low_open=True)
 
@@ -311,7 +313,8 @@ cdef class Adam(Optimizer):
 
 
 cdef class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w·(1 − lr·weight_decay) first.
+    """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None)\n--\n
+    Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w·(1 − lr·weight_decay) first.
 
     >>> import fastnn as nn
     >>> nn.AdamW().weight_decay

@@ -177,6 +177,8 @@ class Layer:
         return validation.call(type(self).__name__, positional, named)
 
     def __getstate__(self) -> dict[str, Any]:
+        if self.parent is not None:
+            self.outermost().build()
         return {**self.__dict__, "parent": None}    # a copy is free of the model around the original
 
     # ---- what the outermost layer does ----

@@ -66,7 +66,7 @@ class Sequential(Layer):
         return self.outermost()._seed
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self.layers, {"seed": self.seed, "dtype": str(self._dtype)}
+        return self.layers, {"seed": self.seed, "dtype": str(self.outermost()._dtype)}
 
     # ---- a layer made of layers ----
 

@@ -1,7 +1,10 @@
 """Every check of an argument and every message about one, for both packages: who, wanted, got.
 
-Not a concept and not hot, so it stands here once. The engine looks at a well-formed array in passing and comes here for
-everything else, to convert it or to hear what is wrong.
+Not a concept and not hot, so it stands here once. The engine looks at a well-formed array in passing and comes here
+for everything else, to convert it or to hear what is wrong. A value of the wrong type is a TypeError, one of the right
+type out of its range a ValueError.
+
+Order: plain values, arrays, targets, states, layers.
 """
 
 from __future__ import annotations
@@ -17,24 +20,36 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
-LARGEST = 2**40                     # values in one array; a size beyond it is a mistake, and must not overflow in C
+LARGEST = 2**40                     # values in one array; more is a mistake, and must not overflow in C
 
 
 # ---- plain values ----
 
 
 def choice(name: str, value: object, options: Iterable[str]) -> str:
-    """``value`` if it is one of ``options``; a near miss is named in the error."""
+    """``value`` if it is one of ``options``; a near miss is named in the error.
+
+    >>> choice("activation", "rleu", ("relu", "tanh"))
+    Traceback (most recent call last):
+    ValueError: activation: unknown name 'rleu', did you mean 'relu'? known: relu, tanh
+    """
     options = list(options)
-    if isinstance(value, str) and value in options:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected one of {', '.join(options)}, got {value!r}")
+    if value in options:
         return value
-    near = difflib.get_close_matches(value, options, n=1) if isinstance(value, str) else []
+    near = difflib.get_close_matches(value, options, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ","
     raise ValueError(f"{name}: unknown name {value!r}{hint} known: {', '.join(options)}")
 
 
 def integer(name: str, value: object, low: int, high: int | None = None) -> int:
-    """A whole number from ``low`` to ``high``; bools are none."""
+    """A whole number from ``low`` to ``high``; bools are none.
+
+    >>> integer("in_features", 0, 1)
+    Traceback (most recent call last):
+    ValueError: in_features: expected an integer >= 1, got 0
+    """
     upper = "" if high is None else f" and <= {high}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name}: expected an integer >= {low}{upper}, got {value!r}")
@@ -47,7 +62,12 @@ def number(
     name: str, value: object, low: float | None = None, high: float | None = None,
     *, low_open: bool = False, high_open: bool = False,
 ) -> float:
-    """A finite number between ``low`` and ``high``; an open end is not itself allowed."""
+    """A finite number between ``low`` and ``high``; an open end is not itself allowed.
+
+    >>> number("momentum", 1, 0, 1, high_open=True)
+    Traceback (most recent call last):
+    ValueError: momentum: expected a finite number >= 0 and < 1, got 1
+    """
     bounds = []
     if low is not None:
         bounds.append(f"{'>' if low_open else '>='} {low:g}")
@@ -56,12 +76,15 @@ def number(
     wanted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected {wanted}, got {value!r}")
-    number = float(value)
-    too_low = low is not None and (number < low or (low_open and number == low))
-    too_high = high is not None and (number > high or (high_open and number == high))
-    if not math.isfinite(number) or too_low or too_high:
+    try:
+        found = float(value)
+    except OverflowError:                           # an integer beyond every float
+        found = math.inf
+    too_low = low is not None and (found < low or (low_open and found == low))
+    too_high = high is not None and (found > high or (high_open and found == high))
+    if not math.isfinite(found) or too_low or too_high:
         raise ValueError(f"{name}: expected {wanted}, got {value}")
-    return number
+    return found
 
 
 def flag(name: str, value: object) -> bool:
@@ -89,15 +112,16 @@ def seed(value: object) -> int:
     return integer("seed", value, 0, 2**64 - 1)
 
 
-def dtype(value: npt.DTypeLike, default: npt.DTypeLike) -> np.dtype[Any]:
+def dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
     """float32 or float64; None means ``default``."""
+    wrong = ValueError(f"dtype: expected float32 or float64, got {value!r}")
     try:
-        found = np.dtype(default if value is None else value)
+        found: np.dtype[Any] = np.dtype(default if value is None else value)
     except TypeError:
-        found = None
+        raise wrong from None
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype: expected float32 or float64, got {value!r}")
-    return np.dtype(found)
+        raise wrong
+    return found
 
 
 def instance(name: str, value: T, kind: type[T]) -> T:
@@ -141,10 +165,19 @@ def plain(name: str, value: object) -> Array:
     return array
 
 
+def laid_out(array: Array, dtype: npt.DTypeLike) -> Array:
+    """As C reads it: contiguous, aligned, in the machine's byte order; the same object if it is so already."""
+    return np.require(array, np.dtype(dtype), ["C", "A"])
+
+
 def array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int] | None) -> Array:
     """``value`` as a C-contiguous (n, *shape) array of ``dtype`` with n >= 1; the same object if it is one already.
 
     With ``shape`` None any (n, ...) will do.
+
+    >>> array("x", [[1, 2, 3]], "float32", (2,))
+    Traceback (most recent call last):
+    ValueError: x: expected (n, 2), got (1, 3)
     """
     found = plain(name, value)
     wanted = "(n, ...)" if shape is None else show(("n", *shape))
@@ -152,7 +185,7 @@ def array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int] |
         raise ValueError(f"{name}: expected {wanted}, got {show(found.shape)}")
     if found.size == 0:
         raise ValueError(f"{name}: expected at least one row, got {show(found.shape)}")
-    return np.ascontiguousarray(found, dtype=dtype)
+    return laid_out(found, dtype)
 
 
 def outputs(name: str, value: object) -> Array:
@@ -166,11 +199,13 @@ def gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
     found = plain("dy", dy)
     if found.shape != tuple(shape):
         raise ValueError(f"dy: expected {show(shape)}, got {show(found.shape)}")
-    return np.ascontiguousarray(found, dtype=dtype)
+    return laid_out(found, dtype)
 
 
-def parameter(name: str, value: object, like: Array) -> Array:
-    """Values to copy into the parameter ``like``."""
+def parameter(name: str, value: object, like: Array | None) -> Array:
+    """Values to copy into the parameter ``like``; None stands for a parameter that the layer does not have."""
+    if like is None:
+        raise ValueError(f"{name}: expected a layer that has one, got one without")
     found = plain(name, value)
     if found.shape != like.shape:
         raise ValueError(f"{name}: expected {show(like.shape)}, got {show(found.shape)}")
@@ -207,11 +242,13 @@ def classes_or_rows(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
     if found.ndim == 1:
         return class_numbers(found, k)
     if found.shape != (n, k):
-        raise ValueError(f"t: expected class numbers ({n},) or probabilities ({n}, {k}), got {show(found.shape)}")
+        raise ValueError(
+            f"t: expected class numbers ({n},) or probabilities ({n}, {k}), got {show(found.shape)}")
     finite(found)
-    rows = np.ascontiguousarray(found, dtype=dtype)
-    if (rows < 0).any():
-        raise ValueError(f"t: expected probabilities >= 0, got {rows.min()} at row {first_row(rows < 0)}")
+    rows = laid_out(found, dtype)
+    bad = rows < 0
+    if bad.any():
+        raise ValueError(f"t: expected probabilities >= 0, got {rows[bad][0]} at row {first_row(bad)}")
     sums = rows.sum(axis=1, dtype=np.float64)
     # Rounding k probabilities to float32 moves their sum by no more than this.
     off = np.abs(sums - 1) > 1e-6 + k * np.finfo(np.float32).eps
@@ -226,8 +263,9 @@ def class_numbers(t: Array, k: int) -> Array:
     if t.dtype.kind == "f":
         bad |= t != np.floor(t)
     if bad.any():
-        raise ValueError(f"t: expected class numbers from 0 to {k - 1}, got {t[bad][0]} at row {first_row(bad)}")
-    return np.ascontiguousarray(t, dtype=np.int64)
+        raise ValueError(
+            f"t: expected class numbers from 0 to {k - 1}, got {t[bad][0]} at row {first_row(bad)}")
+    return laid_out(t, np.int64)
 
 
 def values(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
@@ -239,7 +277,7 @@ def values(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     if found.shape != tuple(shape):
         raise ValueError(f"t: expected {show(shape)}, got {show(found.shape)}")
     finite(found)
-    return np.ascontiguousarray(found, dtype=dtype)
+    return laid_out(found, dtype)
 
 
 def unit_interval(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
@@ -251,14 +289,15 @@ def unit_interval(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Arra
     return found
 
 
-# ---- states and structures ----
+# ---- states ----
 
 
 def state(name: str, value: object, wanted: Mapping[str, Array]) -> dict[str, Array]:
     """Arrays to copy into the ``wanted`` ones: just their names and shapes."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict from name to array, got {type(value).__name__}")
-    missing, unexpected = [key for key in wanted if key not in value], [key for key in value if key not in wanted]
+    missing = [key for key in wanted if key not in value]
+    unexpected = [key for key in value if key not in wanted]
     if missing or unexpected:
         parts = [f"{word} {', '.join(map(repr, keys))}"
                  for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
@@ -273,7 +312,14 @@ def optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
         raise TypeError(f"state: expected a dict, got {type(value).__name__}")
     if set(value) != set(wanted):
         raise ValueError(f"state: expected the keys {', '.join(wanted)}, got {', '.join(map(str, value))}")
+    for slot in slots:
+        if not isinstance(value[slot], Mapping):
+            raise TypeError(
+                f"state[{slot!r}]: expected a dict from name to array, got {type(value[slot]).__name__}")
     return {**value, "steps": integer("state['steps']", value["steps"], 0)}
+
+
+# ---- layers and models ----
 
 
 def layers(value: Sequence[Any], kind: type[Any]) -> None:
@@ -296,8 +342,8 @@ def taken(index: int, layer: object) -> ValueError:
 
 
 def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:
-    """Checks that each layer fits the one before it, as far as shapes are known; returns the first one's input shape."""
-    shape = None
+    """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape."""
+    shape: tuple[int, ...] | None = None
     for index, layer in enumerate(layers):
         expected = layer.input_shape
         if shape is not None and expected is not None and shape != expected:
@@ -322,7 +368,9 @@ def row_shape(who: str, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def fixed_shape(who: str, shape: Sequence[int], expected: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
+def fixed_shape(
+    who: str, shape: Sequence[int], expected: tuple[int, ...], out: tuple[int, ...],
+) -> tuple[int, ...]:
     """``out``, if the input has the one shape that the layer takes."""
     if tuple(shape) != expected:
         raise ValueError(f"{who}: expected {show(expected)} per example, got {show(shape)}")

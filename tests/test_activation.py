@@ -51,7 +51,7 @@ def value_and_derivative(case, u):
 
 
 def scale_of(case, dtype, u, y, slope):
-    """The size of y and of what rounding u does to it; 1 + tanh(…) rounds like 1, also where it is almost 0."""
+    """The size of y and of what rounding u does to it; 1 + tanh(…) rounds like 1 even near 0."""
     estimate = np.abs(u) if case.name == "gelu_tanh" else 0
     return np.abs(y) + np.abs(u * slope) + estimate + TINY[dtype] / np.finfo(dtype).eps
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn_ref as nn
 from fastnn import cli, datasets, plot, progress
 
 PNG = b"\x89PNG"
@@ -57,12 +58,13 @@ def python(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
 def test_both_agree_and_the_picture_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys)
     assert code == 0
-    head, rule, accuracy, parameter, time, _threads = out.split("\n\n")[1].splitlines()
+    head, rule, accuracy, parameter, median, fastest, _threads = out.split("\n\n")[1].splitlines()
     assert head.split()[:3] == ["float64", "fastnn_ref", "fastnn"] and set(rule) == {"-"}
     assert re.fullmatch(r"test accuracy +(\d+\.\d\d %) +\1 +0 of 50 predictions differ", accuracy)
     relative = re.search(r"largest difference \S+, relative (\S+)", parameter)
     assert relative and float(relative[1]) <= 1e-10
-    assert re.search(r"ms per epoch, median +[\d.]+ +[\d.]+ +[\d.]+ times as fast", time)
+    assert re.search(r"ms per epoch, median +[\d.]+ +[\d.]+ +[\d.]+ times as fast", median)
+    assert re.search(r"ms per epoch, fastest +[\d.]+ +[\d.]+ +[\d.]+ times as fast", fastest)
     assert "Both learnt the same" in out and out.endswith("Picture: fastnn-train-digits.png\n")
     assert Path("fastnn-train-digits.png").read_bytes()[:4] == PNG
     assert "fastnn_ref 100%" in err and "epoch 2 of 2" in err and "val_accuracy=" in err
@@ -106,6 +108,23 @@ def test_divergence_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with np.errstate(all="ignore"):
         code, out, _ = run(capsys, "--backend", "ref", "--optimizer", "sgd", "--lr", "1e200")
     assert code == 0 and "The training diverged" in out
+
+
+@pytest.mark.parametrize(("dtype", "off"), [("float32", 1e-2), ("float64", 1e-9)])
+def test_drift_and_unsteady_times_are_said(dtype: str, off: float) -> None:
+    models = [nn.Sequential(nn.Linear(2, 2), dtype=dtype) for _ in range(2)]
+    models[1].layers[0].weight = models[0].layers[0].weight * (1 + off)
+    probabilities = np.eye(2)
+    first, second = (
+        cli.Run(name, model, None, probabilities, 1.0, median, 10.0, 1)
+        for name, model, median in zip(("slow", "quick"), models, (20.0, 10.0), strict=True)
+    )
+    said = cli.verdict([first, second], datasets.make_moons(n=20))
+    assert f"drifted apart, by up to {off:.1e}" in said and "quick was 2.0 times as fast as slow" in said
+    assert ("--dtype float64" in said) == (dtype == "float32")
+    assert "unequal times" in said
+    same = cli.verdict([second, second], datasets.make_moons(n=20))
+    assert "Both learnt the same" in same and "unequal times" not in same
 
 
 def test_defaults_suit_the_data() -> None:
