@@ -21,11 +21,11 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 WARNINGS = ["-Wall", "-Wextra"]
 KERNEL_FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
 MODULE_FLAGS = ["-O2", "-fno-strict-aliasing", *WARNINGS]
+AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
 SET_FLAGS = {
-    "isa_x86_v3.c": ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mtune=haswell"],
-    "isa_x86_v4.c": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
-    + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
-    + ["-mtune=skylake-avx512", "-mprefer-vector-width=512"],
+    "isa_x86_v3.c": [*AVX2, "-mtune=haswell"],
+    "isa_x86_v4.c": [*AVX2, *AVX512, "-mtune=skylake-avx512", "-mprefer-vector-width=512"],
 }
 
 

@@ -23,7 +23,7 @@ from fastnn_ref.schedule import (
 from fastnn_ref.training import Callback, History, ReduceLROnPlateau
 
 from ._kernels import get_num_threads, isa, set_num_threads
-from ._version import __version__
+from ._version import __version__ as __version__
 from .activation import (
     ELU,
     GELU,

@@ -3,7 +3,10 @@
     forward     y  = act(u)
     backward    du = dy · act'(u)
 
-Each class has the two formulas beside each other; simple ones first. Twin: fastnn/activation.pyx.
+Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
+softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so.
+
+Sources: beside each. Twin: fastnn/activation.pyx.
 """
 
 from __future__ import annotations
@@ -32,11 +35,12 @@ class Activation(Layer):
         raise NotImplementedError
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.u, self.y = x, self.act(x)
-        return self.y
+        y = self.act(x)
+        self._kept = x, y
+        return y
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.act_back(dy, self.u, self.y)
+        return self.act_back(dy, *self._kept)
 
 
 class Identity(Activation):
@@ -150,7 +154,9 @@ def normal_distribution(u: Array) -> Array:
 
 
 class GELU(Activation):
-    """y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function; exact, or ``"tanh"``'s estimate.
+    """y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function.
+
+    ``approximate="none"`` is exact, ``"tanh"`` the paper's estimate Φ(u) ≈ ½·(1 + tanh(√(2/π)·(u + 0.044715·u³))).
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.GELU()(np.array([[-1.0, 0.0]])).round(2).tolist()
@@ -166,19 +172,19 @@ class GELU(Activation):
         return (self.approximate,), {}
 
     def bend(self, u: Array) -> Array:
-        """tanh(√(2/π)·(u + 0.044715·u³)) ≈ 2·Φ(u) − 1."""
-        return np.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3))
+        """√(2/π)·(u + 0.044715·u³): its tanh is nearly 2·Φ(u) − 1."""
+        return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
 
     def act(self, u: Array) -> Array:
         if self.approximate == "tanh":
-            return 0.5 * u * (1 + self.bend(u))
+            return u * sigmoid(2 * self.bend(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
         return u * normal_distribution(u)
 
     def act_back(self, dy: Array, u: Array, y: Array) -> Array:
         if self.approximate == "tanh":
-            b = self.bend(u)
-            slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
-            return dy * (0.5 * (1 + b) + 0.5 * u * (1 - b**2) * slope)
+            s = sigmoid(2 * self.bend(u))
+            slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
+            return dy * (s + u * s * (1 - s) * slope)
         density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
         return dy * (normal_distribution(u) + u * density)
 
@@ -201,7 +207,7 @@ class Softplus(Activation):
 
 
 class Tanh(Activation):
-    """y = tanh(u).
+    """y = tanh(u); tanh' = 1 − tanh².
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
@@ -218,7 +224,7 @@ class Tanh(Activation):
 
 
 class Sigmoid(Activation):
-    """y = σ(u) = 1 / (1 + exp(−u)).
+    """y = σ(u) = 1 / (1 + exp(−u)); σ' = σ·(1 − σ).
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
@@ -279,8 +285,8 @@ class LogSoftmax(RowActivation):
 
 NAMES: dict[str, Callable[[], Activation]] = {
     "identity": Identity, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU, "silu": SiLU, "gelu": GELU,
-    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid, "softmax": Softmax,
-    "log_softmax": LogSoftmax,
+    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid,
+    "softmax": Softmax, "log_softmax": LogSoftmax,
 }
 
 

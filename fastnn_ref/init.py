@@ -1,8 +1,8 @@
 """Where weights start: random, of the size that keeps a signal's variance from layer to layer.
 
 With independent weights of variance s², a layer of fan_in inputs turns variance v into fan_in·s²·v. So s² = 1/fan_in
-keeps it (LeCun); relu loses half of it, hence 2/fan_in (He); 2/(fan_in + fan_out) is a compromise between the way forward
-and the way back (Glorot). A uniform law on ±limit has the variance limit²/3.
+keeps it (LeCun); relu loses half of it, hence 2/fan_in (He); 2/(fan_in + fan_out) is a compromise between the way
+forward and the way back (Glorot). A uniform law on ±limit has the variance limit²/3.
 
 Sources: LeCun et al. (1998); Glorot and Bengio (2010); He et al. (2015); Saxe et al. (2014) for orthogonal weights.
 Written once, for both packages: a seed means the same weights in both, for every NumPy version, to the last bit for the
@@ -63,7 +63,7 @@ NAMES = (
 def create(name: str, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike) -> Array:
     """New values for a parameter, drawn in float64 and then rounded to ``dtype``.
 
-    ``stream`` is the parameter's running number in its model.
+    ``name`` is one of ``NAMES`` (else ValueError); ``stream`` is the parameter's running number in its model.
 
     >>> create("zeros", (2,), seed=0, stream=0, dtype="float32").tolist()
     [0.0, 0.0]

@@ -1,8 +1,8 @@
 """Layer: one step of a network. It goes forward, and it goes back.
 
 Forward, a layer turns x into y. Backward, it is told dy, how much the loss would change with each element of y, and
-answers two questions by the chain rule: how much with each parameter (``grads``), and how much with each element of x
-(dx, which is the dy of the layer before).
+answers two questions by the chain rule: how much with each parameter (``grads``), and how much with each element
+of x (dx, which is the dy of the layer before).
 
     forward     y = f(x; parameters)
     backward    dx = (∂y/∂x)ᵀ dy,   grads = (∂y/∂parameters)ᵀ dy
@@ -39,9 +39,9 @@ class Specification(NamedTuple):
 class Layer:
     """A step of the network: keeps its parameters, goes forward, goes back.
 
-    ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays. ``forward`` takes ``x`` of shape (n, …) and
-    returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets ``grads`` (it never adds to them)
-    and returns dx. ``backward`` belongs to the last ``forward(x, training=True)``.
+    ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays. ``forward`` takes ``x`` of shape (n, …)
+    and returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets ``grads`` (it never adds to
+    them) and returns dx. ``backward`` belongs to the last ``forward`` in the model, which must have been in training.
 
     A new kind of layer gives ``output_shape``, ``forward_pass`` and ``backward_pass``, and declares its parameters.
 
@@ -65,12 +65,13 @@ class Layer:
         self._seed = 0
         self._dtype: np.dtype[Any] | None = None
         self._built = False
-        self._y_shape: Shape | None = None          # of the training pass that backward may go back over
+        self._kept: Any = None                      # what backward_pass needs of the last forward_pass
+        self._last: tuple[Layer, Shape] | None = None       # of a model: who went forward in training, and y's shape
 
     # ---- what a kind of layer defines ----
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
-        """The shape of one example's output for one example's input ``shape``.
+        """The shape of one example's output for one example's input ``shape``; ValueError if that does not fit.
 
         >>> import fastnn_ref as nn
         >>> nn.Linear(64, 10).output_shape((64,))
@@ -95,14 +96,16 @@ class Layer:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of parameters and activations: ``float32`` or ``float64``."""
-        root = self.outermost()
-        root.build()
-        assert root._dtype is not None
-        return root._dtype
+        return self.outermost().build()
 
     @property
     def params(self) -> dict[str, Array]:
-        """Name → parameter, each an array that can be changed in place."""
+        """Name → parameter, each an array that can be changed in place.
+
+        >>> import fastnn_ref as nn
+        >>> {name: value.shape for name, value in nn.Linear(3, 2).params.items()}
+        {'weight': (3, 2), 'bias': (2,)}
+        """
         return {name: value for name, value, _, _ in self.parameters()}
 
     @property
@@ -118,8 +121,8 @@ class Layer:
 
     def assign(self, name: str, value: object) -> None:
         """Copies values into a parameter; the shape must be its own."""
-        parameter = self.params[name]
-        parameter[...] = validation.parameter(name, value, parameter)
+        found = validation.parameter(name, value, self.params.get(name))
+        self.params[name][...] = found
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters by dotted name, as in PyTorch.
@@ -151,8 +154,8 @@ class Layer:
         x = validation.array("x", x, self.dtype, self.input_shape)
         self.output_shape(x.shape[1:])              # a shape that does not fit is an error here
         y = self.forward_pass(x, training)
-        self.steps += training
-        self._y_shape = y.shape if training else None
+        self.steps += bool(training)
+        self.outermost()._last = (self, y.shape) if training else None
         return y.copy()
 
     def __call__(self, x: object) -> Array:
@@ -164,9 +167,10 @@ class Layer:
 
         Raises RuntimeError when the last forward was not in training, ValueError for a ``dy`` of another shape.
         """
-        if self._y_shape is None:
+        last = self.outermost()._last
+        if last is None or last[0] is not self:
             raise RuntimeError("backward: call forward(x, training=True) first")
-        return self.backward_pass(validation.gradient(dy, self.dtype, self._y_shape)).copy()
+        return self.backward_pass(validation.gradient(dy, self.dtype, last[1])).copy()
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The constructor's arguments that make such a layer again: (positional, by name)."""
@@ -177,9 +181,10 @@ class Layer:
         return validation.call(type(self).__name__, positional, named)
 
     def __getstate__(self) -> dict[str, Any]:
+        # A copy takes the values along, but neither the model around the original nor a pass half done.
         if self.parent is not None:
             self.outermost().build()
-        return {**self.__dict__, "parent": None}    # a copy is free of the model around the original
+        return {**self.__dict__, "parent": None, "_kept": None, "_last": None}
 
     # ---- what the outermost layer does ----
 
@@ -190,13 +195,13 @@ class Layer:
             layer = layer.parent
         return layer
 
-    def build(self) -> None:
-        """Gives every parameter its values; those that a layer already has are kept."""
-        if self._built:
-            return
-        self._built = True
+    def build(self) -> np.dtype[Any]:
+        """Gives every parameter its values, once; those that a layer already has are kept. Returns the dtype."""
         if self._dtype is None:
             self._dtype = next((value.dtype for value in self.values.values()), DEFAULT_DTYPE)
+        if self._built:
+            return self._dtype
+        self._built = True
         number = 0
         for _, layer in self.leaves():
             for name, shape, initialiser, _ in layer.specifications:
@@ -206,3 +211,4 @@ class Layer:
                     layer.values[name] = init.create(initialiser, shape, self._seed, number, self._dtype)
                 layer.gradients[name] = np.zeros(shape, self._dtype)
                 number += 1
+        return self._dtype

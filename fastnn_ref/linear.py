@@ -21,10 +21,11 @@ from .layer import Array, Layer, Shape, Specification
 
 
 class Linear(Layer):
-    """y = act(x @ W + b) with x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
+    """y = act(x @ W + b): x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
 
-    ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an activation layer. ``init`` names the weight's
-    initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from 0.
+    ``in_features`` and ``out_features`` >= 1. ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an
+    activation layer. ``init`` names the weight's initialiser; by default He uniform before the ReLU family and Glorot
+    uniform otherwise. Biases start from 0. Raises ValueError or TypeError for anything else.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Linear(3, 2, activation="relu")
@@ -61,7 +62,7 @@ class Linear(Layer):
 
     @property
     def bias(self) -> Array | None:
-        """b, shape (out_features,), or None."""
+        """b, shape (out_features,), or None; assigning copies values in."""
         return self.params.get("bias")
 
     @bias.setter
@@ -73,16 +74,17 @@ class Linear(Layer):
         return validation.fixed_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.x = x                                              # (n, in)
-        self.u = x @ self.values["weight"]                      # (n, out)
+        u = x @ self.values["weight"]                           # (n, out)
         if "bias" in self.values:
-            self.u = self.u + self.values["bias"]
-        self.y = self.activation.act(self.u)
-        return self.y
+            u = u + self.values["bias"]
+        y = self.activation.act(u)                              # (n, out)
+        self._kept = x, u, y
+        return y
 
     def backward_pass(self, dy: Array) -> Array:
-        du = self.activation.act_back(dy, self.u, self.y)       # (n, out)
-        self.gradients["weight"][...] = self.x.T @ du           # (in, out)
+        x, u, y = self._kept
+        du = self.activation.act_back(dy, u, y)                 # (n, out)
+        self.gradients["weight"][...] = x.T @ du                # (in, out)
         if "bias" in self.values:
             self.gradients["bias"][...] = du.sum(axis=0)        # (out,)
         return du @ self.values["weight"].T                     # (n, in)

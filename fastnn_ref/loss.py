@@ -3,7 +3,7 @@
     forward     value = mean over the batch of l(y, t)
     backward    dy    = ∂value/∂y
 
-Values are summed in float64, whatever the dtype. Twin: fastnn/loss.pyx.
+Values are summed in float64, whatever the dtype. Sources: beside each. Twin: fastnn/loss.pyx.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import validation
 from .activation import sigmoid
-from .layer import Array
+from .layer import Array, Shape
 
 
 class Loss:
     """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
-    A kind of loss gives ``accept(t, y)``, the targets as an array, and ``value(y, t)`` → (value, dy).
+    A kind of loss gives ``accept(t, shape, dtype)``, the targets as an array that fits outputs of that shape, and
+    ``value(y, t)`` → (value, dy).
 
     >>> import numpy as np, fastnn_ref as nn
     >>> loss = nn.MSELoss()
@@ -35,18 +37,22 @@ class Loss:
             raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
         self.dy: Array | None = None
 
-    def accept(self, t: object, y: Array) -> Array:
+    def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Finite targets in y's shape and dtype."""
-        return validation.values(t, y.shape, y.dtype)
+        return validation.values(t, shape, dtype)
 
     def value(self, y: Array, t: Array) -> tuple[float, Array]:
         """The mean loss and its gradient."""
         raise NotImplementedError
 
     def forward(self, y: object, t: object) -> float:
-        """The loss of outputs ``y`` (n, ...) against targets ``t``, a float."""
+        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
+
+        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
+        TypeError.
+        """
         y = validation.outputs("y", y)
-        value, self.dy = self.value(y, self.accept(t, y))
+        value, self.dy = self.value(y, self.accept(t, y.shape, y.dtype))
         return value
 
     def __call__(self, y: object, t: object) -> float:
@@ -99,7 +105,7 @@ class L1Loss(Loss):
 
 
 class HuberLoss(Loss):
-    """½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
+    """Mean of ½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))
@@ -115,9 +121,8 @@ class HuberLoss(Loss):
 
     def value(self, y: Array, t: Array) -> tuple[float, Array]:
         e = y - t
-        size = np.abs(e)
-        value = np.where(size <= self.delta, 0.5 * e**2, self.delta * (size - 0.5 * self.delta))
-        return mean(value), np.clip(e, -self.delta, self.delta) / e.size
+        c = np.clip(e, -self.delta, self.delta)
+        return mean(c * (e - 0.5 * c)), c / e.size      # c is e inside and ±delta outside: both pieces in one
 
 
 class BCEWithLogitsLoss(Loss):
@@ -128,19 +133,20 @@ class BCEWithLogitsLoss(Loss):
     0.6931
     """
 
-    def accept(self, t: object, y: Array) -> Array:
-        return validation.unit_interval(t, y.shape, y.dtype)
+    def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        return validation.unit_interval(t, shape, dtype)
 
     def value(self, y: Array, t: Array) -> tuple[float, Array]:
-        value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))     # log(1 + exp(y)) without overflow
+        value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))         # exp cannot overflow
         return mean(value), (sigmoid(y) - t) / y.size
 
 
 class CrossEntropyLoss(Loss):
     """−Σ q·log softmax(y), mean over the batch, for logits y (n, K).
 
-    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1. Smoothing ε puts
-    q = (1 − ε)·target + ε/K (Szegedy et al. 2016), 0 <= ε <= 1. The gradient is (softmax(y) − q) / n.
+    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
+    ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
+    The gradient is (softmax(y) − q) / n.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
@@ -154,17 +160,18 @@ class CrossEntropyLoss(Loss):
     def arguments(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
 
-    def accept(self, t: object, y: Array) -> Array:
-        validation.logits(y.shape)
-        return validation.classes_or_rows(t, *y.shape, y.dtype)
+    def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        validation.logits(shape)
+        n, k = shape
+        return validation.classes_or_rows(t, n, k, dtype)
 
     def value(self, y: Array, t: Array) -> tuple[float, Array]:
         n, k = y.shape
-        target = t if t.ndim == 2 else np.equal(t[:, None], np.arange(k)).astype(y.dtype)       # one-hot rows
+        target = t if t.ndim == 2 else np.equal(t[:, None], np.arange(k)).astype(y.dtype)   # (n, K), one-hot
         q = (1 - self.label_smoothing) * target + self.label_smoothing / k
-        z = y - y.max(axis=1, keepdims=True)                    # softmax does not notice, and exp cannot overflow
+        z = y - y.max(axis=1, keepdims=True)            # softmax does not notice, and exp cannot overflow
         e = np.exp(z)
-        total = e.sum(axis=1, keepdims=True)
-        log_p = z - np.log(total)
-        value = -np.where(q > 0, q * log_p, 0).sum(dtype=np.float64) / n
-        return float(value), (e / total - q) / n
+        total = e.sum(axis=1, keepdims=True)            # (n, 1)
+        surprise = np.log(total) - z                    # −log softmax(y)
+        cost = np.multiply(q, surprise, out=np.zeros_like(q), where=q > 0)      # 0 · ∞ would be NaN
+        return float(cost.sum(dtype=np.float64)) / n, (e / total - q) / n

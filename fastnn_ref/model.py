@@ -91,8 +91,20 @@ class Sequential(Layer):
 
     # ---- training ----
 
+    def _ready(self, x: object, t: object, loss: Loss, optimizer: Optimizer) -> tuple[Array, Array]:
+        """``x`` and ``t`` as arrays that fit, checked before anything is changed."""
+        validation.instance("loss", loss, Loss)
+        validation.instance("optimizer", optimizer, Optimizer)
+        validation.whole(self)
+        x = validation.array("x", x, self.dtype, self.input_shape)
+        t = loss.accept(t, (len(x), *self.output_shape(x.shape[1:])), self.dtype)
+        optimizer.join(self)
+        return x, t
+
     def step(self, x: object, t: object, loss: Loss, optimizer: Optimizer) -> float:
         """One training step on a batch: forward, loss, backward, clipping, update. Returns the loss.
+
+        ``x`` (n, …), ``t`` n targets as the loss wants them; else ValueError or TypeError, and nothing has changed.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -102,12 +114,7 @@ class Sequential(Layer):
         >>> losses[-1] < 0.01
         True
         """
-        validation.instance("loss", loss, Loss)
-        validation.instance("optimizer", optimizer, Optimizer)
-        validation.whole(self)
-        optimizer.join(self)
-        x = validation.array("x", x, self.dtype, self.input_shape)
-        validation.targets(t, len(x))
+        x, t = self._ready(x, t, loss, optimizer)
         y = self.forward(x, training=True)
         value = loss.forward(y, t)
         self.backward(loss.backward())
@@ -120,12 +127,21 @@ class Sequential(Layer):
     ) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
-        The last batch may be shorter. ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops
-        between two steps.
+        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch.
+        ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
+
+        >>> import numpy as np, fastnn_ref as nn
+        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
+        >>> x, t = np.array([[1.0], [2.0], [3.0]]), np.array([[3.0], [5.0], [7.0]])
+        >>> loss, optimizer = nn.MSELoss(), nn.SGD(lr=0.05)
+        >>> losses = [model.run_epoch(x, t, loss, optimizer, batch_size=2) for _ in range(300)]
+        >>> losses[-1] < 0.01
+        True
         """
-        x = validation.array("x", x, self.dtype, self.input_shape)
-        n, size = len(x), validation.integer("batch_size", batch_size, 1)
-        t = validation.targets(t, n)
+        size = validation.integer("batch_size", batch_size, 1)
+        validation.flag("shuffle", shuffle)
+        x, t = self._ready(x, t, loss, optimizer)
+        n = len(x)
         order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
         self.epochs += 1
         total, steps = 0.0, -(-n // size)
@@ -137,7 +153,12 @@ class Sequential(Layer):
         return total / n
 
     def predict(self, x: object, batch_size: int = 1024) -> Array:
-        """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes nothing else."""
+        """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes nothing else.
+
+        >>> import numpy as np, fastnn_ref as nn
+        >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predict(np.zeros((2500, 4)), batch_size=1000).shape
+        (2500, 3)
+        """
         size = validation.integer("batch_size", batch_size, 1)
         x = validation.array("x", x, self.dtype, self.input_shape)
         return np.concatenate([self.forward(x[start:start + size]) for start in range(0, len(x), size)])
@@ -147,7 +168,15 @@ class Sequential(Layer):
         validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
         metrics: Iterable[training.Metric] = (), callbacks: Iterable[training.Callback] = (),
     ) -> training.History:
-        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``."""
+        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
+
+        >>> import numpy as np, fastnn_ref as nn
+        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
+        >>> x = np.arange(8.0)[:, None]
+        >>> history = model.fit(x, 2 * x, loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=3, validation_split=0.25)
+        >>> list(history.history)
+        ['loss', 'val_loss']
+        """
         return training.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,

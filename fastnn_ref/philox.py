@@ -1,20 +1,20 @@
 """Random numbers without a state: Philox4x32-10.
 
-A counter-based generator is a function: scramble a counter with a key, and four words of 32 random bits come out. Nothing
-is remembered between two calls, so any number can be had at any time, in any order and by any thread, and a mask need not
-be stored: it can be drawn again.
+A counter-based generator is a function: scramble a counter with a key, and four words of 32 random bits come out.
+Nothing is remembered between two calls, so any number can be had at any time, in any order and by any thread, and
+a mask need not be stored: it can be drawn again.
 
     key      the model's seed
     counter  (block of four words, step, stream)
 
-Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). Twin: fastnn/kernels/philox.h.
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011).
+Twin: fastnn/kernels/philox.h.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,8 @@ def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDAr
     >>> bool((0 < uniform((2, 3), seed=1, step=0, stream=0)).all())
     True
     """
-    return ((words(math.prod(shape), seed, step, stream) + 0.5) * 2.0**-32).reshape(shape)
+    draws: npt.NDArray[np.float64] = words(math.prod(shape), seed, step, stream).astype(np.float64)
+    return ((draws + 0.5) * 2.0**-32).reshape(shape)
 
 
 def normal(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
@@ -94,7 +95,9 @@ def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> np
     >>> sorted(permutation(5, seed=0, step=0).tolist())
     [0, 1, 2, 3, 4]
     """
-    order: list[Any] = list(range(n))
+    if not 0 <= n < 2**32:
+        raise ValueError(f"n: expected an integer >= 0 and < 2**32, got {n}")
+    order = list(range(n))
     for i, word in enumerate(words(max(n - 1, 0), seed, step, stream).tolist()):
         j = i + (word * (n - i) >> 32)
         order[i], order[j] = order[j], order[i]

@@ -1,7 +1,7 @@
 """Learning-rate schedules: how large a step, as training goes on.
 
-A schedule is a pure function from the number of steps done (0, 1, 2, …) to the learning rate. Give it to an optimizer in
-place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``. Written once, for both packages.
+A schedule is a pure function from the number of steps done (0, 1, 2, …) to the learning rate. Give it to an optimizer
+in place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``. Written once, for both packages.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ class Schedule:
     """What all schedules share: ``schedule(step)`` is a float, ``schedule(steps)`` an array for an array.
 
     A subclass gives ``rate(s)`` for an array of steps.
+
+    >>> ExponentialLR(0.1, gamma=0.5)([0, 1, 2]).tolist()
+    [0.1, 0.05, 0.025]
     """
 
     def __call__(self, step: Any) -> Any:
-        steps = np.asarray(step, dtype=np.float64)
+        steps = validation.plain("step", step).astype(np.float64)
         rates = self.rate(steps)
         return float(rates) if steps.ndim == 0 else rates
 
@@ -35,7 +38,7 @@ class Schedule:
 
 
 class ConstantLR(Schedule):
-    """Always ``lr``.
+    """Always ``lr`` (>= 0).
 
     >>> ConstantLR(0.1)(1000)
     0.1
@@ -49,7 +52,7 @@ class ConstantLR(Schedule):
 
 
 class StepLR(Schedule):
-    """lr · gamma^⌊s / step_size⌋: down a stair every ``step_size`` steps.
+    """lr · gamma^⌊s / step_size⌋: down a stair every ``step_size`` (>= 1) steps; ``gamma`` > 0.
 
     >>> StepLR(0.1, step_size=10, gamma=0.5)(25)
     0.025
@@ -65,7 +68,7 @@ class StepLR(Schedule):
 
 
 class ExponentialLR(Schedule):
-    """lr · gamma^s: the same factor at every step.
+    """lr · gamma^s: the same factor ``gamma`` (> 0) at every step.
 
     >>> ExponentialLR(0.1, gamma=0.5)(2)
     0.025
@@ -87,7 +90,8 @@ def cosine(start: float, end: float, share: npt.NDArray[np.float64]) -> npt.NDAr
 class CosineLR(Schedule):
     """A linear warm-up over ``warmup_steps``, then half a cosine from ``lr`` down to ``min_lr`` at ``total_steps``.
 
-    Source: Loshchilov and Hutter, "SGDR" (2017); the warm-up is Goyal et al.'s (2017).
+    The first rate of a warm-up is lr / warmup_steps, not 0; 0 <= ``warmup_steps`` < ``total_steps``, 0 <= ``min_lr`` <=
+    ``lr``. Source: Loshchilov and Hutter, "SGDR" (2017); the warm-up is Goyal et al.'s (2017).
 
     >>> schedule = CosineLR(0.1, total_steps=12, warmup_steps=2)
     >>> schedule(0), schedule(2), round(schedule(7), 4), schedule(12)
@@ -107,9 +111,10 @@ class CosineLR(Schedule):
 
 
 class OneCycleLR(Schedule):
-    """Up from max_lr / div_factor to ``max_lr`` over the first ``pct_start``, then down to the start / final_div_factor.
+    """Up to ``max_lr`` over the share ``pct_start`` of the steps, then down to almost nothing, along half a cosine each.
 
-    Both ways along half a cosine. Source: Smith and Topin, "Super-convergence" (2018).
+    It starts from max_lr / ``div_factor`` and ends at 1/``final_div_factor`` of that (both >= 1); 0 < ``pct_start`` < 1
+    and ``total_steps`` >= 2. Source: Smith and Topin, "Super-convergence" (2018).
 
     >>> schedule = OneCycleLR(1.0, total_steps=11)
     >>> round(schedule(0), 4), round(float(schedule(np.arange(11)).max()), 2)

@@ -1,34 +1,53 @@
 """fit: the loop around the epochs, with its record (History) and its hooks (Callback), as in Keras.
 
-What takes time is ``model.run_epoch``; everything here is bookkeeping, written once for both packages. It uses a model's
-public methods only.
+What takes time is ``model.run_epoch``; everything here is bookkeeping, written once for both packages. It uses a
+model's public methods only.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from . import validation
 
 Array = npt.NDArray[Any]
-Metric = str | Callable[[Array, Array], float]
+Measure = Callable[[Array, Array], float]
+Metric = str | Measure
 
 
 class Callback:
     """Hooks of ``fit``, all empty: override some. ``model``, ``optimizer`` and ``params`` are set before training.
 
-    ``logs`` holds what is known of the epoch: ``loss``, the metrics, ``val_loss``, ``val_…``. Setting
-    ``self.model.stop_training = True`` ends training after the epoch.
+    ``params`` has ``epochs`` and ``steps``, the steps of one epoch. ``logs`` holds what is known of the epoch:
+    ``loss``, the metrics, ``val_loss``, ``val_…``. Setting ``self.model.stop_training = True`` ends training after it.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> class StopBelow(nn.Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.model.stop_training = logs["loss"] < 0.5
+    >>> x = np.array([[1.0], [-1.0]])
+    >>> history = nn.Sequential(nn.Linear(1, 1, init="zeros")).fit(
+    ...     x, x, loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.1), epochs=100, callbacks=[StopBelow()])
+    >>> [round(value, 2) for value in history.history["loss"]]
+    [1.0, 0.64, 0.41]
     """
 
     model: Any = None
     optimizer: Any = None
     params: Mapping[str, Any] = {}
+
+    def set_model(self, model: Any) -> None:
+        """The model that is going to be trained."""
+        self.model = model
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """What is known before training."""
+        self.params = params
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Before the first epoch."""
@@ -45,11 +64,19 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """After each epoch."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 class History(Callback):
     """The record of a training: ``history`` (name → value for each epoch), ``epoch``, ``params``, ``seconds``.
 
     ``seconds`` is the time of each epoch's training alone, without validation.
+
+    >>> history = History()
+    >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
+    >>> history.history, history.epoch
+    ({'loss': [0.5], 'val_loss': [0.75]}, [0])
     """
 
     def __init__(self) -> None:
@@ -71,7 +98,11 @@ class ReduceLROnPlateau(Callback):
     """Multiplies the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
 
     An improvement is a fall by more than ``min_delta`` below the best so far. After a cut, ``cooldown`` epochs do not
-    count; the rate stays at ``min_lr`` or above. The optimizer's ``lr`` must be a number (TypeError).
+    count; the rate stays at ``min_lr`` or above. 0 < ``factor`` < 1, the others >= 0. The optimizer's ``lr`` must be a
+    number, not a schedule (TypeError), and ``monitor`` a name in the history (ValueError).
+
+    >>> ReduceLROnPlateau(factor=0.5, patience=3)
+    ReduceLROnPlateau(monitor='val_loss', factor=0.5, patience=3, min_delta=0.0001, cooldown=0, min_lr=0.0)
     """
 
     def __init__(
@@ -84,6 +115,10 @@ class ReduceLROnPlateau(Callback):
         self.min_delta = validation.number("min_delta", min_delta, 0)
         self.cooldown = validation.integer("cooldown", cooldown, 0)
         self.min_lr = validation.number("min_lr", min_lr, 0)
+
+    def __repr__(self) -> str:
+        names = ("monitor", "factor", "patience", "min_delta", "cooldown", "min_lr")
+        return validation.call(type(self).__name__, (), {name: getattr(self, name) for name in names})
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         if callable(self.optimizer.lr):
@@ -112,47 +147,106 @@ def monitored(name: str, logs: Mapping[str, float] | None) -> float:
 def accuracy(y: Array, t: Array) -> float:
     """The share of rows whose largest output is the target's class (or the target row's largest entry).
 
+    ``y`` (n, K) with K >= 2, ``t`` (n,) or (n, K); else ValueError. A single output has no largest one: count by a
+    function of your own.
+
+    >>> import numpy as np
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
     0.5
     """
-    if y.ndim != 2 or t.ndim > 2:
-        raise ValueError(f"accuracy: expected y (n, K) and t (n,) or (n, K), got {y.shape} and {t.shape}")
+    if y.ndim != 2 or y.shape[1] < 2 or t.shape not in ((len(y),), y.shape):
+        raise ValueError("accuracy: expected y (n, K), K >= 2, and t (n,) or (n, K), got "
+                         f"{validation.show(y.shape)} and {validation.show(t.shape)}")
     return float((y.argmax(axis=1) == (t.argmax(axis=1) if t.ndim == 2 else t)).mean())
 
 
-def named(metrics: Iterable[Metric]) -> dict[str, Callable[[Array, Array], float]]:
-    """Metrics by name."""
-    if isinstance(metrics, str):
+METRICS: dict[str, Measure] = {"accuracy": accuracy}
+
+
+def named(metrics: Iterable[Metric]) -> dict[str, Measure]:
+    """Metrics by name; no two have the same."""
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"metrics: expected a sequence of names or functions, got {metrics!r}")
-    return {metric if isinstance(metric, str) else metric.__name__:
-            accuracy if isinstance(metric, str) and validation.choice("metrics", metric, ("accuracy",)) else metric
-            for metric in metrics}                  # type: ignore[misc]
+    found: dict[str, Measure] = {}
+    for metric in metrics:
+        if isinstance(metric, str):
+            name, function = metric, METRICS[validation.choice("metrics", metric, METRICS)]
+        elif callable(metric):
+            name, function = getattr(metric, "__name__", type(metric).__name__), metric
+        else:
+            raise TypeError(f"metrics: expected names or functions, got {metric!r}")
+        if name in found or name == "loss":
+            raise ValueError(f"metrics: expected a name for each, got {name!r} twice")
+        found[name] = function
+    return found
+
+
+def measure(measures: Mapping[str, Measure], y: Array, t: Array) -> dict[str, float]:
+    """Each metric's value."""
+    return {name: float(f(y, t)) for name, f in measures.items()}
+
+
+def examples(name: str, model: Any, x: object, t: object) -> tuple[Array, Array]:
+    """``x`` and ``t`` as arrays that fit the model and each other, so that no epoch need convert them again."""
+    x = validation.array(name, x, model.dtype, model.input_shape)
+    return x, validation.targets(t, len(x))
 
 
 def evaluate(
     model: Any, x: object, t: object, loss: Any, metrics: Iterable[Metric] = (), batch_size: int = 1024,
 ) -> dict[str, float]:
-    """The loss and the metrics of a model's predictions for ``x``.
+    """``{"loss": …, metric: …}`` of a model's predictions for ``x``, made ``batch_size`` rows at a time.
 
-    >>> import fastnn_ref as nn
+    >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 2, init="zeros"))
     >>> evaluate(model, np.ones((4, 2)), np.array([0, 0, 0, 1]), nn.CrossEntropyLoss(), ("accuracy",))["accuracy"]
     0.75
     """
-    functions = named(metrics)
+    measures = named(metrics)
+    x, t = examples("x", model, x, t)
     y = model.predict(x, batch_size)
-    t = validation.targets(t, len(y))
-    return {"loss": loss.forward(y, t), **{name: float(f(y, t)) for name, f in functions.items()}}
+    return {"loss": loss.forward(y, t), **measure(measures, y, t)}
 
 
-def split(x: object, t: object, share: float) -> tuple[Any, Any, tuple[Any, Any] | None]:
-    """The first rows for training, the last ``share`` of them for validation, as in Keras."""
+def divide(x: object, t: object, held_out: object, share: object) -> tuple[Any, Any, tuple[Any, Any] | None]:
+    """(x, t, validation data): the pair that is given, or, as in Keras, the last ``share`` of the rows."""
+    share = validation.number("validation_split", share, 0, 1, high_open=True)
+    if held_out is not None:
+        if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+            raise TypeError(f"validation_data: expected a pair (x, t), got {type(held_out).__name__}")
+        if share:
+            raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
+        return x, t, (held_out[0], held_out[1])
+    if share == 0:
+        return x, t, None
     x = validation.plain("x", x)
-    n = len(x) - int(len(x) * share)
     t = validation.targets(t, len(x))
+    n = len(x) - int(len(x) * share)
     if not 0 < n < len(x):
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(x)} rows")
     return x[:n], t[:n], (x[n:], t[n:])
+
+
+def hooked(
+    callbacks: object, history: History, model: Any, optimizer: Any, params: Mapping[str, Any],
+) -> Callable[..., None]:
+    """Tells the callbacks, and the history after them, whom they serve; returns what calls a hook of each."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: expected a sequence of Callback objects, got {callbacks!r}")
+    hooks = [*callbacks, history]
+    for hook in hooks:
+        if not isinstance(hook, Callback):
+            raise TypeError(f"callbacks: expected Callback objects, got {hook!r}")
+    for hook in hooks:
+        hook.set_params(params)
+        hook.set_model(model)
+        hook.optimizer = optimizer
+
+    def tell(event: str, *news: Any) -> None:
+        for hook in hooks:
+            getattr(hook, event)(*news)
+
+    return tell
 
 
 def fit(
@@ -160,58 +254,49 @@ def fit(
     validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
     metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (),
 ) -> History:
-    """Trains ``model`` for ``epochs`` passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
+    """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
     After each epoch the history gets ``loss`` (the mean over the epoch), each metric on the training data, and with
-    ``validation_data=(xv, tv)`` or ``validation_split`` (the last part of the rows) ``val_loss`` and ``val_…``. A metric is
-    ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets ``model.stop_training``.
+    ``validation_data=(xv, tv)`` or ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss``
+    and ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
+    ``model.stop_training``. Raises ValueError or TypeError before the first step for what can be known by then.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
+    >>> model = nn.Sequential(nn.Linear(4, 2), seed=0)
+    >>> loss, optimizer = nn.CrossEntropyLoss(), nn.SGD(lr=1.0)
+    >>> history = fit(model, x, t, loss=loss, optimizer=optimizer, epochs=50, metrics=["accuracy"])
+    >>> history.history["accuracy"][-1]
+    1.0
     """
-    epochs, functions = validation.integer("epochs", epochs, 0), named(metrics)
-    share = validation.number("validation_split", validation_split, 0, 1, high_open=True)
-    if validation_data is not None and (not isinstance(validation_data, tuple | list) or len(validation_data) != 2):
-        raise TypeError("validation_data: expected a pair (x, t)")
-    if validation_data is not None and share:
-        raise ValueError("validation_split: expected 0 beside validation_data, got both")
-    if share:
-        x, t, validation_data = split(x, t, share)
-    # Converted once, not again in each epoch.
-    x = validation.array("x", x, model.dtype, model.input_shape)
-    t = validation.targets(t, len(x))
+    epochs, batch_size = validation.integer("epochs", epochs, 0), validation.integer("batch_size", batch_size, 1)
+    shuffle, measures = validation.flag("shuffle", shuffle), named(metrics)
+    x, t, held_out = divide(x, t, validation_data, validation_split)
+    x, t = examples("x", model, x, t)
+    held_out = None if held_out is None else examples("validation_data[0]", model, *held_out)
     history = History()
-    hooks = [*callbacks, history]
-    for hook in hooks:
-        hook.model, hook.optimizer = model, optimizer
-        hook.params = {"epochs": epochs, "steps": -(-len(x) // validation.integer("batch_size", batch_size, 1))}
-
-    def progress(done: int, steps: int) -> None:
-        for hook in hooks:
-            hook.on_batches(done, steps)
-
+    params = {"epochs": epochs, "steps": -(-len(x) // batch_size)}
+    tell = hooked(callbacks, history, model, optimizer, params)
     model.stop_training = False
-    for hook in hooks:
-        hook.on_train_begin()
     logs: dict[str, float] = {}
+    tell("on_train_begin")
     try:
         for epoch in range(epochs):
-            for hook in hooks:
-                hook.on_epoch_begin(epoch)
+            tell("on_epoch_begin", epoch)
             start = time.perf_counter()
-            value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, progress)
+            value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, partial(tell, "on_batches"))
             history.seconds.append(time.perf_counter() - start)
             logs = {"loss": value}
-            if functions:
-                y = model.predict(x)
-                logs |= {name: float(f(y, t)) for name, f in functions.items()}
-            if validation_data is not None:
-                found = evaluate(model, *validation_data, loss, metrics)
+            if measures:
+                logs |= measure(measures, model.predict(x), t)
+            if held_out is not None:
+                found = evaluate(model, *held_out, loss, measures.values())
                 logs |= {f"val_{name}": value for name, value in found.items()}
-            for hook in hooks:
-                hook.on_epoch_end(epoch, logs)
+            tell("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
     finally:
-        for hook in hooks:
-            hook.on_train_end(logs)
+        tell("on_train_end", logs)
     return history
 
 

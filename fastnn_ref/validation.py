@@ -38,7 +38,7 @@ def choice(name: str, value: object, options: Iterable[str]) -> str:
         raise TypeError(f"{name}: expected one of {', '.join(options)}, got {value!r}")
     if value in options:
         return value
-    near = difflib.get_close_matches(value, options, n=1)
+    near = difflib.get_close_matches(value.lower(), options, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ","
     raise ValueError(f"{name}: unknown name {value!r}{hint} known: {', '.join(options)}")
 
@@ -128,9 +128,9 @@ def instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, and of that package: the two do not mix."""
     if not isinstance(value, kind):
         package = kind.__module__.partition(".")[0]
-        found = type(value) if not isinstance(value, type) else value
+        what, found = ("the class ", value) if isinstance(value, type) else ("", type(value))
         raise TypeError(f"{name}: expected a {kind.__name__} of {package}, got "
-                        f"{found.__module__}.{found.__qualname__}")
+                        f"{what}{found.__module__}.{found.__qualname__}")
     return value
 
 

@@ -9,6 +9,7 @@ from tests.cases import LOSSES
 from tests.check import close, frozen, guarded, normal, numeric_gradient, same
 
 SHAPES = [(1, 1), (1, 5), (3, 2), (7, 10), (17, 33)]
+LARGE = [(211, 10), (3, 2053)]
 
 
 def name_of(case):
@@ -48,7 +49,7 @@ def data(case, shape, dtype="float64"):
     return normal(shape, dtype), frozen(case.targets(rng, *shape))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + LARGE)
 @pytest.mark.parametrize("case", LOSSES, ids=name_of)
 def test_formula(nn, dtype, case, shape):
     y, t = data(case, shape, dtype)
@@ -72,7 +73,7 @@ def test_gradient(nn, case, shape):
     close("difference", dy, numeric_gradient(lambda: loss.forward(moving, t), moving), scale)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + LARGE)
 @pytest.mark.parametrize("case", LOSSES, ids=name_of)
 def test_engine_agrees(ref, fast, isa, dtype, case, shape):
     y, t = data(case, shape, dtype)

@@ -94,6 +94,11 @@ def test_an_inner_model_gives_way(nn):
         return nn.Sequential(nn.Sequential(nn.Linear(3, 2), seed=seed, dtype=dtype), seed=8, dtype="float64")
 
     same_parameters(build(1, "float32"), build(2, "float64"))
+    model = build(1, "float32")
+    inner = model.layers[0]
+    assert (inner.seed, inner.dtype) == (8, np.float64)
+    assert inner(normal((1, 3))).dtype == np.float64  # also when the inner one is used first
+    same_parameters(model, build(2, "float64"))
     assert build(1, "float32").state_dict()["0.0.weight"].dtype == np.float64
 
 

@@ -43,7 +43,7 @@ static void F(activate_run)(int activation, real a, const real *x, real *y, int6
     switch (activation) {
 #define FORWARD(NAME, formula, slope) \
     case NAME: \
-        for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = formula; } \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = formula; } \
         break;
     EACH_ELEMENTWISE(FORWARD)
 #undef FORWARD
@@ -56,7 +56,7 @@ static void F(slope_run)(int activation, real a, const real *saved, const real *
     switch (activation) {
 #define BACKWARD(NAME, formula, slope) \
     case NAME: \
-        for (int64_t i = 0; i < n; ++i) { const real s = saved[i], g = dy[i]; du[i] = slope; (void)s; } \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real s = saved[i], g = dy[i]; du[i] = slope; (void)s; } \
         break;
     EACH_ELEMENTWISE(BACKWARD)
 #undef BACKWARD
@@ -71,12 +71,12 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     if (activation == LOG_SOFTMAX) {
         real lane[LANES] = {0};
         for (int64_t j = 0; j < cols; ++j) lane[j % LANES] += F(exp_)(u[j] - top);
-        const real log_sum = F(log_)(F(tree)(lane));
-        for (int64_t j = 0; j < cols; ++j) y[j] = u[j] - top - log_sum;
+        const real log_sum = (real)log((double)F(tree)(lane));
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) y[j] = u[j] - top - log_sum;
     } else {
-        for (int64_t j = 0; j < cols; ++j) y[j] = F(exp_)(u[j] - top);
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) y[j] = F(exp_)(u[j] - top);
         const real scale = 1 / F(sum)(y, cols);
-        for (int64_t j = 0; j < cols; ++j) y[j] *= scale;
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) y[j] *= scale;
     }
 }
 
@@ -85,10 +85,10 @@ static void F(softmax_row_backward)(int activation, const real *y, const real *d
 {
     if (activation == LOG_SOFTMAX) {
         const real total = F(sum)(dy, cols);
-        for (int64_t j = 0; j < cols; ++j) du[j] = dy[j] - F(exp_)(y[j]) * total;
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) du[j] = dy[j] - F(exp_)(y[j]) * total;
     } else {
         const real total = F(dot)(dy, y, cols);
-        for (int64_t j = 0; j < cols; ++j) du[j] = y[j] * (dy[j] - total);
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) du[j] = y[j] * (dy[j] - total);
     }
 }
 
@@ -145,7 +145,7 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
             const int64_t at = i * cols + from;
             if (activation != IDENTITY || dy != du)
                 F(slope_run)(activation, (real)alpha, saved + at, dy + at, du + at, to - from);
-            for (int64_t j = from; j < to; ++j) db[j] += du[i * cols + j];
+            ELEMENTWISE for (int64_t j = from; j < to; ++j) db[j] += du[i * cols + j];
         }
     }
 }

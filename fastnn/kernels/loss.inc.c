@@ -59,7 +59,7 @@ static double F(cross_entropy)(const void *y_, const int64_t *classes, const voi
         real *e = dy + from * k;
         for (int64_t i = from; i < to; ++i) {
             const real top = F(maximum)(y + i * k, k);
-            for (int64_t j = 0; j < k; ++j) dy[i * k + j] = y[i * k + j] - top;
+            ELEMENTWISE for (int64_t j = 0; j < k; ++j) dy[i * k + j] = y[i * k + j] - top;
         }
         for (int64_t i = from; i < to; ++i) {           /* −Σ q·z, while z is there */
             const real *z = dy + i * k;
@@ -80,11 +80,11 @@ static double F(cross_entropy)(const void *y_, const int64_t *classes, const voi
             const real sum = F(sum)(p, k), scale = share / sum;
             total += log((double)sum);
             if (classes) {
-                for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
+                ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
                 p[classes[i]] -= keep * share;
             } else {
                 const real *q = probabilities + i * k;
-                for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(fma_)(keep, q[j], spread) * share;
+                ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(fma_)(keep, q[j], spread) * share;
             }
         }
     }

@@ -5,7 +5,7 @@
 #define FOR_EACH(i, n, threads) \
     const int parts = (int)min64(threads, 1 + (n) / PARALLEL_ELEMENTS); \
     FOR_PARTS(part, parts) \
-        for (int64_t i = (n) / LANES * part / parts * LANES, \
+        ELEMENTWISE for (int64_t i = (n) / LANES * part / parts * LANES, \
                      end = part + 1 < parts ? (n) / LANES * (part + 1) / parts * LANES : (n); i < end; ++i)
 
 static void F(sgd)(void *w_, const void *g_, void *v_, int64_t n, double lr_, double momentum_, int nesterov,

@@ -13,10 +13,13 @@
 
 #if defined(__GNUC__)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 32")
+/* Before a loop whose step i reads and writes index i only: an output may be the input itself. */
+#define ELEMENTWISE _Pragma("GCC ivdep")
 #else
 #define ALWAYS_INLINE static inline
 #define UNROLL
+#define ELEMENTWISE
 #endif
 
 /* Runs the body once for each part 0 … parts−1, on as many threads; parts == 1 never enters OpenMP (a forked

@@ -1,0 +1,13 @@
+# The engine mirrors the book, names, signatures and defaults (tests/test_mirror.py), so the book's annotations are the types.
+from fastnn_ref.activation import Activation as Activation
+from fastnn_ref.activation import ELU as ELU
+from fastnn_ref.activation import GELU as GELU
+from fastnn_ref.activation import Identity as Identity
+from fastnn_ref.activation import LeakyReLU as LeakyReLU
+from fastnn_ref.activation import LogSoftmax as LogSoftmax
+from fastnn_ref.activation import ReLU as ReLU
+from fastnn_ref.activation import Sigmoid as Sigmoid
+from fastnn_ref.activation import SiLU as SiLU
+from fastnn_ref.activation import Softmax as Softmax
+from fastnn_ref.activation import Softplus as Softplus
+from fastnn_ref.activation import Tanh as Tanh

@@ -1,0 +1,64 @@
+"""Makes the constants of fastnn/kernels/math.inc.c: ``python tools/fit_math.py`` (needs mpmath).
+
+Each is a Chebyshev fit in 60 digits, close to the best polynomial of its degree. The error printed beside it is that
+of the fit alone, relative to the function: to be lost in rounding it should be well below 2**-25 (float) or 2**-54 (double).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mpmath as mp
+
+mp.mp.dps = 60
+HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.001")          # a little more: r is rounded
+S2 = (mp.sqrt(2) - 1) ** 2 / (mp.sqrt(2) + 1) ** 2 * mp.mpf("1.001")
+
+
+def exp_tail(r: mp.mpf) -> mp.mpf:
+    """exp(r) = 1 + r + r²·tail."""
+    return (mp.exp(r) - 1 - r) / r**2 if abs(r) > 1e-15 else mp.mpf(1) / 2 + r / 6
+
+
+def log_tail(s2: mp.mpf) -> mp.mpf:
+    """log((1 + s)/(1 − s)) = 2s + s·s²·tail(s²)."""
+    s = mp.sqrt(s2)
+    return (2 * mp.atanh(s) - 2 * s) / s**3 if s > 1e-8 else mp.mpf(2) / 3
+
+
+SLOPE, FURTHEST = 4, {32: 15, 64: 39}               # beyond −FURTHEST, Φ underflows
+
+
+def mills(v: mp.mpf) -> mp.mpf:
+    """Φ(−a)·exp(a²/2) / t, nearly flat over t = 1/(1 + a/SLOPE), which falls from 1 to 0; by v = t − ½, to lose no digits."""
+    t = v + mp.mpf(1) / 2
+    a = SLOPE * (1 - t) / t
+    return mp.erfc(a / mp.sqrt(2)) * mp.exp(a**2 / 2) / 2 / t
+
+
+def fit(name: str, f: Callable[[mp.mpf], mp.mpf], interval: tuple[object, object], terms: int,
+        weight: Callable[[mp.mpf], mp.mpf], digits: int) -> None:
+    """Prints the ``terms`` coefficients, highest power first, and the worst error, weighted to be relative."""
+    coefficients, _ = mp.chebyfit(f, interval, terms, error=True)
+    low, high = map(mp.mpf, interval)
+    points = [low + (high - low) * (i + mp.mpf("0.37")) / 500 for i in range(500)]
+    worst = max(abs((mp.polyval(coefficients, x) - f(x)) * weight(x)) for x in points)
+    print(f"{name}: 2^{float(mp.log(worst, 2)):.1f}")
+    print("    " + ", ".join(mp.nstr(c, digits) for c in coefficients))
+
+
+def log2_parts(zeros: int, precision: int) -> tuple[mp.mpf, mp.mpf]:
+    """log 2 as a number that ends in ``zeros`` zero bits, so that small multiples of it are exact, and the rest."""
+    unit = mp.mpf(2) ** (precision - zeros)
+    high = mp.floor(mp.log(2) * unit) / unit
+    return high, mp.log(2) - high
+
+
+if __name__ == "__main__":
+    for bits, precision, digits, terms in ((32, 24, 10, (6, 4, 12)), (64, 53, 19, (11, 8, 25))):
+        print(f"---- {bits} bits")
+        fit("exp", exp_tail, (-HALF_LN2, HALF_LN2), terms[0], lambda r: r**2 / mp.exp(r), digits)
+        fit("log1p", log_tail, (mp.mpf(0), S2), terms[1], lambda s2: s2 / 2, digits)
+        fit("phi", mills, (1 / (1 + mp.mpf(FURTHEST[bits]) / SLOPE) - mp.mpf(1) / 2, mp.mpf(1) / 2), terms[2],
+            lambda v: 1 / mills(v), digits)
+        print("log 2:", *(mp.nstr(part, 22) for part in log2_parts(precision // 3, precision)))
