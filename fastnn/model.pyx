@@ -194,6 +194,7 @@ cdef class Sequential(Layer):
         cdef Epoch epoch
         cdef object order = None
         size = validation.integer("batch_size", batch_size, 1)
+        shuffle = validation.flag("shuffle", shuffle)
         validation.whole(self)
         self.enter()
         try:

@@ -22,6 +22,11 @@ cdef class Optimizer:
     What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
 
     An optimizer belongs to the first model it steps, whose momentum it keeps.
+
+    >>> import fastnn as nn
+    >>> optimizer = nn.Adam(lr=nn.StepLR(0.1, step_size=10))
+    >>> optimizer.steps, optimizer.learning_rate
+    (0, 0.1)
     """
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):

@@ -42,7 +42,8 @@ def philox4x32(counter: Words, key: Sequence[int]) -> Words:
     x0, x1, x2, x3 = (counter[..., i].astype(np.uint32) for i in range(4))
     for turn in range(10):
         k0, k1 = (np.uint32((key[i] + turn * WEYL[i]) % 2**32) for i in range(2))
-        p0, p1 = x0 * MULTIPLIERS[0], x2 * MULTIPLIERS[1]               # 64 bits each
+        # 64 bits each. Widened by name: before NumPy 2 a scalar factor would leave them at 32.
+        p0, p1 = x0.astype(np.uint64) * MULTIPLIERS[0], x2.astype(np.uint64) * MULTIPLIERS[1]
         high0, high1 = (p0 >> np.uint64(32)).astype(np.uint32), (p1 >> np.uint64(32)).astype(np.uint32)
         x0, x1, x2, x3 = high1 ^ x1 ^ k0, p1.astype(np.uint32), high0 ^ x3 ^ k1, p0.astype(np.uint32)
     return np.stack([x0, x1, x2, x3], axis=-1)

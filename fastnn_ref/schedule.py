@@ -111,7 +111,7 @@ class CosineLR(Schedule):
 
 
 class OneCycleLR(Schedule):
-    """Up to ``max_lr`` over the share ``pct_start`` of the steps, then down to almost nothing, along half a cosine each.
+    """Up to ``max_lr`` over the share ``pct_start`` of the steps, then down to almost nothing, along half a cosine.
 
     It starts from max_lr / ``div_factor`` and ends at 1/``final_div_factor`` of that (both >= 1); 0 < ``pct_start`` < 1
     and ``total_steps`` >= 2. Source: Smith and Topin, "Super-convergence" (2018).

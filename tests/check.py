@@ -27,10 +27,10 @@ C = {  # kind: c         worst seen
     "product": 1.0,
     "elementwise": 8.0,
     "layer": 4.0,
-    "sum": 4.0,
-    "difference": 10.0,
-    "step": 8.0,
-    "training": 16.0,
+    "sum": 3.0,
+    "difference": 3.0,
+    "step": 3.0,
+    "training": 4.0,
 }
 _worst = dict.fromkeys(C, 0.0)
 TINY = {np.dtype(d): float(np.finfo(d).tiny) for d in ("float32", "float64")}

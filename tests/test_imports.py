@@ -21,8 +21,8 @@ REF_FLOORS = [
     {"training"}, {"model"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
-    {"extras"},
-    {"_kernels"}, {"layer"}, {"activation", "loss", "penalty"}, {"linear", "optim"}, {"model"}, {"__init__"},
+    {"extras", "_version"},
+    {"_kernels"}, {"config", "layer"}, {"activation", "loss", "penalty"}, {"linear", "optim"}, {"model"}, {"__init__"},
     {"datasets", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
@@ -154,7 +154,7 @@ def test_library_code_does_not_print(path):
         for n in ast.walk(ast.parse(path.read_text()))
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
     ]
-    assert "print" not in calls
+    assert "print" not in calls or path.name == "config.py"       # show_config's one purpose
 
 
 def test_importing_the_engine_stays_light():

@@ -134,10 +134,10 @@ ALWAYS_INLINE real F(sigmoid_)(real u)
     return (u > 0 ? 1 : e) / (1 + e);
 }
 
-/* tanh |x| = −q / (2 + q), q = exp(−2|x|) − 1 */
+/* tanh |x| = −q / (2 + q), q = exp(−2|x|) − 1; 0 − q, since −q would be −0 */
 ALWAYS_INLINE real F(tanh_)(real x)
 {
-    const real q = F(expm1_)(-2 * (x < 0 ? -x : x)), y = -q / (2 + q);
+    const real q = F(expm1_)(-2 * (x < 0 ? -x : x)), y = (0 - q) / (2 + q);
     return x < 0 ? -y : y;
 }
 

@@ -1,0 +1,65 @@
+"""Every example in a docstring and in README runs and says what it says it does."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import fastnn
+import fastnn_ref
+
+ROOT = Path(__file__).parents[1]
+PARSER = doctest.DocTestParser()
+
+
+def modules(package):
+    yield package.__name__
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not found.name.endswith("__main__"):
+            yield found.name
+
+
+def documented(thing, name):
+    """(name, docstring) of a module, of what it defines, and of that one's methods."""
+    yield name, inspect.getdoc(thing)
+    for key, value in vars(thing).items():
+        if getattr(value, "__module__", None) == (thing.__name__ if inspect.ismodule(thing) else thing.__module__):
+            if inspect.isclass(value):
+                yield from documented(value, f"{name}.{key}")
+            elif callable(value):
+                yield f"{name}.{key}", inspect.getdoc(value)
+
+
+EXAMPLES = [
+    (module, PARSER.get_doctest(inspect.cleandoc(text), {}, name, None, 0))
+    for module in [*modules(fastnn_ref), *modules(fastnn)]
+    for name, text in documented(importlib.import_module(module), module)
+    if text and ">>>" in text
+]
+
+
+@pytest.mark.parametrize(("module", "example"), EXAMPLES, ids=[example.name for _, example in EXAMPLES])
+def test_docstring(module, example):
+    example.globs.update(vars(importlib.import_module(module)))
+    failures = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(example, out=failures.append)
+    assert not failures, "".join(failures)
+
+
+def test_both_packages_have_examples():
+    names = [example.name for _, example in EXAMPLES]
+    for name in fastnn_ref.__all__:
+        thing = getattr(fastnn, name)
+        if inspect.isclass(thing) and thing.__module__.startswith("fastnn."):
+            assert any(found.endswith(f".{name}") and found.startswith("fastnn.") for found in names), name
+
+
+def test_readme():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
