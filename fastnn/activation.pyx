@@ -26,7 +26,7 @@ cdef bint from_input(int kind) noexcept nogil:
 
 cdef class Activation(Layer):
     """Activation()\n--\n
-    What all activations share: ``name``, and a kernel each."""
+    What all activations share. ``act(u)`` is the function, ``act_back(dy, u, y)`` is dy · act'(u)."""
 
     @property
     def name(self):
@@ -60,8 +60,8 @@ cdef class Identity(Activation):
     y = u.
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.Identity()(np.array([[-1.0, 2.0]])).tolist()
-    [[-1.0, 2.0]]
+    >>> print(nn.Identity()(np.array([[-1.0, 2.0]])))
+    [[-1.  2.]]
     """
 
     def __init__(self):
@@ -74,8 +74,8 @@ cdef class ReLU(Activation):
     y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.ReLU()(np.array([[-1.0, 2.0]])).tolist()
-    [[0.0, 2.0]]
+    >>> print(nn.ReLU()(np.array([[-1.0, 2.0]])))
+    [[0. 2.]]
     """
 
     def __init__(self):
@@ -88,8 +88,8 @@ cdef class LeakyReLU(Activation):
     y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])).tolist()
-    [[-0.25, 2.0]]
+    >>> print(nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])))
+    [[-0.25  2.  ]]
     """
 
     def __init__(self, negative_slope=0.01):
@@ -111,8 +111,8 @@ cdef class ELU(Activation):
     y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3).tolist() == np.float32([[-0.316, 2.0]]).tolist()
-    True
+    >>> print(nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3))
+    [[-0.316  2.   ]]
     """
 
     def __init__(self, alpha=1.0):
@@ -134,8 +134,8 @@ cdef class SiLU(Activation):
     y = u · σ(u), also called swish (Elfwing et al. 2018).
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.SiLU()(np.array([[-1.0, 0.0]])).round(2).tolist() == np.float32([[-0.27, 0.0]]).tolist()
-    True
+    >>> print(nn.SiLU()(np.array([[-1.0, 0.0]])).round(2))
+    [[-0.27  0.  ]]
     """
 
     def __init__(self):
@@ -145,11 +145,13 @@ cdef class SiLU(Activation):
 
 cdef class GELU(Activation):
     """GELU(approximate="none")\n--\n
-    y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function; exact, or ``"tanh"``'s estimate.
+    y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function.
+
+    ``approximate="none"`` is exact, ``"tanh"`` the paper's estimate Φ(u) ≈ ½·(1 + tanh(√(2/π)·(u + 0.044715·u³))).
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.GELU()(np.array([[-1.0, 0.0]])).round(2).tolist() == np.float32([[-0.16, 0.0]]).tolist()
-    True
+    >>> print(nn.GELU()(np.array([[-1.0, 0.0]])).round(2))
+    [[-0.16  0.  ]]
     """
 
     def __init__(self, approximate="none"):
@@ -171,8 +173,8 @@ cdef class Softplus(Activation):
     y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.Softplus()(np.array([[0.0]])).round(2).tolist() == np.float32([[0.69]]).tolist()
-    True
+    >>> print(nn.Softplus()(np.array([[0.0]])).round(2))
+    [[0.69]]
     """
 
     def __init__(self):
@@ -182,11 +184,11 @@ cdef class Softplus(Activation):
 
 cdef class Tanh(Activation):
     """Tanh()\n--\n
-    y = tanh(u).
+    y = tanh(u); tanh' = 1 − tanh².
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
-    [[0.0, 1.0]]
+    >>> print(nn.Tanh()(np.array([[0.0, 100.0]])))
+    [[0. 1.]]
     """
 
     def __init__(self):
@@ -196,11 +198,11 @@ cdef class Tanh(Activation):
 
 cdef class Sigmoid(Activation):
     """Sigmoid()\n--\n
-    y = σ(u) = 1 / (1 + exp(−u)).
+    y = σ(u) = 1 / (1 + exp(−u)); σ' = σ·(1 − σ).
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
-    [[0.5, 1.0]]
+    >>> print(nn.Sigmoid()(np.array([[0.0, 100.0]])))
+    [[0.5 1. ]]
     """
 
     def __init__(self):
@@ -213,16 +215,17 @@ cdef class RowActivation(Activation):
     An activation of a whole row, so there must be one."""
 
     def output_shape(self, shape):
+        """The input's own shape, which must have a last axis."""
         return validation.row_shape(type(self).__name__, shape)
 
 
 cdef class Softmax(RowActivation):
     """Softmax()\n--\n
-    y = exp(u) / Σ exp(u), over the last axis.
+    y = exp(u) / Σ exp(u), over the last axis; the largest u is subtracted first, so that exp cannot overflow.
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
-    [[0.5, 0.5]]
+    >>> print(nn.Softmax()(np.array([[3.0, 3.0]])))
+    [[0.5 0.5]]
     """
 
     def __init__(self):
@@ -235,8 +238,8 @@ cdef class LogSoftmax(RowActivation):
     y = u − log Σ exp(u), over the last axis.
 
     >>> import numpy as np, fastnn as nn
-    >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()
-    [[0.0]]
+    >>> print(nn.LogSoftmax()(np.array([[7.0]])))
+    [[0.]]
     """
 
     def __init__(self):

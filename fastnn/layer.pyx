@@ -71,7 +71,7 @@ cdef class Layer:
     # ---- the contract: what a kind of layer defines ----
 
     def output_shape(self, shape):
-        """The shape of one example's output for one example's input ``shape``.
+        """The shape of one example's output for one example's input ``shape``; ValueError if that does not fit.
 
         >>> import fastnn as nn
         >>> nn.Linear(64, 10).output_shape((64,))
@@ -121,7 +121,12 @@ cdef class Layer:
 
     @property
     def params(self):
-        """Name → parameter, each an array that can be changed in place."""
+        """Name → parameter, each an array that can be changed in place.
+
+        >>> import fastnn as nn
+        >>> {name: value.shape for name, value in nn.Linear(3, 2).params.items()}
+        {'weight': (3, 2), 'bias': (2,)}
+        """
         return {name: value for name, value, _, _ in self.parameters()}
 
     @property
@@ -138,8 +143,8 @@ cdef class Layer:
 
     def assign(self, name, value):
         """Copies values into a parameter; the shape must be its own."""
-        parameter = self.params[name]
-        parameter[...] = validation.parameter(name, value, parameter)
+        found = validation.parameter(name, value, self.params.get(name))
+        self.params[name][...] = found
 
     def state_dict(self):
         """Copies of all parameters by dotted name, as in PyTorch.

@@ -22,10 +22,11 @@ from fastnn_ref import init as initialisers, validation
 
 cdef class Linear(Layer):
     """Linear(in_features, out_features, activation=None, bias=True, *, init=None)\n--\n
-    y = act(x @ W + b) with x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
+    y = act(x @ W + b): x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
 
-    ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an activation layer. ``init`` names the weight's
-    initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from 0.
+    ``in_features`` and ``out_features`` >= 1. ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an
+    activation layer. ``init`` names the weight's initialiser; by default He uniform before the ReLU family and Glorot
+    uniform otherwise. Biases start from 0. Raises ValueError or TypeError for anything else.
 
     >>> import numpy as np, fastnn as nn
     >>> layer = nn.Linear(3, 2, activation="relu")
@@ -89,7 +90,7 @@ cdef class Linear(Layer):
 
     @property
     def weight(self):
-        """W, shape (in_features, out_features): a view; assigning copies values in."""
+        """W, shape (in_features, out_features); assigning copies values in."""
         return self.params["weight"]
 
     @weight.setter
@@ -98,7 +99,7 @@ cdef class Linear(Layer):
 
     @property
     def bias(self):
-        """b, shape (out_features,), or None."""
+        """b, shape (out_features,), or None; assigning copies values in."""
         return self.params.get("bias")
 
     @bias.setter

@@ -46,7 +46,11 @@ cdef class Loss:
         return {}
 
     def forward(self, y, t):
-        """The loss of outputs ``y`` (n, ...) against targets ``t``, a float."""
+        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
+
+        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
+        TypeError.
+        """
         cdef const void *targets = NULL
         cdef double value
         cdef void *dy
@@ -155,7 +159,7 @@ cdef class L1Loss(ElementwiseLoss):
 
 cdef class HuberLoss(ElementwiseLoss):
     """HuberLoss(delta=1.0)\n--\n
-    ½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
+    Mean of ½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
 
     >>> import numpy as np, fastnn as nn
     >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))
@@ -198,8 +202,9 @@ cdef class CrossEntropyLoss(Loss):
     """CrossEntropyLoss(label_smoothing=0.0)\n--\n
     −Σ q·log softmax(y), mean over the batch, for logits y (n, K).
 
-    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1. Smoothing ε puts
-    q = (1 − ε)·target + ε/K (Szegedy et al. 2016), 0 <= ε <= 1.
+    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
+    ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
+    The gradient is (softmax(y) − q) / n.
 
     >>> import numpy as np, fastnn as nn
     >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)

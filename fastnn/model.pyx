@@ -45,7 +45,7 @@ cdef class Sequential(Layer):
     """Sequential(*layers, seed=0, dtype=None)\n--\n
     Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
 
-    ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float32 (default) or float64. A layer
+    ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float64 (default) or float32. A layer
     that already has values keeps them; a Sequential inside another one follows the outer one's seed and dtype.
 
     >>> import numpy as np, fastnn as nn
@@ -138,6 +138,8 @@ cdef class Sequential(Layer):
     def step(self, x, t, loss, optimizer):
         """One training step on a batch: forward, loss, backward, clipping, update. Returns the loss.
 
+        ``x`` (n, …), ``t`` n targets as the loss wants them; else ValueError or TypeError, and nothing has changed.
+
         >>> import numpy as np, fastnn as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
         >>> loss, optimizer = nn.MSELoss(), nn.SGD(lr=0.1)
@@ -181,10 +183,18 @@ cdef class Sequential(Layer):
         return value
 
     def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None):
-        """One step for each mini-batch of ``x`` and ``t``, all without the GIL. Returns the mean loss over the examples.
+        """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
-        The last batch may be shorter. ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops
-        between two steps.
+        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch.
+        ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
+
+        >>> import numpy as np, fastnn as nn
+        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
+        >>> x, t = np.array([[1.0], [2.0], [3.0]]), np.array([[3.0], [5.0], [7.0]])
+        >>> loss, optimizer = nn.MSELoss(), nn.SGD(lr=0.05)
+        >>> losses = [model.run_epoch(x, t, loss, optimizer, batch_size=2) for _ in range(300)]
+        >>> losses[-1] < 0.01
+        True
         """
         cdef const void *data = NULL
         cdef const void *targets = NULL
@@ -260,7 +270,12 @@ cdef class Sequential(Layer):
                 return
 
     def predict(self, x, batch_size=1024):
-        """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes no bit of the result."""
+        """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes nothing else.
+
+        >>> import numpy as np, fastnn as nn
+        >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predict(np.zeros((2500, 4)), batch_size=1000).shape
+        (2500, 3)
+        """
         cdef const void *data = NULL
         cdef const char *rows_of_x
         cdef int64_t rows = 0, size, start, part
@@ -289,7 +304,15 @@ cdef class Sequential(Layer):
 
     def fit(self, x, t, *, loss, optimizer, epochs=1, batch_size=32, validation_data=None, validation_split=0.0,
             shuffle=True, metrics=(), callbacks=()):
-        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``."""
+        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
+
+        >>> import numpy as np, fastnn as nn
+        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
+        >>> x = np.arange(8.0)[:, None]
+        >>> history = model.fit(x, 2 * x, loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=3, validation_split=0.25)
+        >>> list(history.history)
+        ['loss', 'val_loss']
+        """
         return training.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,

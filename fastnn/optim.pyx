@@ -21,12 +21,16 @@ cdef class Optimizer:
     """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n
     What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
 
-    An optimizer belongs to the first model it steps, whose momentum it keeps.
+    ``lr`` >= 0 and finite; ``weight_decay`` >= 0; ``clip_norm`` and ``clip_value`` > 0, or None for no clipping. An
+    optimizer belongs to the first model it steps, whose momentum it keeps; another one is a ValueError.
 
     >>> import fastnn as nn
-    >>> optimizer = nn.Adam(lr=nn.StepLR(0.1, step_size=10))
+    >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
     >>> optimizer.steps, optimizer.learning_rate
     (0, 0.1)
+    >>> optimizer.lr = 0.05
+    >>> optimizer.learning_rate
+    0.05
     """
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
@@ -200,7 +204,8 @@ cdef class SGD(Optimizer):
     """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
     Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
-    v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``.
+    v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum`` < 1, and > 0 for
+    ``nesterov``. Weight decay adds weight_decay·w to g: L2's gradient.
 
     >>> import numpy as np, fastnn as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
@@ -242,11 +247,14 @@ cdef class RMSprop(Optimizer):
     """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
     Divides by a running root mean square (Tieleman and Hinton 2012).
 
-    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps).
+    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps). 0 <= ``alpha`` < 1, ``eps`` > 0. The first step is
+    lr / √(1 − alpha), whatever the gradient's size:
 
-    >>> import fastnn as nn
-    >>> nn.RMSprop(lr=0.01).lr
-    0.01
+    >>> import numpy as np, fastnn as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.RMSprop(lr=0.01))
+    >>> print(model.layers[0].weight.round(6))
+    [[0.9]]
     """
 
     cdef readonly double alpha, eps
@@ -277,10 +285,13 @@ cdef class Adam(Optimizer):
     Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
 
     m ← β1·m + (1 − β1)·g;  s ← β2·s + (1 − β2)·g²;  w ← w − lr/(1 − β1ᵗ) · m / (√s/√(1 − β2ᵗ) + eps).
+    ``betas`` (β1, β2), each 0 <= β < 1; ``eps`` > 0. The first step is lr, whatever the gradient's size:
 
-    >>> import fastnn as nn
-    >>> nn.Adam(betas=(0.9, 0.99)).betas
-    (0.9, 0.99)
+    >>> import numpy as np, fastnn as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.Adam(lr=0.01))
+    >>> print(model.layers[0].weight.round(6))
+    [[0.99]]
     """
 
     cdef double beta1, beta2
@@ -321,9 +332,13 @@ cdef class AdamW(Adam):
     """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None)\n--\n
     Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w·(1 − lr·weight_decay) first.
 
-    >>> import fastnn as nn
-    >>> nn.AdamW().weight_decay
-    0.01
+    Arguments as for ``Adam``. Where the gradient is 0, a weight shrinks by just that factor:
+
+    >>> import numpy as np, fastnn as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> _ = model.step(np.array([[0.0]]), np.array([[5.0]]), nn.MSELoss(), nn.AdamW(lr=0.5, weight_decay=0.5))
+    >>> model.layers[0].weight.tolist()
+    [[0.75]]
     """
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None):

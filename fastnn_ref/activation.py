@@ -47,8 +47,8 @@ class Identity(Activation):
     """y = u.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.Identity()(np.array([[-1.0, 2.0]])).tolist()
-    [[-1.0, 2.0]]
+    >>> print(nn.Identity()(np.array([[-1.0, 2.0]])))
+    [[-1.  2.]]
     """
 
     def act(self, u: Array) -> Array:
@@ -62,8 +62,8 @@ class ReLU(Activation):
     """y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.ReLU()(np.array([[-1.0, 2.0]])).tolist()
-    [[0.0, 2.0]]
+    >>> print(nn.ReLU()(np.array([[-1.0, 2.0]])))
+    [[0. 2.]]
     """
 
     name = "relu"
@@ -79,8 +79,8 @@ class LeakyReLU(Activation):
     """y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])).tolist()
-    [[-0.25, 2.0]]
+    >>> print(nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])))
+    [[-0.25  2.  ]]
     """
 
     name = "leaky_relu"
@@ -103,8 +103,8 @@ class ELU(Activation):
     """y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3).tolist()
-    [[-0.316, 2.0]]
+    >>> print(nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3))
+    [[-0.316  2.   ]]
     """
 
     name = "elu"
@@ -133,8 +133,8 @@ class SiLU(Activation):
     """y = u · σ(u), also called swish (Elfwing et al. 2018).
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.SiLU()(np.array([[-1.0, 0.0]])).round(2).tolist()
-    [[-0.27, 0.0]]
+    >>> print(nn.SiLU()(np.array([[-1.0, 0.0]])).round(2))
+    [[-0.27  0.  ]]
     """
 
     name = "silu"
@@ -159,8 +159,8 @@ class GELU(Activation):
     ``approximate="none"`` is exact, ``"tanh"`` the paper's estimate Φ(u) ≈ ½·(1 + tanh(√(2/π)·(u + 0.044715·u³))).
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.GELU()(np.array([[-1.0, 0.0]])).round(2).tolist()
-    [[-0.16, 0.0]]
+    >>> print(nn.GELU()(np.array([[-1.0, 0.0]])).round(2))
+    [[-0.16  0.  ]]
     """
 
     def __init__(self, approximate: str = "none") -> None:
@@ -193,7 +193,7 @@ class Softplus(Activation):
     """y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.Softplus()(np.array([[0.0]])).round(2).tolist()
+    >>> print(nn.Softplus()(np.array([[0.0]])).round(2))
     [[0.69]]
     """
 
@@ -210,8 +210,8 @@ class Tanh(Activation):
     """y = tanh(u); tanh' = 1 − tanh².
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
-    [[0.0, 1.0]]
+    >>> print(nn.Tanh()(np.array([[0.0, 100.0]])))
+    [[0. 1.]]
     """
 
     name = "tanh"
@@ -227,8 +227,8 @@ class Sigmoid(Activation):
     """y = σ(u) = 1 / (1 + exp(−u)); σ' = σ·(1 − σ).
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
-    [[0.5, 1.0]]
+    >>> print(nn.Sigmoid()(np.array([[0.0, 100.0]])))
+    [[0.5 1. ]]
     """
 
     name = "sigmoid"
@@ -244,6 +244,7 @@ class RowActivation(Activation):
     """An activation of a whole row, so there must be one."""
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
+        """The input's own shape, which must have a last axis."""
         return validation.row_shape(type(self).__name__, shape)
 
 
@@ -251,8 +252,8 @@ class Softmax(RowActivation):
     """y = exp(u) / Σ exp(u), over the last axis; the largest u is subtracted first, so that exp cannot overflow.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
-    [[0.5, 0.5]]
+    >>> print(nn.Softmax()(np.array([[3.0, 3.0]])))
+    [[0.5 0.5]]
     """
 
     name = "softmax"
@@ -269,8 +270,8 @@ class LogSoftmax(RowActivation):
     """y = u − log Σ exp(u), over the last axis.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()
-    [[0.0]]
+    >>> print(nn.LogSoftmax()(np.array([[7.0]])))
+    [[0.]]
     """
 
     name = "log_softmax"

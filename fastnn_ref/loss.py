@@ -21,9 +21,6 @@ from .layer import Array, Shape
 class Loss:
     """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
-    A kind of loss gives ``accept(t, shape, dtype)``, the targets as an array that fits outputs of that shape, and
-    ``value(y, t)`` → (value, dy).
-
     >>> import numpy as np, fastnn_ref as nn
     >>> loss = nn.MSELoss()
     >>> loss.forward(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0]]))

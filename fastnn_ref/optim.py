@@ -27,8 +27,7 @@ class Optimizer:
     """What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
 
     ``lr`` >= 0 and finite; ``weight_decay`` >= 0; ``clip_norm`` and ``clip_value`` > 0, or None for no clipping. An
-    optimizer belongs to the first model it steps, whose momentum it keeps; another one is a ValueError. A kind of
-    optimizer names its ``slots``, the arrays it keeps beside each parameter, and gives ``update``.
+    optimizer belongs to the first model it steps, whose momentum it keeps; another one is a ValueError.
 
     >>> import fastnn_ref as nn
     >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
@@ -39,7 +38,7 @@ class Optimizer:
     0.05
     """
 
-    slots: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()             # a kind of optimizer names what it keeps beside each parameter
 
     def __init__(
         self, lr: Any, weight_decay: float, clip_norm: float | None, clip_value: float | None,
@@ -178,7 +177,7 @@ class RMSprop(Optimizer):
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
     >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.RMSprop(lr=0.01))
-    >>> model.layers[0].weight.round(6).tolist()
+    >>> print(model.layers[0].weight.round(6))
     [[0.9]]
     """
 
@@ -211,7 +210,7 @@ class Adam(Optimizer):
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
     >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.Adam(lr=0.01))
-    >>> model.layers[0].weight.round(6).tolist()
+    >>> print(model.layers[0].weight.round(6))
     [[0.99]]
     """
 

@@ -128,3 +128,23 @@ def test_no_inheritance_between_the_two(ref, fast, name):
     if a is not b:
         assert not issubclass(b, a)
         assert not any(base.__module__.startswith("fastnn_ref") for base in b.__mro__)
+
+
+def documents(package):
+    """Public name, or name.method → docstring, the package's own name left out."""
+    found = {}
+    for name in ORDER:
+        thing = getattr(package, name)
+        if inspect.isclass(thing) or inspect.isroutine(thing):
+            found[name] = inspect.getdoc(thing)
+        for method in public(thing) if inspect.isclass(thing) else ():
+            if callable(getattr(thing, method)) and method != "arguments":
+                found[f"{name}.{method}"] = inspect.getdoc(getattr(thing, method))
+    return {key: text and text.replace("fastnn_ref", "fastnn") for key, text in found.items()}
+
+
+def test_docstrings(ref, fast):
+    """They say the same; only Layer's, in the book, also speaks of writing one's own."""
+    one, two = documents(ref), documents(fast)
+    different = [key for key in two if key != "Layer" and two[key] != one.get(key)]
+    assert not different
