@@ -64,6 +64,8 @@ cdef class Layer:
     def __init__(self):
         if type(self) is Layer:
             raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")
+        if self.specifications is not None:         # kernels rely on the sizes that a layer was made with
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.specifications = []
         self.input_shape = None
         self.seed_value = 0

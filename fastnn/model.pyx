@@ -203,14 +203,14 @@ cdef class Sequential(Layer):
         cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
         cdef Epoch epoch
         cdef object order = None
-        size = validation.integer("batch_size", batch_size, 1)
+        batch_size = validation.integer("batch_size", batch_size, 1)
         shuffle = validation.flag("shuffle", shuffle)
         validation.whole(self)
         self.enter()
         try:
             x = self.accept("x", x, &data, &rows)
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
-            size = min(size, rows)
+            size = min(batch_size, <object>rows)
             steps = (rows + size - 1) // size
             self.make_room(self.shape, size)
             o.join(self)
@@ -281,11 +281,11 @@ cdef class Sequential(Layer):
         cdef int64_t rows = 0, size, start, part
         cdef char *to
         cdef void *y
-        size = validation.integer("batch_size", batch_size, 1)
+        batch_size = validation.integer("batch_size", batch_size, 1)
         self.enter()
         try:
             x = self.accept("x", x, &data, &rows)
-            size = min(size, rows)
+            size = min(batch_size, <object>rows)
             self.make_room(self.shape, size)
             self.kept = None
             out = np.empty((rows, *self.out_shape), dtype=self.dtype)

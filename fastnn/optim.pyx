@@ -36,6 +36,8 @@ cdef class Optimizer:
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
         if type(self) is Optimizer:
             raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
+        if self.slots is not None:
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
         self.weight_decay = validation.number("weight_decay", weight_decay, 0)
         self.limit_norm = None if clip_norm is None else validation.number("clip_norm", clip_norm, 0, low_open=True)
@@ -148,10 +150,10 @@ cdef class Optimizer:
         self.slots = {name: aligned(max(size, 1))[:size].view(model.dtype) for name in self.slot_names()}
         try:
             self._fill()
-        except ValueError:
+            self.bind()
+        except BaseException:
             self.model, self.slots = None, {}
             raise
-        self.bind()
         return 0
 
     def _views(self, slot):

@@ -138,8 +138,8 @@ def size(name: str, *dims: int) -> int:
     """The product of ``dims``, at most 2**40: checked in Python's integers, before C multiplies."""
     product = math.prod(int(dim) for dim in dims)
     if product > LARGEST:
-        shape = " x ".join(str(dim) for dim in dims)
-        raise ValueError(f"{name}: expected at most 2**40 values, got {shape} = {product}")
+        shape = "" if len(dims) == 1 else " x ".join(str(dim) for dim in dims) + " = "
+        raise ValueError(f"{name}: expected at most 2**40 values, got {shape}{product}")
     return product
 
 

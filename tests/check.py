@@ -23,14 +23,14 @@ import textwrap
 
 import numpy as np
 
-C = {  # kind: c         worst seen
-    "product": 1.0,
-    "elementwise": 8.0,
-    "layer": 4.0,
-    "sum": 3.0,
-    "difference": 3.0,
-    "step": 3.0,
-    "training": 4.0,
+C = {  # kind: c       worst seen
+    "product": 1.0,  # 0.55
+    "elementwise": 8.0,  # 5.9
+    "layer": 4.0,  # 1.5
+    "sum": 3.0,  # 1.1
+    "difference": 3.0,  # 0.88
+    "step": 3.0,  # 1.2
+    "training": 4.0,  # 1.2
 }
 _worst = dict.fromkeys(C, 0.0)
 TINY = {np.dtype(d): float(np.finfo(d).tiny) for d in ("float32", "float64")}
@@ -179,9 +179,7 @@ def before_the_wall(values):
     memory = mmap.mmap(-1, size + page)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(page), 0) == 0, os.strerror(
-        ctypes.get_errno()
-    )
+    assert libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(page), 0) == 0, os.strerror(ctypes.get_errno())
     array = np.frombuffer(memory, values.dtype, values.size, size - values.nbytes).reshape(values.shape)
     array[...] = values
     return array

@@ -37,9 +37,7 @@ def step(t, x=X, loss=lambda nn: nn.CrossEntropyLoss()):
 def epoch(**arguments):
     def call(nn):
         given = {"x": X, "t": CLASSES, "loss": nn.CrossEntropyLoss(), "optimizer": nn.SGD()} | arguments
-        return net(nn).run_epoch(
-            given.pop("x"), given.pop("t"), given.pop("loss"), given.pop("optimizer"), **given
-        )
+        return net(nn).run_epoch(given.pop("x"), given.pop("t"), given.pop("loss"), given.pop("optimizer"), **given)
 
     return call
 
@@ -334,6 +332,4 @@ TRAINING = [
     ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
 ]  # fmt: skip
 
-MISTAKES = [
-    Mistake(*m) for group in (LAYERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING) for m in group
-]
+MISTAKES = [Mistake(*m) for group in (LAYERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING) for m in group]

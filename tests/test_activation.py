@@ -152,9 +152,7 @@ def test_softmax_is_a_distribution_and_shifts(nn, row, rows):
     log_p = nn.Sequential(nn.LogSoftmax(), dtype="float64")(x)
     close("elementwise", p.sum(axis=-1), np.ones(rows), np.full(rows, float(len(row))))
     close("elementwise", np.exp(log_p), p, 100 * len(row) * (p + 1e-300))
-    close(
-        "elementwise", nn.Sequential(nn.Softmax(), dtype="float64")(x + 8), p, 100 * len(row) * (p + 1e-300)
-    )
+    close("elementwise", nn.Sequential(nn.Softmax(), dtype="float64")(x + 8), p, 100 * len(row) * (p + 1e-300))
 
 
 @pytest.mark.parametrize("n", [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 1001])

@@ -12,11 +12,7 @@ def test_message(nn, mistake):
     with pytest.raises(mistake.error) as caught:
         mistake.call(nn)
     text = str(caught.value)
-    assert (
-        mistake.message in text
-        if mistake.message in ("missing", "unexpected")
-        else text.startswith(mistake.message)
-    )
+    assert mistake.message in text if mistake.message in ("missing", "unexpected") else text.startswith(mistake.message)
     assert type(caught.value) in (ValueError, TypeError, RuntimeError)
 
 

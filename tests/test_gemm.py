@@ -101,9 +101,7 @@ def test_nothing_outside_is_touched(fast, isa, dtype, order, gap):
         (97, 131, 63),
     ]:
         a, b = operands(m, n, k, dtype, order)
-        a, b = (
-            guarded(v.T, gap)[0].T if t else guarded(v, gap)[0] for v, t in zip((a, b), order, strict=True)
-        )
+        a, b = (guarded(v.T, gap)[0].T if t else guarded(v, gap)[0] for v, t in zip((a, b), order, strict=True))
         bias = guarded(np.arange(n, dtype=dtype)[None])[0][0]
         c, intact = guarded(np.full((m, n), 7, dtype), gap)
         got = fast._kernels.gemm(a, b, bias, c=c)
@@ -117,9 +115,7 @@ def test_any_stride(fast, isa, dtype):
     big_a, big_b = np.zeros((18, 21), dtype), np.zeros((14, 34), dtype)
     big_a[::2, ::3], big_b[::2, ::2] = a, b
     assert np.array_equal(fast._kernels.gemm(big_a[::2, ::3], big_b[::2, ::2]), exact(a, b))
-    assert np.array_equal(
-        fast._kernels.gemm(a[::-1, ::-1], b[::-1, ::-1]), exact(a[::-1, ::-1], b[::-1, ::-1])
-    )
+    assert np.array_equal(fast._kernels.gemm(a[::-1, ::-1], b[::-1, ::-1]), exact(a[::-1, ::-1], b[::-1, ::-1]))
     assert np.array_equal(
         fast._kernels.gemm(np.broadcast_to(a[:1], (9, 7)), b), exact(np.broadcast_to(a[:1], (9, 7)), b)
     )

@@ -46,15 +46,9 @@ def imports(path):
                 found += [f"{module}.{a.name}" for a in node.names]
         return found
     found, text = [], path.read_text()
-    for module, several, one in re.findall(
-        r"^\s*from\s+([\w.]+)\s+c?import\s+(?:\(([^)]*)\)|([^\n(#]+))", text, re.M
-    ):
+    for module, several, one in re.findall(r"^\s*from\s+([\w.]+)\s+c?import\s+(?:\(([^)]*)\)|([^\n(#]+))", text, re.M):
         names = [name.split(" as ")[0].strip() for name in (several or one).split(",")]
-        found += [
-            f"{'fastnn' if module.startswith('.') else ''}{module.rstrip('.')}.{name}"
-            for name in names
-            if name
-        ]
+        found += [f"{'fastnn' if module.startswith('.') else ''}{module.rstrip('.')}.{name}" for name in names if name]
     for names in re.findall(r"^\s*c?import\s+([^\n#]+)", text, re.M):
         found += [name.split(" as ")[0].strip() for name in names.split(",")]
     return found
@@ -105,9 +99,7 @@ def test_the_engine_takes_little_from_the_book(path):
 def test_the_engine_goes_from_kernels_to_the_command_line(path):
     own = path.relative_to(ROOT / "fastnn").parts[0].split(".")[0]
     for room in rooms(path, "fastnn") - {own}:
-        assert floor(room, FAST_FLOORS) < floor(own, FAST_FLOORS) or own == "__init__", (
-            f"{path.name} imports {room}"
-        )
+        assert floor(room, FAST_FLOORS) < floor(own, FAST_FLOORS) or own == "__init__", f"{path.name} imports {room}"
 
 
 @pytest.mark.parametrize("path", CYTHON, ids=name_of)
@@ -154,14 +146,12 @@ def test_library_code_does_not_print(path):
         for n in ast.walk(ast.parse(path.read_text()))
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
     ]
-    assert "print" not in calls or path.name == "config.py"       # show_config's one purpose
+    assert "print" not in calls or path.name == "config.py"  # show_config's one purpose
 
 
 def test_importing_the_engine_stays_light():
     """`import fastnn` brings NumPy and nothing else from outside."""
     from tests.check import python
 
-    heavy = python(
-        "import sys, fastnn; print({*sys.modules} & {'scipy', 'sklearn', 'matplotlib', 'tqdm', 'pooch'})"
-    )
+    heavy = python("import sys, fastnn; print({*sys.modules} & {'scipy', 'sklearn', 'matplotlib', 'tqdm', 'pooch'})")
     assert heavy.strip() == "set()"

@@ -73,9 +73,7 @@ def test_he_before_the_relu_family(nn, activation):
     assert 0.98 * math.sqrt(6 / 50) < np.abs(layer.weight).max() <= math.sqrt(6 / 50) * (1 + 1e-6)
 
 
-@pytest.mark.parametrize(
-    "activation", [None, "identity", "tanh", "sigmoid", "softplus", "softmax", "log_softmax"]
-)
+@pytest.mark.parametrize("activation", [None, "identity", "tanh", "sigmoid", "softplus", "softmax", "log_softmax"])
 def test_glorot_otherwise(nn, activation):
     layer = nn.Linear(50, 30, activation=activation)
     nn.Sequential(layer)
@@ -108,9 +106,7 @@ def test_each_parameter_has_its_stream(nn):
     got = model.state_dict()
     for name, stream in [("0.weight", 0), ("1.0.weight", 2), ("2.weight", 4), ("3.weight", 5)]:
         w = got[name]
-        want = np.reshape(
-            [(2 * u - 1) * math.sqrt(6 / len(w)) for u in oracle.uniform(w.size, 11, 0, stream)], w.shape
-        )
+        want = np.reshape([(2 * u - 1) * math.sqrt(6 / len(w)) for u in oracle.uniform(w.size, 11, 0, stream)], w.shape)
         close("elementwise", w, want, np.full(w.shape, math.sqrt(6 / len(w))), name)
 
 

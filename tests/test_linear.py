@@ -41,14 +41,10 @@ def test_formula(nn, n, k, m, bias, name):
     products(model, normal((n, k), name), normal((n, m), name, seed=1))
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 784, 129), (257, 61, 10), (10_000, 3, 2), (2, 10_000, 3), (3, 2, 10_000)]
-)
+@pytest.mark.parametrize("shape", [(1, 784, 129), (257, 61, 10), (10_000, 3, 2), (2, 10_000, 3), (3, 2, 10_000)])
 def test_long_edges(nn, isa, dtype, shape):
     n, k, m = shape
-    products(
-        nn.Sequential(nn.Linear(k, m), dtype=dtype), normal((n, k), dtype), normal((n, m), dtype, seed=1)
-    )
+    products(nn.Sequential(nn.Linear(k, m), dtype=dtype), normal((n, k), dtype), normal((n, m), dtype, seed=1))
 
 
 @pytest.mark.parametrize("case", LINEAR + FUSED, ids=name_of)

@@ -26,10 +26,7 @@ def formula(case, y, t):
         return math.fsum(abs(a - b) for a, b in pairs) / y.size
     if case.cls == "HuberLoss":
         d = case.arguments.get("delta", 1.0)
-        return (
-            math.fsum((a - b) ** 2 / 2 if abs(a - b) <= d else d * (abs(a - b) - d / 2) for a, b in pairs)
-            / y.size
-        )
+        return math.fsum((a - b) ** 2 / 2 if abs(a - b) <= d else d * (abs(a - b) - d / 2) for a, b in pairs) / y.size
     if case.cls == "BCEWithLogitsLoss":
         p = [(1 / (1 + math.exp(-a)), b) for a, b in pairs]
         return -math.fsum(b * math.log(a) + (1 - b) * math.log(1 - a) for a, b in p) / y.size
@@ -38,9 +35,7 @@ def formula(case, y, t):
     for row, target in zip(y.tolist(), t, strict=True):
         hot = np.eye(k)[target] if t.ndim == 1 else target
         shift = math.log(math.fsum(math.exp(a) for a in row))
-        total -= math.fsum(
-            ((1 - epsilon) * q + epsilon / k) * (a - shift) for a, q in zip(row, hot, strict=True)
-        )
+        total -= math.fsum(((1 - epsilon) * q + epsilon / k) * (a - shift) for a, q in zip(row, hot, strict=True))
     return total / len(y)
 
 

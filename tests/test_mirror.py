@@ -23,9 +23,7 @@ def public(thing):
 
 def signature(thing):
     """(name, kind, default) of each parameter; annotations may differ."""
-    return [
-        (p.name, p.kind, p.default) for p in inspect.signature(thing).parameters.values() if p.name != "self"
-    ]
+    return [(p.name, p.kind, p.default) for p in inspect.signature(thing).parameters.values() if p.name != "self"]
 
 
 def test_names_in_reading_order(ref, fast):
@@ -34,9 +32,7 @@ def test_names_in_reading_order(ref, fast):
     assert set(fast.__all__) == {*ORDER, *ONLY_FAST}
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in ORDER if n not in ("Layer", "Loss", "Optimizer", "init", "philox")]
-)
+@pytest.mark.parametrize("name", [n for n in ORDER if n not in ("Layer", "Loss", "Optimizer", "init", "philox")])
 def test_signature(ref, fast, name):
     assert signature(getattr(fast, name)) == signature(getattr(ref, name))
 
@@ -78,9 +74,7 @@ def test_attributes(ref, fast, name):
 @pytest.mark.parametrize("name", INSTANCES)
 def test_defaults(ref, fast, name):
     """Not what a signature says but what a constructor does: made plainly, and with defaults spelled out."""
-    arguments = [
-        p for p in inspect.signature(getattr(ref, name)).parameters.values() if p.default is not p.empty
-    ]
+    arguments = [p for p in inspect.signature(getattr(ref, name)).parameters.values() if p.default is not p.empty]
     plain, book = INSTANCES[name](fast), INSTANCES[name](ref)
     for argument in arguments:
         if argument.name not in INNER and not isinstance(getattr(book, argument.name, book), np.ndarray):
@@ -96,9 +90,7 @@ def test_repr(ref, fast, name):
 
 def test_summary(ref, fast):
     def make(nn):
-        return nn.Sequential(
-            nn.Linear(64, 128, activation="relu"), nn.Sequential(nn.Linear(128, 10)), dtype="float64"
-        )
+        return nn.Sequential(nn.Linear(64, 128, activation="relu"), nn.Sequential(nn.Linear(128, 10)), dtype="float64")
 
     assert make(fast).summary() == make(ref).summary()
 

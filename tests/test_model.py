@@ -234,9 +234,7 @@ def test_summary(nn, capsys):
 def test_a_net_by_hand(nn):
     """2-2-1, every number by hand: u = (0.5, -1), h = (0.5, 0), y = 2; L = 1; dy = 2."""
     model = nn.Sequential(nn.Linear(2, 2, activation="relu"), nn.Linear(2, 1), dtype="float64")
-    model.load_state_dict(
-        {"0.weight": [[1, -1], [0.5, 0]], "0.bias": [-1, 0], "1.weight": [[2], [7]], "1.bias": [1]}
-    )
+    model.load_state_dict({"0.weight": [[1, -1], [0.5, 0]], "0.bias": [-1, 0], "1.weight": [[2], [7]], "1.bias": [1]})
     x, t = np.array([[1.0, 1.0]]), np.array([[1.0]])
     loss = nn.MSELoss()
     y = model.forward(x, training=True)

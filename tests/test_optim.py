@@ -143,9 +143,7 @@ def test_clip_grad_value(nn, dtype):
     assert np.abs(before["0.weight"]).max() > limit
 
 
-@pytest.mark.parametrize(
-    "limits", [{"clip_norm": 0.05}, {"clip_value": 0.01}, {"clip_norm": 0.05, "clip_value": 0.01}]
-)
+@pytest.mark.parametrize("limits", [{"clip_norm": 0.05}, {"clip_value": 0.01}, {"clip_norm": 0.05, "clip_value": 0.01}])
 @pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam", "AdamW"])
 def test_an_optimizer_clips_before_it_steps(nn, cls, limits):
     """The value first, then the norm."""
@@ -178,9 +176,7 @@ def test_one_optimizer_one_model(nn):
     gradients(nn, a)
     gradients(nn, b)
     optimizer.step(a)
-    with pytest.raises(
-        ValueError, match="optimizer: this Adam already belongs to another model; make a new one"
-    ):
+    with pytest.raises(ValueError, match="optimizer: this Adam already belongs to another model; make a new one"):
         optimizer.step(b)
     optimizer.step(a)
     assert optimizer.steps == 2

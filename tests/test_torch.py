@@ -29,9 +29,7 @@ def tensor(values):
 
 def twin(layer, module=None):
     """PyTorch's Linear (and activation) with our values; its weight is our transpose."""
-    linear = torch.nn.Linear(
-        layer.in_features, layer.out_features, bias="bias" in layer.params, dtype=torch.float64
-    )
+    linear = torch.nn.Linear(layer.in_features, layer.out_features, bias="bias" in layer.params, dtype=torch.float64)
     with torch.no_grad():
         linear.weight.copy_(tensor(layer.weight.T))
         if linear.bias is not None:

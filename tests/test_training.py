@@ -80,9 +80,7 @@ def test_engine_epochs_agree(ref, fast, isa, name):
 def test_progress(nn):
     x, t = data(64)
     calls = []
-    net(nn).run_epoch(
-        x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=8, progress=lambda *c: calls.append(c)
-    )
+    net(nn).run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=8, progress=lambda *c: calls.append(c))
     assert calls
     assert calls[-1] == (8, 8)
     assert calls == sorted(set(calls))
