@@ -1,7 +1,7 @@
-# The engine mirrors the book, names, signatures and defaults (tests/test_mirror.py), so the book's annotations are the types.
-from fastnn_ref.activation import Activation as Activation
+# The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.activation import ELU as ELU
 from fastnn_ref.activation import GELU as GELU
+from fastnn_ref.activation import Activation as Activation
 from fastnn_ref.activation import Identity as Identity
 from fastnn_ref.activation import LeakyReLU as LeakyReLU
 from fastnn_ref.activation import LogSoftmax as LogSoftmax

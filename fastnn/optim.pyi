@@ -1,4 +1,4 @@
-# The engine mirrors the book, names, signatures and defaults (tests/test_mirror.py), so the book's annotations are the types.
+# The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.optim import SGD as SGD
 from fastnn_ref.optim import Adam as Adam
 from fastnn_ref.optim import AdamW as AdamW

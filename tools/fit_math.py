@@ -1,7 +1,8 @@
 """Makes the constants of fastnn/kernels/math.inc.c: ``python tools/fit_math.py`` (needs mpmath).
 
 Each is a Chebyshev fit in 60 digits, close to the best polynomial of its degree. The error printed beside it is that
-of the fit alone, relative to the function: to be lost in rounding it should be well below 2**-25 (float) or 2**-54 (double).
+of the fit alone, relative to the function: to be lost in rounding it should be well below 2**-25 (float) or
+2**-54 (double).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SLOPE, FURTHEST = 4, {32: 15, 64: 39}               # beyond −FURTHEST, Φ und
 
 
 def mills(v: mp.mpf) -> mp.mpf:
-    """Φ(−a)·exp(a²/2) / t, nearly flat over t = 1/(1 + a/SLOPE), which falls from 1 to 0; by v = t − ½, to lose no digits."""
+    """Φ(−a)·exp(a²/2) / t, nearly flat over t = 1/(1 + a/SLOPE), 1 … 0; as a function of t − ½, to lose no digits."""
     t = v + mp.mpf(1) / 2
     a = SLOPE * (1 - t) / t
     return mp.erfc(a / mp.sqrt(2)) * mp.exp(a**2 / 2) / 2 / t
