@@ -11,10 +11,15 @@
 #endif
 #include "kernels.h"
 
-#if defined(__GNUC__)
+/* UNROLL: a short inner loop with constant bounds goes away, and arrays that it indexes become registers.
+   ELEMENTWISE: step i of the loop reads and writes index i only, so an output may be the input itself. */
+#if defined(__clang__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
-/* Before a loop whose step i reads and writes index i only: an output may be the input itself. */
 #define ELEMENTWISE _Pragma("GCC ivdep")
 #else
 #define ALWAYS_INLINE static inline
