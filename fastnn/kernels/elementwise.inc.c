@@ -70,7 +70,10 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     const real top = F(maximum)(u, cols);
     if (activation == LOG_SOFTMAX) {
         real lane[LANES] = {0};
-        for (int64_t j = 0; j < cols; ++j) lane[j % LANES] += F(exp_)(u[j] - top);
+        int64_t i = 0;
+        for (; i + LANES <= cols; i += LANES)
+            for (int l = 0; l < LANES; ++l) lane[l] += F(exp_)(u[i + l] - top);
+        for (int l = 0; i + l < cols; ++l) lane[l] += F(exp_)(u[i + l] - top);
         const real log_sum = (real)log((double)F(tree)(lane));
         ELEMENTWISE for (int64_t j = 0; j < cols; ++j) y[j] = u[j] - top - log_sum;
     } else {
