@@ -1,4 +1,4 @@
-"""Figures that are kept: ``python -m bench.report`` times, writes bench/results/<date>-<commit>.json and prints its table.
+"""Figures that are kept: ``python -m bench.report`` writes bench/results/<date>-<commit>.json and prints its table.
 
 Candidates take turns, A B C A B C …, so that a machine whose speed drifts is fair to all; medians and ratios are what
 counts. ``python -m bench.report --table FILE`` only prints.
@@ -68,8 +68,8 @@ def measure(kind: str, cases: Iterable[Any], candidates: dict[str, Callable[[Any
 def machine() -> dict[str, Any]:
     """Where and with what this was measured."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-             ] if cpuinfo.exists() else []
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     kernels = package("fastnn._kernels")
 
@@ -81,9 +81,9 @@ def machine() -> dict[str, Any]:
 
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit.stdout.strip() or "unknown",
-        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "python": platform.python_version(),
-        "isa": kernels.isa(), "compiler": kernels.compiler(), "numpy": np.__version__,
-        "torch": found("torch"), "scikit-learn": found("scikit-learn"),
+        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(),
+        "python": platform.python_version(), "isa": kernels.isa(), "compiler": kernels.compiler(),
+        "numpy": np.__version__, "torch": found("torch"), "scikit-learn": found("scikit-learn"),
     }
 
 
@@ -99,9 +99,9 @@ def table(result: dict[str, Any]) -> str:
         cases = groups.setdefault((row["kind"], row["threads"]), {})
         cases.setdefault(row["case"], {})[row["candidate"]] = row["median_us"]
     for (kind, threads), cases in groups.items():
-        names = list(next(iter(cases.values())))
-        lines += [f"| {kind}, {threads} thread{'s' * (threads > 1)} | {' | '.join(names)} |",
-                  "|---|" + "---:|" * len(names)]
+        columns = list(next(iter(cases.values())))
+        lines += [f"| {kind}, {threads} thread{'s' * (threads > 1)} | {' | '.join(columns)} |",
+                  "|---|" + "---:|" * len(columns)]
         for case, medians in cases.items():
             cells = [f"{us:,.1f}" + (f" ({us / medians['fastnn']:.1f}×)" if name != "fastnn" else "")
                      for name, us in medians.items()]

@@ -46,6 +46,7 @@ cdef extern from "kernels.h" nogil:
 
 # The table in use, for a dtype of `real_size` bytes; threads for a call made now; the rest as in kernels.h.
 cdef const fastnn_kernels *table(int64_t real_size) noexcept nogil
+cdef int64_t pack_bytes() noexcept nogil             # workspace for each thread of a product
 cdef int threads() noexcept nogil
 cdef double seconds() noexcept nogil
 cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil

@@ -67,6 +67,14 @@ cdef const fastnn_kernels *table(int64_t real_size) noexcept nogil:
     return tables[real_size == 8]
 
 
+# The largest of all sets, so that a plan outlives use_isa.
+cdef int64_t most_pack_bytes = max(fastnn_table(i, d).pack_bytes for i in range(fastnn_isa_count()) for d in range(2))
+
+
+cdef int64_t pack_bytes() noexcept nogil:
+    return most_pack_bytes
+
+
 # ---- threads ----
 
 cdef int threads() noexcept nogil:
@@ -221,7 +229,7 @@ def gemm(a, b, bias=None, activation="identity", c=None):
     g.activation = ACTIVATIONS[activation]
     g.alpha = DEFAULT_ALPHA.get(activation, 0.0)
     g.threads = threads()
-    work = aligned(g.threads * k.pack_bytes)
+    work = aligned(g.threads * pack_bytes())
     g.work = address(work)
     with nogil:
         k.gemm(&g)

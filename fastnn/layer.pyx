@@ -12,7 +12,7 @@ import numpy as np
 from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, aligned, ready, table, threads
+from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
 
 from fastnn_ref import init, validation
 
@@ -313,7 +313,7 @@ cdef class Layer:
             self.out_dims[axis] = self.out_shape[axis]
         arena.reserve(&self.gradient, <object>rows * arena.widest)
         arena.reserve(&self.spare, <object>rows * arena.widest)
-        arena.reserve(&self.work, wanted * table(self.real_size).pack_bytes // self.real_size)
+        arena.reserve(&self.work, wanted * pack_bytes() // self.real_size)
         arena.allocate()
         self.arena, self.capacity, self.planned_threads = arena, rows, wanted
         return 0
