@@ -109,22 +109,48 @@ def torch_step(net: Net) -> Work:
     return work
 
 
-def sklearn_step(net: Net) -> Work:
-    """scikit-learn's MLPClassifier, one batch a call."""
-    neural = importlib.import_module("sklearn.neural_network")
+def step_candidates() -> dict[str, Callable[[Net], Work]]:
+    """Those that can run here; the reference first, then the engine."""
+    found: dict[str, Callable[[Net], Work]] = {"fastnn_ref": step("fastnn_ref"), "fastnn": step("fastnn")}
+    if installed("torch"):
+        found["torch"] = torch_step
+    return found
+
+
+# ---- an epoch of 20 batches ----
+
+
+def epoch_data(net: Net) -> tuple[Array, Array]:
+    """Twenty batches in one array, x and class numbers."""
     x, t = net.data()
-    model = neural.MLPClassifier(net.widths[1:-1], batch_size=net.batch)
+    return np.tile(x, (20, 1)), np.tile(t, 20)
+
+
+def epoch(name: str) -> Callable[[Net], Work]:
+    """What ``fit`` runs once an epoch: shuffle, gather, step."""
+
+    def build(net: Net) -> Work:
+        nn, (x, t) = package(name), epoch_data(net)
+        model, loss, optimizer = net.build(nn), nn.CrossEntropyLoss(), nn.Adam()
+        return lambda: model.run_epoch(x, t, loss, optimizer, batch_size=net.batch)
+
+    return build
+
+
+def sklearn_epoch(net: Net) -> Work:
+    """scikit-learn's MLPClassifier: a call of partial_fit is one epoch, and binarizes its targets once."""
+    neural = importlib.import_module("sklearn.neural_network")
+    x, t = epoch_data(net)
+    model = neural.MLPClassifier(net.widths[1:-1], alpha=0.0, batch_size=net.batch)
     classes = np.arange(net.widths[-1])
     return lambda: model.partial_fit(x, t, classes=classes)
 
 
-def step_candidates() -> dict[str, Callable[[Net], Work]]:
+def epoch_candidates() -> dict[str, Callable[[Net], Work]]:
     """Those that can run here; the reference first, then the engine."""
-    found: dict[str, Callable[[Net], Work]] = {"fastnn_ref": step("fastnn_ref"), "fastnn": step("fastnn")}
+    found: dict[str, Callable[[Net], Work]] = {"fastnn_ref": epoch("fastnn_ref"), "fastnn": epoch("fastnn")}
     if installed("sklearn"):
-        found["scikit-learn"] = sklearn_step
-    if installed("torch"):
-        found["torch"] = torch_step
+        found["scikit-learn"] = sklearn_epoch
     return found
 
 

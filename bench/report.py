@@ -26,6 +26,7 @@ from bench.candidates import (
     PRODUCTS,
     Work,
     by_hand,
+    epoch_candidates,
     installed,
     package,
     product_candidates,
@@ -123,6 +124,7 @@ def main() -> None:
         set_threads(threads)
         result["rows"] += measure("training step", NETS, step_candidates(), threads)
         result["rows"] += measure("step by hand", NETS, hand, threads)
+        result["rows"] += measure("epoch of 20 batches", NETS, epoch_candidates(), threads)
         result["rows"] += measure("relu(x @ W + b)", PRODUCTS, product_candidates(), threads)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{result['machine']['date']}-{result['machine']['commit']}.json"

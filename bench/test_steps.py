@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.candidates import NETS, Net, by_hand, package, step, step_candidates
+from bench.candidates import NETS, Net, by_hand, epoch, epoch_candidates, step, step_candidates
 from bench.test_kernels import PACKAGES, timed
 
 
@@ -37,15 +37,8 @@ def test_by_hand(benchmark: Any, name: str, net: Net) -> None:
 
 
 @pytest.mark.parametrize("net", NETS, ids=str)
-@pytest.mark.parametrize("name", PACKAGES)
-def test_epoch(benchmark: Any, name: str, net: Net) -> None:
-    x, t = (np.tile(part, (20, *[1] * (part.ndim - 1))) for part in net.data())
-    models = {key: net.build(package(key)) for key in PACKAGES}
-
-    def work(key: str = name) -> float:
-        nn = package(key)
-        value: float = models[key].run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=net.batch)
-        return value
-
-    np.testing.assert_allclose(work(), work("fastnn_ref" if name == "fastnn" else "fastnn"), rtol=1e-3)
-    timed(benchmark, f"epoch of 20 {net}", name, work)
+@pytest.mark.parametrize("candidate", epoch_candidates())
+def test_epoch(benchmark: Any, candidate: str, net: Net) -> None:
+    one, two = (epoch(name)(net) for name in PACKAGES)
+    np.testing.assert_allclose(one(), two(), rtol=1e-3)
+    timed(benchmark, f"epoch of 20 {net}", candidate, epoch_candidates()[candidate](net))
