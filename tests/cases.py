@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 
 class Case(NamedTuple):
@@ -24,7 +27,7 @@ class Named(NamedTuple):
     cls: str
     arguments: dict[str, Any]
 
-    def make(self, nn):
+    def make(self, nn: Any) -> Any:
         return getattr(nn, self.cls)(**self.arguments)
 
 
@@ -34,9 +37,9 @@ class LossCase(NamedTuple):
     name: str
     cls: str
     arguments: dict[str, Any]
-    targets: Callable[[np.random.Generator, int, int], np.ndarray]
+    targets: Callable[[np.random.Generator, int, int], Array]
 
-    def make(self, nn):
+    def make(self, nn: Any) -> Any:
         return getattr(nn, self.cls)(**self.arguments)
 
 
@@ -62,15 +65,15 @@ OTHER_SHAPES_OF_ACTIVATION = [  # the same functions with a parameter that is no
 ELEMENTWISE = [a for a in ACTIVATIONS if "softmax" not in a.name]
 
 
-def linear(n, k, m, **arguments):
+def linear(n: int, k: int, m: int, **arguments: Any) -> Case:
     return Case(f"linear {n}x{k}x{m}", lambda nn: nn.Linear(k, m, **arguments), (n, k))
 
 
-def _fused(a):
+def _fused(a: Named) -> Case:
     return Case(f"linear {a.name}", lambda nn: nn.Linear(7, 5, activation=a.make(nn)), (3, 7))
 
 
-def _alone(a, shape):
+def _alone(a: Named, shape: tuple[int, ...]) -> Case:
     return Case(f"{a.name} {'x'.join(map(str, shape))}", a.make, shape)
 
 
@@ -108,19 +111,19 @@ MODELS = [
 CASES = LINEAR + FUSED + ALONE + MODELS
 
 
-def numbers(rng, n, k):
+def numbers(rng: np.random.Generator, n: int, k: int) -> Array:
     return rng.normal(size=(n, k))
 
 
-def classes(rng, n, k):
+def classes(rng: np.random.Generator, n: int, k: int) -> Array:
     return rng.integers(k, size=n)
 
 
-def rows(rng, n, k):
+def rows(rng: np.random.Generator, n: int, k: int) -> Array:
     return rng.dirichlet(np.ones(k), size=n)
 
 
-def units(rng, n, k):
+def units(rng: np.random.Generator, n: int, k: int) -> Array:
     t = rng.uniform(size=(n, k))
     t.flat[0], t.flat[-1] = 0, 1
     return t
