@@ -10,7 +10,7 @@ cdef struct Pass:
     int threads
     bint training
     uint64_t seed
-    uint32_t step
+    uint32_t step           # with a layer's stream it decides that layer's random numbers in this pass
     void *work              # the product's workspace
     void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
 
@@ -27,22 +27,23 @@ cdef class Arena:
 
 
 cdef class Layer:
-    # What a layer is: parameters as (name, shape, initialiser, decays), and its input, where it is known.
-    cdef list specifications
+    # What a layer is: its parameters and running statistics, and its input, where it is known.
+    cdef list specifications                    # of init.Specification
     cdef readonly object input_shape
     # Where it stands: the layer around it, None for the outermost, which owns all that follows.
     cdef readonly Layer parent
     cdef dict values, gradients, initial        # by name; `initial` waits for build
-    # Parameters and gradients, flat, weights before biases: an optimizer is one loop.
+    cdef uint32_t stream                        # of its random masks: by its place in the model
+    # Parameters and gradients, flat, weights before biases: an optimizer is one loop. Running statistics come last.
     cdef object seed_value, dtype_value
     cdef int64_t real_size
     cdef object flat_values, flat_gradients
     cdef void *flat_w
     cdef void *flat_g
     cdef int64_t decaying, parameter_count
-    cdef readonly int64_t steps                 # training passes so far: the counter of the random masks
+    cdef int64_t passes                         # training passes so far: the counter of the random masks
     # The plan: buffers for up to `capacity` rows of shape `shape`.
-    cdef int64_t capacity, in_size, out_size
+    cdef int64_t capacity, in_size, out_size, least     # least: rows that training needs
     cdef tuple shape, out_shape
     cdef int64_t dims[8]
     cdef int64_t out_dims[8]

@@ -9,7 +9,7 @@ Twin: fastnn_ref/layer.py.
 
 import numpy as np
 
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
@@ -18,6 +18,7 @@ from fastnn_ref import init, validation
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef int64_t LINE = 64                              # bytes of a cache line: every buffer starts on one
+cdef uint32_t MASK = 1 << 24                        # the streams that random masks draw from
 
 
 cdef class Arena:
@@ -88,7 +89,7 @@ cdef class Layer:
         self.shape = shape
         self.out_shape = self.output_shape(shape)
         outside = validation.size("y", *self.out_shape)
-        self.in_size, self.out_size = inside, outside
+        self.in_size, self.out_size, self.least = inside, outside, 1
         arena.widest = max(arena.widest, self.in_size, self.out_size)
         return self.out_shape
 
@@ -105,7 +106,7 @@ cdef class Layer:
         return dy
 
     cdef list leaves(self, str prefix):
-        """(dotted prefix, layer) of every layer with parameters of its own."""
+        """(dotted prefix, layer) of every layer with parameters or random numbers of its own."""
         return [(prefix, self)]
 
     def arguments(self):
@@ -139,26 +140,40 @@ cdef class Layer:
     def parameters(self):
         """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
         self.outermost().build()
-        return [(prefix + name, (<Layer>layer).values[name], (<Layer>layer).gradients[name], decays)
-                for prefix, layer in self.leaves("")
-                for name, shape, initialiser, decays in (<Layer>layer).specifications]
+        return [(prefix + each.name, (<Layer>layer).values[each.name], (<Layer>layer).gradients[each.name], each.decays)
+                for prefix, layer in self.leaves("") for each in (<Layer>layer).specifications if each.trains]
+
+    def _state(self):
+        """Name → array of everything that training changes: parameters and running statistics."""
+        self.outermost().build()
+        return {prefix + each.name: (<Layer>layer).values[each.name]
+                for prefix, layer in self.leaves("") for each in (<Layer>layer).specifications}
+
+    @property
+    def steps(self):
+        """Training passes so far: the counter of the random masks. Set it back to draw the same masks again."""
+        return self.passes
+
+    @steps.setter
+    def steps(self, value):
+        self.passes = validation.integer("steps", value, 0, 2**62)
 
     def assign(self, name, value):
-        """Copies values into a parameter; the shape must be its own."""
-        found = validation.parameter(name, value, self.params.get(name))
-        self.params[name][...] = found
+        """Copies values into a parameter or a running statistic; the shape must be its own."""
+        found = validation.parameter(name, value, self._state().get(name))
+        self._state()[name][...] = found
 
     def state_dict(self):
-        """Copies of all parameters by dotted name, as in PyTorch.
+        """Copies of all parameters and running statistics by dotted name, as in PyTorch.
 
         >>> import fastnn as nn
         >>> sorted(nn.Sequential(nn.Linear(2, 3), seed=0).state_dict())
         ['0.bias', '0.weight']
         """
-        return {name: value.copy() for name, value in self.params.items()}
+        return {name: value.copy() for name, value in self._state().items()}
 
     def load_state_dict(self, state):
-        """Copies parameters in. Names and shapes must be just the model's (ValueError).
+        """Copies a state in. Names and shapes must be just the model's (ValueError).
 
         >>> import fastnn as nn
         >>> one, two = nn.Sequential(nn.Linear(2, 3), seed=1), nn.Sequential(nn.Linear(2, 3), seed=2)
@@ -166,9 +181,9 @@ cdef class Layer:
         >>> bool((one.layers[0].weight == two.layers[0].weight).all())
         True
         """
-        parameters = self.params
-        for name, value in validation.state("state", state, parameters).items():
-            parameters[name][...] = value
+        own = self._state()
+        for name, value in validation.state("state", state, own).items():
+            own[name][...] = value
 
     def forward(self, x, training=False):
         """y for ``x`` of shape (n, …), n >= 1; with ``training=True`` keeps what ``backward`` needs.
@@ -181,6 +196,8 @@ cdef class Layer:
         self.enter()
         try:
             x = self.accept("x", x, &data, &rows)
+            if training:
+                validation.enough(rows, self.least)
             self.make_room(self.shape, rows)
             self.begin()
             self.count_pass(rows, training)
@@ -249,39 +266,42 @@ cdef class Layer:
         """Brings all parameters into two flat blocks, weights first; values that layers already have are kept."""
         cdef Layer layer
         cdef Arena arena
-        cdef object places, key, given
+        cdef uint32_t number = 0
+        cdef object places, given
         if self.flat_values is not None:
             return 0
         if self.dtype_value is None:
             given = self.values or self.initial
             self.dtype_value = next(iter(given.values())).dtype if given else DEFAULT_DTYPE
         self.real_size = self.dtype_value.itemsize
-        entries = [(index, layer, name, shape, initialiser, decays)
-                   for index, (layer, (name, shape, initialiser, decays)) in enumerate(
-                       (leaf, specification) for _, leaf in self.leaves("")
-                       for specification in (<Layer>leaf).specifications)]
+        entries = []
+        for _, layer in self.leaves(""):
+            layer.stream = MASK | number
+            number += 1
+            entries += [(layer, each) for each in layer.specifications]
         arena = Arena(self.real_size)
         places = {}
-        for wanted in (True, False):
-            for index, layer, name, shape, initialiser, decays in entries:
-                if decays == wanted:
-                    places[index] = arena.reserve(NULL, validation.size(name, *shape))
-            if wanted:
-                self.decaying = arena.size // self.real_size
-        self.parameter_count = arena.size // self.real_size
+        ends = []
+        for decays, trains in ((True, True), (False, True), (False, False)):
+            for index, (layer, each) in enumerate(entries):
+                if (each.decays, each.trains) == (decays, trains):
+                    places[index] = arena.reserve(NULL, validation.size(each.name, *each.shape))
+            ends.append(arena.size // self.real_size)
+        self.decaying, self.parameter_count = ends[0], ends[1]
         flat_values = aligned(max(arena.size, 1))[:arena.size].view(self.dtype_value)
         flat_gradients = aligned(max(arena.size, 1))[:arena.size].view(self.dtype_value)
         bound = {}
-        for index, layer, name, shape, initialiser, decays in entries:
+        for index, (layer, each) in enumerate(entries):
             start = places[index] // self.real_size
-            count = validation.size(name, *shape)
-            value = flat_values[start:start + count].reshape(shape)
+            count = validation.size(each.name, *each.shape)
+            value = flat_values[start:start + count].reshape(each.shape)
             given = layer.values or layer.initial
-            value[...] = given[name] if given else init.create(
-                initialiser, shape, self.seed_value, index, self.dtype_value)
+            value[...] = given[each.name] if given else init.create(
+                each.initialiser, each.shape, self.seed_value, index, self.dtype_value)
             values, gradients = bound.setdefault(id(layer), (layer, {}, {}))[1:]
-            values[name] = value
-            gradients[name] = flat_gradients[start:start + count].reshape(shape)
+            values[each.name] = value
+            if each.trains:
+                gradients[each.name] = flat_gradients[start:start + count].reshape(each.shape)
         self.flat_values, self.flat_gradients = flat_values, flat_gradients
         self.flat_w = address(flat_values) if arena.size else NULL
         self.flat_g = address(flat_gradients) if arena.size else NULL
@@ -339,8 +359,8 @@ cdef class Layer:
 
     cdef void count_pass(self, int64_t rows, bint training) noexcept nogil:
         """Sets up the pass for `rows` examples; a training pass counts as a step."""
-        self.run.rows, self.run.training, self.run.step = rows, training, <uint32_t>self.steps
-        self.steps += training
+        self.run.rows, self.run.training, self.run.step = rows, training, <uint32_t>self.passes
+        self.passes += training
 
     cdef int enter(self) except -1:
         """One thread at a time: the buffers are the model's."""

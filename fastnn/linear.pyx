@@ -59,9 +59,9 @@ cdef class Linear(Layer):
         self.initialiser = init
         self.input_shape = (self.inside,)
         start = initialisers.name_for(self.act.name, init)
-        self.specifications = [("weight", (self.inside, self.outside), start, True)]
+        self.specifications = [initialisers.Specification("weight", (self.inside, self.outside), start, True)]
         if self.has_bias:
-            self.specifications.append(("bias", (self.outside,), "zeros", False))
+            self.specifications.append(initialisers.Specification("bias", (self.outside,), "zeros"))
 
     def arguments(self):
         named = {}

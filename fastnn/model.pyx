@@ -116,6 +116,7 @@ cdef class Sequential(Layer):
             layer.capacity = 0
             layer.kept = None
             inside = layer.plan(inside, rows, arena)
+            self.least = max(self.least, layer.least)
         return self.out_shape
 
     cdef list leaves(self, str prefix):
@@ -161,6 +162,7 @@ cdef class Sequential(Layer):
             x = self.accept("x", x, &data, &rows)
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             classes = t.dtype.kind == "i"
+            validation.enough(rows, self.least)
             self.make_room(self.shape, rows)
             o.join(self)
             lr = o.learning_rate
@@ -212,6 +214,7 @@ cdef class Sequential(Layer):
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             size = min(batch_size, <object>rows)
             steps = (rows + size - 1) // size
+            validation.enough((rows - 1) % size + 1, self.least)
             self.make_room(self.shape, size)
             o.join(self)
             rates = np.full(steps, o.learning_rate) if not callable(o.rate) else np.ascontiguousarray(

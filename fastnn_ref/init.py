@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,17 @@ from . import philox, validation
 
 Array = npt.NDArray[Any]
 Shape = Sequence[int]
+
+
+class Specification(NamedTuple):
+    """A parameter before it has values, or another value that belongs to a layer's state."""
+
+    name: str
+    shape: tuple[int, ...]
+    initialiser: str
+    decays: bool = False            # weights do; biases and what normalises do not
+    trains: bool = True             # running statistics do not: the layer itself changes them
+
 
 HE_FAMILY = ("relu", "leaky_relu", "elu", "silu", "gelu", "gelu_tanh")
 

@@ -14,26 +14,17 @@ Twin: fastnn/layer.pyx.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import init, validation
+from . import init, philox, validation
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 DEFAULT_DTYPE = np.dtype(np.float64)
-
-
-class Specification(NamedTuple):
-    """A parameter before it has values."""
-
-    name: str
-    shape: Shape
-    initialiser: str
-    decays: bool                    # weights do, biases do not
 
 
 class Layer:
@@ -56,12 +47,14 @@ class Layer:
     def __init__(self) -> None:
         if type(self) is Layer:
             raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")
-        self.specifications: list[Specification] = []
+        self.specifications: list[init.Specification] = []
         self.input_shape: Shape | None = None       # of one example, where it is known
         self.values: dict[str, Array] = {}          # come into being in `build`
         self.gradients: dict[str, Array] = {}
         self.parent: Layer | None = None            # the model around this layer
-        self.steps = 0                              # training passes so far: the counter of random masks
+        self.number = 0                             # its place in the model: it draws from a stream of its own
+        self._steps = 0                             # training passes so far: the counter of random masks
+        self._step = 0                              # its value in the pass under way
         self._seed = 0
         self._dtype: np.dtype[Any] | None = None
         self._built = False
@@ -87,8 +80,12 @@ class Layer:
         """Sets ``gradients`` and returns dx; ``dy`` is known to fit, and is not changed."""
         raise NotImplementedError
 
+    def least_rows(self, shape: Sequence[int]) -> int:
+        """The fewest examples of ``shape`` that a training batch needs."""
+        return 1
+
     def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
-        """(dotted prefix, layer) of every layer that has parameters of its own."""
+        """(dotted prefix, layer) of every layer that has parameters or random numbers of its own."""
         return [(prefix, self)]
 
     # ---- for users ----
@@ -116,25 +113,40 @@ class Layer:
     def parameters(self) -> list[tuple[str, Array, Array, bool]]:
         """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
         self.outermost().build()
-        return [(prefix + name, layer.values[name], layer.gradients[name], decays)
-                for prefix, layer in self.leaves() for name, _, _, decays in layer.specifications]
+        return [(prefix + each.name, layer.values[each.name], layer.gradients[each.name], each.decays)
+                for prefix, layer in self.leaves() for each in layer.specifications if each.trains]
+
+    def state(self) -> dict[str, Array]:
+        """Name → array of everything that training changes: parameters and running statistics."""
+        self.outermost().build()
+        return {prefix + each.name: layer.values[each.name]
+                for prefix, layer in self.leaves() for each in layer.specifications}
+
+    @property
+    def steps(self) -> int:
+        """Training passes so far: the counter of the random masks. Set it back to draw the same masks again."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, value: object) -> None:
+        self._steps = validation.integer("steps", value, 0)
 
     def assign(self, name: str, value: object) -> None:
-        """Copies values into a parameter; the shape must be its own."""
-        found = validation.parameter(name, value, self.params.get(name))
-        self.params[name][...] = found
+        """Copies values into a parameter or a running statistic; the shape must be its own."""
+        found = validation.parameter(name, value, self.state().get(name))
+        self.state()[name][...] = found
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters by dotted name, as in PyTorch.
+        """Copies of all parameters and running statistics by dotted name, as in PyTorch.
 
         >>> import fastnn_ref as nn
         >>> sorted(nn.Sequential(nn.Linear(2, 3), seed=0).state_dict())
         ['0.bias', '0.weight']
         """
-        return {name: value.copy() for name, value in self.params.items()}
+        return {name: value.copy() for name, value in self.state().items()}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Copies parameters in. Names and shapes must be just the model's (ValueError).
+        """Copies a state in. Names and shapes must be just the model's (ValueError).
 
         >>> import fastnn_ref as nn
         >>> one, two = nn.Sequential(nn.Linear(2, 3), seed=1), nn.Sequential(nn.Linear(2, 3), seed=2)
@@ -142,9 +154,9 @@ class Layer:
         >>> bool((one.layers[0].weight == two.layers[0].weight).all())
         True
         """
-        parameters = self.params
-        for name, value in validation.state("state", state, parameters).items():
-            parameters[name][...] = value
+        own = self.state()
+        for name, value in validation.state("state", state, own).items():
+            own[name][...] = value
 
     def forward(self, x: object, training: bool = False) -> Array:
         """y for ``x`` of shape (n, …), n >= 1; with ``training=True`` keeps what ``backward`` needs.
@@ -153,9 +165,13 @@ class Layer:
         """
         x = validation.array("x", x, self.dtype, self.input_shape)
         self.output_shape(x.shape[1:])              # a shape that does not fit is an error here
+        if training:
+            validation.enough(len(x), self.least_rows(x.shape[1:]))
+        model = self.outermost()
+        model._step = self._steps
         y = self.forward_pass(x, training)
-        self.steps += bool(training)
-        self.outermost()._last = (self, y.shape) if training else None
+        self._steps += bool(training)
+        model._last = (self, y.shape) if training else None
         return y.copy()
 
     def __call__(self, x: object) -> Array:
@@ -195,6 +211,11 @@ class Layer:
             layer = layer.parent
         return layer
 
+    def random_words(self, n: int) -> Array:
+        """``n`` random words of 32 bits: the same ones as often as this pass asks, others in the next."""
+        model = self.outermost()
+        return philox.words(n, model._seed, model._step, philox.stream(philox.MASK, self.number))
+
     def build(self) -> np.dtype[Any]:
         """Gives every parameter its values, once; those that a layer already has are kept. Returns the dtype."""
         if self._dtype is None:
@@ -202,13 +223,16 @@ class Layer:
         if self._built:
             return self._dtype
         self._built = True
-        number = 0
-        for _, layer in self.leaves():
-            for name, shape, initialiser, _ in layer.specifications:
-                if name in layer.values:
-                    layer.values[name] = layer.values[name].astype(self._dtype)
+        index = 0
+        for number, (_, layer) in enumerate(self.leaves()):
+            layer.number = number
+            for each in layer.specifications:
+                if each.name in layer.values:
+                    layer.values[each.name] = layer.values[each.name].astype(self._dtype)
                 else:
-                    layer.values[name] = init.create(initialiser, shape, self._seed, number, self._dtype)
-                layer.gradients[name] = np.zeros(shape, self._dtype)
-                number += 1
+                    layer.values[each.name] = init.create(
+                        each.initialiser, each.shape, self._seed, index, self._dtype)
+                if each.trains:
+                    layer.gradients[each.name] = np.zeros(each.shape, self._dtype)
+                index += 1
         return self._dtype

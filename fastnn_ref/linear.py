@@ -17,7 +17,8 @@ from typing import Any
 from . import init as initialisers
 from . import validation
 from .activation import Activation, activation_of
-from .layer import Array, Layer, Shape, Specification
+from .init import Specification
+from .layer import Array, Layer, Shape
 
 
 class Linear(Layer):
@@ -49,7 +50,7 @@ class Linear(Layer):
         start = initialisers.name_for(self.activation.name, init)
         self.specifications = [Specification("weight", (self.in_features, self.out_features), start, True)]
         if validation.flag("bias", bias):
-            self.specifications.append(Specification("bias", (self.out_features,), "zeros", False))
+            self.specifications.append(Specification("bias", (self.out_features,), "zeros"))
 
     @property
     def weight(self) -> Array:

@@ -76,6 +76,13 @@ class Sequential(Layer):
             shape = layer.output_shape(shape)
         return tuple(shape)
 
+    def least_rows(self, shape: Sequence[int]) -> int:
+        """The most that any of the layers needs."""
+        least = 1
+        for layer in self.layers:
+            least, shape = max(least, layer.least_rows(shape)), layer.output_shape(shape)
+        return least
+
     def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
         return [leaf for index, layer in enumerate(self.layers) for leaf in layer.leaves(f"{prefix}{index}.")]
 
@@ -91,13 +98,16 @@ class Sequential(Layer):
 
     # ---- training ----
 
-    def _ready(self, x: object, t: object, loss: Loss, optimizer: Optimizer) -> tuple[Array, Array]:
+    def _ready(
+        self, x: object, t: object, loss: Loss, optimizer: Optimizer, batch_size: int = validation.LARGEST,
+    ) -> tuple[Array, Array]:
         """``x`` and ``t`` as arrays that fit, checked before anything is changed."""
         validation.instance("loss", loss, Loss)
         validation.instance("optimizer", optimizer, Optimizer)
         validation.whole(self)
         x = validation.array("x", x, self.dtype, self.input_shape)
         t = loss.accept(t, (len(x), *self.output_shape(x.shape[1:])), self.dtype)
+        validation.enough((len(x) - 1) % batch_size + 1, self.least_rows(x.shape[1:]))
         optimizer.join(self)
         return x, t
 
@@ -140,7 +150,7 @@ class Sequential(Layer):
         """
         size = validation.integer("batch_size", batch_size, 1)
         validation.flag("shuffle", shuffle)
-        x, t = self._ready(x, t, loss, optimizer)
+        x, t = self._ready(x, t, loss, optimizer, size)
         n = len(x)
         order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
         self.epochs += 1

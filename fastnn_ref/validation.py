@@ -390,6 +390,12 @@ def targets(t: object, n: int) -> Array:
     return found
 
 
+def enough(rows: int, least: int) -> None:
+    """Rows to normalise over, in a training batch."""
+    if rows < least:
+        raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
+
+
 def whole(model: Any) -> None:
     """Training needs the whole model, not a part of one."""
     if model.parent is not None:

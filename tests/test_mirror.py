@@ -54,7 +54,7 @@ def test_class(ref, fast, name):
 INNER = set(
     """
     outermost build adopt leaves specifications values gradients default_dtype forward_pass backward_pass init
-    act act_back bend accept value dy join update descend slots state model
+    act act_back bend accept value dy join update descend slots state model least_rows number random_words
     """.split()
 )
 INSTANCES = {
