@@ -37,8 +37,11 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .batchnorm import BatchNorm1d, BatchNorm2d
 from .config import show_config
+from .dropout import Dropout
 from .layer import Layer
+from .layernorm import LayerNorm
 from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
 from .model import Sequential
@@ -48,6 +51,7 @@ from .penalty import clip_grad_norm, clip_grad_value
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
+    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",

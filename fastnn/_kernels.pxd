@@ -23,6 +23,26 @@ cdef extern from "kernels.h" nogil:
         void *work
         int threads
 
+    ctypedef struct fastnn_norm:
+        int64_t rows, channels, inner
+        const void *x
+        const void *w
+        const void *b
+        void *y
+        void *saved
+        void *running_mean
+        void *running_var
+        void *dy
+        void *dw
+        void *db
+        double eps, momentum
+        bint training
+        int threads
+
+    ctypedef struct fastnn_stream:
+        uint64_t seed
+        uint32_t step, stream
+
     ctypedef struct fastnn_kernels:
         const char *isa
         int64_t real_size
@@ -31,6 +51,11 @@ cdef extern from "kernels.h" nogil:
         void (*activate)(int, double, const void *, void *, int64_t, int64_t, int) noexcept nogil
         void (*activate_backward)(int, double, const void *, const void *, void *, void *,
                                   int64_t, int64_t, int) noexcept nogil
+        void (*batchnorm)(const fastnn_norm *) noexcept nogil
+        void (*batchnorm_backward)(const fastnn_norm *) noexcept nogil
+        void (*layernorm)(const fastnn_norm *) noexcept nogil
+        void (*layernorm_backward)(const fastnn_norm *) noexcept nogil
+        void (*dropout)(const void *, void *, int64_t, uint64_t, double, const fastnn_stream *, int) noexcept nogil
         double (*loss)(int, double, const void *, const void *, void *, int64_t) noexcept nogil
         double (*cross_entropy)(const void *, const int64_t *, const void *, double,
                                 void *, int64_t, int64_t) noexcept nogil

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels
+from fastnn._kernels cimport fastnn_kernels, fastnn_stream
 
 
 # What travels through the layers during one pass.
@@ -75,3 +75,10 @@ cdef class Layer:
     cdef int begin(self) except -1
     cdef void count_pass(self, int64_t rows, bint training) noexcept nogil
     cdef object copy_out(self, const void *data, int64_t rows, tuple shape)
+
+
+# Where a layer's random words of this pass come from.
+cdef inline fastnn_stream stream_of(Layer layer, Pass *p) noexcept nogil:
+    cdef fastnn_stream stream
+    stream.seed, stream.step, stream.stream = p.seed, p.step, layer.stream
+    return stream

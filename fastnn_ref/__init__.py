@@ -16,6 +16,9 @@ from .linear import Linear
 from .activation import (
     Identity, ReLU, LeakyReLU, ELU, SiLU, GELU, Softplus, Tanh, Sigmoid, Softmax, LogSoftmax,
 )
+from .batchnorm import BatchNorm1d, BatchNorm2d
+from .layernorm import LayerNorm
+from .dropout import Dropout
 from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
 from .penalty import clip_grad_norm, clip_grad_value
 from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
@@ -29,6 +32,7 @@ from . import init, philox
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
+    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",

@@ -62,6 +62,25 @@ def words(n: int, seed: int, step: int, stream: int) -> Words:
     return philox4x32(counter, (seed % 2**32, seed >> 32)).reshape(-1)[:n]
 
 
+def threshold(p: float) -> int:
+    """What a word must be below, for an event of probability ``p``: round(p · 2³²)."""
+    return round(p * 2**32)
+
+
+def scale(p: float) -> float:
+    """What is kept grows by so much that the mean stays: 1 / (1 − p), and 0 for p = 1, where nothing is kept."""
+    return 1 / (1 - p) if p < 1 else 0.0
+
+
+def chosen(words: Words, p: float) -> npt.NDArray[np.bool_]:
+    """True with probability ``p``, to 2⁻³³: an integer decides, so it is the same in every dtype.
+
+    >>> chosen(np.array([0, 2**31 - 1, 2**31], np.uint32), 0.5).tolist()
+    [True, True, False]
+    """
+    return words.astype(np.uint64) < np.uint64(threshold(p))
+
+
 def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
     """Uniform numbers in (0, 1), never 0 or 1: (word + ½) / 2³².
 

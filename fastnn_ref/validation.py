@@ -124,6 +124,16 @@ def dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
     return found
 
 
+def sizes(name: str, value: object) -> tuple[int, ...]:
+    """A shape: an integer >= 1, or a tuple of such."""
+    found = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if not found:
+        raise ValueError(f"{name}: expected an integer or a tuple of integers, got {value!r}")
+    dims = tuple(integer(name, dim, 1) for dim in found)
+    size(name, *dims)
+    return dims
+
+
 def instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, and of that package: the two do not mix."""
     if not isinstance(value, kind):
@@ -375,6 +385,20 @@ def fixed_shape(
     if tuple(shape) != expected:
         raise ValueError(f"{who}: expected {show(expected)} per example, got {show(shape)}")
     return out
+
+
+def ending(who: str, shape: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
+    """``shape``, if its last axes are ``end``."""
+    if tuple(shape[len(shape) - len(end):]) != end:
+        raise ValueError(f"{who}: expected {show(('...', *end))} per example, got {show(shape)}")
+    return tuple(shape)
+
+
+def image_shape(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
+    """``shape``, if it is an image's of so many channels."""
+    if len(shape) != 3 or shape[0] != channels:
+        raise ValueError(f"{who}: expected {show((channels, 'h', 'w'))} per example, got {show(shape)}")
+    return tuple(shape)
 
 
 def call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:

@@ -93,6 +93,25 @@ ALONE = [
     *(_alone(a, (5, 17)) for a in ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION),
     *(_alone(a, (2, 3, 5)) for a in ACTIVATIONS),
 ]
+NORMS = [
+    Case("batchnorm1d 7x1", lambda nn: nn.BatchNorm1d(1), (7, 1)),
+    Case("batchnorm1d 5x7", lambda nn: nn.BatchNorm1d(7, eps=1e-2, momentum=0.3), (5, 7)),
+    Case("batchnorm1d 17x149", lambda nn: nn.BatchNorm1d(149), (17, 149)),
+    Case("batchnorm2d 1x1x1x3", lambda nn: nn.BatchNorm2d(1), (1, 1, 1, 3)),
+    Case("batchnorm2d 5x3x1x1", lambda nn: nn.BatchNorm2d(3), (5, 3, 1, 1)),
+    Case("batchnorm2d 2x3x5x7", lambda nn: nn.BatchNorm2d(3, eps=1e-3, momentum=1.0), (2, 3, 5, 7)),
+    Case("batchnorm2d 3x17x4x5", lambda nn: nn.BatchNorm2d(17, momentum=0.0), (3, 17, 4, 5)),
+    Case("layernorm 2x1", lambda nn: nn.LayerNorm(1), (2, 1)),
+    Case("layernorm 1x3", lambda nn: nn.LayerNorm(3), (1, 3)),
+    Case("layernorm 5x67", lambda nn: nn.LayerNorm(67, eps=1e-2), (5, 67)),
+    Case("layernorm 3x5x7", lambda nn: nn.LayerNorm(7), (3, 5, 7)),
+    Case("layernorm 3x(5x7)", lambda nn: nn.LayerNorm((5, 7)), (3, 5, 7)),
+]
+PROBABILITIES = (0.0, 0.1, 0.5, 0.9, 1.0)
+MASKS = [
+    *(Case(f"dropout {p:g}", lambda nn, p=p: nn.Dropout(p), (5, 47)) for p in PROBABILITIES),
+    Case("dropout images", lambda nn: nn.Dropout(0.3), (2, 3, 5, 7)),
+]
 MODELS = [
     Case("two layers", lambda nn: nn.Sequential(nn.Linear(7, 5, activation="tanh"), nn.Linear(5, 3)), (3, 7)),
     Case(
@@ -107,8 +126,16 @@ MODELS = [
         ),
         (4, 3),
     ),
-]
-CASES = LINEAR + FUSED + ALONE + MODELS
+    Case(
+        "regularised",
+        lambda nn: nn.Sequential(
+            nn.Linear(7, 13, bias=False), nn.BatchNorm1d(13), nn.SiLU(), nn.Dropout(0.3),
+            nn.Sequential(nn.Linear(13, 11), nn.LayerNorm(11), nn.Tanh(), nn.Dropout(0.1)), nn.Linear(11, 3),
+        ),
+        (6, 7),
+    ),
+]  # fmt: skip
+CASES = LINEAR + FUSED + ALONE + NORMS + MASKS + MODELS
 
 
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:

@@ -109,27 +109,44 @@ def numeric_gradient(f, x):
     return gradient
 
 
+def stir(model):
+    """Biases, and scales that start from 1, get values of their own: at 0 and 1 their mistakes do not show."""
+    for index, (_, value, _, decays) in enumerate(model.parameters()):
+        if not decays:
+            value[...] = 0.75 + 0.25 * normal(value.shape, seed=7 + index)
+
+
 def check_gradient(model, x):
-    """dx and every parameter's gradient of a float64 model against central differences of Σ y·dy."""
+    """dx and every parameter's gradient of a float64 model against central differences of Σ y·dy.
+
+    In training, at the same step each time: so random masks stay what they are.
+    """
     x = np.array(x, np.float64)
+    stir(model)
+    step = model.steps
     y = model.forward(x, training=True)
     dy = normal(y.shape, seed=1)
     dx = model.backward(dy)
+
+    def value():
+        model.steps = step
+        return float((model.forward(x, training=True) * dy).sum())
+
     scale = np.finfo(np.float64).eps ** (-1 / 3) * (np.abs(y * dy).sum() + np.abs(dy).max())
-    close("difference", dx, numeric_gradient(lambda: float((model.forward(x) * dy).sum()), x), scale, "dx")
-    for name, value, gradient, _ in model.parameters():
-        kept = gradient.copy()
-        numeric = numeric_gradient(lambda: float((model.forward(x) * dy).sum()), value)
-        close("difference", kept, numeric, scale, f"gradient of {name}")
+    gradients = {name: gradient.copy() for name, _, gradient, _ in model.parameters()}
+    close("difference", dx, numeric_gradient(value, x), scale, "dx")
+    for name, parameter, _, _ in model.parameters():
+        close("difference", gradients[name], numeric_gradient(value, parameter), scale, f"gradient of {name}")
 
 
 # ---- engine against reference ----
 
 
 def check_against_reference(ref, fast, case, dtype):
-    """One forward and backward of the engine in dtype against the book in float64, from the same bits."""
+    """One forward and backward of the engine in dtype against the book in float64, from the same bits; then predictions."""
     engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
     book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
+    stir(engine)
     book.load_state_dict(engine.state_dict())
     x = normal(case.shape, dtype)
     y = engine.forward(x, training=True)
@@ -137,7 +154,7 @@ def check_against_reference(ref, fast, case, dtype):
     dx = engine.backward(dy)
     assert y.dtype == dx.dtype == dtype
 
-    inner = x.shape[-1] + len(x) + sum(len(value) + 1 for _, value, _, decays in book.parameters() if decays)
+    inner = x[0].size + len(x) + sum(len(value) + 1 for _, value, _, decays in book.parameters() if decays)
 
     def compare(got, want, note):
         close("layer", got, want, inner * np.abs(want).max(), f"{case.name}: {note}")
@@ -146,6 +163,10 @@ def check_against_reference(ref, fast, case, dtype):
     compare(dx, book.backward(dy), "dx")
     for (name, _, got, _), (_, _, want, _) in zip(engine.parameters(), book.parameters(), strict=True):
         compare(got, want, f"gradient of {name}")
+    got, want = engine.state_dict(), book.state_dict()
+    for name in want:
+        compare(got[name], want[name], name)
+    compare(engine(x), book(x), "prediction")
 
 
 # ---- guarded buffers ----

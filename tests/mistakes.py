@@ -150,6 +150,29 @@ LAYERS = [
     ("bias of another shape", assign("bias", np.zeros(6)), V, "bias: expected (7,), got (6,)"),
 ]  # fmt: skip
 
+REGULARISERS = [
+    *[(f"dropout {p}", made("Dropout", p), V, f"p: expected a finite number >= 0 and <= 1, got {p}")
+      for p in (-0.1, 1.1, NAN)],
+    ("dropout a word", made("Dropout", "half"), T, "p: expected a finite number >= 0 and <= 1, got 'half'"),
+    ("no features", made("BatchNorm1d", 0), V, "num_features: expected an integer >= 1, got 0"),
+    ("features overflow", made("BatchNorm2d", 2**50), V, "num_features: expected at most 2**40 values, got"),
+    ("norm eps", made("BatchNorm1d", 3, eps=0), V, "eps: expected a finite number > 0, got 0"),
+    ("norm momentum", made("BatchNorm2d", 3, momentum=1.5), V,
+     "momentum: expected a finite number >= 0 and <= 1, got 1.5"),
+    ("norm too wide", lambda nn: nn.BatchNorm1d(3).forward(np.zeros((5, 4))), V, "x: expected (n, 3), got (5, 4)"),
+    ("norm of no image", lambda nn: nn.BatchNorm2d(3).forward(np.zeros((5, 3))), V,
+     "BatchNorm2d: expected (3, h, w) per example, got (3,)"),
+    ("norm of other channels", lambda nn: nn.BatchNorm2d(3).forward(np.zeros((5, 4, 2, 2))), V,
+     "BatchNorm2d: expected (3, h, w) per example, got (4, 2, 2)"),
+    ("norm of one row", lambda nn: nn.BatchNorm1d(3).forward(np.zeros((1, 3)), training=True), V,
+     "x: expected at least 2 rows in a training batch, to normalise over, got 1"),
+    ("layer norm of nothing", made("LayerNorm", ()), V,
+     "normalized_shape: expected an integer or a tuple of integers, got ()"),
+    ("layer norm of 0", made("LayerNorm", (3, 0)), V, "normalized_shape: expected an integer >= 1, got 0"),
+    ("layer norm too narrow", lambda nn: nn.LayerNorm(4).forward(np.zeros((5, 3))), V,
+     "LayerNorm: expected (..., 4) per example, got (3,)"),
+]  # fmt: skip
+
 MODELS = [
     ("no layers", made("Sequential"), V, "layers: expected at least one"),
     ("no layer", made("Sequential", 3), T, "layers[0]: expected a Layer of fastnn"),
@@ -332,4 +355,4 @@ TRAINING = [
     ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
 ]  # fmt: skip
 
-MISTAKES = [Mistake(*m) for group in (LAYERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING) for m in group]
+MISTAKES = [Mistake(*m) for group in (LAYERS, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING) for m in group]

@@ -17,12 +17,12 @@ WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
     {"validation", "philox"}, {"init"}, {"layer"},
-    {"activation"}, {"linear", "loss", "penalty", "schedule"}, {"optim"},
+    {"activation", "batchnorm", "layernorm", "dropout"}, {"linear", "loss", "penalty", "schedule"}, {"dropconnect", "stochastic_depth"}, {"optim"},
     {"training"}, {"model"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
-    {"_kernels"}, {"config", "layer"}, {"activation", "loss", "penalty"}, {"linear", "optim"}, {"model"}, {"__init__"},
+    {"_kernels"}, {"config", "layer"}, {"activation", "batchnorm", "layernorm", "dropout", "loss", "penalty"}, {"linear", "optim"}, {"dropconnect", "stochastic_depth"}, {"model"}, {"__init__"},
     {"datasets", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.cases import ACTIVATIONS, FUSED, LINEAR, LOSSES, OPTIMIZERS, OTHER_SHAPES_OF_ACTIVATION, SCHEDULES
-from tests.check import close, normal, same
+from tests.cases import ACTIVATIONS, FUSED, LINEAR, LOSSES, NORMS, OPTIMIZERS, OTHER_SHAPES_OF_ACTIVATION, SCHEDULES
+from tests.check import close, normal, same, stir
 
 torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
 
@@ -70,6 +70,31 @@ def test_activation(nn, case):
     y.backward(tensor(dy))
     agree(model.forward(values, training=True), y, 17)
     agree(model.backward(dy), x.grad, 17)
+
+
+@pytest.mark.parametrize("case", NORMS, ids=lambda c: c.name)
+def test_norm(nn, case):
+    """Three training passes, then a prediction with the running statistics."""
+    layer = case.make(nn)
+    model = nn.Sequential(layer, dtype="float64")
+    stir(model)
+    witness = getattr(torch.nn, type(layer).__name__)(*layer.arguments()[0], **layer.arguments()[1]).double()
+    witness.load_state_dict({name: tensor(value) for name, value in layer.state_dict().items()}, strict=False)
+    for seed in range(3):
+        x = tensor(2 * normal(case.shape, seed=seed) + 1).requires_grad_()
+        y = witness(x)
+        dy = normal(case.shape, seed=seed + 10)
+        witness.zero_grad()
+        y.backward(tensor(dy))
+        agree(model.forward(x.detach().numpy(), training=True), y, 100)
+        agree(model.backward(dy), x.grad, 100)
+        agree(layer.grads["weight"], witness.weight.grad, 100)
+        agree(layer.grads["bias"], witness.bias.grad, 100)
+    for name, value in witness.state_dict().items():
+        if name != "num_batches_tracked":
+            agree(layer.state_dict()[name], value, 100)
+    x = normal(case.shape, seed=5)
+    agree(model(x), witness.eval()(tensor(x)), 100)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 10), (17, 33)])

@@ -92,19 +92,21 @@ double fastnn_seconds(void)
 
 void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream)
 {
+    const fastnn_stream s = {seed, step, stream};
     for (int64_t i = 0; i < n; i += 4) {
         uint32_t words[4];
-        philox(words, (uint64_t)(i / 4), step, stream, seed);
+        philox(words, (uint64_t)(i / 4), &s);
         memcpy(out + i, words, sizeof(uint32_t) * (size_t)(n - i < 4 ? n - i : 4));
     }
 }
 
 void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream)
 {
+    const fastnn_stream s = {seed, step, stream};
     uint32_t words[4];
     for (int64_t i = 0; i < n; ++i) order[i] = i;
     for (int64_t i = 0; i + 1 < n; ++i) {
-        if (i % 4 == 0) philox(words, (uint64_t)(i / 4), step, stream, seed);
+        if (i % 4 == 0) philox(words, (uint64_t)(i / 4), &s);
         const int64_t j = i + (int64_t)(((uint64_t)words[i % 4] * (uint64_t)(n - i)) >> 32), other = order[j];
         order[j] = order[i];
         order[i] = other;

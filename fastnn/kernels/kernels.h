@@ -10,6 +10,7 @@
 #define FASTNN_KERNELS_H
 
 #include <stdint.h>
+#include "philox.h"
 
 /* Up to SIGMOID an activation works element by element and may run in the product's epilogue; the last two work
    on whole rows. SILU, GELU and GELU_TANH take their derivative from the pre-activation u, the others from y. */
@@ -38,6 +39,20 @@ typedef struct {
     int threads;
 } fastnn_gemm;
 
+/* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps), and the way back: db = Σ dy, dw = Σ dy·x̂, dy ← dx.
+   batchnorm: x is (rows, channels, inner), a mean and a variance for each channel, those of the batch in training (the
+   running ones follow: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner), a mean and a
+   variance for each row. saved: three values a channel, or a row, from forward to backward. Nothing may overlap. */
+typedef struct {
+    int64_t rows, channels, inner;
+    const void *x, *w, *b;
+    void *y, *saved;
+    void *running_mean, *running_var;
+    void *dy, *dw, *db;
+    double eps, momentum;
+    int training, threads;
+} fastnn_norm;
+
 typedef struct {
     const char *isa;
     int64_t real_size;          /* bytes of a real */
@@ -51,6 +66,15 @@ typedef struct {
     /* du = dy · act'(saved), and db = column sums of du unless db is NULL; du may be dy. saved: see the enum. */
     void (*activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
                               int64_t rows, int64_t cols, int threads);
+
+    void (*batchnorm)(const fastnn_norm *g);
+    void (*batchnorm_backward)(const fastnn_norm *g);
+    void (*layernorm)(const fastnn_norm *g);
+    void (*layernorm_backward)(const fastnn_norm *g);
+
+    /* y[i] = 0 where word i of the stream is below the threshold, else x[i]·scale; y may be x. */
+    void (*dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
+                    int threads);
 
     /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's. */
     double (*loss)(int loss, double delta, const void *y, const void *t, void *dy, int64_t count);

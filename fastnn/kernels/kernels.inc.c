@@ -4,5 +4,7 @@
 #include "reduce.inc.c"
 #include "elementwise.inc.c"
 #include "gemm.inc.c"
+#include "norm.inc.c"
+#include "dropout.inc.c"
 #include "loss.inc.c"
 #include "optim.inc.c"

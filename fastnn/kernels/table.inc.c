@@ -60,6 +60,9 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 #define KERNELS(suffix, type) { \
     .isa = ISA, .real_size = sizeof(type), .pack_bytes = PACK_BYTES, \
     .gemm = gemm##suffix, .activate = activate##suffix, .activate_backward = activate_backward##suffix, \
+    .batchnorm = batchnorm##suffix, .batchnorm_backward = batchnorm_backward##suffix, \
+    .layernorm = layernorm##suffix, .layernorm_backward = layernorm_backward##suffix, \
+    .dropout = dropout##suffix, \
     .loss = loss##suffix, .cross_entropy = cross_entropy##suffix, \
     .first_outside = first_outside##suffix, \
     .sgd = sgd##suffix, .rmsprop = rmsprop##suffix, .adam = adam##suffix, \

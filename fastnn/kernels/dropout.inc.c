@@ -1,0 +1,41 @@
+/* Random masks: y = x·m/(1 − p), m drawn from Philox by an integer threshold, so that it is equal in every dtype.
+
+   Twin: fastnn_ref/dropout.py. The mask is never stored: backward draws the same words again. */
+
+/* A run of elements that starts at element `first` of the mask's stream; y may be x. */
+static void F(mask_run)(const real *x, real *y, int64_t first, int64_t n, uint64_t threshold, real scale,
+                        const fastnn_stream *s)
+{
+    if (threshold >> 32) {                              /* p = 1: a word is never that large */
+        for (int64_t i = 0; i < n; ++i) y[i] = 0;
+        return;
+    }
+    const uint32_t below = (uint32_t)threshold;
+    for (int64_t i = 0; i < n;) {
+        uint32_t words[64];
+        const int64_t skip = (first + i) % 64, count = min64(64 - skip, n - i);
+        philox_line(words, (uint64_t)((first + i) / 64), s);
+        if (count == 64) {
+            ELEMENTWISE for (int j = 0; j < 64; ++j) y[i + j] = words[j] < below ? 0 : x[i + j] * scale;
+        } else {
+            for (int64_t j = 0; j < count; ++j) y[i + j] = words[skip + j] < below ? 0 : x[i + j] * scale;
+        }
+        i += count;
+    }
+}
+
+#undef PARALLEL_WORDS
+#define PARALLEL_WORDS 16384                            /* a word takes about a nanosecond */
+
+static void F(dropout)(const void *x_, void *y_, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
+                       int threads)
+{
+    const real *x = x_;
+    real *y = y_;
+    const int64_t lines = ceil_div(n, 64);
+    const int parts = (int)min64(min64(threads, lines), 1 + n / PARALLEL_WORDS);
+    FOR_PARTS(part, parts) {
+        const int64_t from = lines * part / parts * 64, to = min64(lines * (part + 1) / parts * 64, n);
+        F(mask_run)(x + from, y + from, from, to - from, threshold, (real)scale, s);
+    }
+}

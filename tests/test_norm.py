@@ -1,0 +1,172 @@
+"""BatchNorm and LayerNorm: mean 0 and variance 1, also where the mean is large; which statistics are used when."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from tests.cases import NORMS, Case
+from tests.check import check_against_reference, check_gradient, close, frozen, normal, same, same_parameters
+
+BATCH = [
+    Case("1d", lambda nn, **a: nn.BatchNorm1d(5, **a), (7, 5)),
+    Case("2d", lambda nn, **a: nn.BatchNorm2d(3, **a), (4, 3, 2, 5)),
+]
+
+
+def name_of(case):
+    return case.name
+
+
+def channels_last(x):
+    """(N, channels) of every value's channel."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
+@pytest.mark.parametrize("case", NORMS, ids=name_of)
+def test_gradient(nn, case):
+    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+
+
+@pytest.mark.parametrize("case", NORMS, ids=name_of)
+def test_engine_agrees(ref, fast, isa, dtype, case):
+    check_against_reference(ref, fast, case, dtype)
+
+
+@pytest.mark.parametrize("case", BATCH, ids=name_of)
+def test_formula(nn, case):
+    """By NumPy's own mean and variance, one channel at a time."""
+    eps, momentum = 1e-3, 0.3
+    layer = case.make(nn, eps=eps, momentum=momentum)
+    model = nn.Sequential(layer, dtype="float64")
+    k = case.shape[1]
+    layer.weight, layer.bias = normal((k,), seed=3), normal((k,), seed=4)
+    layer.running_mean, layer.running_var = normal((k,), seed=5), 1 + normal((k,), seed=6) ** 2
+    before = layer.running_mean.copy(), layer.running_var.copy()
+    x = 3 * normal(case.shape) + 2
+    values = channels_last(x)
+    y = channels_last(model.forward(x, training=True))
+    mean, biased, unbiased = values.mean(0), values.var(0), values.var(0, ddof=1)
+    close("layer", y, (values - mean) / np.sqrt(biased + eps) * layer.weight + layer.bias, 50.0)
+    close("layer", layer.running_mean, 0.7 * before[0] + 0.3 * mean, 50.0)
+    close("layer", layer.running_var, 0.7 * before[1] + 0.3 * unbiased, 50.0)
+    after = layer.running_mean.copy(), layer.running_var.copy()
+    z = channels_last(model(x))
+    want = (values - after[0]) / np.sqrt(after[1] + eps) * layer.weight + layer.bias
+    close("layer", z, want, 50.0)
+    same(layer.running_mean, after[0], "prediction changes nothing")
+    same(layer.running_var, after[1])
+
+
+@pytest.mark.parametrize("case", BATCH, ids=name_of)
+def test_prediction_does_not_depend_on_the_batch(nn, dtype, case):
+    model = nn.Sequential(case.make(nn), dtype=dtype)
+    for seed in range(5):
+        model.forward(2 * normal(case.shape, dtype, seed=seed) - 1, training=True)
+    x = normal(case.shape, dtype, seed=9)
+    same(model(x)[:1], model(x[:1]))
+    assert np.abs(model(x) - model.forward(x, training=True)).max() > 0.01
+
+
+@pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(40), (30, 40))], ids=name_of)
+@pytest.mark.parametrize("offset", [1e4, -1e4])
+def test_a_mean_of_ten_thousand_deviations(nn, dtype, isa, case, offset):
+    """E[x²] − E[x]² would leave no digit of a float32 variance. Exact: the values are multiples of 2⁻¹⁰ of their deviation."""
+    rng = np.random.default_rng(1)
+    x = (rng.integers(-2048, 2048, size=case.shape) / 1024).astype(dtype)
+    shifted = (x + np.asarray(offset, dtype)).astype(dtype)
+    same(shifted - np.asarray(offset, dtype), x, "the shift lost nothing")
+    one, other = (nn.Sequential(case.make(nn), dtype=dtype) for _ in range(2))
+    close("layer", one.forward(shifted, training=True), other.forward(x, training=True), 30.0)
+
+
+@pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(4), (3, 4))], ids=name_of)
+def test_values_that_are_all_equal(nn, dtype, case):
+    """No variance: ε keeps the root away from 0, and what comes out is the bias."""
+    model = nn.Sequential(case.make(nn), dtype=dtype)
+    y = model.forward(np.full(case.shape, 0.1, dtype), training=True)
+    same(y, np.zeros_like(y))
+    assert np.isfinite(model.backward(normal(case.shape, dtype))).all()
+
+
+def test_one_value_a_channel(nn):
+    flat, image = nn.Sequential(nn.BatchNorm1d(4)), nn.Sequential(nn.BatchNorm2d(4))
+    for model, x in ((flat, np.ones((1, 4))), (image, np.ones((1, 4, 1, 1)))):
+        with pytest.raises(ValueError, match="x: expected at least 2 rows in a training batch, .* got 1"):
+            model.forward(x, training=True)
+        assert model(x).shape == x.shape
+    assert image.forward(np.ones((1, 4, 1, 2)), training=True).shape == (1, 4, 1, 2)
+
+
+def test_a_last_batch_of_one(nn):
+    """Told before the first step, not after an epoch's work."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), seed=0)
+    before = model.state_dict()
+    x, t = normal((9, 4)), np.zeros(9, int)
+    for call in (
+        lambda: model.run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=4),
+        lambda: model.step(x[:1], t[:1], nn.CrossEntropyLoss(), nn.SGD()),
+        lambda: model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), batch_size=4),
+    ):
+        with pytest.raises(ValueError, match="at least 2 rows in a training batch"):
+            call()
+    for name, value in model.state_dict().items():
+        same(value, before[name], name)
+
+
+@pytest.mark.parametrize("case", BATCH, ids=name_of)
+def test_nan_stays_in_its_channel(nn, dtype, case):
+    model = nn.Sequential(case.make(nn), dtype=dtype)
+    x = np.array(normal(case.shape, dtype))
+    x[0, 1] = np.nan
+    y = model.forward(x, training=True)
+    assert np.isnan(y[:, 1]).all()
+    assert np.isfinite(np.delete(y, 1, axis=1)).all()
+
+
+@pytest.mark.parametrize("case", BATCH, ids=name_of)
+def test_copies_take_the_running_statistics_along(nn, case):
+    model = nn.Sequential(case.make(nn), dtype="float64")
+    model.forward(3 + normal(case.shape), training=True)
+    twin = copy.deepcopy(model)
+    same_parameters(twin, model)
+    other = nn.Sequential(case.make(nn), dtype="float64")
+    other.load_state_dict(model.state_dict())
+    x = normal(case.shape, seed=1)
+    same(other(x), model(x))
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "0.running_mean", "0.running_var"]
+    assert list(model.params) == ["0.weight", "0.bias"]
+
+
+def test_no_optimizer_moves_the_running_statistics(nn):
+    """They are not parameters: no gradient, no decay, not clipped; and weight and bias do not decay either."""
+    model = nn.Sequential(nn.BatchNorm1d(3), dtype="float64")
+    x = 5 + normal((8, 3))
+    by_hand = nn.Sequential(nn.BatchNorm1d(3), dtype="float64")
+    model.step(x, np.zeros((8, 3)), nn.MSELoss(), nn.SGD(lr=0.1, weight_decay=0.5))
+    by_hand.step(x, np.zeros((8, 3)), nn.MSELoss(), nn.SGD(lr=0.1))
+    same_parameters(model, by_hand)
+    assert all(not decays for _, _, _, decays in model.parameters())
+
+
+def test_other_image_sizes(nn, dtype):
+    model = nn.Sequential(nn.BatchNorm2d(2), dtype=dtype)
+    for shape in [(2, 2, 3, 5), (4, 2, 1, 1), (1, 2, 7, 7)]:
+        assert model.forward(normal(shape, dtype), training=True).shape == shape
+        assert model.backward(normal(shape, dtype)).shape == shape
+        assert model(frozen(normal(shape, dtype))).shape == shape
+
+
+@pytest.mark.parametrize("shape", [(301, 700), (40, 19, 13, 17), (3, 2, 301, 303)])
+def test_threads_and_instruction_sets(fast, isa, dtype, threads, shape):
+    def run(count):
+        threads(count)
+        norm = fast.BatchNorm1d(shape[1]) if len(shape) == 2 else fast.BatchNorm2d(shape[1])
+        model = fast.Sequential(norm, fast.LayerNorm(shape[1:]), dtype=dtype)
+        y = model.forward(1 + normal(shape, dtype), training=True)
+        return [y, model.backward(normal(shape, dtype, seed=1)), *model.grads.values(), *model.state_dict().values()]
+
+    want = run(1)
+    for count in (2, 3):
+        for one, other in zip(run(count), want, strict=True):
+            same(one, other)
