@@ -39,6 +39,7 @@ from .activation import (
 )
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .config import show_config
+from .dropconnect import DropConnect
 from .dropout import Dropout
 from .layer import Layer
 from .layernorm import LayerNorm
@@ -47,11 +48,12 @@ from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, 
 from .model import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from .penalty import clip_grad_norm, clip_grad_value
+from .stochastic_depth import StochasticDepth, linear_decay
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
-    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout",
+    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",

@@ -43,6 +43,20 @@ cdef extern from "kernels.h" nogil:
         uint64_t seed
         uint32_t step, stream
 
+    ctypedef struct fastnn_dropconnect:
+        int64_t rows, inside, outside
+        const void *x
+        const void *w
+        const void *b
+        const void *du
+        void *u
+        void *dw
+        void *dx
+        uint64_t threshold
+        double scale
+        fastnn_stream stream
+        int threads
+
     ctypedef struct fastnn_kernels:
         const char *isa
         int64_t real_size
@@ -56,6 +70,14 @@ cdef extern from "kernels.h" nogil:
         void (*layernorm)(const fastnn_norm *) noexcept nogil
         void (*layernorm_backward)(const fastnn_norm *) noexcept nogil
         void (*dropout)(const void *, void *, int64_t, uint64_t, double, const fastnn_stream *, int) noexcept nogil
+        void (*mask_rows)(void *, int64_t, int64_t, uint64_t, double, const fastnn_stream *) noexcept nogil
+        void (*residual)(const void *, const void *, void *, int64_t, int64_t, uint64_t, double,
+                         const fastnn_stream *) noexcept nogil
+        void (*dropconnect)(const fastnn_dropconnect *) noexcept nogil
+        void (*dropconnect_backward)(const fastnn_dropconnect *) noexcept nogil
+        void (*square)(const void *, void *, int64_t, double) noexcept nogil
+        void (*expectation)(int, double, const void *, void *, const void *, int64_t, void *, void *,
+                            int64_t, int64_t, int) noexcept nogil
         double (*loss)(int, double, const void *, const void *, void *, int64_t) noexcept nogil
         double (*cross_entropy)(const void *, const int64_t *, const void *, double,
                                 void *, int64_t, int64_t) noexcept nogil
@@ -76,6 +98,7 @@ cdef int threads() noexcept nogil
 cdef double seconds() noexcept nogil
 cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil
 cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes) noexcept nogil
+cdef bint kept(uint64_t threshold, const fastnn_stream *s) noexcept nogil
 cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil
 
 # NumPy arrays without NumPy's headers. `ready` says whether x is a C-contiguous ndarray of that format character and

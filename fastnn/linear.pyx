@@ -36,18 +36,6 @@ cdef class Linear(Layer):
     [[9.0, 0.0]]
     """
 
-    cdef Activation act
-    cdef object initialiser
-    cdef bint has_bias
-    cdef int64_t inside, outside
-    cdef void *w
-    cdef void *b
-    cdef void *dw
-    cdef void *db
-    cdef const void *x
-    cdef void *u                # pre-activation, where the derivative needs it; else y itself
-    cdef void *y
-
     def __init__(self, in_features, out_features, activation=None, bias=True, *, init=None):
         Layer.__init__(self)
         in_features = validation.integer("in_features", in_features, 1)
@@ -124,42 +112,56 @@ cdef class Linear(Layer):
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        cdef fastnn_gemm g
         self.x = x
+        return self.product(p, x, self.w, self.act.kind)
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        self.through_activation(p, dy)
+        self.weight_gradient(p, dy)
+        return self.input_gradient(p, dy, self.w) if wants_dx else dy
+
+    cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil:
+        """act(x @ w + b), in y."""
+        cdef fastnn_gemm g
         g.m, g.n, g.k = p.rows, self.outside, self.inside
         g.a, g.a_row, g.a_col = x, self.inside, 1
-        g.b, g.b_row, g.b_col = self.w, self.outside, 1
+        g.b, g.b_row, g.b_col = w, self.outside, 1
         g.bias = self.b if self.has_bias else NULL
-        g.c = self.u if from_input(self.act.kind) else self.y
+        g.c = self.u if from_input(activation) else self.y
         g.y, g.c_row = self.y, self.outside
-        g.activation, g.alpha = self.act.kind, self.act.parameter
+        g.activation, g.alpha = activation, self.act.parameter
         g.work, g.threads = p.work, p.threads
         p.k.gemm(&g)
         return self.y
 
-    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        cdef fastnn_gemm g
-        cdef void *dx
+    cdef void through_activation(self, Pass *p, void *dy) noexcept nogil:
+        """du over dy, and db."""
         p.k.activate_backward(self.act.kind, self.act.parameter, self.u if from_input(self.act.kind) else self.y,
                               dy, dy, self.db if self.has_bias else NULL, p.rows, self.outside, p.threads)
+
+    cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil:
+        """dW = xᵀ @ du"""
+        cdef fastnn_gemm g
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
-        # dW = xᵀ @ du
         g.m, g.n, g.k = self.inside, self.outside, p.rows
         g.a, g.a_row, g.a_col = self.x, 1, self.inside
-        g.b, g.b_row, g.b_col = dy, self.outside, 1
+        g.b, g.b_row, g.b_col = du, self.outside, 1
         g.c = g.y = self.dw
         g.c_row = self.outside
         p.k.gemm(&g)
-        if not wants_dx:
-            return dy
-        # dx = du @ Wᵀ
-        dx = p.spare
+
+    cdef void *input_gradient(self, Pass *p, void *du, const void *w) noexcept nogil:
+        """dx = du @ wᵀ, in the spare buffer."""
+        cdef fastnn_gemm g
+        cdef void *dx = p.spare
+        g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
+        g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = p.rows, self.inside, self.outside
-        g.a, g.a_row, g.a_col = dy, self.outside, 1
-        g.b, g.b_row, g.b_col = self.w, 1, self.outside
+        g.a, g.a_row, g.a_col = du, self.outside, 1
+        g.b, g.b_row, g.b_col = w, 1, self.outside
         g.c = g.y = dx
         g.c_row = self.inside
         p.k.gemm(&g)
-        p.spare = dy
+        p.spare = du
         return dx

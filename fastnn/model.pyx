@@ -84,8 +84,7 @@ cdef class Sequential(Layer):
         """Are these layers, each once, each free, and does each fit the one before it?"""
         validation.layers(layers, Layer)
         for index, layer in enumerate(layers):
-            if (<Layer>layer).parent is not None:
-                raise validation.taken(index, layer)
+            validation.free(f"layers[{index}]", layer)
         self.input_shape = validation.chain(layers)
 
     def arguments(self):

@@ -19,6 +19,8 @@ from .activation import (
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .layernorm import LayerNorm
 from .dropout import Dropout
+from .dropconnect import DropConnect
+from .stochastic_depth import StochasticDepth, linear_decay
 from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
 from .penalty import clip_grad_norm, clip_grad_value
 from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
@@ -32,7 +34,7 @@ from . import init, philox
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
-    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout",
+    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",

@@ -105,7 +105,8 @@ class BatchNorm(Layer):
         return centred * self.column(root), root
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        normal, root = self._kept = self.normalise(x, training)
+        self._kept = self.normalise(x, training)
+        normal, _ = self._kept
         return self.column(self.values["weight"]) * normal + self.column(self.values["bias"])
 
     def backward_pass(self, dy: Array) -> Array:

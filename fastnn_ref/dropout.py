@@ -41,7 +41,7 @@ class Dropout(Layer):
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.p,), {}
 
-    def mask(self, x: Array) -> Array:
+    def masked(self, x: Array) -> Array:
         """x · m / (1 − p); a select, so that NaN and infinity go, too."""
         return np.where(self._kept, x, 0) * x.dtype.type(philox.scale(self.p))
 
@@ -50,7 +50,7 @@ class Dropout(Layer):
         if not training or self.p == 0:
             return x
         self._kept = ~philox.chosen(self.random_words(x.size), self.p).reshape(x.shape)
-        return self.mask(x)
+        return self.masked(x)
 
     def backward_pass(self, dy: Array) -> Array:
-        return dy if self._kept is None else self.mask(dy)
+        return dy if self._kept is None else self.masked(dy)

@@ -84,6 +84,10 @@ class Layer:
         """The fewest examples of ``shape`` that a training batch needs."""
         return 1
 
+    def inside(self) -> tuple[Layer, ...]:
+        """The layers that this one is made of."""
+        return ()
+
     def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
         """(dotted prefix, layer) of every layer that has parameters or random numbers of its own."""
         return [(prefix, self)]
@@ -202,6 +206,10 @@ class Layer:
             self.outermost().build()
         return {**self.__dict__, "parent": None, "_kept": None, "_last": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.adopt()
+
     # ---- what the outermost layer does ----
 
     def outermost(self) -> Layer:
@@ -210,6 +218,11 @@ class Layer:
         while layer.parent is not None:
             layer = layer.parent
         return layer
+
+    def adopt(self) -> None:
+        """The layers inside now belong to this one."""
+        for layer in self.inside():
+            layer.parent = self
 
     def random_words(self, n: int) -> Array:
         """``n`` random words of 32 bits: the same ones as often as this pass asks, others in the next."""

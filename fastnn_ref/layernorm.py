@@ -37,7 +37,8 @@ class LayerNorm(Layer):
         self.normalized_shape = validation.sizes("normalized_shape", normalized_shape)
         self.eps = validation.number("eps", eps, 0, low_open=True)
         self.specifications = [
-            Specification("weight", self.normalized_shape, "ones"), Specification("bias", self.normalized_shape, "zeros"),
+            Specification("weight", self.normalized_shape, "ones"),
+            Specification("bias", self.normalized_shape, "zeros"),
         ]
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:

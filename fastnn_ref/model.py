@@ -41,8 +41,7 @@ class Sequential(Layer):
         self._dtype = validation.dtype(dtype, self.default_dtype)
         validation.layers(layers, Layer)
         for index, layer in enumerate(layers):
-            if layer.parent is not None:
-                raise validation.taken(index, layer)
+            validation.free(f"layers[{index}]", layer)
         self.input_shape = validation.chain(layers)
         self.layers = layers
         self.epochs = 0                             # run_epoch calls so far: each shuffles in its own way
@@ -50,15 +49,6 @@ class Sequential(Layer):
         self.adopt()
 
     default_dtype = np.dtype(np.float64)
-
-    def adopt(self) -> None:
-        """The layers now belong to this model."""
-        for layer in self.layers:
-            layer.parent = self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.adopt()
 
     @property
     def seed(self) -> int:
@@ -69,6 +59,9 @@ class Sequential(Layer):
         return self.layers, {"seed": self.seed, "dtype": str(self.outermost()._dtype)}
 
     # ---- a layer made of layers ----
+
+    def inside(self) -> tuple[Layer, ...]:
+        return self.layers
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """The last layer's output shape for the first one's input ``shape``."""

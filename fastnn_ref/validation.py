@@ -345,10 +345,27 @@ def layers(value: Sequence[Any], kind: type[Any]) -> None:
         seen[id(layer)] = index
 
 
-def taken(index: int, layer: object) -> ValueError:
-    """The error for a layer that belongs to another model."""
-    return ValueError(f"layers[{index}]: this {type(layer).__name__} already belongs to a model; "
-                      "copy.deepcopy(layer) makes one of its own")
+def free(name: str, layer: Any) -> None:
+    """A layer that no model has yet."""
+    if layer.parent is not None:
+        raise ValueError(f"{name}: this {type(layer).__name__} already belongs to a model; "
+                         "copy.deepcopy(layer) makes one of its own")
+
+
+def residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:
+    """``shape``, if the block keeps it: what is added must fit."""
+    found = block.output_shape(shape)
+    if tuple(found) != tuple(shape):
+        raise ValueError(f"{who}: expected a block that keeps the shape {show(shape)}, "
+                         f"got {show(found)} from {type(block).__name__}")
+    return tuple(shape)
+
+
+def dropped_connections(p: float, inference: str) -> float:
+    """DropConnect's p: with p = 1 there is no variance to match."""
+    if p == 1 and inference == "gaussian":
+        raise ValueError("p: expected < 1 for inference='gaussian', got 1")
+    return p
 
 
 def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:

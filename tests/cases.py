@@ -112,6 +112,32 @@ MASKS = [
     *(Case(f"dropout {p:g}", lambda nn, p=p: nn.Dropout(p), (5, 47)) for p in PROBABILITIES),
     Case("dropout images", lambda nn: nn.Dropout(0.3), (2, 3, 5, 7)),
 ]
+def _dropconnect(p: float, k: int, m: int, n: int, **arguments: Any) -> Case:
+    name = " ".join([f"dropconnect {p:g} {n}x{k}x{m}", *map(str, arguments.values())])
+    return Case(name, lambda nn: nn.DropConnect(k, m, p, **arguments), (n, k))
+
+
+def _residual(p: float, mode: str, *, deep: bool = False) -> Case:
+    def make(nn: Any) -> Any:
+        if not deep:
+            return nn.StochasticDepth(nn.Linear(7, 7), p, mode=mode)
+        block = nn.Sequential(nn.Linear(7, 11, activation="tanh"), nn.Dropout(0.3), nn.Linear(11, 7))
+        return nn.Sequential(nn.StochasticDepth(nn.StochasticDepth(block, 0.2, mode="row"), p, mode=mode), nn.Tanh())
+
+    return Case(f"stochastic depth {p:g} {mode}{' deep' if deep else ''}", make, (5, 7))
+
+
+CONNECTIONS = [
+    *(_dropconnect(p, 7, 5, 3, mask=mask, inference="mean") for p in PROBABILITIES for mask in ("example", "batch")),
+    *(_dropconnect(0.3, 11, 3, 4, mask=mask, activation=a)
+      for mask in ("example", "batch") for a in ("identity", "relu", "gelu", "tanh", "softmax")),
+    _dropconnect(0.9, 3, 67, 2, activation="relu", bias=False),
+    _dropconnect(0.1, 31, 149, 3),
+]
+DEPTHS = [
+    *(_residual(p, mode) for p in PROBABILITIES for mode in ("batch", "row")),
+    *(_residual(0.4, mode, deep=True) for mode in ("batch", "row")),
+]
 MODELS = [
     Case("two layers", lambda nn: nn.Sequential(nn.Linear(7, 5, activation="tanh"), nn.Linear(5, 3)), (3, 7)),
     Case(
@@ -135,7 +161,7 @@ MODELS = [
         (6, 7),
     ),
 ]  # fmt: skip
-CASES = LINEAR + FUSED + ALONE + NORMS + MASKS + MODELS
+CASES = LINEAR + FUSED + ALONE + NORMS + MASKS + CONNECTIONS + DEPTHS + MODELS
 
 
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:

@@ -154,6 +154,22 @@ REGULARISERS = [
     *[(f"dropout {p}", made("Dropout", p), V, f"p: expected a finite number >= 0 and <= 1, got {p}")
       for p in (-0.1, 1.1, NAN)],
     ("dropout a word", made("Dropout", "half"), T, "p: expected a finite number >= 0 and <= 1, got 'half'"),
+    ("dropconnect of all", made("DropConnect", 3, 2, 1.0), V, "p: expected < 1 for inference='gaussian', got 1"),
+    ("dropconnect mask", made("DropConnect", 3, 2, mask="exmaple"), V,
+     "mask: unknown name 'exmaple', did you mean 'example'? known: example, batch"),
+    ("dropconnect inference", made("DropConnect", 3, 2, inference="sample"), V, "inference: unknown name 'sample'"),
+    ("dropconnect samples", made("DropConnect", 3, 2, samples=0), V,
+     "samples: expected an integer >= 1 and <= 1048576, got 0"),
+    ("depth of no block", made("StochasticDepth", 3, 0.5), T, "block: expected a Layer of fastnn"),
+    ("depth of a block that narrows", lambda nn: nn.StochasticDepth(nn.Linear(4, 3), 0.5), V,
+     "StochasticDepth: expected a block that keeps the shape (4,), got (3,) from Linear"),
+    ("depth of a taken block", lambda nn: nn.StochasticDepth(net(nn).layers[0], 0.5), V,
+     "block: this Linear already belongs to a model; copy.deepcopy(layer) makes one of its own"),
+    ("depth p", lambda nn: nn.StochasticDepth(nn.ReLU(), 1.5), V,
+     "p: expected a finite number >= 0 and <= 1, got 1.5"),
+    ("depth mode", lambda nn: nn.StochasticDepth(nn.ReLU(), 0.5, mode="rows"), V,
+     "mode: unknown name 'rows', did you mean 'row'? known: batch, row"),
+    ("no depth", lambda nn: nn.linear_decay(0), V, "depth: expected an integer >= 1, got 0"),
     ("no features", made("BatchNorm1d", 0), V, "num_features: expected an integer >= 1, got 0"),
     ("features overflow", made("BatchNorm2d", 2**50), V, "num_features: expected at most 2**40 values, got"),
     ("norm eps", made("BatchNorm1d", 3, eps=0), V, "eps: expected a finite number > 0, got 0"),
@@ -355,4 +371,5 @@ TRAINING = [
     ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
 ]  # fmt: skip
 
-MISTAKES = [Mistake(*m) for group in (LAYERS, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING) for m in group]
+GROUPS = (LAYERS, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING)
+MISTAKES = [Mistake(*m) for group in GROUPS for m in group]

@@ -17,12 +17,15 @@ WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
     {"validation", "philox"}, {"init"}, {"layer"},
-    {"activation", "batchnorm", "layernorm", "dropout"}, {"linear", "loss", "penalty", "schedule"}, {"dropconnect", "stochastic_depth"}, {"optim"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth"},
+    {"linear", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
     {"training"}, {"model"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
-    {"_kernels"}, {"config", "layer"}, {"activation", "batchnorm", "layernorm", "dropout", "loss", "penalty"}, {"linear", "optim"}, {"dropconnect", "stochastic_depth"}, {"model"}, {"__init__"},
+    {"_kernels"}, {"config", "layer"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "loss", "penalty"},
+    {"linear", "optim"}, {"dropconnect"}, {"model"}, {"__init__"},
     {"datasets", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 

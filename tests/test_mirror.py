@@ -11,7 +11,7 @@ from tests.mistakes import MISTAKES
 ONLY_FAST = ["get_num_threads", "set_num_threads", "show_config", "isa"]
 ORDER = """
 Layer Linear Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
-BatchNorm1d BatchNorm2d LayerNorm Dropout
+BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay
 Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
 ReduceLROnPlateau Sequential History Callback init philox
@@ -56,7 +56,7 @@ INNER = set(
     """
     outermost build adopt leaves specifications values gradients default_dtype forward_pass backward_pass init
     act act_back bend accept value dy join update descend slots state model least_rows number random_words
-    axes column normalise mask
+    axes column normalise inside masked expectation
     """.split()
 )
 INSTANCES = {
@@ -66,6 +66,8 @@ INSTANCES = {
     "BatchNorm2d": lambda nn: nn.BatchNorm2d(num_features=3),
     "LayerNorm": lambda nn: nn.LayerNorm(normalized_shape=3),
     "Dropout": lambda nn: nn.Dropout(),
+    "DropConnect": lambda nn: nn.DropConnect(in_features=3, out_features=2),
+    "StochasticDepth": lambda nn: nn.StochasticDepth(nn.ReLU(), p=0.5),
     **{c.cls: lambda nn, cls=c.cls: getattr(nn, cls)() for c in ACTIVATIONS + LOSSES},
     **{cls: lambda nn, cls=cls: getattr(nn, cls)() for cls in ("SGD", "RMSprop", "Adam", "AdamW")},
 }

@@ -71,7 +71,7 @@ def test_prediction_does_not_depend_on_the_batch(nn, dtype, case):
 @pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(40), (30, 40))], ids=name_of)
 @pytest.mark.parametrize("offset", [1e4, -1e4])
 def test_a_mean_of_ten_thousand_deviations(nn, dtype, isa, case, offset):
-    """E[x²] − E[x]² would leave no digit of a float32 variance. Exact: the values are multiples of 2⁻¹⁰ of their deviation."""
+    """E[x²] − E[x]² would leave no digit of a float32 variance. Multiples of 2⁻¹⁰: the shift is exact."""
     rng = np.random.default_rng(1)
     x = (rng.integers(-2048, 2048, size=case.shape) / 1024).astype(dtype)
     shifted = (x + np.asarray(offset, dtype)).astype(dtype)
@@ -92,7 +92,7 @@ def test_values_that_are_all_equal(nn, dtype, case):
 def test_one_value_a_channel(nn):
     flat, image = nn.Sequential(nn.BatchNorm1d(4)), nn.Sequential(nn.BatchNorm2d(4))
     for model, x in ((flat, np.ones((1, 4))), (image, np.ones((1, 4, 1, 1)))):
-        with pytest.raises(ValueError, match="x: expected at least 2 rows in a training batch, .* got 1"):
+        with pytest.raises(ValueError, match="x: expected at least 2 rows in a training batch"):
             model.forward(x, training=True)
         assert model(x).shape == x.shape
     assert image.forward(np.ones((1, 4, 1, 2)), training=True).shape == (1, 4, 1, 2)

@@ -119,6 +119,13 @@ void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n,
         memcpy((char *)out + i * bytes, (const char *)rows + order[i] * bytes, (size_t)bytes);
 }
 
+int fastnn_kept(uint64_t threshold, const fastnn_stream *s)
+{
+    uint32_t words[4];
+    philox(words, 0, s);
+    return words[0] >= threshold;
+}
+
 int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k)
 {
     for (int64_t i = 0; i < n; ++i)

@@ -39,3 +39,36 @@ static void F(dropout)(const void *x_, void *y_, int64_t n, uint64_t threshold, 
         F(mask_run)(x + from, y + from, from, to - from, threshold, (real)scale, s);
     }
 }
+
+/* Row i keeps its values, times scale, unless word i is below the threshold: then they are 0. */
+static inline int F(kept)(int64_t row, uint64_t threshold, const fastnn_stream *s)
+{
+    uint32_t words[4];
+    philox(words, (uint64_t)(row / 4), s);
+    return words[row % 4] >= threshold;
+}
+
+static void F(mask_rows)(void *x_, int64_t rows, int64_t cols, uint64_t threshold, double scale, const fastnn_stream *s)
+{
+    real *x = x_;
+    for (int64_t i = 0; i < rows; ++i) {
+        real *row = x + i * cols;
+        if (F(kept)(i, threshold, s)) for (int64_t j = 0; j < cols; ++j) row[j] *= (real)scale;
+        else for (int64_t j = 0; j < cols; ++j) row[j] = 0;
+    }
+}
+
+static void F(residual)(const void *x_, const void *z_, void *y_, int64_t rows, int64_t cols, uint64_t threshold,
+                        double scale_, const fastnn_stream *s)
+{
+    const real *x = x_, *z = z_, scale = (real)scale_;
+    real *y = y_;
+    for (int64_t i = 0; i < rows; ++i) {
+        const real *xs = x + i * cols, *zs = z + i * cols;
+        real *ys = y + i * cols;
+        if (!threshold || F(kept)(i, threshold, s))
+            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) ys[j] = F(fma_)(zs[j], scale, xs[j]);
+        else
+            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) ys[j] = xs[j];
+    }
+}

@@ -53,6 +53,18 @@ typedef struct {
     int training, threads;
 } fastnn_norm;
 
+/* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for each
+   of `rows` examples. b and dx may be NULL. */
+typedef struct {
+    int64_t rows, inside, outside;
+    const void *x, *w, *b, *du;
+    void *u, *dw, *dx;
+    uint64_t threshold;
+    double scale;
+    fastnn_stream stream;
+    int threads;
+} fastnn_dropconnect;
+
 typedef struct {
     const char *isa;
     int64_t real_size;          /* bytes of a real */
@@ -75,6 +87,20 @@ typedef struct {
     /* y[i] = 0 where word i of the stream is below the threshold, else x[i]·scale; y may be x. */
     void (*dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
                     int threads);
+
+    /* Row i of x ·= scale, or 0 where word i is below the threshold;  y = x + z·scale, or x in such a row (threshold 0:
+       in none). y may be x or z. */
+    void (*mask_rows)(void *x, int64_t rows, int64_t cols, uint64_t threshold, double scale, const fastnn_stream *s);
+    void (*residual)(const void *x, const void *z, void *y, int64_t rows, int64_t cols, uint64_t threshold, double scale,
+                     const fastnn_stream *s);
+
+    void (*dropconnect)(const fastnn_dropconnect *g);
+    void (*dropconnect_backward)(const fastnn_dropconnect *g);
+    void (*square)(const void *x, void *y, int64_t n, double factor);       /* y = factor·x² */
+    /* y = E[act(u)] for u ~ N(mean, variance), (rows, cols); draws z (samples, cols), none for relu; the variance is
+       overwritten, work has threads × cols values. */
+    void (*expectation)(int activation, double alpha, const void *mean, void *variance, const void *z, int64_t samples,
+                        void *y, void *work, int64_t rows, int64_t cols, int threads);
 
     /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's. */
     double (*loss)(int loss, double delta, const void *y, const void *t, void *dy, int64_t count);
@@ -123,6 +149,8 @@ void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32
 void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
 /* out[i] = rows[order[i]], for rows of `bytes` bytes. */
 void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes);
+/* Whether word 0 of the stream is at or above the threshold. */
+int fastnn_kept(uint64_t threshold, const fastnn_stream *s);
 /* The first i whose class is not in 0 … k−1, or −1. */
 int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k);
 

@@ -6,5 +6,6 @@
 #include "gemm.inc.c"
 #include "norm.inc.c"
 #include "dropout.inc.c"
+#include "dropconnect.inc.c"
 #include "loss.inc.c"
 #include "optim.inc.c"

@@ -62,7 +62,9 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
     .gemm = gemm##suffix, .activate = activate##suffix, .activate_backward = activate_backward##suffix, \
     .batchnorm = batchnorm##suffix, .batchnorm_backward = batchnorm_backward##suffix, \
     .layernorm = layernorm##suffix, .layernorm_backward = layernorm_backward##suffix, \
-    .dropout = dropout##suffix, \
+    .dropout = dropout##suffix, .mask_rows = mask_rows##suffix, .residual = residual##suffix, \
+    .dropconnect = dropconnect##suffix, .dropconnect_backward = dropconnect_backward##suffix, \
+    .square = square##suffix, .expectation = expectation##suffix, \
     .loss = loss##suffix, .cross_entropy = cross_entropy##suffix, \
     .first_outside = first_outside##suffix, \
     .sgd = sgd##suffix, .rmsprop = rmsprop##suffix, .adam = adam##suffix, \
