@@ -39,6 +39,7 @@ from .activation import (
 )
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .config import show_config
+from .conv import Conv2d
 from .dropconnect import DropConnect
 from .dropout import Dropout
 from .layer import Layer
@@ -48,10 +49,11 @@ from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, 
 from .model import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from .penalty import clip_grad_norm, clip_grad_value
+from .pool import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from .stochastic_depth import StochasticDepth, linear_decay
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
-    "Layer", "Linear",
+    "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
     "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",

@@ -23,6 +23,42 @@ cdef extern from "kernels.h" nogil:
         void *work
         int threads
 
+    ctypedef struct fastnn_plane:
+        int64_t height, width, stride_h, stride_w, pad_h, pad_w, rows, pitch
+
+    ctypedef struct fastnn_conv:
+        int64_t images, channels, filters, groups, taps, out_rows, out_cols
+        fastnn_plane front
+        fastnn_plane back
+        int64_t length, back_length, planes_size, scratch_size
+        const int64_t *offsets
+        const int64_t *back_offsets
+        const void *x
+        const void *w
+        const void *b
+        const void *du
+        void *u
+        void *y
+        void *dw
+        void *db
+        void *dx
+        void *planes
+        void *grid
+        void *scratch
+        void *turned
+        int activation
+        double alpha
+        int threads
+
+    ctypedef struct fastnn_pool:
+        int64_t planes, height, width, out_rows, out_cols
+        int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w
+        const void *x
+        const void *dy
+        void *y
+        void *dx
+        int threads
+
     ctypedef struct fastnn_norm:
         int64_t rows, channels, inner
         const void *x
@@ -65,6 +101,14 @@ cdef extern from "kernels.h" nogil:
         void (*activate)(int, double, const void *, void *, int64_t, int64_t, int) noexcept nogil
         void (*activate_backward)(int, double, const void *, const void *, void *, void *,
                                   int64_t, int64_t, int) noexcept nogil
+        void (*conv)(const fastnn_conv *) noexcept nogil
+        void (*conv_backward_weight)(const fastnn_conv *) noexcept nogil
+        void (*conv_backward_input)(const fastnn_conv *) noexcept nogil
+        void (*max_pool)(const fastnn_pool *) noexcept nogil
+        void (*max_pool_backward)(const fastnn_pool *) noexcept nogil
+        void (*avg_pool)(const fastnn_pool *) noexcept nogil
+        void (*avg_pool_backward)(const fastnn_pool *) noexcept nogil
+        void (*global_pool)(const fastnn_pool *) noexcept nogil
         void (*batchnorm)(const fastnn_norm *) noexcept nogil
         void (*batchnorm_backward)(const fastnn_norm *) noexcept nogil
         void (*layernorm)(const fastnn_norm *) noexcept nogil

@@ -62,6 +62,8 @@ cdef class Layer:
     array([[0., 5.]], dtype=float32)
     """
 
+    reshapes = False                # does what comes out have another shape than what goes in?
+
     def __init__(self):
         if type(self) is Layer:
             raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")

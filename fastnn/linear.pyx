@@ -36,6 +36,8 @@ cdef class Linear(Layer):
     [[9.0, 0.0]]
     """
 
+    reshapes = True
+
     def __init__(self, in_features, out_features, activation=None, bias=True, *, init=None):
         Layer.__init__(self)
         in_features = validation.integer("in_features", in_features, 1)

@@ -91,6 +91,11 @@ cdef class Sequential(Layer):
         return self.layers, {"seed": self.seed, "dtype": str(self.outermost().dtype_value)}
 
     @property
+    def reshapes(self):
+        """Does what comes out have another shape than what goes in?"""
+        return any(layer.reshapes for layer in self.layers)
+
+    @property
     def seed(self):
         """What the random numbers of this model start from."""
         return (<Layer>self.outermost()).seed_value

@@ -13,6 +13,8 @@ The names below are a table of contents, in reading order.
 # isort: off
 from .layer import Layer
 from .linear import Linear
+from .conv import Conv2d
+from .pool import MaxPool2d, AvgPool2d, GlobalAvgPool2d, Flatten
 from .activation import (
     Identity, ReLU, LeakyReLU, ELU, SiLU, GELU, Softplus, Tanh, Sigmoid, Softmax, LogSoftmax,
 )
@@ -32,7 +34,7 @@ from . import init, philox
 # isort: on
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
-    "Layer", "Linear",
+    "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
     "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",

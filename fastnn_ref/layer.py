@@ -44,6 +44,8 @@ class Layer:
     array([[0., 5.]])
     """
 
+    reshapes = False                                # does what comes out have another shape than what goes in?
+
     def __init__(self) -> None:
         if type(self) is Layer:
             raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")

@@ -36,6 +36,8 @@ class Linear(Layer):
     [[9.0, 0.0]]
     """
 
+    reshapes = True
+
     def __init__(
         self, in_features: int, out_features: int, activation: str | Activation | None = None, bias: bool = True,
         *, init: str | None = None,

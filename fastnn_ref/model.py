@@ -51,6 +51,11 @@ class Sequential(Layer):
     default_dtype = np.dtype(np.float64)
 
     @property
+    def reshapes(self) -> bool:                     # type: ignore[override]
+        """Does what comes out have another shape than what goes in?"""
+        return any(layer.reshapes for layer in self.layers)
+
+    @property
     def seed(self) -> int:
         """What the random numbers of this model start from."""
         return self.outermost()._seed

@@ -134,6 +134,38 @@ def sizes(name: str, value: object) -> tuple[int, ...]:
     return dims
 
 
+def pair(name: str, value: object, low: int) -> tuple[int, int]:
+    """A whole number for both height and width, or a pair of them; at most 2**20."""
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(f"{name}: expected an integer or a pair of integers, got {value!r}")
+        return integer(name, value[0], low, 2**20), integer(name, value[1], low, 2**20)
+    side = integer(name, value, low, 2**20)
+    return side, side
+
+
+def half(name: str, value: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+    """Padding of a pool: no window lies outside."""
+    if 2 * value[0] > kernel[0] or 2 * value[1] > kernel[1]:
+        raise ValueError(f"{name}: expected at most half of kernel_size {kernel}, got {value}")
+    return value
+
+
+def groups(value: object, inside: int, outside: int) -> int:
+    """A number that divides both numbers of channels."""
+    found = integer("groups", value, 1)
+    if inside % found or outside % found:
+        raise ValueError(f"groups: expected a divisor of in_channels {inside} and out_channels {outside}, got {found}")
+    return found
+
+
+def elementwise(activation: Any) -> Any:
+    """An activation that does not look at whole rows."""
+    if activation.name in ("softmax", "log_softmax"):
+        raise ValueError(f"activation: expected one that works element by element, got {activation.name!r}")
+    return activation
+
+
 def instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, and of that package: the two do not mix."""
     if not isinstance(value, kind):
@@ -371,15 +403,20 @@ def dropped_connections(p: float, inference: str) -> float:
 def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:
     """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape."""
     shape: tuple[int, ...] | None = None
+    first: tuple[int, ...] | None = None
+    unchanged = True                                # so far a layer got what the model was given
     for index, layer in enumerate(layers):
         expected = layer.input_shape
         if shape is not None and expected is not None and shape != expected:
             raise ValueError(f"layers[{index}]: {type(layer).__name__} expects {show(expected)} per example, "
                              f"gets {show(shape)} from layers[{index - 1}]")
-        shape = expected if shape is None else shape
-        shape = None if shape is None else layer.output_shape(shape)
-    # A layer that takes any shape passes it on unchanged: the first known shape is what the model takes.
-    return next((layer.input_shape for layer in layers if layer.input_shape is not None), None)
+        if shape is None and expected is not None:
+            shape = expected
+            first = expected if unchanged else None
+        if shape is not None:
+            shape = layer.output_shape(shape)
+        unchanged = unchanged and not layer.reshapes
+    return first
 
 
 def logits(shape: Sequence[int]) -> None:
@@ -411,11 +448,25 @@ def ending(who: str, shape: Sequence[int], end: tuple[int, ...]) -> tuple[int, .
     return tuple(shape)
 
 
-def image_shape(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
-    """``shape``, if it is an image's of so many channels."""
-    if len(shape) != 3 or shape[0] != channels:
-        raise ValueError(f"{who}: expected {show((channels, 'h', 'w'))} per example, got {show(shape)}")
+def image_shape(who: str, shape: Sequence[int], channels: int | None = None) -> tuple[int, ...]:
+    """``shape``, if it is an image's of so many channels, or of any number."""
+    if len(shape) != 3 or channels not in (None, shape[0]):
+        wanted = show(("channels" if channels is None else channels, "h", "w"))
+        raise ValueError(f"{who}: expected {wanted} per example, got {show(shape)}")
     return tuple(shape)
+
+
+def windows(
+    who: str, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[int, ...]:
+    """How many windows there are down and across an image; at least one."""
+    seen = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    room = [side + 2 * p for side, p in zip(image, padding, strict=True)]
+    if seen[0] > room[0] or seen[1] > room[1]:
+        raise ValueError(f"{who}: expected a padded image of at least {show(seen)}, the kernel's extent, "
+                         f"got {show(room)}")
+    return tuple((r - k) // s + 1 for r, k, s in zip(room, seen, stride, strict=True))
 
 
 def call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:

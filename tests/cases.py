@@ -93,6 +93,70 @@ ALONE = [
     *(_alone(a, (5, 17)) for a in ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION),
     *(_alone(a, (2, 3, 5)) for a in ACTIVATIONS),
 ]
+def conv(shape: tuple[int, ...], filters: int, kernel: int | tuple[int, int], **arguments: Any) -> Case:
+    words = " ".join(f"{name}={value}" for name, value in arguments.items())
+    name = f"conv {'x'.join(map(str, shape))} {filters} of {kernel} {words}".strip()
+    return Case(name, lambda nn: nn.Conv2d(shape[1], filters, kernel, **arguments), shape)
+
+
+def pool(cls: str, shape: tuple[int, ...], kernel: int | tuple[int, int], **arguments: Any) -> Case:
+    words = " ".join(f"{name}={value}" for name, value in arguments.items())
+    name = f"{cls} {'x'.join(map(str, shape))} {kernel} {words}".strip()
+    return Case(name, lambda nn: getattr(nn, cls)(kernel, **arguments), shape)
+
+
+CONVS = [
+    conv((1, 1, 1, 1), 1, 1),
+    conv((2, 3, 5, 7), 4, 1),
+    conv((3, 1, 8, 8), 9, 3, padding=1),
+    conv((2, 3, 7, 5), 5, 3),
+    conv((2, 2, 3, 2), 3, 5, padding=2),
+    conv((1, 2, 9, 11), 3, (2, 4), padding=(1, 2)),
+    conv((2, 3, 8, 10), 2, 3, stride=2, padding=1),
+    conv((2, 2, 9, 8), 3, (3, 2), stride=(2, 3)),
+    conv((1, 1, 11, 13), 2, 2, stride=5, padding=1),
+    conv((2, 2, 9, 9), 3, 3, dilation=2),
+    conv((1, 3, 12, 11), 2, 3, stride=2, padding=2, dilation=(3, 2)),
+    conv((2, 6, 5, 6), 4, 3, groups=2, padding=1),
+    conv((2, 5, 6, 4), 5, 3, groups=5, padding=1, stride=2),
+    conv((2, 3, 6, 6), 17, 3, bias=False),
+    conv((1, 2, 3, 3), 2, 1, padding=2, stride=3),
+    conv((2, 4, 7, 19), 11, 3, padding=1),
+    *(conv((2, 2, 5, 6), 3, 3, activation=a) for a in ("relu", "gelu", "tanh", "elu", "silu")),
+]
+POOLS = [
+    *(pool(cls, shape, kernel, **arguments) for cls in ("MaxPool2d", "AvgPool2d") for shape, kernel, arguments in [
+        ((2, 3, 8, 6), 2, {}),
+        ((1, 2, 7, 9), 2, {}),
+        ((2, 1, 7, 5), 3, {"stride": 2, "padding": 1}),
+        ((1, 1, 1, 1), 1, {}),
+        ((2, 2, 6, 9), (2, 3), {"stride": (1, 2), "padding": (1, 0)}),
+        ((1, 3, 5, 5), 3, {"stride": 1}),
+        ((1, 1, 9, 8), 2, {"stride": 3}),
+    ]),
+    Case("GlobalAvgPool2d 3x5x7x3", lambda nn: nn.GlobalAvgPool2d(), (3, 5, 7, 3)),
+    Case("Flatten 2x3x4x5", lambda nn: nn.Flatten(), (2, 3, 4, 5)),
+]
+IMAGE_NETS = [
+    Case(
+        "digits net",
+        lambda nn: nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1, activation="relu"), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 10),
+        ),
+        (5, 1, 8, 8),
+    ),
+    Case(
+        "residual net",
+        lambda nn: nn.Sequential(
+            nn.Conv2d(2, 5, 3, padding=1),
+            nn.StochasticDepth(nn.Sequential(nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 5, 3, padding=1)), 0.0),
+            nn.Dropout(0.2), nn.AvgPool2d(2), nn.GlobalAvgPool2d(), nn.Linear(5, 3),
+        ),
+        (4, 2, 6, 5),
+    ),
+]  # fmt: skip
+
 NORMS = [
     Case("batchnorm1d 7x1", lambda nn: nn.BatchNorm1d(1), (7, 1)),
     Case("batchnorm1d 5x7", lambda nn: nn.BatchNorm1d(7, eps=1e-2, momentum=0.3), (5, 7)),
@@ -161,7 +225,7 @@ MODELS = [
         (6, 7),
     ),
 ]  # fmt: skip
-CASES = LINEAR + FUSED + ALONE + NORMS + MASKS + CONNECTIONS + DEPTHS + MODELS
+CASES = LINEAR + FUSED + ALONE + CONVS + POOLS + IMAGE_NETS + NORMS + MASKS + CONNECTIONS + DEPTHS + MODELS
 
 
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:

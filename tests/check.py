@@ -154,7 +154,8 @@ def check_against_reference(ref, fast, case, dtype):
     dx = engine.backward(dy)
     assert y.dtype == dx.dtype == dtype
 
-    inner = x[0].size + len(x) + sum(len(value) + 1 for _, value, _, decays in book.parameters() if decays)
+    inner = x[0].size + len(x) + sum(
+        (len(value) if value.ndim == 2 else value[0].size) + 1 for _, value, _, decays in book.parameters() if decays)
 
     def compare(got, want, note):
         close("layer", got, want, inner * np.abs(want).max(), f"{case.name}: {note}")

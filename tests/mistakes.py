@@ -150,6 +150,37 @@ LAYERS = [
     ("bias of another shape", assign("bias", np.zeros(6)), V, "bias: expected (7,), got (6,)"),
 ]  # fmt: skip
 
+IMAGES = [
+    ("no kernel", made("Conv2d", 1, 2, 0), V, "kernel_size: expected an integer >= 1 and <= 1048576, got 0"),
+    ("kernel of three", made("Conv2d", 1, 2, (3, 3, 3)), V,
+     "kernel_size: expected an integer or a pair of integers, got (3, 3, 3)"),
+    ("kernel a word", made("Conv2d", 1, 2, "3x3"), T, "kernel_size: expected an integer >= 1 and <= 1048576, got '3x3'"),
+    ("stride 0", made("Conv2d", 1, 2, 3, stride=0), V, "stride: expected an integer >= 1 and <= 1048576, got 0"),
+    ("padding negative", made("Conv2d", 1, 2, 3, padding=(1, -1)), V,
+     "padding: expected an integer >= 0 and <= 1048576, got -1"),
+    ("groups", made("Conv2d", 4, 6, 3, groups=3), V,
+     "groups: expected a divisor of in_channels 4 and out_channels 6, got 3"),
+    ("filters overflow", made("Conv2d", 2**15, 2**15, 2**10), V, "weight: expected at most 2**40 values, got"),
+    ("conv of softmax", made("Conv2d", 1, 2, 3, activation="softmax"), V,
+     "activation: expected one that works element by element, got 'softmax'"),
+    ("conv of rows", lambda nn: nn.Conv2d(3, 2, 3).forward(np.zeros((2, 27))), V,
+     "Conv2d: expected (3, h, w) per example, got (27,)"),
+    ("conv of other channels", lambda nn: nn.Conv2d(3, 2, 3).forward(np.zeros((2, 1, 5, 5))), V,
+     "Conv2d: expected (3, h, w) per example, got (1, 5, 5)"),
+    ("image too small", lambda nn: nn.Conv2d(1, 2, 3, dilation=2).forward(np.zeros((2, 1, 5, 4))), V,
+     "Conv2d: expected a padded image of at least (5, 5), the kernel's extent, got (5, 4)"),
+    ("pool padding", made("MaxPool2d", 2, padding=2), V,
+     "padding: expected at most half of kernel_size (2, 2), got (2, 2)"),
+    ("pool of rows", lambda nn: nn.AvgPool2d(2).forward(np.zeros((2, 9))), V,
+     "AvgPool2d: expected (channels, h, w) per example, got (9,)"),
+    ("pool too large", lambda nn: nn.MaxPool2d(3).forward(np.zeros((2, 1, 2, 5))), V,
+     "MaxPool2d: expected a padded image of at least (3, 3), the kernel's extent, got (2, 5)"),
+    ("linear behind images", lambda nn: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(10, 2)).forward(
+        np.zeros((2, 1, 5, 5))), V, "Linear: expected (10,) per example, got (18,)"),
+    ("linear without flatten", lambda nn: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(18, 2)).forward(
+        np.zeros((2, 1, 5, 5))), V, "Linear: expected (18,) per example, got (2, 3, 3)"),
+]  # fmt: skip
+
 REGULARISERS = [
     *[(f"dropout {p}", made("Dropout", p), V, f"p: expected a finite number >= 0 and <= 1, got {p}")
       for p in (-0.1, 1.1, NAN)],
@@ -371,5 +402,5 @@ TRAINING = [
     ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
 ]  # fmt: skip
 
-GROUPS = (LAYERS, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING)
+GROUPS = (LAYERS, IMAGES, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING)
 MISTAKES = [Mistake(*m) for group in GROUPS for m in group]

@@ -17,15 +17,15 @@ WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
     {"validation", "philox"}, {"init"}, {"layer"},
-    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth"},
-    {"linear", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool"},
+    {"linear", "conv", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
     {"training"}, {"model"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
     {"_kernels"}, {"config", "layer"},
-    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "loss", "penalty"},
-    {"linear", "optim"}, {"dropconnect"}, {"model"}, {"__init__"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "loss", "penalty"},
+    {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"__init__"},
     {"datasets", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 

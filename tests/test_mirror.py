@@ -10,7 +10,7 @@ from tests.mistakes import MISTAKES
 
 ONLY_FAST = ["get_num_threads", "set_num_threads", "show_config", "isa"]
 ORDER = """
-Layer Linear Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
+Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
 BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay
 Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
@@ -57,6 +57,7 @@ INNER = set(
     outermost build adopt leaves specifications values gradients default_dtype forward_pass backward_pass init
     act act_back bend accept value dy join update descend slots state model least_rows number random_words
     axes column normalise inside masked expectation
+    windows matrix back
     """.split()
 )
 INSTANCES = {
@@ -66,6 +67,11 @@ INSTANCES = {
     "BatchNorm2d": lambda nn: nn.BatchNorm2d(num_features=3),
     "LayerNorm": lambda nn: nn.LayerNorm(normalized_shape=3),
     "Dropout": lambda nn: nn.Dropout(),
+    "Conv2d": lambda nn: nn.Conv2d(in_channels=3, out_channels=2, kernel_size=3),
+    "MaxPool2d": lambda nn: nn.MaxPool2d(kernel_size=2),
+    "AvgPool2d": lambda nn: nn.AvgPool2d(kernel_size=2),
+    "GlobalAvgPool2d": lambda nn: nn.GlobalAvgPool2d(),
+    "Flatten": lambda nn: nn.Flatten(),
     "DropConnect": lambda nn: nn.DropConnect(in_features=3, out_features=2),
     "StochasticDepth": lambda nn: nn.StochasticDepth(nn.ReLU(), p=0.5),
     **{c.cls: lambda nn, cls=c.cls: getattr(nn, cls)() for c in ACTIVATIONS + LOSSES},

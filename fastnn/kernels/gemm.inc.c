@@ -24,6 +24,7 @@ typedef struct {
     int64_t a_row, a_col;
     const real *b;
     int64_t b_row;
+    const int64_t *offsets;     /* a convolution's: row p of b stands at b + offsets[p] */
     const real *start;          /* what the tile starts from: c, the bias (start_row 0), or NULL for zero */
     int64_t start_row;
     real *c;
@@ -34,9 +35,10 @@ typedef struct {
 
 /* The micro-kernel, for rows <= MR and vectors <= NV. Both are constants wherever it is inlined, so with its inner
    loops unrolled the arrays become registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t)
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int indexed, const F(tile_t) *t)
 {
     const real *a = t->a, *b = t->b;
+    const int64_t *offsets = t->offsets;
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, k = t->k;
     const int last = vectors - 1;
     const vmask mask = vfirst(t->tail);
@@ -47,9 +49,11 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t
             const real *from = t->start + i * t->start_row + v * VL;
             acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
         }
-    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
+    for (int64_t p = 0; p < k; ++p, a += a_col, b += indexed ? 0 : b_row) {
+        const real *from = indexed ? b + offsets[p] : b;
         vec row[NV];
-        UNROLL for (int v = 0; v < vectors; ++v) row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
+        UNROLL for (int v = 0; v < vectors; ++v) 
+            row[v] = v == last ? vload_first(from + v * VL, mask) : vload(from + v * VL);
         UNROLL for (int i = 0; i < rows; ++i) {
             const vec x = vset1(a[i * a_row]);
             UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
@@ -67,7 +71,8 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t
 #undef TILE
 #undef TILE_ROW
 #define TILE(rows, vectors) \
-    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, t); }
+    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, 0, t); } \
+    static void F(indexed_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, 1, t); }
 #if NV == 3
 #define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
 #else
@@ -80,16 +85,20 @@ TILE_ROW(5) TILE_ROW(6) TILE_ROW(7) TILE_ROW(8)
 
 #undef TILE_ENTRY
 #if NV == 3
-#define TILE_ENTRY(rows) {F(tile_##rows##x1), F(tile_##rows##x2), F(tile_##rows##x3)}
+#define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2), F(kind##_##rows##x3)}
 #else
-#define TILE_ENTRY(rows) {F(tile_##rows##x1), F(tile_##rows##x2)}
+#define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2)}
 #endif
-static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = {
-    TILE_ENTRY(1), TILE_ENTRY(2), TILE_ENTRY(3), TILE_ENTRY(4),
+#undef TILE_TABLE
 #if MR == 8
-    TILE_ENTRY(5), TILE_ENTRY(6), TILE_ENTRY(7), TILE_ENTRY(8),
+#define TILE_TABLE(kind) { \
+    TILE_ENTRY(kind, 1), TILE_ENTRY(kind, 2), TILE_ENTRY(kind, 3), TILE_ENTRY(kind, 4), \
+    TILE_ENTRY(kind, 5), TILE_ENTRY(kind, 6), TILE_ENTRY(kind, 7), TILE_ENTRY(kind, 8)}
+#else
+#define TILE_TABLE(kind) {TILE_ENTRY(kind, 1), TILE_ENTRY(kind, 2), TILE_ENTRY(kind, 3), TILE_ENTRY(kind, 4)}
 #endif
-};
+static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(tile);
+static void (*const F(indexed_tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(indexed);
 
 /* How many of the `left` units the next tile takes: as even a split into tiles of at most `most` as there is
    (10 rows are 5 + 5, not 8 + 2: a thin tile waits for its own multiply-adds). */

@@ -39,6 +39,43 @@ typedef struct {
     int threads;
 } fastnn_gemm;
 
+/* How an image is copied into planes: see conv.inc.c. A plane has `rows` rows of `pitch` values; spread makes one for each
+   phase of the stride, insert one altogether. */
+typedef struct {
+    int64_t height, width;              /* what is copied */
+    int64_t stride_h, stride_w, pad_h, pad_w;
+    int64_t rows, pitch;
+} fastnn_plane;
+
+/* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
+   y, u and du (images, filters, out_rows, out_cols). u may be y. planes are kept from forward to backward: planes_size
+   values an image, of which the last 64 bytes stay 0. grid: images × filters × length, rounded up to 64 bytes, values.
+   scratch: threads × scratch_size values. turned: as many values as w. b, db may be NULL. */
+typedef struct {
+    int64_t images, channels, filters, groups;
+    int64_t taps;                       /* weights of one filter: channels / groups · window */
+    int64_t out_rows, out_cols;
+    fastnn_plane front, back;
+    int64_t length, back_length;        /* the grids': (rows − 1)·pitch + columns of the image that comes out */
+    int64_t planes_size, scratch_size;
+    const int64_t *offsets, *back_offsets;
+    const void *x, *w, *b, *du;
+    void *u, *y, *dw, *db, *dx;
+    void *planes, *grid, *scratch, *turned;
+    int activation;
+    double alpha;
+    int threads;
+} fastnn_conv;
+
+/* Pooling of `planes` images, images · channels of them. dx and y are not x and dy. */
+typedef struct {
+    int64_t planes, height, width, out_rows, out_cols;
+    int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    const void *x, *dy;
+    void *y, *dx;
+    int threads;
+} fastnn_pool;
+
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps), and the way back: db = Σ dy, dw = Σ dy·x̂, dy ← dx.
    batchnorm: x is (rows, channels, inner), a mean and a variance for each channel, those of the batch in training (the
    running ones follow: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner), a mean and a
@@ -78,6 +115,16 @@ typedef struct {
     /* du = dy · act'(saved), and db = column sums of du unless db is NULL; du may be dy. saved: see the enum. */
     void (*activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
                               int64_t rows, int64_t cols, int threads);
+
+    void (*conv)(const fastnn_conv *g);
+    void (*conv_backward_weight)(const fastnn_conv *g);         /* dw and db */
+    void (*conv_backward_input)(const fastnn_conv *g);          /* dx */
+
+    void (*max_pool)(const fastnn_pool *g);                     /* NaN if there is one */
+    void (*max_pool_backward)(const fastnn_pool *g);            /* to the first maximum, found again in x */
+    void (*avg_pool)(const fastnn_pool *g);                     /* padding counts as 0 */
+    void (*avg_pool_backward)(const fastnn_pool *g);
+    void (*global_pool)(const fastnn_pool *g);                  /* the window is the image */
 
     void (*batchnorm)(const fastnn_norm *g);
     void (*batchnorm_backward)(const fastnn_norm *g);

@@ -4,6 +4,8 @@
 #include "reduce.inc.c"
 #include "elementwise.inc.c"
 #include "gemm.inc.c"
+#include "conv.inc.c"
+#include "pool.inc.c"
 #include "norm.inc.c"
 #include "dropout.inc.c"
 #include "dropconnect.inc.c"

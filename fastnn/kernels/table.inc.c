@@ -60,6 +60,10 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 #define KERNELS(suffix, type) { \
     .isa = ISA, .real_size = sizeof(type), .pack_bytes = PACK_BYTES, \
     .gemm = gemm##suffix, .activate = activate##suffix, .activate_backward = activate_backward##suffix, \
+    .conv = conv##suffix, .conv_backward_weight = conv_backward_weight##suffix, \
+    .conv_backward_input = conv_backward_input##suffix, \
+    .max_pool = max_pool##suffix, .max_pool_backward = max_pool_backward##suffix, \
+    .avg_pool = avg_pool##suffix, .avg_pool_backward = avg_pool_backward##suffix, .global_pool = global_pool##suffix, \
     .batchnorm = batchnorm##suffix, .batchnorm_backward = batchnorm_backward##suffix, \
     .layernorm = layernorm##suffix, .layernorm_backward = layernorm_backward##suffix, \
     .dropout = dropout##suffix, .mask_rows = mask_rows##suffix, .residual = residual##suffix, \

@@ -1,0 +1,197 @@
+"""Conv2d: windows, stride, padding, dilation, groups; weight sharing as a Linear with tied weights."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cases import CONVS, IMAGE_NETS
+from tests.check import check_against_reference, check_gradient, close, normal, python, same
+
+
+@pytest.mark.parametrize("case", CONVS + IMAGE_NETS, ids=lambda case: case.name)
+def test_gradient(nn, case):
+    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+
+
+@pytest.mark.parametrize("case", CONVS + IMAGE_NETS, ids=lambda case: case.name)
+def test_engine_agrees(ref, fast, isa, dtype, case):
+    check_against_reference(ref, fast, case, dtype)
+
+
+def by_hand(x, w, b, stride, padding, dilation, groups):
+    """The sum in the definition, in Python's loops."""
+    (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
+    n, channels, height, width = x.shape
+    filters, inside, kh, kw = w.shape
+    rows = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
+    cols = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    y = np.zeros((n, filters, rows, cols))
+    for m, o, i, j in itertools.product(range(n), range(filters), range(rows), range(cols)):
+        first = o // (filters // groups) * inside
+        total = b[o]
+        for c, r, s in itertools.product(range(inside), range(kh), range(kw)):
+            at = i * sh + r * dh - ph, j * sw + s * dw - pw
+            if 0 <= at[0] < height and 0 <= at[1] < width:
+                total += w[o, c, r, s] * x[m, first + c, at[0], at[1]]
+        y[m, o, i, j] = total
+    return y
+
+
+SMALL = st.integers(1, 3)
+
+
+@given(
+    n=st.integers(1, 2), inside=SMALL, outside=SMALL, groups=st.integers(1, 2), image=st.tuples(*[st.integers(1, 7)] * 2),
+    kernel=st.tuples(SMALL, SMALL), stride=st.tuples(SMALL, SMALL), padding=st.tuples(*[st.integers(0, 3)] * 2),
+    dilation=st.tuples(SMALL, SMALL),
+)  # fmt: skip
+def test_formula(nn, n, inside, outside, groups, image, kernel, stride, padding, dilation):
+    room = [side + 2 * p - d * (k - 1) for side, p, d, k in zip(image, padding, dilation, kernel, strict=True)]
+    arguments = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    layer = nn.Conv2d(groups * inside, groups * outside, kernel, **arguments)
+    model = nn.Sequential(layer, seed=1, dtype="float64")
+    x = normal((n, groups * inside, *image))
+    layer.bias = normal((groups * outside,), seed=3)
+    if min(room) < 1:
+        with pytest.raises(ValueError, match="expected a padded image of at least"):
+            model(x)
+        return
+    want = by_hand(x, layer.weight, layer.bias, **arguments)
+    close("product", model(x), want, layer.weight[0].size * (np.abs(want) + 10))
+    y = model.forward(x, training=True)
+    dy = normal(y.shape, seed=2)
+    dx = model.backward(dy)
+    # The map is linear: ⟨y − b, dy⟩ = ⟨x, dx⟩ = ⟨W, dW⟩.
+    inner = float(((y - layer.bias[:, None, None]) * dy).sum())
+    for a, b in ((x, dx), (layer.weight, layer.grads["weight"])):
+        assert abs(float((a * b).sum()) - inner) < 1e-11 * (1 + np.abs(a * b).sum() + np.abs(y * dy).sum())
+    close("product", layer.grads["bias"], dy.sum(axis=(0, 2, 3)), y.size * np.abs(dy).max())
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel", "arguments"),
+    [((4, 5), 3, {"padding": 1}), ((6, 5), (2, 3), {"stride": 2, "padding": 1}), ((7, 7), 2, {"dilation": 3})],
+)
+def test_a_linear_with_tied_weights(nn, image, kernel, arguments):
+    """The same map as a Linear whose Toeplitz matrix repeats the kernel; its gradient is the sum over tied entries."""
+    conv = nn.Conv2d(2, 3, kernel, bias=False, **arguments)
+    shared = nn.Sequential(conv, nn.Flatten(), seed=1, dtype="float64")
+    inside = 2 * image[0] * image[1]
+    # Column by column: what the convolution makes of a unit image. And which weight stands where, by its number.
+    units = np.eye(inside).reshape(inside, 2, *image)
+    toeplitz = shared(units)
+    weight = conv.weight.copy()
+    conv.weight = np.arange(1.0, weight.size + 1).reshape(weight.shape)
+    number = shared(units).round().astype(int)                          # 0: no weight connects the two
+    conv.weight = weight
+    linear = nn.Linear(inside, toeplitz.shape[1], bias=False)
+    dense = nn.Sequential(linear, dtype="float64")
+    linear.weight = toeplitz
+    x, dy = normal((4, 2, *image)), normal((4, toeplitz.shape[1]), seed=1)
+    close("product", shared.forward(x, training=True), dense.forward(x.reshape(4, -1), training=True), inside * 10.0)
+    close("product", shared.backward(dy).reshape(4, -1), dense.backward(dy), inside * 10.0)
+    tied = np.bincount(number.ravel(), weights=linear.grads["weight"].ravel())[1:].reshape(weight.shape)
+    close("product", conv.grads["weight"], tied, inside * 10.0)
+    assert weight.size < linear.weight.size / 4
+
+
+def test_one_by_one_is_a_linear_at_every_pixel(nn, dtype):
+    conv = nn.Conv2d(5, 7, 1, activation="relu")
+    model = nn.Sequential(conv, seed=1, dtype=dtype)
+    linear = nn.Linear(5, 7, activation="relu")
+    dense = nn.Sequential(linear, dtype=dtype)
+    linear.weight = conv.weight[:, :, 0, 0].T
+    x = normal((3, 5, 4, 6), dtype)
+    want = dense(x.transpose(0, 2, 3, 1).reshape(-1, 5)).reshape(3, 4, 6, 7).transpose(0, 3, 1, 2)
+    close("layer", model(x), want, 6 * np.abs(want).max())
+
+
+def test_other_image_sizes_and_batches(nn, dtype):
+    """A net that takes any size: each shape plans anew and gives what a fresh model gives."""
+    def net():
+        return nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, activation="tanh"), nn.MaxPool2d(2), nn.GlobalAvgPool2d(),
+                             nn.Linear(3, 2), seed=5, dtype=dtype)
+
+    model = net()
+    for shape in [(2, 2, 6, 5), (5, 2, 3, 9), (1, 2, 12, 12), (2, 2, 6, 5)]:
+        x = normal(shape, dtype)
+        same(model.forward(x, training=True), net().forward(x, training=True))
+        assert model.backward(normal((len(x), 2), dtype)).shape == shape
+
+
+def test_nan_stays_where_it_is_seen(nn, dtype):
+    x = np.array(normal((2, 1, 9, 9), dtype))
+    x[0, 0, 4, 4] = np.nan
+    y = nn.Sequential(nn.Conv2d(1, 2, 3), dtype=dtype)(x)
+    assert np.isnan(y[0, :, 2:5, 2:5]).all()
+    y[0, :, 2:5, 2:5] = 0
+    assert np.isfinite(y).all()
+
+
+def test_a_nan_batch_leaves_nothing_behind(nn, dtype):
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, stride=2), seed=1, dtype=dtype)
+    model.forward(np.full((4, 2, 5, 7), np.nan), training=True)
+    model.backward(np.ones((4, 3, 3, 4)))
+    x = normal((2, 2, 5, 7), dtype)
+    y = model.forward(x, training=True)
+    dx = model.backward(normal(y.shape, dtype))
+    assert all(np.isfinite(values).all() for values in (y, dx, *model.grads.values()))
+
+
+@pytest.mark.parametrize("shape", [(13, 3, 16, 15), (3, 32, 14, 14)])
+def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape):
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        model = fast.Sequential(
+            fast.Conv2d(shape[1], 33, 3, padding=1, activation="gelu"), fast.MaxPool2d(2), fast.Conv2d(33, 8, 3, stride=2),
+            fast.AvgPool2d(2, 1), fast.GlobalAvgPool2d(), dtype=dtype,
+        )  # fmt: skip
+        y = model.forward(normal(shape, dtype), training=True)
+        results.append([y, model.backward(normal(y.shape, dtype, seed=1)), *model.grads.values()])
+    for other in results[1:]:
+        for a, b in zip(other, results[0], strict=True):
+            same(a, b)
+
+
+def test_avx2_and_avx512(fast, dtype):
+    if not {"x86_v3", "x86_v4"} <= set(fast._kernels.available()):
+        pytest.skip("this machine does not run both x86_v3 and x86_v4")
+    before, results = fast._kernels.use_isa("x86_v3"), []
+    try:
+        for name in ("x86_v3", "x86_v4"):
+            fast._kernels.use_isa(name)
+            model = fast.Sequential(
+                fast.Conv2d(3, 9, 3, padding=1), fast.BatchNorm2d(9), fast.ReLU(), fast.MaxPool2d(2), fast.Dropout(0.3),
+                fast.StochasticDepth(fast.Conv2d(9, 9, 3, padding=1), 0.2, mode="row"), fast.Flatten(),
+                fast.LayerNorm(9 * 49), fast.DropConnect(9 * 49, 7, 0.3, activation="tanh"), fast.Linear(7, 3), dtype=dtype,
+            )  # fmt: skip
+            x, t = normal((13, 3, 14, 15), dtype), np.arange(13) % 3
+            optimizer = fast.Adam()
+            losses = [model.step(x, t, fast.CrossEntropyLoss(), optimizer) for _ in range(3)]
+            results.append([np.array(losses), *model.state_dict().values(), model(x)])
+    finally:
+        fast._kernels.use_isa(before)
+    for one, other in zip(*results, strict=True):
+        same(one, other)
+
+
+def test_nothing_behind_the_last_page_is_read(fast, isa, dtype):
+    python(
+        f"""
+        import numpy as np, fastnn as nn
+        from tests.check import before_the_wall, normal
+        for arguments in ({{}}, {{"padding": 1}}, {{"stride": 2, "padding": 2}}, {{"dilation": 2}}):
+            for layer in (nn.Conv2d(3, 5, 3, **arguments), nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.GlobalAvgPool2d(),
+                          nn.BatchNorm2d(3), nn.LayerNorm(7), nn.Dropout(0.5)):
+                model = nn.Sequential(layer, dtype="{dtype}")
+                x = before_the_wall(normal((2, 3, 9, 7), "{dtype}"))
+                y = model.forward(x, training=True)
+                assert np.isfinite(model.backward(before_the_wall(normal(y.shape, "{dtype}")))).all()
+                model(x)
+        """,
+        FASTNN_ISA=isa,
+    )
