@@ -89,8 +89,8 @@ cdef class MaxPool2d(Pool):
     """MaxPool2d(kernel_size, stride=None, padding=0)\n--\n
     The largest value of each window: x (n, channels, h, w), y (n, channels, h', w').
 
-    ``kernel_size``, ``stride`` (by default the kernel's) >= 1 and ``padding`` (at most half the kernel) are a number or a
-    pair. What does not fill a window is left out: h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1. Padding never wins.
+    ``kernel_size``, ``stride`` (by default the kernel's) >= 1 and ``padding`` (at most half the kernel) are a number or
+    a pair. What does not fill a window is left out: h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1. Padding never wins.
 
     >>> import numpy as np, fastnn as nn
     >>> print(nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0])

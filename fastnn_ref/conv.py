@@ -3,11 +3,11 @@
     patches     every window that the kernel sees, as rows: (positions, channels · height · width of the kernel)
     forward     u = patches @ W + b,  y = act(u)            a Linear over patches
     backward    du = dy · act'(u)
-                dW = patchesᵀ @ du,  db = Σ du              each weight's gradient is the sum over all places that use it
+                dW = patchesᵀ @ du,  db = Σ du              a weight's gradient is the sum over the places that use it
                 dpatches = du @ Wᵀ,  dx = each pixel's sum over the patches it stands in
 
-It is a cross-correlation: the kernel is not flipped. The output has height ⌊(h + 2·padding − dilation·(kernel − 1) − 1) /
-stride⌋ + 1, and the width alike. With ``groups`` the channels are cut into so many parts that do not see each other.
+It is a cross-correlation: the kernel is not flipped. The output's height is
+⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1, and its width alike. With ``groups`` the channels are cut into so many parts that do not see each other.
 
 Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
 Twin: fastnn/conv.pyx.
@@ -138,7 +138,7 @@ class Conv2d(Layer):
         if "bias" in self.values:
             self.gradients["bias"][...] = du.sum(axis=(0, 2, 3))
         height, width = du.shape[2:]
-        du = du.reshape(n, self.groups, -1, height * width).swapaxes(2, 3)              # (n, groups, positions, outside)
+        du = du.reshape(n, self.groups, -1, height * width).swapaxes(2, 3)          # (n, groups, positions, outside)
         dw = (patches.swapaxes(2, 3) @ du).sum(axis=0)                                  # (groups, inside, outside)
         self.gradients["weight"][...] = dw.swapaxes(1, 2).reshape(self.values["weight"].shape)
         dpatches = (du @ self.matrix().swapaxes(1, 2)).reshape(

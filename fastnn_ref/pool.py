@@ -1,12 +1,12 @@
 """Pooling: an image made smaller, each window become one number; and Flatten, which makes rows of images.
 
-    MaxPool2d           y = max of the window           dx = dy where the maximum stood (the first, if there are several)
+    MaxPool2d           y = max of the window           dx = dy where the maximum stood (the first of several)
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window
     GlobalAvgPool2d     y = Σ of the image / its size   dx = dy / size for each pixel
     Flatten             y = x, as one row               dx = dy, as images
 
-Source: LeCun et al. (1998) for averages; Riesenhuber and Poggio (1999) for maxima; Lin, Chen and Yan, "Network in network"
-(2014) for global averages. Twin: fastnn/pool.pyx.
+Source: LeCun et al. (1998) for averages; Riesenhuber and Poggio (1999) for maxima; Lin, Chen and Yan,
+"Network in network" (2014) for global averages. Twin: fastnn/pool.pyx.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Pool(Layer):
 class MaxPool2d(Pool):
     """The largest value of each window: x (n, channels, h, w), y (n, channels, h', w').
 
-    ``kernel_size``, ``stride`` (by default the kernel's) >= 1 and ``padding`` (at most half the kernel) are a number or a
-    pair. What does not fill a window is left out: h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1. Padding never wins.
+    ``kernel_size``, ``stride`` (by default the kernel's) >= 1 and ``padding`` (at most half the kernel) are a number or
+    a pair. What does not fill a window is left out: h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1. Padding never wins.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> print(nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0])

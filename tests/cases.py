@@ -141,7 +141,8 @@ IMAGE_NETS = [
     Case(
         "digits net",
         lambda nn: nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1, activation="relu"), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1, bias=False),
+            nn.Conv2d(1, 8, 3, padding=1, activation="relu"), nn.MaxPool2d(2),
+            nn.Conv2d(8, 16, 3, padding=1, bias=False),
             nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 10),
         ),
         (5, 1, 8, 8),

@@ -24,7 +24,7 @@ def test_engine_agrees(ref, fast, isa, dtype, case):
 def by_hand(x, w, b, stride, padding, dilation, groups):
     """The sum in the definition, in Python's loops."""
     (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
-    n, channels, height, width = x.shape
+    n, _, height, width = x.shape
     filters, inside, kh, kw = w.shape
     rows = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
     cols = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
@@ -44,7 +44,8 @@ SMALL = st.integers(1, 3)
 
 
 @given(
-    n=st.integers(1, 2), inside=SMALL, outside=SMALL, groups=st.integers(1, 2), image=st.tuples(*[st.integers(1, 7)] * 2),
+    n=st.integers(1, 2), inside=SMALL, outside=SMALL, groups=st.integers(1, 2),
+    image=st.tuples(*[st.integers(1, 7)] * 2),
     kernel=st.tuples(SMALL, SMALL), stride=st.tuples(SMALL, SMALL), padding=st.tuples(*[st.integers(0, 3)] * 2),
     dilation=st.tuples(SMALL, SMALL),
 )  # fmt: skip
@@ -147,7 +148,8 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape):
     for count in (1, 2, 3):
         threads(count)
         model = fast.Sequential(
-            fast.Conv2d(shape[1], 33, 3, padding=1, activation="gelu"), fast.MaxPool2d(2), fast.Conv2d(33, 8, 3, stride=2),
+            fast.Conv2d(shape[1], 33, 3, padding=1, activation="gelu"), fast.MaxPool2d(2),
+            fast.Conv2d(33, 8, 3, stride=2),
             fast.AvgPool2d(2, 1), fast.GlobalAvgPool2d(), dtype=dtype,
         )  # fmt: skip
         y = model.forward(normal(shape, dtype), training=True)
@@ -167,7 +169,8 @@ def test_avx2_and_avx512(fast, dtype):
             model = fast.Sequential(
                 fast.Conv2d(3, 9, 3, padding=1), fast.BatchNorm2d(9), fast.ReLU(), fast.MaxPool2d(2), fast.Dropout(0.3),
                 fast.StochasticDepth(fast.Conv2d(9, 9, 3, padding=1), 0.2, mode="row"), fast.Flatten(),
-                fast.LayerNorm(9 * 49), fast.DropConnect(9 * 49, 7, 0.3, activation="tanh"), fast.Linear(7, 3), dtype=dtype,
+                fast.LayerNorm(9 * 49), fast.DropConnect(9 * 49, 7, 0.3, activation="tanh"), fast.Linear(7, 3),
+                dtype=dtype,
             )  # fmt: skip
             x, t = normal((13, 3, 14, 15), dtype), np.arange(13) % 3
             optimizer = fast.Adam()

@@ -10,7 +10,8 @@ from tests.mistakes import MISTAKES
 
 ONLY_FAST = ["get_num_threads", "set_num_threads", "show_config", "isa"]
 ORDER = """
-Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
+Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten
+Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
 BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay
 Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
