@@ -12,6 +12,7 @@ The public names are those of ``fastnn_ref``, in the same reading order: swap ``
 """
 
 from fastnn_ref import init, philox
+from fastnn_ref.early_stopping import EarlyStopping
 from fastnn_ref.schedule import (
     ConstantLR,
     CosineLR,
@@ -48,7 +49,7 @@ from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
 from .model import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from .penalty import clip_grad_norm, clip_grad_value
+from .penalty import L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
 from .pool import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from .stochastic_depth import StochasticDepth, linear_decay
 
@@ -57,9 +58,10 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
     "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
-    "clip_grad_norm", "clip_grad_value",
+    "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
+    "EarlyStopping",
     "Sequential", "History", "Callback",
     "init", "philox",
     "get_num_threads", "set_num_threads", "show_config", "isa",

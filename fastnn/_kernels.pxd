@@ -6,7 +6,7 @@ cdef extern from "kernels.h" nogil:
     enum:
         IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
     enum:
-        MSE, L1, HUBER, BCE_WITH_LOGITS
+        MSE, L1_KIND "L1", HUBER, BCE_WITH_LOGITS
 
     ctypedef struct fastnn_gemm:
         int64_t m, n, k
@@ -93,6 +93,15 @@ cdef extern from "kernels.h" nogil:
         fastnn_stream stream
         int threads
 
+    ctypedef struct fastnn_restraint:
+        void *w
+        void *g
+        int64_t n
+        double l1, l2
+        bint proximal
+        double limit
+        int64_t units, unit_step, inner_step
+
     ctypedef struct fastnn_kernels:
         const char *isa
         int64_t real_size
@@ -129,6 +138,9 @@ cdef extern from "kernels.h" nogil:
         void (*rmsprop)(void *, const void *, void *, int64_t, double, double, double, double, int) noexcept nogil
         void (*adam)(void *, const void *, void *, void *, int64_t, double, double, double, double, double, int,
                      double, double, int) noexcept nogil
+        double (*penalty)(const fastnn_restraint *, int64_t) noexcept nogil
+        void (*penalty_gradient)(const fastnn_restraint *, int64_t) noexcept nogil
+        void (*restrain)(const fastnn_restraint *, int64_t, double) noexcept nogil
         double (*sum_squares)(const void *, int64_t) noexcept nogil
         void (*scale)(void *, int64_t, double) noexcept nogil
         void (*clamp)(void *, int64_t, double) noexcept nogil

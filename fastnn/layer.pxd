@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels, fastnn_stream
+from fastnn._kernels cimport fastnn_kernels, fastnn_restraint, fastnn_stream
 
 
 # What travels through the layers during one pass.
@@ -41,6 +41,9 @@ cdef class Layer:
     cdef void *flat_w
     cdef void *flat_g
     cdef int64_t decaying, parameter_count
+    cdef object restraint_memory                # what penalties do to which parameters
+    cdef const fastnn_restraint *restraints
+    cdef int64_t restraint_count
     cdef int64_t passes                         # training passes so far: the counter of the random masks
     # The plan: buffers for up to `capacity` rows of shape `shape`.
     cdef int64_t capacity, in_size, out_size, least     # least: rows that training needs
@@ -63,6 +66,7 @@ cdef class Layer:
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil
     cdef list leaves(self, str prefix)
+    cdef list covered(self)
 
     # What the outermost layer does.
     cdef char format(self) noexcept
@@ -76,6 +80,8 @@ cdef class Layer:
     cdef void count_pass(self, int64_t rows, bint training) noexcept nogil
     cdef object copy_out(self, const void *data, int64_t rows, tuple shape)
 
+
+cdef object restraints_of(list covered)
 
 # Where a layer's random words of this pass come from.
 cdef inline fastnn_stream stream_of(Layer layer, Pass *p) noexcept nogil:

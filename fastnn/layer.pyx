@@ -46,6 +46,23 @@ cdef class Arena:
         return 0
 
 
+cdef object restraints_of(list covered):
+    """What penalties do to which parameters, as the kernels read it: an array of fastnn_restraint."""
+    cdef fastnn_restraint *r
+    memory = aligned(max(len(covered), 1) * sizeof(fastnn_restraint))
+    r = <fastnn_restraint *>address(memory)
+    for penalty, value, gradient in covered:
+        r.w, r.g, r.n = address(value), address(gradient), value.size
+        r.l1, r.l2, r.proximal, limit = penalty._terms()
+        r.limit, r.units = 0 if limit is None else limit, 0
+        if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
+            r.units = value.shape[1] if value.ndim == 2 else value.shape[0]
+            r.unit_step = 1 if value.ndim == 2 else r.n // r.units
+            r.inner_step = r.units if value.ndim == 2 else 1
+        r += 1
+    return memory
+
+
 cdef class Layer:
     """Layer()\n--\n
     A step of the network: keeps its parameters, goes forward, goes back.
@@ -110,6 +127,10 @@ cdef class Layer:
     cdef list leaves(self, str prefix):
         """(dotted prefix, layer) of every layer with parameters or random numbers of its own."""
         return [(prefix, self)]
+
+    cdef list covered(self):
+        """(penalty, value, gradient) of every parameter that a penalty covers."""
+        return []
 
     def arguments(self):
         """The constructor's arguments that make such a layer again: (positional, by name)."""
@@ -310,6 +331,10 @@ cdef class Layer:
         for layer, values, gradients in bound.values():
             layer.values, layer.gradients, layer.initial = values, gradients, None
             layer.bind()
+        covered = self.covered()
+        self.restraint_count = len(covered)
+        self.restraint_memory = restraints_of(covered)
+        self.restraints = <const fastnn_restraint *>address(self.restraint_memory)
         return 0
 
     cdef int make_room(self, tuple shape, int64_t rows) except -1:

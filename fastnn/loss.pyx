@@ -11,7 +11,7 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    BCE_WITH_LOGITS, HUBER, L1, MSE, address, bad_class, fastnn_kernels, ready, table,
+    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, fastnn_kernels, ready, table,
 )
 
 from fastnn_ref import validation
@@ -154,7 +154,7 @@ cdef class L1Loss(ElementwiseLoss):
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
-        self.kind = L1
+        self.kind = L1_KIND
 
 
 cdef class HuberLoss(ElementwiseLoss):

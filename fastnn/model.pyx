@@ -2,7 +2,7 @@
 
     forward     x → layer 1 → … → layer L → y
     backward    the same way back, dy → … → dx
-    step        forward, loss, backward, clipping, update
+    step        forward, loss, backward; then the optimizer: penalty, clipping, update, what the penalties restrain
 
 Twin: fastnn_ref/model.py.
 """
@@ -15,11 +15,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, aligned, gather, permute, seconds
-from fastnn.layer cimport Arena, Layer, Pass
+from fastnn._kernels cimport address, aligned, fastnn_restraint, gather, permute, seconds, table
+from fastnn.layer cimport Arena, Layer, Pass, restraints_of
 from fastnn.loss cimport Loss
 from fastnn.optim cimport Optimizer
 
+from fastnn.penalty import Penalty
 from fastnn_ref import training, validation
 
 DEFAULT_DTYPE = np.dtype(np.float32)
@@ -38,15 +39,17 @@ cdef struct Epoch:
     int64_t done                            # examples
     const double *lr                        # by step, counted within the epoch
     bint classes
-    double total                            # Σ loss over examples
+    double total, penalty                   # Σ loss, Σ its penalty, over examples
 
 
 cdef class Sequential(Layer):
-    """Sequential(*layers, seed=0, dtype=None)\n--\n
+    """Sequential(*layers, seed=0, dtype=None, penalty=None)\n--\n
     Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
 
     ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float64 (default) or float32. A layer
     that already has values keeps them; a Sequential inside another one follows the outer one's seed and dtype.
+    ``penalty`` is one, or several in a row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm`` for all weights inside; a
+    Sequential inside may have its own, for its part.
 
     >>> import numpy as np, fastnn as nn
     >>> model = nn.Sequential(nn.Linear(2, 8, activation="tanh"), nn.Linear(8, 2), seed=0)
@@ -61,10 +64,13 @@ cdef class Sequential(Layer):
     cdef int count
     cdef readonly int64_t epochs
     cdef public bint stop_training
+    cdef readonly tuple penalty
+    cdef readonly double penalty_loss       # the penalty's part of the last step's or epoch's loss
     cdef object batch                       # run_epoch's gathered examples and targets
 
-    def __init__(self, *layers, seed=0, dtype=None):
+    def __init__(self, *layers, seed=0, dtype=None, penalty=None):
         Layer.__init__(self)
+        self.penalty = validation.several("penalty", penalty, Penalty)
         self.seed_value = validation.seed(seed)
         self.dtype_value = validation.dtype(dtype, DEFAULT_DTYPE)
         self._check(layers)
@@ -88,7 +94,8 @@ cdef class Sequential(Layer):
         self.input_shape = validation.chain(layers)
 
     def arguments(self):
-        return self.layers, {"seed": self.seed, "dtype": str(self.outermost().dtype_value)}
+        named = {"seed": self.seed, "dtype": str(self.outermost().dtype_value)}
+        return self.layers, {**named, "penalty": self.penalty} if self.penalty else named
 
     @property
     def reshapes(self):
@@ -123,6 +130,19 @@ cdef class Sequential(Layer):
             self.least = max(self.least, layer.least)
         return self.out_shape
 
+    cdef list covered(self):
+        own = [(each, value, gradient) for each in self.penalty or ()
+               for _, value, gradient, decays in self.parameters() if each.covers(decays)]
+        return own + [entry for layer in self.layers or () for entry in (<Layer>layer).covered()]
+
+    def penalty_value(self):
+        """R of the weights as they are, which ``step`` adds to the loss: 0 without penalties."""
+        cdef Layer root = self.outermost()
+        root.build()
+        covered = self.covered()
+        memory = restraints_of(covered)
+        return table(root.real_size).penalty(<const fastnn_restraint *>address(memory), len(covered))
+
     cdef list leaves(self, str prefix):
         return [leaf for index, layer in enumerate(self.layers) for leaf in (<Layer>layer).leaves(f"{prefix}{index}.")]
 
@@ -141,7 +161,7 @@ cdef class Sequential(Layer):
     # ---- training ----
 
     def step(self, x, t, loss, optimizer):
-        """One training step on a batch: forward, loss, backward, clipping, update. Returns the loss.
+        """One training step on a batch: forward, loss, backward, penalty, clipping, update. Returns loss and penalty.
 
         ``x`` (n, …), ``t`` n targets as the loss wants them; else ValueError or TypeError, and nothing has changed.
 
@@ -184,9 +204,10 @@ cdef class Sequential(Layer):
         cdef const void *y = self.forward_pass(&self.run, x)
         cdef double value = loss.value_pass(self.run.k, y, t, classes, self.gradient, self.run.rows, self.out_size)
         self.run.spare = self.spare
+        self.penalty_loss = self.run.k.penalty(self.restraints, self.restraint_count) if self.restraint_count else 0
         self.backward_pass(&self.run, self.gradient, False)
         optimizer.update_pass(&self.run, lr)
-        return value
+        return value + self.penalty_loss
 
     def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None):
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
@@ -224,7 +245,7 @@ cdef class Sequential(Layer):
             rates = np.full(steps, o.learning_rate) if not callable(o.rate) else np.ascontiguousarray(
                 o.rate(np.arange(o.updates, o.updates + steps)), dtype=np.float64)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
-            epoch.n, epoch.batch_size, epoch.done, epoch.total = rows, size, 0, 0
+            epoch.n, epoch.batch_size, epoch.done, epoch.total, epoch.penalty = rows, size, 0, 0, 0
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
             epoch.lr = <const double *>address(rates)
             epoch.order = NULL
@@ -243,6 +264,7 @@ cdef class Sequential(Layer):
                 PyErr_CheckSignals()
                 if progress is not None:
                     progress((epoch.done + size - 1) // size, steps)
+            self.penalty_loss = epoch.penalty / rows
             return epoch.total / rows
         finally:
             self.leave()
@@ -272,6 +294,7 @@ cdef class Sequential(Layer):
                 x, t = e.x + e.done * e.x_bytes, e.t + e.done * e.t_bytes
             self.count_pass(rows, True)
             e.total += rows * self.step_pass(x, t, e.classes, loss, optimizer, e.lr[e.done // e.batch_size])
+            e.penalty += rows * self.penalty_loss
             e.done += rows
             if seconds() > until:
                 return

@@ -1,6 +1,6 @@
 """Optimizers: how weights follow their gradients; one pass over the model's flat memory.
 
-Order: clipping by value, clipping by norm, update. Weight decay touches weights, never biases, so an update is one run
+Order: penalty, clipping by value, clipping by norm, update, what the penalties restrain. Weight decay touches weights, never biases, so an update is one run
 over the weights with decay and one over the rest without.
 
 Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
@@ -97,7 +97,7 @@ cdef class Optimizer:
         return self.limit_value
 
     def step(self, model):
-        """Clips ``model``'s gradients and updates its parameters."""
+        """Adds the penalties' gradients, clips, updates ``model``'s parameters, restrains them."""
         cdef Layer layer = validation.instance("model", model, Layer)
         cdef double lr = self.learning_rate
         cdef Pass p
@@ -181,6 +181,8 @@ cdef class Optimizer:
         cdef void *g = self.model.flat_g
         cdef int64_t n = self.model.parameter_count, weights = self.model.decaying
         cdef double norm
+        if self.model.restraint_count:
+            p.k.penalty_gradient(self.model.restraints, self.model.restraint_count)
         if self.max_value > 0:
             p.k.clamp(g, n, self.max_value)
         if self.max_norm > 0:
@@ -190,6 +192,8 @@ cdef class Optimizer:
         self.updates += 1
         self.update_run(p, lr, 0, weights, self.weight_decay)
         self.update_run(p, lr, weights, n - weights, 0)
+        if self.model.restraint_count:
+            p.k.restrain(self.model.restraints, self.model.restraint_count, lr)
 
 
 def _rebuild(kind, arguments, state):

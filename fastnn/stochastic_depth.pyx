@@ -84,6 +84,9 @@ cdef class StochasticDepth(Layer):
             return [(prefix, self)]
         return [(prefix, self), *self.block.leaves(f"{prefix}block.")]
 
+    cdef list covered(self):
+        return [] if self.block is None else self.block.covered()
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.block.capacity = 0

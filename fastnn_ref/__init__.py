@@ -24,10 +24,11 @@ from .dropout import Dropout
 from .dropconnect import DropConnect
 from .stochastic_depth import StochasticDepth, linear_decay
 from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
-from .penalty import clip_grad_norm, clip_grad_value
+from .penalty import L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
 from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
 from .schedule import Schedule, ConstantLR, StepLR, ExponentialLR, CosineLR, OneCycleLR
 from .training import ReduceLROnPlateau
+from .early_stopping import EarlyStopping
 from .model import Sequential
 from .training import History, Callback
 from . import init, philox
@@ -38,9 +39,10 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
     "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
-    "clip_grad_norm", "clip_grad_value",
+    "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
+    "EarlyStopping",
     "Sequential", "History", "Callback",
     "init", "philox",
 ]

@@ -7,7 +7,8 @@
                 dpatches = du @ Wᵀ,  dx = each pixel's sum over the patches it stands in
 
 It is a cross-correlation: the kernel is not flipped. The output's height is
-⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1, and its width alike. With ``groups`` the channels are cut into so many parts that do not see each other.
+⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1, and its width alike. With
+``groups`` the channels are cut into so many parts that do not see each other.
 
 Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
 Twin: fastnn/conv.pyx.

@@ -54,6 +54,7 @@ class Layer:
         self.values: dict[str, Array] = {}          # come into being in `build`
         self.gradients: dict[str, Array] = {}
         self.parent: Layer | None = None            # the model around this layer
+        self.penalties: tuple[Any, ...] = ()        # of a Sequential, for the parameters inside
         self.number = 0                             # its place in the model: it draws from a stream of its own
         self._steps = 0                             # training passes so far: the counter of random masks
         self._step = 0                              # its value in the pass under way
@@ -127,6 +128,12 @@ class Layer:
         self.outermost().build()
         return {prefix + each.name: layer.values[each.name]
                 for prefix, layer in self.leaves() for each in layer.specifications}
+
+    def restraints(self) -> list[tuple[Any, Array, Array]]:
+        """(penalty, value, gradient) for each parameter that a penalty covers."""
+        own = [(penalty, value, gradient) for penalty in self.penalties
+               for _, value, gradient, decays in self.parameters() if penalty.covers(decays)]
+        return own + [each for layer in self.inside() for each in layer.restraints()]
 
     @property
     def steps(self) -> int:

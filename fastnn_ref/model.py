@@ -2,7 +2,7 @@
 
     forward     x → layer 1 → … → layer L → y
     backward    the same way back, dy → … → dx
-    step        forward, loss, backward, clipping, update
+    step        forward, loss, backward; then the optimizer: penalty, clipping, update, what the penalties restrain
 
 Source: Rumelhart, Hinton and Williams (1986). Twin: fastnn/model.pyx.
 """
@@ -19,6 +19,7 @@ from . import philox, training, validation
 from .layer import Array, Layer, Shape
 from .loss import Loss
 from .optim import Optimizer
+from .penalty import Penalty
 
 
 class Sequential(Layer):
@@ -26,6 +27,8 @@ class Sequential(Layer):
 
     ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles and masks; ``dtype`` is float64 (default) or float32. A layer
     that already has values keeps them; a Sequential inside another one follows the outer one's seed and dtype.
+    ``penalty`` is one, or several in a row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm`` for all weights inside; a
+    Sequential inside may have its own, for its part.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 8, activation="tanh"), nn.Linear(8, 2), seed=0)
@@ -35,7 +38,10 @@ class Sequential(Layer):
     [0, 1, 1, 0]
     """
 
-    def __init__(self, *layers: Layer, seed: int = 0, dtype: npt.DTypeLike | None = None) -> None:
+    def __init__(
+        self, *layers: Layer, seed: int = 0, dtype: npt.DTypeLike | None = None,
+        penalty: Penalty | Sequence[Penalty] | None = None,
+    ) -> None:
         super().__init__()
         self._seed = validation.seed(seed)
         self._dtype = validation.dtype(dtype, self.default_dtype)
@@ -44,6 +50,8 @@ class Sequential(Layer):
             validation.free(f"layers[{index}]", layer)
         self.input_shape = validation.chain(layers)
         self.layers = layers
+        self.penalties = validation.several("penalty", penalty, Penalty)
+        self.penalty_loss = 0.0                     # the penalty's part of the last step's or epoch's loss
         self.epochs = 0                             # run_epoch calls so far: each shuffles in its own way
         self.stop_training = False
         self.adopt()
@@ -56,12 +64,18 @@ class Sequential(Layer):
         return any(layer.reshapes for layer in self.layers)
 
     @property
+    def penalty(self) -> tuple[Penalty, ...]:
+        """What the weights inside cost, and how large they may be."""
+        return self.penalties
+
+    @property
     def seed(self) -> int:
         """What the random numbers of this model start from."""
         return self.outermost()._seed
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self.layers, {"seed": self.seed, "dtype": str(self.outermost()._dtype)}
+        named: dict[str, Any] = {"seed": self.seed, "dtype": str(self.outermost()._dtype)}
+        return self.layers, {**named, "penalty": self.penalties} if self.penalties else named
 
     # ---- a layer made of layers ----
 
@@ -110,7 +124,7 @@ class Sequential(Layer):
         return x, t
 
     def step(self, x: object, t: object, loss: Loss, optimizer: Optimizer) -> float:
-        """One training step on a batch: forward, loss, backward, clipping, update. Returns the loss.
+        """One training step on a batch: forward, loss, backward, penalty, clipping, update. Returns loss and penalty.
 
         ``x`` (n, …), ``t`` n targets as the loss wants them; else ValueError or TypeError, and nothing has changed.
 
@@ -125,9 +139,14 @@ class Sequential(Layer):
         x, t = self._ready(x, t, loss, optimizer)
         y = self.forward(x, training=True)
         value = loss.forward(y, t)
+        self.penalty_loss = self.penalty_value()
         self.backward(loss.backward())
         optimizer.step(self)
-        return value
+        return value + self.penalty_loss
+
+    def penalty_value(self) -> float:
+        """R of the weights as they are, which ``step`` adds to the loss: 0 without penalties."""
+        return sum(penalty.value(value) for penalty, value, _ in self.restraints())
 
     def run_epoch(
         self, x: object, t: object, loss: Loss, optimizer: Optimizer, batch_size: int = 32, shuffle: bool = True,
@@ -152,12 +171,14 @@ class Sequential(Layer):
         n = len(x)
         order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
         self.epochs += 1
-        total, steps = 0.0, -(-n // size)
+        total, penalty, steps = 0.0, 0.0, -(-n // size)
         for done, start in enumerate(range(0, n, size), 1):
             rows = order[start:start + size]
             total += self.step(x[rows], t[rows], loss, optimizer) * len(rows)
+            penalty += self.penalty_loss * len(rows)
             if progress is not None:
                 progress(done, steps)
+        self.penalty_loss = penalty / n
         return total / n
 
     def predict(self, x: object, batch_size: int = 1024) -> Array:

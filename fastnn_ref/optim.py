@@ -7,7 +7,8 @@
     Adam       both, with means that start unbiased
     AdamW      Adam, the decay apart from the gradient
 
-Order of a step: clipping by value, clipping by norm, update. Weight decay touches weights, never biases.
+Order of a step: penalty, clipping by value, clipping by norm, update, what the penalties restrain. Weight decay touches
+weights, never biases.
 Twin: fastnn/optim.pyx.
 """
 
@@ -73,10 +74,12 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self, model: Layer) -> None:
-        """Clips ``model``'s gradients and updates its parameters."""
+        """Adds the penalties' gradients, clips, updates ``model``'s parameters, restrains them."""
         model = validation.instance("model", model, Layer).outermost()
         self.join(model)
-        lr = self.learning_rate
+        lr, restraints = self.learning_rate, model.restraints()
+        for each, w, g in restraints:
+            g += each.slope(w)
         if self.clip_value is not None:
             penalty.clip_grad_value(model, self.clip_value)
         if self.clip_norm is not None:
@@ -85,6 +88,8 @@ class Optimizer:
         for name, w, g, decays in model.parameters():
             self.update(w, g, lr, self.weight_decay if decays else 0.0,
                         **{slot: values[name] for slot, values in self.state.items()})
+        for each, w, _ in restraints:
+            each.restrain(w, lr)
 
     def join(self, model: Layer) -> None:
         """Makes room for the slots at the first step; afterwards the model must be the same one."""

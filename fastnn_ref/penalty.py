@@ -1,20 +1,178 @@
-"""Gradient clipping: no single batch may throw the weights far away.
+"""Penalties and limits: large weights cost something, or are not allowed; and no gradient may be too long.
 
-    by value    g ← min(max(g, −c), c), each element for itself
-    by norm     g ← g · c / ‖g‖ if ‖g‖ > c, all parameters together, so that the direction stays
+    L2          R = ½λ·Σ w²     g ← g + λ·w                             smaller weights, none of them 0
+    L1          R = λ·Σ |w|     after the update w ← sign(w)·max(|w| − lr·λ, 0): exact zeros
+    ElasticNet  both
+    MaxNorm     no R            after the update each output unit's weights are scaled to a norm of at most c
 
-Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks" (2013).
+    clipping by value    g ← min(max(g, −c), c), each element for itself
+    clipping by norm     g ← g · c / ‖g‖ if ‖g‖ > c, all parameters together, so that the direction stays
+
+|w| has no derivative at 0, where all the interest lies. The soft threshold is the proximal step: it minimises
+½(w' − w)² + lr·λ·|w'|, and a weight that it set to 0 may come back. Following the subgradient λ·sign(w) instead hardly
+ever hits 0.
+
+Sources: Tibshirani (1996) for L1; Parikh and Boyd, "Proximal algorithms" (2014), section 6.5.2; Zou and Hastie (2005)
+for the elastic net; Srebro and Shraibman (2005) for max-norm; Pascanu, Mikolov and Bengio (2013) for clipping.
 Twin: fastnn/penalty.pyx.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from . import validation
-from .layer import Layer
+from .layer import Array, Layer
+
+
+class Penalty:
+    """What an optimizer does about the weights that a ``Sequential(..., penalty=...)`` covers."""
+
+    biases = False
+
+    def covers(self, weight: bool) -> bool:
+        """Weights only (not biases, not what normalises), unless asked."""
+        return weight or self.biases
+
+    def value(self, w: Array) -> float:
+        """R of one parameter, which the loss grows by."""
+        return 0.0
+
+    def slope(self, w: Array) -> Array | float:
+        """What the gradient grows by, before clipping."""
+        return 0.0
+
+    def restrain(self, w: Array, lr: float) -> None:
+        """Changes ``w`` in place after the update."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that make such a penalty again, by name."""
+        return {}
+
+    def __repr__(self) -> str:
+        return validation.call(type(self).__name__, (), self.arguments())
+
+
+class ElasticNet(Penalty):
+    """R = l1·Σ |w| + ½·l2·Σ w², for all weights of a ``Sequential(..., penalty=...)`` (Zou and Hastie 2005).
+
+    ``l1``, ``l2`` >= 0. ``mode="proximal"`` makes exact zeros by a soft threshold of learning rate · l1 after each
+    update, whatever the optimizer; ``"subgradient"`` adds l1·sign(w) to the gradient, sign(0) = 0. Biases and the
+    parameters of normalisation are left out unless ``biases=True``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(2, 1, init="ones"), penalty=nn.ElasticNet(l1=0.5, l2=0.25))
+    >>> model.step(np.zeros((1, 2)), np.zeros((1, 1)), nn.MSELoss(), nn.SGD(lr=1.0))      # 0.5·2 + ½·0.25·2
+    1.25
+    >>> model.layers[0].weight.tolist()                                                   # 1 − 0.25 − 0.5
+    [[0.25], [0.25]]
+    """
+
+    def __init__(self, l1: float, l2: float, mode: str = "proximal", biases: bool = False) -> None:
+        self.l1 = validation.number("l1", l1, 0)
+        self.l2 = validation.number("l2", l2, 0)
+        self.mode = validation.choice("mode", mode, ("proximal", "subgradient"))
+        self.biases = validation.flag("biases", biases)
+
+    def value(self, w: Array) -> float:
+        w = w.astype(np.float64)
+        return self.l1 * float(np.abs(w).sum()) + 0.5 * self.l2 * float((w**2).sum())
+
+    def slope(self, w: Array) -> Array | float:
+        slope = w.dtype.type(self.l2) * w
+        return slope + w.dtype.type(self.l1) * np.sign(w) if self.mode == "subgradient" else slope
+
+    def restrain(self, w: Array, lr: float) -> None:
+        if self.mode == "proximal" and self.l1 > 0:
+            threshold = w.dtype.type(lr * self.l1)
+            w[...] = np.where(np.abs(w) > threshold, w - np.copysign(threshold, w), 0 * w + 0)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"l1": self.l1, "l2": self.l2, "mode": self.mode, "biases": self.biases}
+
+
+class L1(ElasticNet):
+    """R = strength·Σ |w|, for all weights of a ``Sequential(..., penalty=...)``: sparse weights (Tibshirani 1996).
+
+    ``strength`` >= 0; ``mode`` and ``biases`` as for ``ElasticNet``. ``summary()`` counts the zeros.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> layer = nn.Linear(3, 1, bias=False)
+    >>> model = nn.Sequential(layer, penalty=nn.L1(0.25))
+    >>> layer.weight = np.array([[1.0], [-0.125], [-0.5]])
+    >>> model.step(np.zeros((1, 3)), np.zeros((1, 1)), nn.MSELoss(), nn.SGD(lr=1.0))
+    0.40625
+    >>> layer.weight.ravel().tolist()
+    [0.75, 0.0, -0.25]
+    """
+
+    def __init__(self, strength: float, mode: str = "proximal", biases: bool = False) -> None:
+        super().__init__(validation.number("strength", strength, 0), 0.0, mode, biases)
+
+    @property
+    def strength(self) -> float:
+        """λ."""
+        return self.l1
+
+    def arguments(self) -> dict[str, Any]:
+        return {"strength": self.l1, "mode": self.mode, "biases": self.biases}
+
+
+class L2(ElasticNet):
+    """R = ½·strength·Σ w², for all weights of a ``Sequential(..., penalty=...)`` (Hoerl and Kennard 1970).
+
+    ``strength`` >= 0; ``biases`` as for ``ElasticNet``. With SGD the same as ``weight_decay=strength``, and it shows in
+    the loss.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, init="ones"), penalty=nn.L2(0.5))
+    >>> model.step(np.zeros((1, 1)), np.zeros((1, 1)), nn.MSELoss(), nn.SGD(lr=0.5))
+    0.25
+    >>> model.layers[0].weight.tolist()
+    [[0.75]]
+    """
+
+    def __init__(self, strength: float, biases: bool = False) -> None:
+        super().__init__(0.0, validation.number("strength", strength, 0), biases=biases)
+
+    @property
+    def strength(self) -> float:
+        """λ."""
+        return self.l2
+
+    def arguments(self) -> dict[str, Any]:
+        return {"strength": self.l2, "biases": self.biases}
+
+
+class MaxNorm(Penalty):
+    """After each update, scales the weights that lead to one output unit to a norm of at most ``limit`` (> 0).
+
+    A unit's weights are a column of ``Linear``'s matrix, a filter of ``Conv2d``'s. Nothing is added to the loss (Srebro
+    and Shraibman 2005; with dropout, Srivastava et al. 2014).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> layer = nn.Linear(2, 2, bias=False)
+    >>> model = nn.Sequential(layer, penalty=nn.MaxNorm(1.0))
+    >>> layer.weight = np.array([[3.0, 0.5], [4.0, 0.5]])
+    >>> _ = model.step(np.zeros((1, 2)), np.zeros((1, 2)), nn.MSELoss(), nn.SGD())
+    >>> print(layer.weight.round(2))
+    [[0.6 0.5]
+     [0.8 0.5]]
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = validation.number("limit", limit, 0, low_open=True)
+
+    def restrain(self, w: Array, lr: float) -> None:
+        axes = (0,) if w.ndim == 2 else (1, 2, 3)
+        norm = np.sqrt((w.astype(np.float64) ** 2).sum(axis=axes, keepdims=True))
+        w[...] = np.where(norm > self.limit, w * (self.limit / np.maximum(norm, self.limit)), w)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"limit": self.limit}
 
 
 def clip_grad_norm(model: Layer, max_norm: float) -> float:

@@ -256,9 +256,10 @@ def fit(
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
-    After each epoch the history gets ``loss`` (the mean over the epoch), each metric on the training data, and with
-    ``validation_data=(xv, tv)`` or ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss``
-    and ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
+    After each epoch the history gets ``loss`` (the mean over the epoch), with a penalty also its parts ``data_loss``
+    and ``penalty`` (``val_loss`` has none), each metric on the training data, and with ``validation_data=(xv, tv)`` or
+    ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss`` and
+    ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
     ``model.stop_training``. Raises ValueError or TypeError before the first step for what can be known by then.
 
     >>> import numpy as np, fastnn_ref as nn
@@ -287,6 +288,8 @@ def fit(
             value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, partial(tell, "on_batches"))
             history.seconds.append(time.perf_counter() - start)
             logs = {"loss": value}
+            if model.penalty_loss:
+                logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
             if measures:
                 logs |= measure(measures, model.predict(x), t)
             if held_out is not None:
@@ -308,7 +311,7 @@ class Summary(str):
 
 
 def summary(model: Any) -> Summary:
-    """A table of a model's layers: what each is, the shape of its output, how many parameters.
+    """A table of a model's layers: what each is, its output's shape, its parameters, and how many weights are 0.
 
     >>> import fastnn_ref as nn
     >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
@@ -317,12 +320,20 @@ def summary(model: Any) -> Summary:
     1  Linear(32, 10)                         (n, 10)           330
     total                                                     2,410
     """
-    rows, shape, total = [], model.input_shape, 0
+    rows, shape, total, zeros = [], model.input_shape, 0, 0
     for index, layer in enumerate(model.layers):
         shape = None if shape is None else layer.output_shape(shape)
         count = sum(value.size for value in layer.params.values())
-        total += count
-        rows.append((f"{index}  {layer!r}", "" if shape is None else validation.show(("n", *shape)), f"{count:,}"))
-    rows = [("layer", "output", "parameters"), *rows, ("total", "", f"{total:,}")]
+        total, zero = total + count, exact_zeros(layer)
+        zeros += zero
+        rows.append((f"{index}  {layer!r}", "" if shape is None else validation.show(("n", *shape)), f"{count:,}",
+                     f"{zero:,}"))
+    rows = [("layer", "output", "parameters", "exact zeros"), *rows, ("total", "", f"{total:,}", f"{zeros:,}")]
     first, second = max(40, *(len(row[0]) + 2 for row in rows)), max(len(row[1]) for row in rows) + 2
-    return Summary("\n".join(f"{a:<{first}}  {b:<{second}}{c:>12}".rstrip() for a, b, c in rows))
+    return Summary("\n".join(
+        f"{a:<{first}}  {b:<{second}}{c:>12}{f'{d:>13}' if zeros else ''}".rstrip() for a, b, c, d in rows))
+
+
+def exact_zeros(layer: Any) -> int:
+    """How many of a layer's weights, biases apart, are 0: what L1 is for."""
+    return sum(int((value == 0).sum()) for _, value, _, decays in layer.parameters() if decays)

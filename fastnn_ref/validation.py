@@ -176,6 +176,16 @@ def instance(name: str, value: T, kind: type[T]) -> T:
     return value
 
 
+def several(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
+    """None, one object of that class, or a sequence of them, as a tuple."""
+    if value is None:
+        return ()
+    found = tuple(value) if isinstance(value, tuple | list) else (value,)
+    for each in found:
+        instance(name, each, kind)
+    return found
+
+
 def size(name: str, *dims: int) -> int:
     """The product of ``dims``, at most 2**40: checked in Python's integers, before C multiplies."""
     product = math.prod(int(dim) for dim in dims)

@@ -183,6 +183,16 @@ IMAGES = [
 ]  # fmt: skip
 
 REGULARISERS = [
+    ("l1 negative", made("L1", -1), V, "strength: expected a finite number >= 0, got -1"),
+    ("l2 a word", made("L2", "much"), T, "strength: expected a finite number >= 0, got 'much'"),
+    ("elastic net nan", made("ElasticNet", 0.1, NAN), V, "l2: expected a finite number >= 0, got nan"),
+    ("l1 mode", made("L1", 0.1, mode="proximate"), V,
+     "mode: unknown name 'proximate', did you mean 'proximal'? known: proximal, subgradient"),
+    ("max-norm 0", made("MaxNorm", 0), V, "limit: expected a finite number > 0, got 0"),
+    ("penalty a number", lambda nn: nn.Sequential(nn.Linear(2, 2), penalty=0.1), T,
+     "penalty: expected a Penalty of fastnn"),
+    ("penalties of numbers", lambda nn: nn.Sequential(nn.Linear(2, 2), penalty=[nn.L1(0.1), 3]), T,
+     "penalty: expected a Penalty of fastnn"),
     *[(f"dropout {p}", made("Dropout", p), V, f"p: expected a finite number >= 0 and <= 1, got {p}")
       for p in (-0.1, 1.1, NAN)],
     ("dropout a word", made("Dropout", "half"), T, "p: expected a finite number >= 0 and <= 1, got 'half'"),
@@ -376,6 +386,14 @@ SCHEDULES = [
      "div_factor: expected a finite number >= 1, got 0"),
     ("plateau factor 1", made("ReduceLROnPlateau", factor=1.0), V, "factor: expected"),
     ("plateau patience", made("ReduceLROnPlateau", patience=-1), V, "patience: expected an integer >="),
+    ("patience negative", made("EarlyStopping", patience=-1), V, "patience: expected an integer >= 0, got -1"),
+    ("stopping mode", made("EarlyStopping", mode="mni"), V, "mode: unknown name 'mni', did you mean 'min'?"),
+    ("stopping criterion", made("EarlyStopping", criterion="QP"), V, "criterion: unknown name 'QP'"),
+    ("GL of an accuracy", made("EarlyStopping", "val_accuracy", criterion="GL"), V,
+     "criterion: expected 'patience' for a value that is to rise, got 'GL'"),
+    ("stopping threshold", made("EarlyStopping", threshold=0), V, "threshold: expected a finite number > 0, got 0"),
+    ("stopping on nothing", lambda nn: fit(callbacks=[nn.EarlyStopping()])(nn), V,
+     "monitor: expected one of loss, got 'val_loss'"),
     ("plateau over a schedule", plateau_over_a_schedule, T, "ReduceLROnPlateau: expected"),
 ]  # fmt: skip
 

@@ -13,9 +13,9 @@ ORDER = """
 Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten
 Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
 BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay
-Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss clip_grad_norm clip_grad_value
+Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss L1 L2 ElasticNet MaxNorm clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
-ReduceLROnPlateau Sequential History Callback init philox
+ReduceLROnPlateau EarlyStopping Sequential History Callback init philox
 """.split()
 
 
@@ -58,7 +58,7 @@ INNER = set(
     outermost build adopt leaves specifications values gradients default_dtype forward_pass backward_pass init
     act act_back bend accept value dy join update descend slots state model least_rows number random_words
     axes column normalise inside masked expectation
-    windows matrix back
+    windows matrix back penalties restraints slope restrain
     """.split()
 )
 INSTANCES = {
@@ -73,6 +73,10 @@ INSTANCES = {
     "AvgPool2d": lambda nn: nn.AvgPool2d(kernel_size=2),
     "GlobalAvgPool2d": lambda nn: nn.GlobalAvgPool2d(),
     "Flatten": lambda nn: nn.Flatten(),
+    "L1": lambda nn: nn.L1(strength=0.5),
+    "L2": lambda nn: nn.L2(strength=0.5),
+    "ElasticNet": lambda nn: nn.ElasticNet(l1=0.5, l2=0.25),
+    "MaxNorm": lambda nn: nn.MaxNorm(limit=2.0),
     "DropConnect": lambda nn: nn.DropConnect(in_features=3, out_features=2),
     "StochasticDepth": lambda nn: nn.StochasticDepth(nn.ReLU(), p=0.5),
     **{c.cls: lambda nn, cls=c.cls: getattr(nn, cls)() for c in ACTIVATIONS + LOSSES},
@@ -125,7 +129,7 @@ def test_error_messages(ref, fast, mistake):
 
 def test_written_once(ref, fast):
     """What is not hot is the same object in both."""
-    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "History", "Callback"):
+    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "EarlyStopping", "History", "Callback"):
         assert getattr(fast, name) is getattr(ref, name)
 
 

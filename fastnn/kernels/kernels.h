@@ -102,6 +102,17 @@ typedef struct {
     int threads;
 } fastnn_dropconnect;
 
+/* What a penalty does to one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update the norm of each of `units` units
+   (0: no limit), whose first weights are unit_step apart and whose others inner_step, is brought to at most limit. */
+typedef struct {
+    void *w, *g;
+    int64_t n;
+    double l1, l2;
+    int proximal;               /* l1 by a soft threshold after the update, else by its subgradient */
+    double limit;
+    int64_t units, unit_step, inner_step;
+} fastnn_restraint;
+
 typedef struct {
     const char *isa;
     int64_t real_size;          /* bytes of a real */
@@ -169,6 +180,11 @@ typedef struct {
        correction1 = 1 − β1^t, correction2 = 1 − β2^t. */
     void (*adam)(void *w, const void *g, void *mean, void *square, int64_t n, double lr, double beta1, double beta2,
                  double eps, double decay, int decoupled, double correction1, double correction2, int threads);
+
+    /* Penalties: R; g grows by R's gradient; after the update, w is thresholded and limited. */
+    double (*penalty)(const fastnn_restraint *list, int64_t count);
+    void (*penalty_gradient)(const fastnn_restraint *list, int64_t count);
+    void (*restrain)(const fastnn_restraint *list, int64_t count, double lr);
 
     /* Gradient clipping. */
     double (*sum_squares)(const void *g, int64_t n);

@@ -11,3 +11,4 @@
 #include "dropconnect.inc.c"
 #include "loss.inc.c"
 #include "optim.inc.c"
+#include "penalty.inc.c"

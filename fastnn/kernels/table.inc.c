@@ -72,6 +72,7 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
     .loss = loss##suffix, .cross_entropy = cross_entropy##suffix, \
     .first_outside = first_outside##suffix, \
     .sgd = sgd##suffix, .rmsprop = rmsprop##suffix, .adam = adam##suffix, \
+    .penalty = penalty##suffix, .penalty_gradient = penalty_gradient##suffix, .restrain = restrain##suffix, \
     .sum_squares = sum_squares##suffix, .scale = scale##suffix, .clamp = clamp##suffix, \
 }
 
