@@ -38,11 +38,13 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .augment import Augment
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .config import show_config
 from .conv import Conv2d
 from .dropconnect import DropConnect
 from .dropout import Dropout
+from .gaussian_noise import GaussianNoise
 from .layer import Layer
 from .layernorm import LayerNorm
 from .linear import Linear
@@ -57,6 +59,7 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
     "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
+    "GaussianNoise", "Augment",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",

@@ -79,6 +79,16 @@ cdef extern from "kernels.h" nogil:
         uint64_t seed
         uint32_t step, stream
 
+    ctypedef struct fastnn_augment:
+        int64_t rows, channels, height, width
+        double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase
+        const void *x
+        void *y
+        void *dy
+        void *dx
+        fastnn_stream stream
+        int threads
+
     ctypedef struct fastnn_dropconnect:
         int64_t rows, inside, outside
         const void *x
@@ -126,6 +136,9 @@ cdef extern from "kernels.h" nogil:
         void (*mask_rows)(void *, int64_t, int64_t, uint64_t, double, const fastnn_stream *) noexcept nogil
         void (*residual)(const void *, const void *, void *, int64_t, int64_t, uint64_t, double,
                          const fastnn_stream *) noexcept nogil
+        void (*gaussian_noise)(const void *, void *, int64_t, double, const fastnn_stream *, int) noexcept nogil
+        void (*augment)(const fastnn_augment *) noexcept nogil
+        void (*augment_backward)(const fastnn_augment *) noexcept nogil
         void (*dropconnect)(const fastnn_dropconnect *) noexcept nogil
         void (*dropconnect_backward)(const fastnn_dropconnect *) noexcept nogil
         void (*square)(const void *, void *, int64_t, double) noexcept nogil

@@ -23,6 +23,8 @@ from .layernorm import LayerNorm
 from .dropout import Dropout
 from .dropconnect import DropConnect
 from .stochastic_depth import StochasticDepth, linear_decay
+from .gaussian_noise import GaussianNoise
+from .augment import Augment
 from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
 from .penalty import L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
 from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
@@ -38,6 +40,7 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
     "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
+    "GaussianNoise", "Augment",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",

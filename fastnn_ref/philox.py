@@ -81,30 +81,44 @@ def chosen(words: Words, p: float) -> npt.NDArray[np.bool_]:
     return words.astype(np.uint64) < np.uint64(threshold(p))
 
 
+def fractions(words: Words) -> npt.NDArray[np.float64]:
+    """Words as numbers in (0, 1), never 0 or 1: (word + ½) / 2³².
+
+    >>> fractions(np.array([2**31], np.uint32)).round(6).tolist()
+    [0.5]
+    """
+    found: npt.NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-32
+    return found
+
+
 def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
-    """Uniform numbers in (0, 1), never 0 or 1: (word + ½) / 2³².
+    """Uniform numbers in (0, 1).
 
     >>> bool((0 < uniform((2, 3), seed=1, step=0, stream=0)).all())
     True
     """
-    draws: npt.NDArray[np.float64] = words(math.prod(shape), seed, step, stream).astype(np.float64)
-    return ((draws + 0.5) * 2.0**-32).reshape(shape)
+    return fractions(words(math.prod(shape), seed, step, stream)).reshape(shape)
+
+
+def normals(words: Words) -> npt.NDArray[np.float64]:
+    """An even number of words as normal numbers, mean 0 and variance 1.
+
+    Pairs u, v of uniform numbers become √(−2 log u) · (cos 2πv, sin 2πv). Source: Box and Muller (1958).
+    """
+    u, v = fractions(words).reshape(-1, 2).T
+    radius = np.sqrt(-2 * np.log(u))
+    return np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=-1).reshape(-1)
 
 
 def normal(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
-    """Normal numbers, mean 0 and variance 1: pairs u, v of uniform ones become √(−2 log u) · (cos 2πv, sin 2πv).
-
-    Source: Box and Muller (1958).
+    """Normal numbers, mean 0 and variance 1.
 
     >>> draws = normal((10_000,), seed=1, step=0, stream=0)
     >>> bool(abs(draws.mean()) < 0.05) and bool(abs(draws.std() - 1) < 0.05)
     True
     """
     n = math.prod(shape)
-    u, v = uniform((-(-n // 2), 2), seed, step, stream).T
-    radius = np.sqrt(-2 * np.log(u))
-    pairs = np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=-1)
-    return pairs.reshape(-1)[:n].reshape(shape)
+    return normals(words(n + n % 2, seed, step, stream))[:n].reshape(shape)
 
 
 def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> npt.NDArray[np.int64]:

@@ -144,6 +144,27 @@ def pair(name: str, value: object, low: int) -> tuple[int, int]:
     return side, side
 
 
+def number_pair(name: str, value: Any, low: float) -> tuple[float, float]:
+    """A number for both height and width, or a pair of them."""
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(f"{name}: expected a number or a pair of numbers, got {value!r}")
+        return number(name, value[0], low), number(name, value[1], low)
+    side = number(name, value, low)
+    return side, side
+
+
+def image(name: str, value: Any) -> tuple[int, int, int] | None:
+    """None, or (channels, height, width)."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) != 3:
+        raise ValueError(f"{name}: expected (channels, height, width), got {value!r}")
+    channels, height, width = (integer(name, side, 1) for side in value)
+    size(name, channels, height, width)
+    return channels, height, width
+
+
 def half(name: str, value: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
     """Padding of a pool: no window lies outside."""
     if 2 * value[0] > kernel[0] or 2 * value[1] > kernel[1]:

@@ -192,6 +192,27 @@ def _residual(p: float, mode: str, *, deep: bool = False) -> Case:
     return Case(f"stochastic depth {p:g} {mode}{' deep' if deep else ''}", make, (5, 7))
 
 
+def _augment(shape: tuple[int, ...], **arguments: Any) -> Case:
+    words = " ".join(f"{name}={value}" for name, value in arguments.items())
+    return Case(f"augment {'x'.join(map(str, shape))} {words}", lambda nn: nn.Augment(**arguments), shape)
+
+
+ALL_CHANGES = {
+    "rotation": 40.0, "shift": (1.5, 0.5), "zoom": 0.3, "shear": 20.0, "flip": 0.5, "brightness": 0.2, "contrast": 0.5,
+    "noise": 0.1, "erase": 0.6,
+}  # fmt: skip
+NOISES = [
+    Case("noise 0", lambda nn: nn.GaussianNoise(0.0), (2, 3)),
+    Case("noise 3x7", lambda nn: nn.GaussianNoise(0.3), (3, 7)),
+    Case("noise images", lambda nn: nn.GaussianNoise(2.0), (2, 3, 5, 7)),
+]
+AUGMENTS = [
+    *(_augment((3, 2, 5, 6), **{name: value}) for name, value in ALL_CHANGES.items()),
+    _augment((1, 1, 1, 1), **ALL_CHANGES),
+    _augment((4, 3, 7, 4), **ALL_CHANGES),
+    _augment((5, 35), **ALL_CHANGES, image_shape=(1, 7, 5)),
+    _augment((2, 1, 3, 3)),
+]
 CONNECTIONS = [
     *(_dropconnect(p, 7, 5, 3, mask=mask, inference="mean") for p in PROBABILITIES for mask in ("example", "batch")),
     *(_dropconnect(0.3, 11, 3, 4, mask=mask, activation=a)
@@ -226,7 +247,7 @@ MODELS = [
         (6, 7),
     ),
 ]  # fmt: skip
-CASES = LINEAR + FUSED + ALONE + CONVS + POOLS + IMAGE_NETS + NORMS + MASKS + CONNECTIONS + DEPTHS + MODELS
+CASES = LINEAR + FUSED + ALONE + CONVS + POOLS + IMAGE_NETS + NORMS + MASKS + NOISES + AUGMENTS + CONNECTIONS + DEPTHS + MODELS
 
 
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:

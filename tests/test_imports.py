@@ -17,14 +17,14 @@ WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training", "early_s
 # A module imports only from rooms below its own.
 REF_FLOORS = [
     {"validation", "philox"}, {"init"}, {"layer"},
-    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment"},
     {"linear", "conv", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
     {"training"}, {"early_stopping", "model"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
     {"_kernels"}, {"config", "layer"},
-    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "loss", "penalty"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment", "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"__init__"},
     {"datasets", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip

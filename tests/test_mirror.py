@@ -12,7 +12,7 @@ ONLY_FAST = ["get_num_threads", "set_num_threads", "show_config", "isa"]
 ORDER = """
 Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten
 Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
-BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay
+BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay GaussianNoise Augment
 Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss L1 L2 ElasticNet MaxNorm clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
 ReduceLROnPlateau EarlyStopping Sequential History Callback init philox
@@ -58,7 +58,7 @@ INNER = set(
     outermost build adopt leaves specifications values gradients default_dtype forward_pass backward_pass init
     act act_back bend accept value dy join update descend slots state model least_rows number random_words
     axes column normalise inside masked expectation
-    windows matrix back penalties restraints slope restrain
+    windows matrix back penalties restraints slope restrain draw moves
     """.split()
 )
 INSTANCES = {
@@ -73,6 +73,8 @@ INSTANCES = {
     "AvgPool2d": lambda nn: nn.AvgPool2d(kernel_size=2),
     "GlobalAvgPool2d": lambda nn: nn.GlobalAvgPool2d(),
     "Flatten": lambda nn: nn.Flatten(),
+    "GaussianNoise": lambda nn: nn.GaussianNoise(std=0.1),
+    "Augment": lambda nn: nn.Augment(),
     "L1": lambda nn: nn.L1(strength=0.5),
     "L2": lambda nn: nn.L2(strength=0.5),
     "ElasticNet": lambda nn: nn.ElasticNet(l1=0.5, l2=0.25),

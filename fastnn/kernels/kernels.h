@@ -76,6 +76,17 @@ typedef struct {
     int threads;
 } fastnn_pool;
 
+/* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change either
+   way, flip and erase are probabilities, angles are in degrees. */
+typedef struct {
+    int64_t rows, channels, height, width;
+    double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase;
+    const void *x;
+    void *y, *dy, *dx;
+    fastnn_stream stream;
+    int threads;
+} fastnn_augment;
+
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps), and the way back: db = Σ dy, dw = Σ dy·x̂, dy ← dx.
    batchnorm: x is (rows, channels, inner), a mean and a variance for each channel, those of the batch in training (the
    running ones follow: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner), a mean and a
@@ -151,6 +162,11 @@ typedef struct {
     void (*mask_rows)(void *x, int64_t rows, int64_t cols, uint64_t threshold, double scale, const fastnn_stream *s);
     void (*residual)(const void *x, const void *z, void *y, int64_t rows, int64_t cols, uint64_t threshold, double scale,
                      const fastnn_stream *s);
+
+    /* y = x + std·z, z normal numbers by pairs of the stream's words; y may be x. */
+    void (*gaussian_noise)(const void *x, void *y, int64_t n, double std, const fastnn_stream *s, int threads);
+    void (*augment)(const fastnn_augment *g);
+    void (*augment_backward)(const fastnn_augment *g);  /* overwrites dy, which may be dx if nothing is warped */
 
     void (*dropconnect)(const fastnn_dropconnect *g);
     void (*dropconnect_backward)(const fastnn_dropconnect *g);

@@ -9,6 +9,7 @@
 #include "norm.inc.c"
 #include "dropout.inc.c"
 #include "dropconnect.inc.c"
+#include "augment.inc.c"
 #include "loss.inc.c"
 #include "optim.inc.c"
 #include "penalty.inc.c"

@@ -1,0 +1,197 @@
+"""Augmentation: in training every image comes a little different each time, so that what does not matter is not learnt.
+
+    warp        y(p) = x(A·(p − centre − shift) + centre), between the pixels bilinear, 0 outside
+                A = flip @ shear @ rotation / zoom, on (row, column): where to look for what is to be seen at p
+    brightness  y = x + b
+    contrast    y = (x − mean)·f + mean             mean over the example
+    noise       y = x + std · z,  z ~ N(0, 1)
+    erasing     y = 0 inside a random rectangle
+
+in this order; each example has draws of its own. All but the additions are linear, so backward is the transpose of each,
+in the opposite order: what the warp read with a weight gets a share by the same weight.
+
+Sources: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks" (2003) for warps; Zhong et al.,
+"Random erasing data augmentation" (2020). Twin: fastnn/augment.pyx.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import philox, validation
+from .layer import Array, Layer, Shape
+
+Pair = tuple[float, float]
+
+WORDS = 16          # random words an example: thirteen for what follows, noise apart
+ROTATION, DOWN, ACROSS, ZOOM, SHEAR, FLIP, BRIGHTNESS, CONTRAST, ERASE, AREA, ASPECT, TOP, LEFT = range(13)
+AREAS = 0.02, 0.33  # of what is erased, as a share of the image, and its height over its width: 0.3 … 1/0.3
+ASPECTS = 0.3, 1 / 0.3
+
+
+def affine(angle: float, zoom: float, shear: float, flip: bool) -> Array:
+    """A (2, 2) on (row, column): content is turned counter-clockwise by ``angle`` (radians), grows by ``zoom``.
+
+    >>> affine(0.0, 2.0, 0.0, True).tolist()
+    [[0.5, 0.0], [-0.0, -0.5]]
+    """
+    c, s, t, sign = math.cos(angle), math.sin(angle), math.tan(shear), -1.0 if flip else 1.0
+    return np.array([[c, s], [sign * (t * c - s), sign * (t * s + c)]]) / zoom
+
+
+def neighbours(matrices: Array, shifts: Array, image: Shape) -> tuple[Array, Array]:
+    """For each pixel of each example the four that it is made of: flat indices and weights, both (n, h·w, 4).
+
+    ``matrices`` (n, 2, 2), ``shifts`` (n, 2) in pixels. Outside the image the weight is 0.
+    """
+    height, width = image
+    centre = np.array([(height - 1) / 2, (width - 1) / 2])
+    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
+    p = np.stack([rows, columns], axis=-1) - centre - shifts[:, None, :]                # (n, h·w, 2)
+    source = np.stack([(matrices[:, None, k] * p).sum(axis=-1) + centre[k] for k in (0, 1)], axis=-1)
+    low = np.floor(source)
+    part = source - low
+    indices, weights = [], []
+    for down in (0, 1):
+        for across in (0, 1):
+            i, j = low[..., 0] + down, low[..., 1] + across
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            weight = (part[..., 0] if down else 1 - part[..., 0]) * (part[..., 1] if across else 1 - part[..., 1])
+            indices.append(np.where(inside, i * width + j, 0).astype(np.int64))
+            weights.append(np.where(inside, weight, 0.0))
+    return np.stack(indices, axis=-1), np.stack(weights, axis=-1)
+
+
+def warp(images: Array, matrices: Array, shifts: Array) -> Array:
+    """Images (n, channels, h, w), each looked up at A·(p − centre − shift) + centre."""
+    indices, weights = neighbours(matrices, shifts, images.shape[2:])
+    flat = images.reshape(*images.shape[:2], -1)
+    seen = np.take_along_axis(flat[:, :, :, None], indices[:, None, :, :].reshape(len(images), 1, -1, 1), axis=2)
+    parts = seen.reshape(*flat.shape, 4) * weights[:, None].astype(images.dtype)
+    total: Array = parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3]
+    return total.reshape(images.shape)
+
+
+def unwarp(dy: Array, matrices: Array, shifts: Array) -> Array:
+    """The transpose of ``warp``: each pixel gives back by the weights that it was made with."""
+    indices, weights = neighbours(matrices, shifts, dy.shape[2:])
+    dx = np.zeros_like(dy).reshape(*dy.shape[:2], -1)
+    for example in range(len(dy)):
+        for channel in range(dy.shape[1]):
+            shares = dy[example, channel].reshape(-1, 1) * weights[example].astype(dy.dtype)
+            np.add.at(dx[example, channel], indices[example], shares)
+    return dx.reshape(dy.shape)
+
+
+class Augment(Layer):
+    """In training changes each image at random, in this order; nothing at prediction. x and y (n, channels, h, w).
+
+    ``rotation`` and ``shear`` in degrees (< 90 for shear), ``shift`` in pixels (a number, or a pair down and across),
+    ``zoom`` < 1, ``brightness`` and ``contrast`` are the largest change either way, >= 0: the draw is uniform in ±
+    rotation, 1 ± zoom and so on. ``flip`` is the probability of a mirror image, left and right; ``noise`` the standard
+    deviation of normal noise; ``erase`` the probability that a rectangle of 2 to 33 % of the image becomes 0. Between
+    pixels it is bilinear, and 0 outside. With ``image_shape`` = (channels, h, w), rows (n, channels·h·w) are taken and
+    returned.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Augment(flip=1.0, brightness=0.0))
+    >>> print(model.forward(np.array([[[[1.0, 2.0, 3.0]]]]), training=True)[0, 0])
+    [[3. 2. 1.]]
+    """
+
+    def __init__(
+        self, *, rotation: float = 0.0, shift: float | Pair = 0.0, zoom: float = 0.0, shear: float = 0.0,
+        flip: float = 0.0, brightness: float = 0.0, contrast: float = 0.0, noise: float = 0.0, erase: float = 0.0,
+        image_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.rotation = validation.number("rotation", rotation, 0)
+        self.shift = validation.number_pair("shift", shift, 0)
+        self.zoom = validation.number("zoom", zoom, 0, 1, high_open=True)
+        self.shear = validation.number("shear", shear, 0, 90, high_open=True)
+        self.flip = validation.number("flip", flip, 0, 1)
+        self.brightness = validation.number("brightness", brightness, 0)
+        self.contrast = validation.number("contrast", contrast, 0)
+        self.noise = validation.number("noise", noise, 0)
+        self.erase = validation.number("erase", erase, 0, 1)
+        self.image_shape = validation.image("image_shape", image_shape)
+        if self.image_shape is not None:
+            self.input_shape = (math.prod(self.image_shape),)
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        usual = {"shift": (0.0, 0.0), "image_shape": None}
+        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase", "image_shape")
+        return (), {name: getattr(self, name) for name in names if getattr(self, name) != usual.get(name, 0.0)}
+
+    def output_shape(self, shape: Sequence[int]) -> Shape:
+        """The input's own shape."""
+        who = type(self).__name__
+        if self.image_shape is not None:
+            size = (math.prod(self.image_shape),)
+            return validation.fixed_shape(who, shape, size, size)
+        return validation.image_shape(who, shape)
+
+    def draw(self, images: Array) -> None:
+        """What happens to each example in this pass."""
+        n, height, width = len(images), *images.shape[2:]
+        words = self.random_words(WORDS * n + images.size + images.size % 2)
+        u = philox.fractions(words[:WORDS * n]).reshape(n, WORDS)
+        swing = 2 * u - 1                                                       # in −1 … 1
+        self._matrices = np.array([
+            affine(math.radians(self.rotation * s[ROTATION]), 1 + self.zoom * s[ZOOM],
+                   math.radians(self.shear * s[SHEAR]), p[FLIP] < self.flip) for s, p in zip(swing, u, strict=True)])
+        self._shifts = np.array(self.shift) * swing[:, [DOWN, ACROSS]]
+        self._added = (self.brightness * swing[:, BRIGHTNESS]).astype(images.dtype)[:, None, None, None]
+        self._factor = (1 + self.contrast * swing[:, CONTRAST]).astype(images.dtype)[:, None, None, None]
+        self._noise = words[WORDS * n:]
+        self._kept = np.ones((n, 1, height, width), bool)
+        for example, p in enumerate(u):
+            if p[ERASE] < self.erase:
+                top, left, down, across = rectangle(p, height, width)
+                self._kept[example, :, top:top + down, left:left + across] = False
+
+    def moves(self) -> bool:
+        """Is there anything to warp?"""
+        return any((self.rotation, *self.shift, self.zoom, self.shear, self.flip))
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        if not training:
+            return x
+        y = images = x if self.image_shape is None else x.reshape(-1, *self.image_shape)
+        self.draw(images)
+        if self.moves():
+            y = warp(y, self._matrices, self._shifts)
+        if self.brightness:
+            y = y + self._added
+        if self.contrast:
+            mean = y.mean(axis=(1, 2, 3), keepdims=True)
+            y = (y - mean) * self._factor + mean
+        if self.noise:
+            z = philox.normals(self._noise)[:y.size].reshape(y.shape)
+            y = y + (self.noise * z).astype(y.dtype)
+        if self.erase:
+            y = np.where(self._kept, y, 0)
+        return y.reshape(x.shape)
+
+    def backward_pass(self, dy: Array) -> Array:
+        dx = dy if self.image_shape is None else dy.reshape(-1, *self.image_shape)
+        if self.erase:
+            dx = np.where(self._kept, dx, 0)
+        if self.contrast:
+            dx = dx * self._factor + dx.mean(axis=(1, 2, 3), keepdims=True) * (1 - self._factor)
+        if self.moves():
+            dx = unwarp(dx, self._matrices, self._shifts)
+        return dx.reshape(dy.shape)
+
+
+def rectangle(u: Array, height: int, width: int) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of what is erased: area and log of the aspect uniform, then the place."""
+    area = (AREAS[0] + (AREAS[1] - AREAS[0]) * u[AREA]) * height * width
+    aspect = ASPECTS[0] * math.pow(ASPECTS[1] / ASPECTS[0], u[ASPECT])
+    down = min(max(math.floor(math.sqrt(area * aspect) + 0.5), 1), height)
+    across = min(max(math.floor(math.sqrt(area / aspect) + 0.5), 1), width)
+    return math.floor(u[TOP] * (height - down + 1)), math.floor(u[LEFT] * (width - across + 1)), down, across
