@@ -7,7 +7,6 @@ saves a picture. A subcommand is a parser, a frozen configuration that the parse
 import argparse
 import contextlib
 import importlib
-import itertools
 import os
 import statistics
 import sys
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from fastnn_ref import validation
 
-from . import __version__, datasets
+from . import __version__, datasets, networks
 from .extras import extra
 
 BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
@@ -31,6 +30,19 @@ DATA = {  # what suits each: enough for 97 % of the held-out images, 95 % of opt
     "mnist": {"epochs": 10, "batch_size": 64},
     "optdigits": {"epochs": 20, "batch_size": 32},
 }
+MODELS = ("mlp", "cnn")
+AUGMENT: dict[str, tuple[str, float]] = {  # name on the command line: Augment's own, and how much; shift in sides
+    "rotate": ("rotation", 15.0),
+    "shift": ("shift", 0.1),
+    "zoom": ("zoom", 0.1),
+    "shear": ("shear", 10.0),
+    "flip": ("flip", 0.5),
+    "brightness": ("brightness", 0.1),
+    "contrast": ("contrast", 0.2),
+    "noise": ("noise", 0.1),
+    "erase": ("erase", 0.25),
+}
+HELD_BACK = 0.1  # of the training images, to stop early by
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
 UNSTEADY = 1.5  # median over fastest epoch from which on the times are called unsteady
 SAME = {"float32": 1e-3, "float64": 1e-10}  # a difference of parameters, relative to the largest, called none
@@ -46,8 +58,19 @@ class TrainConfig:
 
     data: str = "digits"
     download: bool = False
+    model: str = "mlp"
+    channels: tuple[int, ...] = (16, 32)
     hidden: tuple[int, ...] = (128,)
     activation: str = "relu"
+    dropout: float = 0.0
+    dropconnect: float = 0.0
+    batch_norm: bool = False
+    stochastic_depth: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+    augment: str | None = None
+    early_stopping: int | None = None
     optimizer: str = "adam"
     lr: float | None = None
     momentum: float | None = None
@@ -127,24 +150,26 @@ def train(config: TrainConfig) -> None:
     data = load_data(config)
     packages = [importlib.import_module(name) for name in BACKENDS[config.backend]]
     parts = [build(nn, config, data) for nn in packages]
+    watchers = [stopping(nn, config) for nn in packages]
     say = (lambda text: None) if config.quiet else print
 
     say(describe(parts[0][0], parts[0][2], config, data))
-    x_train, x_test = (x.astype(parts[0][0].dtype, copy=False) for x in (data.x_train, data.x_test))
+    x_train, x_test = (inputs(config, data, x, parts[0][0].dtype) for x in (data.x_train, data.x_test))
+    (x_train, t_train), watched = held_back(config, x_train, data.t_train)
     runs = []
-    for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
+    for nn, (model, loss, optimizer), watcher in zip(packages, parts, watchers, strict=True):
         bar = progress.ProgressBar(f"{nn.__name__:10}", disable=config.quiet)
         with bar, threads(nn, config.threads) as count:
             history = model.fit(
                 x_train,
-                data.t_train,
+                t_train,
                 loss=loss,
                 optimizer=optimizer,
                 epochs=config.epochs,
                 batch_size=config.batch_size,
-                validation_data=(x_test, data.t_test),
+                validation_data=watched or (x_test, data.t_test),
                 metrics=("accuracy",),
-                callbacks=(bar,),
+                callbacks=(bar, *watcher),
             )
             probabilities = softmax(model.predict(x_test))
         accuracy = float(np.mean(probabilities.argmax(axis=1) == data.t_test))
@@ -177,6 +202,7 @@ def completed(config: TrainConfig) -> TrainConfig:
     open_fields: dict[str, Any] = {name: suits[name] for name in suits if getattr(config, name) is None}
     config = replace(config, **open_fields)
     validation.choice("backend", config.backend, tuple(BACKENDS))
+    validation.choice("model", config.model, MODELS)
     for name in ("epochs", "batch_size") + (("threads",) if config.threads is not None else ()):
         validation.integer(name, getattr(config, name), 1)
     return config
@@ -197,15 +223,74 @@ def build(nn: ModuleType, config: TrainConfig, data: datasets.Dataset) -> tuple[
 
 
 def build_model(nn: ModuleType, config: TrainConfig, data: datasets.Dataset) -> Any:
-    """The network of ``--hidden`` and ``--activation``, made by the package ``nn``.
+    """The network of ``--model``, ``--hidden`` and so on, made by the package ``nn``.
 
     float64 wherever the reference takes part, unless told: then what is left between the two packages is
     rounding that training does not magnify to anything. The engine alone takes its own float32.
     """
-    widths = (data.features, *config.hidden)
-    layers = [nn.Linear(*pair, activation=config.activation) for pair in itertools.pairwise(widths)]
+    recipe = networks.Recipe(
+        config.activation, config.dropout, config.dropconnect, config.batch_norm, config.stochastic_depth
+    )
+    widths = (*config.hidden, data.classes)
+    changes: dict[str, Any] = augmentation(config, data)
+    if config.model == "cnn":
+        layers = networks.cnn(nn, image_of("model", data), config.channels, widths, recipe)
+    else:
+        layers = networks.mlp(nn, (data.features, *widths), recipe)
+        if changes:
+            changes["image_shape"] = (1, *image_of("augment", data))
+    if changes:
+        layers = [nn.Augment(**changes), *layers]
+    penalty = [nn.ElasticNet(config.l1, config.l2)] if config.l1 or config.l2 else []
+    if config.max_norm is not None:
+        penalty.append(nn.MaxNorm(config.max_norm))
     dtype = config.dtype or ("float32" if config.backend == "fast" else "float64")
-    return nn.Sequential(*layers, nn.Linear(widths[-1], data.classes), seed=config.seed, dtype=dtype)
+    return nn.Sequential(*layers, seed=config.seed, dtype=dtype, penalty=penalty)
+
+
+def image_of(name: str, data: datasets.Dataset) -> tuple[int, int]:
+    """(height, width) of the pictures that the option ``name`` needs."""
+    if data.image_shape is None:
+        raise ValueError(f"{name}: expected a data set of images, got {data.title}")
+    return data.image_shape
+
+
+def augmentation(config: TrainConfig, data: datasets.Dataset) -> dict[str, float]:
+    """What ``--augment`` asks of ``Augment``: names, each with its usual amount or one of its own.
+
+    >>> augmentation(TrainConfig(augment="rotate=30,flip"), datasets.make_moons())
+    {'rotation': 30.0, 'flip': 0.5}
+    """
+    found: dict[str, float] = {}
+    for part in (config.augment or "").split(",") if config.augment else ():
+        name, _, amount = part.strip().partition("=")
+        argument, usual = AUGMENT[validation.choice("augment", name, tuple(AUGMENT))]
+        if name == "shift":
+            usual *= min(image_of("augment", data))
+        try:
+            found[argument] = float(amount) if amount else usual
+        except ValueError:
+            raise ValueError(f"augment: expected a number for {name}, got {amount!r}") from None
+    return found
+
+
+def inputs(config: TrainConfig, data: datasets.Dataset, x: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    """Rows as the network takes them: as they are, or as images of one channel."""
+    x = x.astype(dtype, copy=False)
+    return x.reshape(-1, 1, *image_of("model", data)) if config.model == "cnn" else x
+
+
+def held_back(config: TrainConfig, x: npt.NDArray[Any], t: npt.NDArray[Any]) -> tuple[Any, Any]:
+    """(what is learnt from, what early stopping watches): the held-out images must not decide when to stop."""
+    if config.early_stopping is None:
+        return (x, t), None
+    n = len(x) - int(HELD_BACK * len(x))
+    return (x[:n], t[:n]), (x[n:], t[n:])
+
+
+def stopping(nn: ModuleType, config: TrainConfig) -> tuple[Any, ...]:
+    """The callback that ``--early-stopping`` asks for."""
+    return () if config.early_stopping is None else (nn.EarlyStopping(patience=config.early_stopping),)
 
 
 def build_optimizer(nn: ModuleType, config: TrainConfig) -> Any:
@@ -252,8 +337,19 @@ def picture_path(config: TrainConfig, formats: Sequence[str]) -> Path:
 
 
 def network(config: TrainConfig, data: datasets.Dataset) -> str:
-    """Its widths and its activation: ``64-128-10 relu``."""
-    return f"{'-'.join(map(str, (data.features, *config.hidden, data.classes)))} {config.activation}"
+    """Its widths and its activation: ``64-128-10 relu``, ``8x8 conv16-conv32-128-10 relu``."""
+    first = [str(data.features)]
+    if config.model == "cnn":
+        first = ["x".join(map(str, data.image_shape or ())) + " " + "-".join(f"conv{c}" for c in config.channels)]
+    return f"{'-'.join([*first, *map(str, (*config.hidden, data.classes))])} {config.activation}"
+
+
+def regularizers(config: TrainConfig) -> str:
+    """What was asked for beside the plain network: ``dropout 0.5, batch norm``."""
+    names = ("dropout", "dropconnect", "batch_norm", "stochastic_depth", "l1", "l2", "max_norm", "label_smoothing",
+             "augment", "early_stopping")
+    given = [(name.replace("_", " "), getattr(config, name)) for name in names]
+    return ", ".join(name if value is True else f"{name} {value}" for name, value in given if value)
 
 
 def describe(model: Any, optimizer: Any, config: TrainConfig, data: datasets.Dataset) -> str:
@@ -264,6 +360,7 @@ def describe(model: Any, optimizer: Any, config: TrainConfig, data: datasets.Dat
         f"Network {network(config, data)}: {parameters:,} parameters, {model.dtype}, seed {config.seed}.\n"
         f"{type(optimizer).__name__} with learning rate {optimizer.learning_rate:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
+        + (f"\nRegularized by {regularizers(config)}." if regularizers(config) else "")
     )
 
 
@@ -385,7 +482,28 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
 
     model = parser.add_argument_group("network")
     option(model, "--hidden", "widths of the hidden layers: 128,64 or none", type=_widths, metavar="N,N")
+    option(model, "--model", "mlp, or cnn: a convolution and a pool for each of --channels first", metavar="NAME")
+    option(model, "--channels", "of the convolutions: 16,32", type=_widths, metavar="N,N")
     option(model, "--activation", "after each hidden layer: relu, tanh, gelu, ...", metavar="NAME")
+
+    less = parser.add_argument_group("regularizers, in any combination")
+    option(less, "--dropout", "probability of zeroing a hidden value", type=float, metavar="P")
+    option(less, "--dropconnect", "probability of zeroing a hidden layer's weight", type=float, metavar="P")
+    option(less, "--batch-norm", "normalise before each hidden activation", action="store_true")
+    option(
+        less, "--stochastic-depth", "probability of leaving the last residual layer out", type=float, metavar="P"
+    )
+    option(less, "--l1", "strength of L1: exact zeros", type=float, metavar="X")
+    option(less, "--l2", "strength of L2", type=float, metavar="X")
+    option(less, "--max-norm", "largest norm of a unit's weights", type=float, metavar="X")
+    option(less, "--label-smoothing", "share of a target spread over all classes", type=float, metavar="X")
+    option(
+        less, "--augment", f"change the images: any of {','.join(AUGMENT)}; rotate=30 says how much", metavar="NAME,..."
+    )
+    option(
+        less, "--early-stopping", "stop after N epochs (5) without a better loss on a tenth held back",
+        type=int, metavar="N", nargs="?", const=5,
+    )  # fmt: skip
 
     how = parser.add_argument_group("training")
     option(how, "--optimizer", ", ".join(OPTIMIZERS), metavar="NAME")
@@ -394,7 +512,6 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     option(
         how, "--weight-decay", "of weights, not biases (default: the optimizer's)", type=float, metavar="X"
     )
-    option(how, "--label-smoothing", "share of a target spread over all classes", type=float, metavar="X")
     option(how, "--epochs", f"passes over the training data ({_by_data('epochs')})", type=int, metavar="N")
     option(how, "--batch-size", f"examples per step ({_by_data('batch_size')})", type=int, metavar="N")
     option(how, "--seed", "of the initial weights and the shuffling", type=int, metavar="N")

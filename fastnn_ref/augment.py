@@ -7,11 +7,11 @@
     noise       y = x + std · z,  z ~ N(0, 1)
     erasing     y = 0 inside a random rectangle
 
-in this order; each example has draws of its own. All but the additions are linear, so backward is the transpose of each,
-in the opposite order: what the warp read with a weight gets a share by the same weight.
+in this order; each example has draws of its own. All but the additions are linear, so backward is the transpose of
+each, in the opposite order: what the warp read with a weight gets a share by the same weight.
 
-Sources: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks" (2003) for warps; Zhong et al.,
-"Random erasing data augmentation" (2020). Twin: fastnn/augment.pyx.
+Sources: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks" (2003) for warps; Zhong et
+al., "Random erasing data augmentation" (2020). Twin: fastnn/augment.pyx.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ class Augment(Layer):
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         usual = {"shift": (0.0, 0.0), "image_shape": None}
-        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase", "image_shape")
+        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase",
+                 "image_shape")
         return (), {name: getattr(self, name) for name in names if getattr(self, name) != usual.get(name, 0.0)}
 
     def output_shape(self, shape: Sequence[int]) -> Shape:

@@ -247,7 +247,10 @@ MODELS = [
         (6, 7),
     ),
 ]  # fmt: skip
-CASES = LINEAR + FUSED + ALONE + CONVS + POOLS + IMAGE_NETS + NORMS + MASKS + NOISES + AUGMENTS + CONNECTIONS + DEPTHS + MODELS
+CASES = [
+    *LINEAR, *FUSED, *ALONE, *CONVS, *POOLS, *IMAGE_NETS, *NORMS, *MASKS, *NOISES, *AUGMENTS, *CONNECTIONS, *DEPTHS,
+    *MODELS,
+]  # fmt: skip
 
 
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:

@@ -88,6 +88,12 @@ def test_one_backend_alone(
         "--hidden none --optimizer rmsprop --label-smoothing 0.1 --batch-size 1000",
         "--activation gelu --optimizer adamw --weight-decay 0.1 --seed 3 --threads 1",
         "--dtype float32",
+        "--dropout 0.3 --batch-norm --l1 1e-3 --label-smoothing 0.1",
+        "--dropconnect 0.5 --l2 1e-2 --max-norm 1.5 --early-stopping",
+        "--hidden 16,16,16 --stochastic-depth 0.5 --augment rotate,shift=1,flip --early-stopping 1",
+        "--model cnn --channels 3,4 --hidden 9 --dropout 0.1 --dropconnect 0.2 --batch-norm --stochastic-depth 0.3 "
+        "--augment noise,erase,contrast,brightness,zoom,shear --l1 1e-4 --l2 1e-3 --max-norm 3 --activation gelu",
+        "--model cnn --channels none --hidden none --dropout 0.2",
     ],
 )
 def test_options_reach_both_packages(
@@ -191,6 +197,15 @@ def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Monk
         ("--epochs two", "argument --epochs: invalid int value: 'two'"),
         ("--batch-size -1", "batch_size: expected an integer >= 1, got -1"),
         ("--hidden 128;64", "argument --hidden: expected widths such as 128,64, got '128;64'"),
+        ("--model ccn", "model: .*'ccn', did you mean 'cnn'"),
+        ("--model cnn --channels 2,3,4,5", "channels: expected at most as many as the image can be halved, got 4"),
+        ("--dropout 1.5", "p: expected a finite number >= 0 and <= 1, got 1.5"),
+        ("--stochastic-depth 0.5", "stochastic_depth: expected hidden layers of equal width .* got 128"),
+        ("--l1 -1", "l1: expected a finite number >= 0, got -1"),
+        ("--max-norm 0", "limit: expected a finite number > 0, got 0"),
+        ("--augment rotte", "augment: .*'rotte', did you mean 'rotate'"),
+        ("--augment rotate=much", "augment: expected a number for rotate, got 'much'"),
+        ("--early-stopping -1", "patience: expected an integer >= 0, got -1"),
         ("--hidden 0", "out_features: expected an integer >= 1, got 0"),
         ("--hidden 99999999999999", "2\\*\\*40"),
         ("--lr -1", "lr: expected a finite number >= 0, got -1"),

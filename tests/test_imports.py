@@ -24,9 +24,10 @@ REF_FLOORS = [
 FAST_FLOORS = [
     {"extras", "_version"},
     {"_kernels"}, {"config", "layer"},
-    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment", "loss", "penalty"},
+    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise",
+     "augment", "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"__init__"},
-    {"datasets", "progress", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
+    {"datasets", "progress", "networks", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
 
