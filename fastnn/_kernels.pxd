@@ -147,6 +147,10 @@ cdef extern from "kernels.h" nogil:
         double (*loss)(int, double, const void *, const void *, void *, int64_t) noexcept nogil
         double (*cross_entropy)(const void *, const int64_t *, const void *, double,
                                 void *, int64_t, int64_t) noexcept nogil
+        double (*loss_weighted)(int, double, const void *, const void *, const double *, void *,
+                                int64_t, int64_t) noexcept nogil
+        double (*cross_entropy_weighted)(const void *, const int64_t *, const void *, double, const double *,
+                                         const double *, void *, int64_t, int64_t) noexcept nogil
         void (*sgd)(void *, const void *, void *, int64_t, double, double, int, double, int) noexcept nogil
         void (*rmsprop)(void *, const void *, void *, int64_t, double, double, double, double, int) noexcept nogil
         void (*adam)(void *, const void *, void *, void *, int64_t, double, double, double, double, double, int,

@@ -37,19 +37,20 @@ cdef class Loss:
     cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         raise NotImplementedError
 
-    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
+    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
+                           const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
         return 0
 
     def arguments(self):
         """The constructor's arguments that make such a loss again, by name."""
         return {}
 
-    def forward(self, y, t):
+    def forward(self, y, t, sample_weight=None):
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError.
+        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
+        where all are 0.
         """
         cdef const void *targets = NULL
         cdef double value
@@ -58,21 +59,25 @@ cdef class Loss:
         cdef int64_t rows, size
         cdef const fastnn_kernels *k
         cdef bint classes
+        cdef const double *weights = NULL
         y = validation.outputs("y", y)
         t = self.accept(t, y.shape[0], y.shape[1:], y.dtype, &targets)
+        given = validation.weights(sample_weight, y.shape[0])
+        if given is not None:
+            weights = <const double *><size_t>given.ctypes.data
         gradient = np.empty(y.shape, dtype=y.dtype)
         dy = address(gradient)
         outputs = <const void *><size_t>y.ctypes.data
         rows, size = y.shape[0], y.size // y.shape[0]
         k, classes = table(y.itemsize), t.dtype.kind == "i"
         with nogil:
-            value = self.value_pass(k, outputs, targets, classes, dy, rows, size)
+            value = self.value_pass(k, outputs, targets, classes, weights, dy, rows, size)
         self.gradient = gradient
         return value
 
-    def __call__(self, y, t):
-        """``forward(y, t)``."""
-        return self.forward(y, t)
+    def __call__(self, y, t, sample_weight=None):
+        """``forward(y, t, sample_weight)``."""
+        return self.forward(y, t, sample_weight)
 
     def backward(self):
         """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
@@ -97,7 +102,7 @@ cdef class ElementwiseLoss(Loss):
     A mean over all elements of y."""
 
     cdef int kind
-    cdef double threshold               # Huber's delta
+    cdef double threshold               # Huber's delta, binary cross-entropy's ε
     cdef double low, high               # targets stay in this range
 
     def __init__(self):
@@ -124,9 +129,11 @@ cdef class ElementwiseLoss(Loss):
         """The targets as an array of that shape and dtype, or the error that says what is wrong with them."""
         return validation.values(t, shape, dtype)
 
-    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
-        return k.loss(self.kind, self.threshold, y, t, dy, rows * size)
+    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
+                           const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
+        if weights == NULL:
+            return k.loss(self.kind, self.threshold, y, t, dy, rows * size)
+        return k.loss_weighted(self.kind, self.threshold, y, t, weights, dy, rows, size)
 
 
 cdef class MSELoss(ElementwiseLoss):
@@ -181,30 +188,42 @@ cdef class HuberLoss(ElementwiseLoss):
 
 
 cdef class BCEWithLogitsLoss(ElementwiseLoss):
-    """BCEWithLogitsLoss()\n--\n
+    """BCEWithLogitsLoss(label_smoothing=0.0)\n--\n
     Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
+
+    ``label_smoothing`` ε, 0 <= ε <= 1, puts (1 − ε)·t + ε/2 for t: a share for both classes.
 
     >>> import numpy as np, fastnn as nn
     >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
     0.6931
     """
 
-    def __init__(self):
+    def __init__(self, label_smoothing=0.0):
         ElementwiseLoss.__init__(self)
         self.kind = BCE_WITH_LOGITS
         self.low, self.high = 0, 1
+        self.threshold = validation.number("label_smoothing", label_smoothing, 0, 1)
+
+    @property
+    def label_smoothing(self):
+        """ε."""
+        return self.threshold
+
+    def arguments(self):
+        return {"label_smoothing": self.threshold}
 
     def _check(self, t, shape, dtype):
         return validation.unit_interval(t, shape, dtype)
 
 
 cdef class CrossEntropyLoss(Loss):
-    """CrossEntropyLoss(label_smoothing=0.0)\n--\n
+    """CrossEntropyLoss(label_smoothing=0.0, class_weight=None)\n--\n
     −Σ q·log softmax(y), mean over the batch, for logits y (n, K).
 
     ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
     ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
-    The gradient is (softmax(y) − q) / n.
+    The gradient is (softmax(y) − q) / n. ``class_weight``, K numbers >= 0, multiplies each class's part of the sum;
+    with class numbers the mean is then over the weights of the targets, as in PyTorch.
 
     >>> import numpy as np, fastnn as nn
     >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
@@ -212,10 +231,17 @@ cdef class CrossEntropyLoss(Loss):
     """
 
     cdef double smoothing
+    cdef readonly object class_weight
+    cdef object class_weights           # the same as float64, and where it lies
+    cdef const double *by_class
 
-    def __init__(self, label_smoothing=0.0):
+    def __init__(self, label_smoothing=0.0, class_weight=None):
         Loss.__init__(self)
         self.smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
+        self.class_weight = validation.class_weight(class_weight)
+        if self.class_weight is not None:
+            self.class_weights = np.array(self.class_weight)
+            self.by_class = <const double *>address(self.class_weights)
 
     @property
     def label_smoothing(self):
@@ -223,11 +249,12 @@ cdef class CrossEntropyLoss(Loss):
         return self.smoothing
 
     def arguments(self):
-        return {"label_smoothing": self.smoothing}
+        named = {"label_smoothing": self.smoothing}
+        return named if self.class_weight is None else {**named, "class_weight": self.class_weight}
 
     cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t found = 0, k
-        validation.logits((rows, *shape))
+        validation.logits((rows, *shape), self.class_weight)
         k = shape[0]
         if not (ready(t, c"q", 0, NULL, data, &found) and found == rows
                 and bad_class(<const int64_t *>data[0], rows, k) < 0):
@@ -235,8 +262,13 @@ cdef class CrossEntropyLoss(Loss):
             data[0] = <const void *><size_t>t.ctypes.data
         return t
 
-    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
+    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
+                           const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
+        if weights != NULL or self.by_class != NULL:
+            if classes:
+                return k.cross_entropy_weighted(y, <const int64_t *>t, NULL, self.smoothing, self.by_class, weights, dy,
+                                                rows, size)
+            return k.cross_entropy_weighted(y, NULL, t, self.smoothing, self.by_class, weights, dy, rows, size)
         if classes:
             return k.cross_entropy(y, <const int64_t *>t, NULL, self.smoothing, dy, rows, size)
         return k.cross_entropy(y, NULL, t, self.smoothing, dy, rows, size)

@@ -39,7 +39,9 @@ cdef struct Epoch:
     int64_t done                            # examples
     const double *lr                        # by step, counted within the epoch
     bint classes
-    double total, penalty                   # Σ loss, Σ its penalty, over examples
+    const double *weights                   # of the examples, or NULL
+    double *w_batch
+    double total, penalty, counted          # Σ loss, Σ its penalty, Σ weight, over examples
 
 
 cdef class Sequential(Layer):
@@ -160,10 +162,11 @@ cdef class Sequential(Layer):
 
     # ---- training ----
 
-    def step(self, x, t, loss, optimizer):
+    def step(self, x, t, loss, optimizer, sample_weight=None):
         """One training step on a batch: forward, loss, backward, penalty, clipping, update. Returns loss and penalty.
 
-        ``x`` (n, …), ``t`` n targets as the loss wants them; else ValueError or TypeError, and nothing has changed.
+        ``x`` (n, …), ``t`` n targets as the loss wants them, ``sample_weight`` None or n numbers >= 0; else ValueError
+        or TypeError, and nothing has changed.
 
         >>> import numpy as np, fastnn as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -179,6 +182,7 @@ cdef class Sequential(Layer):
         cdef Loss l = validation.instance("loss", loss, Loss)
         cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
         cdef double lr, value
+        cdef const double *weights = NULL
         cdef bint classes
         validation.whole(self)
         self.enter()
@@ -186,6 +190,9 @@ cdef class Sequential(Layer):
             x = self.accept("x", x, &data, &rows)
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             classes = t.dtype.kind == "i"
+            given = validation.weights(sample_weight, rows)
+            if given is not None:
+                weights = <const double *><size_t>given.ctypes.data
             validation.enough(rows, self.least)
             self.make_room(self.shape, rows)
             o.join(self)
@@ -194,25 +201,27 @@ cdef class Sequential(Layer):
             self.count_pass(rows, True)
             self.kept = None
             with nogil:
-                value = self.step_pass(data, targets, classes, l, o, lr)
+                value = self.step_pass(data, targets, classes, weights, l, o, lr)
             return value
         finally:
             self.leave()
 
-    cdef double step_pass(self, const void *x, const void *t, bint classes, Loss loss, Optimizer optimizer,
-                          double lr) noexcept nogil:
+    cdef double step_pass(self, const void *x, const void *t, bint classes, const double *weights, Loss loss,
+                          Optimizer optimizer, double lr) noexcept nogil:
         cdef const void *y = self.forward_pass(&self.run, x)
-        cdef double value = loss.value_pass(self.run.k, y, t, classes, self.gradient, self.run.rows, self.out_size)
+        cdef double value = loss.value_pass(self.run.k, y, t, classes, weights, self.gradient, self.run.rows,
+                                              self.out_size)
         self.run.spare = self.spare
         self.penalty_loss = self.run.k.penalty(self.restraints, self.restraint_count) if self.restraint_count else 0
         self.backward_pass(&self.run, self.gradient, False)
         optimizer.update_pass(&self.run, lr)
         return value + self.penalty_loss
 
-    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None):
+    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None):
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
-        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch.
+        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
+        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here.
         ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
 
         >>> import numpy as np, fastnn as nn
@@ -239,6 +248,10 @@ cdef class Sequential(Layer):
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             size = min(batch_size, <object>rows)
             steps = (rows + size - 1) // size
+            given = validation.weights(sample_weight, rows)
+            epoch.weights = NULL
+            if given is not None:
+                epoch.weights = <const double *><size_t>given.ctypes.data
             validation.enough((rows - 1) % size + 1, self.least)
             self.make_room(self.shape, size)
             o.join(self)
@@ -246,6 +259,7 @@ cdef class Sequential(Layer):
                 o.rate(np.arange(o.updates, o.updates + steps)), dtype=np.float64)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
             epoch.n, epoch.batch_size, epoch.done, epoch.total, epoch.penalty = rows, size, 0, 0, 0
+            epoch.counted = 0
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
             epoch.lr = <const double *>address(rates)
             epoch.order = NULL
@@ -264,37 +278,52 @@ cdef class Sequential(Layer):
                 PyErr_CheckSignals()
                 if progress is not None:
                     progress((epoch.done + size - 1) // size, steps)
-            self.penalty_loss = epoch.penalty / rows
-            return epoch.total / rows
+            self.penalty_loss = epoch.penalty / epoch.counted if epoch.counted > 0 else 0
+            return epoch.total / epoch.counted if epoch.counted > 0 else 0.0
         finally:
             self.leave()
 
     cdef int make_batch(self, Epoch *epoch) except -1:
         cdef int64_t x_size = (epoch.batch_size * epoch.x_bytes + 63) // 64 * 64
-        cdef int64_t size = x_size + epoch.batch_size * epoch.t_bytes
+        cdef int64_t t_size = (epoch.batch_size * epoch.t_bytes + 63) // 64 * 64
+        cdef int64_t size = x_size + t_size + epoch.batch_size * <int64_t>sizeof(double)
         if self.batch is None or len(self.batch) < size:
             self.batch = aligned(size)
         epoch.x_batch = <char *>address(self.batch)
         epoch.t_batch = epoch.x_batch + x_size
+        epoch.w_batch = <double *>(epoch.t_batch + t_size)
         return 0
 
     cdef void steps_pass(self, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil:
         """Steps until the epoch ends or it is time to come up for air."""
         cdef double until = seconds() + AIR
-        cdef int64_t rows
+        cdef int64_t rows, i
         cdef const char *x
         cdef const char *t
+        cdef const double *weights
+        cdef double count
         while e.done < e.n:
             rows = min(e.batch_size, e.n - e.done)
+            weights = NULL
             if e.order != NULL:
                 gather(e.x_batch, e.x, e.order + e.done, rows, e.x_bytes)
                 gather(e.t_batch, e.t, e.order + e.done, rows, e.t_bytes)
                 x, t = e.x_batch, e.t_batch
+                if e.weights != NULL:
+                    gather(e.w_batch, e.weights, e.order + e.done, rows, sizeof(double))
+                    weights = e.w_batch
             else:
                 x, t = e.x + e.done * e.x_bytes, e.t + e.done * e.t_bytes
+                weights = e.weights + e.done if e.weights != NULL else NULL
             self.count_pass(rows, True)
-            e.total += rows * self.step_pass(x, t, e.classes, loss, optimizer, e.lr[e.done // e.batch_size])
-            e.penalty += rows * self.penalty_loss
+            count = rows
+            if weights != NULL:
+                count = 0
+                for i in range(rows):
+                    count += weights[i]
+            e.total += count * self.step_pass(x, t, e.classes, weights, loss, optimizer, e.lr[e.done // e.batch_size])
+            e.penalty += count * self.penalty_loss
+            e.counted += count
             e.done += rows
             if seconds() > until:
                 return
@@ -333,7 +362,7 @@ cdef class Sequential(Layer):
             self.leave()
 
     def fit(self, x, t, *, loss, optimizer, epochs=1, batch_size=32, validation_data=None, validation_split=0.0,
-            shuffle=True, metrics=(), callbacks=()):
+            shuffle=True, metrics=(), callbacks=(), sample_weight=None):
         """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
 
         >>> import numpy as np, fastnn as nn
@@ -346,7 +375,7 @@ cdef class Sequential(Layer):
         return training.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
-            callbacks=callbacks)
+            callbacks=callbacks, sample_weight=sample_weight)
 
     def evaluate(self, x, t, loss, metrics=(), batch_size=1024):
         """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""

@@ -38,23 +38,26 @@ class Loss:
         """Finite targets in y's shape and dtype."""
         return validation.values(t, shape, dtype)
 
-    def value(self, y: Array, t: Array) -> tuple[float, Array]:
-        """The mean loss and its gradient."""
+    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        """The loss and its gradient; ``weights`` (n,) of the examples."""
         raise NotImplementedError
 
-    def forward(self, y: object, t: object) -> float:
+    def forward(self, y: object, t: object, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError.
+        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
+        where all are 0.
         """
         y = validation.outputs("y", y)
-        value, self.dy = self.value(y, self.accept(t, y.shape, y.dtype))
+        t = self.accept(t, y.shape, y.dtype)
+        given = validation.weights(sample_weight, len(y))
+        value, self.dy = self.value(y, t, np.ones(len(y)) if given is None else given)
         return value
 
-    def __call__(self, y: object, t: object) -> float:
-        """``forward(y, t)``."""
-        return self.forward(y, t)
+    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
+        """``forward(y, t, sample_weight)``."""
+        return self.forward(y, t, sample_weight)
 
     def backward(self) -> Array:
         """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
@@ -70,9 +73,16 @@ class Loss:
         return validation.call(type(self).__name__, (), self.arguments())
 
 
-def mean(values: Array) -> float:
-    """The mean over all elements, summed in float64."""
-    return float(values.mean(dtype=np.float64))
+def shares(weights: Array) -> Array:
+    """Each example's part of the mean: wᵢ / Σ w, or 0 if all weights are 0."""
+    total = weights.sum()
+    return weights / total if total > 0 else weights
+
+
+def mean(values: Array, slopes: Array, weights: Array) -> tuple[float, Array]:
+    """The weighted mean over all elements, summed in float64, and its gradient."""
+    share = shares(weights).reshape(-1, *[1] * (values.ndim - 1)) / values[0].size
+    return float((values * share).sum(dtype=np.float64)), (slopes * share).astype(values.dtype)
 
 
 class MSELoss(Loss):
@@ -83,9 +93,9 @@ class MSELoss(Loss):
     2.0
     """
 
-    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         e = y - t
-        return mean(e**2), 2 * e / e.size
+        return mean(e**2, 2 * e, weights)
 
 
 class L1Loss(Loss):
@@ -96,9 +106,9 @@ class L1Loss(Loss):
     1.0
     """
 
-    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         e = y - t
-        return mean(np.abs(e)), np.sign(e) / e.size
+        return mean(np.abs(e), np.sign(e), weights)
 
 
 class HuberLoss(Loss):
@@ -116,14 +126,16 @@ class HuberLoss(Loss):
     def arguments(self) -> dict[str, Any]:
         return {"delta": self.delta}
 
-    def value(self, y: Array, t: Array) -> tuple[float, Array]:
+    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         e = y - t
         c = np.clip(e, -self.delta, self.delta)
-        return mean(c * (e - 0.5 * c)), c / e.size      # c is e inside and ±delta outside: both pieces in one
+        return mean(c * (e - 0.5 * c), c, weights)      # c is e inside and ±delta outside: both pieces in one
 
 
 class BCEWithLogitsLoss(Loss):
     """Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
+
+    ``label_smoothing`` ε, 0 <= ε <= 1, puts (1 − ε)·t + ε/2 for t: a share for both classes.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
@@ -133,23 +145,6 @@ class BCEWithLogitsLoss(Loss):
     def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         return validation.unit_interval(t, shape, dtype)
 
-    def value(self, y: Array, t: Array) -> tuple[float, Array]:
-        value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))         # exp cannot overflow
-        return mean(value), (sigmoid(y) - t) / y.size
-
-
-class CrossEntropyLoss(Loss):
-    """−Σ q·log softmax(y), mean over the batch, for logits y (n, K).
-
-    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
-    ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
-    The gradient is (softmax(y) − q) / n.
-
-    >>> import numpy as np, fastnn_ref as nn
-    >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
-    0.6931
-    """
-
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.label_smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
@@ -157,18 +152,56 @@ class CrossEntropyLoss(Loss):
     def arguments(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
 
+    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        if self.label_smoothing:
+            t = (1 - self.label_smoothing) * t + 0.5 * self.label_smoothing
+        value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))         # exp cannot overflow
+        return mean(value, sigmoid(y) - t, weights)
+
+
+class CrossEntropyLoss(Loss):
+    """−Σ q·log softmax(y), mean over the batch, for logits y (n, K).
+
+    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
+    ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
+    The gradient is (softmax(y) − q) / n. ``class_weight``, K numbers >= 0, multiplies each class's part of the sum;
+    with class numbers the mean is then over the weights of the targets, as in PyTorch.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
+    0.6931
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, class_weight: Any = None) -> None:
+        super().__init__()
+        self.label_smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
+        self.class_weight = validation.class_weight(class_weight)
+
+    def arguments(self) -> dict[str, Any]:
+        named: dict[str, Any] = {"label_smoothing": self.label_smoothing}
+        return named if self.class_weight is None else {**named, "class_weight": self.class_weight}
+
     def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        validation.logits(shape)
+        validation.logits(shape, self.class_weight)
         n, k = shape
         return validation.classes_or_rows(t, n, k, dtype)
 
-    def value(self, y: Array, t: Array) -> tuple[float, Array]:
-        n, k = y.shape
+    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        k = y.shape[1]
         target = t if t.ndim == 2 else np.equal(t[:, None], np.arange(k)).astype(y.dtype)   # (n, K), one-hot
         q = (1 - self.label_smoothing) * target + self.label_smoothing / k
+        share = shares(weights)
+        if self.class_weight is not None:
+            classes = np.array(self.class_weight)
+            if t.ndim == 1:
+                total = (weights * classes[t]).sum()
+                share = weights / total if total > 0 else 0 * weights
+            q = (q * classes).astype(y.dtype)
+        share = share[:, None]
         z = y - y.max(axis=1, keepdims=True)            # softmax does not notice, and exp cannot overflow
         e = np.exp(z)
         total = e.sum(axis=1, keepdims=True)            # (n, 1)
         surprise = np.log(total) - z                    # −log softmax(y)
         cost = np.multiply(q, surprise, out=np.zeros_like(q), where=q > 0)      # 0 · ∞ would be NaN
-        return float(cost.sum(dtype=np.float64)) / n, (e / total - q) / n
+        dy = e / total * (q.sum(axis=1, keepdims=True) if self.class_weight is not None else 1) - q
+        return float((cost * share).sum(dtype=np.float64)), (dy * share).astype(y.dtype)

@@ -111,22 +111,27 @@ class Sequential(Layer):
     # ---- training ----
 
     def _ready(
-        self, x: object, t: object, loss: Loss, optimizer: Optimizer, batch_size: int = validation.LARGEST,
-    ) -> tuple[Array, Array]:
+        self, x: object, t: object, loss: Loss, optimizer: Optimizer, sample_weight: object,
+        batch_size: int = validation.LARGEST,
+    ) -> tuple[Array, Array, Array | None]:
         """``x`` and ``t`` as arrays that fit, checked before anything is changed."""
         validation.instance("loss", loss, Loss)
         validation.instance("optimizer", optimizer, Optimizer)
         validation.whole(self)
         x = validation.array("x", x, self.dtype, self.input_shape)
         t = loss.accept(t, (len(x), *self.output_shape(x.shape[1:])), self.dtype)
+        weights = validation.weights(sample_weight, len(x))
         validation.enough((len(x) - 1) % batch_size + 1, self.least_rows(x.shape[1:]))
         optimizer.join(self)
-        return x, t
+        return x, t, weights
 
-    def step(self, x: object, t: object, loss: Loss, optimizer: Optimizer) -> float:
+    def step(
+        self, x: object, t: object, loss: Loss, optimizer: Optimizer, sample_weight: object = None,
+    ) -> float:
         """One training step on a batch: forward, loss, backward, penalty, clipping, update. Returns loss and penalty.
 
-        ``x`` (n, …), ``t`` n targets as the loss wants them; else ValueError or TypeError, and nothing has changed.
+        ``x`` (n, …), ``t`` n targets as the loss wants them, ``sample_weight`` None or n numbers >= 0; else ValueError
+        or TypeError, and nothing has changed.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -136,9 +141,9 @@ class Sequential(Layer):
         >>> losses[-1] < 0.01
         True
         """
-        x, t = self._ready(x, t, loss, optimizer)
+        x, t, weights = self._ready(x, t, loss, optimizer, sample_weight)
         y = self.forward(x, training=True)
-        value = loss.forward(y, t)
+        value = loss.forward(y, t, weights)
         self.penalty_loss = self.penalty_value()
         self.backward(loss.backward())
         optimizer.step(self)
@@ -150,11 +155,12 @@ class Sequential(Layer):
 
     def run_epoch(
         self, x: object, t: object, loss: Loss, optimizer: Optimizer, batch_size: int = 32, shuffle: bool = True,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Callable[[int, int], object] | None = None, sample_weight: object = None,
     ) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
-        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch.
+        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
+        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here.
         ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
 
         >>> import numpy as np, fastnn_ref as nn
@@ -167,19 +173,22 @@ class Sequential(Layer):
         """
         size = validation.integer("batch_size", batch_size, 1)
         validation.flag("shuffle", shuffle)
-        x, t = self._ready(x, t, loss, optimizer, size)
+        x, t, weights = self._ready(x, t, loss, optimizer, sample_weight, size)
         n = len(x)
         order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
         self.epochs += 1
-        total, penalty, steps = 0.0, 0.0, -(-n // size)
+        total, penalty, counted, steps = 0.0, 0.0, 0.0, -(-n // size)
         for done, start in enumerate(range(0, n, size), 1):
             rows = order[start:start + size]
-            total += self.step(x[rows], t[rows], loss, optimizer) * len(rows)
-            penalty += self.penalty_loss * len(rows)
+            part = None if weights is None else weights[rows]
+            count = len(rows) if part is None else float(part.sum())
+            total += self.step(x[rows], t[rows], loss, optimizer, part) * count
+            penalty += self.penalty_loss * count
+            counted += count
             if progress is not None:
                 progress(done, steps)
-        self.penalty_loss = penalty / n
-        return total / n
+        self.penalty_loss = penalty / counted if counted else 0.0
+        return total / counted if counted else 0.0
 
     def predict(self, x: object, batch_size: int = 1024) -> Array:
         """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes nothing else.
@@ -196,6 +205,7 @@ class Sequential(Layer):
         self, x: object, t: object, *, loss: Loss, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32,
         validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
         metrics: Iterable[training.Metric] = (), callbacks: Iterable[training.Callback] = (),
+        sample_weight: object = None,
     ) -> training.History:
         """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
 
@@ -209,7 +219,7 @@ class Sequential(Layer):
         return training.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
-            callbacks=callbacks)
+            callbacks=callbacks, sample_weight=sample_weight)
 
     def evaluate(
         self, x: object, t: object, loss: Loss, metrics: Iterable[training.Metric] = (), batch_size: int = 1024,

@@ -252,7 +252,7 @@ def hooked(
 def fit(
     model: Any, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
     validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
-    metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (),
+    metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
@@ -260,7 +260,8 @@ def fit(
     and ``penalty`` (``val_loss`` has none), each metric on the training data, and with ``validation_data=(xv, tv)`` or
     ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss`` and
     ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
-    ``model.stop_training``. Raises ValueError or TypeError before the first step for what can be known by then.
+    ``model.stop_training``. ``sample_weight``, a number >= 0 for each row of ``x``, makes the training loss a weighted
+    mean. Raises ValueError or TypeError before the first step for what can be known by then.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -272,8 +273,10 @@ def fit(
     """
     epochs, batch_size = validation.integer("epochs", epochs, 0), validation.integer("batch_size", batch_size, 1)
     shuffle, measures = validation.flag("shuffle", shuffle), named(metrics)
+    weights = validation.weights(sample_weight, len(validation.plain("x", x))) if sample_weight is not None else None
     x, t, held_out = divide(x, t, validation_data, validation_split)
     x, t = examples("x", model, x, t)
+    weights = None if weights is None else weights[:len(x)]
     held_out = None if held_out is None else examples("validation_data[0]", model, *held_out)
     history = History()
     params = {"epochs": epochs, "steps": -(-len(x) // batch_size)}
@@ -285,7 +288,8 @@ def fit(
         for epoch in range(epochs):
             tell("on_epoch_begin", epoch)
             start = time.perf_counter()
-            value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, partial(tell, "on_batches"))
+            value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, partial(tell, "on_batches"),
+                                    weights)
             history.seconds.append(time.perf_counter() - start)
             logs = {"loss": value}
             if model.penalty_loss:

@@ -450,10 +450,40 @@ def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:
     return first
 
 
-def logits(shape: Sequence[int]) -> None:
-    """Cross-entropy wants one row of logits for each example."""
+def logits(shape: Sequence[int], class_weight: Sequence[float] | None = None) -> None:
+    """Cross-entropy wants one row of logits for each example, and a weight for each class, if any."""
     if len(shape) != 2:
         raise ValueError(f"y: expected logits (n, K), got {show(shape)}")
+    if class_weight is not None and len(class_weight) != shape[1]:
+        raise ValueError(f"class_weight: expected {shape[1]} numbers, one for each class, got {len(class_weight)}")
+
+
+def class_weight(value: Any) -> tuple[float, ...] | None:
+    """None, or finite numbers >= 0, not all of them 0."""
+    if value is None:
+        return None
+    found = plain("class_weight", value)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"class_weight: expected (K,), got {show(found.shape)}")
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        raise ValueError(f"class_weight: expected finite numbers >= 0, got {found[bad][0]} at class {first_row(bad)}")
+    if not found.any():
+        raise ValueError("class_weight: expected a number > 0 among them, got zeros only")
+    return tuple(found.astype(float).tolist())
+
+
+def weights(value: Any, n: int) -> Array | None:
+    """None, or a finite number >= 0 for each of n examples, in float64."""
+    if value is None:
+        return None
+    found = plain("sample_weight", value)
+    if found.shape != (n,):
+        raise ValueError(f"sample_weight: expected ({n},), one number for each row of x, got {show(found.shape)}")
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        raise ValueError(f"sample_weight: expected finite numbers >= 0, got {found[bad][0]} at row {first_row(bad)}")
+    return laid_out(found, np.float64)
 
 
 def row_shape(who: str, shape: Sequence[int]) -> tuple[int, ...]:

@@ -282,6 +282,7 @@ LOSSES = [
     LossCase("ce flat", "CrossEntropyLoss", {"label_smoothing": 1.0}, classes),
     LossCase("ce rows", "CrossEntropyLoss", {}, rows),
     LossCase("ce rows smoothed", "CrossEntropyLoss", {"label_smoothing": 0.3}, rows),
+    LossCase("bce smoothed", "BCEWithLogitsLoss", {"label_smoothing": 0.2}, units),
 ]
 
 OPTIMIZERS = [

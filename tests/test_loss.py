@@ -28,7 +28,8 @@ def formula(case, y, t):
         d = case.arguments.get("delta", 1.0)
         return math.fsum((a - b) ** 2 / 2 if abs(a - b) <= d else d * (abs(a - b) - d / 2) for a, b in pairs) / y.size
     if case.cls == "BCEWithLogitsLoss":
-        p = [(1 / (1 + math.exp(-a)), b) for a, b in pairs]
+        share = case.arguments.get("label_smoothing", 0.0)
+        p = [(1 / (1 + math.exp(-a)), (1 - share) * b + share / 2) for a, b in pairs]
         return -math.fsum(b * math.log(a) + (1 - b) * math.log(1 - a) for a, b in p) / y.size
     epsilon = case.arguments.get("label_smoothing", 0.0)
     total = 0.0
@@ -170,3 +171,98 @@ def test_nothing_outside_is_read(fast, isa, dtype):
             assert np.isfinite(loss(inside, targets))
             assert np.isfinite(loss.backward()).all()
             assert intact()
+
+
+# ---- weights ----
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+def test_a_weight_of_two_is_the_example_twice(nn, dtype, case):
+    """Σ wᵢ·lᵢ / Σ wᵢ: whole weights are repetitions, and a weight of 0 takes the example out."""
+    times = np.array([2, 1, 0, 3, 1])
+    t, y = case.targets(np.random.default_rng(1), 5, 4), normal((5, 4), dtype)
+    loss, other = case.make(nn), case.make(nn)
+    want = other(np.repeat(y, times, axis=0), np.repeat(t, times, axis=0))
+    close("sum", dtype.type(loss(y, t, times)), want, 30 * (1 + abs(want)))
+    slopes, start = other.backward(), 0
+    for row, count in enumerate(times):
+        close("sum", loss.backward()[row], slopes[start:start + count].sum(axis=0), 10.0)
+        start += count
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+def test_equal_weights_are_none(nn, dtype, case):
+    t, y = case.targets(np.random.default_rng(1), 7, 4), normal((7, 4), dtype)
+    loss, other = case.make(nn), case.make(nn)
+    close("sum", dtype.type(loss(y, t, np.full(7, 0.3))), other(y, t), 30 * (1 + abs(other(y, t))))
+    close("sum", loss.backward(), other.backward(), 10 * np.abs(other.backward()).max())
+    assert loss(y, t, np.zeros(7)) == 0
+    assert not loss.backward().any()
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+def test_engine_agrees_on_weights(ref, fast, isa, dtype, case):
+    rng = np.random.default_rng(2)
+    t, y, w = case.targets(rng, 37, 11), normal((37, 11), dtype), rng.uniform(size=37)
+    if t.dtype.kind == "f":
+        t = t.astype(dtype)
+    arguments = [{}] if case.cls != "CrossEntropyLoss" else [{}, {"class_weight": rng.uniform(size=11)}]
+    for more in arguments:
+        a, b = (getattr(nn, case.cls)(**case.arguments, **more) for nn in (fast, ref))
+        want = b(y.astype(float), t.astype(float) if t.dtype.kind == "f" else t, w)
+        close("sum", dtype.type(a(y, t, w)), want, 20 * (1 + abs(want)))
+        close("layer", a.backward(), b.backward(), 11 * np.abs(b.backward()).max())
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.3])
+def test_class_weight_formula(nn, eps):
+    """With class numbers: Σᵢ Σ_k w_k·q_ik·(−log p_ik) / Σᵢ w_class(i)."""
+    w, t, y = np.array([0.5, 2.0, 0.0]), np.array([1, 0, 1, 2, 1]), normal((5, 3))
+    p = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
+    q = (1 - eps) * np.eye(3)[t] + eps / 3
+    want = -(w * q * np.log(p)).sum() / w[t].sum()
+    assert nn.CrossEntropyLoss(eps, class_weight=w)(y, t) == pytest.approx(want, rel=1e-13)
+    assert repr(nn.CrossEntropyLoss(class_weight=w)) == (
+        "CrossEntropyLoss(label_smoothing=0.0, class_weight=(0.5, 2.0, 0.0))")
+
+
+def test_smoothing_sums_to_one(nn):
+    """Uniform logits: the gradient of each row sums to 0 only if the target's shares sum to 1."""
+    for loss in (nn.CrossEntropyLoss(0.1), nn.CrossEntropyLoss(1.0)):
+        loss(np.zeros((1, 4)), np.array([2]))
+        assert np.abs(loss.backward().sum()) < 1e-15
+        q = 0.25 - loss.backward()[0]
+        assert q.sum() == pytest.approx(1)
+        assert q[0] == pytest.approx(loss.label_smoothing / 4)
+
+
+def test_weights_in_step_epoch_and_fit(ref, fast):
+    """Gathered with the examples: an epoch of weighted batches, reference and engine, by hand and in one call."""
+    x, t = normal((50, 6)), np.arange(50) * 7 % 3
+    w = np.random.default_rng(0).uniform(size=50)
+    w[::7] = 0
+
+    def net(nn):
+        return nn.Sequential(nn.Linear(6, 9, activation="tanh"), nn.Linear(9, 3), seed=1, dtype="float64")
+
+    models = [net(nn) for nn in (ref, fast)]
+    histories = []
+    for nn, model in zip((ref, fast), models, strict=True):
+        history = model.fit(x, t, loss=nn.CrossEntropyLoss(0.1), optimizer=nn.Adam(), epochs=3, batch_size=8,
+                            sample_weight=w, validation_split=0.2)
+        histories.append(history.history["loss"])
+    assert np.abs(np.subtract(*histories)).max() < 1e-12
+    for name, value in models[0].state_dict().items():
+        assert np.abs(value - models[1].state_dict()[name]).max() < 1e-12
+    for nn in (ref, fast):
+        one, other = net(nn), net(nn)
+        loss, optimizer, another = nn.CrossEntropyLoss(), nn.SGD(lr=0.1), nn.SGD(lr=0.1)
+        mean = one.run_epoch(x, t, loss, optimizer, batch_size=20, shuffle=False, sample_weight=w)
+        total = 0.0
+        for start in range(0, 50, 20):
+            part = slice(start, start + 20)
+            total += other.step(x[part], t[part], loss, another, sample_weight=w[part]) * w[part].sum()
+        assert mean == pytest.approx(total / w.sum(), rel=1e-14)
+        for name, value in one.state_dict().items():
+            assert (value == other.state_dict()[name]).all()
+        assert net(nn).run_epoch(x, t, loss, nn.SGD(), sample_weight=np.zeros(50)) == 0

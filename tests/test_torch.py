@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from tests.cases import ACTIVATIONS, FUSED, LINEAR, LOSSES, NORMS, OPTIMIZERS, OTHER_SHAPES_OF_ACTIVATION, SCHEDULES
+from tests.cases import (
+    ACTIVATIONS,
+    CONVS,
+    FUSED,
+    LINEAR,
+    LOSSES,
+    NORMS,
+    OPTIMIZERS,
+    OTHER_SHAPES_OF_ACTIVATION,
+    POOLS,
+    SCHEDULES,
+    classes,
+    rows,
+)  # fmt: skip
 from tests.check import close, normal, same, stir
 
 torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
@@ -72,6 +85,45 @@ def test_activation(nn, case):
     agree(model.backward(dy), x.grad, 17)
 
 
+@pytest.mark.parametrize("case", CONVS, ids=lambda c: c.name)
+def test_conv(nn, case):
+    layer = case.make(nn)
+    model = nn.Sequential(layer, seed=2, dtype="float64")
+    stir(model)
+    witness = torch.nn.Conv2d(
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
+        layer.groups, bias=layer.bias is not None, dtype=torch.float64,
+    )  # fmt: skip
+    witness.load_state_dict({name: tensor(value) for name, value in layer.state_dict().items()})
+    bend = MODULES[type(layer.activation).__name__]()
+    x = tensor(normal(case.shape)).requires_grad_()
+    y = bend(witness(x))
+    dy = normal(tuple(y.shape), seed=1)
+    y.backward(tensor(dy))
+    inner = layer.weight[0].size + y[0, 0].numel() * len(y)
+    agree(model.forward(normal(case.shape), training=True), y, inner)
+    agree(model.backward(dy), x.grad, inner)
+    agree(layer.grads["weight"], witness.weight.grad, inner)
+    if layer.bias is not None:
+        agree(layer.grads["bias"], witness.bias.grad, inner)
+
+
+WINDOWED = [c for c in POOLS if c.name.startswith(("MaxPool2d", "AvgPool2d"))]
+
+
+@pytest.mark.parametrize("case", WINDOWED, ids=lambda c: c.name)
+def test_pool(nn, case):
+    layer = case.make(nn)
+    model = nn.Sequential(layer, dtype="float64")
+    witness = getattr(torch.nn, type(layer).__name__)(layer.kernel_size, layer.stride, layer.padding)
+    x = tensor(normal(case.shape)).requires_grad_()
+    y = witness(x)
+    dy = normal(tuple(y.shape), seed=1)
+    y.backward(tensor(dy))
+    agree(model.forward(normal(case.shape), training=True), y, 10)
+    agree(model.backward(dy), x.grad, 10)
+
+
 # One value has no deviation: dx is exactly 0, of which PyTorch returns the rounding, times 1/√ε.
 @pytest.mark.parametrize("case", [c for c in NORMS if c.name != "layernorm 2x1"], ids=lambda c: c.name)
 def test_norm(nn, case):
@@ -104,11 +156,31 @@ def test_loss(nn, case, shape):
     t = case.targets(np.random.default_rng(3), *shape)
     values = 3 * normal(shape)
     y = tensor(values).requires_grad_()
-    want = getattr(torch.nn, case.cls)(**case.arguments)(y, tensor(t))
+    arguments = dict(case.arguments)
+    if case.cls == "BCEWithLogitsLoss":             # PyTorch smooths only what has classes
+        smoothing = arguments.pop("label_smoothing", 0)
+        t = (1 - smoothing) * t + smoothing / 2
+    want = getattr(torch.nn, case.cls)(**arguments)(y, tensor(t))
+    t = case.targets(np.random.default_rng(3), *shape)
     want.backward()
     loss = case.make(nn)
     close("sum", np.float64(loss(values, t)), want.item(), shape[1] * (abs(want.item()) + 1))
     agree(loss.backward(), y.grad, shape[1])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("targets", [classes, rows], ids=["classes", "rows"])
+def test_class_weight(nn, targets, smoothing):
+    rng = np.random.default_rng(3)
+    weight = rng.uniform(size=5)
+    weight[2] = 0
+    t, values = targets(rng, 13, 5), 3 * normal((13, 5))
+    y = tensor(values).requires_grad_()
+    want = torch.nn.CrossEntropyLoss(weight=tensor(weight), label_smoothing=smoothing)(y, tensor(t))
+    want.backward()
+    loss = nn.CrossEntropyLoss(smoothing, class_weight=weight)
+    close("sum", np.float64(loss(values, t)), want.item(), 5 * (abs(want.item()) + 1))
+    agree(loss.backward(), y.grad, 5)
 
 
 def groups(witness, decay):

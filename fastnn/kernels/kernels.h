@@ -176,13 +176,21 @@ typedef struct {
     void (*expectation)(int activation, double alpha, const void *mean, void *variance, const void *z, int64_t samples,
                         void *y, void *work, int64_t rows, int64_t cols, int threads);
 
-    /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's. */
+    /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's, or the ε of
+       binary cross-entropy. */
     double (*loss)(int loss, double delta, const void *y, const void *t, void *dy, int64_t count);
 
     /* Cross-entropy of logits y (rows, k) in one pass: value, and dy = (softmax(y) − q) / rows with
        q = (1−ε)·target + ε/k. Targets: class numbers, or rows of probabilities (the other one NULL). */
     double (*cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
                             void *dy, int64_t rows, int64_t k);
+
+    /* The same, each example with a weight of its own (NULL: 1), each class with one (NULL: 1): see loss.inc.c. */
+    double (*loss_weighted)(int loss, double delta, const void *y, const void *t, const double *weights, void *dy,
+                            int64_t rows, int64_t size);
+    double (*cross_entropy_weighted)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
+                                     const double *class_weight, const double *weights, void *dy, int64_t rows,
+                                     int64_t k);
 
     /* The first i whose x[i] is not in low … high (a NaN never is), or −1. */
     int64_t (*first_outside)(const void *x, int64_t n, double low, double high);

@@ -9,8 +9,11 @@
                l = size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta); }, \
              d = e > delta ? delta : e < -delta ? -delta : e) \
     X(BCE_WITH_LOGITS, \
-             l = (y > 0 ? y : 0) - y * t + F(log1p_)(F(exp_)(y > 0 ? -y : y)), \
-             d = F(sigmoid_)(y) - t)
+             l = (y > 0 ? y : 0) - y * F(smooth)(t, delta) + F(log1p_)(F(exp_)(y > 0 ? -y : y)), \
+             d = F(sigmoid_)(y) - F(smooth)(t, delta))
+
+/* (1 − ε)·t + ε/2 */
+static inline real F(smooth)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
 
 static double F(loss)(int loss, double delta_, const void *y_, const void *t_, void *dy_, int64_t count)
 {
@@ -89,6 +92,59 @@ static double F(cross_entropy)(const void *y_, const int64_t *classes, const voi
         }
     }
     return total / (double)rows;
+}
+
+/* The same with a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its `size` elements. */
+static double F(loss_weighted)(int loss, double delta, const void *y_, const void *t_, const double *weights, void *dy_,
+                               int64_t rows, int64_t size)
+{
+    const real *y = y_, *t = t_;
+    real *dy = dy_;
+    double total = 0, value = 0;
+    for (int64_t i = 0; i < rows; ++i) total += weights[i];
+    for (int64_t i = 0; i < rows; ++i) {
+        const double share = total > 0 ? weights[i] / total : 0;
+        const double l = F(loss)(loss, delta, y + i * size, t + i * size, dy + i * size, size);
+        if (share > 0) value += share * l;
+        for (int64_t j = 0; j < size; ++j) dy[i * size + j] = share > 0 ? dy[i * size + j] * (real)share : 0;
+    }
+    return value;
+}
+
+/* a = class_weight·q instead of q; example i counts wᵢ of Σ w, or with class numbers and class weights wᵢ of
+   Σ wᵢ·class_weight[classᵢ]. The gradient is Σa·softmax(y) − a. */
+static double F(cross_entropy_weighted)(const void *y_, const int64_t *classes, const void *probabilities_,
+                                        double smoothing, const double *class_weight, const double *weights, void *dy_,
+                                        int64_t rows, int64_t k)
+{
+    const real *y = y_, *probabilities = probabilities_;
+    real *dy = dy_;
+    const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)k);
+    double count = 0, value = 0;
+    for (int64_t i = 0; i < rows; ++i)
+        count += (weights ? weights[i] : 1) * (classes && class_weight ? class_weight[classes[i]] : 1);
+    for (int64_t i = 0; i < rows; ++i) {
+        const real *row = y + i * k;
+        real *d = dy + i * k;
+        const double share = count > 0 ? (weights ? weights[i] : 1) / count : 0;
+        const real top = F(maximum)(row, k);
+        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(row[j] - top);
+        const real sum = F(sum)(d, k);
+        double all = 0, cost = 0;
+        for (int64_t j = 0; j < k; ++j) {
+            const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
+            const double a = (double)F(fma_)(keep, target, spread) * (class_weight ? class_weight[j] : 1);
+            all += a;
+            if (a > 0) cost -= a * (double)(row[j] - top);
+        }
+        if (share > 0) value += share * (cost + all * log((double)sum));
+        for (int64_t j = 0; j < k; ++j) {
+            const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
+            const real a = F(fma_)(keep, target, spread) * (real)(class_weight ? class_weight[j] : 1);
+            d[j] = share > 0 ? (d[j] / sum * (real)all - a) * (real)share : 0;
+        }
+    }
+    return value;
 }
 
 /* Counts first, in blocks, because a loop that stops early is no vector loop. */

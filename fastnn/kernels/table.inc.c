@@ -71,6 +71,7 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
     .dropconnect = dropconnect##suffix, .dropconnect_backward = dropconnect_backward##suffix, \
     .square = square##suffix, .expectation = expectation##suffix, \
     .loss = loss##suffix, .cross_entropy = cross_entropy##suffix, \
+    .loss_weighted = loss_weighted##suffix, .cross_entropy_weighted = cross_entropy_weighted##suffix, \
     .first_outside = first_outside##suffix, \
     .sgd = sgd##suffix, .rmsprop = rmsprop##suffix, .adam = adam##suffix, \
     .penalty = penalty##suffix, .penalty_gradient = penalty_gradient##suffix, .restrain = restrain##suffix, \
