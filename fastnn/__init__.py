@@ -13,6 +13,7 @@ The public names are those of ``fastnn_ref``, in the same reading order: swap ``
 
 from fastnn_ref import init, philox
 from fastnn_ref.early_stopping import EarlyStopping
+from fastnn_ref.gradcheck import gradcheck
 from fastnn_ref.schedule import (
     ConstantLR,
     CosineLR,
@@ -65,7 +66,7 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
     "EarlyStopping",
-    "Sequential", "History", "Callback",
+    "Sequential", "History", "Callback", "gradcheck",
     "init", "philox",
     "get_num_threads", "set_num_threads", "show_config", "isa",
 ]

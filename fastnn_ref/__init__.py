@@ -33,6 +33,7 @@ from .training import ReduceLROnPlateau
 from .early_stopping import EarlyStopping
 from .model import Sequential
 from .training import History, Callback
+from .gradcheck import gradcheck
 from . import init, philox
 # isort: on
 
@@ -46,6 +47,6 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
     "EarlyStopping",
-    "Sequential", "History", "Callback",
+    "Sequential", "History", "Callback", "gradcheck",
     "init", "philox",
 ]

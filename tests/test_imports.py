@@ -13,13 +13,13 @@ CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.px
 PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
 KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
 
-WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training", "early_stopping"}
+WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
     {"validation", "philox"}, {"init"}, {"layer"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment"},
     {"linear", "conv", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
-    {"training"}, {"early_stopping", "model"}, {"__init__"},
+    {"training"}, {"early_stopping", "gradcheck", "model"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},

@@ -1,0 +1,93 @@
+"""gradcheck as a user has it: passes for every layer, random ones too, says what is wrong, leaves the model alone."""
+
+import numpy as np
+import pytest
+
+from tests.cases import AUGMENTS, CONNECTIONS, CONVS, DEPTHS, IMAGE_NETS, LOSSES, MASKS, MODELS, NOISES, NORMS, POOLS
+from tests.check import normal, same
+
+LAYERS = [*CONVS[::4], *POOLS[::4], *IMAGE_NETS, *NORMS[::2], *MASKS[:5], *NOISES[1:], *AUGMENTS[-4:-1],
+          *CONNECTIONS[::4], *DEPTHS[2:8], *MODELS]
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
+def test_every_layer(nn, case):
+    model = nn.Sequential(case.make(nn), seed=1, dtype="float64")
+    x = normal(case.shape)
+    t = normal(model(x).shape, seed=3)
+    report = nn.gradcheck(model, x, t, nn.MSELoss(), samples=40)
+    assert report.passed, report
+    assert [row.name for row in report.rows] == ["x", *model.params]
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+def test_every_loss(nn, case):
+    model = nn.Sequential(nn.Linear(5, 4), seed=1, dtype="float64")
+    report = nn.gradcheck(model, normal((6, 5)), case.targets(np.random.default_rng(0), 6, 4), case.make(nn))
+    assert report.passed, report
+    assert report.worst < 1e-6
+
+
+def net(nn, dtype="float64"):
+    return nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Dropout(0.3), nn.Linear(7, 3), seed=1, dtype=dtype)
+
+
+def test_the_model_is_left_as_it_was(nn, dtype):
+    model = net(nn, dtype)
+    x, t = normal((6, 5)), np.arange(6) % 3
+    model.step(x, t, nn.CrossEntropyLoss(), nn.SGD())
+    before, gradients, steps = model.state_dict(), {k: g.copy() for k, g in model.grads.items()}, model.steps
+    report = nn.gradcheck(model, x, t, nn.CrossEntropyLoss())
+    assert report
+    assert model.steps == steps
+    for name, value in before.items():
+        same(model.state_dict()[name], value, name)
+    for name, value in gradients.items():
+        same(model.grads[name], value, name)
+
+
+def test_a_wrong_gradient_is_found(ref):
+    class Halved(ref.Linear):
+        """Forgets half of dW."""
+
+        def backward_pass(self, dy):
+            dx = super().backward_pass(dy)
+            self.gradients["weight"] *= 0.5
+            return dx
+
+    class Greedy(ref.Dropout):
+        """Does not use the mask on the way back."""
+
+        def backward_pass(self, dy):
+            return dy
+
+    x, t = normal((6, 5)), np.arange(6) % 3
+    report = ref.gradcheck(ref.Sequential(Halved(5, 3)), x, t, ref.CrossEntropyLoss())
+    assert not report
+    assert [row.passed for row in report.rows] == [True, False, True]
+    assert "WRONG" in repr(report)
+    assert report.worst > 0.3
+    model = ref.Sequential(ref.Linear(5, 4), Greedy(0.5), ref.Linear(4, 3))
+    assert [row.passed for row in ref.gradcheck(model, x, t, ref.CrossEntropyLoss()).rows] == [
+        False, False, False, True, True]
+
+
+def test_samples(nn):
+    model = nn.Sequential(nn.Linear(50, 40), dtype="float64")
+    x, t = normal((3, 50)), normal((3, 40))
+    few = nn.gradcheck(model, x, t, nn.MSELoss(), samples=10)
+    assert all(row.checked <= 10 for row in few.rows)
+    assert few
+    assert nn.gradcheck(model, x, t, nn.MSELoss(), samples=None).rows[1].checked == 2000
+
+
+def test_mistakes(nn):
+    inner = nn.Sequential(nn.Linear(5, 3))
+    nn.Sequential(inner)
+    x, t = normal((6, 5)), np.arange(6) % 3
+    with pytest.raises(ValueError, match="model: this Sequential stands inside another model"):
+        nn.gradcheck(inner, x, t, nn.CrossEntropyLoss())
+    with pytest.raises(ValueError, match="tolerance: expected a finite number > 0"):
+        nn.gradcheck(net(nn), x, t, nn.CrossEntropyLoss(), tolerance=0)
+    with pytest.raises(ValueError, match="samples: expected an integer >= 1"):
+        nn.gradcheck(net(nn), x, t, nn.CrossEntropyLoss(), samples=0)
