@@ -3,9 +3,9 @@
     numeric     (L(w + h) − L(w − h)) / 2h          for one element w of x or of a parameter at a time, h = ε^(1/3)
     error       |analytic − numeric| / max |analytic|
 
-A right gradient agrees to about 1e-9 in float64; a wrong one does not agree at all. The loss is that of training; random
-masks are drawn from a counter, which is set back before each evaluation, so that all see the same ones. Near a corner, as
-relu's at 0, a difference means nothing.
+A right gradient agrees to about 1e-9 in float64; a wrong one does not agree at all. The loss is that of training;
+random masks are drawn from a counter, which is set back before each evaluation, so that all see the same ones. Near a
+corner, as relu's at 0, a difference means nothing.
 
 Written once, for both packages: it uses a model's public methods only, and leaves the model as it was.
 """
@@ -66,9 +66,9 @@ def gradcheck(
 ) -> GradientReport:
     """Compares ``model``'s gradients of ``loss`` on ``x`` and ``t`` with central differences.
 
-    At most ``samples`` >= 1 elements of each tensor are checked, always the same ones; None checks all. A float32 model is
-    checked as its copy in float64: differences need the digits. Works for every layer, the random ones included. Returns
-    a report that is true if every error is at most ``tolerance`` (> 0).
+    At most ``samples`` >= 1 elements of each tensor are checked, always the same ones; None checks all. A float32 model
+    is checked as its copy in float64: differences need the digits. Works for every layer, the random ones included.
+    Returns a report that is true if every error is at most ``tolerance`` (> 0).
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(3, 4, activation="tanh"), nn.Dropout(0.5), nn.Linear(4, 2), seed=0)
@@ -100,7 +100,7 @@ def gradcheck(
             error = float(np.abs(analytic - numeric).max()) / scale if scale > 0 else 0.0
             # Rounding of the loss itself, which a tiny gradient cannot be told from.
             noise = np.finfo(np.float64).eps ** (2 / 3) * (1 + abs(value())) * 10
-            passed = error <= limit or float(np.abs(analytic - numeric).max()) <= noise
+            passed = error <= limit or bool(np.abs(analytic - numeric).max() <= noise)
             rows.append(Row(name, w.shape, len(places), error, passed))
     finally:
         model.load_state_dict(state)

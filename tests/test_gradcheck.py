@@ -29,7 +29,8 @@ def test_every_loss(nn, case):
 
 
 def net(nn, dtype="float64"):
-    return nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Dropout(0.3), nn.Linear(7, 3), seed=1, dtype=dtype)
+    return nn.Sequential(
+        nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Dropout(0.3), nn.Linear(7, 3), seed=1, dtype=dtype)
 
 
 def test_the_model_is_left_as_it_was(nn, dtype):

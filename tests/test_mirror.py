@@ -131,7 +131,8 @@ def test_error_messages(ref, fast, mistake):
 
 def test_written_once(ref, fast):
     """What is not hot is the same object in both."""
-    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "EarlyStopping", "gradcheck", "History", "Callback"):
+    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "EarlyStopping", "gradcheck", "History",
+                 "Callback"):
         assert getattr(fast, name) is getattr(ref, name)
 
 

@@ -69,8 +69,6 @@ static void F(channel_sums)(const real *x, const real *dy, int64_t segments, int
 }
 
 /* Columns from … to of a batch without images: the channels lie side by side, so each is a lane of its own. */
-#undef STRIP
-#define STRIP 64
 static void F(column_moments)(const fastnn_norm *g, int64_t from, int64_t width, real *shift, real *rest, real *var)
 {
     const real *x = (const real *)g->x + from, count = (real)g->rows;

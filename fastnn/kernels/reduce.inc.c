@@ -3,6 +3,8 @@
 
 #undef LANES
 #define LANES (64 / (int)sizeof(real))
+#undef STRIP
+#define STRIP 64                                        /* columns that a kernel keeps something about on the stack */
 
 /* Adds the lanes up pairwise; overwrites them. */
 static inline real F(tree)(real *lane)
