@@ -41,6 +41,7 @@ from .activation import (
 )
 from .augment import Augment
 from .batchnorm import BatchNorm1d, BatchNorm2d
+from .compare import compare
 from .config import show_config
 from .conv import Conv2d
 from .dropconnect import DropConnect
@@ -68,5 +69,5 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "EarlyStopping",
     "Sequential", "History", "Callback", "gradcheck",
     "init", "philox",
-    "get_num_threads", "set_num_threads", "show_config", "isa",
+    "compare", "get_num_threads", "set_num_threads", "show_config", "isa",
 ]

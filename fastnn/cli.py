@@ -87,6 +87,13 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig(TrainConfig):
+    """What ``fastnn compare`` is told: a network and how it is trained, as for ``fastnn train``."""
+
+    steps: int = 20
+
+
+@dataclass(frozen=True)
 class Run:
     """What came of training with one package."""
 
@@ -190,6 +197,20 @@ def train(config: TrainConfig) -> None:
     except OSError as error:
         raise OSError(f"could not save the picture {picture}: {error.strerror or error}") from error
     print(f"Picture: {picture}")
+
+
+def compare(config: CompareConfig) -> None:
+    """Print how far the two packages are apart on the first batch: outputs, gradients, and values after some steps.
+
+    >>> compare(CompareConfig(hidden=(16,), steps=3))  # doctest: +SKIP
+    """
+    whole = completed(config)
+    nn = importlib.import_module("fastnn")
+    data = load_data(whole)
+    model, loss, optimizer = build(nn, whole, data)
+    x = inputs(whole, data, data.x_train[: whole.batch_size], model.dtype)
+    print(f"{describe_network(model, whole, data)}\n")
+    print(nn.compare(model, x, data.t_train[: whole.batch_size], loss, optimizer, config.steps))
 
 
 def completed(config: TrainConfig) -> TrainConfig:
@@ -354,14 +375,19 @@ def regularizers(config: TrainConfig) -> str:
 
 def describe(model: Any, optimizer: Any, config: TrainConfig, data: datasets.Dataset) -> str:
     """What is going to be trained, on what and how."""
-    parameters = sum(value.size for _, value, _, _ in model.parameters())
     return (
         f"{data.title}: {len(data.t_train):,} images to learn from, {len(data.t_test):,} held out.\n"
-        f"Network {network(config, data)}: {parameters:,} parameters, {model.dtype}, seed {config.seed}.\n"
+        f"{describe_network(model, config, data)}\n"
         f"{type(optimizer).__name__} with learning rate {optimizer.learning_rate:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
         + (f"\nRegularized by {regularizers(config)}." if regularizers(config) else "")
     )
+
+
+def describe_network(model: Any, config: TrainConfig, data: datasets.Dataset) -> str:
+    """Its widths, its size, its dtype and its seed."""
+    parameters = sum(value.size for _, value, _, _ in model.parameters())
+    return f"Network {network(config, data)}: {parameters:,} parameters, {model.dtype}, seed {config.seed}."
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -463,6 +489,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(parser=command, run=lambda options: train(TrainConfig(**options)))
     _add_train_options(command)
+    summary = "run one network with both packages on a batch and say how far each tensor is apart"
+    command = commands.add_parser(
+        "compare", help=summary, description=f"{summary.capitalize()}.", allow_abbrev=False
+    )
+    command.set_defaults(parser=command, run=lambda options: compare(CompareConfig(**options)))
+    _add_train_options(command)
+    command.add_argument("--steps", type=int, default=CompareConfig.steps, metavar="N",
+                         help=f"training steps (default {CompareConfig.steps})")
     return parser
 
 

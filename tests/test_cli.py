@@ -329,3 +329,14 @@ def test_confusion_counts_a_class_that_was_never_true() -> None:
     axes = plot.new_figure(1, 1).add_subplot()
     plot.confusion(axes, [0, 2], [0, 1])
     assert [(text.get_text(), text.get_position()) for text in axes.texts] == [("1", (0, 0)), ("1", (1, 2))]
+
+
+def test_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    options = "compare --model cnn --channels 2 --hidden 5 --dropout 0.2 --batch-norm --l1 1e-3 --steps 3"
+    assert cli.main(options.split()) == 0
+    out = capsys.readouterr().out
+    assert "fastnn beside fastnn_ref, float64, 3 steps" in out
+    differences = [float(line.split()[-2]) for line in out.splitlines() if line.startswith(("output", "value", "loss"))]
+    assert len(differences) > 10 and max(differences) < 1e-9
+    assert cli.main(["compare", "--steps", "-1"]) == 2
+    assert "steps: expected an integer >= 0, got -1" in capsys.readouterr().err

@@ -26,7 +26,7 @@ FAST_FLOORS = [
     {"_kernels"}, {"config", "layer"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise",
      "augment", "loss", "penalty"},
-    {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"__init__"},
+    {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"compare"}, {"__init__"},
     {"datasets", "progress", "networks", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 

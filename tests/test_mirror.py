@@ -8,7 +8,7 @@ import pytest
 from tests.cases import ACTIVATIONS, LOSSES
 from tests.mistakes import MISTAKES
 
-ONLY_FAST = ["get_num_threads", "set_num_threads", "show_config", "isa"]
+ONLY_FAST = ["compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 ORDER = """
 Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten
 Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax

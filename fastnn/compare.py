@@ -1,0 +1,132 @@
+"""compare: a model of the engine beside the same one of the book, tensor by tensor, on a user's own data."""
+
+import copy
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn_ref import validation
+
+from .layer import Layer
+from .loss import Loss
+from .model import Sequential
+from .optim import Optimizer
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """How far one tensor of the two is apart."""
+
+    what: str  # output, gradient, loss or value
+    name: str
+    shape: tuple[int, ...]
+    difference: float  # the largest, absolute
+    relative: float  # to the largest value of the tensor
+    ulps: int  # the largest, in units in the last place: floating-point numbers that lie between
+
+
+class Comparison:
+    """A row for each layer's output, each gradient, the loss of each step, each value after them. Prints as a table."""
+
+    def __init__(self, rows: list[Row], steps: int, dtype: Any) -> None:
+        self.rows, self.steps, self.dtype = rows, steps, dtype
+
+    @property
+    def worst(self) -> float:
+        """The largest relative difference of all; NaN if there is one."""
+        return float(np.max([row.relative for row in self.rows]))
+
+    def __repr__(self) -> str:
+        width = max(len(row.name) for row in self.rows) + 2
+        head = f"{'':10}{'tensor':<{width}}{'shape':>16}{'difference':>13}{'relative':>11}{'ulps':>10}"
+        lines = [
+            f"{row.what:10}{row.name:<{width}}{validation.show(row.shape):>16}{row.difference:>13.1e}"
+            f"{row.relative:>11.1e}{row.ulps:>10,}"
+            for row in self.rows
+        ]
+        return "\n".join([f"fastnn beside fastnn_ref, {self.dtype}, {self.steps} steps", head, *lines])
+
+
+def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: int = 20) -> Comparison:
+    """Runs ``model`` and its twin of ``fastnn_ref`` side by side: a prediction, a gradient, ``steps`` >= 0 steps.
+
+    ``model`` is a Sequential of fastnn, ``x`` and ``t`` one batch, ``loss`` and ``optimizer`` as for ``step``. All are
+    copied and stay as they are. TypeError for layers that fastnn_ref does not have.
+
+    >>> import numpy as np, fastnn as nn
+    >>> model = nn.Sequential(nn.Linear(3, 4, activation="tanh"), nn.Linear(4, 2), seed=0, dtype="float64")
+    >>> report = nn.compare(model, np.eye(3), np.array([0, 1, 1]), nn.CrossEntropyLoss(), nn.Adam())
+    >>> report.worst < 1e-12
+    True
+    """
+    steps = validation.integer("steps", steps, 0)
+    validation.instance("model", model, Sequential)
+    validation.whole(model)
+    x = validation.array("x", x, model.dtype, model.input_shape)
+    pair, losses, optimizers = (
+        (engine, reference(engine)) for engine in map(copy.deepcopy, (model, loss, optimizer))
+    )
+    pair[1].load_state_dict(pair[0].state_dict())
+    pair[1].steps = pair[0].steps
+    rows = []
+    outputs = [x, x]
+    for index, layers in enumerate(zip(*(each.layers for each in pair), strict=True)):
+        outputs = [layer(value) for layer, value in zip(layers, outputs, strict=True)]
+        rows.append(row("output", f"{index}  {type(layers[0]).__name__}", *outputs))
+    state, start = pair[0].state_dict(), pair[0].steps
+    for each, judge in zip(pair, losses, strict=True):
+        judge.forward(each.forward(x, training=True), t)
+        each.backward(judge.backward())
+        each.load_state_dict(state)
+        each.steps = start
+    rows += [row("gradient", name, value, pair[1].grads[name]) for name, value in pair[0].grads.items()]
+    values = [[each.step(x, t, judge, update) for _ in range(steps)]
+              for each, judge, update in zip(pair, losses, optimizers, strict=True)]
+    if steps:
+        rows.append(row("loss", f"{steps} steps", *(np.array(each) for each in values)))
+        after = pair[1].state_dict()
+        rows += [row("value", name, value, after[name]) for name, value in pair[0].state_dict().items()]
+    return Comparison(rows, steps, model.dtype)
+
+
+def reference(thing: Any) -> Any:
+    """The same object, made by ``fastnn_ref`` from the arguments it says it was made with."""
+    if isinstance(thing, tuple | list):
+        return type(thing)(reference(each) for each in thing)
+    if not type(thing).__module__.startswith("fastnn.") and not isinstance(thing, Layer | Loss | Optimizer):
+        return thing
+    name = type(thing).__name__
+    if getattr(importlib.import_module("fastnn"), name, None) is not type(thing):
+        raise TypeError(f"compare: expected classes of fastnn, got {type(thing).__module__}.{type(thing).__qualname__}")
+    given = thing.arguments()
+    positional, named = given if isinstance(given, tuple) else ((), given)
+    return getattr(importlib.import_module("fastnn_ref"), name)(
+        *reference(tuple(positional)), **{key: reference(value) for key, value in named.items()})
+
+
+def row(what: str, name: str, one: Array, other: Array) -> Row:
+    """How far the two are apart."""
+    difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    difference[(one == other) | (np.isnan(one) & np.isnan(other))] = 0
+    largest = float(difference.max(initial=0))
+    scale = float(np.abs(other).max(initial=0))
+    return Row(what, name, one.shape, largest, largest / scale if scale > 0 else largest, ulps(one, other))
+
+
+def ulps(one: Array, other: Array) -> int:
+    """The most floating-point numbers that lie between two values, both of one dtype.
+
+    >>> ulps(np.array([1.0, -0.0]), np.array([1.0 + 2**-52, 0.0]))
+    1
+    """
+    def place(values: Array) -> list[int]:
+        bits = np.ascontiguousarray(values).view(f"i{values.itemsize}").reshape(-1).tolist()
+        low = -(2 ** (8 * values.itemsize - 1))
+        return [low - bit if bit < 0 else bit for bit in bits]          # a number line, both zeros at 0
+
+    return max((abs(a - b) for a, b in zip(place(one), place(other), strict=True)), default=0)

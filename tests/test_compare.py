@@ -1,0 +1,76 @@
+"""compare: it rebuilds any model in the book, finds what differs and touches nothing."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from fastnn.compare import ulps
+from tests.cases import ALL_CHANGES, LOSSES, OPTIMIZERS
+from tests.check import normal, same_parameters
+
+X, T = normal((7, 1, 8, 6)), np.arange(7) % 3
+
+
+def net(nn, dtype="float64"):
+    """Every kind of layer there is."""
+    return nn.Sequential(
+        nn.Augment(**ALL_CHANGES), nn.Conv2d(1, 4, 3, padding=1, activation=nn.LeakyReLU(0.2)), nn.BatchNorm2d(4),
+        nn.StochasticDepth(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=2), nn.ReLU()), 0.3), nn.MaxPool2d(2),
+        nn.AvgPool2d(2, 1), nn.GaussianNoise(0.1), nn.Flatten(), nn.LayerNorm(24),
+        nn.Sequential(nn.DropConnect(24, 9, 0.3, activation="tanh"), nn.Dropout(0.2), penalty=nn.L1(1e-3)),
+        nn.BatchNorm1d(9), nn.Linear(9, 3, init="he_normal"), seed=3, dtype=dtype, penalty=(nn.L2(0.1), nn.MaxNorm(2)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
+def test_everything_at_once(fast, case):
+    model = net(fast)
+    before, steps = copy.deepcopy(model), model.steps
+    optimizer = case.make(fast)
+    report = fast.compare(model, X, T, fast.CrossEntropyLoss(0.1, class_weight=[1, 2, 3]), optimizer, steps=5)
+    assert report.worst < 1e-9
+    assert {row.what for row in report.rows} == {"output", "gradient", "loss", "value"}
+    assert [row.name for row in report.rows if row.what == "gradient"] == list(model.params)
+    assert "fastnn beside fastnn_ref, float64, 5 steps" in repr(report)
+    same_parameters(model, before)
+    assert (model.steps, optimizer.steps) == (steps, 0)
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+def test_every_loss(fast, case):
+    model = fast.Sequential(fast.Linear(5, 4), fast.GELU("tanh"), fast.ELU(0.5), dtype="float32")
+    t = case.targets(np.random.default_rng(0), 6, 4)
+    report = fast.compare(model, normal((6, 5)), t, case.make(fast), fast.SGD(lr=fast.StepLR(0.1, 2)), steps=4)
+    assert report.worst < 1e-4
+
+
+def test_a_difference_is_found(fast, ref, monkeypatch):
+    monkeypatch.setattr(ref.ReLU, "act", lambda self, u: np.maximum(u, 0.01))
+    model = fast.Sequential(fast.Linear(5, 4, activation="relu"), fast.Linear(4, 3), dtype="float64")
+    report = fast.compare(model, normal((6, 5)), np.arange(6) % 3, fast.CrossEntropyLoss(), fast.SGD(), steps=0)
+    assert report.worst > 1e-3
+    assert report.rows[0].difference == pytest.approx(0.01)
+    assert report.rows[0].ulps > 1e6
+    assert {row.what for row in report.rows} == {"output", "gradient"}
+
+
+def test_units_in_the_last_place():
+    one = np.array([1, -1, 0.0, 5e-324])
+    assert ulps(one, one) == 0
+    assert ulps(one, np.nextafter(np.nextafter(one, 9), 9)) == 2
+    assert ulps(np.array([-5e-324]), np.array([5e-324])) == 2
+    assert ulps(np.float32([1]), np.nextafter(np.float32([1]), np.float32(2))) == 1
+
+
+def test_mistakes(fast, ref):
+    class Mine(fast.ReLU):
+        pass
+
+    arguments = normal((6, 5)), np.arange(6) % 3, fast.CrossEntropyLoss(), fast.SGD()
+    with pytest.raises(TypeError, match=r"compare: expected classes of fastnn, got .*Mine"):
+        fast.compare(fast.Sequential(fast.Linear(5, 3), Mine()), *arguments)
+    with pytest.raises(TypeError, match="model: expected a Sequential of fastnn, got fastnn_ref"):
+        fast.compare(ref.Sequential(ref.Linear(5, 3)), *arguments)
+    with pytest.raises(ValueError, match="steps: expected an integer >= 0, got -1"):
+        fast.compare(fast.Sequential(fast.Linear(5, 3)), *arguments, steps=-1)
