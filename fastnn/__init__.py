@@ -22,6 +22,7 @@ from fastnn_ref.schedule import (
     Schedule,
     StepLR,
 )
+from fastnn_ref.text_noise import TextNoise
 from fastnn_ref.training import Callback, History, ReduceLROnPlateau
 
 from ._kernels import get_num_threads, isa, set_num_threads
@@ -67,7 +68,7 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
     "EarlyStopping",
-    "Sequential", "History", "Callback", "gradcheck",
+    "Sequential", "History", "Callback", "gradcheck", "TextNoise",
     "init", "philox",
     "compare", "get_num_threads", "set_num_threads", "show_config", "isa",
 ]

@@ -137,6 +137,12 @@ cdef class Sequential(Layer):
                for _, value, gradient, decays in self.parameters() if each.covers(decays)]
         return own + [entry for layer in self.layers or () for entry in (<Layer>layer).covered()]
 
+    @property
+    def penalised(self):
+        """Does a penalty add to the loss?"""
+        self.outermost().build()
+        return any(each.costs for each, _, _ in self.covered())
+
     def penalty_value(self):
         """R of the weights as they are, which ``step`` adds to the loss: 0 without penalties."""
         cdef Layer root = self.outermost()
@@ -202,7 +208,7 @@ cdef class Sequential(Layer):
             self.kept = None
             with nogil:
                 value = self.step_pass(data, targets, classes, weights, l, o, lr)
-            return value
+            return value + self.penalty_loss
         finally:
             self.leave()
 
@@ -215,13 +221,14 @@ cdef class Sequential(Layer):
         self.penalty_loss = self.run.k.penalty(self.restraints, self.restraint_count) if self.restraint_count else 0
         self.backward_pass(&self.run, self.gradient, False)
         optimizer.update_pass(&self.run, lr)
-        return value + self.penalty_loss
+        return value
 
     def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None):
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
-        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here.
+        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
+        weights only weigh within a batch).
         ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
 
         >>> import numpy as np, fastnn as nn
@@ -278,8 +285,8 @@ cdef class Sequential(Layer):
                 PyErr_CheckSignals()
                 if progress is not None:
                     progress((epoch.done + size - 1) // size, steps)
-            self.penalty_loss = epoch.penalty / epoch.counted if epoch.counted > 0 else 0
-            return epoch.total / epoch.counted if epoch.counted > 0 else 0.0
+            self.penalty_loss = epoch.penalty / rows
+            return (epoch.total / epoch.counted if epoch.counted > 0 else 0.0) + self.penalty_loss
         finally:
             self.leave()
 
@@ -322,7 +329,7 @@ cdef class Sequential(Layer):
                 for i in range(rows):
                     count += weights[i]
             e.total += count * self.step_pass(x, t, e.classes, weights, loss, optimizer, e.lr[e.done // e.batch_size])
-            e.penalty += count * self.penalty_loss
+            e.penalty += rows * self.penalty_loss
             e.counted += count
             e.done += rows
             if seconds() > until:
@@ -377,9 +384,9 @@ cdef class Sequential(Layer):
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
             callbacks=callbacks, sample_weight=sample_weight)
 
-    def evaluate(self, x, t, loss, metrics=(), batch_size=1024):
+    def evaluate(self, x, t, loss, metrics=(), batch_size=1024, sample_weight=None):
         """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""
-        return training.evaluate(self, x, t, loss, metrics, batch_size)
+        return training.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
 
     def summary(self):
         """A table of layers, output shapes and parameters, as text."""

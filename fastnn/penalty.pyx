@@ -25,6 +25,11 @@ cdef class Penalty:
 
     cdef readonly bint biases
 
+    @property
+    def costs(self):
+        """Does it add to the loss?"""
+        return self._terms()[0] > 0 or self._terms()[1] > 0
+
     def covers(self, weight):
         """Weights only (not biases, not what normalises), unless asked."""
         return weight or self.biases

@@ -34,6 +34,7 @@ from .early_stopping import EarlyStopping
 from .model import Sequential
 from .training import History, Callback
 from .gradcheck import gradcheck
+from .text_noise import TextNoise
 from . import init, philox
 # isort: on
 
@@ -47,6 +48,6 @@ __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
     "EarlyStopping",
-    "Sequential", "History", "Callback", "gradcheck",
+    "Sequential", "History", "Callback", "gradcheck", "TextNoise",
     "init", "philox",
 ]

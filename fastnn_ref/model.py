@@ -64,6 +64,11 @@ class Sequential(Layer):
         return any(layer.reshapes for layer in self.layers)
 
     @property
+    def penalised(self) -> bool:
+        """Does a penalty add to the loss?"""
+        return any(penalty.costs for penalty, _, _ in self.restraints())
+
+    @property
     def penalty(self) -> tuple[Penalty, ...]:
         """What the weights inside cost, and how large they may be."""
         return self.penalties
@@ -160,7 +165,8 @@ class Sequential(Layer):
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
-        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here.
+        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
+        weights only weigh within a batch).
         ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
 
         >>> import numpy as np, fastnn_ref as nn
@@ -182,13 +188,13 @@ class Sequential(Layer):
             rows = order[start:start + size]
             part = None if weights is None else weights[rows]
             count = len(rows) if part is None else float(part.sum())
-            total += self.step(x[rows], t[rows], loss, optimizer, part) * count
-            penalty += self.penalty_loss * count
+            total += (self.step(x[rows], t[rows], loss, optimizer, part) - self.penalty_loss) * count
+            penalty += self.penalty_loss * len(rows)
             counted += count
             if progress is not None:
                 progress(done, steps)
-        self.penalty_loss = penalty / counted if counted else 0.0
-        return total / counted if counted else 0.0
+        self.penalty_loss = penalty / n
+        return (total / counted if counted else 0.0) + self.penalty_loss
 
     def predict(self, x: object, batch_size: int = 1024) -> Array:
         """y for ``x``, ``batch_size`` rows at a time, which bounds the memory and changes nothing else.
@@ -223,9 +229,10 @@ class Sequential(Layer):
 
     def evaluate(
         self, x: object, t: object, loss: Loss, metrics: Iterable[training.Metric] = (), batch_size: int = 1024,
+        sample_weight: object = None,
     ) -> Mapping[str, float]:
         """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""
-        return training.evaluate(self, x, t, loss, metrics, batch_size)
+        return training.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
 
     def summary(self) -> str:
         """A table of layers, output shapes and parameters, as text."""

@@ -32,6 +32,7 @@ class Penalty:
     """What an optimizer does about the weights that a ``Sequential(..., penalty=...)`` covers."""
 
     biases = False
+    costs = False               # does it add to the loss?
 
     def covers(self, weight: bool) -> bool:
         """Weights only (not biases, not what normalises), unless asked."""
@@ -75,6 +76,7 @@ class ElasticNet(Penalty):
         self.l1 = validation.number("l1", l1, 0)
         self.l2 = validation.number("l2", l2, 0)
         self.mode = validation.choice("mode", mode, ("proximal", "subgradient"))
+        self.costs = self.l1 > 0 or self.l2 > 0
         self.biases = validation.flag("biases", biases)
 
     def value(self, w: Array) -> float:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint32]
 
 # What the numbers are for: the upper byte of the stream. The rest counts parameters or layers.
-INIT, MASK, SHUFFLE, CHECK = 0, 1, 2, 3
+INIT, MASK, SHUFFLE, CHECK, TEXT = 0, 1, 2, 3, 4
 
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL = 0x9E3779B9, 0xBB67AE85       # the golden ratio and √3 − 1: each round has a key of its own
@@ -49,13 +49,13 @@ def philox4x32(counter: Words, key: Sequence[int]) -> Words:
     return np.stack([x0, x1, x2, x3], axis=-1)
 
 
-def words(n: int, seed: int, step: int, stream: int) -> Words:
-    """The first ``n`` words of a stream: element i is word i % 4 of block i // 4.
+def words(n: int, seed: int, step: int, stream: int, block: int = 0) -> Words:
+    """The first ``n`` words of a stream: element i is word i % 4 of block i // 4; or those from another block on.
 
     >>> words(5, seed=0, step=0, stream=0).tolist()[:2] == [0x6627e8d5, 0xe169c58d]
     True
     """
-    blocks = np.arange(-(-n // 4), dtype=np.uint64)
+    blocks = np.arange(-(-n // 4), dtype=np.uint64) + np.uint64(block)
     counter = np.empty((len(blocks), 4), dtype=np.uint32)
     counter[:, 0], counter[:, 1] = blocks & np.uint64(0xFFFFFFFF), blocks >> np.uint64(32)
     counter[:, 2], counter[:, 3] = step % 2**32, stream

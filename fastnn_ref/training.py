@@ -175,7 +175,7 @@ def named(metrics: Iterable[Metric]) -> dict[str, Measure]:
             name, function = getattr(metric, "__name__", type(metric).__name__), metric
         else:
             raise TypeError(f"metrics: expected names or functions, got {metric!r}")
-        if name in found or name == "loss":
+        if name in found or name in ("loss", "data_loss", "penalty"):
             raise ValueError(f"metrics: expected a name for each, got {name!r} twice")
         found[name] = function
     return found
@@ -194,8 +194,11 @@ def examples(name: str, model: Any, x: object, t: object) -> tuple[Array, Array]
 
 def evaluate(
     model: Any, x: object, t: object, loss: Any, metrics: Iterable[Metric] = (), batch_size: int = 1024,
+    sample_weight: object = None,
 ) -> dict[str, float]:
     """``{"loss": …, metric: …}`` of a model's predictions for ``x``, made ``batch_size`` rows at a time.
+
+    ``sample_weight`` weighs the loss, not the metrics.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 2, init="zeros"))
@@ -205,7 +208,7 @@ def evaluate(
     measures = named(metrics)
     x, t = examples("x", model, x, t)
     y = model.predict(x, batch_size)
-    return {"loss": loss.forward(y, t), **measure(measures, y, t)}
+    return {"loss": loss.forward(y, t, sample_weight), **measure(measures, y, t)}
 
 
 def divide(x: object, t: object, held_out: object, share: object) -> tuple[Any, Any, tuple[Any, Any] | None]:
@@ -292,7 +295,7 @@ def fit(
                                     weights)
             history.seconds.append(time.perf_counter() - start)
             logs = {"loss": value}
-            if model.penalty_loss:
+            if model.penalised:
                 logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
             if measures:
                 logs |= measure(measures, model.predict(x), t)

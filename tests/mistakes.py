@@ -49,6 +49,14 @@ def fit(**arguments):
     return call
 
 
+def named(name):
+    def metric(y, t):
+        return 0.0
+
+    metric.__name__ = name
+    return metric
+
+
 def loss(cls, y, t, **arguments):
     return lambda nn: getattr(nn, cls)(**arguments).forward(y, t)
 
@@ -444,6 +452,8 @@ TRAINING = [
     ("validation data no pair", fit(validation_data=X), (V, T), "validation_data: expected"),
     ("metric mistyped", fit(metrics=["acuracy"]), V,
      "metrics: unknown name 'acuracy', did you mean 'accuracy'?"),
+    ("metric named penalty", lambda nn: fit(metrics=[named("penalty")])(nn), V,
+     "metrics: expected a name for each, got 'penalty' twice"),
     ("metric a number", fit(metrics=[3]), T, "metrics: expected"),
     ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
 ]  # fmt: skip

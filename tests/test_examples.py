@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -63,3 +64,25 @@ def test_readme():
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
+
+
+def load(name):
+    """A module of examples/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_text_noise_makes_robust(capsys):
+    gain = load("text_noise").main(seeds=3)
+    assert gain["mistyped"] > 0.02
+    assert gain["clean"] > -0.02
+    assert "points on mistyped sentences" in capsys.readouterr().out
+
+
+def test_image_networks_train(capsys):
+    found = load("images").main(epochs=8)
+    assert set(found) == {"resnet", "vgg"}
+    assert min(found.values()) > 0.95
+    assert capsys.readouterr().out.count("held-out digits") == 2

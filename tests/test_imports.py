@@ -13,10 +13,10 @@ CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.px
 PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
 KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
 
-WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck"}
+WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck", "text_noise"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
-    {"validation", "philox"}, {"init"}, {"layer"},
+    {"validation", "philox"}, {"init", "text_noise"}, {"layer"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment"},
     {"linear", "conv", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
     {"training"}, {"early_stopping", "gradcheck", "model"}, {"__init__"},

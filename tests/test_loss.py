@@ -266,3 +266,7 @@ def test_weights_in_step_epoch_and_fit(ref, fast):
         for name, value in one.state_dict().items():
             assert (value == other.state_dict()[name]).all()
         assert net(nn).run_epoch(x, t, loss, nn.SGD(), sample_weight=np.zeros(50)) == 0
+        heavy = nn.Sequential(nn.Linear(6, 3), seed=1, dtype="float64", penalty=nn.L2(0.5))
+        value = heavy.penalty_value()
+        assert heavy.run_epoch(x, t, loss, nn.SGD(lr=0), sample_weight=np.zeros(50)) == pytest.approx(value)
+        assert one.evaluate(x, t, loss, sample_weight=w)["loss"] == pytest.approx(loss(one(x), t, w))

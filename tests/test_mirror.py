@@ -15,7 +15,7 @@ Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
 BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay GaussianNoise Augment
 Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss L1 L2 ElasticNet MaxNorm clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
-ReduceLROnPlateau EarlyStopping Sequential History Callback gradcheck init philox
+ReduceLROnPlateau EarlyStopping Sequential History Callback gradcheck TextNoise init philox
 """.split()
 
 
@@ -131,8 +131,8 @@ def test_error_messages(ref, fast, mistake):
 
 def test_written_once(ref, fast):
     """What is not hot is the same object in both."""
-    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "EarlyStopping", "gradcheck", "History",
-                 "Callback"):
+    for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "EarlyStopping", "gradcheck",
+                 "TextNoise", "History", "Callback"):
         assert getattr(fast, name) is getattr(ref, name)
 
 

@@ -214,6 +214,12 @@ def test_history_tells_the_parts(nn):
     assert history["loss"][0] == pytest.approx(history["data_loss"][0] + history["penalty"][0])
     assert history["penalty"][1] < history["penalty"][0]
     assert history["val_loss"][1] == pytest.approx(model.evaluate(X, T, nn.CrossEntropyLoss())["loss"])
+    gone = nn.Sequential(nn.Linear(12, 3), penalty=nn.L1(1e3)).fit(
+        X, T, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(lr=0.1), epochs=4).history
+    assert gone["penalty"][1:] == [0, 0, 0]                 # all weights are 0, and still there is a value an epoch
+    limited = nn.Sequential(nn.Linear(12, 3), penalty=nn.MaxNorm(1)).fit(
+        X, T, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD()).history
+    assert list(limited) == ["loss"]
     plain = net(nn).fit(X, T, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD()).history
     assert list(plain) == ["loss"]
 
