@@ -136,6 +136,7 @@ cdef extern from "kernels.h" nogil:
         void (*mask_rows)(void *, int64_t, int64_t, uint64_t, double, const fastnn_stream *) noexcept nogil
         void (*residual)(const void *, const void *, void *, int64_t, int64_t, uint64_t, double,
                          const fastnn_stream *) noexcept nogil
+        void (*mix)(const void *, void *, int64_t, int64_t, double) noexcept nogil
         void (*gaussian_noise)(const void *, void *, int64_t, double, const fastnn_stream *, int) noexcept nogil
         void (*augment)(const fastnn_augment *) noexcept nogil
         void (*augment_backward)(const fastnn_augment *) noexcept nogil

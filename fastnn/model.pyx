@@ -21,7 +21,7 @@ from fastnn.loss cimport Loss
 from fastnn.optim cimport Optimizer
 
 from fastnn.penalty import Penalty
-from fastnn_ref import training, validation
+from fastnn_ref import mixup as blend, training, validation
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
@@ -35,6 +35,9 @@ cdef struct Epoch:
     const int64_t *order                    # NULL: in the given order
     char *x_batch
     char *t_batch
+    char *x_mixed                           # mixup's, and its share of each step, or NULL
+    char *t_mixed
+    const double *share
     int64_t n, batch_size, x_bytes, t_bytes
     int64_t done                            # examples
     const double *lr                        # by step, counted within the epoch
@@ -223,12 +226,14 @@ cdef class Sequential(Layer):
         optimizer.update_pass(&self.run, lr)
         return value
 
-    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None):
+    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None,
+                  mixup=0.0):
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
         ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
-        weights only weigh within a batch).
+        weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of neighbours in the batch, λ·x +
+        (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside ``sample_weight``.
         ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
 
         >>> import numpy as np, fastnn as nn
@@ -246,8 +251,10 @@ cdef class Sequential(Layer):
         cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
         cdef Epoch epoch
         cdef object order = None
+        cdef object shares
         batch_size = validation.integer("batch_size", batch_size, 1)
         shuffle = validation.flag("shuffle", shuffle)
+        alpha = validation.mixup(mixup, sample_weight)
         validation.whole(self)
         self.enter()
         try:
@@ -264,6 +271,12 @@ cdef class Sequential(Layer):
             o.join(self)
             rates = np.full(steps, o.learning_rate) if not callable(o.rate) else np.ascontiguousarray(
                 o.rate(np.arange(o.updates, o.updates + steps)), dtype=np.float64)
+            epoch.share = NULL
+            if alpha:
+                t = np.ascontiguousarray(blend.soft(t, self.out_size, self.dtype_value))
+                targets = <const void *><size_t>t.ctypes.data
+                shares = blend.shares(alpha, steps, self.outermost().seed_value, self.epochs)
+                epoch.share = <const double *>address(shares)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
             epoch.n, epoch.batch_size, epoch.done, epoch.total, epoch.penalty = rows, size, 0, 0, 0
             epoch.counted = 0
@@ -271,10 +284,11 @@ cdef class Sequential(Layer):
             epoch.lr = <const double *>address(rates)
             epoch.order = NULL
             self.begin()
+            if shuffle or alpha:
+                self.make_batch(&epoch)
             if shuffle:
                 order = np.empty(rows, dtype=np.int64)
                 epoch.order = <const int64_t *>address(order)
-                self.make_batch(&epoch)
                 with nogil:
                     permute(<int64_t *>epoch.order, rows, self.run.seed, <uint32_t>self.epochs, SHUFFLE)
             self.kept = None
@@ -293,12 +307,15 @@ cdef class Sequential(Layer):
     cdef int make_batch(self, Epoch *epoch) except -1:
         cdef int64_t x_size = (epoch.batch_size * epoch.x_bytes + 63) // 64 * 64
         cdef int64_t t_size = (epoch.batch_size * epoch.t_bytes + 63) // 64 * 64
-        cdef int64_t size = x_size + t_size + epoch.batch_size * <int64_t>sizeof(double)
+        cdef int64_t w_size = (epoch.batch_size * <int64_t>sizeof(double) + 63) // 64 * 64
+        cdef int64_t size = x_size + t_size + w_size + (x_size + t_size if epoch.share != NULL else 0)
         if self.batch is None or len(self.batch) < size:
             self.batch = aligned(size)
         epoch.x_batch = <char *>address(self.batch)
         epoch.t_batch = epoch.x_batch + x_size
         epoch.w_batch = <double *>(epoch.t_batch + t_size)
+        epoch.x_mixed = epoch.t_batch + t_size + w_size
+        epoch.t_mixed = epoch.x_mixed + x_size
         return 0
 
     cdef void steps_pass(self, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil:
@@ -322,6 +339,10 @@ cdef class Sequential(Layer):
             else:
                 x, t = e.x + e.done * e.x_bytes, e.t + e.done * e.t_bytes
                 weights = e.weights + e.done if e.weights != NULL else NULL
+            if e.share != NULL:
+                self.run.k.mix(x, e.x_mixed, rows, self.in_size, e.share[e.done // e.batch_size])
+                self.run.k.mix(t, e.t_mixed, rows, e.t_bytes // self.real_size, e.share[e.done // e.batch_size])
+                x, t = e.x_mixed, e.t_mixed
             self.count_pass(rows, True)
             count = rows
             if weights != NULL:
@@ -369,7 +390,7 @@ cdef class Sequential(Layer):
             self.leave()
 
     def fit(self, x, t, *, loss, optimizer, epochs=1, batch_size=32, validation_data=None, validation_split=0.0,
-            shuffle=True, metrics=(), callbacks=(), sample_weight=None):
+            shuffle=True, metrics=(), callbacks=(), sample_weight=None, mixup=0.0):
         """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
 
         >>> import numpy as np, fastnn as nn
@@ -382,7 +403,7 @@ cdef class Sequential(Layer):
         return training.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
-            callbacks=callbacks, sample_weight=sample_weight)
+            callbacks=callbacks, sample_weight=sample_weight, mixup=mixup)
 
     def evaluate(self, x, t, loss, metrics=(), batch_size=1024, sample_weight=None):
         """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""

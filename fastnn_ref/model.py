@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import mixup as blend
 from . import philox, training, validation
 from .layer import Array, Layer, Shape
 from .loss import Loss
@@ -160,13 +161,14 @@ class Sequential(Layer):
 
     def run_epoch(
         self, x: object, t: object, loss: Loss, optimizer: Optimizer, batch_size: int = 32, shuffle: bool = True,
-        progress: Callable[[int, int], object] | None = None, sample_weight: object = None,
+        progress: Callable[[int, int], object] | None = None, sample_weight: object = None, mixup: float = 0.0,
     ) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples.
 
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
         ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
-        weights only weigh within a batch).
+        weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of neighbours in the batch, λ·x +
+        (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside ``sample_weight``.
         ``progress(steps_done, steps)`` is called now and then and at the end. Ctrl-C stops between two steps.
 
         >>> import numpy as np, fastnn_ref as nn
@@ -179,16 +181,23 @@ class Sequential(Layer):
         """
         size = validation.integer("batch_size", batch_size, 1)
         validation.flag("shuffle", shuffle)
+        alpha = validation.mixup(mixup, sample_weight)
         x, t, weights = self._ready(x, t, loss, optimizer, sample_weight, size)
         n = len(x)
+        if alpha:
+            t = blend.soft(t, self.output_shape(x.shape[1:])[-1], x.dtype)
+            shares = blend.shares(alpha, -(-n // size), self.seed, self.epochs)
         order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
         self.epochs += 1
         total, penalty, counted, steps = 0.0, 0.0, 0.0, -(-n // size)
         for done, start in enumerate(range(0, n, size), 1):
             rows = order[start:start + size]
+            batch, targets = x[rows], t[rows]
+            if alpha:
+                batch, targets = blend.mixed(batch, shares[done - 1]), blend.mixed(targets, shares[done - 1])
             part = None if weights is None else weights[rows]
             count = len(rows) if part is None else float(part.sum())
-            total += (self.step(x[rows], t[rows], loss, optimizer, part) - self.penalty_loss) * count
+            total += (self.step(batch, targets, loss, optimizer, part) - self.penalty_loss) * count
             penalty += self.penalty_loss * len(rows)
             counted += count
             if progress is not None:
@@ -211,7 +220,7 @@ class Sequential(Layer):
         self, x: object, t: object, *, loss: Loss, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32,
         validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
         metrics: Iterable[training.Metric] = (), callbacks: Iterable[training.Callback] = (),
-        sample_weight: object = None,
+        sample_weight: object = None, mixup: float = 0.0,
     ) -> training.History:
         """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
 
@@ -225,7 +234,7 @@ class Sequential(Layer):
         return training.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
-            callbacks=callbacks, sample_weight=sample_weight)
+            callbacks=callbacks, sample_weight=sample_weight, mixup=mixup)
 
     def evaluate(
         self, x: object, t: object, loss: Loss, metrics: Iterable[training.Metric] = (), batch_size: int = 1024,

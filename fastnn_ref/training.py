@@ -256,6 +256,7 @@ def fit(
     model: Any, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
     validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
     metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
+    mixup: float = 0.0,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
@@ -264,7 +265,8 @@ def fit(
     ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss`` and
     ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
     ``model.stop_training``. ``sample_weight``, a number >= 0 for each row of ``x``, makes the training loss a weighted
-    mean. Raises ValueError or TypeError before the first step for what can be known by then.
+    mean; ``mixup`` is as for ``run_epoch``. Raises ValueError or TypeError before the first step for what can be known
+    by then.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -292,7 +294,7 @@ def fit(
             tell("on_epoch_begin", epoch)
             start = time.perf_counter()
             value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, partial(tell, "on_batches"),
-                                    weights)
+                                    weights, mixup)
             history.seconds.append(time.perf_counter() - start)
             logs = {"loss": value}
             if model.penalised:

@@ -498,6 +498,14 @@ def class_weight(value: Any) -> tuple[float, ...] | None:
     return tuple(found.astype(float).tolist())
 
 
+def mixup(value: Any, sample_weight: Any) -> float:
+    """α of mixup: a finite number >= 0, and 0 beside weights of the examples."""
+    alpha = number("mixup", value, 0)
+    if alpha and sample_weight is not None:
+        raise ValueError(f"mixup: expected 0 beside sample_weight, got {alpha}")
+    return alpha
+
+
 def weights(value: Any, n: int) -> Array | None:
     """None, or a finite number >= 0 for each of n examples, in float64."""
     if value is None:

@@ -124,16 +124,17 @@ CONVS = [
     conv((2, 4, 7, 19), 11, 3, padding=1),
     *(conv((2, 2, 5, 6), 3, 3, activation=a) for a in ("relu", "gelu", "tanh", "elu", "silu")),
 ]
+POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
+    ((2, 3, 8, 6), 2, {}),
+    ((1, 2, 7, 9), 2, {}),
+    ((2, 1, 7, 5), 3, {"stride": 2, "padding": 1}),
+    ((1, 1, 1, 1), 1, {}),
+    ((2, 2, 6, 9), (2, 3), {"stride": (1, 2), "padding": (1, 0)}),
+    ((1, 3, 5, 5), 3, {"stride": 1}),
+    ((1, 1, 9, 8), 2, {"stride": 3}),
+]
 POOLS = [
-    *(pool(cls, shape, kernel, **arguments) for cls in ("MaxPool2d", "AvgPool2d") for shape, kernel, arguments in [
-        ((2, 3, 8, 6), 2, {}),
-        ((1, 2, 7, 9), 2, {}),
-        ((2, 1, 7, 5), 3, {"stride": 2, "padding": 1}),
-        ((1, 1, 1, 1), 1, {}),
-        ((2, 2, 6, 9), (2, 3), {"stride": (1, 2), "padding": (1, 0)}),
-        ((1, 3, 5, 5), 3, {"stride": 1}),
-        ((1, 1, 9, 8), 2, {"stride": 3}),
-    ]),
+    *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
     Case("GlobalAvgPool2d 3x5x7x3", lambda nn: nn.GlobalAvgPool2d(), (3, 5, 7, 3)),
     Case("Flatten 2x3x4x5", lambda nn: nn.Flatten(), (2, 3, 4, 5)),
 ]
@@ -172,11 +173,19 @@ NORMS = [
     Case("layernorm 3x5x7", lambda nn: nn.LayerNorm(7), (3, 5, 7)),
     Case("layernorm 3x(5x7)", lambda nn: nn.LayerNorm((5, 7)), (3, 5, 7)),
 ]
+
+
+def _dropout(p: float) -> Case:
+    return Case(f"dropout {p:g}", lambda nn: nn.Dropout(p), (5, 47))
+
+
 PROBABILITIES = (0.0, 0.1, 0.5, 0.9, 1.0)
 MASKS = [
-    *(Case(f"dropout {p:g}", lambda nn, p=p: nn.Dropout(p), (5, 47)) for p in PROBABILITIES),
+    *map(_dropout, PROBABILITIES),
     Case("dropout images", lambda nn: nn.Dropout(0.3), (2, 3, 5, 7)),
 ]
+
+
 def _dropconnect(p: float, k: int, m: int, n: int, **arguments: Any) -> Case:
     name = " ".join([f"dropconnect {p:g} {n}x{k}x{m}", *map(str, arguments.values())])
     return Case(name, lambda nn: nn.DropConnect(k, m, p, **arguments), (n, k))

@@ -454,6 +454,9 @@ TRAINING = [
      "metrics: unknown name 'acuracy', did you mean 'accuracy'?"),
     ("metric named penalty", lambda nn: fit(metrics=[named("penalty")])(nn), V,
      "metrics: expected a name for each, got 'penalty' twice"),
+    ("mixup negative", epoch(mixup=-1), V, "mixup: expected a finite number >= 0, got -1"),
+    ("mixup beside weights", fit(mixup=0.2, sample_weight=np.ones(5)), V,
+     "mixup: expected 0 beside sample_weight, got 0.2"),
     ("metric a number", fit(metrics=[3]), T, "metrics: expected"),
     ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
 ]  # fmt: skip

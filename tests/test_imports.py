@@ -13,10 +13,12 @@ CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.px
 PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
 KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
 
-WRITTEN_ONCE = {"validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck", "text_noise"}
+WRITTEN_ONCE = {
+    "validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck", "text_noise", "mixup",
+}  # fmt: skip
 # A module imports only from rooms below its own.
 REF_FLOORS = [
-    {"validation", "philox"}, {"init", "text_noise"}, {"layer"},
+    {"validation", "philox"}, {"init", "text_noise", "mixup"}, {"layer"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment"},
     {"linear", "conv", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
     {"training"}, {"early_stopping", "gradcheck", "model"}, {"__init__"},

@@ -152,3 +152,14 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
         }
     }
 }
+
+/* Mixup: out[i] = share·x[i] + (1 − share)·x[i + 1], the last row's next is the first. Twin: fastnn_ref/mixup.py. */
+static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double share)
+{
+    const real *x = x_, one = (real)share, other = (real)(1 - share);
+    real *out = out_;
+    for (int64_t i = 0; i < rows; ++i) {
+        const real *row = x + i * cols, *next = x + (i + 1 < rows ? i + 1 : 0) * cols;
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) out[i * cols + j] = one * row[j] + other * next[j];
+    }
+}

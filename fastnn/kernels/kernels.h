@@ -168,6 +168,9 @@ typedef struct {
     void (*augment)(const fastnn_augment *g);
     void (*augment_backward)(const fastnn_augment *g);  /* overwrites dy, which may be dx if nothing is warped */
 
+    /* out[i] = share·x[i] + (1 − share)·x[(i + 1) mod rows], row by row. */
+    void (*mix)(const void *x, void *out, int64_t rows, int64_t cols, double share);
+
     void (*dropconnect)(const fastnn_dropconnect *g);
     void (*dropconnect_backward)(const fastnn_dropconnect *g);
     void (*square)(const void *x, void *y, int64_t n, double factor);       /* y = factor·x² */

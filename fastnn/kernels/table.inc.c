@@ -67,6 +67,7 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
     .batchnorm = batchnorm##suffix, .batchnorm_backward = batchnorm_backward##suffix, \
     .layernorm = layernorm##suffix, .layernorm_backward = layernorm_backward##suffix, \
     .dropout = dropout##suffix, .mask_rows = mask_rows##suffix, .residual = residual##suffix, \
+    .mix = mix##suffix, \
     .gaussian_noise = gaussian_noise##suffix, .augment = augment##suffix, .augment_backward = augment_backward##suffix, \
     .dropconnect = dropconnect##suffix, .dropconnect_backward = dropconnect_backward##suffix, \
     .square = square##suffix, .expectation = expectation##suffix, \
