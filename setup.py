@@ -42,7 +42,8 @@ class BuildExt(build_ext):
 
         def compile_with_flags(obj, src, ext, cc_args, postargs, pp_opts):
             is_kernel = "kernels" in Path(src).parts
-            flags = [*KERNEL_FLAGS, *openmp, *SET_FLAGS.get(Path(src).name, [])] if is_kernel else MODULE_FLAGS
+            threads = openmp if Path(src).name == "dispatch.c" else []
+            flags = [*KERNEL_FLAGS, *threads, *SET_FLAGS.get(Path(src).name, [])] if is_kernel else MODULE_FLAGS
             compile_one(obj, src, ext, cc_args, [*postargs, *flags], pp_opts)
 
         if self.compiler.compiler_type == "unix":

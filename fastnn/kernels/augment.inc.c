@@ -22,15 +22,25 @@ static void F(noise_run)(const real *x, real *y, int64_t first, int64_t n, int64
 #undef PARALLEL_NORMALS
 #define PARALLEL_NORMALS 1024                           /* a normal number takes about 40 ns */
 
-static void F(gaussian_noise)(const void *x_, void *y_, int64_t n, double std, const fastnn_stream *s, int threads)
+typedef struct {
+    const real *x;
+    real *y;
+    int64_t n;
+    double std;
+    const fastnn_stream *stream;
+} F(noise_t);
+
+static void F(noise_part)(const void *job, int part, int parts)
 {
-    const real *x = x_;
-    real *y = y_;
-    const int parts = (int)min64(threads, 1 + n / PARALLEL_NORMALS);
-    FOR_PARTS(part, parts) {
-        const int64_t from = n * part / parts, to = n * (part + 1) / parts;
-        F(noise_run)(x + from, y + from, from, to - from, 0, std, s);
-    }
+    const F(noise_t) *g = job;
+    const int64_t from = cut(g->n, part, parts), to = cut(g->n, part + 1, parts);
+    F(noise_run)(g->x + from, g->y + from, from, to - from, 0, g->std, g->stream);
+}
+
+static void F(gaussian_noise)(const void *x, void *y, int64_t n, double std, const fastnn_stream *s, int threads)
+{
+    const F(noise_t) job = {x, y, n, std, s};
+    run(F(noise_part), &job, parts_of(threads, n, n, PARALLEL_NORMALS));
 }
 
 #undef AUGMENT_WORDS
@@ -104,73 +114,73 @@ static inline void F(neighbours)(const fastnn_augment *g, const F(change_t) *cha
     }
 }
 
-static int F(augment_parts)(const fastnn_augment *g)
+static void F(augment_part)(const void *job, int part, int parts)
 {
-    const int64_t worth = 1 + g->rows * g->channels * g->height * g->width / PARALLEL_NORMALS;
-    return (int)min64(min64(g->threads, g->rows), worth);
-}
-
-static void F(augment)(const fastnn_augment *g)
-{
+    const fastnn_augment *g = job;
     const int64_t image = g->height * g->width, size = g->channels * image;
-    const int parts = F(augment_parts)(g);
-    FOR_PARTS(part, parts)
-        for (int64_t n = g->rows * part / parts; n < g->rows * (part + 1) / parts; ++n) {
-            const F(change_t) change = F(draw_change)(g, n);
-            const real *x = (const real *)g->x + n * size;
-            real *y = (real *)g->y + n * size;
-            if (F(moves)(g)) {
-                for (int64_t e = 0; e < image; ++e) {
-                    int64_t at[4];
-                    real weight[4];
-                    F(neighbours)(g, &change, e / g->width, e % g->width, at, weight);
-                    for (int64_t c = 0; c < g->channels; ++c) {
-                        real total = 0;
-                        for (int k = 0; k < 4; ++k) total += at[k] < 0 ? 0 : weight[k] * x[c * image + at[k]];
-                        y[c * image + e] = total;
-                    }
-                }
-            } else {
-                for (int64_t e = 0; e < size; ++e) y[e] = x[e];
-            }
-            if (g->brightness != 0)
-                for (int64_t e = 0; e < size; ++e) y[e] += change.added;
-            if (g->contrast != 0) {
-                const real mean = F(sum)(y, size) / (real)size;
-                for (int64_t e = 0; e < size; ++e) y[e] = (y[e] - mean) * change.factor + mean;
-            }
-            if (g->noise != 0) F(noise_run)(y, y, n * size, size, g->rows * AUGMENT_WORDS, g->noise, &g->stream);
-            for (int64_t c = 0; c < g->channels; ++c)
-                for (int64_t i = change.top; i < change.top + change.down; ++i)
-                    for (int64_t j = change.left; j < change.left + change.across; ++j) y[c * image + i * g->width + j] = 0;
-        }
-}
-
-/* The transpose of each, in the opposite order; dy is overwritten, dx is dy where nothing moves. */
-static void F(augment_backward)(const fastnn_augment *g)
-{
-    const int64_t image = g->height * g->width, size = g->channels * image;
-    const int parts = F(augment_parts)(g);
-    FOR_PARTS(part, parts)
-        for (int64_t n = g->rows * part / parts; n < g->rows * (part + 1) / parts; ++n) {
-            const F(change_t) change = F(draw_change)(g, n);
-            real *dy = (real *)g->dy + n * size, *dx = (real *)g->dx + n * size;
-            for (int64_t c = 0; c < g->channels; ++c)
-                for (int64_t i = change.top; i < change.top + change.down; ++i)
-                    for (int64_t j = change.left; j < change.left + change.across; ++j) dy[c * image + i * g->width + j] = 0;
-            if (g->contrast != 0) {
-                const real mean = F(sum)(dy, size) / (real)size, rest = mean * (1 - change.factor);
-                for (int64_t e = 0; e < size; ++e) dy[e] = dy[e] * change.factor + rest;
-            }
-            if (!F(moves)(g)) continue;
-            for (int64_t e = 0; e < size; ++e) dx[e] = 0;
+    for (int64_t n = cut(g->rows, part, parts); n < cut(g->rows, part + 1, parts); ++n) {
+        const F(change_t) change = F(draw_change)(g, n);
+        const real *x = (const real *)g->x + n * size;
+        real *y = (real *)g->y + n * size;
+        if (F(moves)(g)) {
             for (int64_t e = 0; e < image; ++e) {
                 int64_t at[4];
                 real weight[4];
                 F(neighbours)(g, &change, e / g->width, e % g->width, at, weight);
-                for (int64_t c = 0; c < g->channels; ++c)
-                    for (int k = 0; k < 4; ++k)
-                        if (at[k] >= 0) dx[c * image + at[k]] += weight[k] * dy[c * image + e];
+                for (int64_t c = 0; c < g->channels; ++c) {
+                    real total = 0;
+                    for (int k = 0; k < 4; ++k) total += at[k] < 0 ? 0 : weight[k] * x[c * image + at[k]];
+                    y[c * image + e] = total;
+                }
             }
+        } else {
+            for (int64_t e = 0; e < size; ++e) y[e] = x[e];
         }
+        if (g->brightness != 0)
+            for (int64_t e = 0; e < size; ++e) y[e] += change.added;
+        if (g->contrast != 0) {
+            const real mean = F(sum)(y, size) / (real)size;
+            for (int64_t e = 0; e < size; ++e) y[e] = (y[e] - mean) * change.factor + mean;
+        }
+        if (g->noise != 0) F(noise_run)(y, y, n * size, size, g->rows * AUGMENT_WORDS, g->noise, &g->stream);
+        for (int64_t c = 0; c < g->channels; ++c)
+            for (int64_t i = change.top; i < change.top + change.down; ++i)
+                for (int64_t j = change.left; j < change.left + change.across; ++j) y[c * image + i * g->width + j] = 0;
+    }
 }
+
+/* The transpose of each, in the opposite order; dy is overwritten, dx is dy where nothing moves. */
+static void F(augment_backward_part)(const void *job, int part, int parts)
+{
+    const fastnn_augment *g = job;
+    const int64_t image = g->height * g->width, size = g->channels * image;
+    for (int64_t n = cut(g->rows, part, parts); n < cut(g->rows, part + 1, parts); ++n) {
+        const F(change_t) change = F(draw_change)(g, n);
+        real *dy = (real *)g->dy + n * size, *dx = (real *)g->dx + n * size;
+        for (int64_t c = 0; c < g->channels; ++c)
+            for (int64_t i = change.top; i < change.top + change.down; ++i)
+                for (int64_t j = change.left; j < change.left + change.across; ++j) dy[c * image + i * g->width + j] = 0;
+        if (g->contrast != 0) {
+            const real mean = F(sum)(dy, size) / (real)size, rest = mean * (1 - change.factor);
+            for (int64_t e = 0; e < size; ++e) dy[e] = dy[e] * change.factor + rest;
+        }
+        if (!F(moves)(g)) continue;
+        for (int64_t e = 0; e < size; ++e) dx[e] = 0;
+        for (int64_t e = 0; e < image; ++e) {
+            int64_t at[4];
+            real weight[4];
+            F(neighbours)(g, &change, e / g->width, e % g->width, at, weight);
+            for (int64_t c = 0; c < g->channels; ++c)
+                for (int k = 0; k < 4; ++k)
+                    if (at[k] >= 0) dx[c * image + at[k]] += weight[k] * dy[c * image + e];
+        }
+    }
+}
+
+static void F(share_examples)(fastnn_part part, const fastnn_augment *g)
+{
+    run(part, g, parts_of(g->threads, g->rows, g->rows * g->channels * g->height * g->width, PARALLEL_NORMALS));
+}
+
+static void F(augment)(const fastnn_augment *g) { F(share_examples)(F(augment_part), g); }
+static void F(augment_backward)(const fastnn_augment *g) { F(share_examples)(F(augment_backward_part), g); }

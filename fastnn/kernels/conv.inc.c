@@ -93,67 +93,72 @@ static int F(conv_threads)(const fastnn_conv *g)
     return fmas < PARALLEL_FMAS ? 1 : g->threads;
 }
 
-static int F(image_parts)(const fastnn_conv *g)
+static void F(share_images)(fastnn_part part, const fastnn_conv *g)
 {
-    return (int)min64(F(conv_threads)(g), g->images);
+    run(part, g, (int)min64(F(conv_threads)(g), g->images));
 }
 
-static void F(conv)(const fastnn_conv *g)
+static void F(conv_part)(const void *job, int part, int parts)
 {
+    const fastnn_conv *g = job;
     const real *x = g->x, *w = g->w, *b = g->b;
     const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
     const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
     const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
-    const int parts = F(image_parts)(g);
-    FOR_PARTS(part, parts) {
-        real *grid = (real *)g->scratch + part * g->scratch_size;
-        for (int64_t n = g->images * part / parts; n < g->images * (part + 1) / parts; ++n) {
-            real *planes = (real *)g->planes + n * g->planes_size;
-            real *u = (real *)g->u + n * g->filters * size, *y = (real *)g->y + n * g->filters * size;
-            for (int64_t c = 0; c < g->channels; ++c)
-                F(spread)(&g->front, x + (n * g->channels + c) * image, planes + c * plane);
-            for (int64_t k = 0; k < groups; ++k) {
-                F(correlate)(planes + k * inside * plane, g->offsets, w + k * outside * g->taps,
-                             b ? b + k * outside : NULL, grid, outside, g->taps, g->length);
-                F(crop)(grid, u + k * outside * size, outside, g->out_rows, g->out_cols, g->front.pitch, g->length);
-            }
-            if (g->activation != IDENTITY)
-                F(activate_run)(g->activation, (real)g->alpha, u, y, g->filters * size);
+    real *grid = (real *)g->scratch + part * g->scratch_size;
+    for (int64_t n = cut(g->images, part, parts); n < cut(g->images, part + 1, parts); ++n) {
+        real *planes = (real *)g->planes + n * g->planes_size;
+        real *u = (real *)g->u + n * g->filters * size, *y = (real *)g->y + n * g->filters * size;
+        for (int64_t c = 0; c < g->channels; ++c)
+            F(spread)(&g->front, x + (n * g->channels + c) * image, planes + c * plane);
+        for (int64_t k = 0; k < groups; ++k) {
+            F(correlate)(planes + k * inside * plane, g->offsets, w + k * outside * g->taps,
+                         b ? b + k * outside : NULL, grid, outside, g->taps, g->length);
+            F(crop)(grid, u + k * outside * size, outside, g->out_rows, g->out_cols, g->front.pitch, g->length);
+        }
+        if (g->activation != IDENTITY)
+            F(activate_run)(g->activation, (real)g->alpha, u, y, g->filters * size);
+    }
+}
+
+static void F(conv)(const fastnn_conv *g) { F(share_images)(F(conv_part), g); }
+
+/* dx of a share of the images. */
+static void F(conv_dx_part)(const void *job, int part, int parts)
+{
+    const fastnn_conv *g = job;
+    const real *turned = g->turned, *du = g->du;
+    real *dx = g->dx;
+    const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
+    const int64_t taps = outside * (g->taps / inside), plane = g->back.rows * g->back.pitch;
+    const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
+    real *planes = (real *)g->scratch + part * g->scratch_size, *grid = planes + g->filters * plane;
+    for (int64_t n = cut(g->images, part, parts); n < cut(g->images, part + 1, parts); ++n) {
+        for (int64_t o = 0; o < g->filters; ++o)
+            F(insert)(&g->back, du + (n * g->filters + o) * size, planes + o * plane);
+        for (int64_t k = 0; k < groups; ++k) {
+            F(correlate)(planes + k * outside * plane, g->back_offsets, turned + k * inside * taps, NULL, grid,
+                         inside, taps, g->back_length);
+            F(crop)(grid, dx + (n * g->channels + k * inside) * image, inside, g->front.height, g->front.width,
+                    g->back.pitch, g->back_length);
         }
     }
 }
 
-/* dx. `turned` is W with in and out changed places, each window turned by half a turn. */
+/* `turned` is W with in and out changed places, each window turned by half a turn. */
 static void F(conv_backward_input)(const fastnn_conv *g)
 {
-    const real *w = g->w, *du = g->du;
-    real *turned = g->turned, *dx = g->dx;
+    const real *w = g->w;
+    real *turned = g->turned;
     const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
-    const int64_t window = g->taps / inside, taps = outside * window;
+    const int64_t window = g->taps / inside;
     for (int64_t k = 0; k < groups; ++k)
         for (int64_t o = 0; o < outside; ++o)
             for (int64_t c = 0; c < inside; ++c)
                 for (int64_t t = 0; t < window; ++t)
                     turned[((k * inside + c) * outside + o) * window + t] =
                         w[((k * outside + o) * inside + c) * window + window - 1 - t];
-    const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
-    const int64_t plane = g->back.rows * g->back.pitch;
-    const int parts = F(image_parts)(g);
-    FOR_PARTS(part, parts) {
-        real *planes = (real *)g->scratch + part * g->scratch_size, *grid = planes + g->filters * plane;
-        for (int64_t n = g->images * part / parts; n < g->images * (part + 1) / parts; ++n) {
-            for (int64_t o = 0; o < g->filters; ++o) {
-                const real *from = du + (n * g->filters + o) * size;
-                F(insert)(&g->back, from, planes + o * plane);
-            }
-            for (int64_t k = 0; k < groups; ++k) {
-                F(correlate)(planes + k * outside * plane, g->back_offsets, turned + k * inside * taps, NULL, grid,
-                             inside, taps, g->back_length);
-                F(crop)(grid, dx + (n * g->channels + k * inside) * image, inside, g->front.height, g->front.width,
-                        g->back.pitch, g->back_length);
-            }
-        }
-    }
+    F(share_images)(F(conv_dx_part), g);
 }
 
 /* Sums of products over all images for `filters` × `taps` weights: an accumulator of 64 bytes for each stays in registers. */
@@ -235,49 +240,64 @@ static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {
 #endif
 };
 
-/* db and dW. du goes onto the grid first, with zeros where the grid has no image, `grid_row` values a filter. */
+/* How dW is cut into tiles. */
+static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->taps, DOT_TAPS); }
+static inline int64_t F(filter_tiles)(const fastnn_conv *g) { return ceil_div(g->filters / g->groups, DOT_FILTERS); }
+static inline int64_t F(grid_row)(const fastnn_conv *g) { return ceil_div(g->length, LANES) * LANES; }
+
+/* du of a share of the images onto the grid, with zeros where the grid has no image. */
+static void F(conv_grid_part)(const void *job, int part, int parts)
+{
+    const fastnn_conv *g = job;
+    const int64_t size = g->out_rows * g->out_cols, grid_row = F(grid_row)(g);
+    for (int64_t r = cut(g->images, part, parts) * g->filters; r < cut(g->images, part + 1, parts) * g->filters; ++r) {
+        real *to = (real *)g->grid + r * grid_row;
+        const real *from = (const real *)g->du + r * size;
+        for (int64_t q = 0; q < grid_row; ++q) to[q] = 0;
+        for (int64_t i = 0; i < g->out_rows; ++i)
+            for (int64_t j = 0; j < g->out_cols; ++j) to[i * g->front.pitch + j] = from[i * g->out_cols + j];
+    }
+}
+
+/* A share of the tiles of dW. */
+static void F(conv_dw_part)(const void *job, int part, int parts)
+{
+    const fastnn_conv *g = job;
+    real *dw = g->dw;
+    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups, grid_row = F(grid_row)(g);
+    const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
+    const int64_t tap_tiles = F(tap_tiles)(g), group_tiles = F(filter_tiles)(g) * tap_tiles;
+    const int64_t tiles = g->groups * group_tiles;
+    for (int64_t tile = cut(tiles, part, parts); tile < cut(tiles, part + 1, parts); ++tile) {
+        const int64_t k = tile / group_tiles, rest = tile % group_tiles;
+        const int64_t o = rest / tap_tiles * DOT_FILTERS, t = rest % tap_tiles * DOT_TAPS;
+        const int filters = (int)min64(DOT_FILTERS, outside - o), taps = (int)min64(DOT_TAPS, g->taps - t);
+        const F(dots_t) d = {
+            .du = (const real *)g->grid + (k * outside + o) * grid_row, .du_image = g->filters * grid_row,
+            .du_row = grid_row, .planes = (const real *)g->planes + k * inside * plane,
+            .planes_image = g->planes_size, .offsets = g->offsets + t,
+            .dw = dw + (k * outside + o) * g->taps + t, .dw_row = g->taps, .images = g->images, .length = grid_row,
+        };
+        F(dots_table)[filters - 1][taps - 1](&d);
+    }
+}
+
 static void F(conv_backward_weight)(const fastnn_conv *g)
 {
-    const real *du = g->du;
-    real *grid = g->grid, *dw = g->dw, *db = g->db;
-    const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
-    const int64_t size = g->out_rows * g->out_cols, grid_row = ceil_div(g->length, LANES) * LANES;
-    const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
-    const int parts = F(image_parts)(g);
-    FOR_PARTS(part, parts)
-        for (int64_t r = g->images * part / parts * g->filters; r < g->images * (part + 1) / parts * g->filters; ++r) {
-            real *to = grid + r * grid_row;
-            const real *from = du + r * size;
-            for (int64_t q = 0; q < grid_row; ++q) to[q] = 0;
-            for (int64_t i = 0; i < g->out_rows; ++i)
-                for (int64_t j = 0; j < g->out_cols; ++j) to[i * g->front.pitch + j] = from[i * g->out_cols + j];
-        }
-    const int64_t filter_tiles = ceil_div(outside, DOT_FILTERS), tap_tiles = ceil_div(g->taps, DOT_TAPS);
-    const int64_t tiles = groups * filter_tiles * tap_tiles;
-    const int tile_parts = (int)min64(F(conv_threads)(g), tiles);
-    FOR_PARTS(part, tile_parts)
-        for (int64_t tile = tiles * part / tile_parts; tile < tiles * (part + 1) / tile_parts; ++tile) {
-            const int64_t k = tile / (filter_tiles * tap_tiles), rest = tile % (filter_tiles * tap_tiles);
-            const int64_t o = rest / tap_tiles * DOT_FILTERS, t = rest % tap_tiles * DOT_TAPS;
-            const int filters = (int)min64(DOT_FILTERS, outside - o), taps = (int)min64(DOT_TAPS, g->taps - t);
-            const F(dots_t) d = {
-                .du = grid + (k * outside + o) * grid_row, .du_image = g->filters * grid_row, .du_row = grid_row,
-                .planes = (const real *)g->planes + k * inside * plane, .planes_image = g->planes_size,
-                .offsets = g->offsets + t, .dw = dw + (k * outside + o) * g->taps + t, .dw_row = g->taps,
-                .images = g->images, .length = grid_row,
-            };
-            F(dots_table)[filters - 1][taps - 1](&d);
-        }
-    if (!db) return;
+    F(share_images)(F(conv_grid_part), g);
+    const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
+    run(F(conv_dw_part), g, (int)min64(F(conv_threads)(g), tiles));
+    if (!g->db) return;
+    const int64_t size = g->out_rows * g->out_cols;
     for (int64_t o = 0; o < g->filters; ++o) {
         real lane[LANES] = {0};
         for (int64_t n = 0; n < g->images; ++n) {
-            const real *from = du + (n * g->filters + o) * size;
+            const real *from = (const real *)g->du + (n * g->filters + o) * size;
             int64_t i = 0;
             for (; i + LANES <= size; i += LANES)
                 for (int l = 0; l < LANES; ++l) lane[l] += from[i + l];
             for (int l = 0; i + l < size; ++l) lane[l] += from[i + l];
         }
-        db[o] = F(tree)(lane);
+        ((real *)g->db)[o] = F(tree)(lane);
     }
 }

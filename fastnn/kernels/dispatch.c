@@ -72,6 +72,14 @@ void fastnn_set_threads(int n)
 #endif
 }
 
+void fastnn_parallel(fastnn_part part, const void *job, int parts)
+{
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+#endif
+    for (int i = 0; i < parts; ++i) part(job, i, parts);
+}
+
 const char *fastnn_compiler(void)
 {
 #if defined(__clang__)

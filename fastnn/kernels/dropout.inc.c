@@ -27,17 +27,28 @@ static void F(mask_run)(const real *x, real *y, int64_t first, int64_t n, uint64
 #undef PARALLEL_WORDS
 #define PARALLEL_WORDS 16384                            /* a word takes about a nanosecond */
 
-static void F(dropout)(const void *x_, void *y_, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
+typedef struct {
+    const real *x;
+    real *y;
+    int64_t n;
+    uint64_t threshold;
+    real scale;
+    const fastnn_stream *stream;
+} F(dropout_t);
+
+static void F(dropout_part)(const void *job, int part, int parts)
+{
+    const F(dropout_t) *g = job;
+    const int64_t lines = ceil_div(g->n, 64);
+    const int64_t from = cut(lines, part, parts) * 64, to = min64(cut(lines, part + 1, parts) * 64, g->n);
+    F(mask_run)(g->x + from, g->y + from, from, to - from, g->threshold, g->scale, g->stream);
+}
+
+static void F(dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
                        int threads)
 {
-    const real *x = x_;
-    real *y = y_;
-    const int64_t lines = ceil_div(n, 64);
-    const int parts = (int)min64(min64(threads, lines), 1 + n / PARALLEL_WORDS);
-    FOR_PARTS(part, parts) {
-        const int64_t from = lines * part / parts * 64, to = min64(lines * (part + 1) / parts * 64, n);
-        F(mask_run)(x + from, y + from, from, to - from, threshold, (real)scale, s);
-    }
+    const F(dropout_t) job = {x, y, n, threshold, (real)scale, s};
+    run(F(dropout_part), &job, parts_of(threads, ceil_div(n, 64), n, PARALLEL_WORDS));
 }
 
 /* Row i keeps its values, times scale, unless word i is below the threshold: then they are 0. */

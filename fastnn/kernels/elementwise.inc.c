@@ -95,62 +95,110 @@ static void F(softmax_row_backward)(int activation, const real *y, const real *d
     }
 }
 
-/* Below this many elements a second thread costs more than it saves: a parallel region takes about 1 µs to start. */
+/* A second thread pays from about so many elements on: it takes about 1 µs to start. */
 #undef PARALLEL_ELEMENTS
 #define PARALLEL_ELEMENTS 32768
 
-static void F(activate)(int activation, double alpha, const void *u_, void *y_, int64_t rows, int64_t cols,
+typedef struct {
+    int activation;
+    real alpha;
+    const real *u;
+    real *y;
+    int64_t rows, cols;
+} F(activate_t);
+
+static void F(activate_part)(const void *job, int part, int parts)
+{
+    const F(activate_t) *g = job;
+    const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
+    if (g->activation < SOFTMAX)
+        F(activate_run)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols, (to - from) * cols);
+    else
+        for (int64_t i = from; i < to; ++i) F(softmax_row)(g->activation, g->u + i * cols, g->y + i * cols, cols);
+}
+
+static void F(activate)(int activation, double alpha, const void *u, void *y, int64_t rows, int64_t cols,
                         int threads)
 {
-    const real *u = u_;
-    real *y = y_;
-    const int parts = (int)min64(threads, 1 + rows * cols / PARALLEL_ELEMENTS);
-    FOR_PARTS(part, parts) {
-        const int64_t from = rows * part / parts, to = rows * (part + 1) / parts;
-        if (activation < SOFTMAX)
-            F(activate_run)(activation, (real)alpha, u + from * cols, y + from * cols, (to - from) * cols);
-        else
-            for (int64_t i = from; i < to; ++i) F(softmax_row)(activation, u + i * cols, y + i * cols, cols);
+    const F(activate_t) job = {activation, (real)alpha, u, y, rows, cols};
+    run(F(activate_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+}
+
+/* sums[j] += Σ_i x[i·stride + j] for as many vectors of columns, of the last one only the lanes in `mask`. */
+ALWAYS_INLINE void F(add_columns)(const int vectors, const vmask mask, const real *x, int64_t rows, int64_t stride,
+                                  real *sums)
+{
+    vec acc[4];
+    UNROLL for (int v = 0; v < vectors; ++v)
+        acc[v] = v == vectors - 1 ? vload_first(sums + v * VL, mask) : vload(sums + v * VL);
+    for (int64_t i = 0; i < rows; ++i, x += stride)
+        UNROLL for (int v = 0; v < vectors; ++v)
+            acc[v] += v == vectors - 1 ? vload_first(x + v * VL, mask) : vload(x + v * VL);
+    UNROLL for (int v = 0; v < vectors; ++v)
+        if (v == vectors - 1) vstore_first(sums + v * VL, mask, acc[v]);
+        else vstore(sums + v * VL, acc[v]);
+}
+
+/* The same for any number of columns. Each sum is a chain in the order of the rows, kept in a register. */
+static void F(column_sums)(const real *x, int64_t rows, int64_t stride, int64_t cols, real *sums)
+{
+    int64_t j = 0;
+    for (; j + 4 * VL <= cols; j += 4 * VL) F(add_columns)(4, vfirst(VL), x + j, rows, stride, sums + j);
+    for (; j < cols; j += VL) F(add_columns)(1, vfirst((int)min64(VL, cols - j)), x + j, rows, stride, sums + j);
+}
+
+typedef struct {
+    int activation;
+    real alpha;
+    const real *saved, *dy;
+    real *du, *db;
+    int64_t rows, cols;
+} F(slope_t);
+
+/* du for a share of the rows. */
+static void F(slope_rows_part)(const void *job, int part, int parts)
+{
+    const F(slope_t) *g = job;
+    const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
+    if (g->activation < SOFTMAX) {
+        if (g->activation != IDENTITY || g->dy != g->du)
+            F(slope_run)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols, g->du + from * cols,
+                         (to - from) * cols);
+        return;
+    }
+    for (int64_t i = from; i < to; ++i)
+        F(softmax_row_backward)(g->activation, g->saved + i * cols, g->dy + i * cols, g->du + i * cols, cols);
+}
+
+/* du and db for a share of the columns, so that each sum stays one chain; threads meet at a cache line, not inside it.
+   Some rows at a time, so that du is in the first-level cache when it is summed. */
+static void F(slope_columns_part)(const void *job, int part, int parts)
+{
+    const F(slope_t) *g = job;
+    const int64_t lines = ceil_div(g->cols, LANES), cols = g->cols;
+    const int64_t from = cut(lines, part, parts) * LANES, to = min64(cut(lines, part + 1, parts) * LANES, cols);
+    const int64_t width = to - from, block = 1 + 2048 / (width + 1);
+    for (int64_t j = from; j < to; ++j) g->db[j] = 0;
+    for (int64_t i = 0; i < g->rows; i += block) {
+        const int64_t rows = min64(block, g->rows - i), runs = width == cols ? 1 : rows, run = rows * width / runs;
+        const int64_t first = i * cols + from;
+        if (g->activation != IDENTITY || g->dy != g->du)
+            for (int64_t r = 0, at = first; r < runs; ++r, at += cols)
+                F(slope_run)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
+        F(column_sums)(g->du + first, rows, cols, width, g->db + from);
     }
 }
 
-/* Threads split the columns, so that each column sum stays one chain in row order. A part walks down its columns
-   in blocks that keep dy, saved and db in the first-level cache. */
-static void F(activate_backward)(int activation, double alpha, const void *saved_, const void *dy_, void *du_,
-                                 void *db_, int64_t rows, int64_t cols, int threads)
+static void F(activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
+                                 int64_t rows, int64_t cols, int threads)
 {
-    const real *saved = saved_, *dy = dy_;
-    real *du = du_, *db = db_;
-    if (activation >= SOFTMAX) {
-        const int parts = (int)min64(threads, 1 + rows * cols / PARALLEL_ELEMENTS);
-        FOR_PARTS(part, parts)
-            for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; ++i)
-                F(softmax_row_backward)(activation, saved + i * cols, dy + i * cols, du + i * cols, cols);
-        activation = IDENTITY;
-        dy = du;
+    F(slope_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
+    if (activation >= SOFTMAX || !db) {
+        run(F(slope_rows_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+        job.activation = IDENTITY;
+        job.dy = du;
     }
-    if (!db) {
-        const int parts = (int)min64(threads, 1 + rows * cols / PARALLEL_ELEMENTS);
-        FOR_PARTS(part, parts) {
-            const int64_t from = rows * cols * part / parts, to = rows * cols * (part + 1) / parts;
-            if (activation != IDENTITY || dy != du)
-                F(slope_run)(activation, (real)alpha, saved + from, dy + from, du + from, to - from);
-        }
-        return;
-    }
-    const int64_t line = LANES;                         /* threads meet at a cache line, not inside it */
-    const int64_t lines = ceil_div(cols, line);
-    const int parts = (int)min64(min64(threads, lines), 1 + rows * cols / PARALLEL_ELEMENTS);
-    FOR_PARTS(part, parts) {
-        const int64_t from = lines * part / parts * line, to = min64(lines * (part + 1) / parts * line, cols);
-        for (int64_t j = from; j < to; ++j) db[j] = 0;
-        for (int64_t i = 0; i < rows; ++i) {
-            const int64_t at = i * cols + from;
-            if (activation != IDENTITY || dy != du)
-                F(slope_run)(activation, (real)alpha, saved + at, dy + at, du + at, to - from);
-            ELEMENTWISE for (int64_t j = from; j < to; ++j) db[j] += du[i * cols + j];
-        }
-    }
+    if (db) run(F(slope_columns_part), &job, parts_of(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
 /* Mixup: out[i] = share·x[i] + (1 − share)·x[i + 1], the last row's next is the first. Twin: fastnn_ref/mixup.py. */

@@ -174,21 +174,31 @@ static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j
 #undef PARALLEL_FMAS
 #define PARALLEL_FMAS (1 << 20)
 
+/* Threads split the rows, or the columns where there are more tiles of them or b must be packed. */
+static inline int F(by_rows)(const fastnn_gemm *g)
+{
+    return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
+}
+
+static void F(gemm_share)(const void *job, int part, int parts)
+{
+    const fastnn_gemm *g = job;
+    real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
+    if (F(by_rows)(g)) {
+        const int64_t tiles = ceil_div(g->m, MR), from = cut(tiles, part, parts), to = cut(tiles, part + 1, parts);
+        F(gemm_part)(g, from * MR, min64(to * MR, g->m), 0, g->n, work);
+    } else {
+        const int64_t tiles = ceil_div(g->n, NR), from = cut(tiles, part, parts), to = cut(tiles, part + 1, parts);
+        F(gemm_part)(g, 0, g->m, from * NR, min64(to * NR, g->n), work);
+    }
+}
+
 static void F(gemm)(const fastnn_gemm *g)
 {
     if (g->m == 0 || g->n == 0) return;
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
-    const int64_t row_tiles = ceil_div(g->m, MR), column_tiles = ceil_div(g->n, NR);
-    const int by_rows = row_tiles >= column_tiles && g->b_col == 1;
-    const int64_t tiles = by_rows ? row_tiles : column_tiles;
-    const int64_t worth = fmas < PARALLEL_FMAS ? 1 : g->threads;
-    const int parts = (int)min64(worth, tiles);
-    FOR_PARTS(part, parts) {
-        const int64_t from = tiles * part / parts, to = tiles * (part + 1) / parts;
-        real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
-        if (by_rows) F(gemm_part)(g, from * MR, min64(to * MR, g->m), 0, g->n, work);
-        else F(gemm_part)(g, 0, g->m, from * NR, min64(to * NR, g->n), work);
-    }
+    const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
+    run(F(gemm_share), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
     if (g->activation >= SOFTMAX)
         for (int64_t i = 0; i < g->m; ++i)
             F(softmax_row)(g->activation, (real *)g->c + i * g->c_row, (real *)g->y + i * g->c_row, g->n);

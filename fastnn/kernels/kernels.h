@@ -231,6 +231,9 @@ int fastnn_has_openmp(void);
 int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
 void fastnn_set_threads(int n);
 const char *fastnn_compiler(void);
+/* Calls part(job, 0, parts) … part(job, parts − 1, parts), each on a thread. */
+typedef void (*fastnn_part)(const void *job, int part, int parts);
+void fastnn_parallel(fastnn_part part, const void *job, int parts);
 double fastnn_seconds(void);                            /* a clock, for intervals */
 
 /* n words of the stream: Philox4x32-10, counter (block, step, stream), key = seed. */

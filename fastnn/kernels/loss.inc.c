@@ -46,51 +46,91 @@ static double F(loss)(int loss, double delta_, const void *y_, const void *t_, v
     return F(tree_double)(lane) / (double)count;
 }
 
-/* With z = y − max(y):  −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z,  and its gradient is softmax(y) − q.
-   The exponentials of a whole block of rows are one vector loop: a row of ten classes is too short for one. */
-static double F(cross_entropy)(const void *y_, const int64_t *classes, const void *probabilities_, double smoothing,
-                               void *dy_, int64_t rows, int64_t k)
+/* Cross-entropy with z = y − max(y):  −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z,  its gradient softmax(y) − q, where
+   q = keep·target + spread; `share` is 1/n. Targets are classes, or rows of probabilities (the other one NULL). */
+typedef struct {
+    const real *y, *probabilities;
+    const int64_t *classes;
+    real keep, spread, share;
+    real *dy;
+    int64_t k;
+} F(entropy_t);
+
+static inline real F(target)(const F(entropy_t) *g, int64_t i, int64_t j)
 {
-    const real *y = y_, *probabilities = probabilities_;
-    real *dy = dy_;
-    const real share = (real)(1.0 / (double)rows);
-    const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)k);
-    const int64_t block = k < 1024 ? 1024 / k : 1;      /* rows: about 1,024 values, well inside the L1 cache */
-    double total = 0;
-    for (int64_t from = 0; from < rows; from += block) {
-        const int64_t to = min64(from + block, rows);
-        real *e = dy + from * k;
-        for (int64_t i = from; i < to; ++i) {
-            const real top = F(maximum)(y + i * k, k);
-            ELEMENTWISE for (int64_t j = 0; j < k; ++j) dy[i * k + j] = y[i * k + j] - top;
+    return F(fma_)(g->keep, g->probabilities[i * g->k + j], g->spread);
+}
+
+/* −q·z, which is 0 for q = 0 even where z is −∞. */
+static inline double F(cost)(real q, real z) { return q > 0 ? -(double)(q * z) : 0; }
+
+/* Rows i … i + n − 1, n <= LANES, of at most STRIP classes. They are turned, so that a lane is a row: a row of ten classes
+   is too short for a vector. One logarithm, of the product of the sums, which are at most STRIP each. */
+static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
+{
+    real z[STRIP][LANES], top[LANES];
+    double sum[LANES] = {0}, product = 1, cost = 0;
+    const int64_t k = g->k;
+    const real *y = g->y + i * k;
+    real *dy = g->dy + i * k;
+    for (int64_t l = 0; l < LANES; ++l)
+        for (int64_t j = 0; j < k; ++j) z[j][l] = y[min64(l, n - 1) * k + j];
+    for (int l = 0; l < LANES; ++l) top[l] = z[0][l];
+    for (int64_t j = 1; j < k; ++j)
+        for (int l = 0; l < LANES; ++l) top[l] = z[j][l] > top[l] ? z[j][l] : top[l];
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
+    for (int64_t l = 0; l < n && g->classes; ++l) cost += F(cost)(g->keep, z[g->classes[i + l]][l]);
+    for (int64_t j = 0; j < k && (!g->classes || g->spread > 0); ++j)
+        for (int64_t l = 0; l < n; ++l) cost += F(cost)(g->classes ? g->spread : F(target)(g, i + l, j), z[j][l]);
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < LANES; ++l) {
+            z[j][l] = F(exp_)(z[j][l]);
+            sum[l] += (double)z[j][l];
         }
-        for (int64_t i = from; i < to; ++i) {           /* −Σ q·z, while z is there */
-            const real *z = dy + i * k;
-            if (classes) {
-                total -= (double)(keep * z[classes[i]]);
-                if (smoothing > 0) total -= (double)(spread * F(sum)(z, k));
-            } else {
-                const real *q = probabilities + i * k;
-                for (int64_t j = 0; j < k; ++j) {
-                    const real weight = F(fma_)(keep, q[j], spread);
-                    if (weight > 0) total -= (double)(weight * z[j]);
-                }
-            }
-        }
-        for (int64_t j = 0; j < (to - from) * k; ++j) e[j] = F(exp_)(e[j]);
-        for (int64_t i = from; i < to; ++i) {
-            real *p = dy + i * k;
-            const real sum = F(sum)(p, k), scale = share / sum;
-            total += log((double)sum);
-            if (classes) {
-                ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
-                p[classes[i]] -= keep * share;
-            } else {
-                const real *q = probabilities + i * k;
-                ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(fma_)(keep, q[j], spread) * share;
-            }
-        }
+    for (int l = 0; l < LANES; ++l) top[l] = g->share / (real)sum[l];
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < LANES; ++l) z[j][l] *= top[l];
+    for (int64_t l = 0; l < n; ++l) {
+        product *= sum[l];
+        for (int64_t j = 0; j < k; ++j)
+            dy[l * k + j] = z[j][l] - (g->classes ? g->spread : F(target)(g, i + l, j)) * g->share;
+        if (g->classes) dy[l * k + g->classes[i + l]] -= g->keep * g->share;
     }
+    return cost + log(product);
+}
+
+/* Row i, of any number of classes. */
+static double F(entropy_row)(const F(entropy_t) *g, int64_t i)
+{
+    const int64_t k = g->k;
+    const real *y = g->y + i * k, top = F(maximum)(y, k), spread = g->spread, share = g->share;
+    real *p = g->dy + i * k;
+    double cost = 0;
+    for (int64_t j = 0; j < k; ++j) p[j] = y[j] - top;
+    if (g->classes) cost += F(cost)(g->keep, p[g->classes[i]]) + (spread > 0 ? F(cost)(spread, F(sum)(p, k)) : 0);
+    else for (int64_t j = 0; j < k; ++j) cost += F(cost)(F(target)(g, i, j), p[j]);
+    for (int64_t j = 0; j < k; ++j) p[j] = F(exp_)(p[j]);
+    const real sum = F(sum)(p, k), scale = share / sum;
+    if (g->classes) {
+        for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
+        p[g->classes[i]] -= g->keep * share;
+    } else {
+        for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(target)(g, i, j) * share;
+    }
+    return cost + log((double)sum);
+}
+
+static double F(cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
+                               void *dy, int64_t rows, int64_t k)
+{
+    const F(entropy_t) job = {
+        .y = y, .probabilities = probabilities, .classes = classes, .dy = dy, .k = k, .share = (real)(1.0 / (double)rows),
+        .keep = (real)(1 - smoothing), .spread = (real)(smoothing / (double)k),
+    };
+    double total = 0;
+    if (k <= STRIP) for (int64_t i = 0; i < rows; i += LANES) total += F(entropy_block)(&job, i, min64(LANES, rows - i));
+    else for (int64_t i = 0; i < rows; ++i) total += F(entropy_row)(&job, i);
     return total / (double)rows;
 }
 

@@ -103,150 +103,166 @@ static void F(follow)(const fastnn_norm *g, int64_t from, int64_t to, const real
 }
 
 /* Threads split the channels, columns at cache lines. */
-static int F(channel_parts)(const fastnn_norm *g, int64_t *unit)
+static inline int64_t F(channel_unit)(const fastnn_norm *g) { return g->inner == 1 ? LANES : 1; }
+
+static inline int64_t F(channel_cut)(const fastnn_norm *g, int part, int parts)
 {
-    *unit = g->inner == 1 ? LANES : 1;
-    const int64_t most = min64(g->threads, ceil_div(g->channels, *unit));
-    return (int)min64(most, 1 + g->rows * g->channels * g->inner / PARALLEL_ELEMENTS);
+    const int64_t unit = F(channel_unit)(g);
+    return min64(cut(ceil_div(g->channels, unit), part, parts) * unit, g->channels);
 }
 
-static void F(batchnorm)(const fastnn_norm *g)
+static void F(share_channels)(fastnn_part part, const fastnn_norm *g)
 {
+    const int64_t units = ceil_div(g->channels, F(channel_unit)(g));
+    run(part, g, parts_of(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
+}
+
+static void F(batchnorm_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
     const real *x = g->x, *w = g->w, *b = g->b, *mean = g->running_mean, *variance = g->running_var;
     real *y = g->y, *shift = g->saved, *rest = shift + g->channels, *inv = rest + g->channels;
     const int64_t channels = g->channels, inner = g->inner, stride = channels * inner;
-    int64_t unit;
-    const int parts = F(channel_parts)(g, &unit);
-    FOR_PARTS(part, parts) {
-        const int64_t units = ceil_div(channels, unit);
-        const int64_t from = units * part / parts * unit, to = min64(units * (part + 1) / parts * unit, channels);
-        if (!g->training) {
-            for (int64_t c = from; c < to; ++c) {
-                shift[c] = mean[c];
-                rest[c] = 0;
-                inv[c] = 1 / F(sqrt_)(variance[c] + (real)g->eps);
-            }
-        } else {
-            if (inner == 1)
-                for (int64_t c = from; c < to; c += STRIP)
-                    F(column_moments)(g, c, min64(STRIP, to - c), shift + c, rest + c, inv + c);
-            else
-                for (int64_t c = from; c < to; ++c)
-                    F(moments)(x + c * inner, g->rows, stride, inner, shift + c, rest + c, inv + c);
-            F(follow)(g, from, to, shift, rest, inv);
+    const int64_t from = F(channel_cut)(g, part, parts), to = F(channel_cut)(g, part + 1, parts);
+    if (!g->training) {
+        for (int64_t c = from; c < to; ++c) {
+            shift[c] = mean[c];
+            rest[c] = 0;
+            inv[c] = 1 / F(sqrt_)(variance[c] + (real)g->eps);
         }
-        if (inner == 1) {
-            for (int64_t i = 0; i < g->rows; ++i) {
-                const real *xs = x + i * channels;
-                real *ys = y + i * channels;
-                ELEMENTWISE for (int64_t c = from; c < to; ++c)
-                    ys[c] = F(fma_)((xs[c] - shift[c] - rest[c]) * inv[c], w[c], b[c]);
-            }
-        } else {
+    } else {
+        if (inner == 1)
+            for (int64_t c = from; c < to; c += STRIP)
+                F(column_moments)(g, c, min64(STRIP, to - c), shift + c, rest + c, inv + c);
+        else
             for (int64_t c = from; c < to; ++c)
-                for (int64_t i = 0; i < g->rows; ++i)
-                    F(normalise_run)(x + i * stride + c * inner, y + i * stride + c * inner, inner, shift[c], rest[c],
-                                     inv[c], w[c], b[c]);
+                F(moments)(x + c * inner, g->rows, stride, inner, shift + c, rest + c, inv + c);
+        F(follow)(g, from, to, shift, rest, inv);
+    }
+    if (inner == 1) {
+        for (int64_t i = 0; i < g->rows; ++i) {
+            const real *xs = x + i * channels;
+            real *ys = y + i * channels;
+            ELEMENTWISE for (int64_t c = from; c < to; ++c)
+                ys[c] = F(fma_)((xs[c] - shift[c] - rest[c]) * inv[c], w[c], b[c]);
         }
+    } else {
+        for (int64_t c = from; c < to; ++c)
+            for (int64_t i = 0; i < g->rows; ++i)
+                F(normalise_run)(x + i * stride + c * inner, y + i * stride + c * inner, inner, shift[c], rest[c],
+                                 inv[c], w[c], b[c]);
     }
 }
 
 /* dx = w·inv·(dy − db/N − x̂·dw/N) = scale·((dy − lost) − x̂·turn), over dy. */
-static void F(batchnorm_backward)(const fastnn_norm *g)
+static void F(batchnorm_backward_part)(const void *job, int part, int parts)
 {
+    const fastnn_norm *g = job;
     const real *x = g->x, *w = g->w, *shift = g->saved, *rest = shift + g->channels, *inv = rest + g->channels;
     real *dy = g->dy, *dw = g->dw, *db = g->db;
     const int64_t channels = g->channels, inner = g->inner, stride = channels * inner;
     const real count = (real)(g->rows * inner);
-    int64_t unit;
-    const int parts = F(channel_parts)(g, &unit);
-    FOR_PARTS(part, parts) {
-        const int64_t units = ceil_div(channels, unit);
-        const int64_t from = units * part / parts * unit, to = min64(units * (part + 1) / parts * unit, channels);
-        if (inner == 1) {
-            for (int64_t c = from; c < to; ++c) dw[c] = db[c] = 0;
-            for (int64_t i = 0; i < g->rows; ++i) {
-                const real *xs = x + i * channels, *ds = dy + i * channels;
-                ELEMENTWISE for (int64_t c = from; c < to; ++c) {
-                    db[c] += ds[c];
-                    dw[c] = F(fma_)(ds[c], (xs[c] - shift[c] - rest[c]) * inv[c], dw[c]);
-                }
+    const int64_t from = F(channel_cut)(g, part, parts), to = F(channel_cut)(g, part + 1, parts);
+    if (inner == 1) {
+        for (int64_t c = from; c < to; ++c) dw[c] = db[c] = 0;
+        for (int64_t i = 0; i < g->rows; ++i) {
+            const real *xs = x + i * channels, *ds = dy + i * channels;
+            ELEMENTWISE for (int64_t c = from; c < to; ++c) {
+                db[c] += ds[c];
+                dw[c] = F(fma_)(ds[c], (xs[c] - shift[c] - rest[c]) * inv[c], dw[c]);
             }
-            for (int64_t i = 0; i < g->rows; ++i) {
-                const real *xs = x + i * channels;
-                real *ds = dy + i * channels;
-                ELEMENTWISE for (int64_t c = from; c < to; ++c) {
-                    const real normal = (xs[c] - shift[c] - rest[c]) * inv[c];
-                    ds[c] = w[c] * inv[c] * F(fma_)(-normal, dw[c] / count, ds[c] - db[c] / count);
-                }
+        }
+        for (int64_t i = 0; i < g->rows; ++i) {
+            const real *xs = x + i * channels;
+            real *ds = dy + i * channels;
+            ELEMENTWISE for (int64_t c = from; c < to; ++c) {
+                const real normal = (xs[c] - shift[c] - rest[c]) * inv[c];
+                ds[c] = w[c] * inv[c] * F(fma_)(-normal, dw[c] / count, ds[c] - db[c] / count);
             }
-        } else {
-            for (int64_t c = from; c < to; ++c) {
-                const real origin = shift[c], mean = rest[c], root = inv[c];
-                F(channel_sums)(x + c * inner, dy + c * inner, g->rows, stride, inner, origin, mean, root,
-                                db + c, dw + c);
-                const real lost = db[c] / count, turn = dw[c] / count, scale = w[c] * root;
-                for (int64_t i = 0; i < g->rows; ++i) {
-                    const real *xs = x + i * stride + c * inner;
-                    real *ds = dy + i * stride + c * inner;
-                    ELEMENTWISE for (int64_t j = 0; j < inner; ++j)
-                        ds[j] = scale * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
-                }
+        }
+    } else {
+        for (int64_t c = from; c < to; ++c) {
+            const real origin = shift[c], mean = rest[c], root = inv[c];
+            F(channel_sums)(x + c * inner, dy + c * inner, g->rows, stride, inner, origin, mean, root,
+                            db + c, dw + c);
+            const real lost = db[c] / count, turn = dw[c] / count, scale = w[c] * root;
+            for (int64_t i = 0; i < g->rows; ++i) {
+                const real *xs = x + i * stride + c * inner;
+                real *ds = dy + i * stride + c * inner;
+                ELEMENTWISE for (int64_t j = 0; j < inner; ++j)
+                    ds[j] = scale * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
             }
         }
     }
 }
 
 /* The same for rows of `inner` values: `channels` is 1, a row is a group. */
-static void F(layernorm)(const fastnn_norm *g)
+static void F(layernorm_part)(const void *job, int part, int parts)
 {
+    const fastnn_norm *g = job;
     const real *x = g->x, *w = g->w, *b = g->b;
     real *y = g->y, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
     const int64_t n = g->inner;
-    const int parts = (int)min64(min64(g->threads, g->rows), 1 + g->rows * n / PARALLEL_ELEMENTS);
-    FOR_PARTS(part, parts)
-        for (int64_t i = g->rows * part / parts; i < g->rows * (part + 1) / parts; ++i) {
-            const real *xs = x + i * n;
-            real *ys = y + i * n;
-            F(moments)(xs, 1, n, n, shift + i, rest + i, inv + i);
-            inv[i] = 1 / F(sqrt_)(inv[i] + (real)g->eps);
-            const real origin = shift[i], mean = rest[i], root = inv[i];
-            ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - origin - mean) * root, w[j], b[j]);
-        }
+    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+        const real *xs = x + i * n;
+        real *ys = y + i * n;
+        F(moments)(xs, 1, n, n, shift + i, rest + i, inv + i);
+        inv[i] = 1 / F(sqrt_)(inv[i] + (real)g->eps);
+        const real origin = shift[i], mean = rest[i], root = inv[i];
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - origin - mean) * root, w[j], b[j]);
+    }
 }
 
-/* dw and db first (threads split columns), then dx over dy (threads split rows). */
-static void F(layernorm_backward)(const fastnn_norm *g)
+/* dw and db for a share of the columns. */
+static void F(layernorm_sums_part)(const void *job, int part, int parts)
 {
-    const real *x = g->x, *w = g->w, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
-    real *dy = g->dy, *dw = g->dw, *db = g->db;
-    const int64_t n = g->inner, rows = g->rows, lines = ceil_div(n, LANES);
-    const int64_t worth = 1 + rows * n / PARALLEL_ELEMENTS;
-    const int column_parts = (int)min64(min64(g->threads, lines), worth);
-    FOR_PARTS(part, column_parts) {
-        const int64_t from = lines * part / column_parts * LANES;
-        const int64_t to = min64(lines * (part + 1) / column_parts * LANES, n);
-        for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
-        for (int64_t i = 0; i < rows; ++i) {
-            const real *xs = x + i * n, *ds = dy + i * n;
-            const real origin = shift[i], mean = rest[i], root = inv[i];
-            ELEMENTWISE for (int64_t j = from; j < to; ++j) {
-                db[j] += ds[j];
-                dw[j] = F(fma_)(ds[j], (xs[j] - origin - mean) * root, dw[j]);
-            }
+    const fastnn_norm *g = job;
+    const real *x = g->x, *dy = g->dy, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
+    real *dw = g->dw, *db = g->db;
+    const int64_t n = g->inner, lines = ceil_div(n, LANES);
+    const int64_t from = cut(lines, part, parts) * LANES, to = min64(cut(lines, part + 1, parts) * LANES, n);
+    for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const real *xs = x + i * n, *ds = dy + i * n;
+        const real origin = shift[i], mean = rest[i], root = inv[i];
+        ELEMENTWISE for (int64_t j = from; j < to; ++j) {
+            db[j] += ds[j];
+            dw[j] = F(fma_)(ds[j], (xs[j] - origin - mean) * root, dw[j]);
         }
     }
-    const int parts = (int)min64(min64(g->threads, rows), worth);
-    FOR_PARTS(part, parts)
-        for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; ++i) {
-            const real *xs = x + i * n;
-            real *ds = dy + i * n;
-            const real origin = shift[i], mean = rest[i], root = inv[i];
-            real sum, dot;
-            ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
-            F(channel_sums)(xs, ds, 1, n, n, origin, mean, root, &sum, &dot);
-            const real lost = sum / (real)n, turn = dot / (real)n;
-            ELEMENTWISE for (int64_t j = 0; j < n; ++j)
-                ds[j] = root * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
-        }
+}
+
+/* dx over dy, for a share of the rows. */
+static void F(layernorm_dx_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const real *x = g->x, *w = g->w, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
+    real *dy = g->dy;
+    const int64_t n = g->inner;
+    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+        const real *xs = x + i * n;
+        real *ds = dy + i * n;
+        const real origin = shift[i], mean = rest[i], root = inv[i];
+        real sum, dot;
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
+        F(channel_sums)(xs, ds, 1, n, n, origin, mean, root, &sum, &dot);
+        const real lost = sum / (real)n, turn = dot / (real)n;
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j)
+            ds[j] = root * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
+    }
+}
+
+static void F(batchnorm)(const fastnn_norm *g) { F(share_channels)(F(batchnorm_part), g); }
+static void F(batchnorm_backward)(const fastnn_norm *g) { F(share_channels)(F(batchnorm_backward_part), g); }
+
+static void F(layernorm)(const fastnn_norm *g)
+{
+    run(F(layernorm_part), g, parts_of(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
+}
+
+static void F(layernorm_backward)(const fastnn_norm *g)
+{
+    const int64_t values = g->rows * g->inner;
+    run(F(layernorm_sums_part), g, parts_of(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
+    run(F(layernorm_dx_part), g, parts_of(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }

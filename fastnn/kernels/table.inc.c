@@ -6,9 +6,6 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #include "kernels.h"
 
 /* UNROLL: a short inner loop with constant bounds goes away, and arrays that it indexes become registers.
@@ -27,19 +24,25 @@
 #define ELEMENTWISE
 #endif
 
-/* Runs the body once for each part 0 … parts−1, on as many threads; parts == 1 never enters OpenMP (a forked
-   child must not: its thread team is gone). */
-#ifdef _OPENMP
-#define PRAGMA(x) _Pragma(#x)
-#define FOR_PARTS(part, parts) \
-    PRAGMA(omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)) \
-    for (int part = 0; part < parts; ++part)
-#else
-#define FOR_PARTS(part, parts) for (int part = 0; part < parts; ++part)
-#endif
-
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* A kernel that threads share is a function of its job and of a part of it: run(part_of_kernel, &job, parts). One part is
+   a plain call: entering OpenMP for it would cost 0.3 µs, more than many a small kernel takes, and hang a forked child. */
+static inline void run(fastnn_part part_of_kernel, const void *job, int parts)
+{
+    if (parts <= 1) part_of_kernel(job, 0, 1);
+    else fastnn_parallel(part_of_kernel, job, parts);
+}
+
+/* How many parts: no more than threads or units, and one for each `least` of the work. */
+static inline int parts_of(int threads, int64_t units, int64_t work, int64_t least)
+{
+    return (int)min64(min64(threads, units), 1 + work / least);
+}
+
+/* Where part `part` of n units begins; the next part's begin is its end. */
+static inline int64_t cut(int64_t n, int part, int parts) { return n * part / parts; }
 
 #define real float
 #define REAL_BITS 32
