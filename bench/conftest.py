@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.candidates import set_threads
+from bench.candidates import use_threads
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,19 +23,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def threads(request: pytest.FixtureRequest) -> None:
-    set_threads(request.config.getoption("--threads"))
+def threads(request: pytest.FixtureRequest) -> int:
+    n: int = request.config.getoption("--threads")
+    use_threads(n)
+    return n
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Slow over fast, by medians: the reference (or else NumPy) against every other candidate of the group."""
+    """The others' median over that of fastnn, for every group that has one."""
     groups: dict[str, dict[str, float]] = defaultdict(dict)
     for found in getattr(config, "_benchmarksession").benchmarks:      # noqa: B009 — the plugin's own name
         groups[found.group][found.extra_info["candidate"]] = found.stats.median
     if not groups:
         return
-    terminalreporter.section("ratio of medians, reference (or NumPy) / fastnn")
+    terminalreporter.section("medians; in brackets how often fastnn fits in")
     for group, medians in groups.items():
-        base = next(name for name in ("fastnn_ref", "numpy") if name in medians)
-        others = ", ".join(f"{name} {value * 1e6:.1f} µs" for name, value in medians.items())
-        terminalreporter.write_line(f"{medians[base] / medians['fastnn']:7.1f}  {group:32} {others}")
+        own = medians.get("fastnn")
+        cells = (f"{name} {value * 1e6:.1f} µs" + (f" ({value / own:.1f}×)" if own and name != "fastnn" else "")
+                 for name, value in medians.items())
+        terminalreporter.write_line(f"{group:36} {', '.join(cells)}")

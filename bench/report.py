@@ -11,59 +11,19 @@ import datetime
 import json
 import os
 import platform
-import statistics
 import subprocess
-import time
-from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.candidates import (
-    NETS,
-    PRODUCTS,
-    Work,
-    by_hand,
-    epoch_candidates,
-    installed,
-    package,
-    product_candidates,
-    set_threads,
-    step_candidates,
-)
+from bench.candidates import missing
+from bench.cases import GROUPS
+from bench.measure import measure
+from bench.nets import package
 
 RESULTS = Path(__file__).parent / "results"
-ROUNDS, ROUND_SECONDS = 25, 0.01
-
-
-def turns(works: dict[str, Work]) -> dict[str, list[float]]:
-    """Microseconds a call, one figure a round for each candidate, the candidates in turn."""
-    repeats = {}
-    for name, work in works.items():
-        work()
-        start = time.perf_counter()
-        work()
-        repeats[name] = max(1, int(ROUND_SECONDS / (time.perf_counter() - start)))
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                work()
-            times[name].append((time.perf_counter() - start) / repeats[name] * 1e6)
-    return times
-
-
-def measure(kind: str, cases: Iterable[Any], candidates: dict[str, Callable[[Any], Work]], threads: int) -> list[Any]:
-    """A row for each case and candidate."""
-    rows = []
-    for case in cases:
-        for name, times in turns({name: build(case) for name, build in candidates.items()}).items():
-            rows.append({"kind": kind, "case": str(case), "threads": threads, "candidate": name,
-                         "median_us": statistics.median(times), "min_us": min(times)})
-    return rows
 
 
 def machine() -> dict[str, Any]:
@@ -97,15 +57,16 @@ def table(result: dict[str, Any]) -> str:
              f"{about['commit']}, {about['date']}. Medians in µs; in brackets the ratio to fastnn.", ""]
     groups: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
     for row in result["rows"]:
-        cases = groups.setdefault((row["kind"], row["threads"]), {})
+        cases = groups.setdefault((row["group"], row["threads"]), {})
         cases.setdefault(row["case"], {})[row["candidate"]] = row["median_us"]
     for (kind, threads), cases in groups.items():
-        columns = list(next(iter(cases.values())))
+        columns = list(dict.fromkeys(name for medians in cases.values() for name in medians))
         lines += [f"| {kind}, {threads} thread{'s' * (threads > 1)} | {' | '.join(columns)} |",
                   "|---|" + "---:|" * len(columns)]
         for case, medians in cases.items():
-            cells = [f"{us:,.1f}" + (f" ({us / medians['fastnn']:.1f}×)" if name != "fastnn" else "")
-                     for name, us in medians.items()]
+            own = medians.get("fastnn")
+            cells = [f"{us:,.1f}" + (f" ({us / own:.1f}×)" if own and name != "fastnn" else "")
+                     for us, name in ((medians.get(name, float("nan")), name) for name in columns)]
             lines.append(f"| {case} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -114,24 +75,30 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of an existing file")
+    parser.add_argument("--only", default=",".join(GROUPS), metavar="GROUPS", help="some of %(default)s")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name holds TEXT")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--threads", default="1,2" if cores > 1 else "1", help="default %(default)s")
+    parser.add_argument("--without", default="", metavar="CANDIDATES", help="some to leave out")
     options = parser.parse_args()
     if options.table:
         print(table(json.loads(options.table.read_text())))
         return
+    threads = [int(n) for n in options.threads.split(",")]
     result: dict[str, Any] = {"machine": machine(), "rows": []}
-    hand = {name: by_hand(name) for name in ("fastnn_ref", "fastnn")}
-    for threads in sorted({1, min(2, os.cpu_count() or 1)}):
-        set_threads(threads)
-        result["rows"] += measure("training step", NETS, step_candidates(), threads)
-        result["rows"] += measure("step by hand", NETS, hand, threads)
-        result["rows"] += measure("epoch of 20 batches", NETS, epoch_candidates(), threads)
-        result["rows"] += measure("relu(x @ W + b)", PRODUCTS, product_candidates(), threads)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{result['machine']['date']}-{result['machine']['commit']}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    for group in options.only.split(","):
+        for case in GROUPS[group]():
+            if options.match in case.name:
+                for name in options.without.split(","):
+                    case.candidates.pop(name, None)
+                result["rows"] += measure(case, threads)
+    if options.only == parser.get_default("only") and not options.match:
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{result['machine']['date']}-{result['machine']['commit']}.json"
+        path.write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
-    if not installed("torch"):
-        print("PyTorch is not installed: it was not a candidate.")
+    for name in missing():
+        print(f"{name} is not installed: it was not a candidate.")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.candidates import package
-from bench.test_kernels import PACKAGES, timed
+from bench.nets import package
 from tests.cases import CASES
+
+PACKAGES = ["fastnn_ref", "fastnn"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -25,4 +26,5 @@ def test_layer(benchmark: Any, name: str, case: Any) -> None:
         return model.backward(dy)
 
     np.testing.assert_allclose(work(), work(models["fastnn_ref"]), rtol=1e-4, atol=1e-4)
-    timed(benchmark, case.name, name, work)
+    benchmark.group, benchmark.extra_info["candidate"] = case.name, name
+    benchmark(work)

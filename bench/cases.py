@@ -1,0 +1,91 @@
+"""What is timed: groups of cases, and for each its candidates, its flops or bytes, and how equality is shown first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.candidates import Candidates, epochs, instruction_sets, loops, products, steps
+from bench.nets import BATCHES, CONVOLUTIONAL, DEPTHS, MLPS, WIDTHS, Array, Net
+from bench.timing import Work
+
+SIZES = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of a table; ``flops`` or ``bytes`` are those of one call."""
+
+    group: str
+    name: str
+    candidates: Candidates
+    flops: float = 0.0
+    bytes: float = 0.0
+    dtype: str = "float32"
+    calls: int = 1                          # what each of so many calls returns is compared
+    tolerance: float = 1e-3                 # relative to the largest value
+    calm: Case | None = None                # compared instead, where random numbers differ by library
+    apart: tuple[str, ...] = ()             # candidates that return nothing comparable
+
+    def check(self, works: dict[str, Work]) -> None:
+        """AssertionError unless the works, fresh from their builders, return the same as the first one."""
+        names = [name for name in works if name.split(" (")[0] not in self.apart]
+        want = [values(works[names[0]]()) for _ in range(self.calls)] if names else []
+        for name in names[1:]:
+            for got, expected in zip((values(works[name]()) for _ in range(self.calls)), want, strict=True):
+                for a, b in zip(got, expected, strict=True):
+                    error, scale = np.abs(a - b).max(), np.abs(b).max()
+                    assert a.shape == b.shape and error <= self.tolerance * scale, (
+                        f"{self.group}, {self.name}: {name} differs from {names[0]} by {error / scale:.1e}")
+
+
+def values(result: Any) -> list[Array]:
+    """What a call returned, as arrays of our own."""
+    parts = result if isinstance(result, tuple) else (result,)
+    return [np.array(part.detach() if hasattr(part, "detach") else part) for part in parts]
+
+
+def of_net(group: str, candidates: Callable[[Net], Candidates], net: Net) -> Case:
+    """A case for a network; three steps are compared, without dropout."""
+    calm = of_net(group, candidates, net.calm()) if net.dropout else None
+    return Case(group, str(net), candidates(net), flops=net.flops(), calls=3, calm=calm, apart=("scikit-learn",))
+
+
+def of_product(size: tuple[int, int, int], dtype: str, back: bool) -> Case:
+    """relu(x @ W + b), forward or there and back."""
+    n, k, m = size
+    candidates = products(size, dtype, back)
+    tolerance = 8 * k * float(np.finfo(dtype).eps)
+    name = "×".join(map(str, size)) + (" float64" if dtype == "float64" else "")
+    return Case("backward" if back else "products", name, candidates,
+                flops=2.0 * n * k * m * (3 if back else 1), dtype=dtype, tolerance=tolerance)
+
+
+def product_cases(back: bool) -> Iterable[Case]:
+    """Every size in float32, the two largest in float64, too."""
+    for size in SIZES:
+        yield of_product(size, "float32", back)
+    for size in SIZES[-2:]:
+        yield of_product(size, "float64", back)
+
+
+def fastnn_and_torch(net: Net) -> Candidates:
+    """Who takes part where times grow."""
+    return {name: found for name, found in steps(net).items() if name in ("fastnn", "torch")}
+
+
+GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
+    "steps": lambda: (of_net("steps", steps, net) for net in MLPS),
+    "conv": lambda: (of_net("conv", steps, net) for net in CONVOLUTIONAL),
+    "hand": lambda: (of_net("hand", loops, net) for net in MLPS[:5] + CONVOLUTIONAL[:1]),
+    "epochs": lambda: (of_net("epochs", epochs, net) for net in MLPS[:5]),
+    "isa": lambda: (of_net("isa", instruction_sets, net) for net in [*MLPS[1:6], *CONVOLUTIONAL]),
+    "products": lambda: product_cases(back=False),
+    "backward": lambda: product_cases(back=True),
+    "batch": lambda: (of_net("batch", fastnn_and_torch, net) for net in BATCHES),
+    "width": lambda: (of_net("width", fastnn_and_torch, net) for net in WIDTHS),
+    "depth": lambda: (of_net("depth", fastnn_and_torch, net) for net in DEPTHS),
+}
