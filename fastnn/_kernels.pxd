@@ -57,6 +57,7 @@ cdef extern from "kernels.h" nogil:
         const void *dy
         void *y
         void *dx
+        void *scratch
         int threads
 
     ctypedef struct fastnn_norm:

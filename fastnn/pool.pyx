@@ -12,7 +12,7 @@ import math
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport fastnn_pool
+from fastnn._kernels cimport fastnn_pool, threads
 from fastnn.layer cimport Arena, Layer, Pass
 
 from fastnn_ref import validation
@@ -98,10 +98,18 @@ cdef class MaxPool2d(Pool):
      [13. 15.]]
     """
 
+    cdef void *scratch
+
     def __init__(self, kernel_size, stride=None, padding=0):
         Pool.__init__(self, kernel_size, stride, padding)
 
+    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+        Pool.plan(self, shape, rows, arena)
+        arena.reserve(&self.scratch, <object>threads() * self.g.out_rows * (self.g.width + 2 * self.g.pad_w))
+        return self.out_shape
+
     cdef void pool(self, Pass *p) noexcept nogil:
+        self.g.scratch = self.scratch
         p.k.max_pool(&self.g)
 
     cdef void pool_backward(self, Pass *p) noexcept nogil:

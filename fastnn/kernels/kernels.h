@@ -67,12 +67,13 @@ typedef struct {
     int threads;
 } fastnn_conv;
 
-/* Pooling of `planes` images, images · channels of them. dx and y are not x and dy. */
+/* Pooling of `planes` images, images · channels of them. dx and y are not x and dy. scratch: for the maximum, threads ×
+   out_rows × (width + 2·pad_w) values. */
 typedef struct {
     int64_t planes, height, width, out_rows, out_cols;
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
     const void *x, *dy;
-    void *y, *dx;
+    void *y, *dx, *scratch;
     int threads;
 } fastnn_pool;
 

@@ -19,26 +19,72 @@ static inline void F(inside)(int64_t i, int64_t stride, int64_t pad, int64_t ker
                 low = shift >= 0 ? (from) : ceil_div(-shift, (g)->stride_w) > (from) ? ceil_div(-shift, (g)->stride_w) : (from), \
                 high = min64((to), shift < (g)->width ? ceil_div((g)->width - shift, (g)->stride_w) : 0), low < high))
 
+static inline real F(larger)(real a, real b) { return b > a || b != b ? b : a; }    /* NaN if there is one */
+
+/* y[e] = the largest of row[e·step] … row[e·step + kernel − 1]; a constant step lets the compiler load vectors. */
+ALWAYS_INLINE void F(largest_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t step)
+{
+    if (kernel == 1) {
+        for (int64_t e = 0; e < n; ++e) y[e] = row[e * step];
+        return;
+    }
+    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = F(larger)(row[e * step], row[e * step + 1]);
+    for (int64_t c = 2; c < kernel; ++c)
+        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = F(larger)(y[e], row[e * step + c]);
+}
+
+static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, int64_t step)
+{
+    if (step == 1) F(largest_across)(row, y, n, kernel, 1);
+    else if (step == 2) F(largest_across)(row, y, n, kernel, 2);
+    else F(largest_across)(row, y, n, kernel, step);
+}
+
+/* First down the columns, for all output rows of an image, into rows as wide as the padded image; then across them. Where
+   windows fill these rows without a gap, the rows are one run. */
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p)
+    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols, pitch = g->width + 2 * g->pad_w;
+    const int64_t runs = pitch == g->out_cols * g->stride_w && g->kernel_w <= g->stride_w ? 1 : g->out_rows;
+    real *rows = (real *)g->scratch + part * g->out_rows * pitch;
+    for (int64_t e = 0; e < g->out_rows * pitch && g->pad_w; ++e) rows[e] = -INFINITY;      /* padding never wins */
+    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p) {
         for (int64_t i = 0; i < g->out_rows; ++i) {
-            const real *x = (const real *)g->x + p * image;
-            real *y = (real *)g->y + p * size + i * g->out_cols;
-            for (int64_t j = 0; j < g->out_cols; ++j) y[j] = -INFINITY;
-            FOR_TAPS(g, i, 0, g->out_cols) {
-                const real *from = x + row * g->width + shift;
-                const int64_t step = g->stride_w;
-                if (step == 2)                      /* a constant: the compiler then loads vectors */
-                    ELEMENTWISE for (int64_t j = low; j < high; ++j)
-                        y[j] = from[2 * j] > y[j] || from[2 * j] != from[2 * j] ? from[2 * j] : y[j];
-                else
-                    ELEMENTWISE for (int64_t j = low; j < high; ++j)
-                        y[j] = from[j * step] > y[j] || from[j * step] != from[j * step] ? from[j * step] : y[j];
-            }
+            int64_t top, bottom;
+            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            const real *x = (const real *)g->x + p * image + top * g->width;
+            const int64_t second = bottom - top > 1 ? g->width : 0;
+            real *to = rows + i * pitch + g->pad_w;
+            ELEMENTWISE for (int64_t j = 0; j < g->width; ++j) to[j] = F(larger)(x[j], x[j + second]);
+            for (int64_t r = 2; r < bottom - top; ++r)
+                ELEMENTWISE for (int64_t j = 0; j < g->width; ++j) to[j] = F(larger)(to[j], x[r * g->width + j]);
         }
+        real *y = (real *)g->y + p * size;
+        for (int64_t i = 0; i < runs; ++i)
+            F(largest_run)(rows + i * pitch, y + i * g->out_cols, size / runs, g->kernel_w, g->stride_w);
+    }
+}
+
+/* x, or 0: without a branch, which random data would mispredict in the scalar rest of a loop. */
+ALWAYS_INLINE real F(only_if)(int condition, real x)
+{
+    union { real value; F(bits_t) bits; } u = {x};
+    u.bits &= -(F(bits_t))condition;
+    return u.value;
+}
+
+/* dx of the two values that one row shows each of n windows; `left` is the slope that is still to be given away. */
+static void F(give_pairs)(const real *restrict x, const real *restrict y, real *restrict left, real *restrict dx, int64_t n)
+{
+    for (int64_t j = 0; j < n; ++j) {
+        const real a = x[2 * j], b = x[2 * j + 1], top = y[j], slope = left[j];
+        const int first = (a == top) | (a != a), second = (b == top) | (b != b);
+        const real rest = F(only_if)(!first, slope);
+        dx[2 * j] = F(only_if)(first, slope);
+        dx[2 * j + 1] = F(only_if)(second, rest);
+        left[j] = F(only_if)(!second, rest);
+    }
 }
 
 /* dy goes to the first value of the window, by rows, that is its maximum; `open` says whose is not found yet. */
@@ -46,10 +92,22 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
+    const int pairs = g->kernel_w == 2 && g->stride_w == 2 && g->width == 2 * g->out_cols   /* no padding, no gap, */
+        && g->kernel_h == g->stride_h && g->height == g->kernel_h * g->out_rows             /* nothing left over */
+        && !g->pad_h && !g->pad_w;
     for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p) {
         const real *x = (const real *)g->x + p * image, *ys = (const real *)g->y + p * size;
         const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
+        for (int64_t i = 0; i < g->out_rows && pairs; ++i)
+            for (int64_t j = 0; j < g->out_cols; j += STRIP) {
+                const int64_t n = min64(STRIP, g->out_cols - j), at = i * g->out_cols + j;
+                real left[STRIP];
+                for (int64_t k = 0; k < n; ++k) left[k] = dy[at + k];
+                for (int64_t r = i * g->kernel_h; r < (i + 1) * g->kernel_h; ++r)
+                    F(give_pairs)(x + r * g->width + 2 * j, ys + at, left, dx + r * g->width + 2 * j, n);
+            }
+        if (pairs) continue;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i)
             for (int64_t start = 0; start < g->out_cols; start += STRIP) {
