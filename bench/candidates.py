@@ -92,14 +92,6 @@ def peer_step(module: str, net: Net, **options: bool) -> Work:
     return work
 
 
-def sklearn_step(net: Net) -> Work:
-    """scikit-learn's MLPClassifier: an epoch of one batch."""
-    x, t = net.data()
-    model = sklearn_mlp(net)
-    classes = np.arange(net.classes)
-    return lambda: model.partial_fit(x, t, classes=classes)
-
-
 def sklearn_mlp(net: Net) -> Any:
     """A classifier with the hidden layers of ``net``."""
     widths = tuple(layer.out_features for layer in net.build(package("fastnn_ref")).layers[:-1])
@@ -125,8 +117,6 @@ def steps(net: Net) -> Candidates:
             found["torch.compile"] = Candidate(peer("peer_torch", net, compiled=True), optional=True)
     if installed("jax") and plain(net):
         found["jax"] = Candidate(peer("peer_jax", net), every_core=True)
-    if installed("sklearn") and plain(net):
-        found["scikit-learn"] = Candidate(functools.partial(sklearn_step, net))
     return found
 
 
@@ -169,7 +159,7 @@ def sklearn_epoch(net: Net) -> Work:
 
 
 def epochs(net: Net) -> Candidates:
-    """Epochs; PyTorch has no word for one."""
+    """Epochs; PyTorch has no word for one, and a call of scikit-learn's costs too much for a single step."""
     found = {name: Candidate(functools.partial(epoch, name, net)) for name in ("fastnn_ref", "fastnn")}
     if installed("sklearn"):
         found["scikit-learn"] = Candidate(functools.partial(sklearn_epoch, net))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bench.candidates import Candidates, epochs, instruction_sets, loops, products, steps
-from bench.nets import BATCHES, CONVOLUTIONAL, DEPTHS, MLPS, WIDTHS, Array, Net
+from bench.candidates import Candidates, epochs, products, steps
+from bench.nets import Array, Net
 from bench.timing import Work
 
 SIZES = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Case:
     """One line of a table; ``flops`` or ``bytes`` are those of one call."""
 
@@ -29,6 +29,11 @@ class Case:
     tolerance: float = 1e-3                 # relative to the largest value
     calm: Case | None = None                # compared instead, where random numbers differ by library
     apart: tuple[str, ...] = ()             # candidates that return nothing comparable
+
+    def only(self, without: Iterable[str]) -> Case:
+        """The same case without some candidates."""
+        left = {name: found for name, found in self.candidates.items() if name not in without}
+        return dataclasses.replace(self, candidates=left, calm=self.calm and self.calm.only(without))
 
     def check(self, works: dict[str, Work]) -> None:
         """AssertionError unless the works, fresh from their builders, return the same as the first one."""
@@ -51,7 +56,7 @@ def values(result: Any) -> list[Array]:
 def of_net(group: str, candidates: Callable[[Net], Candidates], net: Net) -> Case:
     """A case for a network; three steps are compared, without dropout."""
     calm = of_net(group, candidates, net.calm()) if net.dropout else None
-    return Case(group, str(net), candidates(net), flops=net.flops(), calls=3, calm=calm, apart=("scikit-learn",))
+    return Case(group, str(net), candidates(net), flops=net.flops(), calls=3, calm=calm)
 
 
 def of_product(size: tuple[int, int, int], dtype: str, back: bool) -> Case:
@@ -59,9 +64,11 @@ def of_product(size: tuple[int, int, int], dtype: str, back: bool) -> Case:
     n, k, m = size
     candidates = products(size, dtype, back)
     tolerance = 8 * k * float(np.finfo(dtype).eps)
+    passes = 3 if back else 1
+    traffic = passes * (n * k + k * m + n * m) * np.dtype(dtype).itemsize
     name = "×".join(map(str, size)) + (" float64" if dtype == "float64" else "")
     return Case("backward" if back else "products", name, candidates,
-                flops=2.0 * n * k * m * (3 if back else 1), dtype=dtype, tolerance=tolerance)
+                flops=2.0 * n * k * m * passes, bytes=traffic, dtype=dtype, tolerance=tolerance)
 
 
 def product_cases(back: bool) -> Iterable[Case]:
@@ -72,20 +79,11 @@ def product_cases(back: bool) -> Iterable[Case]:
         yield of_product(size, "float64", back)
 
 
+def of_epoch(net: Net) -> Case:
+    """Twenty steps and a shuffle; scikit-learn's has other initial values."""
+    return Case("epochs", str(net), epochs(net), flops=20 * net.flops(), apart=("scikit-learn",))
+
+
 def fastnn_and_torch(net: Net) -> Candidates:
     """Who takes part where times grow."""
     return {name: found for name, found in steps(net).items() if name in ("fastnn", "torch")}
-
-
-GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
-    "steps": lambda: (of_net("steps", steps, net) for net in MLPS),
-    "conv": lambda: (of_net("conv", steps, net) for net in CONVOLUTIONAL),
-    "hand": lambda: (of_net("hand", loops, net) for net in MLPS[:5] + CONVOLUTIONAL[:1]),
-    "epochs": lambda: (of_net("epochs", epochs, net) for net in MLPS[:5]),
-    "isa": lambda: (of_net("isa", instruction_sets, net) for net in [*MLPS[1:6], *CONVOLUTIONAL]),
-    "products": lambda: product_cases(back=False),
-    "backward": lambda: product_cases(back=True),
-    "batch": lambda: (of_net("batch", fastnn_and_torch, net) for net in BATCHES),
-    "width": lambda: (of_net("width", fastnn_and_torch, net) for net in WIDTHS),
-    "depth": lambda: (of_net("depth", fastnn_and_torch, net) for net in DEPTHS),
-}

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bench import machine
 from bench.candidates import Candidate, use_threads
 from bench.cases import Case
+from bench.nets import package
+from bench.rows import Row
 from bench.timing import Turn, Work, turns
-
-Row = dict[str, Any]
 
 
 def warn(text: str) -> None:
@@ -50,6 +51,20 @@ def built(case: Case, threads: Sequence[int]) -> dict[tuple[str, int], Turn]:
     return found
 
 
+def limits(case: Case, threads: Sequence[int]) -> dict[tuple[str, int], Turn]:
+    """The machine's own turns: the peak where flops count, a copy where bytes do."""
+    found: dict[tuple[str, int], Turn] = {}
+    kernels = package("fastnn._kernels")
+    names = {f"peak {isa}": isa for isa in kernels.available()} if case.group == "isa" else {"peak": kernels.isa()}
+    for name, isa in names.items():
+        for n in threads:
+            if case.flops and isa in machine.FLAGS and machine.loop(isa, case.dtype):
+                found[name, n] = Turn(machine.peak(isa, case.dtype, n))
+    if case.bytes:
+        found["copy", 1] = Turn(machine.copy(case.bytes))
+    return found
+
+
 def ready(turn: Turn) -> Work:
     """The work behind what must hold before it."""
 
@@ -62,11 +77,12 @@ def ready(turn: Turn) -> Work:
 
 def measure(case: Case, threads: Sequence[int]) -> list[Row]:
     """A row for each candidate and number of threads."""
-    found = built(case, threads)
+    found = built(case, threads) | limits(case, threads)
     times = turns({f"{name}\0{n}": turn for (name, n), turn in found.items()})
     rows = []
     for (name, n), each in zip(found, times.values(), strict=True):
         rows.append({"group": case.group, "case": case.name, "candidate": name, "threads": n,
                      "median_us": round(each.median, 3), "min_us": round(each.minimum, 3), "rounds": each.rounds,
-                     "flops": case.flops, "bytes": case.bytes, "dtype": case.dtype})
+                     "flops": machine.PEAK_FLOPS * n if name.startswith("peak") else case.flops, "bytes": case.bytes,
+                     "dtype": case.dtype})
     return rows

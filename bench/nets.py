@@ -67,14 +67,14 @@ class Net(NamedTuple):
         return sum(value.size for value in self.build(package("fastnn_ref")).params.values())
 
 
-def mlp(widths: tuple[int, ...], batch: int) -> Net:
+def mlp(widths: tuple[int, ...], batch: int, name: str = "") -> Net:
     """Linear layers with relu between them."""
 
     def layers(nn: Any, _dropout: float) -> list[Any]:
         pairs = list(itertools.pairwise(widths))
         return [*(nn.Linear(a, b, activation="relu") for a, b in pairs[:-1]), nn.Linear(*pairs[-1])]
 
-    return Net("-".join(map(str, widths)), widths[:1], widths[-1], batch, layers)
+    return Net(name or "-".join(map(str, widths)), widths[:1], widths[-1], batch, layers)
 
 
 def regularised(widths: tuple[int, ...], batch: int, dropout: float) -> Net:
@@ -139,8 +139,9 @@ CONVOLUTIONAL = [
     Net("LeNet-like", (1, 28, 28), 10, 64, lenet),
     Net("VGG-like", (3, 32, 32), 10, 64, vgg, 0.5),
 ]
-LARGE = [net.name for net in MLPS[5:7]]       # where torch.compile takes part: it costs half a minute a net
+COMPILED_FROM = MLPS[5]         # torch.compile takes part in the larger Linear nets: it costs half a minute each
+LARGE = [net.name for net in MLPS[5:7]]
 
 BATCHES = [mlp((256, 256, 10), batch) for batch in (8, 16, 32, 64, 128, 256, 512, 1024)]
 WIDTHS = [mlp((width, width, width, width), 64) for width in (16, 32, 64, 128, 256, 512, 1024)]
-DEPTHS = [mlp((128,) * (depth + 1), 64) for depth in (1, 2, 4, 8, 16, 32)]
+DEPTHS = [mlp((128,) * (depth + 1), 64, f"{depth} × 128") for depth in (1, 2, 4, 8, 16, 32)]

@@ -58,6 +58,60 @@ def twin(model: Any) -> Any:
     return torch.nn.Sequential(*(module for layer in model.layers for module in modules(layer)))
 
 
+LOSSES: dict[str, Any] = {
+    "MSELoss": lambda _: torch.nn.MSELoss(),
+    "L1Loss": lambda _: torch.nn.L1Loss(),
+    "HuberLoss": lambda a: torch.nn.HuberLoss(delta=a.delta),
+    "BCEWithLogitsLoss": lambda a: None if a.label_smoothing else torch.nn.BCEWithLogitsLoss(),
+    "CrossEntropyLoss": lambda a: torch.nn.CrossEntropyLoss(label_smoothing=a.label_smoothing),
+}
+OPTIMIZERS: dict[str, Any] = {
+    "SGD": lambda a, p: torch.optim.SGD(p, a.lr, a.momentum, weight_decay=a.weight_decay, nesterov=a.nesterov,
+                                        fused=True),
+    "RMSprop": lambda a, p: torch.optim.RMSprop(p, a.lr, a.alpha, a.eps, a.weight_decay),
+    "Adam": lambda a, p: torch.optim.Adam(p, a.lr, a.betas, a.eps, a.weight_decay, fused=True),
+    "AdamW": lambda a, p: torch.optim.AdamW(p, a.lr, a.betas, a.eps, a.weight_decay, fused=True),
+}
+
+
+def there_and_back(layer: Any, x: np.ndarray[Any, Any], dy: np.ndarray[Any, Any]) -> Any:
+    """A layer forward and backward; returns y and dx. ``layer`` is ours, in a model of float32."""
+    module, start, gradient = torch.nn.Sequential(*modules(layer)), torch.from_numpy(x), torch.from_numpy(dy)
+    wanted = [start.requires_grad_(), *module.parameters()]
+
+    def work() -> Any:
+        y = module(start)
+        return y, torch.autograd.grad(y, wanted, gradient)[0]
+
+    return work
+
+
+def loss(ours: Any, y: np.ndarray[Any, Any], t: np.ndarray[Any, Any]) -> Any:
+    """A loss and its gradient, or None where PyTorch has no such thing."""
+    theirs, y, t = LOSSES[type(ours).__name__](ours), torch.from_numpy(y).requires_grad_(), torch.from_numpy(t)
+    if theirs is None:
+        return None
+
+    def work() -> Any:
+        value = theirs(y, t)
+        return value, torch.autograd.grad(value, y)[0]
+
+    return work
+
+
+def optimizer(ours: Any, weight: np.ndarray[Any, Any], gradient: np.ndarray[Any, Any]) -> Any:
+    """A step for one parameter, returned."""
+    parameter = torch.nn.Parameter(torch.from_numpy(weight.copy()))
+    parameter.grad = torch.from_numpy(gradient)
+    theirs = OPTIMIZERS[type(ours).__name__](ours, [parameter])
+
+    def work() -> Any:
+        theirs.step()
+        return parameter
+
+    return work
+
+
 def step(net: Net, compiled: bool = False, channels_last: bool = False) -> Any:
     """A training step with the fused Adam: eager, or with forward and backward compiled; NCHW or channels last."""
     layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -1,104 +1,108 @@
-"""Figures that are kept: ``python -m bench.report`` writes bench/results/<date>-<commit>.json and prints its table.
+"""Figures that are kept: ``python -m bench.report`` writes bench/results/<date>-<commit>.json and prints its tables.
 
-Candidates take turns, A B C A B C …, so that a machine whose speed drifts is fair to all; medians and ratios are what
-counts. ``python -m bench.report --table FILE`` only prints.
+The whole of it also draws docs/peak.png and docs/growth.png and renews README's table.
+
+    python -m bench.report --only steps,conv --threads 1        # a part: printed, not kept
+    python -m bench.report --only steps --match 784- --without torch.compile,jax --seconds 1
+    python -m bench.report --table FILE [--pictures FOLDER] [--readme]      # what is kept, again
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
+import re
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from bench import machine, memory, pictures, tables, timing
 from bench.candidates import missing
-from bench.cases import GROUPS
-from bench.measure import measure
-from bench.nets import package
+from bench.groups import GROUPS
+from bench.measure import measure, warn
+from bench.rows import Row
 
-RESULTS = Path(__file__).parent / "results"
-
-
-def machine() -> dict[str, Any]:
-    """Where and with what this was measured."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    kernels = package("fastnn._kernels")
-
-    def found(name: str) -> str | None:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return None
-
-    return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit.stdout.strip() or "unknown",
-        "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(),
-        "python": platform.python_version(), "isa": kernels.isa(), "compiler": kernels.compiler(),
-        "numpy": np.__version__, "torch": found("torch"), "scikit-learn": found("scikit-learn"),
-    }
+ROOT = Path(__file__).parent.parent
+RESULTS, DOCS, README = ROOT / "bench" / "results", ROOT / "docs", ROOT / "README.md"
+PROCESSES: dict[str, Callable[[], list[Row]]] = {
+    "import": memory.imports, "memory": lambda: memory.rows("memory"), "allocation": lambda: memory.rows("allocation"),
+}
+NAMES = [*GROUPS, *PROCESSES]
 
 
-def table(result: dict[str, Any]) -> str:
-    """The rows as Markdown: microseconds (medians), and how often fastnn fits into each other candidate's time."""
-    about = result["machine"]
-    names = ("python", "numpy", "scikit-learn", "torch")
-    versions = ", ".join(f"{name} {about[name]}" for name in names if about[name])
-    lines = [f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['compiler']}; {versions}; commit "
-             f"{about['commit']}, {about['date']}. Medians in µs; in brackets the ratio to fastnn.", ""]
-    groups: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
-    for row in result["rows"]:
-        cases = groups.setdefault((row["group"], row["threads"]), {})
-        cases.setdefault(row["case"], {})[row["candidate"]] = row["median_us"]
-    for (kind, threads), cases in groups.items():
-        columns = list(dict.fromkeys(name for medians in cases.values() for name in medians))
-        lines += [f"| {kind}, {threads} thread{'s' * (threads > 1)} | {' | '.join(columns)} |",
-                  "|---|" + "---:|" * len(columns)]
-        for case, medians in cases.items():
-            own = medians.get("fastnn")
-            cells = [f"{us:,.1f}" + (f" ({us / own:.1f}×)" if own and name != "fastnn" else "")
-                     for us, name in ((medians.get(name, float("nan")), name) for name in columns)]
-            lines.append(f"| {case} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
+def run(names: list[str], threads: list[int], match: str, without: list[str]) -> dict[str, Any]:
+    """A result: the machine and the rows."""
+    for name in missing():
+        warn(f"{name} is not installed")
+    result: dict[str, Any] = {"machine": machine.about(), "rows": []}
+    for group in names:
+        start = time.perf_counter()
+        if group in PROCESSES:
+            result["rows"] += PROCESSES[group]()
+        else:
+            for case in GROUPS[group]():
+                if match in case.name:
+                    result["rows"] += measure(case.only(without), threads)
+        print(f"{group}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def draw(result: dict[str, Any], folder: Path) -> None:
+    """The pictures that the result has figures for."""
+    groups = {row["group"] for row in result["rows"]}
+    if "products" in groups:
+        pictures.peak(result, folder / "peak.png")
+    if {"batch", "width", "depth"} <= groups:
+        pictures.growth(result, folder / "growth.png")
+
+
+def renew(result: dict[str, Any]) -> None:
+    """The table between README's two marks."""
+    text = f"<!-- bench -->\n{tables.readme(result)}\n<!-- /bench -->"
+    README.write_text(re.sub("<!-- bench -->.*<!-- /bench -->", lambda _: text, README.read_text(), flags=re.DOTALL))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line's."""
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--only", metavar="GROUPS", help=f"some of {','.join(NAMES)}")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name holds TEXT")
+    parser.add_argument("--without", default="", metavar="CANDIDATES", help="some to leave out")
+    parser.add_argument("--threads", default="1,2" if cores > 1 else "1", help="default %(default)s")
+    parser.add_argument("--seconds", type=float, default=timing.CASE_SECONDS, help="a case (default %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep a part, too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the tables of a kept result")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw them there")
+    parser.add_argument("--readme", action="store_true", help="renew README's table")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of an existing file")
-    parser.add_argument("--only", default=",".join(GROUPS), metavar="GROUPS", help="some of %(default)s")
-    parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name holds TEXT")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", default="1,2" if cores > 1 else "1", help="default %(default)s")
-    parser.add_argument("--without", default="", metavar="CANDIDATES", help="some to leave out")
-    options = parser.parse_args()
+    options = arguments()
+    whole = not (options.only or options.match or options.without or options.table)
     if options.table:
-        print(table(json.loads(options.table.read_text())))
-        return
-    threads = [int(n) for n in options.threads.split(",")]
-    result: dict[str, Any] = {"machine": machine(), "rows": []}
-    for group in options.only.split(","):
-        for case in GROUPS[group]():
-            if options.match in case.name:
-                for name in options.without.split(","):
-                    case.candidates.pop(name, None)
-                result["rows"] += measure(case, threads)
-    if options.only == parser.get_default("only") and not options.match:
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{result['machine']['date']}-{result['machine']['commit']}.json"
-        path.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result))
-    for name in missing():
-        print(f"{name} is not installed: it was not a candidate.")
+        result = json.loads(options.table.read_text())
+    else:
+        timing.CASE_SECONDS = options.seconds
+        names = options.only.split(",") if options.only else NAMES
+        threads = [int(n) for n in options.threads.split(",")]
+        result = run(names, threads, options.match, options.without.split(","))
+    out = options.out
+    if whole:
+        about = result["machine"]
+        out = out or RESULTS / f"{about['date']}-{about['commit']}.json"
+    if out:
+        out.write_text(json.dumps(result, indent=1) + "\n")
+    if whole or options.pictures:
+        draw(result, options.pictures or DOCS)
+    if whole or options.readme:
+        renew(result)
+    print(tables.everything(result))
 
 
 if __name__ == "__main__":
