@@ -4,6 +4,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "kernels.h" nogil:
     enum:
+        PANEL "FASTNN_PANEL"
+    enum:
         IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
     enum:
         MSE, L1_KIND "L1", HUBER, BCE_WITH_LOGITS
@@ -30,7 +32,7 @@ cdef extern from "kernels.h" nogil:
         int64_t images, channels, filters, groups, taps, out_rows, out_cols
         fastnn_plane front
         fastnn_plane back
-        int64_t length, back_length, planes_size, scratch_size
+        int64_t runs, run, planes_size, scratch_size
         const int64_t *offsets
         const int64_t *back_offsets
         const void *x

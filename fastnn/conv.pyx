@@ -15,7 +15,7 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport IDENTITY, address, fastnn_conv, threads
+from fastnn._kernels cimport IDENTITY, PANEL, address, fastnn_conv, threads
 from fastnn.activation cimport Activation, activation_of, from_input
 from fastnn.layer cimport Arena, Layer, Pass
 
@@ -156,7 +156,6 @@ bias=True, *, init=None)\n--\n
         g.front.height, g.front.width = height, width
         g.front.stride_h, g.front.stride_w, g.front.pad_h, g.front.pad_w = sh, sw, ph, pw
         g.front.rows, g.front.pitch = front_rows, front_pitch
-        g.length = (out_height - 1) * front_pitch + out_width
         # dx: du with the stride's gaps and a border, one plane.
         back_rows, back_pitch = height + (kh - 1) * dh, width + (kw - 1) * dw
         back = validation.size("planes", back_rows, back_pitch)
@@ -164,7 +163,6 @@ bias=True, *, init=None)\n--\n
         g.back.stride_h, g.back.stride_w = sh, sw
         g.back.pad_h, g.back.pad_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
         g.back.rows, g.back.pitch = back_rows, back_pitch
-        g.back_length = (height - 1) * back_pitch + width
         # Where each tap's run starts.
         i, j = np.arange(kh)[:, None] * dh, np.arange(kw)[None, :] * dw
         taps = ((i % sh * sw + j % sw) * front_rows + i // sh) * front_pitch + j // sw
@@ -172,16 +170,20 @@ bias=True, *, init=None)\n--\n
         taps = i * back_pitch + j
         self.back_offsets = np.ascontiguousarray(np.arange(outside)[:, None] * back + taps.reshape(1, -1), np.int64)
         g.offsets, g.back_offsets = <const int64_t *>address(self.offsets), <const int64_t *>address(self.back_offsets)
-        # Buffers.
+        # dW's sums: row by row, or all rows with what lies between them, in whole cache lines.
         line = 64 // arena.real_size
+        rows_apart = (out_width + line - 1) // line * line
+        together = ((out_height - 1) * front_pitch + out_width + line - 1) // line * line
+        g.runs, g.run = (1, together) if together < out_height * rows_apart else (out_height, rows_apart)
+        # Buffers.
         g.planes_size = validation.size("planes", g.channels, front) + line
-        scratch = max(<object>outside * g.length, <object>g.filters * back + <object>inside * g.back_length)
-        g.scratch_size = validation.size("planes", (scratch + line) // line * line)
+        panel = (PANEL + line + 8) * max(<object>g.taps, <object>outside * (g.taps // inside)) + 16 * line
+        g.scratch_size = validation.size("planes", (g.filters * back + line + panel) // line * line + line)
         arena.reserve(&self.y, <object>rows * self.out_size)
         if from_input(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
         arena.reserve(&self.planes, <object>rows * g.planes_size)
-        arena.reserve(&self.grid, <object>rows * g.filters * ((g.length + line - 1) // line * line))
+        arena.reserve(&self.grid, <object>rows * g.filters * g.runs * g.run)
         arena.reserve(&self.scratch, <object>threads() * g.scratch_size)
         arena.reserve(&self.turned, <object>g.filters * g.taps)
         return self.out_shape

@@ -1,13 +1,14 @@
 /* Convolution as a matrix product that never builds its matrix of patches.
 
    Twin: fastnn_ref/conv.py. Each image is copied once, with its padding, into planes of `pitch` values a row. Then output
-   (i, j), counted as q = i·pitch + j, sees tap t of its window at planes[offset[t] + q], for every q: a row of the patch
-   matrix is a run of memory, and the product's micro-kernel reads it where it stands. A stride gets a plane for each of
-   its phases, so that the run has no gaps. What comes out for j beyond the image's width is thrown away.
+   (i, j) sees tap t of its window at planes[offset[t] + i·pitch + j]: a row of the patch matrix is, for each row of the
+   image, a run of memory, which the micro-kernel reads where it stands. A stride gets a plane for each of its phases, so
+   that the run has no gaps. Only of images so narrow that their rows would leave much of a vector empty some rows are
+   packed side by side, a panel at a time.
 
-       forward     y[o, q]  = b[o] + Σ_t W[o, t] · planes[offset[t] + q]           one chain in the order of t
-       backward    dx       = the same with du, spread by the stride, and W turned round
-                   dW[o, t] = Σ_n Σ_q du[o, q] · planes[offset[t] + q]             LANES lanes, images in order, a tree */
+       forward     y[o, i, j] = b[o] + Σ_t W[o, t] · planes[offset[t] + i·pitch + j]      one chain in the order of t
+       backward    dx         = the same with du, spread by the stride, and W turned round
+                   dW[o, t]   = Σ_n Σ_ij du[o, i, j] · planes[offset[t] + i·pitch + j]    LANES lanes, images in order, a tree */
 
 /* One channel into its planes: pixel (r·sh + py − ph, c·sw + px − pw) goes to row r, column c of plane (py, px). */
 static void F(spread)(const fastnn_plane *g, const real *x, real *to)
@@ -39,58 +40,129 @@ static void F(spread)(const fastnn_plane *g, const real *x, real *to)
 /* The way back: value (i, j) goes to row pad_h + i·stride_h, column pad_w + j·stride_w of one plane, zero elsewhere. */
 static void F(insert)(const fastnn_plane *g, const real *du, real *to)
 {
-    for (int64_t e = 0; e < g->rows * g->pitch; ++e) to[e] = 0;
+    const int64_t step = g->stride_w, first = g->pad_w < 0 ? ceil_div(-g->pad_w, step) : 0;
+    const int64_t end = g->pitch > g->pad_w ? min64(g->width, ceil_div(g->pitch - g->pad_w, step)) : 0;
+    memset(to, 0, (size_t)(g->rows * g->pitch) * sizeof(real));
     for (int64_t i = 0; i < g->height; ++i) {
         const int64_t r = g->pad_h + i * g->stride_h;
         if (r < 0 || r >= g->rows) continue;
-        for (int64_t j = 0; j < g->width; ++j) {
-            const int64_t c = g->pad_w + j * g->stride_w;
-            if (c >= 0 && c < g->pitch) to[r * g->pitch + c] = du[i * g->width + j];
+        const real *from = du + i * g->width;
+        real *row = to + r * g->pitch + g->pad_w;
+        if (step == 1) for (int64_t j = first; j < end; ++j) row[j] = from[j];
+        else for (int64_t j = first; j < end; ++j) row[j * step] = from[j];
+    }
+}
+
+/* A tile: some filters by some vectors of pixels. Vector v of tap t stands at from[offsets[t] + at[v]]; of what comes out,
+   `lanes[v]` values go to to[out[v]]. */
+typedef struct {
+    const real *w, *b;                  /* of the tile's first filter; b may be NULL */
+    int64_t taps;
+    const real *from;
+    const int64_t *offsets;
+    real *to;
+    int64_t to_row;                     /* from filter to filter */
+    int64_t at[NV], out[NV];
+    int lanes[NV];
+} F(window_t);
+
+ALWAYS_INLINE void F(window)(const int rows, const int vectors, const F(window_t) *t)
+{
+    const real *w = t->w, *from[NV];
+    const int64_t taps = t->taps, *offsets = t->offsets;
+    vec acc[MR][NV];
+    UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from + t->at[v];
+    UNROLL for (int i = 0; i < rows; ++i) {
+        const vec start = vset1(t->b ? t->b[i] : 0);
+        UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = start;
+    }
+    for (int64_t p = 0; p < taps; ++p) {
+        vec row[NV];
+        UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + offsets[p]);
+        UNROLL for (int i = 0; i < rows; ++i) {
+            const vec x = vset1(w[i * taps + p]);
+            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
+        }
+    }
+    UNROLL for (int v = 0; v < vectors; ++v) {
+        real *to = t->to + t->out[v];
+        if (t->lanes[v] == VL) {
+            UNROLL for (int i = 0; i < rows; ++i) vstore(to + i * t->to_row, acc[i][v]);
+        } else {
+            const vmask mask = vfirst(t->lanes[v]);
+            UNROLL for (int i = 0; i < rows; ++i) vstore_first(to + i * t->to_row, mask, acc[i][v]);
         }
     }
 }
 
-/* grid[o, q] = b[o] + Σ_t w[o, t] · planes[offset[t] + q] for 0 <= q < length. */
-static void F(correlate)(const real *planes, const int64_t *offsets, const real *w, const real *b, real *grid,
-                         int64_t outs, int64_t taps, int64_t length)
+#undef TILE
+#define TILE(rows, vectors) \
+    static void F(window_##rows##x##vectors)(const F(window_t) *t) { F(window)(rows, vectors, t); }
+FOR_TILE_ROWS(TILE_ROW)
+static void (*const F(windows)[MR][NV])(const F(window_t) *) = TILE_TABLE(window);
+
+/* All filters over `rows` rows of `cols` pixels, which stand `pitch` apart in `from` and side by side in `to`. */
+static void F(slide)(const F(window_t) *job, int64_t filters, int64_t rows, int64_t cols, int64_t pitch)
 {
-    for (int64_t o = 0; o < outs; ++o) {
-        real *row = grid + o * length;
-        for (int64_t q = 0; q < length; ++q) row[q] = b ? b[o] : 0;
-    }
-    for (int64_t q = 0; q < length;) {
-        const int vectors = F(share)(ceil_div(length - q, VL), NV);
-        const int64_t width = (int64_t)vectors * VL, valid = min64(width, length - q);
-        for (int64_t o = 0; o < outs;) {
-            const int rows = F(share)(outs - o, MR);
-            real *tile = grid + o * length + q;
-            const F(tile_t) t = {
-                .a = w + o * taps, .a_row = taps, .a_col = 1, .b = planes + q, .offsets = offsets,
-                .start = tile, .start_row = length, .c = tile, .c_row = length, .k = taps,
-                .tail = (int)(valid - width + VL),
-            };
-            F(indexed_tiles)[rows - 1][vectors - 1](&t);
-            o += rows;
+    const int64_t across = ceil_div(cols, VL), count = rows * across;
+    for (int64_t e = 0; e < count;) {
+        F(window_t) t = *job;
+        const int vectors = F(share)(count - e, NV);
+        for (int v = 0; v < vectors; ++v, ++e) {
+            const int64_t i = e / across, j = e % across * VL;
+            t.at[v] = i * pitch + j;
+            t.out[v] = i * cols + j;
+            t.lanes[v] = (int)min64(VL, cols - j);
         }
-        q += width;
+        for (int64_t o = 0; o < filters;) {
+            const int tile = F(share)(filters - o, MR);
+            F(windows)[tile - 1][vectors - 1](&t);
+            o += tile;
+            t.w += tile * t.taps;
+            t.to += tile * t.to_row;
+            if (t.b) t.b += tile;
+        }
     }
 }
 
-/* The grid's columns that belong to the image. */
-static void F(crop)(const real *grid, real *to, int64_t outs, int64_t rows, int64_t cols, int64_t pitch, int64_t length)
+/* The same, the pixels packed into vectors that are full: a panel of `n` <= FASTNN_PANEL pixels for each tap. A row is stored
+   by whole vectors; what that writes too much, the next row writes over. */
+static void F(slide_packed)(const F(window_t) *job, int64_t filters, int64_t rows, int64_t cols, int64_t pitch, void *scratch)
 {
-    for (int64_t o = 0; o < outs; ++o)
-        for (int64_t i = 0; i < rows; ++i, to += cols) {
-            const real *from = grid + o * length + i * pitch;
-            for (int64_t j = 0; j < cols; ++j) to[j] = from[j];
+    const int64_t width = FASTNN_PANEL + LANES, most = FASTNN_PANEL / cols;
+    int64_t *offsets = scratch;
+    real *panel = (real *)(offsets + ceil_div(job->taps, 8) * 8);
+    F(window_t) t = *job;
+    t.from = panel;
+    t.offsets = offsets;
+    for (int64_t p = 0; p < t.taps; ++p) offsets[p] = p * width;
+    for (int64_t i = 0; i < rows; i += most) {
+        const int64_t n = min64(most, rows - i);
+        for (int64_t p = 0; p < t.taps; ++p) {
+            const real *from = job->from + job->offsets[p] + i * pitch;
+            real *to = panel + p * width;
+            for (int64_t r = 0; r < n; ++r, from += pitch, to += cols)
+                for (int64_t j = 0; j < cols; j += VL) vstore(to + j, vload(from + j));
         }
+        F(slide)(&t, filters, 1, n * cols, 0);
+        t.to += n * cols;
+    }
+}
+
+/* Packed, if the vectors that this saves are worth more than two for each that is copied. */
+static void F(correlate)(const F(window_t) *job, int64_t filters, int64_t rows, int64_t cols, int64_t pitch, void *scratch)
+{
+    const int64_t apart = rows * ceil_div(cols, VL), packed = ceil_div(rows * cols, VL);
+    if (cols <= FASTNN_PANEL && packed * filters + 2 * apart < apart * filters)
+        F(slide_packed)(job, filters, rows, cols, pitch, scratch);
+    else F(slide)(job, filters, rows, cols, pitch);
 }
 
 /* How many threads the work is worth; counted in double, which does not overflow. */
 static int F(conv_threads)(const fastnn_conv *g)
 {
-    const double fmas = (double)g->images * (double)g->filters * (double)g->taps * (double)g->length;
-    return fmas < PARALLEL_FMAS ? 1 : g->threads;
+    const double pixels = (double)g->out_rows * (double)g->out_cols;
+    return (double)g->images * (double)g->filters * (double)g->taps * pixels < PARALLEL_FMAS ? 1 : g->threads;
 }
 
 static void F(share_images)(fastnn_part part, const fastnn_conv *g)
@@ -105,16 +177,18 @@ static void F(conv_part)(const void *job, int part, int parts)
     const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
     const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
     const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
-    real *grid = (real *)g->scratch + part * g->scratch_size;
+    real *scratch = (real *)g->scratch + part * g->scratch_size;
     for (int64_t n = cut(g->images, part, parts); n < cut(g->images, part + 1, parts); ++n) {
         real *planes = (real *)g->planes + n * g->planes_size;
         real *u = (real *)g->u + n * g->filters * size, *y = (real *)g->y + n * g->filters * size;
         for (int64_t c = 0; c < g->channels; ++c)
             F(spread)(&g->front, x + (n * g->channels + c) * image, planes + c * plane);
         for (int64_t k = 0; k < groups; ++k) {
-            F(correlate)(planes + k * inside * plane, g->offsets, w + k * outside * g->taps,
-                         b ? b + k * outside : NULL, grid, outside, g->taps, g->length);
-            F(crop)(grid, u + k * outside * size, outside, g->out_rows, g->out_cols, g->front.pitch, g->length);
+            const F(window_t) t = {
+                .w = w + k * outside * g->taps, .b = b ? b + k * outside : NULL, .taps = g->taps,
+                .from = planes + k * inside * plane, .offsets = g->offsets, .to = u + k * outside * size, .to_row = size,
+            };
+            F(correlate)(&t, outside, g->out_rows, g->out_cols, g->front.pitch, scratch);
         }
         if (g->activation != IDENTITY)
             F(activate_run)(g->activation, (real)g->alpha, u, y, g->filters * size);
@@ -128,19 +202,20 @@ static void F(conv_dx_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
     const real *turned = g->turned, *du = g->du;
-    real *dx = g->dx;
     const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
     const int64_t taps = outside * (g->taps / inside), plane = g->back.rows * g->back.pitch;
     const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
-    real *planes = (real *)g->scratch + part * g->scratch_size, *grid = planes + g->filters * plane;
+    real *planes = (real *)g->scratch + part * g->scratch_size;
+    real *scratch = planes + ceil_div(g->filters * plane + LANES, LANES) * LANES;
     for (int64_t n = cut(g->images, part, parts); n < cut(g->images, part + 1, parts); ++n) {
         for (int64_t o = 0; o < g->filters; ++o)
             F(insert)(&g->back, du + (n * g->filters + o) * size, planes + o * plane);
         for (int64_t k = 0; k < groups; ++k) {
-            F(correlate)(planes + k * outside * plane, g->back_offsets, turned + k * inside * taps, NULL, grid,
-                         inside, taps, g->back_length);
-            F(crop)(grid, dx + (n * g->channels + k * inside) * image, inside, g->front.height, g->front.width,
-                    g->back.pitch, g->back_length);
+            const F(window_t) t = {
+                .w = turned + k * inside * taps, .taps = taps, .from = planes + k * outside * plane,
+                .offsets = g->back_offsets, .to = (real *)g->dx + (n * g->channels + k * inside) * image, .to_row = image,
+            };
+            F(correlate)(&t, inside, g->front.height, g->front.width, g->back.pitch, scratch);
         }
     }
 }
@@ -180,7 +255,8 @@ typedef struct {
     const real *du, *planes;
     const int64_t *offsets;
     real *dw;
-    int64_t images, du_image, du_row, planes_image, dw_row, length;
+    int64_t images, runs, length;       /* of each image so many runs of so many values */
+    int64_t du_image, du_row, planes_image, pitch, dw_row;
 } F(dots_t);
 
 ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t)
@@ -193,15 +269,16 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
     for (int64_t n = 0; n < t->images; ++n) {
         const real *du = t->du + n * t->du_image;
         UNROLL for (int j = 0; j < taps; ++j) at[j] = t->planes + n * t->planes_image + t->offsets[j];
-        for (int64_t q = 0; q < t->length; q += LANES)
-            UNROLL for (int v = 0; v < LINE_VECTORS; ++v) {
-                vec row[DOT_FILTERS];
-                UNROLL for (int i = 0; i < filters; ++i) row[i] = vload(du + i * t->du_row + q + v * VL);
-                UNROLL for (int j = 0; j < taps; ++j) {
-                    const vec x = vload(at[j] + q + v * VL);
-                    UNROLL for (int i = 0; i < filters; ++i) acc[i][j][v] = vfma(row[i], x, acc[i][j][v]);
+        for (int64_t r = 0, start = 0; r < t->runs; ++r, start += t->pitch)
+            for (int64_t q = start; q < start + t->length; q += LANES, du += LANES)
+                UNROLL for (int v = 0; v < LINE_VECTORS; ++v) {
+                    vec row[DOT_FILTERS];
+                    UNROLL for (int i = 0; i < filters; ++i) row[i] = vload(du + i * t->du_row + v * VL);
+                    UNROLL for (int j = 0; j < taps; ++j) {
+                        const vec x = vload(at[j] + q + v * VL);
+                        UNROLL for (int i = 0; i < filters; ++i) acc[i][j][v] = vfma(row[i], x, acc[i][j][v]);
+                    }
                 }
-            }
     }
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j) {
@@ -243,20 +320,27 @@ static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {
 /* How dW is cut into tiles. */
 static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->taps, DOT_TAPS); }
 static inline int64_t F(filter_tiles)(const fastnn_conv *g) { return ceil_div(g->filters / g->groups, DOT_FILTERS); }
-static inline int64_t F(grid_row)(const fastnn_conv *g) { return ceil_div(g->length, LANES) * LANES; }
 
-/* du of a share of the images onto the grid, with zeros where the grid has no image. */
+/* du of a share of the images onto the grid: `runs` runs of `run` values a filter, zero where there is no pixel. A run is
+   one row of the image, or all its rows as they stand in the planes, whichever leaves fewer zeros. */
 static void F(conv_grid_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
-    const int64_t size = g->out_rows * g->out_cols, grid_row = F(grid_row)(g);
+    const int64_t size = g->out_rows * g->out_cols, values = g->runs * g->run;
+    const int64_t pitch = g->runs == 1 ? g->front.pitch : g->run;
     for (int64_t r = cut(g->images, part, parts) * g->filters; r < cut(g->images, part + 1, parts) * g->filters; ++r) {
-        real *to = (real *)g->grid + r * grid_row;
+        real *to = (real *)g->grid + r * values;
         const real *from = (const real *)g->du + r * size;
-        for (int64_t q = 0; q < grid_row; ++q) to[q] = 0;
+        memset(to, 0, (size_t)values * sizeof(real));
         for (int64_t i = 0; i < g->out_rows; ++i)
-            for (int64_t j = 0; j < g->out_cols; ++j) to[i * g->front.pitch + j] = from[i * g->out_cols + j];
+            for (int64_t j = 0; j < g->out_cols; ++j) to[i * pitch + j] = from[i * g->out_cols + j];
     }
+}
+
+/* Where it is on the grid as it is: no row has to be filled up. */
+static inline int F(fits_grid)(const fastnn_conv *g)
+{
+    return g->runs * g->run == g->out_rows * g->out_cols && (g->runs == g->out_rows || g->front.pitch == g->out_cols);
 }
 
 /* A share of the tiles of dW. */
@@ -264,7 +348,9 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
     real *dw = g->dw;
-    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups, grid_row = F(grid_row)(g);
+    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups;
+    const int64_t values = g->runs * g->run;
+    const real *du = F(fits_grid)(g) ? g->du : g->grid;
     const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
     const int64_t tap_tiles = F(tap_tiles)(g), group_tiles = F(filter_tiles)(g) * tap_tiles;
     const int64_t tiles = g->groups * group_tiles;
@@ -273,10 +359,10 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
         const int64_t o = rest / tap_tiles * DOT_FILTERS, t = rest % tap_tiles * DOT_TAPS;
         const int filters = (int)min64(DOT_FILTERS, outside - o), taps = (int)min64(DOT_TAPS, g->taps - t);
         const F(dots_t) d = {
-            .du = (const real *)g->grid + (k * outside + o) * grid_row, .du_image = g->filters * grid_row,
-            .du_row = grid_row, .planes = (const real *)g->planes + k * inside * plane,
-            .planes_image = g->planes_size, .offsets = g->offsets + t,
-            .dw = dw + (k * outside + o) * g->taps + t, .dw_row = g->taps, .images = g->images, .length = grid_row,
+            .du = du + (k * outside + o) * values, .du_image = g->filters * values, .du_row = values,
+            .planes = (const real *)g->planes + k * inside * plane, .planes_image = g->planes_size,
+            .pitch = g->front.pitch, .offsets = g->offsets + t, .dw = dw + (k * outside + o) * g->taps + t,
+            .dw_row = g->taps, .images = g->images, .runs = g->runs, .length = g->run,
         };
         F(dots_table)[filters - 1][taps - 1](&d);
     }
@@ -284,7 +370,7 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
 
 static void F(conv_backward_weight)(const fastnn_conv *g)
 {
-    F(share_images)(F(conv_grid_part), g);
+    if (!F(fits_grid)(g)) F(share_images)(F(conv_grid_part), g);
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
     run(F(conv_dw_part), g, (int)min64(F(conv_threads)(g), tiles));
     if (!g->db) return;

@@ -24,7 +24,6 @@ typedef struct {
     int64_t a_row, a_col;
     const real *b;
     int64_t b_row;
-    const int64_t *offsets;     /* a convolution's: row p of b stands at b + offsets[p] */
     const real *start;          /* what the tile starts from: c, the bias (start_row 0), or NULL for zero */
     int64_t start_row;
     real *c;
@@ -35,10 +34,9 @@ typedef struct {
 
 /* The micro-kernel, for rows <= MR and vectors <= NV. Both are constants wherever it is inlined, so with its inner
    loops unrolled the arrays become registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int indexed, const F(tile_t) *t)
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t)
 {
     const real *a = t->a, *b = t->b;
-    const int64_t *offsets = t->offsets;
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, k = t->k;
     const int last = vectors - 1;
     const vmask mask = vfirst(t->tail);
@@ -49,11 +47,10 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int indexed,
             const real *from = t->start + i * t->start_row + v * VL;
             acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
         }
-    for (int64_t p = 0; p < k; ++p, a += a_col, b += indexed ? 0 : b_row) {
-        const real *from = indexed ? b + offsets[p] : b;
+    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
         vec row[NV];
-        UNROLL for (int v = 0; v < vectors; ++v) 
-            row[v] = v == last ? vload_first(from + v * VL, mask) : vload(from + v * VL);
+        UNROLL for (int v = 0; v < vectors; ++v)
+            row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
         UNROLL for (int i = 0; i < rows; ++i) {
             const vec x = vset1(a[i * a_row]);
             UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
@@ -67,38 +64,32 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int indexed,
         }
 }
 
-/* One copy of it for each tile shape. */
+/* One copy of it for each tile shape; a convolution has its own, made by the same macros. */
 #undef TILE
 #undef TILE_ROW
+#undef TILE_ENTRY
 #define TILE(rows, vectors) \
-    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, 0, t); } \
-    static void F(indexed_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, 1, t); }
+    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, t); }
 #if NV == 3
 #define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
-#else
-#define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2)
-#endif
-TILE_ROW(1) TILE_ROW(2) TILE_ROW(3) TILE_ROW(4)
-#if MR == 8
-TILE_ROW(5) TILE_ROW(6) TILE_ROW(7) TILE_ROW(8)
-#endif
-
-#undef TILE_ENTRY
-#if NV == 3
 #define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2), F(kind##_##rows##x3)}
 #else
+#define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2)
 #define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2)}
 #endif
+#undef FOR_TILE_ROWS
 #undef TILE_TABLE
 #if MR == 8
+#define FOR_TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #define TILE_TABLE(kind) { \
     TILE_ENTRY(kind, 1), TILE_ENTRY(kind, 2), TILE_ENTRY(kind, 3), TILE_ENTRY(kind, 4), \
     TILE_ENTRY(kind, 5), TILE_ENTRY(kind, 6), TILE_ENTRY(kind, 7), TILE_ENTRY(kind, 8)}
 #else
+#define FOR_TILE_ROWS(X) X(1) X(2) X(3) X(4)
 #define TILE_TABLE(kind) {TILE_ENTRY(kind, 1), TILE_ENTRY(kind, 2), TILE_ENTRY(kind, 3), TILE_ENTRY(kind, 4)}
 #endif
+FOR_TILE_ROWS(TILE_ROW)
 static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(tile);
-static void (*const F(indexed_tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(indexed);
 
 /* How many of the `left` units the next tile takes: as even a split into tiles of at most `most` as there is
    (10 rows are 5 + 5, not 8 + 2: a thin tile waits for its own multiply-adds). */

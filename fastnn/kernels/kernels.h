@@ -47,16 +47,19 @@ typedef struct {
     int64_t rows, pitch;
 } fastnn_plane;
 
+/* Pixels of a narrow image that are packed at a time. */
+#define FASTNN_PANEL 192
+
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
    y, u and du (images, filters, out_rows, out_cols). u may be y. planes are kept from forward to backward: planes_size
-   values an image, of which the last 64 bytes stay 0. grid: images × filters × length, rounded up to 64 bytes, values.
-   scratch: threads × scratch_size values. turned: as many values as w. b, db may be NULL. */
+   values an image, of which the last 64 bytes stay 0. grid: images × filters × runs × run values. scratch: threads ×
+   scratch_size values. turned: as many values as w. b, db may be NULL. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t taps;                       /* weights of one filter: channels / groups · window */
     int64_t out_rows, out_cols;
     fastnn_plane front, back;
-    int64_t length, back_length;        /* the grids': (rows − 1)·pitch + columns of the image that comes out */
+    int64_t runs, run;                  /* dW's sums: so many runs of pixels of an image, each of whole cache lines */
     int64_t planes_size, scratch_size;
     const int64_t *offsets, *back_offsets;
     const void *x, *w, *b, *du;
