@@ -178,7 +178,8 @@ bias=True, *, init=None)\n--\n
         # Buffers.
         g.planes_size = validation.size("planes", g.channels, front) + line
         panel = (PANEL + line + 8) * max(<object>g.taps, <object>outside * (g.taps // inside)) + 16 * line
-        g.scratch_size = validation.size("planes", (g.filters * back + line + panel) // line * line + line)
+        lanes = 4 * <object>g.taps * line
+        g.scratch_size = validation.size("planes", max(g.filters * back + line + panel, lanes) // line * line + line)
         arena.reserve(&self.y, <object>rows * self.out_size)
         if from_input(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)

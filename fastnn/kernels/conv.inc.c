@@ -236,7 +236,9 @@ static void F(conv_backward_input)(const fastnn_conv *g)
     F(share_images)(F(conv_dx_part), g);
 }
 
-/* Sums of products over all images for `filters` × `taps` weights: an accumulator of 64 bytes for each stays in registers. */
+/* Sums of products over some images for `filters` × `taps` weights: LANES running sums for each, in registers on the way. */
+#undef DOT_BYTES
+#define DOT_BYTES (256 * 1024)
 #undef LINE_VECTORS
 #undef DOT_FILTERS
 #undef DOT_TAPS
@@ -254,9 +256,9 @@ static void F(conv_backward_input)(const fastnn_conv *g)
 typedef struct {
     const real *du, *planes;
     const int64_t *offsets;
-    real *dw;
+    real *lanes;                        /* LANES sums a weight, that of the next filter lanes_row further */
     int64_t images, runs, length;       /* of each image so many runs of so many values */
-    int64_t du_image, du_row, planes_image, pitch, dw_row;
+    int64_t du_image, du_row, planes_image, pitch, lanes_row;
 } F(dots_t);
 
 ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t)
@@ -265,7 +267,8 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
     const real *at[DOT_TAPS];
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
-            UNROLL for (int v = 0; v < LINE_VECTORS; ++v) acc[i][j][v] = vzero();
+            UNROLL for (int v = 0; v < LINE_VECTORS; ++v)
+                acc[i][j][v] = vload(t->lanes + i * t->lanes_row + j * LANES + v * VL);
     for (int64_t n = 0; n < t->images; ++n) {
         const real *du = t->du + n * t->du_image;
         UNROLL for (int j = 0; j < taps; ++j) at[j] = t->planes + n * t->planes_image + t->offsets[j];
@@ -281,11 +284,9 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
                 }
     }
     UNROLL for (int i = 0; i < filters; ++i)
-        UNROLL for (int j = 0; j < taps; ++j) {
-            real lane[LANES];
-            UNROLL for (int v = 0; v < LINE_VECTORS; ++v) vstore(lane + v * VL, acc[i][j][v]);
-            t->dw[i * t->dw_row + j] = F(tree)(lane);
-        }
+        UNROLL for (int j = 0; j < taps; ++j)
+            UNROLL for (int v = 0; v < LINE_VECTORS; ++v)
+                vstore(t->lanes + i * t->lanes_row + j * LANES + v * VL, acc[i][j][v]);
 }
 
 #undef DOTS
@@ -343,28 +344,43 @@ static inline int F(fits_grid)(const fastnn_conv *g)
     return g->runs * g->run == g->out_rows * g->out_cols && (g->runs == g->out_rows || g->front.pitch == g->out_cols);
 }
 
-/* A share of the tiles of dW. */
+/* dW for DOT_FILTERS filters of group k from o on, taps first … end − 1. Some images at a time, so that their du stays in the
+   second-level cache while tap after tap goes over it. */
+static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t first, int64_t end, real *lanes)
+{
+    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups, values = g->runs * g->run;
+    const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
+    const int64_t filters = min64(DOT_FILTERS, outside - o), row = (end - first) * LANES;
+    const int64_t some = 1 + DOT_BYTES / (filters * values * (int64_t)sizeof(real));
+    const real *du = F(fits_grid)(g) ? g->du : g->grid;
+    memset(lanes, 0, (size_t)(filters * row) * sizeof(real));
+    for (int64_t n = 0; n < g->images; n += some)
+        for (int64_t t = first; t < end; t += DOT_TAPS) {
+            const F(dots_t) d = {
+                .du = du + (n * g->filters + k * outside + o) * values, .du_image = g->filters * values,
+                .du_row = values, .planes = (const real *)g->planes + n * g->planes_size + k * inside * plane,
+                .planes_image = g->planes_size, .pitch = g->front.pitch, .offsets = g->offsets + t,
+                .lanes = lanes + (t - first) * LANES, .lanes_row = row, .images = min64(some, g->images - n),
+                .runs = g->runs, .length = g->run,
+            };
+            F(dots_table)[filters - 1][min64(DOT_TAPS, end - t) - 1](&d);
+        }
+    for (int64_t i = 0; i < filters; ++i)
+        for (int64_t t = first; t < end; ++t)
+            ((real *)g->dw)[(k * outside + o + i) * g->taps + t] = F(tree)(lanes + i * row + (t - first) * LANES);
+}
+
+/* A share of the tiles of dW: the taps of one row of tiles after the other. */
 static void F(conv_dw_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
-    real *dw = g->dw;
-    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups;
-    const int64_t values = g->runs * g->run;
-    const real *du = F(fits_grid)(g) ? g->du : g->grid;
-    const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
-    const int64_t tap_tiles = F(tap_tiles)(g), group_tiles = F(filter_tiles)(g) * tap_tiles;
-    const int64_t tiles = g->groups * group_tiles;
-    for (int64_t tile = cut(tiles, part, parts); tile < cut(tiles, part + 1, parts); ++tile) {
-        const int64_t k = tile / group_tiles, rest = tile % group_tiles;
-        const int64_t o = rest / tap_tiles * DOT_FILTERS, t = rest % tap_tiles * DOT_TAPS;
-        const int filters = (int)min64(DOT_FILTERS, outside - o), taps = (int)min64(DOT_TAPS, g->taps - t);
-        const F(dots_t) d = {
-            .du = du + (k * outside + o) * values, .du_image = g->filters * values, .du_row = values,
-            .planes = (const real *)g->planes + k * inside * plane, .planes_image = g->planes_size,
-            .pitch = g->front.pitch, .offsets = g->offsets + t, .dw = dw + (k * outside + o) * g->taps + t,
-            .dw_row = g->taps, .images = g->images, .runs = g->runs, .length = g->run,
-        };
-        F(dots_table)[filters - 1][taps - 1](&d);
+    const int64_t across = F(tap_tiles)(g), down = F(filter_tiles)(g), tiles = g->groups * down * across;
+    const int64_t stop = cut(tiles, part + 1, parts);
+    for (int64_t tile = cut(tiles, part, parts), next; tile < stop; tile = next) {
+        const int64_t row = tile / across;
+        next = min64((row + 1) * across, stop);
+        F(conv_dw_rows)(g, row / down, row % down * DOT_FILTERS, tile % across * DOT_TAPS,
+                        min64((next - row * across) * DOT_TAPS, g->taps), (real *)g->scratch + part * g->scratch_size);
     }
 }
 
