@@ -22,6 +22,7 @@ from fastnn.optim cimport Optimizer
 
 from fastnn.penalty import Penalty
 from fastnn_ref import mixup as blend, training, validation
+from fastnn_ref.schedule import rates
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
@@ -269,8 +270,7 @@ cdef class Sequential(Layer):
             validation.enough((rows - 1) % size + 1, self.least)
             self.make_room(self.shape, size)
             o.join(self)
-            rates = np.full(steps, o.learning_rate) if not callable(o.rate) else np.ascontiguousarray(
-                o.rate(np.arange(o.updates, o.updates + steps)), dtype=np.float64)
+            lr = rates(o.rate, o.updates, steps)
             epoch.share = NULL
             if alpha:
                 t = np.ascontiguousarray(blend.soft(t, self.out_size, self.dtype_value))
@@ -281,7 +281,7 @@ cdef class Sequential(Layer):
             epoch.n, epoch.batch_size, epoch.done, epoch.total, epoch.penalty = rows, size, 0, 0, 0
             epoch.counted = 0
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
-            epoch.lr = <const double *>address(rates)
+            epoch.lr = <const double *>address(lr)
             epoch.order = NULL
             self.begin()
             if shuffle or alpha:

@@ -79,7 +79,7 @@ cdef class Optimizer:
     @property
     def learning_rate(self):
         """The rate that the next step takes."""
-        return float(self.rate(self.updates)) if callable(self.rate) else self.rate
+        return validation.number("lr", self.rate(self.updates), 0) if callable(self.rate) else self.rate
 
     @property
     def steps(self):

@@ -45,6 +45,14 @@ def epoch(**arguments):
 def fit(**arguments):
     def call(nn):
         return net(nn).fit(X, CLASSES, **({"loss": nn.CrossEntropyLoss(), "optimizer": nn.SGD()} | arguments))
+def step_with(optimizer):
+    return lambda nn: net(nn).step(X, CLASSES, nn.CrossEntropyLoss(), optimizer(nn))
+
+
+def epoch_with(optimizer):
+    return lambda nn: net(nn).run_epoch(X, CLASSES, nn.CrossEntropyLoss(), optimizer(nn), batch_size=2)
+
+
 
     return call
 
@@ -453,6 +461,10 @@ TRAINING = [
     ("metric mistyped", fit(metrics=["acuracy"]), V,
      "metrics: unknown name 'acuracy', did you mean 'accuracy'?"),
     ("metric named penalty", lambda nn: fit(metrics=[named("penalty")])(nn), V,
+    *[(f"{name} with a rate {rate!r}", call(optimizer=lambda nn, rate=rate: nn.SGD(lr=lambda step: rate)), error,
+       f"lr: expected a finite number >= 0, got {rate!r}")
+      for name, call in (("step", step_with), ("epoch", epoch_with))
+      for rate, error in ((-0.1, V), (NAN, V), (INF, V), ("0.1", T), (None, T), ([0.1], T))],
      "metrics: expected a name for each, got 'penalty' twice"),
     ("mixup negative", epoch(mixup=-1), V, "mixup: expected a finite number >= 0, got -1"),
     ("mixup beside weights", fit(mixup=0.2, sample_weight=np.ones(5)), V,
