@@ -385,6 +385,7 @@ cdef class Sequential(Layer):
                 with nogil:
                     y = self.forward_pass(&self.run, rows_of_x + start * self.in_size * self.real_size)
                     memcpy(to + start * self.out_size * self.real_size, y, part * self.out_size * self.real_size)
+                PyErr_CheckSignals()
             return out
         finally:
             self.leave()
