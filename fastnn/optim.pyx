@@ -123,6 +123,10 @@ cdef class Optimizer:
         """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
         names = self.slot_names()
         state = validation.optimizer_state(state, names)
+        if self.model is not None:
+            for name in names:
+                if state[name]:
+                    validation.state(name, state[name], self._views(name))
         self.updates = state["steps"]
         self.waiting = {name: state[name] for name in names}
         if self.model is not None:
