@@ -345,12 +345,13 @@ def threads(nn: ModuleType, wanted: int | None) -> Iterator[int]:
 
 def picture_path(config: TrainConfig, formats: Sequence[str]) -> Path:
     """The file that ``--out`` means: itself, or fastnn-train-DATA.png in the folder that it is."""
-    name = f"fastnn-train-{config.data}.png"
     path = Path(config.out or ".")
     if path.is_dir() or not (path.suffix or path.exists()):
-        return path / name
-    if path.suffix and path.suffix[1:].lower() not in formats:
+        path = path / f"fastnn-train-{config.data}.png"
+    elif path.suffix and path.suffix[1:].lower() not in formats:
         raise ValueError(f"out: expected a file ending in {', '.join(formats)}, got {config.out!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"out: expected an existing folder, got {str(path.parent)!r}")
     return path
 
 
