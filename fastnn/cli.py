@@ -224,8 +224,10 @@ def completed(config: TrainConfig) -> TrainConfig:
     config = replace(config, **open_fields)
     validation.choice("backend", config.backend, tuple(BACKENDS))
     validation.choice("model", config.model, MODELS)
-    for name in ("epochs", "batch_size") + (("threads",) if config.threads is not None else ()):
+    for name in ("epochs", "batch_size"):
         validation.integer(name, getattr(config, name), 1)
+    if config.threads is not None:
+        validation.integer("threads", config.threads, 1, 1024)  # set_num_threads takes no more
     return config
 
 
