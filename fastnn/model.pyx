@@ -156,7 +156,8 @@ cdef class Sequential(Layer):
         return table(root.real_size).penalty(<const fastnn_restraint *>address(memory), len(covered))
 
     cdef list leaves(self, str prefix):
-        return [leaf for index, layer in enumerate(self.layers) for leaf in (<Layer>layer).leaves(f"{prefix}{index}.")]
+        return [leaf for index, layer in enumerate(self.layers or ())       # None in a half-made object
+                for leaf in (<Layer>layer).leaves(f"{prefix}{index}.")]
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         cdef int i
