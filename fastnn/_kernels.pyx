@@ -137,7 +137,10 @@ cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void
     cdef bint good
     if type(x) is not np.ndarray:
         return False
-    PyObject_GetBuffer(x, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    try:
+        PyObject_GetBuffer(x, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    except (ValueError, BufferError):                   # dates have no buffer; validation says what they are
+        return False
     # int64 is 'l' or 'q', depending on the platform's long.
     good = view.ndim == ndim + 1 and view.format[1] == 0 and (
         view.format[0] == format or (format == c"q" and view.format[0] == c"l" and view.itemsize == 8))

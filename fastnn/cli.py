@@ -224,8 +224,10 @@ def completed(config: TrainConfig) -> TrainConfig:
     config = replace(config, **open_fields)
     validation.choice("backend", config.backend, tuple(BACKENDS))
     validation.choice("model", config.model, MODELS)
-    for name in ("epochs", "batch_size") + (("threads",) if config.threads is not None else ()):
+    for name in ("epochs", "batch_size"):
         validation.integer(name, getattr(config, name), 1)
+    if config.threads is not None:
+        validation.integer("threads", config.threads, 1, 1024)  # set_num_threads takes no more
     return config
 
 
@@ -345,12 +347,13 @@ def threads(nn: ModuleType, wanted: int | None) -> Iterator[int]:
 
 def picture_path(config: TrainConfig, formats: Sequence[str]) -> Path:
     """The file that ``--out`` means: itself, or fastnn-train-DATA.png in the folder that it is."""
-    name = f"fastnn-train-{config.data}.png"
     path = Path(config.out or ".")
     if path.is_dir() or not (path.suffix or path.exists()):
-        return path / name
-    if path.suffix and path.suffix[1:].lower() not in formats:
+        path = path / f"fastnn-train-{config.data}.png"
+    elif path.suffix and path.suffix[1:].lower() not in formats:
         raise ValueError(f"out: expected a file ending in {', '.join(formats)}, got {config.out!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"out: expected an existing folder, got {str(path.parent)!r}")
     return path
 
 

@@ -32,7 +32,7 @@ cdef class Arena:
     cdef int64_t reserve(self, void **where, object values) except -1:
         cdef object offset = self.size
         # Python's integers do not overflow: sizes are checked before they are C's.
-        self.size = validation.size("memory", offset + (values * self.real_size + LINE - 1) // LINE * LINE)
+        self.size = validation.memory(offset + (values * self.real_size + LINE - 1) // LINE * LINE)
         if where != NULL:
             self.wishes.append((<uintptr_t>where, offset))
         return offset

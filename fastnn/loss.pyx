@@ -16,6 +16,8 @@ from fastnn._kernels cimport (
 
 from fastnn_ref import validation
 
+cdef double LARGEST_FLOAT = np.finfo(np.float32).max
+cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
 
 
 cdef class Loss:
@@ -107,19 +109,21 @@ cdef class ElementwiseLoss(Loss):
 
     def __init__(self):
         Loss.__init__(self)
-        self.low, self.high = -np.finfo(np.float64).max, np.finfo(np.float64).max
+        self.low, self.high = -LARGEST_DOUBLE, LARGEST_DOUBLE
 
     cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t dims[8]
         cdef int64_t found = 0, size = 1
         cdef int axis
         cdef bint double_precision = dtype.itemsize == 8
+        cdef double limit = LARGEST_DOUBLE if double_precision else LARGEST_FLOAT   # a float32 beyond is infinite
         if len(shape) <= 8:
             for axis in range(len(shape)):
                 dims[axis] = shape[axis]
                 size *= dims[axis]
             if (ready(t, c"d" if double_precision else c"f", len(shape), dims, data, &found) and found == rows
-                    and table(dtype.itemsize).first_outside(data[0], rows * size, self.low, self.high) < 0):
+                    and table(dtype.itemsize).first_outside(
+                        data[0], rows * size, max(self.low, -limit), min(self.high, limit)) < 0):
                 return t
         t = self._check(t, (rows, *shape), dtype)
         data[0] = <const void *><size_t>t.ctypes.data

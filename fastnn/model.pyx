@@ -22,6 +22,7 @@ from fastnn.optim cimport Optimizer
 
 from fastnn.penalty import Penalty
 from fastnn_ref import mixup as blend, training, validation
+from fastnn_ref.schedule import rates
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
@@ -155,7 +156,8 @@ cdef class Sequential(Layer):
         return table(root.real_size).penalty(<const fastnn_restraint *>address(memory), len(covered))
 
     cdef list leaves(self, str prefix):
-        return [leaf for index, layer in enumerate(self.layers) for leaf in (<Layer>layer).leaves(f"{prefix}{index}.")]
+        return [leaf for index, layer in enumerate(self.layers or ())       # None in a half-made object
+                for leaf in (<Layer>layer).leaves(f"{prefix}{index}.")]
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         cdef int i
@@ -269,8 +271,7 @@ cdef class Sequential(Layer):
             validation.enough((rows - 1) % size + 1, self.least)
             self.make_room(self.shape, size)
             o.join(self)
-            rates = np.full(steps, o.learning_rate) if not callable(o.rate) else np.ascontiguousarray(
-                o.rate(np.arange(o.updates, o.updates + steps)), dtype=np.float64)
+            lr = rates(o.rate, o.updates, steps)
             epoch.share = NULL
             if alpha:
                 t = np.ascontiguousarray(blend.soft(t, self.out_size, self.dtype_value))
@@ -281,7 +282,7 @@ cdef class Sequential(Layer):
             epoch.n, epoch.batch_size, epoch.done, epoch.total, epoch.penalty = rows, size, 0, 0, 0
             epoch.counted = 0
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
-            epoch.lr = <const double *>address(rates)
+            epoch.lr = <const double *>address(lr)
             epoch.order = NULL
             self.begin()
             if shuffle or alpha:
@@ -385,6 +386,7 @@ cdef class Sequential(Layer):
                 with nogil:
                     y = self.forward_pass(&self.run, rows_of_x + start * self.in_size * self.real_size)
                     memcpy(to + start * self.out_size * self.real_size, y, part * self.out_size * self.real_size)
+                PyErr_CheckSignals()
             return out
         finally:
             self.leave()

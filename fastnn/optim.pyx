@@ -79,7 +79,7 @@ cdef class Optimizer:
     @property
     def learning_rate(self):
         """The rate that the next step takes."""
-        return float(self.rate(self.updates)) if callable(self.rate) else self.rate
+        return validation.number("lr", self.rate(self.updates), 0) if callable(self.rate) else self.rate
 
     @property
     def steps(self):
@@ -123,6 +123,10 @@ cdef class Optimizer:
         """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
         names = self.slot_names()
         state = validation.optimizer_state(state, names)
+        if self.model is not None:
+            for name in names:
+                if state[name]:
+                    validation.state(name, state[name], self._views(name))
         self.updates = state["steps"]
         self.waiting = {name: state[name] for name in names}
         if self.model is not None:

@@ -142,7 +142,7 @@ class Layer:
 
     @steps.setter
     def steps(self, value: object) -> None:
-        self._steps = validation.integer("steps", value, 0)
+        self._steps = validation.integer("steps", value, 0, 2**62)
 
     def assign(self, name: str, value: object) -> None:
         """Copies values into a parameter or a running statistic; the shape must be its own."""

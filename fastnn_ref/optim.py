@@ -67,7 +67,7 @@ class Optimizer:
     @property
     def learning_rate(self) -> float:
         """The rate that the next step takes."""
-        return float(self._lr(self.steps)) if callable(self._lr) else float(self._lr)
+        return validation.number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         """Changes ``w`` and the slots in place; ``steps`` counts this step already."""

@@ -1,7 +1,8 @@
 """Learning-rate schedules: how large a step, as training goes on.
 
 A schedule is a pure function from the number of steps done (0, 1, 2, …) to the learning rate. Give it to an optimizer
-in place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``. Written once, for both packages.
+in place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``; any function of one number will do. Written once,
+for both packages.
 """
 
 from __future__ import annotations
@@ -35,6 +36,27 @@ class Schedule:
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({inside})"
+
+
+def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
+    """The learning rates of ``count`` steps from step ``first`` on; ``lr`` is a number or a function of the step.
+
+    A function of the user's own is asked for one step at a time. Raises ValueError or TypeError for a rate that is no
+    finite number >= 0.
+
+    >>> rates(lambda step: 0.1 if step < 2 else 0.01, 1, 3).tolist()
+    [0.1, 0.01, 0.01]
+    """
+    if not callable(lr):
+        return np.full(count, lr, np.float64)
+    steps = np.arange(first, first + count)
+    found = lr(steps) if isinstance(lr, Schedule) else None
+    if not isinstance(found, np.ndarray) or found.shape != steps.shape or found.dtype.kind not in "iuf":
+        found = np.array([validation.number("lr", lr(step), 0) for step in steps.tolist()], np.float64)
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        validation.number("lr", found[bad][0].item(), 0)
+    return np.array(found, np.float64)
 
 
 class ConstantLR(Schedule):

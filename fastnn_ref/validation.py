@@ -217,8 +217,10 @@ def instance(name: str, value: T, kind: type[T]) -> T:
     if not isinstance(value, kind):
         package = kind.__module__.partition(".")[0]
         what, found = ("the class ", value) if isinstance(value, type) else ("", type(value))
-        raise TypeError(f"{name}: expected a {kind.__name__} of {package}, got "
-                        f"{what}{found.__module__}.{found.__qualname__}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        home = "" if found.__module__ == "builtins" else f"{found.__module__}."
+        raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
+                        f"{what}{home}{found.__qualname__}")
     return value
 
 
@@ -239,6 +241,13 @@ def size(name: str, *dims: int) -> int:
         shape = "" if len(dims) == 1 else " x ".join(str(dim) for dim in dims) + " = "
         raise ValueError(f"{name}: expected at most 2**40 values, got {shape}{product}")
     return product
+
+
+def memory(size: int) -> int:
+    """The bytes of one block, at most 2**40: what no machine here has is a MemoryError, as NumPy's own."""
+    if size > LARGEST:
+        raise MemoryError(f"memory: expected to need at most 2**40 bytes, got {size}")
+    return size
 
 
 # ---- arrays ----
@@ -351,7 +360,7 @@ def classes_or_rows(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
     # Rounding k probabilities to float32 moves their sum by no more than this.
     off = np.abs(sums - 1) > 1e-6 + k * np.finfo(np.float32).eps
     if off.any():
-        raise ValueError(f"t: expected rows that sum to 1, got {sums[off][0]:.6g} at row {first_row(off)}")
+        raise ValueError(f"t: expected rows that sum to 1, got {sums[off][0]:.7g} at row {first_row(off)}")
     return rows
 
 
@@ -375,7 +384,13 @@ def values(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     if found.shape != tuple(shape):
         raise ValueError(f"t: expected {show(shape)}, got {show(found.shape)}")
     finite(found)
-    return laid_out(found, dtype)
+    with np.errstate(over="ignore"):
+        fitted = laid_out(found, dtype)
+    if fitted.dtype != found.dtype and not np.isfinite(fitted).all():
+        bad = ~np.isfinite(fitted)
+        raise ValueError(f"t: expected values within the range of {fitted.dtype}, got {found[bad][0]} "
+                         f"at row {first_row(bad)}")
+    return fitted
 
 
 def unit_interval(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:

@@ -22,6 +22,9 @@ X = np.linspace(-1, 1, 20).reshape(5, 4)
 CLASSES = np.array([0, 1, 2, 1, 0])
 
 
+DATES = np.zeros((5, 4), "M8[s]")
+
+
 def net(nn):
     return nn.Sequential(nn.Linear(4, 7, activation="relu"), nn.Linear(7, 3), seed=0)
 
@@ -40,6 +43,14 @@ def epoch(**arguments):
         return net(nn).run_epoch(given.pop("x"), given.pop("t"), given.pop("loss"), given.pop("optimizer"), **given)
 
     return call
+
+
+def step_with(optimizer):
+    return lambda nn: net(nn).step(X, CLASSES, nn.CrossEntropyLoss(), optimizer(nn))
+
+
+def epoch_with(optimizer):
+    return lambda nn: net(nn).run_epoch(X, CLASSES, nn.CrossEntropyLoss(), optimizer(nn), batch_size=2)
 
 
 def fit(**arguments):
@@ -276,6 +287,9 @@ MODELS = [
      "dtype: expected float32 or float64, got"),
     ("no dtype", lambda nn: nn.Sequential(nn.ReLU(), dtype="flaot"), (V, T),
      "dtype: expected float32 or float64, got"),
+    ("steps negative", lambda nn: setattr(net(nn), "steps", -1), V, "steps: expected an integer >= 0 and <= 4611686"),
+    ("steps overflow", lambda nn: setattr(net(nn), "steps", 2**64), V,
+     "steps: expected an integer >= 0 and <= 4611686"),
     ("backward first", lambda nn: net(nn).backward(np.ones((5, 3))), R,
      "backward: call forward(x, training=True) first"),
     ("backward after predicting", lambda nn: (m := net(nn), m(X), m.backward(np.ones((5, 3)))), R,
@@ -284,6 +298,7 @@ MODELS = [
      "backward: call forward(x, training=True) first"),
     ("dy of another width", wrong_dy(np.ones((5, 4))), V, "dy: expected (5, 3), got (5, 4)"),
     ("dy of other rows", wrong_dy(np.ones((4, 3))), V, "dy: expected (5, 3), got (4, 3)"),
+    ("dy of dates", wrong_dy(DATES[:, :3]), T, "dy: expected numbers, got dtype datetime64[s]"),
     ("dy flat", wrong_dy(np.ones(15)), V, "dy: expected (5, 3), got (15,)"),
     ("state lacks a name", state(lambda s: s.pop("0.bias")), V, "missing"),
     ("state has another name", state(lambda s: s.update({"2.weight": np.zeros(1)})), V, "unexpected"),
@@ -306,6 +321,10 @@ INPUTS = [
     ("x of words", forward([["a", "b", "c", "d"]]), T, "x: expected numbers, got dtype <U1"),
     ("x complex", forward(np.zeros((5, 4), complex)), T, "x: expected numbers, got dtype complex128"),
     ("x of dates", forward(np.zeros((5, 4), "M8[s]")), T, "x: expected numbers, got dtype datetime64[s]"),
+    ("x of dates after numbers", lambda nn: (m := net(nn), m(X), m(DATES)), T,
+     "x: expected numbers, got dtype datetime64[s]"),
+    ("layer on dates after numbers", lambda nn: (m := nn.Linear(4, 3), m(X), m(DATES)), T,
+     "x: expected numbers, got dtype datetime64[s]"),
     ("x a structure", forward(np.zeros((5, 4), [("a", "f4")])), T, "x: expected numbers, got dtype"),
     ("x ragged", forward([[1, 2, 3, 4], [1, 2]]), (V, T), "x: expected"),
     ("x None", forward(None), T, "x: expected numbers, got dtype object"),
@@ -322,9 +341,15 @@ INPUTS = [
      "t: expected class numbers from 0 to 2, got 0.5 at row 2"),
     ("class nan", step([0, 1, 2, NAN, 0]), V, "t: expected"),
     ("class inf", step([0, INF, 2, 1, 0]), V, "t: expected"),
+    ("classes as dates", step(DATES[:, 0]), T, "t: expected numbers, got dtype datetime64[s]"),
+    ("dates to an epoch", epoch(t=DATES[:, 0]), T, "t: expected numbers, got dtype datetime64[s]"),
     ("classes in words", step(list("abcab")), T, "t: expected numbers, got dtype <U1"),
     ("rows that do not sum to 1", step(rows(r3=[0.2, 0.3, 0.3])), V,
      "t: expected rows that sum to 1, got 0.8 at row 3"),
+    ("rows just off 1", step(rows(r3=[0.2, 0.3, 0.50001])), V,
+     "t: expected rows that sum to 1, got 1.00001 at row 3"),
+    ("rows hardly off 1", step(rows(r3=[0.2, 0.3, 0.500002])), V,
+     "t: expected rows that sum to 1, got 1.000002 at row 3"),
     ("negative probability", step(rows(r2=[-0.5, 0.5, 1.0])), V, "t: expected"),
     ("nan probability", step(rows(r2=[NAN, 0.5, 0.5])), V, "t: expected"),
     ("rows of another width", step(np.full((5, 4), 0.25)), V, "t: expected"),
@@ -343,6 +368,13 @@ LOSSES = [
      "t: expected finite values, got inf at row 1"),
     ("huber target nan", step(targets(r0=NAN), loss=lambda nn: nn.HuberLoss()), V,
      "t: expected finite values, got nan at row 0"),
+    ("mse targets dates", step(DATES[:, :3], loss=lambda nn: nn.MSELoss()), T,
+     "t: expected numbers, got dtype datetime64[s]"),
+    ("mse target beyond float32", loss("MSELoss", np.zeros((5, 3), np.float32), targets(r3=1e300)), V,
+     "t: expected values within the range of float32, got 1e+300 at row 3"),
+    *[(f"{cls} float32 target {value}", loss(cls, np.zeros((5, 3), np.float32), np.float32(targets(r3=value))), V,
+       f"t: expected finite values, got {value} at row 3")
+      for cls in ("MSELoss", "L1Loss", "HuberLoss") for value in (INF, -INF, NAN)],
     ("bce target over 1", step(targets(r4=1.5), loss=lambda nn: nn.BCEWithLogitsLoss()), V,
      "t: expected values from 0 to 1, got 1.5 at row 4"),
     ("bce target nan", step(targets(r4=NAN), loss=lambda nn: nn.BCEWithLogitsLoss()), V,
@@ -429,6 +461,10 @@ SCHEDULES = [
     ("stopping threshold", made("EarlyStopping", threshold=0), V, "threshold: expected a finite number > 0, got 0"),
     ("stopping on nothing", lambda nn: fit(callbacks=[nn.EarlyStopping()])(nn), V,
      "monitor: expected one of loss, got 'val_loss'"),
+    *[(f"{name} with a rate {rate!r}", call(optimizer=lambda nn, rate=rate: nn.SGD(lr=lambda step: rate)), error,
+       f"lr: expected a finite number >= 0, got {rate!r}")
+      for name, call in (("step", step_with), ("epoch", epoch_with))
+      for rate, error in ((-0.1, V), (NAN, V), (INF, V), ("0.1", T), (None, T), ([0.1], T))],
     ("plateau over a schedule", plateau_over_a_schedule, T, "ReduceLROnPlateau: expected"),
 ]  # fmt: skip
 
@@ -443,9 +479,9 @@ TRAINING = [
     ("training an inner model", inner, V,
      "step: this Sequential stands inside another model; train that one"),
     ("loss a word", epoch(loss="mse"), T, "loss: expected a Loss of fastnn"),
-    ("optimizer a word", epoch(optimizer="adam"), T, "optimizer: expected a Optimizer of fastnn"),
+    ("optimizer a word", epoch(optimizer="adam"), T, "optimizer: expected an Optimizer of fastnn"),
     ("optimizer a class", lambda nn: epoch(optimizer=nn.Adam)(nn), T,
-     "optimizer: expected a Optimizer of fastnn"),
+     "optimizer: expected an Optimizer of fastnn"),
     ("epochs negative", fit(epochs=-1), V, "epochs: expected an integer >= 0, got -1"),
     ("split 1", fit(validation_split=1.0), V, "validation_split: expected a finite number"),
     ("split leaves nothing", fit(validation_split=0.1), V, "validation_split: expected"),

@@ -47,6 +47,35 @@ def test_a_refused_step_leaves_no_trace(nn, bad):
     assert np.isfinite(model.step(X, CLASSES, loss, optimizer))
 
 
+def test_a_refused_state_leaves_no_trace(nn):
+    model, optimizer = net(nn), nn.Adam()
+    model.step(X, CLASSES, nn.CrossEntropyLoss(), optimizer)
+    kept = optimizer.state_dict()
+    bad = optimizer.state_dict() | {"steps": 7}
+    for values in (bad["mean"], bad["square"]):
+        for value in values.values():
+            value[...] = 3
+    bad["square"] = {name: value for name, value in bad["square"].items() if name != "1.bias"}
+    with pytest.raises(ValueError, match=r"square: expected .* missing '1\.bias'"):
+        optimizer.load_state_dict(bad)
+    found = optimizer.state_dict()
+    assert found["steps"] == kept["steps"] == 1
+    for slot in ("mean", "square"):
+        for name, value in found[slot].items():
+            same(value, kept[slot][name])
+    assert np.isfinite(model.step(X, CLASSES, nn.CrossEntropyLoss(), optimizer))
+
+
+def test_more_than_there_is_memory(nn):
+    """Sizes that no machine here has the memory for: an error, and the interpreter goes on."""
+    wide = nn.Sequential(nn.Linear(2**20, 2**20), nn.Linear(2**20, 2**20))
+    many = np.broadcast_to(np.zeros(1), (2**50, 4))
+    for call in (lambda: wide(np.zeros((1, 2**20))), lambda: net(nn)(many), lambda: net(nn).predict(many)):
+        with pytest.raises(MemoryError, match=r"memory: expected to need at most 2\*\*40 bytes|Unable to allocate"):
+            call()
+    assert np.isfinite(net(nn)(X)).all()
+
+
 def test_whole_floats_are_class_numbers(nn):
     assert net(nn).step(X, CLASSES.astype(float), nn.CrossEntropyLoss(), nn.SGD()) == net(nn).step(
         X, CLASSES, nn.CrossEntropyLoss(), nn.SGD()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cases import SCHEDULES
-from tests.check import close, normal
+from tests.check import close, normal, same_parameters
 
 STEPS = range(29)
 
@@ -76,6 +76,59 @@ def test_the_optimizer_asks_for_the_next_step(nn):
         close("step", model.state_dict()["0.weight"], before - step, np.abs(before) + np.abs(step))
     optimizer.lr = 0.125
     assert optimizer.learning_rate == optimizer.lr == 0.125
+
+
+OWN = {
+    "constant": lambda step: 0.125,
+    "an integer": lambda step: 1,
+    "a branch": lambda step: 0.1 if step < 5 else 0.01,
+    "a maximum": lambda step: max(0.02, 0.1 - step / 100),
+    "math": lambda step: 0.1 * math.exp(-step / 10),
+    "many steps at once": lambda step: 0.1 / (1 + step),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_function_is_a_schedule(nn, name):
+    """Asked for one step at a time, in an epoch as well: it need not know arrays."""
+    x, t = normal((37, 3)), normal((37, 2), seed=1)
+    models = [nn.Sequential(nn.Linear(3, 2), seed=1, dtype="float64") for _ in range(2)]
+    optimizer, by_hand = nn.SGD(lr=OWN[name]), nn.SGD()
+    for _ in range(2):
+        models[0].run_epoch(x, t, nn.MSELoss(), optimizer, batch_size=4, shuffle=False)
+        for start in range(0, 37, 4):
+            by_hand.lr = OWN[name](by_hand.steps)
+            models[1].step(x[start : start + 4], t[start : start + 4], nn.MSELoss(), by_hand)
+    same_parameters(*models)
+    assert optimizer.steps == 20
+
+
+def test_a_schedule_of_ones_own(nn):
+    """A subclass may give an array of rates or, against the rules, one number for all."""
+
+    class Halving(nn.Schedule):
+        def rate(self, s):
+            return 0.1 * 0.5**s
+
+    class Same(nn.Schedule):
+        def rate(self, s):
+            return 0.1
+
+    for mine, twin in ((Halving(), nn.ExponentialLR(0.1, 0.5)), (Same(), nn.ConstantLR(0.1))):
+        x, t = normal((37, 3)), normal((37, 2), seed=1)
+        models = [nn.Sequential(nn.Linear(3, 2), seed=1, dtype="float64") for _ in range(2)]
+        for model, schedule in zip(models, (mine, twin), strict=True):
+            model.run_epoch(x, t, nn.MSELoss(), nn.SGD(lr=schedule), batch_size=4)
+        same_parameters(*models)
+
+
+def test_an_epoch_refuses_a_rate_before_it_starts(fast):
+    """The engine asks for all of an epoch's rates first."""
+    model = fast.Sequential(fast.Linear(3, 2), seed=1)
+    optimizer = fast.SGD(lr=lambda step: 0.1 - step / 20)
+    with pytest.raises(ValueError, match=r"lr: expected a finite number >= 0, got -0\.0"):
+        model.run_epoch(normal((37, 3)), normal((37, 2)), fast.MSELoss(), optimizer, batch_size=4)
+    assert (model.steps, model.epochs, optimizer.steps) == (0, 0, 0)
 
 
 def plateau_rates(nn, losses, **arguments):

@@ -264,6 +264,32 @@ def test_ctrl_c(fast):
     assert optimizer.steps == model.steps
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer on this system")
+def test_ctrl_c_while_predicting(fast):
+    """predict looks up between two of its pieces, far from its end: by its own clock, not the wall's."""
+
+    def stop(number, frame):
+        raise Interrupted
+
+    model = fast.Sequential(fast.Linear(8, 512, activation="gelu"), fast.Linear(512, 3))
+    x = np.zeros((400_000, 8), np.float32)
+    start = time.process_time()
+    model.predict(x[:40_000], batch_size=256)
+    whole = 10 * (time.process_time() - start)
+    old = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, whole / 20)
+        start = time.process_time()
+        with pytest.raises(Interrupted):
+            model.predict(x, batch_size=256)
+        took = time.process_time() - start
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, old)
+    assert took < whole / 2
+    assert model(x[:3]).shape == (3, 3)  # and the model is free again
+
+
 def test_ctrl_c_from_the_keyboard():
     """SIGINT itself, in an interpreter of its own: KeyboardInterrupt, and the model still works."""
     python(

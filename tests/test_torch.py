@@ -150,18 +150,23 @@ def test_norm(nn, case):
     agree(model(x), witness.eval()(tensor(x)), 100)
 
 
+def torch_loss(case, t):
+    """PyTorch's loss and the targets for it."""
+    arguments = dict(case.arguments)
+    if case.cls == "BCEWithLogitsLoss":             # PyTorch smooths only what has classes
+        smoothing = arguments.pop("label_smoothing", 0)
+        t = (1 - smoothing) * t + smoothing / 2
+    return getattr(torch.nn, case.cls)(**arguments), tensor(t)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 10), (17, 33)])
 @pytest.mark.parametrize("case", LOSSES, ids=lambda c: c.name)
 def test_loss(nn, case, shape):
     t = case.targets(np.random.default_rng(3), *shape)
     values = 3 * normal(shape)
     y = tensor(values).requires_grad_()
-    arguments = dict(case.arguments)
-    if case.cls == "BCEWithLogitsLoss":             # PyTorch smooths only what has classes
-        smoothing = arguments.pop("label_smoothing", 0)
-        t = (1 - smoothing) * t + smoothing / 2
-    want = getattr(torch.nn, case.cls)(**arguments)(y, tensor(t))
-    t = case.targets(np.random.default_rng(3), *shape)
+    criterion, smoothed = torch_loss(case, t)
+    want = criterion(y, smoothed)
     want.backward()
     loss = case.make(nn)
     close("sum", np.float64(loss(values, t)), want.item(), shape[1] * (abs(want.item()) + 1))
@@ -218,6 +223,61 @@ def test_twenty_steps(nn, case):
         for got, wanted in ((layer.weight.T, linear.weight), (layer.bias, linear.bias)):
             wanted = wanted.detach().numpy()
             close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda c: c.name)
+def test_twenty_steps_of_every_loss(nn, case):
+    model, witness = pair(nn)
+    optimizer, loss = nn.SGD(lr=0.05, momentum=0.9), case.make(nn)
+    other = torch.optim.SGD(witness.parameters(), lr=0.05, momentum=0.9)
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        x, t = normal((9, 13), seed=seed), case.targets(rng, 9, 3)
+        value = model.step(x, t, loss, optimizer)
+        criterion, smoothed = torch_loss(case, t)
+        other.zero_grad()
+        want = criterion(witness(tensor(x)), smoothed)
+        want.backward()
+        other.step()
+        close("training", np.float64(value), want.item(), 20 * (abs(want.item()) + 1))
+    for layer, linear in zip(model.layers, (witness[0], witness[2]), strict=True):
+        for got, wanted in ((layer.weight.T, linear.weight), (layer.bias, linear.bias)):
+            wanted = wanted.detach().numpy()
+            close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
+
+
+def test_twenty_steps_of_many_layers(nn):
+    """A convolution, both norms, a pool and two activations, trained together.
+
+    No bias before BatchNorm: its gradient is 0 but for rounding, which Adam makes as large as any other.
+    """
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(16, 7), nn.LayerNorm(7), nn.Tanh(), nn.Linear(7, 3), seed=4, dtype="float64",
+    )  # fmt: skip
+    witness = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1, bias=False), torch.nn.BatchNorm2d(4), torch.nn.GELU(),
+        torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(16, 7), torch.nn.LayerNorm(7), torch.nn.Tanh(),
+        torch.nn.Linear(7, 3),
+    ).double()  # fmt: skip
+
+    def ours(name, value):
+        return tensor(value.T if name in ("5.weight", "8.weight") else value)
+
+    witness.load_state_dict({name: ours(name, value) for name, value in model.state_dict().items()}, strict=False)
+    optimizer, other = nn.Adam(lr=0.01), torch.optim.Adam(witness.parameters(), lr=0.01)
+    loss = nn.CrossEntropyLoss()
+    for seed in range(20):
+        x, t = normal((9, 1, 4, 4), seed=seed), np.random.default_rng(seed).integers(3, size=9)
+        value = model.step(x, t, loss, optimizer)
+        other.zero_grad()
+        want = torch.nn.CrossEntropyLoss()(witness(tensor(x)), tensor(t))
+        want.backward()
+        other.step()
+        close("training", np.float64(value), want.item(), 20 * 50.0)
+    for name, value in model.state_dict().items():
+        got, wanted = ours(name, value).numpy(), witness.state_dict()[name].numpy()
+        close("training", got, wanted, 20 * 50 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)), name)
 
 
 @pytest.mark.parametrize("limit", [0.01, 100.0])
