@@ -32,7 +32,7 @@ cdef extern from "kernels.h" nogil:
         int64_t images, channels, filters, groups, taps, out_rows, out_cols
         fastnn_plane front
         fastnn_plane back
-        int64_t runs, run, planes_size, scratch_size
+        int64_t runs, run, planes_size, back_size, scratch_size
         const int64_t *offsets
         const int64_t *back_offsets
         const void *x
@@ -45,6 +45,7 @@ cdef extern from "kernels.h" nogil:
         void *db
         void *dx
         void *planes
+        void *back_planes
         void *grid
         void *scratch
         void *turned

@@ -51,6 +51,7 @@ bias=True, *, init=None)\n--\n
     cdef void *u                                # pre-activation, where the derivative needs it; else y itself
     cdef void *y
     cdef void *planes
+    cdef void *back_planes
     cdef void *grid
     cdef void *scratch
     cdef void *turned
@@ -177,14 +178,15 @@ bias=True, *, init=None)\n--\n
         g.runs, g.run = (1, together) if together < out_height * rows_apart else (out_height, rows_apart)
         # Buffers.
         g.planes_size = validation.size("planes", g.channels, front) + line
-        panel = (PANEL + line + 8) * max(<object>g.taps, <object>outside * (g.taps // inside)) + 16 * line
-        lanes = 4 * <object>g.taps * line
-        g.scratch_size = validation.size("planes", max(g.filters * back + line + panel, lanes) // line * line + line)
+        g.back_size = validation.size("planes", (g.filters * back + 2 * line - 1) // line * line)
+        taps = max(<object>g.taps, <object>outside * (g.taps // inside))
+        g.scratch_size = validation.size("planes", max((PANEL + line + 8) * taps + 16 * line, 4 * <object>g.taps * line))
         arena.reserve(&self.y, <object>rows * self.out_size)
         if from_input(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
         arena.reserve(&self.planes, <object>rows * g.planes_size)
         arena.reserve(&self.grid, <object>rows * g.filters * g.runs * g.run)
+        arena.reserve(&self.back_planes, <object>threads() * g.back_size)
         arena.reserve(&self.scratch, <object>threads() * g.scratch_size)
         arena.reserve(&self.turned, <object>g.filters * g.taps)
         return self.out_shape
@@ -193,7 +195,8 @@ bias=True, *, init=None)\n--\n
         self.g.images, self.g.threads = p.rows, p.threads
         self.g.x, self.g.y = x, self.y
         self.g.u = self.u if from_input(self.act.kind) else self.y
-        self.g.planes, self.g.grid, self.g.scratch, self.g.turned = self.planes, self.grid, self.scratch, self.turned
+        self.g.planes, self.g.back_planes, self.g.grid = self.planes, self.back_planes, self.grid
+        self.g.scratch, self.g.turned = self.scratch, self.turned
         self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
         return self.y

@@ -10,45 +10,36 @@
        backward    dx         = the same with du, spread by the stride, and W turned round
                    dW[o, t]   = Σ_n Σ_ij du[o, i, j] · planes[offset[t] + i·pitch + j]    LANES lanes, images in order, a tree */
 
-/* One channel into its planes: pixel (r·sh + py − ph, c·sw + px − pw) goes to row r, column c of plane (py, px). */
+/* One channel into its planes: pixel (r·sh + py − ph, c·sw + px − pw) goes to row r, column c of plane (py, px). What
+   stands round the image is 0 from the beginning, and nobody writes there. */
 static void F(spread)(const fastnn_plane *g, const real *x, real *to)
 {
-    for (int64_t py = 0; py < g->stride_h; ++py)
-        for (int64_t px = 0; px < g->stride_w; ++px)
-            for (int64_t r = 0; r < g->rows; ++r, to += g->pitch) {
-                const int64_t i = r * g->stride_h + py - g->pad_h;
-                if (i < 0 || i >= g->height) {
-                    for (int64_t c = 0; c < g->pitch; ++c) to[c] = 0;
-                    continue;
-                }
-                const real *from = x + i * g->width;
-                if (g->stride_w == 1) {
-                    const int64_t low = min64(g->pad_w < 0 ? 0 : g->pad_w, g->pitch);
-                    const int64_t high = min64(g->pitch, g->width + g->pad_w);
-                    for (int64_t c = 0; c < low; ++c) to[c] = 0;
-                    for (int64_t c = low; c < high; ++c) to[c] = from[c - g->pad_w];
-                    for (int64_t c = high > low ? high : low; c < g->pitch; ++c) to[c] = 0;
-                } else {
-                    for (int64_t c = 0; c < g->pitch; ++c) {
-                        const int64_t j = c * g->stride_w + px - g->pad_w;
-                        to[c] = j >= 0 && j < g->width ? from[j] : 0;
-                    }
-                }
+    const int64_t sh = g->stride_h, sw = g->stride_w;
+    for (int64_t py = 0; py < sh; ++py)
+        for (int64_t px = 0; px < sw; ++px, to += g->rows * g->pitch) {
+            const int64_t top = py - g->pad_h, left = px - g->pad_w;
+            const int64_t first = left < 0 ? ceil_div(-left, sw) : 0;
+            const int64_t end = left < g->width ? min64(g->pitch, ceil_div(g->width - left, sw)) : 0;
+            for (int64_t r = top < 0 ? ceil_div(-top, sh) : 0; r < g->rows && r * sh + top < g->height; ++r) {
+                const real *from = x + (r * sh + top) * g->width + left;
+                real *row = to + r * g->pitch;
+                if (sw == 1) F(copy_row)(from + first, row + first, end - first);
+                else for (int64_t c = first; c < end; ++c) row[c] = from[c * sw];
             }
+        }
 }
 
-/* The way back: value (i, j) goes to row pad_h + i·stride_h, column pad_w + j·stride_w of one plane, zero elsewhere. */
+/* The way back: value (i, j) goes to row pad_h + i·stride_h, column pad_w + j·stride_w of one plane; the rest stays 0. */
 static void F(insert)(const fastnn_plane *g, const real *du, real *to)
 {
     const int64_t step = g->stride_w, first = g->pad_w < 0 ? ceil_div(-g->pad_w, step) : 0;
     const int64_t end = g->pitch > g->pad_w ? min64(g->width, ceil_div(g->pitch - g->pad_w, step)) : 0;
-    memset(to, 0, (size_t)(g->rows * g->pitch) * sizeof(real));
     for (int64_t i = 0; i < g->height; ++i) {
         const int64_t r = g->pad_h + i * g->stride_h;
         if (r < 0 || r >= g->rows) continue;
         const real *from = du + i * g->width;
         real *row = to + r * g->pitch + g->pad_w;
-        if (step == 1) for (int64_t j = first; j < end; ++j) row[j] = from[j];
+        if (step == 1) F(copy_row)(from + first, row + first, end - first);
         else for (int64_t j = first; j < end; ++j) row[j * step] = from[j];
     }
 }
@@ -165,6 +156,8 @@ static int F(conv_threads)(const fastnn_conv *g)
     return (double)g->images * (double)g->filters * (double)g->taps * pixels < PARALLEL_FMAS ? 1 : g->threads;
 }
 
+static inline real *F(work_of)(const fastnn_conv *g, int part) { return (real *)g->scratch + part * g->scratch_size; }
+
 static void F(share_images)(fastnn_part part, const fastnn_conv *g)
 {
     run(part, g, (int)min64(F(conv_threads)(g), g->images));
@@ -177,7 +170,7 @@ static void F(conv_part)(const void *job, int part, int parts)
     const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
     const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
     const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
-    real *scratch = (real *)g->scratch + part * g->scratch_size;
+    void *scratch = F(work_of)(g, part);
     for (int64_t n = cut(g->images, part, parts); n < cut(g->images, part + 1, parts); ++n) {
         real *planes = (real *)g->planes + n * g->planes_size;
         real *u = (real *)g->u + n * g->filters * size, *y = (real *)g->y + n * g->filters * size;
@@ -205,8 +198,7 @@ static void F(conv_dx_part)(const void *job, int part, int parts)
     const int64_t groups = g->groups, inside = g->channels / groups, outside = g->filters / groups;
     const int64_t taps = outside * (g->taps / inside), plane = g->back.rows * g->back.pitch;
     const int64_t size = g->out_rows * g->out_cols, image = g->front.height * g->front.width;
-    real *planes = (real *)g->scratch + part * g->scratch_size;
-    real *scratch = planes + ceil_div(g->filters * plane + LANES, LANES) * LANES;
+    real *planes = (real *)g->back_planes + part * g->back_size, *scratch = F(work_of)(g, part);
     for (int64_t n = cut(g->images, part, parts); n < cut(g->images, part + 1, parts); ++n) {
         for (int64_t o = 0; o < g->filters; ++o)
             F(insert)(&g->back, du + (n * g->filters + o) * size, planes + o * plane);
@@ -322,7 +314,7 @@ static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {
 static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->taps, DOT_TAPS); }
 static inline int64_t F(filter_tiles)(const fastnn_conv *g) { return ceil_div(g->filters / g->groups, DOT_FILTERS); }
 
-/* du of a share of the images onto the grid: `runs` runs of `run` values a filter, zero where there is no pixel. A run is
+/* du of a share of the images onto the grid: `runs` runs of `run` values a filter, 0 for good where there is no pixel. A run is
    one row of the image, or all its rows as they stand in the planes, whichever leaves fewer zeros. */
 static void F(conv_grid_part)(const void *job, int part, int parts)
 {
@@ -332,9 +324,7 @@ static void F(conv_grid_part)(const void *job, int part, int parts)
     for (int64_t r = cut(g->images, part, parts) * g->filters; r < cut(g->images, part + 1, parts) * g->filters; ++r) {
         real *to = (real *)g->grid + r * values;
         const real *from = (const real *)g->du + r * size;
-        memset(to, 0, (size_t)values * sizeof(real));
-        for (int64_t i = 0; i < g->out_rows; ++i)
-            for (int64_t j = 0; j < g->out_cols; ++j) to[i * pitch + j] = from[i * g->out_cols + j];
+        for (int64_t i = 0; i < g->out_rows; ++i) F(copy_row)(from + i * g->out_cols, to + i * pitch, g->out_cols);
     }
 }
 
@@ -380,7 +370,7 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
         const int64_t row = tile / across;
         next = min64((row + 1) * across, stop);
         F(conv_dw_rows)(g, row / down, row % down * DOT_FILTERS, tile % across * DOT_TAPS,
-                        min64((next - row * across) * DOT_TAPS, g->taps), (real *)g->scratch + part * g->scratch_size);
+                        min64((next - row * across) * DOT_TAPS, g->taps), F(work_of)(g, part));
     }
 }
 

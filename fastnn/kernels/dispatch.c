@@ -94,7 +94,11 @@ const char *fastnn_compiler(void)
 double fastnn_seconds(void)
 {
     struct timespec now;
+#ifdef CLOCK_MONOTONIC          /* the other clock may be set back */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#else
     timespec_get(&now, TIME_UTC);
+#endif
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 

@@ -51,20 +51,20 @@ typedef struct {
 #define FASTNN_PANEL 192
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
-   y, u and du (images, filters, out_rows, out_cols). u may be y. planes are kept from forward to backward: planes_size
-   values an image, of which the last 64 bytes stay 0. grid: images × filters × runs × run values. scratch: threads ×
-   scratch_size values. turned: as many values as w. b, db may be NULL. */
+   y, u and du (images, filters, out_rows, out_cols). u may be y. Kept zeros, which are there from the beginning: planes,
+   planes_size values an image, filled by forward and read by dW; grid, images × filters × runs × run; back_planes, threads
+   × back_size. scratch: threads × scratch_size values. turned: as many values as w. b, db may be NULL. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t taps;                       /* weights of one filter: channels / groups · window */
     int64_t out_rows, out_cols;
     fastnn_plane front, back;
     int64_t runs, run;                  /* dW's sums: so many runs of pixels of an image, each of whole cache lines */
-    int64_t planes_size, scratch_size;
+    int64_t planes_size, back_size, scratch_size;
     const int64_t *offsets, *back_offsets;
     const void *x, *w, *b, *du;
     void *u, *y, *dw, *db, *dx;
-    void *planes, *grid, *scratch, *turned;
+    void *planes, *back_planes, *grid, *scratch, *turned;
     int activation;
     double alpha;
     int threads;

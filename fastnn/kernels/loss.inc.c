@@ -61,6 +61,13 @@ static inline real F(target)(const F(entropy_t) *g, int64_t i, int64_t j)
     return F(fma_)(g->keep, g->probabilities[i * g->k + j], g->spread);
 }
 
+/* Classes were checked; here they are read once and kept in range, since another thread might change them meanwhile. */
+static inline int64_t F(class_of)(const int64_t *classes, int64_t i, int64_t k)
+{
+    const int64_t c = classes[i];
+    return c < 0 ? 0 : min64(c, k - 1);
+}
+
 /* −q·z, which is 0 for q = 0 even where z is −∞. */
 static inline double F(cost)(real q, real z) { return q > 0 ? -(double)(q * z) : 0; }
 
@@ -80,7 +87,7 @@ static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
         for (int l = 0; l < LANES; ++l) top[l] = z[j][l] > top[l] ? z[j][l] : top[l];
     for (int64_t j = 0; j < k; ++j)
         for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
-    for (int64_t l = 0; l < n && g->classes; ++l) cost += F(cost)(g->keep, z[g->classes[i + l]][l]);
+    for (int64_t l = 0; l < n && g->classes; ++l) cost += F(cost)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
     for (int64_t j = 0; j < k && (!g->classes || g->spread > 0); ++j)
         for (int64_t l = 0; l < n; ++l) cost += F(cost)(g->classes ? g->spread : F(target)(g, i + l, j), z[j][l]);
     for (int64_t j = 0; j < k; ++j)
@@ -95,7 +102,7 @@ static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
         product *= sum[l];
         for (int64_t j = 0; j < k; ++j)
             dy[l * k + j] = z[j][l] - (g->classes ? g->spread : F(target)(g, i + l, j)) * g->share;
-        if (g->classes) dy[l * k + g->classes[i + l]] -= g->keep * g->share;
+        if (g->classes) dy[l * k + F(class_of)(g->classes, i + l, k)] -= g->keep * g->share;
     }
     return cost + log(product);
 }
@@ -108,13 +115,13 @@ static double F(entropy_row)(const F(entropy_t) *g, int64_t i)
     real *p = g->dy + i * k;
     double cost = 0;
     for (int64_t j = 0; j < k; ++j) p[j] = y[j] - top;
-    if (g->classes) cost += F(cost)(g->keep, p[g->classes[i]]) + (spread > 0 ? F(cost)(spread, F(sum)(p, k)) : 0);
+    if (g->classes) cost += F(cost)(g->keep, p[F(class_of)(g->classes, i, k)]) + (spread > 0 ? F(cost)(spread, F(sum)(p, k)) : 0);
     else for (int64_t j = 0; j < k; ++j) cost += F(cost)(F(target)(g, i, j), p[j]);
     for (int64_t j = 0; j < k; ++j) p[j] = F(exp_)(p[j]);
     const real sum = F(sum)(p, k), scale = share / sum;
     if (g->classes) {
         for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
-        p[g->classes[i]] -= g->keep * share;
+        p[F(class_of)(g->classes, i, k)] -= g->keep * share;
     } else {
         for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(target)(g, i, j) * share;
     }
@@ -162,7 +169,7 @@ static double F(cross_entropy_weighted)(const void *y_, const int64_t *classes, 
     const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)k);
     double count = 0, value = 0;
     for (int64_t i = 0; i < rows; ++i)
-        count += (weights ? weights[i] : 1) * (classes && class_weight ? class_weight[classes[i]] : 1);
+        count += (weights ? weights[i] : 1) * (classes && class_weight ? class_weight[F(class_of)(classes, i, k)] : 1);
     for (int64_t i = 0; i < rows; ++i) {
         const real *row = y + i * k;
         real *d = dy + i * k;

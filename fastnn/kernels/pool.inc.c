@@ -21,6 +21,16 @@ static inline void F(inside)(int64_t i, int64_t stride, int64_t pad, int64_t ker
 
 static inline real F(larger)(real a, real b) { return b > a || b != b ? b : a; }    /* NaN if there is one */
 
+/* to[j] = the larger of a[j] and b[j]; to may be a. */
+static inline void F(larger_row)(const real *a, const real *b, real *to, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VL) {
+        const vmask mask = vfirst((int)min64(VL, n - j));
+        const vec one = vload_first(a + j, mask), other = vload_first(b + j, mask);
+        vstore_first(to + j, mask, vlarger(one, other));
+    }
+}
+
 /* y[e] = the largest of row[e·step] … row[e·step + kernel − 1]; a constant step lets the compiler load vectors. */
 ALWAYS_INLINE void F(largest_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t step)
 {
@@ -56,9 +66,8 @@ static void F(max_pool_part)(const void *job, int part, int parts)
             const real *x = (const real *)g->x + p * image + top * g->width;
             const int64_t second = bottom - top > 1 ? g->width : 0;
             real *to = rows + i * pitch + g->pad_w;
-            ELEMENTWISE for (int64_t j = 0; j < g->width; ++j) to[j] = F(larger)(x[j], x[j + second]);
-            for (int64_t r = 2; r < bottom - top; ++r)
-                ELEMENTWISE for (int64_t j = 0; j < g->width; ++j) to[j] = F(larger)(to[j], x[r * g->width + j]);
+            F(larger_row)(x, x + second, to, g->width);
+            for (int64_t r = 2; r < bottom - top; ++r) F(larger_row)(to, x + r * g->width, to, g->width);
         }
         real *y = (real *)g->y + p * size;
         for (int64_t i = 0; i < runs; ++i)
@@ -87,6 +96,26 @@ static void F(give_pairs)(const real *restrict x, const real *restrict y, real *
     }
 }
 
+/* An image whose windows are two wide and fill it: as many of their rows at a time as STRIP windows make, side by side, since
+   a row of seven windows is too short for a vector. */
+static void F(share_pairs)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
+{
+    const int64_t rows = g->out_cols < STRIP ? STRIP / g->out_cols : 1;
+    for (int64_t i = 0; i < g->out_rows; i += rows)
+        for (int64_t j = 0; j < g->out_cols; j += STRIP) {
+            const int64_t count = min64(rows, g->out_rows - i), wide = min64(STRIP, g->out_cols - j), n = count * wide;
+            const int64_t at = i * g->out_cols + j;
+            real seen[2 * STRIP], given[2 * STRIP], left[STRIP];
+            F(copy_row)(dy + at, left, n);
+            for (int64_t r = 0; r < g->kernel_h; ++r) {
+                const int64_t first = (i * g->kernel_h + r) * g->width + 2 * j, step = g->kernel_h * g->width;
+                for (int64_t k = 0; k < count; ++k) F(copy_row)(x + first + k * step, seen + 2 * k * wide, 2 * wide);
+                F(give_pairs)(seen, y + at, left, given, n);
+                for (int64_t k = 0; k < count; ++k) F(copy_row)(given + 2 * k * wide, dx + first + k * step, 2 * wide);
+            }
+        }
+}
+
 /* dy goes to the first value of the window, by rows, that is its maximum; `open` says whose is not found yet. */
 static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
@@ -99,15 +128,10 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
         const real *x = (const real *)g->x + p * image, *ys = (const real *)g->y + p * size;
         const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
-        for (int64_t i = 0; i < g->out_rows && pairs; ++i)
-            for (int64_t j = 0; j < g->out_cols; j += STRIP) {
-                const int64_t n = min64(STRIP, g->out_cols - j), at = i * g->out_cols + j;
-                real left[STRIP];
-                for (int64_t k = 0; k < n; ++k) left[k] = dy[at + k];
-                for (int64_t r = i * g->kernel_h; r < (i + 1) * g->kernel_h; ++r)
-                    F(give_pairs)(x + r * g->width + 2 * j, ys + at, left, dx + r * g->width + 2 * j, n);
-            }
-        if (pairs) continue;
+        if (pairs) {
+            F(share_pairs)(g, x, ys, dy, dx);
+            continue;
+        }
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i)
             for (int64_t start = 0; start < g->out_cols; start += STRIP) {

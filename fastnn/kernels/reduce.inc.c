@@ -62,3 +62,14 @@ static double F(sum_squares)(const void *g_, int64_t n)
     for (int l = 0; i + l < n; ++l) lane[l] += (double)g[i + l] * (double)g[i + l];
     return F(tree_double)(lane);
 }
+
+/* to[0 … n − 1] = from[0 … n − 1], for rows too short for memcpy to pay. */
+static inline void F(copy_row)(const real *from, real *to, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) vstore(to + i, vload(from + i));
+    if (i < n) {
+        const vmask rest = vfirst((int)(n - i));
+        vstore_first(to + i, rest, vload_first(from + i, rest));
+    }
+}

@@ -7,6 +7,7 @@
        vmask, vfirst(n)    the first n lanes, 1 <= n <= VL
        vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
        vstore_first(p, m, v)
+       vlarger(a, b)       the larger one, NaN if one is
    All other kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar
    fused multiply-add. The two x86 sets with FMA therefore give the same bits. */
 
@@ -21,6 +22,7 @@
 #undef vfirst
 #undef vload_first
 #undef vstore_first
+#undef vlarger
 
 #if defined(ISA_X86_V4)
 
@@ -45,6 +47,11 @@
 #define vfirst(n) ((vmask)((1u << (n)) - 1))
 #define vload_first(p, m) AVX512(maskz_loadu)(m, p)
 #define vstore_first(p, m, v) AVX512(mask_storeu)(p, m, v)
+#if REAL_BITS == 32
+#define vlarger(a, b) _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a)
+#else
+#define vlarger(a, b) _mm512_mask_mov_pd(_mm512_max_pd(a, b), _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q), a)
+#endif
 
 #elif defined(ISA_X86_V3)
 
@@ -70,6 +77,7 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vfirst(n) _mm256_loadu_si256((const __m256i *)(F(lanes) + VL - (n)))
 #define vload_first(p, m) AVX2(maskload)(p, m)
 #define vstore_first(p, m, v) AVX2(maskstore)(p, m, v)
+#define vlarger(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 
 #elif defined(__GNUC__) && !defined(FASTNN_PLAIN_C)
 
@@ -107,6 +115,12 @@ static inline void F(store_first)(real *p, int n, vec v)
 {
     for (int i = 0; i < n; ++i) p[i] = v[i];
 }
+static inline vec F(vec_larger)(vec a, vec b)
+{
+    for (int i = 0; i < VL; ++i) a[i] = b[i] > a[i] || b[i] != b[i] ? b[i] : a[i];
+    return a;
+}
+#define vlarger(a, b) F(vec_larger)(a, b)
 #define vload_first(p, m) ((m) == VL ? vload(p) : F(load_first)(p, m))
 #define vstore_first(p, m, v) do { if ((m) == VL) vstore(p, v); else F(store_first)(p, m, v); } while (0)
 
@@ -124,6 +138,7 @@ static inline void F(store_first)(real *p, int n, vec v)
 #define vfirst(n) (n)
 #define vload_first(p, m) ((void)(m), *(p))
 #define vstore_first(p, m, v) ((void)(m), *(p) = (v))
+#define vlarger(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 
 #endif
 
