@@ -105,7 +105,7 @@ cdef class MaxPool2d(Pool):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Pool.plan(self, shape, rows, arena)
-        arena.reserve(&self.scratch, <object>threads() * self.g.out_rows * (self.g.width + 2 * self.g.pad_w))
+        arena.reserve(&self.scratch, <object>threads() * (self.g.out_rows * (self.g.width + 2 * self.g.pad_w) + 64))
         return self.out_shape
 
     cdef void pool(self, Pass *p) noexcept nogil:

@@ -116,8 +116,15 @@ static void F(slide)(const F(window_t) *job, int64_t filters, int64_t rows, int6
     }
 }
 
-/* The same, the pixels packed into vectors that are full: a panel of `n` <= FASTNN_PANEL pixels for each tap. A row is stored
-   by whole vectors; what that writes too much, the next row writes over. */
+/* `rows` rows of `cols` values, `pitch` apart, side by side; stored by pieces of `piece` values, so that what one row writes
+   too much the next one writes over. */
+ALWAYS_INLINE void F(pack_rows)(const int piece, const real *from, real *to, int64_t rows, int64_t cols, int64_t pitch)
+{
+    for (int64_t r = 0; r < rows; ++r, from += pitch, to += cols)
+        for (int64_t j = 0; j < cols; j += piece) memcpy(to + j, from + j, (size_t)piece * sizeof(real));
+}
+
+/* The same, the pixels packed into vectors that are full: a panel of `n` <= FASTNN_PANEL pixels for each tap. */
 static void F(slide_packed)(const F(window_t) *job, int64_t filters, int64_t rows, int64_t cols, int64_t pitch, void *scratch)
 {
     const int64_t width = FASTNN_PANEL + LANES, most = FASTNN_PANEL / cols;
@@ -132,8 +139,9 @@ static void F(slide_packed)(const F(window_t) *job, int64_t filters, int64_t row
         for (int64_t p = 0; p < t.taps; ++p) {
             const real *from = job->from + job->offsets[p] + i * pitch;
             real *to = panel + p * width;
-            for (int64_t r = 0; r < n; ++r, from += pitch, to += cols)
-                for (int64_t j = 0; j < cols; j += VL) vstore(to + j, vload(from + j));
+            if (cols <= LANES / 4) F(pack_rows)(LANES / 4, from, to, n, cols, pitch);
+            else if (cols <= LANES / 2) F(pack_rows)(LANES / 2, from, to, n, cols, pitch);
+            else F(pack_rows)(LANES, from, to, n, cols, pitch);
         }
         F(slide)(&t, filters, 1, n * cols, 0);
         t.to += n * cols;

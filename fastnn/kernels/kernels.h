@@ -71,7 +71,7 @@ typedef struct {
 } fastnn_conv;
 
 /* Pooling of `planes` images, images · channels of them. dx and y are not x and dy. scratch: for the maximum, threads ×
-   out_rows × (width + 2·pad_w) values. */
+   (out_rows × (width + 2·pad_w) + 64) values. */
 typedef struct {
     int64_t planes, height, width, out_rows, out_cols;
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;

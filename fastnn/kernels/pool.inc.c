@@ -50,29 +50,43 @@ static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, 
     else F(largest_across)(row, y, n, kernel, step);
 }
 
-/* First down the columns, for all output rows of an image, into rows as wide as the padded image; then across them. Where
-   windows fill these rows without a gap, the rows are one run. */
+/* Do the windows cover the images without a gap, an overlap, padding or a rest? Then what follows sees `planes` images as a
+   single tall one: their rows are one run of rows. */
+static inline int F(tiled)(const fastnn_pool *g)
+{
+    return g->kernel_h == g->stride_h && g->kernel_w == g->stride_w && !g->pad_h && !g->pad_w
+        && g->height == g->kernel_h * g->out_rows && g->width == g->kernel_w * g->out_cols;
+}
+
+/* Rows first … end − 1 of what comes out of one image: down the columns, into rows as wide as the padded image, then across. */
+static void F(max_rows)(const fastnn_pool *g, const real *x, real *y, int64_t first, int64_t end, int64_t height, real *rows)
+{
+    const int64_t pitch = g->width + 2 * g->pad_w, runs = F(tiled)(g) ? 1 : end - first, run = (end - first) / runs;
+    for (int64_t i = first; i < end; ++i) {
+        int64_t top, bottom;
+        F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, height, &top, &bottom);
+        const real *from = x + top * g->width;
+        real *to = rows + (i - first) * pitch + g->pad_w;
+        F(larger_row)(from, from + (bottom - top > 1 ? g->width : 0), to, g->width);
+        for (int64_t r = 2; r < bottom - top; ++r) F(larger_row)(to, from + r * g->width, to, g->width);
+    }
+    for (int64_t i = 0; i < runs; ++i)
+        F(largest_run)(rows + i * pitch, y + (first + i) * g->out_cols, run * g->out_cols, g->kernel_w, g->stride_w);
+}
+
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols, pitch = g->width + 2 * g->pad_w;
-    const int64_t runs = pitch == g->out_cols * g->stride_w && g->kernel_w <= g->stride_w ? 1 : g->out_rows;
-    real *rows = (real *)g->scratch + part * g->out_rows * pitch;
-    for (int64_t e = 0; e < g->out_rows * pitch && g->pad_w; ++e) rows[e] = -INFINITY;      /* padding never wins */
-    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p) {
-        for (int64_t i = 0; i < g->out_rows; ++i) {
-            int64_t top, bottom;
-            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            const real *x = (const real *)g->x + p * image + top * g->width;
-            const int64_t second = bottom - top > 1 ? g->width : 0;
-            real *to = rows + i * pitch + g->pad_w;
-            F(larger_row)(x, x + second, to, g->width);
-            for (int64_t r = 2; r < bottom - top; ++r) F(larger_row)(to, x + r * g->width, to, g->width);
-        }
-        real *y = (real *)g->y + p * size;
-        for (int64_t i = 0; i < runs; ++i)
-            F(largest_run)(rows + i * pitch, y + i * g->out_cols, size / runs, g->kernel_w, g->stride_w);
-    }
+    const int64_t from = cut(g->planes, part, parts), to = cut(g->planes, part + 1, parts);
+    const int64_t tall = F(tiled)(g) ? to - from : 1, rows = tall * g->out_rows;
+    const int64_t some = g->out_rows + STRIP / pitch;
+    real *scratch = (real *)g->scratch + part * (g->out_rows * pitch + STRIP);
+    for (int64_t e = 0; e < some * pitch && g->pad_w; ++e) scratch[e] = -INFINITY;      /* padding never wins */
+    for (int64_t p = from; p < to; p += tall)
+        for (int64_t i = 0; i < rows; i += some)
+            F(max_rows)(g, (const real *)g->x + p * image, (real *)g->y + p * size, i, min64(i + some, rows),
+                        tall * g->height, scratch);
 }
 
 /* x, or 0: without a branch, which random data would mispredict in the scalar rest of a loop. */
@@ -96,14 +110,14 @@ static void F(give_pairs)(const real *restrict x, const real *restrict y, real *
     }
 }
 
-/* An image whose windows are two wide and fill it: as many of their rows at a time as STRIP windows make, side by side, since
-   a row of seven windows is too short for a vector. */
-static void F(share_pairs)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
+/* The slopes of windows that are two wide and tile the image: as many rows of windows at a time as STRIP windows make, side by
+   side, since a row of seven windows is too short for a vector. */
+static void F(share_pairs)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx, int64_t out_rows)
 {
     const int64_t rows = g->out_cols < STRIP ? STRIP / g->out_cols : 1;
-    for (int64_t i = 0; i < g->out_rows; i += rows)
+    for (int64_t i = 0; i < out_rows; i += rows)
         for (int64_t j = 0; j < g->out_cols; j += STRIP) {
-            const int64_t count = min64(rows, g->out_rows - i), wide = min64(STRIP, g->out_cols - j), n = count * wide;
+            const int64_t count = min64(rows, out_rows - i), wide = min64(STRIP, g->out_cols - j), n = count * wide;
             const int64_t at = i * g->out_cols + j;
             real seen[2 * STRIP], given[2 * STRIP], left[STRIP];
             F(copy_row)(dy + at, left, n);
@@ -121,17 +135,16 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    const int pairs = g->kernel_w == 2 && g->stride_w == 2 && g->width == 2 * g->out_cols   /* no padding, no gap, */
-        && g->kernel_h == g->stride_h && g->height == g->kernel_h * g->out_rows             /* nothing left over */
-        && !g->pad_h && !g->pad_w;
-    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p) {
+    const int64_t from = cut(g->planes, part, parts), to = cut(g->planes, part + 1, parts);
+    if (F(tiled)(g) && g->kernel_w == 2) {
+        F(share_pairs)(g, (const real *)g->x + from * image, (const real *)g->y + from * size,
+                       (const real *)g->dy + from * size, (real *)g->dx + from * image, (to - from) * g->out_rows);
+        return;
+    }
+    for (int64_t p = from; p < to; ++p) {
         const real *x = (const real *)g->x + p * image, *ys = (const real *)g->y + p * size;
         const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
-        if (pairs) {
-            F(share_pairs)(g, x, ys, dy, dx);
-            continue;
-        }
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i)
             for (int64_t start = 0; start < g->out_cols; start += STRIP) {
