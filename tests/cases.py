@@ -308,6 +308,17 @@ OPTIMIZERS = [
     Named("adamw decay", "AdamW", {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.5}),
 ]
 
+PENALTIES = [
+    Named("l1", "L1", {"strength": 0.02}),
+    Named("l1 subgradient", "L1", {"strength": 0.02, "mode": "subgradient"}),
+    Named("l1 with biases", "L1", {"strength": 0.03, "biases": True}),
+    Named("l2", "L2", {"strength": 0.1}),
+    Named("l2 with biases", "L2", {"strength": 0.1, "biases": True}),
+    Named("elastic net", "ElasticNet", {"l1": 0.02, "l2": 0.1}),
+    Named("elastic net subgradient", "ElasticNet", {"l1": 0.02, "l2": 0.1, "mode": "subgradient"}),
+    Named("max-norm", "MaxNorm", {"limit": 0.8}),
+]
+
 SCHEDULES = [
     Named("constant", "ConstantLR", {"lr": 0.3}),
     Named("step", "StepLR", {"lr": 0.3, "step_size": 7}),
