@@ -132,6 +132,8 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((2, 2, 6, 9), (2, 3), {"stride": (1, 2), "padding": (1, 0)}),
     ((1, 3, 5, 5), 3, {"stride": 1}),
     ((1, 1, 9, 8), 2, {"stride": 3}),
+    ((2, 2, 2, 1), 5, {"stride": 1, "padding": 2}),
+    ((1, 3, 1, 4), (2, 7), {"stride": (3, 2), "padding": (1, 3)}),
 ]
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
