@@ -58,6 +58,19 @@ def test_formula(nn, case):
     same(layer.running_var, after[1])
 
 
+@pytest.mark.parametrize(("shape", "normalized"), [((5, 3), 3), ((4, 5, 7), (5, 7)), ((4, 5, 7), 7)])
+def test_formula_of_layernorm(nn, shape, normalized):
+    """By NumPy's own mean and variance, the biased one, one example at a time; the same in training and prediction."""
+    layer = nn.LayerNorm(normalized, eps=1e-3)
+    model = nn.Sequential(layer, dtype="float64")
+    layer.weight, layer.bias = normal(layer.weight.shape, seed=3), normal(layer.weight.shape, seed=4)
+    x = 3 * normal(shape) + 2
+    axes = tuple(range(-layer.weight.ndim, 0))
+    want = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-3) * layer.weight + layer.bias
+    close("layer", model.forward(x, training=True), want, 50.0)
+    same(model(x), model.forward(x, training=True))
+
+
 @pytest.mark.parametrize("case", BATCH, ids=name_of)
 def test_prediction_does_not_depend_on_the_batch(nn, dtype, case):
     model = nn.Sequential(case.make(nn), dtype=dtype)
