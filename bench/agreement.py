@@ -44,22 +44,22 @@ Pair = tuple[str, Any, Any]             # what, got, wanted
 REF, FAST = package("fastnn_ref"), package("fastnn")
 TORCH: Any = importlib.import_module("torch") if installed("torch") else None
 STEPS, BATCH, WIDTHS = 20, 9, (13, 7, 3)
-ROWS, IMAGES = (64, 512), (32, 16, 14, 14)
+ROWS, IMAGES = (64, 256), (8, 16, 14, 14)   # below 128 KiB: beyond, malloc may ask the system anew for each array
 SIZES = {  # class: what is timed, where it is not a layer of its own on ROWS
-    "Linear": linear(64, 784, 128, activation="relu"),
+    "Linear": linear(32, 784, 128, activation="relu"),
     "Conv2d": conv(IMAGES, 32, 3, padding=1, activation="relu"),
     "MaxPool2d": pool("MaxPool2d", IMAGES, 2),
     "AvgPool2d": pool("AvgPool2d", IMAGES, 2),
     "GlobalAvgPool2d": Case("", lambda nn: nn.GlobalAvgPool2d(), IMAGES),
     "Flatten": Case("", lambda nn: nn.Flatten(), IMAGES),
-    "BatchNorm1d": Case("", lambda nn: nn.BatchNorm1d(512), ROWS),
+    "BatchNorm1d": Case("", lambda nn: nn.BatchNorm1d(256), ROWS),
     "BatchNorm2d": Case("", lambda nn: nn.BatchNorm2d(16), IMAGES),
-    "LayerNorm": Case("", lambda nn: nn.LayerNorm(512), ROWS),
+    "LayerNorm": Case("", lambda nn: nn.LayerNorm(256), ROWS),
     "Dropout": Case("", lambda nn: nn.Dropout(0.5), ROWS),
     "DropConnect": Case("", lambda nn: nn.DropConnect(128, 64, 0.5, activation="relu"), (32, 128)),
     "StochasticDepth": Case("", lambda nn: nn.StochasticDepth(nn.Linear(128, 128), 0.5, mode="row"), (64, 128)),
     "GaussianNoise": Case("", lambda nn: nn.GaussianNoise(0.1), ROWS),
-    "Augment": Case("", lambda nn: nn.Augment(rotation=15.0, shift=2.0, zoom=0.1, flip=0.5), (64, 1, 28, 28)),
+    "Augment": Case("", lambda nn: nn.Augment(rotation=15.0, shift=2.0, zoom=0.1, flip=0.5), (32, 1, 28, 28)),
     "Sequential": Case("", IMAGE_NETS[0].make, (64, 1, 8, 8)),
 }
 
