@@ -3,8 +3,8 @@
     float64, float32    the engine's numbers against the reference's in float64
     differences         the reference's gradients against central differences
     PyTorch             the reference's numbers against PyTorch's, where PyTorch has such a class
-    speed               time of the reference by time of the engine, the fastest of the rounds of each: float32, one
-                        thread, sizes as in ``SIZES``
+    speed               processor time of the reference by that of the engine, which other work on the machine spoils
+                        least: float32, one thread, sizes as in ``SIZES``
 
 An error is the largest one of any case in ``tests/cases.py``, relative to the largest value of its kind (outputs,
 gradients, statistics) in the case. Layers go forward and back and predict; losses give a value and a slope; optimizers
@@ -16,13 +16,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.candidates import Work, installed, package, set_threads
-from bench.report import machine, turns
+from bench.report import machine
 from tests import check, witness
 from tests.cases import (
     CASES,
@@ -44,6 +45,7 @@ Pair = tuple[str, Any, Any]             # what, got, wanted
 REF, FAST = package("fastnn_ref"), package("fastnn")
 TORCH: Any = importlib.import_module("torch") if installed("torch") else None
 STEPS, BATCH, WIDTHS = 20, 9, (13, 7, 3)
+ROUNDS, ROUND_SECONDS = 15, 0.02
 ROWS, IMAGES = (64, 256), (8, 16, 14, 14)   # below 128 KiB: beyond, malloc may ask the system anew for each array
 SIZES = {  # class: what is timed, where it is not a layer of its own on ROWS
     "Linear": linear(32, 784, 128, activation="relu"),
@@ -301,9 +303,21 @@ def update_work(optimizer: Named, penalty: Named | None) -> Callable[[Any], Work
 
 
 def speed(build: Callable[[Any], Work]) -> float:
-    """Time of the reference by that of the engine; the fastest rounds, which other work on the machine spoils least."""
-    times = turns({nn.__name__: build(nn) for nn in (REF, FAST)})
-    return min(times[REF.__name__]) / min(times[FAST.__name__])
+    """The reference's time by the engine's: the least of some rounds of each, in turn."""
+    works = [build(nn) for nn in (REF, FAST)]
+    repeats = [max(1, int(ROUND_SECONDS / seconds(work, 3))) for work in works]
+    rounds = [[seconds(work, count) for work, count in zip(works, repeats, strict=True)] for _ in range(ROUNDS)]
+    reference, engine = (min(times) for times in zip(*rounds, strict=True))
+    return reference / engine
+
+
+def seconds(work: Work, repeats: int) -> float:
+    """Processor time of a call, after one that does not count."""
+    work()
+    start = time.process_time()
+    for _ in range(repeats):
+        work()
+    return max(time.process_time() - start, 1e-9) / repeats
 
 
 def grouped(cases: Iterable[Any], name_of: Callable[[Any], str]) -> dict[str, list[Any]]:
