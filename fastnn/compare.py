@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 class Row:
     """How far one tensor of the two is apart."""
 
-    what: str  # output, gradient, loss or value
+    what: str  # output (of a prediction), training (output in a training pass), gradient, loss or value
     name: str
     shape: tuple[int, ...]
     difference: float  # the largest, absolute
@@ -31,7 +31,10 @@ class Row:
 
 
 class Comparison:
-    """A row for each layer's output, each gradient, the loss of each step, each value after them. Prints as a table."""
+    """A row for each layer's output, predicting and in training, each gradient, the losses, each value after the steps.
+
+    Prints as a table.
+    """
 
     def __init__(self, rows: list[Row], steps: int, dtype: Any) -> None:
         self.rows, self.steps, self.dtype = rows, steps, dtype
@@ -74,11 +77,17 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     pair[1].load_state_dict(pair[0].state_dict())
     pair[1].steps = pair[0].steps
     rows = []
-    outputs = [x, x]
-    for index, layers in enumerate(zip(*(each.layers for each in pair), strict=True)):
-        outputs = [layer(value) for layer, value in zip(layers, outputs, strict=True)]
-        rows.append(row("output", f"{index}  {type(layers[0]).__name__}", *outputs))
     state, start = pair[0].state_dict(), pair[0].steps
+    for what in ("output", "training"):
+        outputs = [x, x]
+        for index, layers in enumerate(zip(*(each.layers for each in pair), strict=True)):
+            for place, layer in enumerate(layers):
+                layer.steps = start  # the masks that the whole model's pass draws below
+                outputs[place] = layer.forward(outputs[place], training=what == "training")
+            rows.append(row(what, f"{index}  {type(layers[0]).__name__}", *outputs))
+    for each in pair:
+        each.load_state_dict(state)
+        each.steps = start
     for each, judge in zip(pair, losses, strict=True):
         judge.forward(each.forward(x, training=True), t)
         each.backward(judge.backward())

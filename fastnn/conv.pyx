@@ -149,7 +149,9 @@ bias=True, *, init=None)\n--\n
         Layer.plan(self, shape, rows, arena)
         _, height, width = shape
         _, out_height, out_width = self.out_shape
-        (kh, kw), (sh, sw), (ph, pw), (dh, dw) = self.kernel_size, self.stride, self.padding, self.dilation
+        (kh, kw), (ph, pw), (dh, dw) = self.kernel_size, self.padding, self.dilation
+        # A stride as long as the padded image makes one step, however much longer it is.
+        sh, sw = min(self.stride[0], height + 2 * ph), min(self.stride[1], width + 2 * pw)
         g.out_rows, g.out_cols = out_height, out_width
         # The padded copy: a plane for each phase of the stride.
         front_rows, front_pitch = out_height + (kh - 1) * dh // sh, out_width + (kw - 1) * dw // sw

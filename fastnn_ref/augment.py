@@ -46,7 +46,7 @@ def affine(angle: float, zoom: float, shear: float, flip: bool) -> Array:
 def neighbours(matrices: Array, shifts: Array, image: Shape) -> tuple[Array, Array]:
     """For each pixel of each example the four that it is made of: flat indices and weights, both (n, h·w, 4).
 
-    ``matrices`` (n, 2, 2), ``shifts`` (n, 2) in pixels. Outside the image the weight is 0.
+    ``matrices`` (n, 2, 2), ``shifts`` (n, 2) in pixels. Outside the image the index is −1.
     """
     height, width = image
     centre = np.array([(height - 1) / 2, (width - 1) / 2])
@@ -61,8 +61,8 @@ def neighbours(matrices: Array, shifts: Array, image: Shape) -> tuple[Array, Arr
             i, j = low[..., 0] + down, low[..., 1] + across
             inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
             weight = (part[..., 0] if down else 1 - part[..., 0]) * (part[..., 1] if across else 1 - part[..., 1])
-            indices.append(np.where(inside, i * width + j, 0).astype(np.int64))
-            weights.append(np.where(inside, weight, 0.0))
+            indices.append(np.where(inside, i * width + j, -1).astype(np.int64))
+            weights.append(weight)
     return np.stack(indices, axis=-1), np.stack(weights, axis=-1)
 
 
@@ -71,7 +71,8 @@ def warp(images: Array, matrices: Array, shifts: Array) -> Array:
     indices, weights = neighbours(matrices, shifts, images.shape[2:])
     flat = images.reshape(*images.shape[:2], -1)
     seen = np.take_along_axis(flat[:, :, :, None], indices[:, None, :, :].reshape(len(images), 1, -1, 1), axis=2)
-    parts = seen.reshape(*flat.shape, 4) * weights[:, None].astype(images.dtype)
+    # A select: what is read for a place outside is some pixel or other, and 0 · NaN would be NaN.
+    parts = np.where(indices[:, None] >= 0, seen.reshape(*flat.shape, 4) * weights[:, None].astype(images.dtype), 0)
     total: Array = parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3]
     return total.reshape(images.shape)
 
@@ -83,7 +84,7 @@ def unwarp(dy: Array, matrices: Array, shifts: Array) -> Array:
     for example in range(len(dy)):
         for channel in range(dy.shape[1]):
             shares = dy[example, channel].reshape(-1, 1) * weights[example].astype(dy.dtype)
-            np.add.at(dx[example, channel], indices[example], shares)
+            np.add.at(dx[example, channel], indices[example], np.where(indices[example] >= 0, shares, 0))
     return dx.reshape(dy.shape)
 
 

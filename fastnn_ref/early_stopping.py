@@ -6,7 +6,7 @@
                 progress that training still makes
     UP          at the end of `threshold` strips in a row E_va was higher than at the end of the one before
 
-E_va is what is monitored, E_tr the training loss.
+E_va is what is monitored, E_tr the training loss, without what penalties add.
 
 Source: Prechelt, "Early stopping – but when?" (1998), section 2. Written once, for both packages.
 """
@@ -87,7 +87,7 @@ class EarlyStopping(Callback):
         if epoch < self.start_from_epoch:
             return
         self.errors.append(value)
-        self.losses.append((logs or {}).get("loss", math.nan))
+        self.losses.append(next((logs[name] for name in ("data_loss", "loss") if logs and name in logs), math.nan))
         self.waited += 1
         if self.sign() * (self.best - value) > self.min_delta:
             self.best, self.best_epoch, self.waited = value, epoch, 0

@@ -1,6 +1,7 @@
 """Noise for texts: what people mistype and leave out, so that a model of texts does not hang on how a word is spelt.
 
-    words        two neighbours change places, one is left out, one is written twice, one is replaced by a synonym
+    words        two neighbours change places, one is left out, one is written twice, one is replaced by a synonym, one
+                 more comes in between
     characters   a key beside the right one is hit (Latin and Cyrillic keyboards); two change places, one is left out,
                  one is written twice
 
@@ -47,11 +48,11 @@ KEYS = {key: [c for c in beside if c.isalpha()] for rows in ROWS for key, beside
 class TextNoise:
     """Makes noisy copies of texts: ``TextNoise(typos=0.05, seed=1)(texts)`` is a list of as many texts.
 
-    Each argument is a probability, 0 … 1. For each word: ``swap`` with the next one, ``delete``, ``repeat``, and
-    ``replace`` by one of ``replacements`` (word in lower case → a word or several), where it has some. For each letter
-    (not the first of a word for the last three): ``typos`` by a key beside it, ``swap_letters`` with the next one,
-    ``drop_letters``, ``double_letters``. Capitals, punctuation and spaces stay where they are. ``seed`` 0 … 2⁶⁴−1. A
-    call with another ``epoch`` draws anew.
+    Each argument is a probability, 0 … 1. For each word: ``swap`` with the next one, ``delete``, ``repeat``, ``insert``
+    any word of the text behind it, and ``replace`` by one of ``replacements`` (word in lower case → a word or several),
+    where it has some; so is an inserted word. For each letter (not the first of a word for the last three): ``typos``
+    by a key beside it, ``swap_letters`` with the next one, ``drop_letters``, ``double_letters``. Capitals, punctuation
+    and spaces stay where they are. ``seed`` 0 … 2⁶⁴−1. A call with another ``epoch`` draws anew.
 
     >>> noise = TextNoise(swap=0.3, replace=1.0, replacements={"quick": "fast"}, seed=1)
     >>> noise(["The quick brown fox jumps."])
@@ -64,13 +65,14 @@ class TextNoise:
     """
 
     def __init__(
-        self, *, swap: float = 0.0, delete: float = 0.0, repeat: float = 0.0, replace: float = 0.0,
+        self, *, swap: float = 0.0, delete: float = 0.0, repeat: float = 0.0, insert: float = 0.0, replace: float = 0.0,
         replacements: Mapping[str, str | Sequence[str]] | None = None, typos: float = 0.0, swap_letters: float = 0.0,
         drop_letters: float = 0.0, double_letters: float = 0.0, seed: int = 0,
     ) -> None:
         self.swap = validation.number("swap", swap, 0, 1)
         self.delete = validation.number("delete", delete, 0, 1)
         self.repeat = validation.number("repeat", repeat, 0, 1)
+        self.insert = validation.number("insert", insert, 0, 1)
         self.replace = validation.number("replace", replace, 0, 1)
         self.replacements = validation.replacements("replacements", replacements)
         self.typos = validation.number("typos", typos, 0, 1)
@@ -80,8 +82,8 @@ class TextNoise:
         self.seed = validation.seed(seed)
 
     def __repr__(self) -> str:
-        names = ("swap", "delete", "repeat", "replace", "replacements", "typos", "swap_letters", "drop_letters",
-                 "double_letters", "seed")
+        names = ("swap", "delete", "repeat", "insert", "replace", "replacements", "typos", "swap_letters",
+                 "drop_letters", "double_letters", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name)}
         return validation.call(type(self).__name__, (), given)
 
@@ -106,19 +108,31 @@ class TextNoise:
         if all(gone):
             gone[:1] = [False] * len(gone[:1])
         twice = [draws.happens(self.repeat) for _ in words]
+        more = [self.another(pieces[1::2], draws) if draws.happens(self.insert) else "" for _ in words]
         text = pieces[0]
-        for word, leave, again, between in zip(words, gone, twice, pieces[2::2], strict=True):
+        for word, leave, again, extra, between in zip(words, gone, twice, more, pieces[2::2], strict=True):
             if leave:
                 text = text.rstrip(" ") + between if between.strip() else text
                 continue
             mistyped = self.mistyped(word, draws)
-            text += mistyped + (f" {mistyped}" if again else "") + between
+            text += mistyped + (f" {mistyped}" if again else "")
+            text += (f" {self.mistyped(extra, draws)}" if extra else "") + between
         return text
 
     def replaced(self, word: str, draws: Draws) -> str:
         """The word or one of its synonyms, with its capital."""
+        if word.lower() not in self.replacements or not draws.happens(self.replace):
+            return word
+        return self.synonym(word, draws)
+
+    def another(self, words: Sequence[str], draws: Draws) -> str:
+        """Any of the words, or a synonym of it."""
+        return self.synonym(words[draws.below(len(words))], draws)
+
+    def synonym(self, word: str, draws: Draws) -> str:
+        """One of the word's synonyms, with its capital, or itself if it has none."""
         known = self.replacements.get(word.lower())
-        if not known or not draws.happens(self.replace):
+        if not known:
             return word
         found = known[draws.below(len(known))]
         return found[:1].upper() + found[1:] if word[:1].isupper() else found

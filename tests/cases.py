@@ -132,6 +132,8 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((2, 2, 6, 9), (2, 3), {"stride": (1, 2), "padding": (1, 0)}),
     ((1, 3, 5, 5), 3, {"stride": 1}),
     ((1, 1, 9, 8), 2, {"stride": 3}),
+    ((2, 2, 2, 1), 5, {"stride": 1, "padding": 2}),
+    ((1, 3, 1, 4), (2, 7), {"stride": (3, 2), "padding": (1, 3)}),
 ]
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
@@ -306,6 +308,17 @@ OPTIMIZERS = [
     Named("adam decay", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.1}),
     Named("adamw", "AdamW", {"lr": 0.02}),
     Named("adamw decay", "AdamW", {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.5}),
+]
+
+PENALTIES = [
+    Named("l1", "L1", {"strength": 0.02}),
+    Named("l1 subgradient", "L1", {"strength": 0.02, "mode": "subgradient"}),
+    Named("l1 with biases", "L1", {"strength": 0.03, "biases": True}),
+    Named("l2", "L2", {"strength": 0.1}),
+    Named("l2 with biases", "L2", {"strength": 0.1, "biases": True}),
+    Named("elastic net", "ElasticNet", {"l1": 0.02, "l2": 0.1}),
+    Named("elastic net subgradient", "ElasticNet", {"l1": 0.02, "l2": 0.1, "mode": "subgradient"}),
+    Named("max-norm", "MaxNorm", {"limit": 0.8}),
 ]
 
 SCHEDULES = [

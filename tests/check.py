@@ -15,13 +15,19 @@ scale is
 """
 
 import ctypes
+import math
 import mmap
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from tests.cases import Array, Case
 
 C = {  # kind: c       worst seen
     "product": 1.0,  # 0.55
@@ -36,12 +42,12 @@ _worst = dict.fromkeys(C, 0.0)
 TINY = {np.dtype(d): float(np.finfo(d).tiny) for d in ("float32", "float64")}
 
 
-def seen():
+def seen() -> dict[str, tuple[float, float]]:
     """kind -> (limit, worst quotient so far)."""
     return {kind: (C[kind], _worst[kind]) for kind in C}
 
 
-def close(kind, got, want, scale, note=""):
+def close(kind: str, got: Any, want: Any, scale: Any, note: str = "") -> None:
     """Assert |got - want| <= C[kind] · eps · scale everywhere, NaN and infinities in the same places."""
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"{note}: shape {got.shape}, wanted {want.shape}"
@@ -61,7 +67,7 @@ def close(kind, got, want, scale, note=""):
         )
 
 
-def same(got, want, note=""):
+def same(got: Any, want: Any, note: str = "") -> None:
     """Assert equal bits (NaN equals NaN, -0.0 does not equal 0.0)."""
     got, want = np.asarray(got), np.asarray(want)
     assert (got.dtype, got.shape) == (want.dtype, want.shape), note
@@ -71,7 +77,7 @@ def same(got, want, note=""):
     assert not wrong.any(), f"{note}: {wrong.sum()} of {got.size} differ, first at {np.argwhere(wrong)[0]}"
 
 
-def same_parameters(a, b):
+def same_parameters(a: Any, b: Any) -> None:
     """Assert that two models hold the same names and the same bits."""
     a, b = a.state_dict(), b.state_dict()
     assert list(a) == list(b)
@@ -79,14 +85,14 @@ def same_parameters(a, b):
         same(a[name], b[name], name)
 
 
-def frozen(values, dtype=None):
+def frozen(values: Any, dtype: npt.DTypeLike | None = None) -> Array:
     """A read-only copy: whoever writes into it raises."""
     values = np.array(values, dtype=dtype)
     values.flags.writeable = False
     return values
 
 
-def normal(shape, dtype="float64", seed=0):
+def normal(shape: tuple[int, ...], dtype: npt.DTypeLike = "float64", seed: int = 0) -> Array:
     """Read-only normal numbers, the same in both dtypes but for rounding to float32."""
     return frozen(np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32), dtype)
 
@@ -94,7 +100,7 @@ def normal(shape, dtype="float64", seed=0):
 # ---- gradients ----
 
 
-def numeric_gradient(f, x):
+def numeric_gradient(f: Callable[[], float], x: Array) -> Array:
     """Central differences of f() by every element of x, which is changed in place and put back."""
     gradient = np.empty(x.shape)
     for i in np.ndindex(x.shape):
@@ -109,15 +115,15 @@ def numeric_gradient(f, x):
     return gradient
 
 
-def stir(model):
+def stir(model: Any) -> None:
     """Biases, and scales that start from 1, get values of their own: at 0 and 1 their mistakes do not show."""
     for index, (_, value, _, decays) in enumerate(model.parameters()):
         if not decays:
             value[...] = 0.75 + 0.25 * normal(value.shape, seed=7 + index)
 
 
-def check_gradient(model, x):
-    """dx and every parameter's gradient of a float64 model against central differences of Σ y·dy.
+def gradients(model: Any, x: Array) -> Iterator[tuple[str, Array, Array, float]]:
+    """(name, gradient, central differences of it, scale) for Σ y·dy of a float64 model by x and by every parameter.
 
     In training, at the same step each time: so random masks stay what they are.
     """
@@ -126,24 +132,38 @@ def check_gradient(model, x):
     step = model.steps
     y = model.forward(x, training=True)
     dy = normal(y.shape, seed=1)
-    dx = model.backward(dy)
+    found = {"x": (x, model.backward(dy))}
+    found |= {name: (value, gradient.copy()) for name, value, gradient, _ in model.parameters()}
 
-    def value():
+    def value() -> float:
         model.steps = step
         return float((model.forward(x, training=True) * dy).sum())
 
-    scale = np.finfo(np.float64).eps ** (-1 / 3) * (np.abs(y * dy).sum() + np.abs(dy).max())
-    gradients = {name: gradient.copy() for name, _, gradient, _ in model.parameters()}
-    close("difference", dx, numeric_gradient(value, x), scale, "dx")
-    for name, parameter, _, _ in model.parameters():
-        close("difference", gradients[name], numeric_gradient(value, parameter), scale, f"gradient of {name}")
+    scale = float(np.finfo(np.float64).eps ** (-1 / 3) * (np.abs(y * dy).sum() + np.abs(dy).max()))
+    for name, (moving, gradient) in found.items():
+        yield name, gradient, numeric_gradient(value, moving), scale
+
+
+def check_gradient(model: Any, x: Array) -> None:
+    """dx and every parameter's gradient against differences."""
+    for name, gradient, numeric, scale in gradients(model, x):
+        close("difference", gradient, numeric, scale, f"gradient of {name}")
 
 
 # ---- engine against reference ----
 
 
-def check_against_reference(ref, fast, case, dtype):
-    """Forward, backward and a prediction of the engine in dtype against the book in float64, from the same bits."""
+def inner_lengths(model: Any, shape: tuple[int, ...]) -> int:
+    """Σ of the inner lengths of all sums: an example, the batch, and what leads to an output of each layer."""
+    return math.prod(shape[1:]) + shape[0] + sum(
+        (len(value) if value.ndim == 2 else value[0].size) + 1 for _, value, _, decays in model.parameters() if decays)
+
+
+def side_by_side(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> Iterator[tuple[str, Array, Array, int]]:
+    """(what, the engine's in dtype, the book's in float64, Σ of inner lengths), from the same bits.
+
+    Forward and backward in training, what they left behind, and a prediction.
+    """
     engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
     book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
     stir(engine)
@@ -153,21 +173,21 @@ def check_against_reference(ref, fast, case, dtype):
     dy = normal(y.shape, dtype, seed=1)
     dx = engine.backward(dy)
     assert y.dtype == dx.dtype == dtype
-
-    inner = x[0].size + len(x) + sum(
-        (len(value) if value.ndim == 2 else value[0].size) + 1 for _, value, _, decays in book.parameters() if decays)
-
-    def compare(got, want, note):
-        close("layer", got, want, inner * np.abs(want).max(), f"{case.name}: {note}")
-
-    compare(y, book.forward(x, training=True), "y")
-    compare(dx, book.backward(dy), "dx")
+    inner = inner_lengths(book, case.shape)
+    yield "y", y, book.forward(x, training=True), inner
+    yield "dx", dx, book.backward(dy), inner
     for (name, _, got, _), (_, _, want, _) in zip(engine.parameters(), book.parameters(), strict=True):
-        compare(got, want, f"gradient of {name}")
-    got, want = engine.state_dict(), book.state_dict()
-    for name in want:
-        compare(got[name], want[name], name)
-    compare(engine(x), book(x), "prediction")
+        yield f"gradient of {name}", got, want, inner
+    state, expected = engine.state_dict(), book.state_dict()
+    for name in expected:
+        yield f"state {name}", state[name], expected[name], inner
+    yield "prediction", engine(x), book(x), inner
+
+
+def check_against_reference(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> None:
+    """The engine in dtype against the book in float64."""
+    for what, got, want, inner in side_by_side(ref, fast, case, dtype):
+        close("layer", got, want, inner * np.abs(want).max(), f"{case.name}: {what}")
 
 
 # ---- guarded buffers ----
@@ -175,7 +195,7 @@ def check_against_reference(ref, fast, case, dtype):
 GUARD = 64  # elements on either side: more than any vector
 
 
-def guarded(values, gap=0):
+def guarded(values: Array, gap: int = 0) -> tuple[Array, Callable[[], bool]]:
     """(view, intact): a copy of a 2-D array whose surroundings, and `gap` elements between its rows, are NaN.
 
     A kernel that reads past its operand brings a NaN into the result; intact() says whether one wrote there.
@@ -191,7 +211,7 @@ def guarded(values, gap=0):
     return view, lambda: np.array_equal(bits[~inside], before)
 
 
-def before_the_wall(values):
+def before_the_wall(values: Array) -> Array:
     """A copy at the end of its page, before a page that nobody may touch: one element too far is a crash.
 
     For a fresh interpreter only (see python()); Linux and macOS.
@@ -210,7 +230,7 @@ def before_the_wall(values):
 # ---- a fresh interpreter ----
 
 
-def python(code, timeout=120, **environment):
+def python(code: str, timeout: float = 120, **environment: str) -> str:
     """Run code in an interpreter of its own and return what it prints; a crash or a hang is a failed test."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],

@@ -30,7 +30,9 @@ def test_everything_at_once(fast, case):
     optimizer = case.make(fast)
     report = fast.compare(model, X, T, fast.CrossEntropyLoss(0.1, class_weight=[1, 2, 3]), optimizer, steps=5)
     assert report.worst < 1e-9
-    assert {row.what for row in report.rows} == {"output", "gradient", "loss", "value"}
+    assert {row.what for row in report.rows} == {"output", "training", "gradient", "loss", "value"}
+    outputs = [row for row in report.rows if row.what in ("output", "training")]
+    assert [row.name.split()[-1] for row in outputs] == 2 * [type(layer).__name__ for layer in model.layers]
     assert [row.name for row in report.rows if row.what == "gradient"] == list(model.params)
     assert "fastnn beside fastnn_ref, float64, 5 steps" in repr(report)
     same_parameters(model, before)
@@ -52,7 +54,35 @@ def test_a_difference_is_found(fast, ref, monkeypatch):
     assert report.worst > 1e-3
     assert report.rows[0].difference == pytest.approx(0.01)
     assert report.rows[0].ulps > 1e6
-    assert {row.what for row in report.rows} == {"output", "gradient"}
+    assert {row.what for row in report.rows} == {"output", "training", "gradient"}
+
+
+def test_the_masks_of_the_layers_are_those_of_the_model(fast, ref, monkeypatch):
+    """A twin that drops other values is found in the training rows, and predicts the same."""
+    model = fast.Sequential(fast.Linear(5, 40), fast.Dropout(0.5), fast.Linear(40, 3), seed=2, dtype="float64")
+    loss, optimizer = fast.CrossEntropyLoss(), fast.SGD()
+    for _ in range(3):
+        model.step(normal((6, 5)), np.arange(6) % 3, loss, optimizer)
+    before, arguments = model.steps, (normal((6, 5)), np.arange(6) % 3, loss, optimizer)
+    apart, whole = copy.deepcopy(model), model.forward(normal((6, 5)), training=True)
+    model.steps = before
+    y = normal((6, 5))
+    for layer in apart.layers:
+        layer.steps = before
+        y = layer.forward(y, training=True)
+    assert np.abs(y - whole).max() < 1e-14
+    assert fast.compare(model, *arguments, steps=0).worst < 1e-14
+    words = ref.Dropout.random_words
+
+    def as_at_the_first_step(layer, n):
+        layer.outermost()._step = 0
+        return words(layer, n)
+
+    monkeypatch.setattr(ref.Dropout, "random_words", as_at_the_first_step)
+    far = {(row.what, row.name[0]) for row in fast.compare(model, *arguments, steps=0).rows if row.relative > 0.1}
+    assert {("training", "1"), ("training", "2"), ("gradient", "0")} <= far
+    assert not any(what == "output" for what, _ in far)
+    assert model.steps == before
 
 
 def test_units_in_the_last_place():

@@ -86,6 +86,19 @@ def test_progress_quotient(nn):
     assert flat.stopped_epoch == 3                      # no progress at all, and a loss
 
 
+def test_progress_is_that_of_the_data_loss(nn):
+    """A penalty that falls is no progress: 2 of the loss is data, the rest melts away."""
+    model, stopping = Model(), nn.EarlyStopping(criterion="PQ", strip=2)
+    stopping.set_model(model)
+    stopping.on_train_begin()
+    for epoch, penalty in enumerate((8.0, 4.0, 2.0, 1.0)):
+        stopping.on_epoch_end(epoch, {"loss": 2 + penalty, "data_loss": 2.0, "penalty": penalty,
+                                      "val_loss": 1.0 if epoch == 0 else 1.01})
+        if model.stop_training:
+            break
+    assert stopping.stopped_epoch == 1
+
+
 def test_successive_rises(nn):
     """At the ends of strips of 2: 3, 4, 5 rise twice in a row."""
     errors = [9, 3, 9, 4, 0, 5, 9, 6]

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from tests.cases import ACTIVATIONS, LOSSES
+from tests.cases import ACTIVATIONS, CASES, LOSSES, OPTIMIZERS, PENALTIES
 from tests.mistakes import MISTAKES
 
 ONLY_FAST = ["compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
@@ -17,6 +17,14 @@ Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss L1 L2 ElasticNe
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
 ReduceLROnPlateau EarlyStopping Sequential History Callback gradcheck TextNoise init philox
 """.split()
+
+
+def test_every_class_has_cases(ref, fast):
+    """What is written twice stands in tests/cases.py, which everything else goes through."""
+    classes = [name for name in ORDER if inspect.isclass(getattr(ref, name))]
+    twice = {name for name in classes if getattr(fast, name) is not getattr(ref, name)}
+    listed = {type(case.make(ref)).__name__ for case in CASES} | {case.cls for case in LOSSES + OPTIMIZERS + PENALTIES}
+    assert listed == twice - {"Layer", "Loss", "Optimizer"}
 
 
 def public(thing):

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from tests import cases
 from tests.check import close, normal, same, same_parameters
 
 OPTIMIZERS = {
@@ -15,16 +16,8 @@ OPTIMIZERS = {
     "adam": lambda nn, **a: nn.Adam(lr=0.02, **a),
     "adamw": lambda nn, **a: nn.AdamW(lr=0.02, **a),
 }
-PENALTIES = {
-    "l1": lambda nn: nn.L1(0.02),
-    "l1 subgradient": lambda nn: nn.L1(0.02, mode="subgradient"),
-    "l1 with biases": lambda nn: nn.L1(0.03, biases=True),
-    "l2": lambda nn: nn.L2(0.1),
-    "l2 with biases": lambda nn: nn.L2(0.1, biases=True),
-    "elastic net": lambda nn: nn.ElasticNet(0.02, 0.1),
-    "max-norm": lambda nn: nn.MaxNorm(0.8),
-    "several": lambda nn: (nn.ElasticNet(0.01, 0.02), nn.MaxNorm(0.9)),
-}
+PENALTIES = {case.name: case.make for case in cases.PENALTIES} | {
+    "several": lambda nn: (nn.ElasticNet(0.01, 0.02), nn.MaxNorm(0.9))}
 
 
 def net(nn, penalty=None, dtype="float64", inner=None):

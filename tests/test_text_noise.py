@@ -39,6 +39,27 @@ def test_delete_and_repeat(nn, p):
     assert abs(np.mean(count) / 12 - (1 + p)) < 0.03
 
 
+def test_insert(nn):
+    """Behind a word comes any word of the text, or one of its synonyms; nothing else changes."""
+    text = "one two, three four!"
+    inserted = []
+    for new in nn.TextNoise(insert=0.4, replacements={"four": ["vier", "quatre"]})([text] * 500):
+        assert new[-1] == "!" and new.count(",") == 1
+        rest = iter(words(new.replace(",", "").replace("!", "")))
+        expected = ["one", "two", "three", "four"]
+        for word in rest:
+            if expected and word == expected[0]:
+                expected.pop(0)
+            else:
+                inserted.append(word)
+        assert not expected
+    assert set(inserted) == {"one", "two", "three", "vier", "quatre"}
+    assert abs(len(inserted) / 2000 - 0.4) < 0.04
+    assert abs(np.mean([word == "one" for word in inserted]) - 0.25) < 0.06
+    both = nn.TextNoise(insert=1.0, delete=1.0)(["one two"])
+    assert words(both[0])[0] == "one" and len(words(both[0])) == 2
+
+
 def test_something_is_left(nn):
     noisy = nn.TextNoise(delete=1.0)(TEXTS)
     assert [bool(text.strip()) for text in noisy] == [bool(text.strip()) for text in TEXTS]
@@ -98,8 +119,8 @@ def test_letters(nn):
 
 
 EVERYTHING = {
-    "swap": 0.2, "delete": 0.1, "repeat": 0.1, "replace": 0.5, "replacements": {"two": ["2", "zwei"]}, "typos": 0.1,
-    "swap_letters": 0.1, "drop_letters": 0.1, "double_letters": 0.1,
+    "swap": 0.2, "delete": 0.1, "repeat": 0.1, "insert": 0.1, "replace": 0.5, "typos": 0.1, "swap_letters": 0.1,
+    "drop_letters": 0.1, "double_letters": 0.1, "replacements": {"two": ["2", "zwei"]},
 }  # fmt: skip
 
 

@@ -9,16 +9,6 @@ static inline void F(inside)(int64_t i, int64_t stride, int64_t pad, int64_t ker
     *to = min64(start + kernel, side);
 }
 
-/* Each tap of the windows in output row i, by rows: it sees row `row` of the image, and for output columns low … high − 1
-   of from … to the column shift + j·stride_w, which is inside. */
-#undef FOR_TAPS
-#define FOR_TAPS(g, i, from, to) \
-    for (int64_t tap = 0, row, shift, low, high; tap < (g)->kernel_h * (g)->kernel_w; ++tap) \
-        if ((row = (i) * (g)->stride_h - (g)->pad_h + tap / (g)->kernel_w) >= 0 && row < (g)->height \
-            && (shift = tap % (g)->kernel_w - (g)->pad_w, \
-                low = shift >= 0 ? (from) : ceil_div(-shift, (g)->stride_w) > (from) ? ceil_div(-shift, (g)->stride_w) : (from), \
-                high = min64((to), shift < (g)->width ? ceil_div((g)->width - shift, (g)->stride_w) : 0), low < high))
-
 static inline real F(larger)(real a, real b) { return b > a || b != b ? b : a; }    /* NaN if there is one */
 
 /* to[j] = the larger of a[j] and b[j]; to may be a. */
@@ -130,7 +120,33 @@ static void F(share_pairs)(const fastnn_pool *g, const real *x, const real *y, c
         }
 }
 
-/* dy goes to the first value of the window, by rows, that is its maximum; `open` says whose is not found yet. */
+/* The slopes of windows start … end − 1 of output row i, at most STRIP: each goes to the first value, by rows, that is the
+   window's maximum; `open` says whose is not found yet. Tap by tap of those that see the image: window j sees column
+   shift + j·step. x and dx are the image's, y and dy the output row's. */
+static void F(share_strip)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
+                           const real *dy, real *dx)
+{
+    const int64_t step = g->stride_w, leftmost = -min64(g->pad_w, (end - 1) * step);
+    const int64_t rightmost = min64(g->kernel_w - g->pad_w, g->width - start * step);
+    int64_t top, bottom;
+    real open[STRIP];
+    for (int64_t j = start; j < end; ++j) open[j - start] = 1;
+    F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+    for (int64_t row = top; row < bottom; ++row)
+        for (int64_t shift = leftmost; shift < rightmost; ++shift) {
+            const int64_t first = shift < 0 ? ceil_div(-shift, step) : 0, low = first > start ? first : start;
+            const int64_t high = min64(end, ceil_div(g->width - shift, step));
+            const real *from = x + row * g->width + shift;
+            real *to = dx + row * g->width + shift;
+            ELEMENTWISE for (int64_t j = low; j < high; ++j) {
+                const real v = from[j * step];
+                const int hit = (v == y[j] || v != v) && open[j - start] != 0;
+                to[j * step] += hit ? dy[j] : 0;
+                open[j - start] = hit ? 0 : open[j - start];
+            }
+        }
+}
+
 static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
@@ -142,27 +158,14 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
         return;
     }
     for (int64_t p = from; p < to; ++p) {
-        const real *x = (const real *)g->x + p * image, *ys = (const real *)g->y + p * size;
-        const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
-        for (int64_t i = 0; i < g->out_rows; ++i)
-            for (int64_t start = 0; start < g->out_cols; start += STRIP) {
-                const int64_t end = min64(start + STRIP, g->out_cols), step = g->stride_w;
-                real open[STRIP];
-                for (int64_t j = start; j < end; ++j) open[j - start] = 1;
-                FOR_TAPS(g, i, start, end) {
-                    const real *from = x + row * g->width + shift, *y = ys + i * g->out_cols;
-                    const real *slope = dy + i * g->out_cols;
-                    real *to = dx + row * g->width + shift;
-                    ELEMENTWISE for (int64_t j = low; j < high; ++j) {
-                        const real v = from[j * step];
-                        const int hit = (v == y[j] || v != v) && open[j - start] != 0;
-                        to[j * step] += hit ? slope[j] : 0;
-                        open[j - start] = hit ? 0 : open[j - start];
-                    }
-                }
-            }
+        for (int64_t i = 0; i < g->out_rows; ++i) {
+            const real *y = (const real *)g->y + p * size + i * g->out_cols;
+            const real *dy = (const real *)g->dy + p * size + i * g->out_cols;
+            for (int64_t j = 0; j < g->out_cols; j += STRIP)
+                F(share_strip)(g, i, j, min64(j + STRIP, g->out_cols), (const real *)g->x + p * image, y, dy, dx);
+        }
     }
 }
 

@@ -1,0 +1,115 @@
+"""PyTorch as a witness from outside: its own layers, losses and optimizers, made from ours, with our values in them.
+
+Its Linear's weight is our transpose; otherwise names and shapes are the same. All in float64. `torch` is an argument,
+so that nothing here needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.cases import Array, LossCase, Named
+
+ALIKE = ("Identity", "ReLU", "Sigmoid", "Tanh", "SiLU", "Softplus", "Flatten")         # no arguments, the same name
+
+
+def tensor(torch: Any, values: Any) -> Any:
+    return torch.tensor(np.array(values))
+
+
+def twin(torch: Any, layer: Any) -> Any:
+    """The module that PyTorch has for a layer, or None."""
+    kind, nn = type(layer).__name__, torch.nn
+    if kind == "Sequential":
+        inside = [twin(torch, each) for each in layer.layers]
+        return None if None in inside else nn.Sequential(*inside)
+    if kind in ALIKE:
+        return getattr(nn, kind)()
+    if kind in ("Softmax", "LogSoftmax"):
+        return getattr(nn, kind)(dim=-1)
+    if kind == "GlobalAvgPool2d":
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if kind == "Dropout" and layer.p in (0, 1):                 # in between, its masks are not ours
+        return nn.Dropout(layer.p)
+    positional, named = layer.arguments()
+    if kind in ("LeakyReLU", "ELU", "GELU", "MaxPool2d", "AvgPool2d"):
+        return getattr(nn, kind)(*positional, **named)
+    if kind in ("BatchNorm1d", "BatchNorm2d", "LayerNorm"):
+        return filled(torch, getattr(nn, kind)(*positional, **named, dtype=torch.float64), layer)
+    if kind in ("Linear", "Conv2d"):
+        named.pop("init", None)
+        bend = twin(torch, named.pop("activation")) if "activation" in named else None
+        module = filled(torch, getattr(nn, kind)(*positional, **named, dtype=torch.float64), layer)
+        return module if bend is None else nn.Sequential(module, bend)
+    return None
+
+
+def filled(torch: Any, module: Any, layer: Any) -> Any:
+    """The module with the layer's parameters and running statistics."""
+    own = module.state_dict()
+    state = {name: tensor(torch, value.T if turned(module) else value) for name, value in layer.state_dict().items()}
+    module.load_state_dict({**own, **{name: value.to(own[name].dtype) for name, value in state.items()}})
+    return module
+
+
+def turned(module: Any) -> bool:
+    """Is its weight our transpose? (A bias is its own.)"""
+    return type(module).__name__ == "Linear"
+
+
+def parameters(module: Any, gradients: bool = False) -> list[Array]:
+    """Its parameters, or their gradients, in our order and our shapes."""
+    found = []
+    for part in module.modules():
+        for value in part.parameters(recurse=False):
+            values = (value.grad if gradients else value.detach()).numpy()
+            found.append(values.T if turned(part) else values)
+    return found
+
+
+def loss(torch: Any, case: LossCase, y: Any, t: Array) -> Any:
+    """PyTorch's value of a loss; of the binary one it smooths the targets itself, because PyTorch's does not."""
+    arguments = dict(case.arguments)
+    if case.cls == "BCEWithLogitsLoss":
+        smoothing = arguments.pop("label_smoothing", 0.0)
+        t = (1 - smoothing) * t + smoothing / 2
+    return getattr(torch.nn, case.cls)(**arguments)(y, tensor(torch, t))
+
+
+def optimizer(torch: Any, case: Named, module: Any) -> Any:
+    """The optimizer that PyTorch has, weight decay for weights only."""
+    arguments = dict(case.arguments)
+    decay = arguments.pop("weight_decay", 0.01 if case.cls == "AdamW" else 0.0)
+    named = list(module.named_parameters())
+    groups = [{"params": [value for name, value in named if ("weight" in name) == weights], "weight_decay": strength}
+              for weights, strength in ((True, decay), (False, 0.0))]
+    return getattr(torch.optim, case.cls)(groups, **arguments)
+
+
+def penalty(torch: Any, ours: Any, module: Any) -> Any:
+    """What one of our penalties adds to the loss, as a tensor: but for L1 by proximal steps, which has no slope."""
+    named = ours.arguments()
+    l1, l2 = (named.get(name, 0.0) for name in ("l1", "l2"))
+    if type(ours).__name__ in ("L1", "L2"):
+        l1, l2 = (named["strength"], 0.0) if type(ours).__name__ == "L1" else (0.0, named["strength"])
+    if named.get("mode") == "proximal":
+        l1 = 0.0
+    return sum((l1 * w.abs().sum() + l2 / 2 * (w**2).sum() for w in covered(ours, module)), torch.zeros(()))
+
+
+def restrain(torch: Any, ours: Any, module: Any, lr: float) -> None:
+    """What it does after the update: PyTorch's soft threshold, or rows of its weights made shorter."""
+    named = ours.arguments()
+    with torch.no_grad():
+        for w in covered(ours, module):
+            if named.get("mode") == "proximal":
+                w.copy_(torch.nn.functional.softshrink(w, lr * named.get("strength", named.get("l1"))))
+            if "limit" in named:
+                w.mul_((named["limit"] / w.flatten(1).norm(dim=1, keepdim=True)).clamp(max=1))
+
+
+def covered(ours: Any, module: Any) -> list[Any]:
+    """Weights; biases, too, if asked."""
+    return [value for name, value in module.named_parameters() if "weight" in name or ours.arguments().get("biases")]
