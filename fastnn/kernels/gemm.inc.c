@@ -32,13 +32,13 @@ typedef struct {
     int tail;                   /* valid lanes of the last vector */
 } F(tile_t);
 
-/* The micro-kernel, for rows <= MR and vectors <= NV. Both are constants wherever it is inlined, so with its inner
-   loops unrolled the arrays become registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t)
+/* The micro-kernel, for rows <= MR and vectors <= NV; `part`: only t->tail lanes of the last vector count. All three are
+   constants wherever it is inlined, so with its inner loops unrolled the arrays become registers. */
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int part, const F(tile_t) *t)
 {
     const real *a = t->a, *b = t->b;
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, k = t->k;
-    const int last = vectors - 1;
+    const int last = part ? vectors - 1 : vectors;      /* the vector that needs a mask */
     const vmask mask = vfirst(t->tail);
     vec acc[MR][NV];
 
@@ -69,7 +69,11 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const F(tile_t) *t
 #undef TILE_ROW
 #undef TILE_ENTRY
 #define TILE(rows, vectors) \
-    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) { F(tile)(rows, vectors, t); }
+    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) \
+    { \
+        if (t->tail == VL) F(tile)(rows, vectors, 0, t); \
+        else F(tile)(rows, vectors, 1, t); \
+    }
 #if NV == 3
 #define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
 #define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2), F(kind##_##rows##x3)}
