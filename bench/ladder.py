@@ -215,7 +215,7 @@ def table(result: dict[str, Any]) -> str:
     lines += ["", f"| operands, µs | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     for case in rows.cases("packing"):
         found = [rows.time("packing", case, name) for name in names]
-        lines.append(f"| {case} | {' | '.join(f'{one:,.1f}' if one else '' for one in found)} |")
+        lines.append(f"| {case} | {' | '.join(map(micros, found))} |")
     return "\n".join(lines)
 
 
@@ -223,8 +223,13 @@ def figures(rows: Rows, case: str, name: str, threads: int) -> list[str]:
     """Median and minimum in µs, rate and share of the peak with as many threads; nothing for what was not measured."""
     row = rows.get("ladder", case, name, threads)
     rate, share = (ask("ladder", case, name, threads) for ask in (rows.rate, rows.share))
-    return [f"{row['median_us']:,.1f}" if row else "", f"{row['min_us']:,.1f}" if row else "",
+    return [micros(row and row["median_us"]), micros(row and row["min_us"]),
             f"{rate:.1f}" if rate else "", f"{share:.0%}" if share else ""]
+
+
+def micros(time: float | None) -> str:
+    """Three digits at least."""
+    return "" if time is None else f"{time:,.{max(0, 2 - (time >= 10) - (time >= 100))}f}"
 
 
 def write(path: Path, text: str) -> None:
@@ -243,7 +248,7 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--threads", default="1,2" if cores > 1 else "1", help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=10.0, help="a size (default %(default)s)")
-    parser.add_argument("--busy", action="store_true", help="one thread in processor time, on a machine with other work")
+    parser.add_argument("--busy", action="store_true", help="one thread, processor time: for a machine with other work")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures there")
     parser.add_argument("--table", type=Path, metavar="FILE", help="a kept result instead of a new one")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables between its marks")
