@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import cases, machine, peer_numpy, tables, timing
-from bench.candidates import Size, operands, use_threads
+from bench import candidates, cases, machine, peer_numpy, tables, timing
+from bench.candidates import Size, use_threads
 from bench.measure import warn
 from bench.nets import Array, package
 from bench.rows import Row, Rows
@@ -114,6 +114,20 @@ def engine_kernels(isa: str) -> int | None:
     return found
 
 
+def aligned(values: Array) -> Array:
+    """A copy that begins a cache line: elsewhere a line may be twice as fast in one run as in the next."""
+    room = np.empty(values.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    copy = room[start:start + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
+def operands(size: Size) -> Arrays:
+    """x, w and b of a product m×k×n."""
+    return tuple(aligned(array) for array in candidates.operands(size, "float32")[:3])
+
+
 class Call:
     """A rung with its arrays: call it for y = relu(x @ w + b), so many times."""
 
@@ -121,11 +135,10 @@ class Call:
                  engine: int | None = None) -> None:
         code, (x, w, b) = found.code, arrays
         code.work_bytes.restype = ctypes.c_int64
-        work = np.zeros(threads * code.work_bytes() + 64, np.uint8)
-        self.y = np.full((len(x), w.shape[1]), np.nan, np.float32)      # what is not written shows
-        self.arrays = (*arrays, work)                                   # kept: the job has addresses only
-        self.job = Job(len(x), w.shape[1], w.shape[0], threads, x.ctypes.data, w.ctypes.data, b.ctypes.data,
-                       self.y.ctypes.data, -(-work.ctypes.data // 64) * 64, engine)
+        work = aligned(np.zeros(threads * code.work_bytes(), np.uint8))
+        self.y = aligned(np.full((len(x), w.shape[1]), np.nan, np.float32))     # what is not written shows
+        self.arrays = (*arrays, self.y, work)                                   # kept: the job has addresses only
+        self.job = Job(len(x), w.shape[1], w.shape[0], threads, *(array.ctypes.data for array in self.arrays), engine)
         self.repeat, self.rung = code.repeat, ctypes.cast(getattr(code, function), ctypes.c_void_p)
         self.repeat.argtypes, self.repeat.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64], None
 
@@ -165,7 +178,7 @@ def check(name: str, y: Array, arrays: Arrays) -> None:
 
 def ladder(isa: str, size: Size, threads: list[int]) -> list[Row]:
     """All rungs, NumPy and the peak."""
-    arrays = operands(size, "float32")[:3]
+    arrays = operands(size)
     found: dict[tuple[str, int], Work] = {**calls(RUNGS, isa, arrays, threads)}
     for n in threads:
         found["NumPy", n] = peer_numpy.product(*arrays)
@@ -178,7 +191,7 @@ def ladder(isa: str, size: Size, threads: list[int]) -> list[Row]:
 def packing(size: Size) -> list[Row]:
     """One vector tile, its operands in place or packed, on every instruction set."""
     found: dict[tuple[str, int], Work] = {}
-    arrays = operands(size, "float32")[:3]
+    arrays = operands(size)
     for isa in package("fastnn._kernels").available():
         found |= {(f"{isa} {name}", n): call for (name, n), call in calls(PACKING, isa, arrays, [1]).items()}
     return timed("packing", size, found)
@@ -223,8 +236,8 @@ def figures(rows: Rows, case: str, name: str, threads: int) -> list[str]:
     """Median and minimum in µs, rate and share of the peak with as many threads; nothing for what was not measured."""
     row = rows.get("ladder", case, name, threads)
     rate, share = (ask("ladder", case, name, threads) for ask in (rows.rate, rows.share))
-    return [micros(row and row["median_us"]), micros(row and row["min_us"]),
-            f"{rate:.1f}" if rate else "", f"{share:.0%}" if share else ""]
+    times = [micros(row[key] if row else None) for key in ("median_us", "min_us")]
+    return [*times, f"{rate:.1f}" if rate else "", f"{share:.0%}" if share else ""]
 
 
 def micros(time: float | None) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from bench import ladder
-from bench.candidates import operands
 from tests.check import same
 
 SIZES = [(1, 1, 1), (2, 5, 15), (8, 256, 48), (37, 521, 131), (19, 263, 1201)]
@@ -24,8 +23,8 @@ def calls(isa, size):
     for vectors in (False, True):
         if ladder.library(isa, vectors) is None:
             pytest.skip("the ladder needs a C compiler (cc or $CC) that takes GCC's vectors")
-    x, w, b, _ = operands(size, "float32")
-    return (x, w, b), ladder.calls([*ladder.RUNGS, *ladder.PACKING], isa, (x, w, b), [1, 2])
+    arrays = ladder.operands(size)
+    return arrays, ladder.calls([*ladder.RUNGS, *ladder.PACKING], isa, arrays, [1, 2])
 
 
 def test_every_rung_is_the_product(calls):
