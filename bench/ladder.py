@@ -133,7 +133,7 @@ class Call:
 
     def __init__(self, found: Library, function: str, arrays: Arrays, threads: int,
                  engine: int | None = None) -> None:
-        code, (x, w, b) = found.code, arrays
+        code, (x, w, _) = found.code, arrays
         code.work_bytes.restype = ctypes.c_int64
         work = aligned(np.zeros(threads * code.work_bytes(), np.uint8))
         self.y = aligned(np.full((len(x), w.shape[1]), np.nan, np.float32))     # what is not written shows
