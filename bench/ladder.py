@@ -274,6 +274,8 @@ def main() -> None:
         if options.busy:
             timing.CLOCK, threads = time.process_time, [1]
         about, isa = machine.about() | {"clock": timing.CLOCK.__name__}, package("fastnn").isa()
+        if library(isa, vectors=True) is None:
+            sys.exit("SKIPPED: the ladder needs a C compiler (cc or $CC) that takes bench/ladder.c")
         rows = [row for size in SIZES for row in ladder(isa, size, threads)]
         rows += [row for size in cases.SIZES for row in packing(size)]
         result = {"machine": about, "rows": rows}
