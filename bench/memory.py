@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -16,7 +17,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from bench.candidates import installed, peer_step, step, use_threads
+from bench.candidates import installed, peer_step, step
 from bench.nets import CONVOLUTIONAL, MLPS, Net
 from bench.rows import Row
 from bench.timing import Work
@@ -72,7 +73,6 @@ def of_step(candidate: str, net: Net) -> dict[str, int]:
 
     Code has been loaded by a small network first, and what building the network needed has been given back.
     """
-    use_threads(1)
     warm = work(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=2))
     warm(), warm()
     tidy()
@@ -87,7 +87,6 @@ def of_step(candidate: str, net: Net) -> dict[str, int]:
 
 def of_repetition(candidate: str, net: Net) -> dict[str, int]:
     """What MORE_STEPS steps leave behind after the second one: resident memory, C heap, Python's allocations."""
-    use_threads(1)
     found = work(candidate, net)
     found(), found()
     tidy()
@@ -135,20 +134,21 @@ def tidy() -> None:
         LIBC.malloc_trim(0)
 
 
-KINDS = {"memory": (of_step, SIZED), "allocation": (of_repetition, REPEATED)}
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+KINDS = {"memory": (of_step, SIZED, ["fastnn", "torch"]), "allocation": (of_repetition, REPEATED, ["fastnn"])}
 
 
 def rows(kind: str) -> list[Row]:
     """A row for each network and candidate: medians of fresh interpreters that take turns."""
     found = []
-    candidates = ["fastnn", *filter(installed, ["torch"])]
-    for net in KINDS[kind][1]:
-        figures: dict[str, list[dict[str, int]]] = {candidate: [] for candidate in candidates}
+    _, nets, candidates = KINDS[kind]
+    for net in nets:
+        figures: dict[str, list[dict[str, int]]] = {name: [] for name in filter(installed, candidates)}
         for _ in range(FRESH):
-            for candidate in candidates:
-                run = subprocess.run([sys.executable, "-m", "bench.memory", kind, candidate, net.name],
-                                     capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-                figures[candidate].append(json.loads(run.stdout))
+            for candidate, each in figures.items():
+                run = subprocess.run([sys.executable, "-m", "bench.memory", kind, candidate, net.name], check=True,
+                                     capture_output=True, text=True, cwd=Path(__file__).parent.parent, env=ONE_THREAD)
+                each.append(json.loads(run.stdout))
         for candidate, each in figures.items():
             medians = {key: statistics.median(figure[key] for figure in each) for key in each[0]}
             found.append({"group": kind, "case": str(net), "candidate": candidate, "threads": 1, **medians})
@@ -157,7 +157,7 @@ def rows(kind: str) -> list[Row]:
 
 def main() -> None:
     kind, candidate, name = sys.argv[1:]
-    measure, nets = KINDS[kind]
+    measure, nets, _ = KINDS[kind]
     print(json.dumps(measure(candidate, next(net for net in nets if net.name == name))))
 
 
