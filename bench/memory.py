@@ -23,6 +23,8 @@ from bench.rows import Row
 from bench.timing import Work
 
 MODULES = ["numpy", "fastnn", "torch", "jax", "sklearn.neural_network"]
+# What pip installs is compiled; what stands in a clone is at its first import, unless that is switched off.
+COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 RUNS, FRESH, STEPS, MORE_STEPS = 7, 3, 5, 1000
 IMPORT = """
 import time
@@ -43,7 +45,7 @@ def imports() -> list[Row]:
     for _ in range(RUNS + 1):
         for name, figures in found.items():
             run = subprocess.run([sys.executable, "-c", IMPORT.format(module=name)], capture_output=True, text=True,
-                                 check=True)
+                                 check=True, env=COMPILED)
             seconds, pages = run.stdout.split()
             figures.append((float(seconds), int(pages) * resource.getpagesize()))
     rows = []
