@@ -13,6 +13,9 @@ from bench.nets import package
 from bench.rows import Row
 from bench.timing import Turn, Work, turns
 
+KERNELS = package("fastnn._kernels")
+ISA = KERNELS.isa()                     # what the engine chose; only the group "isa" uses another
+
 
 def warn(text: str) -> None:
     """What is skipped is said aloud."""
@@ -24,6 +27,7 @@ def prepare(candidate: Candidate, threads: int) -> Callable[[], None]:
 
     def before() -> None:
         use_threads(threads)
+        KERNELS.use_isa(ISA)
         candidate.before()
 
     return before
@@ -54,8 +58,7 @@ def built(case: Case, threads: Sequence[int]) -> dict[tuple[str, int], Turn]:
 def limits(case: Case, threads: Sequence[int]) -> dict[tuple[str, int], Turn]:
     """The machine's own turns: the peak where flops count, a copy where bytes do."""
     found: dict[tuple[str, int], Turn] = {}
-    kernels = package("fastnn._kernels")
-    names = {f"peak {isa}": isa for isa in kernels.available()} if case.group == "isa" else {"peak": kernels.isa()}
+    names = {f"peak {isa}": isa for isa in KERNELS.available()} if case.group == "isa" else {"peak": ISA}
     for name, isa in names.items():
         for n in threads:
             if case.flops and isa in machine.FLAGS and machine.loop(isa, case.dtype):

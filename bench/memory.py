@@ -8,20 +8,24 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
-from bench.candidates import installed, peer_step, step, use_threads
+from bench.candidates import installed, peer_step, step
 from bench.nets import CONVOLUTIONAL, MLPS, Net
 from bench.rows import Row
 from bench.timing import Work
 
 MODULES = ["numpy", "fastnn", "torch", "jax", "sklearn.neural_network"]
-RUNS, STEPS, MORE_STEPS = 7, 5, 1000
+# What pip installs is compiled; what stands in a clone is at its first import, unless that is switched off.
+COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+RUNS, FRESH, STEPS, MORE_STEPS = 7, 3, 5, 1000
 IMPORT = """
 import time
 def resident():
@@ -41,7 +45,7 @@ def imports() -> list[Row]:
     for _ in range(RUNS + 1):
         for name, figures in found.items():
             run = subprocess.run([sys.executable, "-c", IMPORT.format(module=name)], capture_output=True, text=True,
-                                 check=True)
+                                 check=True, env=COMPILED)
             seconds, pages = run.stdout.split()
             figures.append((float(seconds), int(pages) * resource.getpagesize()))
     rows = []
@@ -67,44 +71,29 @@ def work(candidate: str, net: Net) -> Work:
 
 
 def of_step(candidate: str, net: Net) -> dict[str, int]:
-    """The growth of the most resident memory by a network, its batch and a few steps; code has been loaded before."""
-    use_threads(1)
-    small = CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0]
-    warm = work(candidate, small._replace(batch=1))
+    """The most resident memory of a few steps, less what was there before the network and its batch.
+
+    Code has been loaded by a small network first, and what building the network needed has been given back.
+    """
+    warm = work(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=2))
     warm(), warm()
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")           # VmHWM starts again
+    tidy()
     before = status("VmRSS")
     found = work(candidate, net)
+    tidy()
+    Path("/proc/self/clear_refs").write_text("5")           # VmHWM starts again
     for _ in range(STEPS):
         found()
     return {"memory": status("VmHWM") - before}
 
 
-class Heap(ctypes.Structure):
-    """glibc's struct mallinfo2: ``in_use`` and ``mapped`` are the bytes that malloc has given away."""
-
-    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "mapped", "usmblks",
-                                                     "fsmblks", "in_use", "fordblks", "keepcost")]
-
-
-def heap() -> int:
-    """Bytes in use of the C heap, 0 where the C library does not tell."""
-    try:
-        mallinfo = ctypes.CDLL(None).mallinfo2
-    except AttributeError:
-        return 0
-    mallinfo.restype = Heap
-    found = mallinfo()
-    return int(found.in_use + found.mapped)
-
-
 def of_repetition(candidate: str, net: Net) -> dict[str, int]:
     """What MORE_STEPS steps leave behind after the second one: resident memory, C heap, Python's allocations."""
-    use_threads(1)
     found = work(candidate, net)
     found(), found()
-    gc.collect(), heap()
+    tidy()
+    for _ in range(3):                                      # these allocate, too, the first time
+        status("VmRSS"), heap()
     resident, used = status("VmRSS"), heap()
     for _ in range(MORE_STEPS):
         found()
@@ -120,22 +109,51 @@ def of_repetition(candidate: str, net: Net) -> dict[str, int]:
     return {**grown, "python": after - before, "python_most": most - before}
 
 
-KINDS = {"memory": (of_step, SIZED, ["fastnn_ref", "fastnn", "torch"]),
-         "allocation": (of_repetition, REPEATED, ["fastnn", "torch"])}
+class Heap(ctypes.Structure):
+    """glibc's struct mallinfo2: ``in_use`` and ``mapped`` are the bytes that malloc has given away."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "mapped", "usmblks",
+                                                     "fsmblks", "in_use", "fordblks", "keepcost")]
+
+
+LIBC: Any = ctypes.CDLL(None)
+if hasattr(LIBC, "mallinfo2"):
+    LIBC.mallinfo2.restype = Heap
+
+
+def heap() -> int:
+    """Bytes in use of the C heap, 0 where the C library does not tell."""
+    if not hasattr(LIBC, "mallinfo2"):
+        return 0
+    found = LIBC.mallinfo2()
+    return int(found.in_use + found.mapped)
+
+
+def tidy() -> None:
+    """Gives back what is free."""
+    gc.collect()
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)
+
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+KINDS = {"memory": (of_step, SIZED, ["fastnn", "torch"]), "allocation": (of_repetition, REPEATED, ["fastnn"])}
 
 
 def rows(kind: str) -> list[Row]:
-    """A row for each network and candidate, each from a fresh interpreter."""
+    """A row for each network and candidate: medians of fresh interpreters that take turns."""
     found = []
     _, nets, candidates = KINDS[kind]
     for net in nets:
-        for candidate in candidates:
-            if candidate == "torch" and not installed("torch"):
-                continue
-            run = subprocess.run([sys.executable, "-m", "bench.memory", kind, candidate, net.name],
-                                 capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-            found.append({"group": kind, "case": str(net), "candidate": candidate, "threads": 1,
-                          **json.loads(run.stdout)})
+        figures: dict[str, list[dict[str, int]]] = {name: [] for name in filter(installed, candidates)}
+        for _ in range(FRESH):
+            for candidate, each in figures.items():
+                run = subprocess.run([sys.executable, "-m", "bench.memory", kind, candidate, net.name], check=True,
+                                     capture_output=True, text=True, cwd=Path(__file__).parent.parent, env=ONE_THREAD)
+                each.append(json.loads(run.stdout))
+        for candidate, each in figures.items():
+            medians = {key: statistics.median(figure[key] for figure in each) for key in each[0]}
+            found.append({"group": kind, "case": str(net), "candidate": candidate, "threads": 1, **medians})
     return found
 
 

@@ -39,7 +39,7 @@ def peak(result: dict[str, Any], path: Path) -> None:
     left.plot(flops, [roof(rows, case) for case in cases], "k--", linewidth=1.5, label="roof: peak, or the copy's pace")
     for case, x in zip(cases, flops, strict=True):
         left.annotate(case, (x, 0.01), rotation=90, fontsize=7, color="#555555", ha="right", va="bottom")
-    left.set(xscale="log", ylim=(0, 1.2 * top), xlabel="flops of one call", ylabel="share of the measured multiply-add peak")
+    left.set(xscale="log", ylim=(0, 1.2 * top), xlabel="flops of one call", ylabel="share of the multiply-add peak")
     left.yaxis.set_major_formatter(package("matplotlib.ticker").PercentFormatter(1))
     left.legend(loc="upper left", ncols=2, fontsize=8)
     roofline(rows, cases, right)

@@ -29,7 +29,7 @@ def limits(rows: Rows) -> str:
                            and (row["dtype"], row["threads"]) == (dtype, threads))
             if rates:
                 found.append(f"{dtype} on {threads} thread{'s' * (threads > 1)} {rates[len(rates) // 2]:.0f} GFLOP/s")
-    peak = f"Peak: {', '.join(found)}" if found else "Peak not measured (no compiler)"
+    peak = f"Peak: {', '.join(found)}" if found else "Peak: not measured"
     copies = [row["bytes"] / row["median_us"] / 1e3 for row in rows.all if row["candidate"] == "copy"]
     return f"{peak}. Copy: {min(copies):.0f} to {max(copies):.0f} GB/s, by size." if copies else f"{peak}."
 

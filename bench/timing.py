@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 Work = Callable[[], Any]
 
-ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS, CASE_SECONDS = 25, 5, 0.01, 4.0
+ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS, CASE_SECONDS = 25, 5, 0.01, 3.0
 SLOW, SLOW_ROUNDS = 12, 3       # who takes so many times the fastest's time gets fewer turns
-PAUSE = 0.002                   # the threads of the one before go to sleep
+PAUSE = 0.003                   # the threads of the one before go to sleep
 CLOCK = time.perf_counter       # time.process_time counts what a busy machine left to one thread
 
 
@@ -43,7 +43,9 @@ def once(turn: Turn, repeats: int = 1) -> float:
 
 def turns(candidates: Mapping[str, Turn]) -> dict[str, Times]:
     """Every candidate's times; rounds as many as fit into CASE_SECONDS, at least FEWEST_ROUNDS."""
-    first = {name: min(once(turn), once(turn)) for name, turn in candidates.items()}
+    first = {name: once(turn) for name, turn in candidates.items()}
+    first = {name: min(seconds, once(candidates[name])) if seconds < ROUND_SECONDS else seconds
+             for name, seconds in first.items()}
     repeats = {name: max(1, int(ROUND_SECONDS / seconds)) for name, seconds in first.items()}
     slow = {name for name, seconds in first.items() if seconds > SLOW * min(first.values()) and seconds > ROUND_SECONDS}
     round_seconds = sum(seconds * (repeats[name] + 1) for name, seconds in first.items() if name not in slow)

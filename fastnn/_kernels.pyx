@@ -6,7 +6,8 @@ import os
 import numpy as np
 
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
+    PyObject_GetBuffer,
 )
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
@@ -153,6 +154,20 @@ cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void
         rows[0] = view.shape[0]
         data[0] = view.buf
         good = good and rows[0] > 0 and (view.strides[0] == expected or rows[0] == 1)
+    PyBuffer_Release(&view)
+    return good
+
+
+cdef bint floats(object x, const void **data, int64_t *rows, int64_t *values):
+    cdef Py_buffer view
+    cdef bint good
+    if type(x) is not np.ndarray:
+        return False
+    PyObject_GetBuffer(x, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    good = (view.ndim > 0 and view.len > 0 and view.format[1] == 0 and view.format[0] in (c"f", c"d")
+            and PyBuffer_IsContiguous(&view, c"C"))
+    if good:
+        data[0], rows[0], values[0] = view.buf, view.shape[0], view.len // view.itemsize
     PyBuffer_Release(&view)
     return good
 

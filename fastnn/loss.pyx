@@ -11,7 +11,7 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, fastnn_kernels, ready, table,
+    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, fastnn_kernels, floats, ready, table,
 )
 
 from fastnn_ref import validation
@@ -55,25 +55,26 @@ cdef class Loss:
         where all are 0.
         """
         cdef const void *targets = NULL
-        cdef double value
+        cdef const void *outputs = NULL
         cdef void *dy
-        cdef const void *outputs
-        cdef int64_t rows, size
+        cdef double value
+        cdef int64_t rows = 0, values = 0
         cdef const fastnn_kernels *k
         cdef bint classes
         cdef const double *weights = NULL
-        y = validation.outputs("y", y)
-        t = self.accept(t, y.shape[0], y.shape[1:], y.dtype, &targets)
-        given = validation.weights(sample_weight, y.shape[0])
+        if not floats(y, &outputs, &rows, &values):
+            y = validation.outputs("y", y)
+            if not floats(y, &outputs, &rows, &values):
+                raise SystemError("y: validation let through an array that kernels cannot read")
+        t = self.accept(t, rows, y.shape[1:], y.dtype, &targets)
+        given = None if sample_weight is None else validation.weights(sample_weight, rows)
         if given is not None:
             weights = <const double *><size_t>given.ctypes.data
-        gradient = np.empty(y.shape, dtype=y.dtype)
+        gradient = np.empty_like(y)
         dy = address(gradient)
-        outputs = <const void *><size_t>y.ctypes.data
-        rows, size = y.shape[0], y.size // y.shape[0]
         k, classes = table(y.itemsize), t.dtype.kind == "i"
         with nogil:
-            value = self.value_pass(k, outputs, targets, classes, weights, dy, rows, size)
+            value = self.value_pass(k, outputs, targets, classes, weights, dy, rows, values // rows)
         self.gradient = gradient
         return value
 
@@ -258,7 +259,8 @@ cdef class CrossEntropyLoss(Loss):
 
     cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t found = 0, k
-        validation.logits((rows, *shape), self.class_weight)
+        if len(shape) != 1 or self.class_weight is not None:
+            validation.logits((rows, *shape), self.class_weight)
         k = shape[0]
         if not (ready(t, c"q", 0, NULL, data, &found) and found == rows
                 and bad_class(<const int64_t *>data[0], rows, k) < 0):

@@ -201,10 +201,11 @@ cdef class Sequential(Layer):
             x = self.accept("x", x, &data, &rows)
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             classes = t.dtype.kind == "i"
-            given = validation.weights(sample_weight, rows)
-            if given is not None:
+            if sample_weight is not None:
+                given = validation.weights(sample_weight, rows)
                 weights = <const double *><size_t>given.ctypes.data
-            validation.enough(rows, self.least)
+            if rows < self.least:
+                validation.enough(rows, self.least)
             self.make_room(self.shape, rows)
             o.join(self)
             lr = o.learning_rate

@@ -353,7 +353,8 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
     const real *du = F(fits_grid)(g) ? g->du : g->grid;
     memset(lanes, 0, (size_t)(filters * row) * sizeof(real));
     for (int64_t n = 0; n < g->images; n += some)
-        for (int64_t t = first; t < end; t += DOT_TAPS) {
+        for (int64_t t = first, taps; t < end; t += taps) {
+            taps = F(share)(end - t, DOT_TAPS);
             const F(dots_t) d = {
                 .du = du + (n * g->filters + k * outside + o) * values, .du_image = g->filters * values,
                 .du_row = values, .planes = (const real *)g->planes + n * g->planes_size + k * inside * plane,
@@ -361,7 +362,7 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
                 .lanes = lanes + (t - first) * LANES, .lanes_row = row, .images = min64(some, g->images - n),
                 .runs = g->runs, .length = g->run,
             };
-            F(dots_table)[filters - 1][min64(DOT_TAPS, end - t) - 1](&d);
+            F(dots_table)[filters - 1][taps - 1](&d);
         }
     for (int64_t i = 0; i < filters; ++i)
         for (int64_t t = first; t < end; ++t)
