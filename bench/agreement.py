@@ -22,8 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.candidates import Work, installed, package, set_threads
-from bench.report import machine
+from bench.candidates import installed, use_threads
+from bench.machine import about as machine
+from bench.nets import package
+from bench.timing import Work
 from tests import check, witness
 from tests.cases import (
     CASES,
@@ -371,7 +373,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.agreement", description="How far apart, class by class.")
     parser.add_argument("classes", nargs="*", help="of these only")
     options = parser.parse_args()
-    set_threads(1)
+    use_threads(1)
     about = machine()
     print(f"{about['cpu']}, {about['isa']}, one thread; numpy {about['numpy']}, torch {about['torch']}; commit "
           f"{about['commit']}, {about['date']}.\n", flush=True)
