@@ -42,7 +42,7 @@ class BuildExt(build_ext):
 
         def compile_with_flags(obj, src, ext, cc_args, postargs, pp_opts):
             is_kernel = "kernels" in Path(src).parts
-            threads = openmp if Path(src).name == "dispatch.c" else []
+            threads = {"dispatch.c": openmp, "team.c": ["-pthread"]}.get(Path(src).name, [])
             flags = [*KERNEL_FLAGS, *threads, *SET_FLAGS.get(Path(src).name, [])] if is_kernel else MODULE_FLAGS
             compile_one(obj, src, ext, cc_args, [*postargs, *flags], pp_opts)
 
@@ -50,7 +50,7 @@ class BuildExt(build_ext):
             self.compiler._compile = compile_with_flags
         for extension in self.extensions:
             if extension.name == "fastnn._kernels":
-                extension.extra_link_args += openmp
+                extension.extra_link_args += [*openmp, *(["-pthread"] if os.name == "posix" else [])]
         super().build_extensions()
 
     def openmp_flags(self) -> list[str]:
@@ -71,7 +71,7 @@ def extensions() -> list[Extension]:
     headers = sorted(str(path) for pattern in ("*.h", "*.inc.c") for path in Path(KERNELS).glob(pattern))
     kernels = Extension(
         "fastnn._kernels",
-        ["fastnn/_kernels.pyx", KERNELS + "dispatch.c", *(KERNELS + name for name in sets)],
+        ["fastnn/_kernels.pyx", KERNELS + "dispatch.c", KERNELS + "team.c", *(KERNELS + name for name in sets)],
         depends=headers,
         define_macros=[("FASTNN_X86", "1")] if IS_X86 else [],
     )

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -187,7 +188,7 @@ def test_show_config(fast, capsys):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_works_alone(openmp):
-    """OpenMP's threads do not survive a fork: the child computes on one, the same bits, and does not hang."""
+    """Threads do not survive a fork: the child computes on one, the same bits, and does not hang."""
     python(
         """
         import os, signal, warnings
@@ -412,3 +413,19 @@ def test_one_loss_serves_two_models(fast):
     model.run_epoch(x, t, loss, fast.SGD(), batch_size=5, progress=progress)
     alone.run_epoch(x, t, fast.CrossEntropyLoss(), fast.SGD(), batch_size=5)
     same_parameters(model, alone)
+
+
+# ---- the team ----
+
+
+def test_the_team_serves_one_caller_at_a_time(fast, openmp):
+    """Callers that come while the team is at work do theirs alone: nobody waits, and every bit is the same."""
+    before = fast.get_num_threads()
+    fast.set_num_threads(3)
+    try:
+        want, _ = trained(fast, "float32")
+        with ThreadPoolExecutor(4) as pool:
+            for found, _ in pool.map(lambda _: trained(fast, "float32"), range(8)):
+                same_parameters(found, want)
+    finally:
+        fast.set_num_threads(before)

@@ -4,20 +4,12 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
 #include "kernels.h"
 #include "philox.h"
 
 static const fastnn_kernels *sets[3];
 static int set_count;
-static volatile int forked;     /* in a forked child the OpenMP team is gone, and a parallel region would hang */
 static int requested;           /* by set_num_threads; 0 = not asked */
-
-#if defined(__unix__) || defined(__APPLE__)
-static void child(void) { forked = 1; }
-#endif
 
 void fastnn_init(void)
 {
@@ -33,9 +25,7 @@ void fastnn_init(void)
     if (v3) sets[set_count++] = fastnn_x86_v3;
     if (v4) sets[set_count++] = fastnn_x86_v4;
 #endif
-#if defined(__unix__) || defined(__APPLE__)
-    pthread_atfork(NULL, NULL, child);
-#endif
+    fastnn_team_init();
 }
 
 int fastnn_isa_count(void) { return set_count; }
@@ -56,7 +46,7 @@ int fastnn_has_openmp(void)
 int fastnn_threads(void)
 {
 #ifdef _OPENMP
-    if (forked || omp_in_parallel()) return 1;
+    if (fastnn_team_lost() || omp_in_parallel()) return 1;
     const int allowed = omp_get_max_threads();
     return requested && requested < allowed ? requested : allowed;
 #else
@@ -68,16 +58,8 @@ void fastnn_set_threads(int n)
 {
     requested = n;
 #ifdef _OPENMP
-    if (!forked) omp_set_num_threads(n);
+    if (!fastnn_team_lost()) omp_set_num_threads(n);
 #endif
-}
-
-void fastnn_parallel(fastnn_part part, const void *job, int parts)
-{
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-#endif
-    for (int i = 0; i < parts; ++i) part(job, i, parts);
 }
 
 const char *fastnn_compiler(void)

@@ -223,7 +223,7 @@ typedef struct {
     void (*clamp)(void *g, int64_t n, double limit);
 } fastnn_kernels;
 
-/* ---- dispatch.c: everything that does not depend on the dtype ---- */
+/* ---- dispatch.c: what else does not depend on the dtype ---- */
 
 int fastnn_isa_count(void);                             /* instruction sets this machine runs, simplest first */
 const char *fastnn_isa_name(int i);
@@ -235,9 +235,6 @@ int fastnn_has_openmp(void);
 int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
 void fastnn_set_threads(int n);
 const char *fastnn_compiler(void);
-/* Calls part(job, 0, parts) … part(job, parts − 1, parts), each on a thread. */
-typedef void (*fastnn_part)(const void *job, int part, int parts);
-void fastnn_parallel(fastnn_part part, const void *job, int parts);
 double fastnn_seconds(void);                            /* a clock, for intervals */
 
 /* n words of the stream: Philox4x32-10, counter (block, step, stream), key = seed. */
@@ -250,6 +247,14 @@ void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n,
 int fastnn_kept(uint64_t threshold, const fastnn_stream *s);
 /* The first i whose class is not in 0 … k−1, or −1. */
 int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k);
+
+/* ---- team.c: threads ---- */
+
+/* Calls part(job, 0, parts) … part(job, parts − 1, parts), in any order, on as many threads as are free. */
+typedef void (*fastnn_part)(const void *job, int part, int parts);
+void fastnn_parallel(fastnn_part part, const void *job, int parts);
+void fastnn_team_init(void);
+int fastnn_team_lost(void);                             /* in a forked child, whose threads stayed behind */
 
 extern const fastnn_kernels fastnn_portable[2];
 #ifdef FASTNN_X86
