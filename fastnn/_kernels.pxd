@@ -90,6 +90,7 @@ cdef extern from "kernels.h" nogil:
         void *y
         void *dy
         void *dx
+        void *scratch
         fastnn_stream stream
         int threads
 

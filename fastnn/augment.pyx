@@ -9,7 +9,7 @@ import math
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport fastnn_augment
+from fastnn._kernels cimport fastnn_augment, threads
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 
 from fastnn_ref import validation
@@ -37,6 +37,7 @@ erase=0.0, image_shape=None)\n--\n
     cdef fastnn_augment g
     cdef bint moves
     cdef void *y
+    cdef void *scratch
 
     def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0, noise=0.0,
                  erase=0.0, image_shape=None):
@@ -117,20 +118,22 @@ erase=0.0, image_shape=None)\n--\n
         Layer.plan(self, shape, rows, arena)
         self.g.channels, self.g.height, self.g.width = shape if self.image_shape is None else self.image_shape
         arena.reserve(&self.y, <object>rows * self.out_size)
+        if self.moves:
+            arena.reserve(&self.scratch, <object>threads() * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         if not p.training:
             return <void *>x
         self.g.rows, self.g.threads, self.g.stream = p.rows, p.threads, stream_of(self, p)
-        self.g.x, self.g.y = x, self.y
+        self.g.x, self.g.y, self.g.scratch = x, self.y, self.scratch
         p.k.augment(&self.g)
         return self.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         if not wants_dx:
             return dy
-        self.g.dy, self.g.dx = dy, p.spare if self.moves else dy
+        self.g.dy, self.g.dx, self.g.scratch = dy, p.spare if self.moves else dy, self.scratch
         p.k.augment_backward(&self.g)
         if self.moves:
             p.spare = dy

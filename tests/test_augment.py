@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fastnn_ref import augment
-from tests.cases import ALL_CHANGES, AUGMENTS, NOISES
+from tests.cases import ALL_CHANGES, AUGMENTS, NOISES, Case
 from tests.check import check_against_reference, check_gradient, normal, same, same_parameters
+
+WIDE = Case("augment 2x2x9x131", lambda nn: nn.Augment(**ALL_CHANGES), (2, 2, 9, 131))    # more than a strip of columns
 
 
 @pytest.mark.parametrize("case", NOISES + AUGMENTS, ids=lambda case: case.name)
@@ -15,7 +17,7 @@ def test_gradient(nn, case):
     check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
 
 
-@pytest.mark.parametrize("case", NOISES + AUGMENTS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*NOISES, *AUGMENTS, WIDE], ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 
@@ -241,6 +243,15 @@ def test_a_whole_epoch(ref, fast):
             model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer, batch_size=8)
     for name, value in models[0].state_dict().items():
         assert np.abs(value - models[1].state_dict()[name]).max() < 1e-11
+
+
+def test_nothing_comes_from_far_outside(fast, isa, dtype):
+    """Shifted out of sight, by any number of pixels, an image is black: also a NaN does not shine through."""
+    x = np.full((50, 2, 5, 6), np.nan, dtype)
+    for shift in (1e3, 1e18, 1e300):
+        model = fast.Sequential(fast.Augment(shift=shift), seed=1, dtype=dtype)
+        same(model.forward(x, training=True), np.zeros_like(x))
+        same(model.backward(np.ones_like(x)), np.zeros_like(x))
 
 
 def test_threads_and_instruction_sets(fast, dtype, isa, threads):

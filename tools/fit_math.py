@@ -13,6 +13,7 @@ import mpmath as mp
 
 mp.mp.dps = 60
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.001")          # a little more: r is rounded
+EIGHTH = (mp.pi / 4) ** 2 * mp.mpf("1.001")         # of a turn, squared
 S2 = (mp.sqrt(2) - 1) ** 2 / (mp.sqrt(2) + 1) ** 2 * mp.mpf("1.001")
 
 
@@ -25,6 +26,17 @@ def log_tail(s2: mp.mpf) -> mp.mpf:
     """log((1 + s)/(1 − s)) = 2s + s·s²·tail(s²)."""
     s = mp.sqrt(s2)
     return (2 * mp.atanh(s) - 2 * s) / s**3 if s > 1e-8 else mp.mpf(2) / 3
+
+
+def sin_tail(x2: mp.mpf) -> mp.mpf:
+    """sin(x) = x + x³·tail(x²)."""
+    x = mp.sqrt(x2)
+    return (mp.sin(x) - x) / x**3 if x > 1e-15 else mp.mpf(-1) / 6
+
+
+def cos_tail(x2: mp.mpf) -> mp.mpf:
+    """cos(x) = 1 − x²/2 + x⁴·tail(x²)."""
+    return (mp.cos(mp.sqrt(x2)) - 1 + x2 / 2) / x2**2 if x2 > 1e-20 else mp.mpf(1) / 24
 
 
 SLOPE, FURTHEST = 4, {32: 15, 64: 39}               # beyond −FURTHEST, Φ underflows
@@ -56,10 +68,12 @@ def log2_parts(zeros: int, precision: int) -> tuple[mp.mpf, mp.mpf]:
 
 
 if __name__ == "__main__":
-    for bits, precision, digits, terms in ((32, 24, 10, (6, 4, 12)), (64, 53, 19, (11, 8, 25))):
+    for bits, precision, digits, terms in ((32, 24, 10, (6, 4, 12, 4, 3)), (64, 53, 19, (11, 8, 25, 7, 6))):
         print(f"---- {bits} bits")
         fit("exp", exp_tail, (-HALF_LN2, HALF_LN2), terms[0], lambda r: r**2 / mp.exp(r), digits)
         fit("log1p", log_tail, (mp.mpf(0), S2), terms[1], lambda s2: s2 / 2, digits)
         fit("phi", mills, (1 / (1 + mp.mpf(FURTHEST[bits]) / SLOPE) - mp.mpf(1) / 2, mp.mpf(1) / 2), terms[2],
             lambda v: 1 / mills(v), digits)
+        fit("sin", sin_tail, (mp.mpf(0), EIGHTH), terms[3], lambda x2: x2 * mp.sqrt(x2) / mp.sin(mp.sqrt(x2)), digits)
+        fit("cos", cos_tail, (mp.mpf(0), EIGHTH), terms[4], lambda x2: x2**2 / mp.cos(mp.sqrt(x2)), digits)
         print("log 2:", *(mp.nstr(part, 22) for part in log2_parts(precision // 3, precision)))

@@ -81,12 +81,13 @@ typedef struct {
 } fastnn_pool;
 
 /* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change either
-   way, flip and erase are probabilities, angles are in degrees. */
+   way, flip and erase are probabilities, angles are in degrees. scratch, wanted if anything moves: threads × channels ×
+   (height + 3) × (width + 3) values. */
 typedef struct {
     int64_t rows, channels, height, width;
     double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase;
     const void *x;
-    void *y, *dy, *dx;
+    void *y, *dy, *dx, *scratch;
     fastnn_stream stream;
     int threads;
 } fastnn_augment;

@@ -3,33 +3,43 @@
    Every operation is written out, fused multiply-adds included; hence the same bits on every set that has them. The
    constants come from tools/fit_math.py, which explains them. Worst errors seen, in units in the last place, float and
    double (tests/test_math.py): expm1 0.8 and 1.1, log1p(exp) 1.4 and 1.3, sigmoid 1.7 and 1.9, tanh 2.4 and 2.5,
-   u·Φ(u) 4.2 and 5.9; without a fused multiply-add Φ(u) loses another u²/2. */
+   u·Φ(u) 4.2 and 5.9, a normal number 4.4 and 2.3; without a fused multiply-add Φ(u) loses another u²/2. */
 
 #undef SIGNIFICAND
 #undef HALF_UP
 #undef BIAS
 #undef EXP_LOW
+#undef EXP_SPARE
 #undef EXP_HIGH
 #undef EXPM1_LOW
 #undef PHI_END
 #undef LOG2_HIGH
 #undef LOG2_LOW
+#undef ROOT_HALF
 #if REAL_BITS == 32
 typedef uint32_t F(bits_t);
 #define SIGNIFICAND 23
 #define HALF_UP 12582912.0f             /* 1.5·2²³: adding it leaves a float no room for a fraction */
 #define BIAS 127
-#define EXP_LOW -104.0f                 /* exp is 0 below, infinite above */
-#define EXP_HIGH 89.0f
+#define EXP_LOW -104.0f                 /* exp is 0 below */
+#define EXP_SPARE 64                    /* 2ⁿ⁺⁶⁴ is a normal number for every such n */
+#define EXP_HIGH 89.0f                  /* expm1 is infinite above */
 #define EXPM1_LOW -40.0f                /* expm1 is −1 below */
 #define PHI_END 15.0f                   /* Φ is 0 below −15 */
 #define LOG2_HIGH 0.693145751953125f
 #define LOG2_LOW 0.000001428606820309417232121f
+#define ROOT_HALF 0x3F3504F3u           /* the bits of √½ */
 static const real F(exp_tail)[] = {
     0.0001989108046f, 0.001393373072f, 0.008333310845f, 0.0416664642f, 0.1666666668f, 0.5000000014f
 };
 static const real F(log_tail)[] = {
     0.2333161447f, 0.2855077863f, 0.4000012221f, 0.6666666655f
+};
+static const real F(sin_tail)[] = {
+    2.724962008e-6f, -0.0001984008438f, 0.00833333187f, -0.1666666666f
+};
+static const real F(cos_tail)[] = {
+    2.454768977e-5f, -0.001388830187f, 0.04166666465f
 };
 static const real F(mills)[] = {
     -0.007557258606f, -0.004129397407f, 0.02797172914f, 0.009364565718f, -0.05210566874f, -0.05574213292f,
@@ -41,11 +51,13 @@ typedef uint64_t F(bits_t);
 #define HALF_UP 6755399441055744.0      /* 1.5·2⁵² */
 #define BIAS 1023
 #define EXP_LOW -746.0
+#define EXP_SPARE 64
 #define EXP_HIGH 710.0
 #define EXPM1_LOW -80.0
 #define PHI_END 39.0
 #define LOG2_HIGH 0.6931471805582987144589
 #define LOG2_LOW 1.646594958289708128098e-12
+#define ROOT_HALF 0x3FE6A09E667F3BCDu
 static const real F(exp_tail)[] = {
     2.09147553258932022e-9, 2.510531272962210179e-8, 2.755727347871858047e-7, 2.755725517000088744e-6,
     0.0000248015873256774619, 0.0001984126987500227879, 0.001388888888888371117, 0.00833333333332608312,
@@ -54,6 +66,14 @@ static const real F(exp_tail)[] = {
 static const real F(log_tail)[] = {
     0.1308803485092755383, 0.1326863836926682388, 0.1538624473762166661, 0.1818179554752113623,
     0.222222223925810451, 0.2857142857079978503, 0.4000000000000088324, 0.6666666666666666646
+};
+static const real F(sin_tail)[] = {
+    -7.586636882825159649e-13, 1.605853059664595471e-10, -2.505210622599440069e-8, 2.755731921932057977e-6,
+    -0.0001984126984126504105, 0.008333333333333331481, -0.1666666666666666667
+};
+static const real F(cos_tail)[] = {
+    -1.138254464534925044e-11, 2.087614504941317909e-9, -2.755731726587808004e-7, 0.00002480158729875440117,
+    -0.001388888888888738977, 0.04166666666666666538
 };
 static const real F(mills)[] = {
     -0.00005989786454549535719, 0.001524326146183918318, -0.00253393431986849671, -0.001029873431017935142,
@@ -94,15 +114,14 @@ ALWAYS_INLINE real F(reduce)(real x, real *n)
     return F(fma_)(*n, -LOG2_LOW, F(fma_)(*n, -LOG2_HIGH, x));
 }
 
-/* exp(x) = 2ⁿ·exp(r); 2ⁿ in two factors, so that a subnormal result is rounded once. */
+/* exp(x) = 2ⁿ·exp(r) for x <= 0, or not far above: 2ⁿ⁺⁶⁴ must not overflow. 2ⁿ in two factors, so that a subnormal
+   result is rounded once. */
 ALWAYS_INLINE real F(exp_)(real x)
 {
     real n, r;
-    x = x < EXP_LOW ? EXP_LOW : x > EXP_HIGH ? EXP_HIGH : x;
-    r = F(reduce)(x, &n);
-    const real half = F(round_)(n * (real)0.5);
+    r = F(reduce)(x < EXP_LOW ? EXP_LOW : x, &n);
     const real e = 1 + F(fma_)(r * r, POLYNOMIAL(r, exp_tail), r);
-    return e * F(power_of_2)(half) * F(power_of_2)(n - half);
+    return e * F(power_of_2)(n + EXP_SPARE) * (real)0x1p-64;
 }
 
 /* exp(x) − 1 = 2·(2ⁿ⁻¹·(exp(r) − 1) + 2ⁿ⁻¹ − ½), accurate near 0; the factor 2 keeps 2ⁿ⁻¹ finite. */
@@ -158,4 +177,34 @@ ALWAYS_INLINE real F(phi_)(real x)
     const real a = x < 0 ? -x : x > PHI_END ? PHI_END : x;
     const real t = 4 / (4 + a), tail = F(bell)(x) * (t * POLYNOMIAL(t - (real)0.5, mills));
     return x > 0 ? 1 - tail : tail;
+}
+
+/* √(−2·log u) for u = (word + ½)/2³², of which this is the distance from 0 or from 1, so that no digit of it is lost.
+   u = 2ⁿ·(1 + f) as in log1p; a carry into the exponent tells on which side of √½ the rest is. */
+ALWAYS_INLINE real F(radius_)(uint32_t word)
+{
+    const real signed_word = (real)(int32_t)word + (real)0.5;
+    const real distance = (signed_word < 0 ? -signed_word : signed_word) * (real)0x1p-32;
+    union { real value; F(bits_t) bits; } one = {1}, u = {signed_word < 0 ? 1 - distance : distance}, exponent, rest;
+    u.bits += one.bits - ROOT_HALF;
+    exponent.value = HALF_UP;
+    exponent.bits += u.bits >> SIGNIFICAND;
+    rest.bits = (u.bits & (((F(bits_t))1 << SIGNIFICAND) - 1)) + ROOT_HALF;
+    const real n = exponent.value - (HALF_UP + BIAS), f = n < 0 ? rest.value - 1 : -distance;
+    const real s = f / (2 + f), s2 = s * s, square = (real)0.5 * f * f;
+    const real low = F(fma_)(s, F(fma_)(s2, POLYNOMIAL(s2, log_tail), square), n * LOG2_LOW);
+    return F(sqrt_)(-2 * F(fma_)(n, LOG2_HIGH, f - (square - low)));
+}
+
+/* cos and sin of 2π·(word + ½)/2³²: so many quarters of a turn, and x in −π/4 … π/4 from there. */
+ALWAYS_INLINE void F(turn_)(uint32_t word, real *cosine, real *sine)
+{
+    const uint32_t from = word + (1u << 29), quarter = from >> 30;
+    const real x = ((real)((int32_t)(from & ((1u << 30) - 1)) - (1 << 29)) + (real)0.5) * (real)1.4629180792671596e-9;
+    const real x2 = x * x;
+    const real s = F(fma_)(x * x2, POLYNOMIAL(x2, sin_tail), x);
+    const real c = 1 + F(fma_)(x2 * x2, POLYNOMIAL(x2, cos_tail), (real)-0.5 * x2);
+    const real across = quarter & 1 ? s : c, up = quarter & 1 ? c : s;
+    *cosine = (quarter + 1) & 2 ? -across : across;
+    *sine = quarter & 2 ? -up : up;
 }
