@@ -155,6 +155,21 @@ def test_softmax_is_a_distribution_and_shifts(nn, row, rows):
     close("elementwise", nn.Sequential(nn.Softmax(), dtype="float64")(x + 8), p, 100 * len(row) * (p + 1e-300))
 
 
+@pytest.mark.parametrize("cols", [1, 10, 63, 64, 65, 300])
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+def test_softmax_of_many_rows(ref, fast, isa, dtype, name, cols):
+    """Short rows run side by side, long ones one by one; either way a row does not know where it stands."""
+    x = 3 * normal((37, cols), dtype)
+    x[5, cols // 2] = np.nan
+    model = fast.Sequential(getattr(fast, name)(), dtype=dtype)
+    y, want = model(x), ref.Sequential(getattr(ref, name)())(x.astype(float))
+    same(np.isnan(y).all(axis=1), np.arange(37) == 5)
+    scale = cols * (np.abs(want) + np.nanmax(np.abs(x)) * (np.abs(want) if name == "Softmax" else 1))
+    close("elementwise", np.delete(y, 5, axis=0), np.delete(want, 5, axis=0), np.delete(scale, 5, axis=0))
+    for i in (0, 15, 16, 36):
+        same(model(x[i : i + 1]), y[i : i + 1])
+
+
 @pytest.mark.parametrize("n", [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 1001])
 @pytest.mark.parametrize("case", ELEMENTWISE, ids=name_of)
 def test_a_value_does_not_depend_on_its_place(fast, isa, dtype, case, n):

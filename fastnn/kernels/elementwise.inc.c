@@ -83,6 +83,44 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     }
 }
 
+/* The same for n <= LANES rows of at most STRIP columns, a lane a row: 3.4 → 1.2 ns a value for 10 columns, which fill no
+   vector. */
+static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, int64_t cols, int64_t stride)
+{
+    real z[STRIP][LANES], top[LANES], total[LANES];
+    for (int64_t j = 0; j < cols; ++j) {
+        for (int l = 0; l < LANES; ++l) z[j][l] = 0;
+        for (int64_t l = 0; l < n; ++l) z[j][l] = u[l * stride + j];
+    }
+    for (int l = 0; l < LANES; ++l) top[l] = z[0][l], total[l] = 0;
+    for (int64_t j = 1; j < cols; ++j)
+        for (int l = 0; l < LANES; ++l) top[l] = z[j][l] > top[l] ? z[j][l] : top[l];
+    for (int64_t j = 0; j < cols; ++j)
+        for (int l = 0; l < LANES; ++l) {
+            const real e = F(exp_)(z[j][l] -= top[l]);
+            z[j][l] = activation == LOG_SOFTMAX ? z[j][l] : e;
+            total[l] += e;
+        }
+    if (activation == LOG_SOFTMAX) {
+        for (int l = 0; l < LANES; ++l) total[l] = (real)log((double)total[l]);
+        for (int64_t l = 0; l < n; ++l)
+            for (int64_t j = 0; j < cols; ++j) y[l * stride + j] = z[j][l] - total[l];
+    } else {
+        for (int l = 0; l < LANES; ++l) total[l] = 1 / total[l];
+        for (int64_t l = 0; l < n; ++l)
+            for (int64_t j = 0; j < cols; ++j) y[l * stride + j] = z[j][l] * total[l];
+    }
+}
+
+/* Rows `stride` apart. */
+static void F(softmax_rows)(int activation, const real *u, real *y, int64_t rows, int64_t cols, int64_t stride)
+{
+    const int64_t each = cols <= STRIP ? LANES : 1;
+    for (int64_t i = 0; i < rows; i += each)
+        if (each == 1) F(softmax_row)(activation, u + i * stride, y + i * stride, cols);
+        else F(softmax_block)(activation, u + i * stride, y + i * stride, min64(each, rows - i), cols, stride);
+}
+
 /* softmax: du = y·(g − Σ g·y);  log-softmax: du = g − exp(y)·Σ g. */
 static void F(softmax_row_backward)(int activation, const real *y, const real *dy, real *du, int64_t cols)
 {
@@ -114,7 +152,7 @@ static void F(activate_part)(const void *job, int part, int parts)
     if (g->activation < SOFTMAX)
         F(activate_run)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols, (to - from) * cols);
     else
-        for (int64_t i = from; i < to; ++i) F(softmax_row)(g->activation, g->u + i * cols, g->y + i * cols, cols);
+        F(softmax_rows)(g->activation, g->u + from * cols, g->y + from * cols, to - from, cols, cols);
 }
 
 static void F(activate)(int activation, double alpha, const void *u, void *y, int64_t rows, int64_t cols,

@@ -194,7 +194,5 @@ static void F(gemm)(const fastnn_gemm *g)
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
     const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
     run(F(gemm_share), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
-    if (g->activation >= SOFTMAX)
-        for (int64_t i = 0; i < g->m; ++i)
-            F(softmax_row)(g->activation, (real *)g->c + i * g->c_row, (real *)g->y + i * g->c_row, g->n);
+    if (g->activation >= SOFTMAX) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);
 }

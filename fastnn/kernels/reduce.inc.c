@@ -6,49 +6,95 @@
 #undef STRIP
 #define STRIP 64                                        /* columns that a kernel keeps something about on the stack */
 
+#undef SPAN
+#define SPAN (LANES / VL)                               /* vectors that make up the lanes */
+
+/* Lanes l and l + width become one, for half as many lanes each time; lane 0 is the result. Written out: a loop over widths
+   is not unrolled, and what is inside it no vector then. */
+#undef HALVE
+#undef FOLD
+#define HALVE(lane, combine, width) \
+    for (int l = 0; l < (width); ++l) (lane)[l] = combine((lane)[l], (lane)[l + (width)])
+#define FOLD(lane, combine) do { \
+    if (LANES > 8) HALVE(lane, combine, LANES > 8 ? 8 : 0); \
+    HALVE(lane, combine, 4); \
+    HALVE(lane, combine, 2); \
+    HALVE(lane, combine, 1); \
+} while (0)
+#undef PLUS
+#define PLUS(a, b) ((a) + (b))
+#undef LARGER
+#define LARGER(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+
 /* Adds the lanes up pairwise; overwrites them. */
 static inline real F(tree)(real *lane)
 {
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; ++l) lane[l] += lane[l + width];
+    FOLD(lane, PLUS);
     return lane[0];
+}
+
+ALWAYS_INLINE real F(tree_of)(const vec *sums)
+{
+    real lane[LANES];
+    UNROLL for (int v = 0; v < SPAN; ++v) vstore(lane + v * VL, sums[v]);
+    return F(tree)(lane);
+}
+
+/* The first n of a run's values as lanes, 1 <= n <= LANES, 0 behind them. */
+ALWAYS_INLINE void F(load_lanes)(real *lane, const real *x, int64_t n)
+{
+    UNROLL for (int v = 0; v < SPAN; ++v, n -= VL)
+        vstore(lane + v * VL, n > 0 ? vload_first(x + v * VL, vfirst((int)min64(n, VL))) : vzero());
 }
 
 static inline double F(tree_double)(double *lane)
 {
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; ++l) lane[l] += lane[l + width];
+    FOLD(lane, PLUS);
     return lane[0];
 }
 
 /* Σ x[i] */
 static real F(sum)(const real *x, int64_t n)
 {
-    real lane[LANES] = {0};
+    real lane[LANES] = {0}, rest[LANES];
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; ++l) lane[l] += x[i + l];
-    for (int l = 0; i + l < n; ++l) lane[l] += x[i + l];
+    if (i < n) {
+        F(load_lanes)(rest, x + i, n - i);
+        for (int l = 0; l < LANES; ++l) lane[l] += rest[l];
+    }
     return F(tree)(lane);
 }
 
 /* Σ a[i]·b[i] */
 static real F(dot)(const real *a, const real *b, int64_t n)
 {
-    real lane[LANES] = {0};
+    real lane[LANES] = {0}, rest[LANES], other[LANES];
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(a[i + l], b[i + l], lane[l]);
-    for (int l = 0; i + l < n; ++l) lane[l] = F(fma_)(a[i + l], b[i + l], lane[l]);
+    if (i < n) {
+        F(load_lanes)(rest, a + i, n - i);
+        F(load_lanes)(other, b + i, n - i);
+        for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(rest[l], other[l], lane[l]);
+    }
     return F(tree)(lane);
 }
 
 /* max x[i], NaN if there is one; n >= 1 */
 static real F(maximum)(const real *x, int64_t n)
 {
-    real best = x[0];
-    for (int64_t i = 1; i < n; ++i) best = x[i] > best || x[i] != x[i] ? x[i] : best;
-    return best;
+    vec best[SPAN];
+    real lane[LANES];
+    int64_t i = 0;
+    UNROLL for (int v = 0; v < SPAN; ++v) best[v] = vset1(x[0]);
+    for (; i + LANES <= n; i += LANES)
+        UNROLL for (int v = 0; v < SPAN; ++v) best[v] = vlarger(vload(x + i + v * VL), best[v]);
+    UNROLL for (int v = 0; v < SPAN; ++v) vstore(lane + v * VL, best[v]);
+    for (; i < n; ++i) lane[0] = LARGER(lane[0], x[i]);
+    FOLD(lane, LARGER);
+    return lane[0];
 }
 
 /* Σ g[i]², in double: the squares of a million small gradients must not drown. */

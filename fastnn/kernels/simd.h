@@ -1,4 +1,4 @@
-/* Vectors of `real` for the product's micro-kernel: the only place that names an instruction.
+/* Vectors of `real`: the only place that names an instruction, but for philox.h.
 
    Included once for each dtype (REAL_BITS 32 or 64), so there is no include guard. Gives
        vec, VL             the vector type and its length
@@ -8,8 +8,9 @@
        vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
        vstore_first(p, m, v)
        vlarger(a, b)       the larger one, NaN if one is
-   All other kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar
-   fused multiply-add. The two x86 sets with FMA therefore give the same bits. */
+   The product is written in these, and what the compiler would make scalars of: maxima, two sums in one loop. All other
+   kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar fused multiply-add. The
+   two x86 sets with FMA therefore give the same bits. */
 
 #undef vec
 #undef vmask
