@@ -12,6 +12,12 @@ BATCH = [
     Case("1d", lambda nn, **a: nn.BatchNorm1d(5, **a), (7, 5)),
     Case("2d", lambda nn, **a: nn.BatchNorm2d(3, **a), (4, 3, 2, 5)),
 ]
+LARGE = [                   # strips of channels and what is left over; a channel in several blocks
+    Case("batchnorm1d 19x203", lambda nn: nn.BatchNorm1d(203), (19, 203)),
+    Case("batchnorm2d 19x3x17x23", lambda nn: nn.BatchNorm2d(3), (19, 3, 17, 23)),
+    Case("batchnorm2d 3x2x47x53", lambda nn: nn.BatchNorm2d(2), (3, 2, 47, 53)),
+    Case("layernorm 3x4099", lambda nn: nn.LayerNorm(4099), (3, 4099)),
+]
 
 
 def name_of(case):
@@ -28,7 +34,7 @@ def test_gradient(nn, case):
     check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
 
 
-@pytest.mark.parametrize("case", NORMS, ids=name_of)
+@pytest.mark.parametrize("case", NORMS + LARGE, ids=name_of)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 
@@ -81,7 +87,7 @@ def test_prediction_does_not_depend_on_the_batch(nn, dtype, case):
     assert np.abs(model(x) - model.forward(x, training=True)).max() > 0.01
 
 
-@pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(40), (30, 40))], ids=name_of)
+@pytest.mark.parametrize("case", [*BATCH, *LARGE, Case("layer", lambda nn: nn.LayerNorm(40), (30, 40))], ids=name_of)
 @pytest.mark.parametrize("offset", [12e3, -12e3])
 def test_a_mean_of_ten_thousand_deviations(nn, dtype, isa, case, offset):
     """E[x²] − E[x]² would leave no digit of a float32 variance. Multiples of 2⁻¹⁰: the shift is exact.
