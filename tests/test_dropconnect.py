@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from tests.cases import CONNECTIONS
+from tests.cases import CONNECTIONS, Case
 from tests.check import check_against_reference, check_gradient, close, normal, same, same_parameters
+
+WIDE = Case("dropconnect 2x3x2309", lambda nn: nn.DropConnect(3, 2309, 0.4), (2, 3))       # more than a chunk of a row
 
 
 @pytest.mark.parametrize("case", CONNECTIONS, ids=lambda case: case.name)
@@ -14,7 +16,7 @@ def test_gradient(nn, case):
     check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
 
 
-@pytest.mark.parametrize("case", CONNECTIONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CONNECTIONS, WIDE], ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 

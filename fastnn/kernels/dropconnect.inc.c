@@ -35,6 +35,27 @@ static void F(dropconnect_part)(const void *job, int part, int parts)
     }
 }
 
+/* Words first … first + n − 1 of the stream, n <= CHUNK; `words` has room for them and for the rest of their lines. */
+static const uint32_t *F(draw_words)(uint32_t *words, int64_t first, int64_t n, const fastnn_stream *s)
+{
+    for (int64_t line = first / 64, i = 0; line * 64 < first + n; ++line, i += 64)
+        philox_line(words + i, (uint64_t)line, s);
+    return words + first % 64;
+}
+
+/* dw += value·du where a word says so, in one row of weights; returns Σ w·du over the same ones. */
+static real F(kept_run)(const uint32_t *words, uint32_t below, real value, const real *w, const real *du, real *dw,
+                        int64_t n)
+{
+    real kept[CHUNK];
+    ELEMENTWISE for (int64_t c = 0; c < n; ++c) {
+        const real sum = F(fma_)(value, du[c], dw[c]), weight = w[c];
+        dw[c] = words[c] < below ? dw[c] : sum;
+        kept[c] = words[c] < below ? 0 : weight;
+    }
+    return F(dot)(kept, du, n);
+}
+
 /* dW = Σ_i (x_i ⊗ du_i)∘m_i·scale and dx_i = (W∘m_i)·scale @ du_i, one draw for both. Threads split the rows of W. */
 static void F(dropconnect_backward_part)(const void *job, int part, int parts)
 {
@@ -43,22 +64,21 @@ static void F(dropconnect_backward_part)(const void *job, int part, int parts)
     real *dw = g->dw, *dx = g->dx;
     const int64_t inside = g->inside, outside = g->outside;
     const int64_t from = cut(inside, part, parts), to = cut(inside, part + 1, parts);
+    const int none = g->threshold >> 32 != 0;           /* p = 1: no word is that large, so all are 0 and below 1 */
+    const uint32_t below = none ? 1 : (uint32_t)g->threshold;
     for (int64_t at = from * outside; at < to * outside; ++at) dw[at] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
         if (dx) for (int64_t k = from; k < to; ++k) dx[i * inside + k] = 0;
         FOR_CHUNKS(from, to, outside) {
-            real keep[CHUNK], masked[CHUNK];
-            for (int64_t e = 0; e < rows * cols; ++e) keep[e] = 1;
-            F(mask_run)(keep, keep, (i * inside + k) * outside + j, rows * cols, g->threshold, scale, &g->stream);
+            uint32_t drawn[CHUNK + 128];
+            const int64_t first = (i * inside + k) * outside + j;
+            const uint32_t *words = none ? memset(drawn, 0, sizeof drawn)
+                : F(draw_words)(drawn, first, rows * cols, &g->stream);
             for (int64_t r = 0; r < rows; ++r) {
-                const real value = x[i * inside + k + r], *ds = du + i * outside + j, *ms = keep + r * cols;
-                const real *ws = w + (k + r) * outside + j;
-                real *to_w = dw + (k + r) * outside + j;
-                ELEMENTWISE for (int64_t c = 0; c < cols; ++c)
-                    to_w[c] += ms[c] != 0 ? value * ds[c] * ms[c] : 0;
-                if (!dx) continue;
-                ELEMENTWISE for (int64_t c = 0; c < cols; ++c) masked[c] = ms[c] != 0 ? ws[c] * ms[c] : 0;
-                dx[i * inside + k + r] += F(dot)(masked, ds, cols);
+                const int64_t at = (k + r) * outside + j, example = i * inside + k + r;
+                const real sum = F(kept_run)(words + r * cols, below, x[example] * scale, w + at, du + i * outside + j,
+                                             dw + at, cols);
+                if (dx) dx[example] += sum * scale;
             }
         }
     }
