@@ -39,6 +39,10 @@ def images(nn, penalty=None, dtype="float64"):
     )  # fmt: skip
 
 
+def wide(nn, penalty=None, dtype="float64"):
+    return nn.Sequential(nn.Linear(12, 149, activation="relu"), nn.Linear(149, 3), seed=2, dtype=dtype, penalty=penalty)
+
+
 X, T = normal((9, 12)), np.arange(9) % 3
 
 
@@ -144,11 +148,11 @@ def test_subgradient(nn, dtype):
     same(layer.weight.ravel(), np.array([0.5, 0, -1.5], dtype))
 
 
-@pytest.mark.parametrize("make", [net, images])
+@pytest.mark.parametrize("make", [net, images, wide])
 def test_max_norm(nn, dtype, make):
     limit = 0.7
     model, plain = make(nn, nn.MaxNorm(limit), dtype), make(nn, None, dtype)
-    x = X if make is net else X.reshape(9, 1, 4, 3)
+    x = X.reshape(9, 1, 4, 3) if make is images else X
     for each in (model, plain):
         train(nn, each, nn.SGD(lr=0.05), 1, x)
     cut = 0

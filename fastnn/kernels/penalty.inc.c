@@ -1,18 +1,24 @@
 /* Penalties on parameters and limits of them. Twin: fastnn_ref/penalty.py. */
 
+/* Σ |w[i]|, in double. */
+static double F(sum_sizes)(const real *w, int64_t n)
+{
+    double lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; ++l) lane[l] += fabs((double)w[i + l]);
+    for (int l = 0; i + l < n; ++l) lane[l] += fabs((double)w[i + l]);
+    return F(tree_double)(lane);
+}
+
 /* Σ l1·|w| + ½·l2·w² over everything covered, in double. */
 static double F(penalty)(const fastnn_restraint *list, int64_t count)
 {
     double total = 0;
     for (const fastnn_restraint *r = list; r < list + count; ++r) {
         const real *w = r->w;
-        double size[LANES] = {0}, square[LANES] = {0};
-        for (int64_t i = 0; i < r->n; i += LANES)
-            for (int64_t l = 0; l < LANES && i + l < r->n; ++l) {
-                size[l] += fabs((double)w[i + l]);
-                square[l] += (double)w[i + l] * (double)w[i + l];
-            }
-        if (r->l1 != 0 || r->l2 != 0) total += r->l1 * F(tree_double)(size) + 0.5 * r->l2 * F(tree_double)(square);
+        if (r->l1 != 0) total += r->l1 * F(sum_sizes)(w, r->n);
+        if (r->l2 != 0) total += 0.5 * r->l2 * F(sum_squares)(w, r->n);
     }
     return total;
 }
@@ -32,14 +38,40 @@ static void F(penalty_gradient)(const fastnn_restraint *list, int64_t count)
     }
 }
 
-/* One output unit's weights, `n` of them `step` apart, made no longer than limit. */
-static void F(shorten)(real *w, int64_t n, int64_t step, double limit)
+/* What a unit's weights are multiplied by, so that their norm is at most limit. */
+static inline double F(shrink)(double square, double limit) { return sqrt(square) > limit ? limit / sqrt(square) : 1; }
+
+/* Units side by side, weight i of unit u at w[i·units + u], STRIP of them at a time: 4.6 → 0.35 ns a weight; or one after
+   the other. */
+static void F(limit_columns)(real *w, int64_t n, int64_t units, double limit)
 {
-    double square = 0;
-    for (int64_t i = 0; i < n; ++i) square += (double)w[i * step] * (double)w[i * step];
-    if (!(sqrt(square) > limit)) return;
-    const double factor = limit / sqrt(square);
-    for (int64_t i = 0; i < n; ++i) w[i * step] = (real)((double)w[i * step] * factor);
+    for (int64_t from = 0; from < units; from += STRIP) {
+        const int64_t width = min64(STRIP, units - from);
+        double square[STRIP] = {0}, factor[STRIP];
+        int longer = 0;
+        for (int64_t i = 0; i < n; ++i)
+            for (int64_t u = 0; u < width; ++u) {
+                const double value = (double)w[i * units + from + u];
+                square[u] += value * value;
+            }
+        for (int64_t u = 0; u < width; ++u) {
+            factor[u] = F(shrink)(square[u], limit);
+            longer |= factor[u] != 1;
+        }
+        for (int64_t i = 0; i < n && longer; ++i)
+            for (int64_t u = 0; u < width; ++u) {
+                real *value = w + i * units + from + u;
+                *value = (real)((double)*value * factor[u]);
+            }
+    }
+}
+
+static void F(limit_rows)(real *w, int64_t n, int64_t units, double limit)
+{
+    for (int64_t u = 0; u < units; ++u, w += n) {
+        const double factor = F(shrink)(F(sum_squares)(w, n), limit);
+        for (int64_t i = 0; i < n && factor != 1; ++i) w[i] = (real)((double)w[i] * factor);
+    }
 }
 
 /* After the update: the soft threshold, then the limit. */
@@ -52,7 +84,7 @@ static void F(restrain)(const fastnn_restraint *list, int64_t count, double lr)
             ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)
                 w[i] = w[i] > threshold ? w[i] - threshold : w[i] < -threshold ? w[i] + threshold : 0 * w[i] + 0;
         }
-        for (int64_t u = 0; u < r->units; ++u)
-            F(shorten)(w + u * r->unit_step, r->n / r->units, r->inner_step, r->limit);
+        if (r->units && r->unit_step == 1) F(limit_columns)(w, r->n / r->units, r->units, r->limit);
+        else if (r->units) F(limit_rows)(w, r->n / r->units, r->units, r->limit);
     }
 }
