@@ -8,6 +8,7 @@ threads, as a compiler without OpenMP does by itself.
 import os
 import platform
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -30,7 +31,7 @@ SET_FLAGS = {
 
 
 class BuildExt(build_ext):
-    """Adds what setuptools lacks: flags by file name, and OpenMP where the compiler has it."""
+    """Adds what setuptools lacks: flags by file name, files side by side, and OpenMP where the compiler has it."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -46,8 +47,16 @@ class BuildExt(build_ext):
             flags = [*KERNEL_FLAGS, *threads, *SET_FLAGS.get(Path(src).name, [])] if is_kernel else MODULE_FLAGS
             compile_one(obj, src, ext, cc_args, [*postargs, *flags], pp_opts)
 
+        compile_all = self.compiler.compile
+
+        def compile_side_by_side(sources, *args, **options):
+            """One extension holds most of the code, in a file for each instruction set."""
+            with ThreadPoolExecutor(self.parallel) as pool:
+                return sum(pool.map(lambda source: compile_all([source], *args, **options), sources), [])
+
         if self.compiler.compiler_type == "unix":
             self.compiler._compile = compile_with_flags
+            self.compiler.compile = compile_side_by_side
         for extension in self.extensions:
             if extension.name == "fastnn._kernels":
                 extension.extra_link_args += [*openmp, *(["-pthread"] if os.name == "posix" else [])]
