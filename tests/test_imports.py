@@ -134,7 +134,7 @@ def test_a_kernel_knows_no_python(path):
     assert not [name for name in included if name.lower().startswith(("python", "numpy"))]
     own = {p.name for p in KERNELS}
     system = set("stdint stddef stdlib string math float limits time stdbool stdatomic".split())
-    system |= set("omp immintrin arm_neon cpuid intrin pthread unistd windows".split())
+    system |= set("omp immintrin arm_neon cpuid intrin pthread sched signal unistd windows".split())
     assert {Path(name).name for name in included} <= own | {f"{name}.h" for name in system}
 
 

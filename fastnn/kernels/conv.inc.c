@@ -257,9 +257,26 @@ typedef struct {
     const real *du, *planes;
     const int64_t *offsets;
     real *lanes;                        /* LANES sums a weight, that of the next filter lanes_row further */
-    int64_t images, runs, length;       /* of each image so many runs of so many values */
+    int64_t images, runs, length;       /* of each image so many runs of so many values, */
+    int64_t tail;                       /* of whose last line only these count; 0: all */
     int64_t du_image, du_row, planes_image, pitch, lanes_row;
 } F(dots_t);
+
+/* One line of each: the planes' values past the tail are somebody else's, and infinity times 0 is NaN. */
+ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int masked, vec (*acc)[DOT_TAPS][LINE_VECTORS],
+                                const F(dots_t) *t, const real *du, const real *const *at, int64_t q)
+{
+    UNROLL for (int v = 0; v < LINE_VECTORS; ++v) {
+        const int64_t left = t->tail - v * VL;
+        const vmask mask = vfirst(!masked || left >= VL ? VL : left > 0 ? (int)left : 0);
+        vec row[DOT_FILTERS];
+        UNROLL for (int i = 0; i < filters; ++i) row[i] = vload(du + i * t->du_row + v * VL);
+        UNROLL for (int j = 0; j < taps; ++j) {
+            const vec x = masked ? vload_first(at[j] + q + v * VL, mask) : vload(at[j] + q + v * VL);
+            UNROLL for (int i = 0; i < filters; ++i) acc[i][j][v] = vfma(row[i], x, acc[i][j][v]);
+        }
+    }
+}
 
 ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t)
 {
@@ -272,16 +289,14 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
     for (int64_t n = 0; n < t->images; ++n) {
         const real *du = t->du + n * t->du_image;
         UNROLL for (int j = 0; j < taps; ++j) at[j] = t->planes + n * t->planes_image + t->offsets[j];
-        for (int64_t r = 0, start = 0; r < t->runs; ++r, start += t->pitch)
-            for (int64_t q = start; q < start + t->length; q += LANES, du += LANES)
-                UNROLL for (int v = 0; v < LINE_VECTORS; ++v) {
-                    vec row[DOT_FILTERS];
-                    UNROLL for (int i = 0; i < filters; ++i) row[i] = vload(du + i * t->du_row + v * VL);
-                    UNROLL for (int j = 0; j < taps; ++j) {
-                        const vec x = vload(at[j] + q + v * VL);
-                        UNROLL for (int i = 0; i < filters; ++i) acc[i][j][v] = vfma(row[i], x, acc[i][j][v]);
-                    }
-                }
+        for (int64_t r = 0; r < t->runs; ++r) {
+            const int64_t end = r * t->pitch + t->length - (t->tail ? LANES : 0);
+            int64_t q = r * t->pitch;
+            for (; q < end; q += LANES, du += LANES) F(dots_line)(filters, taps, 0, acc, t, du, at, q);
+            if (!t->tail) continue;
+            F(dots_line)(filters, taps, 1, acc, t, du, at, q);
+            du += LANES;
+        }
     }
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
@@ -336,11 +351,8 @@ static void F(conv_grid_part)(const void *job, int part, int parts)
     }
 }
 
-/* Where it is on the grid as it is: no row has to be filled up. */
-static inline int F(fits_grid)(const fastnn_conv *g)
-{
-    return g->runs * g->run == g->out_rows * g->out_cols && (g->runs == g->out_rows || g->front.pitch == g->out_cols);
-}
+/* Is du a grid as it stands? Then no row has to be filled up, and there is no grid. */
+static inline int F(fits_grid)(const fastnn_conv *g) { return g->runs * g->run == g->out_rows * g->out_cols; }
 
 /* dW for DOT_FILTERS filters of group k from o on, taps first … end − 1. Some images at a time, so that their du stays in the
    second-level cache while tap after tap goes over it. */
@@ -360,7 +372,7 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
                 .du_row = values, .planes = (const real *)g->planes + n * g->planes_size + k * inside * plane,
                 .planes_image = g->planes_size, .pitch = g->front.pitch, .offsets = g->offsets + t,
                 .lanes = lanes + (t - first) * LANES, .lanes_row = row, .images = min64(some, g->images - n),
-                .runs = g->runs, .length = g->run,
+                .runs = g->runs, .length = g->run, .tail = g->runs == 1 ? 0 : g->out_cols % LANES,
             };
             F(dots_table)[filters - 1][taps - 1](&d);
         }

@@ -4,7 +4,7 @@
        vec, VL             the vector type and its length
        vload vstore vset1 vzero
        vfma(a, b, c)       a·b + c, fused where the machine has it
-       vmask, vfirst(n)    the first n lanes, 1 <= n <= VL
+       vmask, vfirst(n)    the first n lanes, 0 <= n <= VL
        vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
        vstore_first(p, m, v)
        vlarger(a, b)       the larger one, NaN if one is
