@@ -52,7 +52,8 @@ class BuildExt(build_ext):
         def compile_side_by_side(sources, *args, **options):
             """One extension holds most of the code, in a file for each instruction set."""
             with ThreadPoolExecutor(self.parallel) as pool:
-                return sum(pool.map(lambda source: compile_all([source], *args, **options), sources), [])
+                objects = pool.map(lambda source: compile_all([source], *args, **options), sources)
+                return [name for names in objects for name in names]
 
         if self.compiler.compiler_type == "unix":
             self.compiler._compile = compile_with_flags

@@ -187,8 +187,8 @@ bias=True, *, init=None)\n--\n
         if from_input(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
         arena.reserve(&self.planes, <object>rows * g.planes_size)
-        if g.runs * g.run > out_height * out_width:     # else du is a grid as it stands
-            arena.reserve(&self.grid, <object>rows * g.filters * g.runs * g.run)
+        if g.runs < out_height:
+            arena.reserve(&self.grid, <object>rows * g.filters * g.run)
         arena.reserve(&self.back_planes, <object>threads() * g.back_size)
         arena.reserve(&self.scratch, <object>threads() * g.scratch_size)
         arena.reserve(&self.turned, <object>g.filters * g.taps)

@@ -259,10 +259,10 @@ typedef struct {
     real *lanes;                        /* LANES sums a weight, that of the next filter lanes_row further */
     int64_t images, runs, length;       /* of each image so many runs of so many values, */
     int64_t tail;                       /* of whose last line only these count; 0: all */
-    int64_t du_image, du_row, planes_image, pitch, lanes_row;
+    int64_t du_image, du_row, du_pitch, planes_image, pitch, lanes_row;
 } F(dots_t);
 
-/* One line of each: the planes' values past the tail are somebody else's, and infinity times 0 is NaN. */
+/* One line of each; what stands past the tail is somebody else's. */
 ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int masked, vec (*acc)[DOT_TAPS][LINE_VECTORS],
                                 const F(dots_t) *t, const real *du, const real *const *at, int64_t q)
 {
@@ -270,7 +270,10 @@ ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int mas
         const int64_t left = t->tail - v * VL;
         const vmask mask = vfirst(!masked || left >= VL ? VL : left > 0 ? (int)left : 0);
         vec row[DOT_FILTERS];
-        UNROLL for (int i = 0; i < filters; ++i) row[i] = vload(du + i * t->du_row + v * VL);
+        UNROLL for (int i = 0; i < filters; ++i) {
+            const real *from = du + i * t->du_row + v * VL;
+            row[i] = masked ? vload_first(from, mask) : vload(from);
+        }
         UNROLL for (int j = 0; j < taps; ++j) {
             const vec x = masked ? vload_first(at[j] + q + v * VL, mask) : vload(at[j] + q + v * VL);
             UNROLL for (int i = 0; i < filters; ++i) acc[i][j][v] = vfma(row[i], x, acc[i][j][v]);
@@ -287,15 +290,13 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
             UNROLL for (int v = 0; v < LINE_VECTORS; ++v)
                 acc[i][j][v] = vload(t->lanes + i * t->lanes_row + j * LANES + v * VL);
     for (int64_t n = 0; n < t->images; ++n) {
-        const real *du = t->du + n * t->du_image;
         UNROLL for (int j = 0; j < taps; ++j) at[j] = t->planes + n * t->planes_image + t->offsets[j];
         for (int64_t r = 0; r < t->runs; ++r) {
+            const real *du = t->du + n * t->du_image + r * t->du_pitch;
             const int64_t end = r * t->pitch + t->length - (t->tail ? LANES : 0);
             int64_t q = r * t->pitch;
             for (; q < end; q += LANES, du += LANES) F(dots_line)(filters, taps, 0, acc, t, du, at, q);
-            if (!t->tail) continue;
-            F(dots_line)(filters, taps, 1, acc, t, du, at, q);
-            du += LANES;
+            if (t->tail) F(dots_line)(filters, taps, 1, acc, t, du, at, q);
         }
     }
     UNROLL for (int i = 0; i < filters; ++i)
@@ -337,42 +338,42 @@ static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {
 static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->taps, DOT_TAPS); }
 static inline int64_t F(filter_tiles)(const fastnn_conv *g) { return ceil_div(g->filters / g->groups, DOT_FILTERS); }
 
-/* du of a share of the images onto the grid: `runs` runs of `run` values a filter, 0 for good where there is no pixel. A run is
-   one row of the image, or all its rows as they stand in the planes, whichever leaves fewer zeros. */
+/* How dW's sums run over an image: row by row as du stands, or, where that leaves much of a cache line empty, over all rows
+   with what lies between them in the planes; then du goes onto a grid of that shape, 0 for good where there is no pixel. */
+static inline int F(on_a_grid)(const fastnn_conv *g) { return g->runs < g->out_rows; }
+
 static void F(conv_grid_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
-    const int64_t size = g->out_rows * g->out_cols, values = g->runs * g->run;
-    const int64_t pitch = g->runs == 1 ? g->front.pitch : g->run;
+    const int64_t cols = g->out_cols, size = g->out_rows * cols;
     for (int64_t r = cut(g->images, part, parts) * g->filters; r < cut(g->images, part + 1, parts) * g->filters; ++r) {
-        real *to = (real *)g->grid + r * values;
+        real *to = (real *)g->grid + r * g->run;
         const real *from = (const real *)g->du + r * size;
-        for (int64_t i = 0; i < g->out_rows; ++i) F(copy_row)(from + i * g->out_cols, to + i * pitch, g->out_cols);
+        for (int64_t i = 0; i < g->out_rows; ++i) F(copy_row)(from + i * cols, to + i * g->front.pitch, cols);
     }
 }
-
-/* Is du a grid as it stands? Then no row has to be filled up, and there is no grid. */
-static inline int F(fits_grid)(const fastnn_conv *g) { return g->runs * g->run == g->out_rows * g->out_cols; }
 
 /* dW for DOT_FILTERS filters of group k from o on, taps first … end − 1. Some images at a time, so that their du stays in the
    second-level cache while tap after tap goes over it. */
 static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t first, int64_t end, real *lanes)
 {
-    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups, values = g->runs * g->run;
+    const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups;
+    const int grid = F(on_a_grid)(g);
+    const int64_t values = grid ? g->run : g->out_rows * g->out_cols;
     const int64_t plane = g->front.rows * g->front.pitch * g->front.stride_h * g->front.stride_w;
     const int64_t filters = min64(DOT_FILTERS, outside - o), row = (end - first) * LANES;
     const int64_t some = 1 + DOT_BYTES / (filters * values * (int64_t)sizeof(real));
-    const real *du = F(fits_grid)(g) ? g->du : g->grid;
+    const real *du = grid ? g->grid : g->du;
     memset(lanes, 0, (size_t)(filters * row) * sizeof(real));
     for (int64_t n = 0; n < g->images; n += some)
         for (int64_t t = first, taps; t < end; t += taps) {
             taps = F(share)(end - t, DOT_TAPS);
             const F(dots_t) d = {
                 .du = du + (n * g->filters + k * outside + o) * values, .du_image = g->filters * values,
-                .du_row = values, .planes = (const real *)g->planes + n * g->planes_size + k * inside * plane,
+                .du_row = values, .du_pitch = g->out_cols, .planes = (const real *)g->planes + n * g->planes_size + k * inside * plane,
                 .planes_image = g->planes_size, .pitch = g->front.pitch, .offsets = g->offsets + t,
                 .lanes = lanes + (t - first) * LANES, .lanes_row = row, .images = min64(some, g->images - n),
-                .runs = g->runs, .length = g->run, .tail = g->runs == 1 ? 0 : g->out_cols % LANES,
+                .runs = g->runs, .length = g->run, .tail = grid ? 0 : g->out_cols % LANES,
             };
             F(dots_table)[filters - 1][taps - 1](&d);
         }
@@ -397,7 +398,7 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
 
 static void F(conv_backward_weight)(const fastnn_conv *g)
 {
-    if (!F(fits_grid)(g)) F(share_images)(F(conv_grid_part), g);
+    if (F(on_a_grid)(g)) F(share_images)(F(conv_grid_part), g);
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
     run(F(conv_dw_part), g, (int)min64(F(conv_threads)(g), tiles));
     if (!g->db) return;

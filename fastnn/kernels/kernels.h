@@ -52,8 +52,9 @@ typedef struct {
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
    y, u and du (images, filters, out_rows, out_cols). u may be y. Kept zeros, which are there from the beginning: planes,
-   planes_size values an image, filled by forward and read by dW; grid, images × filters × runs × run; back_planes, threads
-   × back_size. scratch: threads × scratch_size values. turned: as many values as w. b, db may be NULL. */
+   planes_size values an image, filled by forward and read by dW; grid, images × filters × run, if runs < out_rows;
+   back_planes, threads × back_size. scratch: threads × scratch_size values. turned: as many values as w. b, db may be
+   NULL. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t taps;                       /* weights of one filter: channels / groups · window */

@@ -13,9 +13,13 @@ typedef struct {
     ELEMENTWISE for (int64_t i = cut((n) / LANES, part, parts) * LANES, \
                      end = part + 1 < parts ? cut((n) / LANES, part + 1, parts) * LANES : (n); i < end; ++i)
 
+/* Parameters from which on a second thread pays, when other threads' caches hold none of them. */
+#undef PARALLEL_UPDATES
+#define PARALLEL_UPDATES 98304
+
 static void F(update)(fastnn_part part, const F(update_t) *job, int threads)
 {
-    run(part, job, parts_of(threads, job->n, job->n, PARALLEL_ELEMENTS));
+    run(part, job, parts_of(threads, job->n, job->n, PARALLEL_UPDATES));
 }
 
 static void F(sgd_part)(const void *job, int part, int parts)
