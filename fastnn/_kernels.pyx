@@ -131,16 +131,23 @@ cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept no
     return fastnn_bad_class(classes, n, k)
 
 
+cdef bint shown(object x, Py_buffer *view):
+    # An ndarray's buffer, to be released; dates have none, and validation says what they are.
+    if type(x) is not np.ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(x, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    except (ValueError, BufferError):
+        return False
+    return True
+
+
 cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void **data, int64_t *rows):
     cdef Py_buffer view
     cdef Py_ssize_t expected
     cdef int axis
     cdef bint good
-    if type(x) is not np.ndarray:
-        return False
-    try:
-        PyObject_GetBuffer(x, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
-    except (ValueError, BufferError):                   # dates have no buffer; validation says what they are
+    if not shown(x, &view):
         return False
     # int64 is 'l' or 'q', depending on the platform's long.
     good = view.ndim == ndim + 1 and view.format[1] == 0 and (
@@ -161,9 +168,8 @@ cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void
 cdef bint floats(object x, const void **data, int64_t *rows, int64_t *values):
     cdef Py_buffer view
     cdef bint good
-    if type(x) is not np.ndarray:
+    if not shown(x, &view):
         return False
-    PyObject_GetBuffer(x, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
     good = (view.ndim > 0 and view.len > 0 and view.format[1] == 0 and view.format[0] in (c"f", c"d")
             and PyBuffer_IsContiguous(&view, c"C"))
     if good:

@@ -121,6 +121,7 @@ CONVS = [
     conv((2, 5, 6, 4), 5, 3, groups=5, padding=1, stride=2),
     conv((2, 3, 6, 6), 17, 3, bias=False),
     conv((1, 2, 3, 3), 2, 1, padding=2, stride=3),
+    conv((2, 1, 4, 5), 2, 2, padding=1, stride=2**20),          # of which no plane for each phase is made
     conv((2, 4, 7, 19), 11, 3, padding=1),
     *(conv((2, 2, 5, 6), 3, 3, activation=a) for a in ("relu", "gelu", "tanh", "elu", "silu")),
 ]

@@ -370,6 +370,7 @@ LOSSES = [
      "t: expected finite values, got nan at row 0"),
     ("mse targets dates", step(DATES[:, :3], loss=lambda nn: nn.MSELoss()), T,
      "t: expected numbers, got dtype datetime64[s]"),
+    ("mse of dates", loss("MSELoss", DATES[:, :3], targets()), T, "y: expected numbers, got dtype datetime64[s]"),
     ("mse target beyond float32", loss("MSELoss", np.zeros((5, 3), np.float32), targets(r3=1e300)), V,
      "t: expected values within the range of float32, got 1e+300 at row 3"),
     *[(f"{cls} float32 target {value}", loss(cls, np.zeros((5, 3), np.float32), np.float32(targets(r3=value))), V,

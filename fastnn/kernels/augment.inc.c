@@ -166,16 +166,14 @@ static void F(frame_image)(const fastnn_augment *g, const real *x, real *framed)
     const int64_t pitch = g->width + 3;
     memset(framed, 0, sizeof(real) * (size_t)(g->channels * F(frame)(g)));
     for (int64_t c = 0; c < g->channels; ++c, framed += F(frame)(g))
-        for (int64_t i = 0; i < g->height; ++i, x += g->width)
-            for (int64_t j = 0; j < g->width; ++j) framed[(i + 1) * pitch + 1 + j] = x[j];
+        for (int64_t i = 0; i < g->height; ++i, x += g->width) F(copy_row)(x, framed + (i + 1) * pitch + 1, g->width);
 }
 
 static void F(unframe_image)(const fastnn_augment *g, const real *framed, real *x)
 {
     const int64_t pitch = g->width + 3;
     for (int64_t c = 0; c < g->channels; ++c, framed += F(frame)(g))
-        for (int64_t i = 0; i < g->height; ++i, x += g->width)
-            for (int64_t j = 0; j < g->width; ++j) x[j] = framed[(i + 1) * pitch + 1 + j];
+        for (int64_t i = 0; i < g->height; ++i, x += g->width) F(copy_row)(framed + (i + 1) * pitch + 1, x, g->width);
 }
 
 /* Each pixel from the four that it lies between. */

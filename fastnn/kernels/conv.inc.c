@@ -239,10 +239,8 @@ static void F(conv_backward_input)(const fastnn_conv *g)
 /* Sums of products over some images for `filters` × `taps` weights: LANES running sums for each, in registers on the way. */
 #undef DOT_BYTES
 #define DOT_BYTES (256 * 1024)
-#undef LINE_VECTORS
 #undef DOT_FILTERS
 #undef DOT_TAPS
-#define LINE_VECTORS (LANES / VL)
 #if defined(ISA_X86_V4)
 #define DOT_FILTERS 4
 #define DOT_TAPS 6
@@ -263,10 +261,10 @@ typedef struct {
 } F(dots_t);
 
 /* One line of each; what stands past the tail is somebody else's. */
-ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int masked, vec (*acc)[DOT_TAPS][LINE_VECTORS],
+ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int masked, vec (*acc)[DOT_TAPS][SPAN],
                                 const F(dots_t) *t, const real *du, const real *const *at, int64_t q)
 {
-    UNROLL for (int v = 0; v < LINE_VECTORS; ++v) {
+    UNROLL for (int v = 0; v < SPAN; ++v) {
         const int64_t left = t->tail - v * VL;
         const vmask mask = vfirst(!masked || left >= VL ? VL : left > 0 ? (int)left : 0);
         vec row[DOT_FILTERS];
@@ -283,11 +281,11 @@ ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int mas
 
 ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t)
 {
-    vec acc[DOT_FILTERS][DOT_TAPS][LINE_VECTORS];
+    vec acc[DOT_FILTERS][DOT_TAPS][SPAN];
     const real *at[DOT_TAPS];
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
-            UNROLL for (int v = 0; v < LINE_VECTORS; ++v)
+            UNROLL for (int v = 0; v < SPAN; ++v)
                 acc[i][j][v] = vload(t->lanes + i * t->lanes_row + j * LANES + v * VL);
     for (int64_t n = 0; n < t->images; ++n) {
         UNROLL for (int j = 0; j < taps; ++j) at[j] = t->planes + n * t->planes_image + t->offsets[j];
@@ -301,7 +299,7 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
     }
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
-            UNROLL for (int v = 0; v < LINE_VECTORS; ++v)
+            UNROLL for (int v = 0; v < SPAN; ++v)
                 vstore(t->lanes + i * t->lanes_row + j * LANES + v * VL, acc[i][j][v]);
 }
 

@@ -9,13 +9,16 @@ static inline void F(inside)(int64_t i, int64_t stride, int64_t pad, int64_t ker
     *to = min64(start + kernel, side);
 }
 
-static inline real F(larger)(real a, real b) { return b > a || b != b ? b : a; }    /* NaN if there is one */
-
 /* to[j] = the larger of a[j] and b[j]; to may be a. */
 static inline void F(larger_row)(const real *a, const real *b, real *to, int64_t n)
 {
-    for (int64_t j = 0; j < n; j += VL) {
-        const vmask mask = vfirst((int)min64(VL, n - j));
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL) {
+        const vec one = vload(a + j), other = vload(b + j);
+        vstore(to + j, vlarger(one, other));
+    }
+    if (j < n) {
+        const vmask mask = vfirst((int)(n - j));
         const vec one = vload_first(a + j, mask), other = vload_first(b + j, mask);
         vstore_first(to + j, mask, vlarger(one, other));
     }
@@ -28,9 +31,9 @@ ALWAYS_INLINE void F(largest_across)(const real *row, real *y, int64_t n, int64_
         for (int64_t e = 0; e < n; ++e) y[e] = row[e * step];
         return;
     }
-    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = F(larger)(row[e * step], row[e * step + 1]);
+    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = LARGER(row[e * step], row[e * step + 1]);
     for (int64_t c = 2; c < kernel; ++c)
-        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = F(larger)(y[e], row[e * step + c]);
+        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = LARGER(y[e], row[e * step + c]);
 }
 
 static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, int64_t step)

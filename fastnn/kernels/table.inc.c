@@ -28,7 +28,7 @@ static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* A kernel that threads share is a function of its job and of a part of it: run(part_of_kernel, &job, parts). One part is
-   a plain call: entering OpenMP for it would cost 0.3 µs, more than many a small kernel takes, and hang a forked child. */
+   a plain call: a parallel region for it would cost 0.3 µs, more than many a small kernel takes. */
 static inline void run(fastnn_part part_of_kernel, const void *job, int parts)
 {
     if (parts <= 1) part_of_kernel(job, 0, 1);
