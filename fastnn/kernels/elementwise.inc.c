@@ -83,33 +83,37 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     }
 }
 
-/* The same for n <= LANES rows of at most STRIP columns, a lane a row: 3.4 → 1.2 ns a value for 10 columns, which fill no
-   vector. */
-static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, int64_t cols, int64_t stride)
+/* For n <= LANES rows of at most STRIP columns, `stride` apart: a lane becomes a row, since a row of ten columns is too short
+   for a vector, and each row's maximum is taken off. Lanes that have no row hold 0. */
+static void F(turn_rows)(const real *u, int64_t n, int64_t cols, int64_t stride, real (*z)[LANES])
 {
-    real z[STRIP][LANES], top[LANES], total[LANES];
-    for (int64_t j = 0; j < cols; ++j) {
+    real top[LANES];
+    for (int64_t j = 0; j < cols && n < LANES; ++j)
         for (int l = 0; l < LANES; ++l) z[j][l] = 0;
-        for (int64_t l = 0; l < n; ++l) z[j][l] = u[l * stride + j];
-    }
-    for (int l = 0; l < LANES; ++l) top[l] = z[0][l], total[l] = 0;
+    F(transpose)(u, stride, z[0], LANES, n, cols);
+    for (int l = 0; l < LANES; ++l) top[l] = z[0][l];
     for (int64_t j = 1; j < cols; ++j)
         for (int l = 0; l < LANES; ++l) top[l] = z[j][l] > top[l] ? z[j][l] : top[l];
     for (int64_t j = 0; j < cols; ++j)
+        for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
+}
+
+/* softmax_row for such rows. */
+static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, int64_t cols, int64_t stride)
+{
+    real z[STRIP][LANES], total[LANES] = {0};
+    F(turn_rows)(u, n, cols, stride, z);
+    for (int64_t j = 0; j < cols; ++j)
         for (int l = 0; l < LANES; ++l) {
-            const real e = F(exp_)(z[j][l] -= top[l]);
+            const real e = F(exp_)(z[j][l]);
             z[j][l] = activation == LOG_SOFTMAX ? z[j][l] : e;
             total[l] += e;
         }
-    if (activation == LOG_SOFTMAX) {
-        for (int l = 0; l < LANES; ++l) total[l] = (real)log((double)total[l]);
-        for (int64_t l = 0; l < n; ++l)
-            for (int64_t j = 0; j < cols; ++j) y[l * stride + j] = z[j][l] - total[l];
-    } else {
-        for (int l = 0; l < LANES; ++l) total[l] = 1 / total[l];
-        for (int64_t l = 0; l < n; ++l)
-            for (int64_t j = 0; j < cols; ++j) y[l * stride + j] = z[j][l] * total[l];
-    }
+    for (int l = 0; l < LANES; ++l) total[l] = activation == LOG_SOFTMAX ? (real)log((double)total[l]) : 1 / total[l];
+    for (int64_t j = 0; j < cols; ++j)
+        for (int l = 0; l < LANES; ++l)
+            z[j][l] = activation == LOG_SOFTMAX ? z[j][l] - total[l] : z[j][l] * total[l];
+    F(transpose)(z[0], LANES, y, stride, cols, n);
 }
 
 /* Rows `stride` apart. */

@@ -104,16 +104,13 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
 {
     for (int64_t j = 0; j < n;) {
         const int64_t width = (int64_t)F(share)(ceil_div(n - j, VL), NV) * VL, valid = min64(width, n - j);
-        if (b_col == 1) {
-            for (int64_t p = 0; p < k; ++p) memcpy(to + p * width, b + p * b_row + j, valid * sizeof(real));
-        } else {
-            for (int64_t p0 = 0; p0 < k; p0 += LANES)   /* a square at a time: whole cache lines of b, and of `to` */
-                for (int64_t q = 0; q < valid; ++q) {
-                    const real *from = b + (j + q) * b_col + p0 * b_row;
-                    const int64_t count = min64(LANES, k - p0);
-                    for (int64_t p = 0; p < count; ++p) to[(p0 + p) * width + q] = from[p * b_row];
-                }
-        }
+        const real *from = b + j * b_col;
+        if (b_row == 1) F(transpose)(from, b_col, to, width, valid, k);
+        else if (b_col == 1)
+            for (int64_t p = 0; p < k; ++p) memcpy(to + p * width, from + p * b_row, (size_t)valid * sizeof(real));
+        else
+            for (int64_t p = 0; p < k; ++p)
+                for (int64_t q = 0; q < valid; ++q) to[p * width + q] = from[p * b_row + q * b_col];
         to += k * width;
         j += width;
     }

@@ -2,6 +2,7 @@
 #include "simd.h"
 #include "math.inc.c"
 #include "reduce.inc.c"
+#include "transpose.inc.c"
 #include "elementwise.inc.c"
 #include "gemm.inc.c"
 #include "conv.inc.c"

@@ -71,22 +71,14 @@ static inline int64_t F(class_of)(const int64_t *classes, int64_t i, int64_t k)
 /* −q·z, which is 0 for q = 0 even where z is −∞. */
 static inline double F(cost)(real q, real z) { return q > 0 ? -(double)(q * z) : 0; }
 
-/* Rows i … i + n − 1, n <= LANES, of at most STRIP classes. They are turned, so that a lane is a row: a row of ten classes
-   is too short for a vector. One logarithm, of the product of the sums, which are at most STRIP each. */
+/* Rows i … i + n − 1, n <= LANES, of at most STRIP classes, a lane a row. One logarithm, of the product of the sums, which are
+   at most STRIP each. */
 static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
 {
-    real z[STRIP][LANES], top[LANES];
+    real z[STRIP][LANES], scale[LANES];
     double sum[LANES] = {0}, product = 1, cost = 0;
     const int64_t k = g->k;
-    const real *y = g->y + i * k;
-    real *dy = g->dy + i * k;
-    for (int64_t l = 0; l < LANES; ++l)
-        for (int64_t j = 0; j < k; ++j) z[j][l] = y[min64(l, n - 1) * k + j];
-    for (int l = 0; l < LANES; ++l) top[l] = z[0][l];
-    for (int64_t j = 1; j < k; ++j)
-        for (int l = 0; l < LANES; ++l) top[l] = z[j][l] > top[l] ? z[j][l] : top[l];
-    for (int64_t j = 0; j < k; ++j)
-        for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
+    F(turn_rows)(g->y + i * k, n, k, k, z);
     for (int64_t l = 0; l < n && g->classes; ++l) cost += F(cost)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
     for (int64_t j = 0; j < k && (!g->classes || g->spread > 0); ++j)
         for (int64_t l = 0; l < n; ++l) cost += F(cost)(g->classes ? g->spread : F(target)(g, i + l, j), z[j][l]);
@@ -95,15 +87,15 @@ static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
             z[j][l] = F(exp_)(z[j][l]);
             sum[l] += (double)z[j][l];
         }
-    for (int l = 0; l < LANES; ++l) top[l] = g->share / (real)sum[l];
+    for (int l = 0; l < LANES; ++l) scale[l] = g->share / (real)sum[l];
     for (int64_t j = 0; j < k; ++j)
-        for (int l = 0; l < LANES; ++l) z[j][l] *= top[l];
+        for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (g->classes ? g->spread * g->share : 0);
     for (int64_t l = 0; l < n; ++l) {
         product *= sum[l];
-        for (int64_t j = 0; j < k; ++j)
-            dy[l * k + j] = z[j][l] - (g->classes ? g->spread : F(target)(g, i + l, j)) * g->share;
-        if (g->classes) dy[l * k + F(class_of)(g->classes, i + l, k)] -= g->keep * g->share;
+        if (g->classes) z[F(class_of)(g->classes, i + l, k)][l] -= g->keep * g->share;
+        else for (int64_t j = 0; j < k; ++j) z[j][l] -= F(target)(g, i + l, j) * g->share;
     }
+    F(transpose)(z[0], LANES, g->dy + i * k, k, k, n);
     return cost + log(product);
 }
 

@@ -8,6 +8,7 @@
        vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
        vstore_first(p, m, v)
        vlarger(a, b)       the larger one, NaN if one is
+       vzip_low, vzip_high a₀ b₀ a₁ b₁ … of the lower halves, and of the upper
    The product is written in these, and what the compiler would make scalars of: maxima, two sums in one loop. All other
    kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar fused multiply-add. The
    two x86 sets with FMA therefore give the same bits. */
@@ -24,6 +25,9 @@
 #undef vload_first
 #undef vstore_first
 #undef vlarger
+#undef vzip_low
+#undef vzip_high
+#undef VL_LOG
 
 #if defined(ISA_X86_V4)
 
@@ -32,13 +36,21 @@
 #define vec __m512
 #define vmask __mmask16
 #define VL 16
+#define VL_LOG 4
 #define AVX512(op) _mm512_##op##_ps
+#define LOW_LANES _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH_LANES _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #else
 #define vec __m512d
 #define vmask __mmask8
 #define VL 8
+#define VL_LOG 3
 #undef AVX512
+#undef LOW_LANES
+#undef HIGH_LANES
 #define AVX512(op) _mm512_##op##_pd
+#define LOW_LANES _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH_LANES _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15)
 #endif
 #define vload(p) AVX512(loadu)(p)
 #define vstore(p, v) AVX512(storeu)(p, v)
@@ -48,6 +60,8 @@
 #define vfirst(n) ((vmask)((1u << (n)) - 1))
 #define vload_first(p, m) AVX512(maskz_loadu)(m, p)
 #define vstore_first(p, m, v) AVX512(mask_storeu)(p, m, v)
+#define vzip_low(a, b) AVX512(permutex2var)(a, LOW_LANES, b)
+#define vzip_high(a, b) AVX512(permutex2var)(a, HIGH_LANES, b)
 #if REAL_BITS == 32
 #define vlarger(a, b) _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a)
 #else
@@ -61,13 +75,18 @@
 #if REAL_BITS == 32
 #define vec __m256
 #define VL 8
+#define VL_LOG 3
 #define AVX2(op) _mm256_##op##_ps
+#define SWAP_HALVES _mm256_permute2f128_ps
 static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #else
 #define vec __m256d
 #define VL 4
+#define VL_LOG 2
 #undef AVX2
+#undef SWAP_HALVES
 #define AVX2(op) _mm256_##op##_pd
+#define SWAP_HALVES _mm256_permute2f128_pd
 static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #endif
 #define vload(p) AVX2(loadu)(p)
@@ -78,6 +97,8 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vfirst(n) _mm256_loadu_si256((const __m256i *)(F(lanes) + VL - (n)))
 #define vload_first(p, m) AVX2(maskload)(p, m)
 #define vstore_first(p, m, v) AVX2(maskstore)(p, m, v)
+#define vzip_low(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x20)
+#define vzip_high(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x31)
 #define vlarger(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 
 #elif defined(__GNUC__) && !defined(FASTNN_PLAIN_C)
@@ -90,9 +111,15 @@ typedef real F(vec16) __attribute__((vector_size(16), aligned(sizeof(real)), may
 #define vload(p) (*(const vec *)(p))
 #define vstore(p, v) (*(vec *)(p) = (v))
 #if REAL_BITS == 32
+#define VL_LOG 2
 #define vset1(x) ((vec){(x), (x), (x), (x)})
+#define vzip_low(a, b) ((vec){(a)[0], (b)[0], (a)[1], (b)[1]})
+#define vzip_high(a, b) ((vec){(a)[2], (b)[2], (a)[3], (b)[3]})
 #else
+#define VL_LOG 1
 #define vset1(x) ((vec){(x), (x)})
+#define vzip_low(a, b) ((vec){(a)[0], (b)[0]})
+#define vzip_high(a, b) ((vec){(a)[1], (b)[1]})
 #endif
 #define vzero() vset1(0)
 #if defined(__aarch64__)
@@ -131,6 +158,9 @@ static inline vec F(vec_larger)(vec a, vec b)
 #define vec real
 #define vmask int
 #define VL 1
+#define VL_LOG 0
+#define vzip_low(a, b) (a)
+#define vzip_high(a, b) (b)
 #define vload(p) (*(p))
 #define vstore(p, v) (*(p) = (v))
 #define vset1(x) (x)

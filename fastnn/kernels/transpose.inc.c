@@ -1,0 +1,34 @@
+/* Rows become columns: a square of VL × VL values in registers. Zipping row i with row i + VL/2 moves the highest bit of the
+   row's number to the lowest of the column's; after log₂ VL rounds the two have changed places. */
+
+ALWAYS_INLINE void F(turn)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
+                             int64_t cols)
+{
+    const vmask across = vfirst(full ? VL : (int)cols), down = vfirst(full ? VL : (int)rows);
+    vec a[VL], b[VL];
+    UNROLL for (int i = 0; i < VL; ++i)
+        a[i] = full ? vload(from + i * from_row) : i < rows ? vload_first(from + i * from_row, across) : vzero();
+    UNROLL for (int round = 0; round < VL_LOG; ++round) {
+        UNROLL for (int i = 0; i < VL / 2; ++i) {
+            b[2 * i] = vzip_low(a[i], a[i + VL / 2]);
+            b[2 * i + 1] = vzip_high(a[i], a[i + VL / 2]);
+        }
+        UNROLL for (int i = 0; i < VL / 2 * 2; ++i) a[i] = b[i];
+    }
+    UNROLL for (int i = 0; i < VL; ++i)
+        if (full) vstore(to + i * to_row, a[i]);
+        else if (i < cols) vstore_first(to + i * to_row, down, a[i]);
+}
+
+/* to[j·to_row + i] = from[i·from_row + j] for `rows` × `cols` values. */
+static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i += VL)
+        for (int64_t j = 0; j < cols; j += VL) {
+            const real *part = from + i * from_row + j;
+            real *turned = to + j * to_row + i;
+            const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
+            if (down == VL && across == VL) F(turn)(1, part, from_row, turned, to_row, VL, VL);
+            else F(turn)(0, part, from_row, turned, to_row, down, across);
+        }
+}
