@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "kernels.h" nogil:
     enum:
-        PANEL "FASTNN_PANEL"
+        CONV_FILTERS "FASTNN_CONV_FILTERS"
+        CONV_PIXELS "FASTNN_CONV_PIXELS"
     enum:
         IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
     enum:
@@ -25,16 +26,21 @@ cdef extern from "kernels.h" nogil:
         void *work
         int threads
 
-    ctypedef struct fastnn_plane:
-        int64_t height, width, stride_h, stride_w, pad_h, pad_w, rows, pitch
+    ctypedef struct fastnn_planes:
+        int64_t height, width, plane, pitch, size
+        bint dense
+        const int64_t *down
+        const int64_t *across
+        const int64_t *offsets
+        const int64_t *line_offsets
+        void *blocks
+        void *rest
 
     ctypedef struct fastnn_conv:
-        int64_t images, channels, filters, groups, taps, out_rows, out_cols
-        fastnn_plane front
-        fastnn_plane back
-        int64_t runs, run, planes_size, back_size, scratch_size
-        const int64_t *offsets
-        const int64_t *back_offsets
+        int64_t images, channels, filters, groups, taps, out_rows, out_cols, stride_h, stride_w
+        fastnn_planes front
+        fastnn_planes back
+        int64_t scratch_size
         const void *x
         const void *w
         const void *b
@@ -44,9 +50,6 @@ cdef extern from "kernels.h" nogil:
         void *dw
         void *db
         void *dx
-        void *planes
-        void *back_planes
-        void *grid
         void *scratch
         void *turned
         int activation

@@ -4,7 +4,7 @@
     backward    du = dy · act'(u),  dW = patchesᵀ @ du,  db = Σ du,  dx from du @ Wᵀ
 
 The matrix of patches is never built: kernels/conv.inc.c says how it is read from a padded copy of the images, which
-forward keeps for dW. Here the sizes of that copy, and of the grid that a filter's output comes out on, are worked out.
+forward keeps for dW. Here it is worked out where in that copy, and in the one of du, every pixel stands.
 
 Twin: fastnn_ref/conv.py.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport IDENTITY, PANEL, address, fastnn_conv, threads
+from fastnn._kernels cimport CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, threads
 from fastnn.activation cimport Activation, activation_of, from_input
 from fastnn.layer cimport Arena, Layer, Pass
 
@@ -47,14 +47,8 @@ bias=True, *, init=None)\n--\n
     cdef bint has_bias
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
-    cdef object offsets, back_offsets           # what g points to
+    cdef list tables                            # what g points to
     cdef void *u                                # pre-activation, where the derivative needs it; else y itself
-    cdef void *y
-    cdef void *planes
-    cdef void *back_planes
-    cdef void *grid
-    cdef void *scratch
-    cdef void *turned
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None,
                  bias=True, *, init=None):
@@ -143,66 +137,66 @@ bias=True, *, init=None)\n--\n
             self.g.b, self.g.db = address(self.values["bias"]), address(self.gradients["bias"])
         return 0
 
+    cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
+                     int64_t rows, Arena arena) except -1:
+        """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,
+        and so do the rows of taps; columns as well. `pixels` and `taps` are (rows, columns) of the padded image."""
+        cdef int64_t line = 64 // arena.real_size
+        (y, x), (i, j), (sh, sw) = pixels, taps, stride
+        height = max(out[0] + int(i.max()) // sh, int(y.max()) // sh + 1)
+        pitch = max(out[1] + int(j.max()) // sw, int(x.max()) // sw + 1)
+        plane = validation.size("planes", sh, sw, height, pitch)
+        g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sw == 1
+        g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
+        (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
+            n % sw * height * pitch + n // sw for n in (x, j)]
+        offsets = np.arange(channels // self.g.groups)[:, None, None] * plane + i[:, None] + j
+        tables = [np.ascontiguousarray(table, np.int64) for table in (down, across, offsets, offsets * line)]
+        g.down, g.across = <const int64_t *>address(tables[0]), <const int64_t *>address(tables[1])
+        g.offsets, g.line_offsets = <const int64_t *>address(tables[2]), <const int64_t *>address(tables[3])
+        self.tables += tables
+        arena.reserve(&g.blocks, <object>(rows // line * line) * g.size)
+        arena.reserve(&g.rest, <object>min(rows, line - 1) * g.size)
+        return 0
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef fastnn_conv *g = &self.g
-        cdef int64_t inside = g.channels // g.groups, outside = g.filters // g.groups
+        cdef object inside = g.channels // g.groups, outside = g.filters // g.groups
         Layer.plan(self, shape, rows, arena)
         _, height, width = shape
         _, out_height, out_width = self.out_shape
         (kh, kw), (ph, pw), (dh, dw) = self.kernel_size, self.padding, self.dilation
         # A stride as long as the padded image makes one step, however much longer it is.
         sh, sw = min(self.stride[0], height + 2 * ph), min(self.stride[1], width + 2 * pw)
-        g.out_rows, g.out_cols = out_height, out_width
-        # The padded copy: a plane for each phase of the stride.
-        front_rows, front_pitch = out_height + (kh - 1) * dh // sh, out_width + (kw - 1) * dw // sw
-        front = validation.size("planes", sh, sw, front_rows, front_pitch)
-        g.front.height, g.front.width = height, width
-        g.front.stride_h, g.front.stride_w, g.front.pad_h, g.front.pad_w = sh, sw, ph, pw
-        g.front.rows, g.front.pitch = front_rows, front_pitch
-        # dx: du with the stride's gaps and a border, one plane.
-        back_rows, back_pitch = height + (kh - 1) * dh, width + (kw - 1) * dw
-        back = validation.size("planes", back_rows, back_pitch)
-        g.back.height, g.back.width = out_height, out_width
-        g.back.stride_h, g.back.stride_w = sh, sw
-        g.back.pad_h, g.back.pad_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
-        g.back.rows, g.back.pitch = back_rows, back_pitch
-        # Where each tap's run starts.
-        i, j = np.arange(kh)[:, None] * dh, np.arange(kw)[None, :] * dw
-        taps = ((i % sh * sw + j % sw) * front_rows + i // sh) * front_pitch + j // sw
-        self.offsets = np.ascontiguousarray(np.arange(inside)[:, None] * front + taps.reshape(1, -1), np.int64)
-        taps = i * back_pitch + j
-        self.back_offsets = np.ascontiguousarray(np.arange(outside)[:, None] * back + taps.reshape(1, -1), np.int64)
-        g.offsets, g.back_offsets = <const int64_t *>address(self.offsets), <const int64_t *>address(self.back_offsets)
-        # dW's sums: row by row, or all rows with what lies between them, in whole cache lines.
+        g.out_rows, g.out_cols, g.stride_h, g.stride_w = out_height, out_width, sh, sw
+        self.tables = []
+        i, j = np.arange(kh) * dh, np.arange(kw) * dw
+        self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),
+                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), rows, arena)
+        # du has the stride's gaps, and a border: dx at 0 sees it from (k − 1)·dilation − padding before its beginning.
+        before_h, before_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
+        edge_h, edge_w = max(before_h, 0), max(before_w, 0)
+        self.lay_out(&g.back, g.filters, (height, width), (1, 1),
+                     (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
+                     (i + edge_h - before_h, j + edge_w - before_w), rows, arena)
+        g.back.dense = sw == 1
         line = 64 // arena.real_size
-        rows_apart = (out_width + line - 1) // line * line
-        together = ((out_height - 1) * front_pitch + out_width + line - 1) // line * line
-        g.runs, g.run = (1, together) if together < out_height * rows_apart else (out_height, rows_apart)
-        # Buffers.
-        g.planes_size = validation.size("planes", g.channels, front) + line
-        g.back_size = validation.size("planes", (g.filters * back + 2 * line - 1) // line * line)
-        taps = max(<object>g.taps, <object>outside * (g.taps // inside))
-        g.scratch_size = validation.size("planes", max((PANEL + line + 8) * taps + 16 * line, 4 * <object>g.taps * line))
-        arena.reserve(&self.y, <object>rows * self.out_size)
+        g.scratch_size = validation.size(
+            "planes", line, max(CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)), 4 * <object>g.taps))
+        arena.reserve(&g.y, <object>rows * self.out_size)
         if from_input(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
-        arena.reserve(&self.planes, <object>rows * g.planes_size)
-        if g.runs < out_height:
-            arena.reserve(&self.grid, <object>rows * g.filters * g.run)
-        arena.reserve(&self.back_planes, <object>threads() * g.back_size)
-        arena.reserve(&self.scratch, <object>threads() * g.scratch_size)
-        arena.reserve(&self.turned, <object>g.filters * g.taps)
+        arena.reserve(&g.scratch, <object>threads() * g.scratch_size)
+        arena.reserve(&g.turned, <object>g.filters * g.taps)
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.images, self.g.threads = p.rows, p.threads
-        self.g.x, self.g.y = x, self.y
-        self.g.u = self.u if from_input(self.act.kind) else self.y
-        self.g.planes, self.g.back_planes, self.g.grid = self.planes, self.back_planes, self.grid
-        self.g.scratch, self.g.turned = self.scratch, self.turned
+        self.g.x = x
+        self.g.u = self.u if from_input(self.act.kind) else self.g.y
         self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
-        return self.y
+        return self.g.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef void *dx = p.spare

@@ -39,33 +39,34 @@ typedef struct {
     int threads;
 } fastnn_gemm;
 
-/* How an image is copied into planes: see conv.inc.c. A plane has `rows` rows of `pitch` values; spread makes one for each
-   phase of the stride, insert one altogether. */
+/* Images as a convolution reads them (conv.inc.c): pixel (i, j) of a channel stands at down[i] + across[j] of `plane` values,
+   zero from the beginning where there is no pixel; a row is `dense` if its pixels stand side by side. `size` values an image:
+   blocks hold 64 bytes' worth of images each, pixel by pixel, rest holds single ones. Tap t begins at offsets[t], in a block
+   at line_offsets[t]. */
 typedef struct {
-    int64_t height, width;              /* what is copied */
-    int64_t stride_h, stride_w, pad_h, pad_w;
-    int64_t rows, pitch;
-} fastnn_plane;
+    int64_t height, width;              /* of what is copied */
+    int64_t plane, pitch, size;
+    int dense;
+    const int64_t *down, *across, *offsets, *line_offsets;
+    void *blocks, *rest;
+} fastnn_planes;
 
-/* Pixels of a narrow image that are packed at a time. */
-#define FASTNN_PANEL 192
+/* What is worked out of a block before it is turned into images again: filters × pixels, a multiple of every LANES. */
+#define FASTNN_CONV_FILTERS 64
+#define FASTNN_CONV_PIXELS 48
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
-   y, u and du (images, filters, out_rows, out_cols). u may be y. Kept zeros, which are there from the beginning: planes,
-   planes_size values an image, filled by forward and read by dW; grid, images × filters × run, if runs < out_rows;
-   back_planes, threads × back_size. scratch: threads × scratch_size values. turned: as many values as w. b, db may be
-   NULL. */
+   y, u and du (images, filters, out_rows, out_cols). u may be y. front is filled by forward and read by backward_weight, back
+   is filled by that and read by backward_input. scratch: threads × scratch_size values. turned: as many values as w. b, db
+   may be NULL. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t taps;                       /* weights of one filter: channels / groups · window */
-    int64_t out_rows, out_cols;
-    fastnn_plane front, back;
-    int64_t runs, run;                  /* dW's sums: so many runs of pixels of an image, each of whole cache lines */
-    int64_t planes_size, back_size, scratch_size;
-    const int64_t *offsets, *back_offsets;
+    int64_t out_rows, out_cols, stride_h, stride_w;
+    fastnn_planes front, back;          /* of x, and of du, spread by the stride */
+    int64_t scratch_size;
     const void *x, *w, *b, *du;
-    void *u, *y, *dw, *db, *dx;
-    void *planes, *back_planes, *grid, *scratch, *turned;
+    void *u, *y, *dw, *db, *dx, *scratch, *turned;
     int activation;
     double alpha;
     int threads;
