@@ -40,6 +40,7 @@ cdef extern from "kernels.h" nogil:
         int64_t images, channels, filters, groups, taps, out_rows, out_cols, stride_h, stride_w
         fastnn_planes front
         fastnn_planes back
+        bint x_in_blocks, y_in_blocks
         int64_t scratch_size
         const void *x
         const void *w
@@ -57,7 +58,8 @@ cdef extern from "kernels.h" nogil:
         int threads
 
     ctypedef struct fastnn_pool:
-        int64_t planes, height, width, out_rows, out_cols
+        int64_t images, channels, height, width, out_rows, out_cols, scratch_size
+        bint x_in_blocks, y_in_blocks
         int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w
         const void *x
         const void *dy
@@ -79,7 +81,7 @@ cdef extern from "kernels.h" nogil:
         void *dw
         void *db
         double eps, momentum
-        bint training
+        bint training, in_blocks
         int threads
 
     ctypedef struct fastnn_stream:

@@ -12,7 +12,7 @@ from fastnn._kernels cimport (
     ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU, SOFTMAX,
     SOFTPLUS, TANH,
 )
-from fastnn.layer cimport Arena, Layer, Pass
+from fastnn.layer cimport EITHER, NO_BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn._kernels import ACTIVATIONS
 from fastnn_ref import validation
@@ -32,6 +32,9 @@ cdef class Activation(Layer):
     def name(self):
         """The name that ``activation=`` takes."""
         return KERNEL_NAMES[self.kind]
+
+    cdef Blocks blocks(self):
+        return EITHER if self.kind < SOFTMAX else NO_BLOCKS
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)

@@ -13,7 +13,7 @@ Twin: fastnn_ref/batchnorm.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport address, fastnn_norm
-from fastnn.layer cimport Arena, Layer, Pass
+from fastnn.layer cimport EITHER, Arena, Blocks, Layer, Pass
 
 from fastnn_ref import init as initialisers, validation
 
@@ -91,7 +91,7 @@ cdef class BatchNorm(Layer):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
-        self.g.inner = self.in_size // self.num_features
+        self.g.inner, self.g.in_blocks = self.in_size // self.num_features, self.x_in_blocks
         self.least = 1 if self.g.inner > 1 else 2
         arena.reserve(&self.y, <object>rows * self.out_size)
         arena.reserve(&self.saved, 3 * <object>self.num_features)
@@ -149,6 +149,9 @@ cdef class BatchNorm2d(BatchNorm):
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
         BatchNorm.__init__(self, num_features, eps, momentum)
+
+    cdef Blocks blocks(self):
+        return EITHER
 
     def output_shape(self, shape):
         """(num_features, h, w), unchanged."""

@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, threads
 from fastnn.activation cimport Activation, activation_of, from_input
-from fastnn.layer cimport Arena, Layer, Pass
+from fastnn.layer cimport MAKES_BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn_ref import init as initialisers, validation
 
@@ -137,6 +137,9 @@ bias=True, *, init=None)\n--\n
             self.g.b, self.g.db = address(self.values["bias"]), address(self.gradients["bias"])
         return 0
 
+    cdef Blocks blocks(self):
+        return MAKES_BLOCKS
+
     cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
                      int64_t rows, Arena arena) except -1:
         """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,
@@ -169,6 +172,7 @@ bias=True, *, init=None)\n--\n
         # A stride as long as the padded image makes one step, however much longer it is.
         sh, sw = min(self.stride[0], height + 2 * ph), min(self.stride[1], width + 2 * pw)
         g.out_rows, g.out_cols, g.stride_h, g.stride_w = out_height, out_width, sh, sw
+        g.x_in_blocks, g.y_in_blocks = self.x_in_blocks, self.y_in_blocks
         self.tables = []
         i, j = np.arange(kh) * dh, np.arange(kw) * dw
         self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),

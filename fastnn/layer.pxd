@@ -15,6 +15,12 @@ cdef struct Pass:
     void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
 
 
+# What a layer does with images in blocks (kernels/transpose.inc.c): nothing; comes out as goes in, it does not matter to it;
+# takes them, and gives either; gives them, even if it has not been given any.
+cdef enum Blocks:
+    NO_BLOCKS, EITHER, TAKES_BLOCKS, MAKES_BLOCKS
+
+
 # One block of memory for many buffers: first everybody reserves, then all pointers are set at once.
 cdef class Arena:
     cdef list wishes
@@ -48,6 +54,7 @@ cdef class Layer:
     # The plan: buffers for up to `capacity` rows of shape `shape`.
     cdef int64_t capacity, in_size, out_size, least     # least: rows that training needs
     cdef tuple shape, out_shape
+    cdef bint x_in_blocks, y_in_blocks          # do images stand side by side? dx as x, dy as y
     cdef int64_t dims[8]
     cdef int64_t out_dims[8]
     cdef Arena arena
@@ -61,6 +68,7 @@ cdef class Layer:
     cdef bint busy
 
     # The contract of a layer, for those who write one.
+    cdef Blocks blocks(self)
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena)
     cdef int bind(self) except -1
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil

@@ -101,6 +101,10 @@ cdef class Layer:
         """
         return tuple(shape)
 
+    cdef Blocks blocks(self):
+        """What it does with images in blocks; whether they are is known when it plans: x_in_blocks, y_in_blocks."""
+        return NO_BLOCKS
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape."""
         cdef object inside = validation.size("x", *shape)
@@ -351,6 +355,7 @@ cdef class Layer:
             around = around.parent
         self.real_size = self.dtype.itemsize
         arena = Arena(self.real_size)
+        self.x_in_blocks = self.y_in_blocks = False
         self.plan(shape, rows, arena)
         if len(shape) > 8 or len(self.out_shape) > 8:
             raise ValueError(f"x: expected at most 9 dimensions, got {len(shape) + 1}")

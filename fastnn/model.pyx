@@ -16,7 +16,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, fastnn_restraint, gather, permute, seconds, table
-from fastnn.layer cimport Arena, Layer, Pass, restraints_of
+from fastnn.layer cimport EITHER, MAKES_BLOCKS, NO_BLOCKS, Arena, Layer, Pass, restraints_of
 from fastnn.loss cimport Loss
 from fastnn.optim cimport Optimizer
 
@@ -128,13 +128,25 @@ cdef class Sequential(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef Layer layer
         cdef tuple inside = shape
+        cdef bint in_blocks = False
         Layer.plan(self, shape, rows, arena)
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             layer.capacity = 0
             layer.kept = None
+            layer.x_in_blocks = in_blocks
+            in_blocks = (layer.blocks() == MAKES_BLOCKS or in_blocks) and self.wants_blocks(index + 1)
+            layer.y_in_blocks = in_blocks
             inside = layer.plan(inside, rows, arena)
             self.least = max(self.least, layer.least)
         return self.out_shape
+
+    cdef bint wants_blocks(self, int64_t index):
+        """Is there, from that layer on, one that takes blocks, and before it none that would not let them pass?"""
+        cdef Layer layer
+        for layer in self.layers[index:]:
+            if layer.blocks() != EITHER:
+                return layer.blocks() != NO_BLOCKS
+        return False
 
     cdef list covered(self):
         own = [(each, value, gradient) for each in self.penalty or ()

@@ -13,7 +13,7 @@ import math
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport fastnn_pool, threads
-from fastnn.layer cimport Arena, Layer, Pass
+from fastnn.layer cimport TAKES_BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn_ref import validation
 
@@ -25,20 +25,18 @@ cdef class Pooling(Layer):
     reshapes = True
 
     cdef fastnn_pool g
-    cdef int64_t channels
-    cdef void *y
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
-        self.channels, self.g.height, self.g.width = shape
-        arena.reserve(&self.y, <object>rows * self.out_size)
+        self.g.channels, self.g.height, self.g.width = shape
+        self.g.x_in_blocks, self.g.y_in_blocks = self.x_in_blocks, self.y_in_blocks
+        arena.reserve(&self.g.y, <object>rows * self.out_size)
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        self.g.planes, self.g.threads = p.rows * self.channels, p.threads
-        self.g.x, self.g.y = x, self.y
+        self.g.images, self.g.threads, self.g.x = p.rows, p.threads, x
         self.pool(p)
-        return self.y
+        return self.g.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         if not wants_dx:
@@ -79,9 +77,17 @@ cdef class Pool(Pooling):
         return (channels, *validation.windows(
             type(self).__name__, image, self.kernel_size, self.stride, self.padding, (1, 1)))
 
+    cdef Blocks blocks(self):
+        return TAKES_BLOCKS
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+        cdef object line = 64 // arena.real_size
         Pooling.plan(self, shape, rows, arena)
         self.g.out_rows, self.g.out_cols = self.out_shape[1:]
+        # A strip of rows for the maximum, or y and dy of one channel of a block.
+        self.g.scratch_size = max(self.g.out_rows * (self.g.width + 2 * self.g.pad_w) + 64,
+                                  2 * line * self.g.out_rows * self.g.out_cols * self.x_in_blocks)
+        arena.reserve(&self.g.scratch, <object>threads() * self.g.scratch_size)
         return self.out_shape
 
 
@@ -98,18 +104,10 @@ cdef class MaxPool2d(Pool):
      [13. 15.]]
     """
 
-    cdef void *scratch
-
     def __init__(self, kernel_size, stride=None, padding=0):
         Pool.__init__(self, kernel_size, stride, padding)
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Pool.plan(self, shape, rows, arena)
-        arena.reserve(&self.scratch, <object>threads() * (self.g.out_rows * (self.g.width + 2 * self.g.pad_w) + 64))
-        return self.out_shape
-
     cdef void pool(self, Pass *p) noexcept nogil:
-        self.g.scratch = self.scratch
         p.k.max_pool(&self.g)
 
     cdef void pool_backward(self, Pass *p) noexcept nogil:

@@ -14,23 +14,23 @@
                    dW[o, t]   = Σ_n Σ_ij du[o, i, j] · plane[offset[t] + i·pitch + j]     LANES lanes: images of a block, then
                                                                                          pixels of an image; in order; a tree */
 
-static inline int64_t F(blocks_of)(int64_t images) { return images / LANES; }
-
 /* Where image n, the first of its block, begins; and behind the last block, where it begins among those that are left. */
 static inline real *F(block_at)(const fastnn_planes *g, int64_t block) { return (real *)g->blocks + block * LANES * g->size; }
 static inline real *F(image_at)(const fastnn_planes *g, int64_t image) { return (real *)g->rest + image % LANES * g->size; }
 
-/* One channel of an image into its planes. What stands round it is 0 from the beginning, and nobody writes there. */
-static void F(spread)(const fastnn_planes *g, const real *x, real *to)
+/* One channel of an image into its planes, or of a block: `unit` values a pixel. What stands round it is 0 from the beginning,
+   and nobody writes there. */
+ALWAYS_INLINE void F(spread)(const int unit, const fastnn_planes *g, const real *x, real *to)
 {
-    for (int64_t i = 0; i < g->height; ++i, x += g->width) {
-        real *row = to + g->down[i];
-        if (g->dense) F(copy_row)(x, row + g->across[0], g->width);
-        else for (int64_t j = 0; j < g->width; ++j) row[g->across[j]] = x[j];
+    for (int64_t i = 0; i < g->height; ++i, x += g->width * unit) {
+        real *row = to + g->down[i] * unit;
+        if (g->dense) F(copy_row)(x, row + g->across[0] * unit, g->width * unit);
+        else for (int64_t j = 0; j < g->width; ++j)
+            for (int l = 0; l < unit; ++l) row[g->across[j] * unit + l] = x[j * unit + l];
     }
 }
 
-/* One channel of a block, its images `image` values apart. */
+/* One channel of LANES images, `image` values apart, into a block's planes. */
 static void F(interleave)(const fastnn_planes *g, const real *x, int64_t image, real *to)
 {
     const int64_t pixels = g->height * g->width;
@@ -50,6 +50,7 @@ typedef struct {
     const fastnn_planes *planes;
     const real *x;
     int64_t images, channels;
+    int in_blocks;
 } F(filling_t);
 
 static void F(fill_part)(const void *job, int part, int parts)
@@ -60,9 +61,10 @@ static void F(fill_part)(const void *job, int part, int parts)
     const int64_t all = (blocks + f->images % LANES) * f->channels;
     for (int64_t e = cut(all, part, parts); e < cut(all, part + 1, parts); ++e) {
         const int64_t item = e / f->channels, c = e % f->channels, n = item < blocks ? item * LANES : item + blocks * (LANES - 1);
-        const real *x = f->x + n * image + c * size;
-        if (item < blocks) F(interleave)(g, x, image, F(block_at)(g, item) + c * g->plane * LANES);
-        else F(spread)(g, x, F(image_at)(g, n) + c * g->plane);
+        const real *x = f->x + n * image;
+        if (item >= blocks) F(spread)(1, g, x + c * size, F(image_at)(g, n) + c * g->plane);
+        else if (f->in_blocks) F(spread)(LANES, g, x + c * size * LANES, F(block_at)(g, item) + c * g->plane * LANES);
+        else F(interleave)(g, x + c * size, image, F(block_at)(g, item) + c * g->plane * LANES);
     }
 }
 
@@ -146,7 +148,7 @@ typedef struct {
     int64_t images, groups, inside, outside, taps, rows, cols;     /* channels of a group, in and out; pixels that come out */
     real *u, *y, *scratch;
     int64_t scratch_size;
-    int activation;
+    int in_blocks, activation;
     real alpha;
 } F(correlation_t);
 
@@ -171,21 +173,27 @@ static void F(correlate_image)(const F(correlation_t) *c, int64_t n)
     if (c->activation != IDENTITY) F(activate_run)(c->activation, c->alpha, c->u + n * image, c->y + n * image, image);
 }
 
-/* Pixels first … first + n − 1 of a block, some filters at a time, which `scratch` holds until the lines are images again. */
+/* Pixels first … first + n − 1 of a block, some filters at a time. What is not to stay in blocks waits in `scratch` until its
+   lines are images again. */
 static void F(correlate_block)(const F(correlation_t) *c, int64_t block, int64_t first, int64_t n, real *scratch)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->outside * size, lines = n * LANES;
     for (int64_t k = 0; k < c->groups; ++k)
         for (int64_t o = 0, filters; o < c->outside; o += filters) {
-            const int64_t at = block * LANES * image + (k * c->outside + o) * size + first;
+            const int64_t at = block * LANES * image + ((k * c->outside + o) * size + first) * (c->in_blocks ? LANES : 1);
             filters = min64(FASTNN_CONV_FILTERS, c->outside - o);
             F(window_t) t = F(window_of)(c, k, o);
             t.from = F(block_at)(g, block) + k * c->inside * g->plane * LANES;
             t.offsets = g->line_offsets;
-            t.to = scratch;
-            t.to_row = lines;
+            t.to = c->in_blocks ? c->u + at : scratch;
+            t.to_row = c->in_blocks ? size * LANES : lines;
             F(slide)(&t, filters, first * SPAN, (first + n) * SPAN, c->cols * LANES, g->pitch * LANES);
+            if (c->in_blocks) {
+                for (int64_t f = 0; f < filters && c->activation != IDENTITY; ++f)
+                    F(activate_run)(c->activation, c->alpha, t.to + f * t.to_row, c->y + at + f * t.to_row, lines);
+                continue;
+            }
             for (int64_t f = 0; f < filters && c->u != c->y; ++f)
                 F(transpose)(scratch + f * lines, LANES, c->u + at + f * size, image, n, LANES);
             if (c->activation != IDENTITY) F(activate_run)(c->activation, c->alpha, scratch, scratch, filters * lines);
@@ -217,11 +225,11 @@ static int F(conv_threads)(const fastnn_conv *g)
 static void F(conv)(const fastnn_conv *g)
 {
     const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups;
-    const F(filling_t) fill = {&g->front, g->x, g->images, g->channels};
+    const F(filling_t) fill = {&g->front, g->x, g->images, g->channels, g->x_in_blocks};
     const F(correlation_t) c = {
         .planes = &g->front, .w = g->w, .b = g->b, .images = g->images, .groups = g->groups, .inside = inside, .outside = outside,
         .taps = g->taps, .rows = g->out_rows, .cols = g->out_cols, .u = g->u, .y = g->y, .scratch = g->scratch,
-        .scratch_size = g->scratch_size, .activation = g->activation, .alpha = (real)g->alpha,
+        .scratch_size = g->scratch_size, .in_blocks = g->y_in_blocks, .activation = g->activation, .alpha = (real)g->alpha,
     };
     run(F(fill_part), &fill, F(conv_threads)(g));
     run(F(correlate_part), &c, F(conv_threads)(g));
@@ -244,7 +252,7 @@ static void F(conv_backward_input)(const fastnn_conv *g)
     const F(correlation_t) c = {
         .planes = &g->back, .w = turned, .images = g->images, .groups = groups, .inside = outside, .outside = inside,
         .taps = outside * window, .rows = g->front.height, .cols = g->front.width, .u = g->dx, .y = g->dx, .scratch = g->scratch,
-        .scratch_size = g->scratch_size, .activation = IDENTITY,
+        .scratch_size = g->scratch_size, .in_blocks = g->x_in_blocks, .activation = IDENTITY,
     };
     run(F(correlate_part), &c, F(conv_threads)(g));
 }
@@ -415,23 +423,35 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(conv_backward_weight)(const fastnn_conv *g)
+/* db of a share of the filters. */
+static void F(conv_db_part)(const void *job, int part, int parts)
 {
-    const F(filling_t) fill = {&g->back, g->du, g->images, g->filters};
-    const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
-    run(F(fill_part), &fill, F(conv_threads)(g));
-    run(F(conv_dw_part), g, (int)min64(F(conv_threads)(g), tiles));
-    if (!g->db) return;
-    const int64_t size = g->out_rows * g->out_cols;
-    for (int64_t o = 0; o < g->filters; ++o) {
-        real lane[LANES] = {0};
-        for (int64_t n = 0; n < g->images; ++n) {
-            const real *from = (const real *)g->du + (n * g->filters + o) * size;
-            int64_t i = 0;
-            for (; i + LANES <= size; i += LANES)
-                for (int l = 0; l < LANES; ++l) lane[l] += from[i + l];
-            for (int l = 0; i + l < size; ++l) lane[l] += from[i + l];
-        }
+    const fastnn_conv *g = job;
+    const fastnn_planes *back = &g->back;
+    const int64_t blocks = F(blocks_of)(g->images), size = g->out_rows * g->out_cols;
+    for (int64_t o = cut(g->filters, part, parts); o < cut(g->filters, part + 1, parts); ++o) {
+        vec sum[SPAN];
+        real lane[LANES];
+        UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = vzero();
+        for (int64_t n = 0; n < blocks; ++n)
+            for (int64_t i = 0; i < g->out_rows; ++i) {
+                const real *line = F(block_at)(back, n) + (o * back->plane + back->down[i] + back->across[0]) * LANES;
+                for (int64_t j = 0; j < g->out_cols; ++j, line += g->stride_w * LANES)
+                    UNROLL for (int v = 0; v < SPAN; ++v) sum[v] += vload(line + v * VL);
+            }
+        UNROLL for (int v = 0; v < SPAN; ++v) vstore(lane + v * VL, sum[v]);
+        for (int64_t n = blocks * LANES; n < g->images; ++n)
+            lane[0] += F(sum)((const real *)g->du + (n * g->filters + o) * size, size);
         ((real *)g->db)[o] = F(tree)(lane);
     }
+}
+
+static void F(conv_backward_weight)(const fastnn_conv *g)
+{
+    const F(filling_t) fill = {&g->back, g->du, g->images, g->filters, g->y_in_blocks};
+    const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
+    const int parts = F(conv_threads)(g);
+    run(F(fill_part), &fill, parts);
+    run(F(conv_dw_part), g, (int)min64(parts, tiles));
+    if (g->db) run(F(conv_db_part), g, parts);
 }

@@ -39,6 +39,8 @@ typedef struct {
     int threads;
 } fastnn_gemm;
 
+/* "In blocks" says that so many images as 64 bytes hold values stand side by side: see transpose.inc.c. */
+
 /* Images as a convolution reads them (conv.inc.c): pixel (i, j) of a channel stands at down[i] + across[j] of `plane` values,
    zero from the beginning where there is no pixel; a row is `dense` if its pixels stand side by side. `size` values an image:
    blocks hold 64 bytes' worth of images each, pixel by pixel, rest holds single ones. Tap t begins at offsets[t], in a block
@@ -64,6 +66,7 @@ typedef struct {
     int64_t taps;                       /* weights of one filter: channels / groups · window */
     int64_t out_rows, out_cols, stride_h, stride_w;
     fastnn_planes front, back;          /* of x, and of du, spread by the stride */
+    int x_in_blocks, y_in_blocks;       /* and dx, and u and du */
     int64_t scratch_size;
     const void *x, *w, *b, *du;
     void *u, *y, *dw, *db, *dx, *scratch, *turned;
@@ -72,10 +75,11 @@ typedef struct {
     int threads;
 } fastnn_conv;
 
-/* Pooling of `planes` images, images · channels of them. dx and y are not x and dy. scratch: for the maximum, threads ×
-   (out_rows × (width + 2·pad_w) + 64) values. */
+/* Pooling of images · channels planes. dx and y are not x and dy. y is in blocks only if x is. scratch: threads × scratch_size
+   values; for the maximum out_rows × (width + 2·pad_w) + 64, in blocks 128 bytes for each pixel that comes out. */
 typedef struct {
-    int64_t planes, height, width, out_rows, out_cols;
+    int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
+    int x_in_blocks, y_in_blocks;
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
     const void *x, *dy;
     void *y, *dx, *scratch;
@@ -96,7 +100,7 @@ typedef struct {
 
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps), and the way back: db = Σ dy, dw = Σ dy·x̂, dy ← dx.
    batchnorm: x is (rows, channels, inner), a mean and a variance for each channel, those of the batch in training (the
-   running ones follow: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner), a mean and a
+   running ones follow: momentum, unbiased variance), else the running ones; x, y and dy may be in blocks. layernorm: x is (rows, inner), a mean and a
    variance for each row. saved: three values a channel, or a row, from forward to backward. Nothing may overlap. */
 typedef struct {
     int64_t rows, channels, inner;
@@ -105,7 +109,7 @@ typedef struct {
     void *running_mean, *running_var;
     void *dy, *dw, *db;
     double eps, momentum;
-    int training, threads;
+    int training, in_blocks, threads;
 } fastnn_norm;
 
 /* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for each

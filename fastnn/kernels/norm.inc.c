@@ -26,35 +26,51 @@ ALWAYS_INLINE void F(add_differences)(const int squares, const real *x, int64_t 
         }
 }
 
-/* The moments of values that lie in `segments` runs of `n`, `stride` apart. Two passes over so many runs at a time that the
-   second finds them in the first-level cache: of channels that are a power of two apart, the second-level one keeps eight.
-   Joined as Chan, Golub and LeVeque do, "Updating formulae and a pairwise algorithm for computing sample variances"
-   (1979). */
-static void F(moments)(const real *x, int64_t segments, int64_t stride, int64_t n, real *shift, real *rest, real *var)
+/* Values that lie in `count` runs of `n`, `stride` apart, the first one at `first`. */
+typedef struct { int64_t first, count, stride, n; } F(runs_t);
+
+/* Where those of channel c lie: in the blocks, then in the images that are left. How many of the two there are. */
+static int F(runs_of)(const fastnn_norm *g, int64_t c, F(runs_t) *runs)
 {
-    const int64_t block = 1 + 2048 / n;
-    const double all = 1 / (double)(segments * n);      /* a reciprocal waits for no sum */
+    const int64_t blocks = g->in_blocks ? F(blocks_of)(g->rows) : 0, row = g->channels * g->inner, seen = blocks * LANES;
+    int sets = 0;
+    if (blocks) runs[sets++] = (F(runs_t)){c * g->inner * LANES, blocks, row * LANES, g->inner * LANES};
+    if (seen < g->rows) runs[sets++] = (F(runs_t)){seen * row + c * g->inner, g->rows - seen, row, g->inner};
+    return sets;
+}
+
+/* The moments of some such sets. Two passes over so many runs at a time that the second finds them in the first-level cache: of
+   channels that are a power of two apart, the second-level one keeps eight. Joined as Chan, Golub and LeVeque do, "Updating
+   formulae and a pairwise algorithm for computing sample variances" (1979). */
+static void F(moments)(const real *x, const F(runs_t) *runs, int sets, real *shift, real *rest, real *var)
+{
     real origin[VL], middle[VL];
     double mean = 0, squares = 0, seen = 0;
-    for (int l = 0; l < VL; ++l) origin[l] = x[0];
-    for (int64_t from = 0; from < segments; from += block) {
-        const int64_t to = min64(from + block, segments);
-        const double count = (double)((to - from) * n), each = 1 / count, share = count / (seen + count);
-        vec sum[SPAN], left[SPAN], square[SPAN];
-        UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = left[v] = square[v] = vzero();
-        for (int l = 0; l < VL; ++l) middle[l] = 0;
-        for (int64_t s = from; s < to; ++s) F(add_differences)(0, x + s * stride, n, origin, middle, sum, square);
-        const real first = F(tree_of)(sum) * (real)each;
-        for (int l = 0; l < VL; ++l) middle[l] = first;
-        for (int64_t s = from; s < to; ++s) F(add_differences)(1, x + s * stride, n, origin, middle, left, square);
-        const double d = (double)F(tree_of)(left) * each, apart = (double)first + d - mean;
-        squares += (double)F(tree_of)(square) - d * d * count + apart * apart * (seen * share);
-        mean += apart * share;
-        seen += count;
+    for (int l = 0; l < VL; ++l) origin[l] = x[runs->first];
+    for (const F(runs_t) *r = runs; r < runs + sets; ++r) {
+        const int64_t n = r->n, some = 1 + 2048 / n;
+        for (int64_t from = 0, to; from < r->count; from = to) {
+            to = min64(from + some, r->count);
+            const real *first = x + r->first + from * r->stride, *end = x + r->first + to * r->stride;
+            const double count = (double)((to - from) * n), each = 1 / count, share = count / (seen + count);
+            vec sum[SPAN], left[SPAN], square[SPAN];
+            UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = left[v] = square[v] = vzero();
+            for (int l = 0; l < VL; ++l) middle[l] = 0;
+            for (const real *run = first; run < end; run += r->stride)
+                F(add_differences)(0, run, n, origin, middle, sum, square);
+            const real near = F(tree_of)(sum) * (real)each;     /* a reciprocal waits for no sum */
+            for (int l = 0; l < VL; ++l) middle[l] = near;
+            for (const real *run = first; run < end; run += r->stride)
+                F(add_differences)(1, run, n, origin, middle, left, square);
+            const double d = (double)F(tree_of)(left) * each, apart = (double)near + d - mean;
+            squares += (double)F(tree_of)(square) - d * d * count + apart * apart * (seen * share);
+            mean += apart * share;
+            seen += count;
+        }
     }
-    *shift = x[0];
+    *shift = origin[0];
     *rest = (real)mean;
-    *var = (real)(squares * all);
+    *var = (real)(squares / seen);
 }
 
 /* y = (x − shift − rest)·inv·w + b for a run under one mean. */
@@ -63,35 +79,36 @@ static inline void F(normalise_run)(const real *x, real *y, int64_t n, real shif
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - shift - rest) * inv, w, b);
 }
 
-/* Σ dy and Σ dy·x̂ of one channel. */
-static void F(channel_sums)(const real *x, const real *dy, int64_t segments, int64_t stride, int64_t n, real shift,
-                            real rest, real inv, real *sum, real *dot)
+/* Σ dy and Σ dy·x̂ of some sets of runs under one mean. */
+static void F(channel_sums)(const real *x, const real *dy, const F(runs_t) *runs, int sets, real shift, real rest, real inv,
+                            real *sum, real *dot)
 {
     const vec from = vset1(shift), middle = vset1(rest), scale = vset1(inv);
     vec lane[SPAN], with[SPAN];
     UNROLL for (int v = 0; v < SPAN; ++v) lane[v] = with[v] = vzero();
-    for (int64_t s = 0; s < segments; ++s) {
-        const real *xs = x + s * stride, *ds = dy + s * stride;
-        int64_t left = n;
-        for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
-            UNROLL for (int v = 0; v < SPAN; ++v) {
-                const vec d = vload(ds + v * VL);
-                lane[v] += d;
-                with[v] = vfma(d, (vload(xs + v * VL) - from - middle) * scale, with[v]);
-            }
-        UNROLL for (int v = 0; v < SPAN; ++v, xs += VL, ds += VL, left -= VL)
-            if (left > 0) {
-                const vmask some = vfirst((int)min64(left, VL));
-                const vec d = vload_first(ds, some);
-                lane[v] += d;
-                with[v] = vfma(d, (vload_first(xs, some) - from - middle) * scale, with[v]);
-            }
-    }
+    for (const F(runs_t) *r = runs; r < runs + sets; ++r)
+        for (int64_t s = 0; s < r->count; ++s) {
+            const real *xs = x + r->first + s * r->stride, *ds = dy + r->first + s * r->stride;
+            int64_t left = r->n;
+            for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
+                UNROLL for (int v = 0; v < SPAN; ++v) {
+                    const vec d = vload(ds + v * VL);
+                    lane[v] += d;
+                    with[v] = vfma(d, (vload(xs + v * VL) - from - middle) * scale, with[v]);
+                }
+            UNROLL for (int v = 0; v < SPAN; ++v, xs += VL, ds += VL, left -= VL)
+                if (left > 0) {
+                    const vmask some = vfirst((int)min64(left, VL));
+                    const vec d = vload_first(ds, some);
+                    lane[v] += d;
+                    with[v] = vfma(d, (vload_first(xs, some) - from - middle) * scale, with[v]);
+                }
+        }
     *sum = F(tree_of)(lane);
     *dot = F(tree_of)(with);
 }
 
-/* A batch without images: the channels lie side by side, so each is a lane of its own. So many vectors of them at a
+/* A batch of single values: the channels lie side by side, so each is a lane of its own. So many vectors of them at a
    time, their sums in registers; a single one may be a part of a vector, the lanes in `mask`. */
 #undef COLUMN_VECTORS
 #define COLUMN_VECTORS 4
@@ -162,7 +179,8 @@ static void F(follow)(const fastnn_norm *g, int64_t from, int64_t to, const real
 }
 
 /* Threads split the channels, columns at cache lines. */
-static inline int64_t F(channel_unit)(const fastnn_norm *g) { return g->inner == 1 ? LANES : 1; }
+static inline int F(side_by_side)(const fastnn_norm *g) { return g->inner == 1 && !g->in_blocks; }
+static inline int64_t F(channel_unit)(const fastnn_norm *g) { return F(side_by_side)(g) ? LANES : 1; }
 
 static inline int64_t F(channel_cut)(const fastnn_norm *g, int part, int parts)
 {
@@ -195,7 +213,7 @@ static void F(batchnorm_part)(const void *job, int part, int parts)
     real *y = g->y, *shift = g->saved, *rest = shift + g->channels, *inv = rest + g->channels;
     const int64_t inner = g->inner, stride = g->channels * inner, to = F(channel_cut)(g, part + 1, parts);
     const int64_t from = F(channel_cut)(g, part, parts);
-    if (inner == 1) {
+    if (F(side_by_side)(g)) {
         if (g->training) {
             int64_t c = from;
 #define MOMENTS(vectors, mask) F(column_moments)(vectors, mask, x + c, g->rows, stride, shift + c, rest + c, inv + c)
@@ -214,11 +232,13 @@ static void F(batchnorm_part)(const void *job, int part, int parts)
     }
     /* A channel from the first pass to the last: the later ones find it in the second-level cache. */
     for (int64_t c = from; c < to; ++c) {
-        const int64_t at = c * inner;
-        if (g->training) F(moments)(x + at, g->rows, stride, inner, shift + c, rest + c, inv + c);
+        F(runs_t) runs[2];
+        const int sets = F(runs_of)(g, c, runs);
+        if (g->training) F(moments)(x, runs, sets, shift + c, rest + c, inv + c);
         F(statistics)(g, c, c + 1, shift, rest, inv);
-        for (int64_t i = 0; i < g->rows; ++i)
-            F(normalise_run)(x + i * stride + at, y + i * stride + at, inner, shift[c], rest[c], inv[c], w[c], b[c]);
+        for (const F(runs_t) *r = runs; r < runs + sets; ++r)
+            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
+                F(normalise_run)(x + at, y + at, r->n, shift[c], rest[c], inv[c], w[c], b[c]);
     }
 }
 
@@ -231,7 +251,7 @@ static void F(batchnorm_backward_part)(const void *job, int part, int parts)
     const int64_t inner = g->inner, stride = g->channels * inner, to = F(channel_cut)(g, part + 1, parts);
     const real count = (real)(g->rows * inner);
     const int64_t from = F(channel_cut)(g, part, parts);
-    if (inner == 1) {
+    if (F(side_by_side)(g)) {
         int64_t c = from;
 #define SUMS(vectors, mask) \
     F(column_sums_of)(vectors, mask, x + c, dy + c, g->rows, stride, shift + c, rest + c, inv + c, dw + c, db + c)
@@ -251,14 +271,17 @@ static void F(batchnorm_backward_part)(const void *job, int part, int parts)
     }
     for (int64_t c = from; c < to; ++c) {
         const real origin = shift[c], mean = rest[c], root = inv[c];
-        F(channel_sums)(x + c * inner, dy + c * inner, g->rows, stride, inner, origin, mean, root, db + c, dw + c);
+        F(runs_t) runs[2];
+        const int sets = F(runs_of)(g, c, runs);
+        F(channel_sums)(x, dy, runs, sets, origin, mean, root, db + c, dw + c);
         const real lost = db[c] / count, turn = dw[c] / count, scale = w[c] * root;
-        for (int64_t i = 0; i < g->rows; ++i) {
-            const real *xs = x + i * stride + c * inner;
-            real *ds = dy + i * stride + c * inner;
-            ELEMENTWISE for (int64_t j = 0; j < inner; ++j)
-                ds[j] = scale * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
-        }
+        for (const F(runs_t) *r = runs; r < runs + sets; ++r)
+            for (int64_t i = 0; i < r->count; ++i) {
+                const real *xs = x + r->first + i * r->stride;
+                real *ds = dy + r->first + i * r->stride;
+                ELEMENTWISE for (int64_t j = 0; j < r->n; ++j)
+                    ds[j] = scale * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
+            }
     }
 }
 
@@ -272,7 +295,7 @@ static void F(layernorm_part)(const void *job, int part, int parts)
     for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
         const real *xs = x + i * n;
         real *ys = y + i * n;
-        F(moments)(xs, 1, n, n, shift + i, rest + i, inv + i);
+        F(moments)(xs, &(F(runs_t)){0, 1, n, n}, 1, shift + i, rest + i, inv + i);
         inv[i] = 1 / F(sqrt_)(inv[i] + (real)g->eps);
         const real origin = shift[i], mean = rest[i], root = inv[i];
         ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - origin - mean) * root, w[j], b[j]);
@@ -311,7 +334,7 @@ static void F(layernorm_dx_part)(const void *job, int part, int parts)
         const real origin = shift[i], mean = rest[i], root = inv[i];
         real sum, dot;
         ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
-        F(channel_sums)(xs, ds, 1, n, n, origin, mean, root, &sum, &dot);
+        F(channel_sums)(xs, ds, &(F(runs_t)){0, 1, n, n}, 1, origin, mean, root, &sum, &dot);
         const real lost = sum / (real)n, turn = dot / (real)n;
         ELEMENTWISE for (int64_t j = 0; j < n; ++j)
             ds[j] = root * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);

@@ -1,4 +1,6 @@
-/* Pooling. Twin: fastnn_ref/pool.py. Threads split the channels' images. */
+/* Pooling. Twin: fastnn_ref/pool.py. Threads split the channels' images, and blocks of them. */
+
+static inline int64_t F(planes)(const fastnn_pool *g) { return g->images * g->channels; }
 
 /* The part of window i that lies inside: from … to − 1. */
 static inline void F(inside)(int64_t i, int64_t stride, int64_t pad, int64_t kernel, int64_t side, int64_t *from,
@@ -71,10 +73,10 @@ static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols, pitch = g->width + 2 * g->pad_w;
-    const int64_t from = cut(g->planes, part, parts), to = cut(g->planes, part + 1, parts);
+    const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
     const int64_t tall = F(tiled)(g) ? to - from : 1, rows = tall * g->out_rows;
     const int64_t some = g->out_rows + STRIP / pitch;
-    real *scratch = (real *)g->scratch + part * (g->out_rows * pitch + STRIP);
+    real *scratch = (real *)g->scratch + part * g->scratch_size;
     for (int64_t e = 0; e < some * pitch && g->pad_w; ++e) scratch[e] = -INFINITY;      /* padding never wins */
     for (int64_t p = from; p < to; p += tall)
         for (int64_t i = 0; i < rows; i += some)
@@ -154,7 +156,7 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    const int64_t from = cut(g->planes, part, parts), to = cut(g->planes, part + 1, parts);
+    const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
     if (F(tiled)(g) && g->kernel_w == 2) {
         F(share_pairs)(g, (const real *)g->x + from * image, (const real *)g->y + from * size,
                        (const real *)g->dy + from * size, (real *)g->dx + from * image, (to - from) * g->out_rows);
@@ -177,7 +179,7 @@ static void F(avg_pool_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p) {
+    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p) {
         const real *x = (const real *)g->x + p * image;
         real *y = (real *)g->y + p * size;
         for (int64_t i = 0; i < g->out_rows; ++i)
@@ -198,7 +200,7 @@ static void F(avg_pool_backward_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p) {
+    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p) {
         const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
@@ -219,17 +221,158 @@ static void F(global_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width;
-    for (int64_t p = cut(g->planes, part, parts); p < cut(g->planes, part + 1, parts); ++p)
+    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p)
         ((real *)g->y)[p] = F(sum)((const real *)g->x + p * image, image) / (real)image;
 }
 
-static void F(pool)(fastnn_part part, const fastnn_pool *g)
+/* ---- a channel of a block: each pixel is a line, and what is done to pixels above is done to lines ---- */
+
+/* What two neighbours in a window are compared by is the same, in the same order, as above: the same bits. */
+static void F(max_lines)(const fastnn_pool *g, const real *x, real *y)
 {
-    run(part, g, parts_of(g->threads, g->planes, g->planes * g->height * g->width, PARALLEL_ELEMENTS));
+    for (int64_t i = 0; i < g->out_rows; ++i)
+        for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
+            int64_t top, bottom, left, right;
+            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            UNROLL for (int v = 0; v < LANES; v += VL) {
+                vec best = vzero();
+                for (int64_t c = left; c < right; ++c) {
+                    const real *from = x + (top * g->width + c) * LANES + v;
+                    vec column = vload(from);
+                    for (int64_t r = top + 1; r < bottom; ++r) {
+                        from += g->width * LANES;
+                        column = vlarger(column, vload(from));
+                    }
+                    best = c > left ? vlarger(column, best) : column;
+                }
+                vstore(y + v, best);
+            }
+        }
 }
 
-static void F(max_pool)(const fastnn_pool *g) { F(pool)(F(max_pool_part), g); }
-static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(F(max_pool_backward_part), g); }
-static void F(avg_pool)(const fastnn_pool *g) { F(pool)(F(avg_pool_part), g); }
-static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(F(avg_pool_backward_part), g); }
-static void F(global_pool)(const fastnn_pool *g) { F(pool)(F(global_pool_part), g); }
+static void F(max_lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
+{
+    const int tiled = F(tiled)(g);
+    for (int64_t e = 0; e < g->height * g->width * LANES && !tiled; ++e) dx[e] = 0;
+    for (int64_t i = 0; i < g->out_rows; ++i)
+        for (int64_t j = 0; j < g->out_cols; ++j, y += LANES, dy += LANES) {
+            int64_t top, bottom, left, right;
+            real rest[LANES];                           /* the slope that is still to be given away */
+            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            memcpy(rest, dy, sizeof rest);
+            for (int64_t r = top; r < bottom; ++r)
+                for (int64_t c = left; c < right; ++c) {
+                    const real *restrict from = x + (r * g->width + c) * LANES;
+                    real *restrict to = dx + (r * g->width + c) * LANES;
+                    for (int l = 0; l < LANES; ++l) {
+                        const int hit = (from[l] == y[l]) | (from[l] != from[l]);
+                        const real given = F(only_if)(hit, rest[l]);
+                        to[l] = tiled ? given : to[l] + given;
+                        rest[l] = F(only_if)(!hit, rest[l]);
+                    }
+                }
+        }
+}
+
+static void F(avg_lines)(const fastnn_pool *g, const real *x, real *y)
+{
+    const real count = (real)(g->kernel_h * g->kernel_w);
+    for (int64_t i = 0; i < g->out_rows; ++i)
+        for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
+            int64_t top, bottom, left, right;
+            real total[LANES] = {0};
+            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            for (int64_t r = top; r < bottom; ++r)
+                for (int64_t c = left; c < right; ++c)
+                    for (int l = 0; l < LANES; ++l) total[l] += x[(r * g->width + c) * LANES + l];
+            for (int l = 0; l < LANES; ++l) y[l] = total[l] / count;
+        }
+}
+
+static void F(avg_lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
+{
+    const real count = (real)(g->kernel_h * g->kernel_w);
+    (void)x, (void)y;
+    for (int64_t e = 0; e < g->height * g->width * LANES; ++e) dx[e] = 0;
+    for (int64_t i = 0; i < g->out_rows; ++i)
+        for (int64_t j = 0; j < g->out_cols; ++j, dy += LANES) {
+            int64_t top, bottom, left, right;
+            real share[LANES];
+            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            for (int l = 0; l < LANES; ++l) share[l] = dy[l] / count;
+            for (int64_t r = top; r < bottom; ++r)
+                for (int64_t c = left; c < right; ++c)
+                    for (int l = 0; l < LANES; ++l) dx[(r * g->width + c) * LANES + l] += share[l];
+        }
+}
+
+/* One way of pooling and its way back. */
+typedef struct {
+    fastnn_part forward, backward;
+    void (*lines)(const fastnn_pool *g, const real *x, real *y);
+    void (*lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx);
+} F(pooling_t);
+
+typedef struct { const fastnn_pool *pool; const F(pooling_t) *kind; int back; } F(pool_blocks_t);
+
+/* A share of the blocks' channels; y and dy are turned where they are not in blocks. */
+static void F(pool_blocks_part)(const void *job, int part, int parts)
+{
+    const F(pool_blocks_t) *p = job;
+    const fastnn_pool *g = p->pool;
+    const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols, image = g->channels * outside;
+    const int64_t all = F(blocks_of)(g->images) * g->channels;
+    real *lines = (real *)g->scratch + part * g->scratch_size, *slopes = lines + outside * LANES;
+    for (int64_t e = cut(all, part, parts); e < cut(all, part + 1, parts); ++e) {
+        const int64_t in = e * inside * LANES, out = e * outside * LANES;
+        const int64_t plain = e / g->channels * LANES * image + e % g->channels * outside;
+        const real *x = (const real *)g->x + in, *dy = p->back ? (const real *)g->dy + out : NULL;
+        real *y = g->y_in_blocks ? (real *)g->y + out : lines;
+        if (!p->back) {
+            p->kind->lines(g, x, y);
+            if (!g->y_in_blocks) F(transpose)(lines, LANES, (real *)g->y + plain, image, outside, LANES);
+            continue;
+        }
+        if (!g->y_in_blocks) {
+            F(transpose)((const real *)g->y + plain, image, lines, LANES, LANES, outside);
+            F(transpose)((const real *)g->dy + plain, image, slopes, LANES, LANES, outside);
+            dy = slopes;
+        }
+        p->kind->lines_backward(g, x, y, dy, (real *)g->dx + in);
+    }
+}
+
+/* The blocks, where x is in blocks, then image by image. */
+static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int back)
+{
+    const int64_t blocks = g->x_in_blocks ? F(blocks_of)(g->images) : 0, seen = blocks * LANES * g->channels;
+    const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols;
+    const F(pool_blocks_t) job = {g, kind, back};
+    fastnn_pool rest = *g;
+    rest.images -= blocks * LANES;
+    rest.x = (const real *)g->x + seen * inside;
+    rest.y = (real *)g->y + seen * outside;
+    if (back) {
+        rest.dy = (const real *)g->dy + seen * outside;
+        rest.dx = (real *)g->dx + seen * inside;
+    }
+    if (blocks) run(F(pool_blocks_part), &job, parts_of(g->threads, blocks * g->channels, seen * inside, PARALLEL_ELEMENTS));
+    if (rest.images)
+        run(back ? kind->backward : kind->forward, &rest,
+            parts_of(g->threads, F(planes)(&rest), F(planes)(&rest) * inside, PARALLEL_ELEMENTS));
+}
+
+static const F(pooling_t)
+    F(maximum_of) = {F(max_pool_part), F(max_pool_backward_part), F(max_lines), F(max_lines_backward)},
+    F(average_of) = {F(avg_pool_part), F(avg_pool_backward_part), F(avg_lines), F(avg_lines_backward)},
+    F(average_of_all) = {F(global_pool_part), F(avg_pool_backward_part), NULL, NULL};
+
+static void F(max_pool)(const fastnn_pool *g) { F(pool)(g, &F(maximum_of), 0); }
+static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(maximum_of), 1); }
+static void F(avg_pool)(const fastnn_pool *g) { F(pool)(g, &F(average_of), 0); }
+static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(average_of), 1); }
+static void F(global_pool)(const fastnn_pool *g) { F(pool)(g, &F(average_of_all), 0); }

@@ -32,3 +32,7 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
             else F(turn)(0, part, from_row, turned, to_row, down, across);
         }
 }
+
+/* Images in blocks: LANES of them side by side, channel by channel, pixel by pixel, a cache line with a value of each. What is
+   left of a batch behind its whole blocks stands image by image, as ever; so a batch takes the same memory. */
+static inline int64_t F(blocks_of)(int64_t images) { return images / LANES; }
