@@ -404,8 +404,7 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
         F(dots_over)(&d, filters, first, end);
     }
     for (int64_t i = 0; i < filters; ++i)
-        for (int64_t t = first; t < end; ++t)
-            ((real *)g->dw)[(channel + i) * g->taps + t] = F(tree)(lanes + i * row + (t - first) * LANES);
+        F(trees)(lanes + i * row, (real *)g->dw + (channel + i) * g->taps + first, end - first);
 }
 
 /* A share of the tiles of dW: the taps of one row of tiles after the other. */

@@ -251,28 +251,38 @@ static void F(max_lines)(const fastnn_pool *g, const real *x, real *y)
         }
 }
 
+/* The slopes of one window of `rows` × `cols` lines, `pitch` values from row to row: `rest` is still to be given away. */
+ALWAYS_INLINE void F(share_lines)(const int tiled, const real *x, const real *y, const real *dy, real *dx, int64_t rows,
+                                  int64_t cols, int64_t pitch)
+{
+    UNROLL for (int v = 0; v < LANES; v += VL) {
+        const vec top = vload(y + v);
+        vec rest = vload(dy + v);
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t c = 0; c < cols; ++c) {
+                const int64_t at = r * pitch + c * LANES + v;
+                const vec value = vload(x + at);
+                vec given = vif(value, top, rest);
+                if (!tiled) given += vload(dx + at);
+                vstore(dx + at, given);
+                rest = vifnot(value, top, rest);
+            }
+    }
+}
+
 static void F(max_lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
+    const int64_t pitch = g->width * LANES;
     const int tiled = F(tiled)(g);
-    for (int64_t e = 0; e < g->height * g->width * LANES && !tiled; ++e) dx[e] = 0;
+    for (int64_t e = 0; e < g->height * pitch && !tiled; ++e) dx[e] = 0;
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES, dy += LANES) {
             int64_t top, bottom, left, right;
-            real rest[LANES];                           /* the slope that is still to be given away */
             F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
             F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
-            memcpy(rest, dy, sizeof rest);
-            for (int64_t r = top; r < bottom; ++r)
-                for (int64_t c = left; c < right; ++c) {
-                    const real *restrict from = x + (r * g->width + c) * LANES;
-                    real *restrict to = dx + (r * g->width + c) * LANES;
-                    for (int l = 0; l < LANES; ++l) {
-                        const int hit = (from[l] == y[l]) | (from[l] != from[l]);
-                        const real given = F(only_if)(hit, rest[l]);
-                        to[l] = tiled ? given : to[l] + given;
-                        rest[l] = F(only_if)(!hit, rest[l]);
-                    }
-                }
+            const int64_t at = top * pitch + left * LANES;
+            if (tiled) F(share_lines)(1, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
+            else F(share_lines)(0, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
         }
 }
 

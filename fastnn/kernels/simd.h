@@ -9,6 +9,7 @@
        vstore_first(p, m, v)
        vlarger(a, b)       the larger one, NaN if one is
        vzip_low, vzip_high a₀ b₀ a₁ b₁ … of the lower halves, and of the upper
+       vif(a, b, x)        x where a = b or a is no number, else 0;  vifnot(a, b, x): the others
    The product is written in these, and what the compiler would make scalars of: maxima, two sums in one loop. All other
    kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar fused multiply-add. The
    two x86 sets with FMA therefore give the same bits. */
@@ -25,8 +26,11 @@
 #undef vload_first
 #undef vstore_first
 #undef vlarger
+#undef SAME
 #undef vzip_low
 #undef vzip_high
+#undef vif
+#undef vifnot
 #undef VL_LOG
 
 #if defined(ISA_X86_V4)
@@ -63,10 +67,15 @@
 #define vzip_low(a, b) AVX512(permutex2var)(a, LOW_LANES, b)
 #define vzip_high(a, b) AVX512(permutex2var)(a, HIGH_LANES, b)
 #if REAL_BITS == 32
-#define vlarger(a, b) _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a)
+#define COMPARE _mm512_cmp_ps_mask
 #else
-#define vlarger(a, b) _mm512_mask_mov_pd(_mm512_max_pd(a, b), _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q), a)
+#undef COMPARE
+#define COMPARE _mm512_cmp_pd_mask
 #endif
+#define vlarger(a, b) AVX512(mask_mov)(AVX512(max)(a, b), COMPARE(a, a, _CMP_UNORD_Q), a)
+#define SAME(a, b) (COMPARE(a, b, _CMP_EQ_OQ) | COMPARE(a, a, _CMP_UNORD_Q))
+#define vif(a, b, x) AVX512(maskz_mov)(SAME(a, b), x)
+#define vifnot(a, b, x) AVX512(maskz_mov)(~SAME(a, b), x)
 
 #elif defined(ISA_X86_V3)
 
@@ -99,6 +108,9 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vstore_first(p, m, v) AVX2(maskstore)(p, m, v)
 #define vzip_low(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x20)
 #define vzip_high(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x31)
+#define SAME(a, b) AVX2(or)(AVX2(cmp)(a, b, _CMP_EQ_OQ), AVX2(cmp)(a, a, _CMP_UNORD_Q))
+#define vif(a, b, x) AVX2(and)(SAME(a, b), x)
+#define vifnot(a, b, x) AVX2(andnot)(SAME(a, b), x)
 #define vlarger(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 
 #elif defined(__GNUC__) && !defined(FASTNN_PLAIN_C)
@@ -149,6 +161,9 @@ static inline vec F(vec_larger)(vec a, vec b)
     return a;
 }
 #define vlarger(a, b) F(vec_larger)(a, b)
+#define SAME(a, b) (((a) == (b)) | ((a) != (a)))
+#define vif(a, b, x) ((vec)(SAME(a, b) & (__typeof__((a) == (b)))(x)))
+#define vifnot(a, b, x) ((vec)(~SAME(a, b) & (__typeof__((a) == (b)))(x)))
 #define vload_first(p, m) ((m) == VL ? vload(p) : F(load_first)(p, m))
 #define vstore_first(p, m, v) do { if ((m) == VL) vstore(p, v); else F(store_first)(p, m, v); } while (0)
 
@@ -170,6 +185,9 @@ static inline vec F(vec_larger)(vec a, vec b)
 #define vload_first(p, m) ((void)(m), *(p))
 #define vstore_first(p, m, v) ((void)(m), *(p) = (v))
 #define vlarger(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define SAME(a, b) ((a) == (b) || (a) != (a))
+#define vif(a, b, x) (SAME(a, b) ? (x) : 0)
+#define vifnot(a, b, x) (SAME(a, b) ? 0 : (x))
 
 #endif
 

@@ -33,6 +33,19 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
         }
 }
 
+/* The trees (reduce.inc.c) of n sums that each have their lanes, side by side. */
+static void F(trees)(const real *lanes, real *sums, int64_t n)
+{
+    real z[LANES][LANES];
+    for (int64_t i = 0; i < n; i += LANES) {
+        F(transpose)(lanes + i * LANES, LANES, z[0], LANES, min64(LANES, n - i), LANES);
+        for (int width = LANES / 2; width; width /= 2)
+            for (int l = 0; l < width; ++l)
+                for (int s = 0; s < LANES; ++s) z[l][s] += z[l + width][s];
+        F(copy_row)(z[0], sums + i, min64(LANES, n - i));
+    }
+}
+
 /* Images in blocks: LANES of them side by side, channel by channel, pixel by pixel, a cache line with a value of each. What is
    left of a batch behind its whole blocks stands image by image, as ever; so a batch takes the same memory. */
 static inline int64_t F(blocks_of)(int64_t images) { return images / LANES; }
