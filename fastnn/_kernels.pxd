@@ -138,6 +138,7 @@ cdef extern from "kernels.h" nogil:
         void (*avg_pool)(const fastnn_pool *) noexcept nogil
         void (*avg_pool_backward)(const fastnn_pool *) noexcept nogil
         void (*global_pool)(const fastnn_pool *) noexcept nogil
+        void (*global_pool_backward)(const fastnn_pool *) noexcept nogil
         void (*batchnorm)(const fastnn_norm *) noexcept nogil
         void (*batchnorm_backward)(const fastnn_norm *) noexcept nogil
         void (*layernorm)(const fastnn_norm *) noexcept nogil

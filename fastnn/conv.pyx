@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, threads
 from fastnn.activation cimport Activation, activation_of, from_input
-from fastnn.layer cimport MAKES_BLOCKS, Arena, Blocks, Layer, Pass
+from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn_ref import init as initialisers, validation
 
@@ -138,7 +138,7 @@ bias=True, *, init=None)\n--\n
         return 0
 
     cdef Blocks blocks(self):
-        return MAKES_BLOCKS
+        return BLOCKS
 
     cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
                      int64_t rows, Arena arena) except -1:

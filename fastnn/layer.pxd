@@ -15,10 +15,10 @@ cdef struct Pass:
     void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
 
 
-# What a layer does with images in blocks (kernels/transpose.inc.c): nothing; comes out as goes in, it does not matter to it;
-# takes them, and gives either; gives them, even if it has not been given any.
+# What a layer does with images in blocks (kernels/transpose.inc.c): it knows none; what goes in comes out, either way; it
+# works in blocks and takes and gives both.
 cdef enum Blocks:
-    NO_BLOCKS, EITHER, TAKES_BLOCKS, MAKES_BLOCKS
+    NO_BLOCKS, EITHER, BLOCKS
 
 
 # One block of memory for many buffers: first everybody reserves, then all pointers are set at once.

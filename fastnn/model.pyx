@@ -16,7 +16,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, fastnn_restraint, gather, permute, seconds, table
-from fastnn.layer cimport EITHER, MAKES_BLOCKS, NO_BLOCKS, Arena, Layer, Pass, restraints_of
+from fastnn.layer cimport BLOCKS, EITHER, Arena, Layer, Pass, restraints_of
 from fastnn.loss cimport Loss
 from fastnn.optim cimport Optimizer
 
@@ -134,7 +134,7 @@ cdef class Sequential(Layer):
             layer.capacity = 0
             layer.kept = None
             layer.x_in_blocks = in_blocks
-            in_blocks = (layer.blocks() == MAKES_BLOCKS or in_blocks) and self.wants_blocks(index + 1)
+            in_blocks = (layer.blocks() == BLOCKS or in_blocks) and self.wants_blocks(index + 1)
             layer.y_in_blocks = in_blocks
             inside = layer.plan(inside, rows, arena)
             self.least = max(self.least, layer.least)
@@ -145,7 +145,7 @@ cdef class Sequential(Layer):
         cdef Layer layer
         for layer in self.layers[index:]:
             if layer.blocks() != EITHER:
-                return layer.blocks() != NO_BLOCKS
+                return layer.blocks() == BLOCKS
         return False
 
     cdef list covered(self):

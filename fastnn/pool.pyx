@@ -13,7 +13,7 @@ import math
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport fastnn_pool, threads
-from fastnn.layer cimport TAKES_BLOCKS, Arena, Blocks, Layer, Pass
+from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn_ref import validation
 
@@ -50,7 +50,7 @@ cdef class Pooling(Layer):
         pass
 
     cdef void pool_backward(self, Pass *p) noexcept nogil:
-        p.k.avg_pool_backward(&self.g)
+        pass
 
 
 cdef class Pool(Pooling):
@@ -78,15 +78,15 @@ cdef class Pool(Pooling):
             type(self).__name__, image, self.kernel_size, self.stride, self.padding, (1, 1)))
 
     cdef Blocks blocks(self):
-        return TAKES_BLOCKS
+        return BLOCKS
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef object line = 64 // arena.real_size
         Pooling.plan(self, shape, rows, arena)
         self.g.out_rows, self.g.out_cols = self.out_shape[1:]
-        # A strip of rows for the maximum, or y and dy of one channel of a block.
-        self.g.scratch_size = max(self.g.out_rows * (self.g.width + 2 * self.g.pad_w) + 64,
-                                  2 * line * self.g.out_rows * self.g.out_cols * self.x_in_blocks)
+        # x, dx, y and dy of one channel of a block, or a padded row of an image.
+        self.g.scratch_size = max(2 * line * (self.g.height * self.g.width + self.g.out_rows * self.g.out_cols),
+                                  self.g.width + 2 * self.g.pad_w)
         arena.reserve(&self.g.scratch, <object>threads() * self.g.scratch_size)
         return self.out_shape
 
@@ -132,6 +132,9 @@ cdef class AvgPool2d(Pool):
     cdef void pool(self, Pass *p) noexcept nogil:
         p.k.avg_pool(&self.g)
 
+    cdef void pool_backward(self, Pass *p) noexcept nogil:
+        p.k.avg_pool_backward(&self.g)
+
 
 cdef class GlobalAvgPool2d(Pooling):
     """GlobalAvgPool2d()\n--\n
@@ -157,6 +160,9 @@ cdef class GlobalAvgPool2d(Pooling):
 
     cdef void pool(self, Pass *p) noexcept nogil:
         p.k.global_pool(&self.g)
+
+    cdef void pool_backward(self, Pass *p) noexcept nogil:
+        p.k.global_pool_backward(&self.g)
 
 
 cdef class Flatten(Layer):

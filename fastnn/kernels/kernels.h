@@ -75,8 +75,8 @@ typedef struct {
     int threads;
 } fastnn_conv;
 
-/* Pooling of images · channels planes. dx and y are not x and dy. y is in blocks only if x is. scratch: threads × scratch_size
-   values; for the maximum out_rows × (width + 2·pad_w) + 64, in blocks 128 bytes for each pixel that comes out. */
+/* Pooling of images · channels planes. dx and y are not x and dy. scratch: threads × scratch_size values, 128 bytes for each
+   pixel that goes in and each that comes out, or the padded row, if that is more. */
 typedef struct {
     int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
     int x_in_blocks, y_in_blocks;
@@ -157,7 +157,8 @@ typedef struct {
     void (*max_pool_backward)(const fastnn_pool *g);            /* to the first maximum, found again in x */
     void (*avg_pool)(const fastnn_pool *g);                     /* padding counts as 0 */
     void (*avg_pool_backward)(const fastnn_pool *g);
-    void (*global_pool)(const fastnn_pool *g);                  /* the window is the image */
+    void (*global_pool)(const fastnn_pool *g);                  /* the window is the image; no scratch */
+    void (*global_pool_backward)(const fastnn_pool *g);
 
     void (*batchnorm)(const fastnn_norm *g);
     void (*batchnorm_backward)(const fastnn_norm *g);

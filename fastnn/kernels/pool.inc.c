@@ -45,83 +45,21 @@ static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, 
     else F(largest_across)(row, y, n, kernel, step);
 }
 
-/* Do the windows cover the images without a gap, an overlap, padding or a rest? Then what follows sees `planes` images as a
-   single tall one: their rows are one run of rows. */
-static inline int F(tiled)(const fastnn_pool *g)
-{
-    return g->kernel_h == g->stride_h && g->kernel_w == g->stride_w && !g->pad_h && !g->pad_w
-        && g->height == g->kernel_h * g->out_rows && g->width == g->kernel_w * g->out_cols;
-}
-
-/* Rows first … end − 1 of what comes out of one image: down the columns, into rows as wide as the padded image, then across. */
-static void F(max_rows)(const fastnn_pool *g, const real *x, real *y, int64_t first, int64_t end, int64_t height, real *rows)
-{
-    const int64_t pitch = g->width + 2 * g->pad_w, runs = F(tiled)(g) ? 1 : end - first, run = (end - first) / runs;
-    for (int64_t i = first; i < end; ++i) {
-        int64_t top, bottom;
-        F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, height, &top, &bottom);
-        const real *from = x + top * g->width;
-        real *to = rows + (i - first) * pitch + g->pad_w;
-        F(larger_row)(from, from + (bottom - top > 1 ? g->width : 0), to, g->width);
-        for (int64_t r = 2; r < bottom - top; ++r) F(larger_row)(to, from + r * g->width, to, g->width);
-    }
-    for (int64_t i = 0; i < runs; ++i)
-        F(largest_run)(rows + i * pitch, y + (first + i) * g->out_cols, run * g->out_cols, g->kernel_w, g->stride_w);
-}
-
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols, pitch = g->width + 2 * g->pad_w;
     const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
-    const int64_t tall = F(tiled)(g) ? to - from : 1, rows = tall * g->out_rows;
-    const int64_t some = g->out_rows + STRIP / pitch;
-    real *scratch = (real *)g->scratch + part * g->scratch_size;
-    for (int64_t e = 0; e < some * pitch && g->pad_w; ++e) scratch[e] = -INFINITY;      /* padding never wins */
-    for (int64_t p = from; p < to; p += tall)
-        for (int64_t i = 0; i < rows; i += some)
-            F(max_rows)(g, (const real *)g->x + p * image, (real *)g->y + p * size, i, min64(i + some, rows),
-                        tall * g->height, scratch);
-}
-
-/* x, or 0: without a branch, which random data would mispredict in the scalar rest of a loop. */
-ALWAYS_INLINE real F(only_if)(int condition, real x)
-{
-    union { real value; F(bits_t) bits; } u = {x};
-    u.bits &= -(F(bits_t))condition;
-    return u.value;
-}
-
-/* dx of the two values that one row shows each of n windows; `left` is the slope that is still to be given away. */
-static void F(give_pairs)(const real *restrict x, const real *restrict y, real *restrict left, real *restrict dx, int64_t n)
-{
-    for (int64_t j = 0; j < n; ++j) {
-        const real a = x[2 * j], b = x[2 * j + 1], top = y[j], slope = left[j];
-        const int first = (a == top) | (a != a), second = (b == top) | (b != b);
-        const real rest = F(only_if)(!first, slope);
-        dx[2 * j] = F(only_if)(first, slope);
-        dx[2 * j + 1] = F(only_if)(second, rest);
-        left[j] = F(only_if)(!second, rest);
-    }
-}
-
-/* The slopes of windows that are two wide and tile the image: as many rows of windows at a time as STRIP windows make, side by
-   side, since a row of seven windows is too short for a vector. */
-static void F(share_pairs)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx, int64_t out_rows)
-{
-    const int64_t rows = g->out_cols < STRIP ? STRIP / g->out_cols : 1;
-    for (int64_t i = 0; i < out_rows; i += rows)
-        for (int64_t j = 0; j < g->out_cols; j += STRIP) {
-            const int64_t count = min64(rows, out_rows - i), wide = min64(STRIP, g->out_cols - j), n = count * wide;
-            const int64_t at = i * g->out_cols + j;
-            real seen[2 * STRIP], given[2 * STRIP], left[STRIP];
-            F(copy_row)(dy + at, left, n);
-            for (int64_t r = 0; r < g->kernel_h; ++r) {
-                const int64_t first = (i * g->kernel_h + r) * g->width + 2 * j, step = g->kernel_h * g->width;
-                for (int64_t k = 0; k < count; ++k) F(copy_row)(x + first + k * step, seen + 2 * k * wide, 2 * wide);
-                F(give_pairs)(seen, y + at, left, given, n);
-                for (int64_t k = 0; k < count; ++k) F(copy_row)(given + 2 * k * wide, dx + first + k * step, 2 * wide);
-            }
+    const int64_t width = g->width + 2 * g->pad_w, rows = g->out_rows;
+    real *row = (real *)g->scratch + part * g->scratch_size, *y = (real *)g->y + from * rows * g->out_cols;
+    for (int64_t e = 0; e < width; ++e) row[e] = -INFINITY;         /* padding never wins */
+    for (int64_t p = from; p < to; ++p)
+        for (int64_t i = 0; i < rows; ++i, y += g->out_cols) {      /* down the columns, then across */
+            int64_t top, bottom;
+            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            const real *x = (const real *)g->x + (p * g->height + top) * g->width;
+            F(larger_row)(x, x + (bottom - top > 1 ? g->width : 0), row + g->pad_w, g->width);
+            for (int64_t r = 2; r < bottom - top; ++r) F(larger_row)(row + g->pad_w, x + r * g->width, row + g->pad_w, g->width);
+            F(largest_run)(row, y, g->out_cols, g->kernel_w, g->stride_w);
         }
 }
 
@@ -157,11 +95,6 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
-    if (F(tiled)(g) && g->kernel_w == 2) {
-        F(share_pairs)(g, (const real *)g->x + from * image, (const real *)g->y + from * size,
-                       (const real *)g->dy + from * size, (real *)g->dx + from * image, (to - from) * g->out_rows);
-        return;
-    }
     for (int64_t p = from; p < to; ++p) {
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
@@ -251,6 +184,13 @@ static void F(max_lines)(const fastnn_pool *g, const real *x, real *y)
         }
 }
 
+/* Do the windows cover the image without a gap, an overlap, padding or a rest? Then each pixel gets its slope once. */
+static inline int F(tiled)(const fastnn_pool *g)
+{
+    return g->kernel_h == g->stride_h && g->kernel_w == g->stride_w && !g->pad_h && !g->pad_w
+        && g->height == g->kernel_h * g->out_rows && g->width == g->kernel_w * g->out_cols;
+}
+
 /* The slopes of one window of `rows` × `cols` lines, `pitch` values from row to row: `rest` is still to be given away. */
 ALWAYS_INLINE void F(share_lines)(const int tiled, const real *x, const real *y, const real *dy, real *dx, int64_t rows,
                                   int64_t cols, int64_t pitch)
@@ -327,39 +267,57 @@ typedef struct {
     void (*lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx);
 } F(pooling_t);
 
-typedef struct { const fastnn_pool *pool; const F(pooling_t) *kind; int back; } F(pool_blocks_t);
+typedef struct {
+    const fastnn_pool *pool;
+    const F(pooling_t) *kind;
+    int back;
+} F(pool_blocks_t);
 
-/* A share of the blocks' channels; y and dy are turned where they are not in blocks. */
+/* The channel of a block as lines: where it stands, or a copy in `lines`; and from lines back to where it stands. */
+static const real *F(lines_of)(int in_blocks, const real *x, int64_t image, int64_t size, real *lines)
+{
+    if (in_blocks) return x;
+    F(transpose)(x, image, lines, LANES, LANES, size);
+    return lines;
+}
+
+static void F(lines_to)(int in_blocks, const real *lines, real *x, int64_t image, int64_t size)
+{
+    if (!in_blocks) F(transpose)(lines, LANES, x, image, size, LANES);
+}
+
+/* A share of the blocks' channels. */
 static void F(pool_blocks_part)(const void *job, int part, int parts)
 {
     const F(pool_blocks_t) *p = job;
     const fastnn_pool *g = p->pool;
-    const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols, image = g->channels * outside;
-    const int64_t all = F(blocks_of)(g->images) * g->channels;
-    real *lines = (real *)g->scratch + part * g->scratch_size, *slopes = lines + outside * LANES;
+    const int x_in = g->x_in_blocks, y_in = g->y_in_blocks;
+    const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols, channels = g->channels;
+    const int64_t all = F(blocks_of)(g->images) * channels;
+    real *x_lines = (real *)g->scratch + part * g->scratch_size, *dx_lines = x_lines + inside * LANES;
+    real *y_lines = dx_lines + inside * LANES, *dy_lines = y_lines + outside * LANES;
     for (int64_t e = cut(all, part, parts); e < cut(all, part + 1, parts); ++e) {
-        const int64_t in = e * inside * LANES, out = e * outside * LANES;
-        const int64_t plain = e / g->channels * LANES * image + e % g->channels * outside;
-        const real *x = (const real *)g->x + in, *dy = p->back ? (const real *)g->dy + out : NULL;
-        real *y = g->y_in_blocks ? (real *)g->y + out : lines;
+        const int64_t n = e / channels * LANES, c = e % channels;
+        const int64_t in = (n * channels + c * (x_in ? LANES : 1)) * inside, out = (n * channels + c * (y_in ? LANES : 1)) * outside;
+        const real *x = F(lines_of)(x_in, (const real *)g->x + in, channels * inside, inside, x_lines);
+        real *y = (real *)g->y + out;
         if (!p->back) {
-            p->kind->lines(g, x, y);
-            if (!g->y_in_blocks) F(transpose)(lines, LANES, (real *)g->y + plain, image, outside, LANES);
-            continue;
+            p->kind->lines(g, x, y_in ? y : y_lines);
+            F(lines_to)(y_in, y_lines, y, channels * outside, outside);
+        } else {
+            const real *ys = F(lines_of)(y_in, y, channels * outside, outside, y_lines);
+            const real *dy = F(lines_of)(y_in, (const real *)g->dy + out, channels * outside, outside, dy_lines);
+            real *dx = (real *)g->dx + in;
+            p->kind->lines_backward(g, x, ys, dy, x_in ? dx : dx_lines);
+            F(lines_to)(x_in, dx_lines, dx, channels * inside, inside);
         }
-        if (!g->y_in_blocks) {
-            F(transpose)((const real *)g->y + plain, image, lines, LANES, LANES, outside);
-            F(transpose)((const real *)g->dy + plain, image, slopes, LANES, LANES, outside);
-            dy = slopes;
-        }
-        p->kind->lines_backward(g, x, y, dy, (real *)g->dx + in);
     }
 }
 
-/* The blocks, where x is in blocks, then image by image. */
+/* The blocks, then image by image. */
 static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int back)
 {
-    const int64_t blocks = g->x_in_blocks ? F(blocks_of)(g->images) : 0, seen = blocks * LANES * g->channels;
+    const int64_t blocks = kind->lines ? F(blocks_of)(g->images) : 0, seen = blocks * LANES * g->channels;
     const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols;
     const F(pool_blocks_t) job = {g, kind, back};
     fastnn_pool rest = *g;
@@ -386,3 +344,4 @@ static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(maximum_o
 static void F(avg_pool)(const fastnn_pool *g) { F(pool)(g, &F(average_of), 0); }
 static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(average_of), 1); }
 static void F(global_pool)(const fastnn_pool *g) { F(pool)(g, &F(average_of_all), 0); }
+static void F(global_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(average_of_all), 1); }

@@ -67,6 +67,7 @@ static inline int64_t cut(int64_t n, int part, int parts) { return n * part / pa
     .conv_backward_input = conv_backward_input##suffix, \
     .max_pool = max_pool##suffix, .max_pool_backward = max_pool_backward##suffix, \
     .avg_pool = avg_pool##suffix, .avg_pool_backward = avg_pool_backward##suffix, .global_pool = global_pool##suffix, \
+    .global_pool_backward = global_pool_backward##suffix, \
     .batchnorm = batchnorm##suffix, .batchnorm_backward = batchnorm_backward##suffix, \
     .layernorm = layernorm##suffix, .layernorm_backward = layernorm_backward##suffix, \
     .dropout = dropout##suffix, .mask_rows = mask_rows##suffix, .residual = residual##suffix, \
