@@ -123,6 +123,11 @@ CONVS = [
     conv((1, 2, 3, 3), 2, 1, padding=2, stride=3),
     conv((2, 1, 4, 5), 2, 2, padding=1, stride=2**20),          # of which no plane for each phase is made
     conv((2, 4, 7, 19), 11, 3, padding=1),
+    conv((19, 2, 5, 4), 3, 3, padding=1),                       # from here on whole blocks of images, and some more
+    conv((16, 1, 9, 7), 2, (2, 3)),                             # more pixels, and more filters, than are worked out at a time
+    conv((17, 2, 3, 3), 67, 2, activation="gelu"),
+    conv((18, 4, 5, 6), 4, 3, stride=2, padding=1, groups=2),
+    conv((8, 2, 4, 3), 3, 2, padding=3, dilation=2, bias=False),
     *(conv((2, 2, 5, 6), 3, 3, activation=a) for a in ("relu", "gelu", "tanh", "elu", "silu")),
 ]
 POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
@@ -135,6 +140,8 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((1, 1, 9, 8), 2, {"stride": 3}),
     ((2, 2, 2, 1), 5, {"stride": 1, "padding": 2}),
     ((1, 3, 1, 4), (2, 7), {"stride": (3, 2), "padding": (1, 3)}),
+    ((19, 2, 4, 6), 2, {}),
+    ((17, 1, 5, 4), (3, 2), {"stride": (2, 1), "padding": 1}),
 ]
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
@@ -159,6 +166,21 @@ IMAGE_NETS = [
             nn.Dropout(0.2), nn.AvgPool2d(2), nn.GlobalAvgPool2d(), nn.Linear(5, 3),
         ),
         (4, 2, 6, 5),
+    ),
+    Case(
+        "net in blocks",
+        lambda nn: nn.Sequential(
+            nn.MaxPool2d(2, 1), nn.LeakyReLU(), nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.GELU(),
+            nn.AvgPool2d(2, 1, 1), nn.Conv2d(4, 6, 2, stride=2, groups=2, activation="silu"), nn.MaxPool2d(3, 2, 1),
+            nn.Conv2d(6, 3, 1), nn.ELU(), nn.Sequential(nn.Tanh(), nn.Conv2d(3, 2, 1)), nn.Dropout(0.3), nn.Flatten(),
+            nn.Linear(4, 3),
+        ),
+        (19, 2, 6, 5),
+    ),
+    Case(
+        "single pixels in blocks",
+        lambda nn: nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.Softplus(), nn.Conv2d(3, 2, 1, activation="tanh")),
+        (19, 2, 2, 2),
     ),
 ]  # fmt: skip
 

@@ -44,7 +44,7 @@ SMALL = st.integers(1, 3)
 
 
 @given(
-    n=st.integers(1, 2), inside=SMALL, outside=SMALL, groups=st.integers(1, 2),
+    n=st.sampled_from([1, 2, 9, 17]), inside=SMALL, outside=SMALL, groups=st.integers(1, 2),
     image=st.tuples(*[st.integers(1, 7)] * 2),
     kernel=st.tuples(SMALL, SMALL), stride=st.tuples(SMALL, SMALL), padding=st.tuples(*[st.integers(0, 3)] * 2),
     dilation=st.tuples(SMALL, SMALL),
@@ -117,10 +117,41 @@ def test_other_image_sizes_and_batches(nn, dtype):
                              nn.Linear(3, 2), seed=5, dtype=dtype)
 
     model = net()
-    for shape in [(2, 2, 6, 5), (5, 2, 3, 9), (1, 2, 12, 12), (2, 2, 6, 5)]:
+    for shape in [(2, 2, 6, 5), (5, 2, 3, 9), (1, 2, 12, 12), (37, 2, 6, 5), (20, 2, 6, 5), (3, 2, 6, 5), (37, 2, 6, 5)]:
         x = normal(shape, dtype)
         same(model.forward(x, training=True), net().forward(x, training=True))
         assert model.backward(normal((len(x), 2), dtype)).shape == shape
+
+
+def test_a_prediction_does_not_depend_on_its_batch(nn, dtype):
+    """Nor on its place there: side by side with others, left over, or alone."""
+    model = nn.Sequential(
+        nn.Conv2d(2, 5, 3, padding=1, activation="relu"), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4), nn.Tanh(), nn.AvgPool2d(2), seed=3, dtype=dtype,
+    )  # fmt: skip
+    x = normal((43, 2, 9, 8), dtype)
+    y = model(x)
+    for n in (1, 7, 16, 19, 40):
+        same(model(x[:n]), y[:n])
+        same(model(x[43 - n:]), y[43 - n:])
+
+
+def test_layers_called_one_by_one(fast, dtype):
+    """Alone a layer gives images as its user knows them; then the model works as before."""
+    model = fast.Sequential(fast.Conv2d(2, 5, 3), fast.ReLU(), fast.MaxPool2d(2), fast.Conv2d(5, 4, 1), seed=3, dtype=dtype)
+    x = normal((19, 2, 8, 7), dtype)
+    y = model.forward(x, training=True)
+    dx = model.backward(normal(y.shape, dtype))
+    alone = x
+    for layer in model.layers:
+        alone = layer.forward(alone, training=True)
+    same(alone, y)
+    back = normal(y.shape, dtype)
+    for layer in reversed(model.layers):
+        back = layer.backward(back)
+    same(back, dx)
+    same(model.forward(x, training=True), y)
+    same(model.backward(normal(y.shape, dtype)), dx)
 
 
 def test_nan_stays_where_it_is_seen(nn, dtype):
@@ -142,7 +173,7 @@ def test_a_nan_batch_leaves_nothing_behind(nn, dtype):
     assert all(np.isfinite(values).all() for values in (y, dx, *model.grads.values()))
 
 
-@pytest.mark.parametrize("shape", [(13, 3, 16, 15), (3, 32, 14, 14)])
+@pytest.mark.parametrize("shape", [(13, 3, 16, 15), (3, 32, 14, 14), (37, 3, 13, 12)])
 def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape):
     results = []
     for count in (1, 2, 3):
@@ -172,7 +203,7 @@ def test_avx2_and_avx512(fast, dtype):
                 fast.LayerNorm(9 * 49), fast.DropConnect(9 * 49, 7, 0.3, activation="tanh"), fast.Linear(7, 3),
                 dtype=dtype,
             )  # fmt: skip
-            x, t = normal((13, 3, 14, 15), dtype), np.arange(13) % 3
+            x, t = normal((37, 3, 14, 15), dtype), np.arange(37) % 3
             optimizer = fast.Adam()
             losses = [model.step(x, t, fast.CrossEntropyLoss(), optimizer) for _ in range(3)]
             results.append([np.array(losses), *model.state_dict().values(), model(x)])
@@ -191,10 +222,11 @@ def test_nothing_behind_the_last_page_is_read(fast, isa, dtype):
             for layer in (nn.Conv2d(3, 5, 3, **arguments), nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.GlobalAvgPool2d(),
                           nn.BatchNorm2d(3), nn.LayerNorm(7), nn.Dropout(0.5)):
                 model = nn.Sequential(layer, dtype="{dtype}")
-                x = before_the_wall(normal((2, 3, 9, 7), "{dtype}"))
-                y = model.forward(x, training=True)
-                assert np.isfinite(model.backward(before_the_wall(normal(y.shape, "{dtype}")))).all()
-                model(x)
+                for n in (2, 16, 19):
+                    x = before_the_wall(normal((n, 3, 9, 7), "{dtype}"))
+                    y = model.forward(x, training=True)
+                    assert np.isfinite(model.backward(before_the_wall(normal(y.shape, "{dtype}")))).all()
+                    model(x)
         """,
         FASTNN_ISA=isa,
     )

@@ -23,7 +23,7 @@ def spoilt(values, value):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_layer(ref, fast, dtype, case, value):
-    """In x, and in dy. Conv2d's dW may have more of them in the engine: its runs pass the ends of the image's rows."""
+    """In x, and in dy."""
     engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
     book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
     stir(engine)
@@ -40,8 +40,6 @@ def test_layer(ref, fast, dtype, case, value):
         pairs |= {f"{name}, {value} in {where}": (got, found[1][name]) for name, got in found[0].items()}
     for note, (got, want) in pairs.items():
         got, want = kinds(got), kinds(want)
-        if "Conv2d" in repr(engine) and note.split(",")[0].endswith("weight") and note.endswith("in x"):
-            got = np.where(want == 0, 0, got)
         assert (got == want).all(), note
 
 
