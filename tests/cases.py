@@ -179,7 +179,9 @@ IMAGE_NETS = [
     ),
     Case(
         "single pixels in blocks",
-        lambda nn: nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.Softplus(), nn.Conv2d(3, 2, 1, activation="tanh")),
+        lambda nn: nn.Sequential(
+            nn.Conv2d(2, 3, 2, bias=False), nn.BatchNorm2d(3), nn.Softplus(), nn.Conv2d(3, 2, 1, activation="tanh"),
+        ),
         (19, 2, 2, 2),
     ),
 ]  # fmt: skip
