@@ -124,7 +124,7 @@ CONVS = [
     conv((2, 1, 4, 5), 2, 2, padding=1, stride=2**20),          # of which no plane for each phase is made
     conv((2, 4, 7, 19), 11, 3, padding=1),
     conv((19, 2, 5, 4), 3, 3, padding=1),                       # from here on whole blocks of images, and some more
-    conv((16, 1, 9, 7), 2, (2, 3)),                             # more pixels, and more filters, than are worked out at a time
+    conv((16, 1, 9, 7), 2, (2, 3)),                             # more pixels, then more filters, than one piece has
     conv((17, 2, 3, 3), 67, 2, activation="gelu"),
     conv((18, 4, 5, 6), 4, 3, stride=2, padding=1, groups=2),
     conv((8, 2, 4, 3), 3, 2, padding=3, dilation=2, bias=False),
