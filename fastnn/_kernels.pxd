@@ -33,8 +33,7 @@ cdef extern from "kernels.h" nogil:
         const int64_t *across
         const int64_t *offsets
         const int64_t *line_offsets
-        void *blocks
-        void *rest
+        void *memory
 
     ctypedef struct fastnn_conv:
         int64_t images, channels, filters, groups, taps, out_rows, out_cols, stride_h, stride_w

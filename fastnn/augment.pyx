@@ -119,7 +119,7 @@ erase=0.0, image_shape=None)\n--\n
         self.g.channels, self.g.height, self.g.width = shape if self.image_shape is None else self.image_shape
         arena.reserve(&self.y, <object>rows * self.out_size)
         if self.moves:
-            arena.reserve(&self.scratch, <object>threads() * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
+            arena.borrow(&self.scratch, <object>threads() * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

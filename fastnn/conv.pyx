@@ -141,15 +141,14 @@ bias=True, *, init=None)\n--\n
         return BLOCKS
 
     cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
-                     int64_t rows, Arena arena) except -1:
+                     int64_t line) except -1:
         """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,
         and so do the rows of taps; columns as well. `pixels` and `taps` are (rows, columns) of the padded image."""
-        cdef int64_t line = 64 // arena.real_size
         (y, x), (i, j), (sh, sw) = pixels, taps, stride
         height = max(out[0] + int(i.max()) // sh, int(y.max()) // sh + 1)
         pitch = max(out[1] + int(j.max()) // sw, int(x.max()) // sw + 1)
         plane = validation.size("planes", sh, sw, height, pitch)
-        g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sw == 1
+        g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sh == sw == 1
         g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
         (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
             n % sw * height * pitch + n // sw for n in (x, j)]
@@ -158,13 +157,12 @@ bias=True, *, init=None)\n--\n
         g.down, g.across = <const int64_t *>address(tables[0]), <const int64_t *>address(tables[1])
         g.offsets, g.line_offsets = <const int64_t *>address(tables[2]), <const int64_t *>address(tables[3])
         self.tables += tables
-        arena.reserve(&g.blocks, <object>(rows // line * line) * g.size)
-        arena.reserve(&g.rest, <object>min(rows, line - 1) * g.size)
         return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef fastnn_conv *g = &self.g
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups
+        cdef int64_t line = 64 // arena.real_size
         Layer.plan(self, shape, rows, arena)
         _, height, width = shape
         _, out_height, out_width = self.out_shape
@@ -176,22 +174,23 @@ bias=True, *, init=None)\n--\n
         self.tables = []
         i, j = np.arange(kh) * dh, np.arange(kw) * dw
         self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),
-                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), rows, arena)
+                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), line)
+        arena.reserve(&g.front.memory, <object>rows * g.front.size)
         # du has the stride's gaps, and a border: dx at 0 sees it from (k − 1)·dilation − padding before its beginning.
         before_h, before_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
         edge_h, edge_w = max(before_h, 0), max(before_w, 0)
         self.lay_out(&g.back, g.filters, (height, width), (1, 1),
                      (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
-                     (i + edge_h - before_h, j + edge_w - before_w), rows, arena)
+                     (i + edge_h - before_h, j + edge_w - before_w), line)
+        arena.borrow(&g.back.memory, <object>rows * g.back.size)
         g.back.dense = sw == 1
-        line = 64 // arena.real_size
         g.scratch_size = validation.size(
             "planes", line, max(CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)), 4 * <object>g.taps))
         arena.reserve(&g.y, <object>rows * self.out_size)
         if from_input(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
-        arena.reserve(&g.scratch, <object>threads() * g.scratch_size)
-        arena.reserve(&g.turned, <object>g.filters * g.taps)
+        arena.borrow(&g.scratch, <object>threads() * g.scratch_size)
+        arena.borrow(&g.turned, <object>g.filters * g.taps)
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

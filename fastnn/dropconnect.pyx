@@ -77,9 +77,9 @@ cdef class DropConnect(Linear):
         if self.whole or self.gaussian:
             arena.reserve(&self.masked, <object>self.inside * self.outside)
         if self.gaussian:
-            arena.reserve(&self.squares, <object>rows * self.inside)
-            arena.reserve(&self.variance, <object>rows * self.outside)
-            arena.reserve(&self.row_work, <object>threads() * self.outside)
+            arena.borrow(&self.squares, <object>rows * self.inside)
+            arena.borrow(&self.variance, <object>rows * self.outside)
+            arena.borrow(&self.row_work, <object>threads() * self.outside)
             if not from_input(self.act.kind):           # else Linear has the buffer
                 arena.reserve(&self.u, <object>rows * self.outside)
             if self.act.kind != RELU:

@@ -21,14 +21,16 @@ cdef enum Blocks:
     NO_BLOCKS, EITHER, BLOCKS
 
 
-# One block of memory for many buffers: first everybody reserves, then all pointers are set at once.
+# One block of memory for many buffers: first everybody reserves, then all pointers are set at once. What a layer borrows is
+# its own only during one of its passes: one piece of memory serves them all.
 cdef class Arena:
-    cdef list wishes
-    cdef object size
+    cdef list wishes, loans
+    cdef object size, lent, most    # reserved; borrowed by the layer that plans now, and by the one that borrows most
     cdef int64_t widest     # values per example of the widest gradient
     cdef int64_t real_size
     cdef readonly object memory
     cdef int64_t reserve(self, void **where, object values) except -1
+    cdef int borrow(self, void **where, object values) except -1
     cdef int allocate(self) except -1
 
 

@@ -25,8 +25,8 @@ cdef class Arena:
 
     def __init__(self, real_size):
         self.real_size = real_size
-        self.wishes = []
-        self.size = 0
+        self.wishes, self.loans = [], []
+        self.size = self.lent = self.most = 0
         self.widest = 1
 
     cdef int64_t reserve(self, void **where, object values) except -1:
@@ -37,11 +37,18 @@ cdef class Arena:
             self.wishes.append((<uintptr_t>where, offset))
         return offset
 
+    cdef int borrow(self, void **where, object values) except -1:
+        self.loans.append((<uintptr_t>where, self.lent))
+        self.lent += (values * self.real_size + LINE - 1) // LINE * LINE
+        self.most = max(self.most, self.lent)
+        validation.memory(self.size + self.most)
+        return 0
+
     cdef int allocate(self) except -1:
         cdef char *start
-        self.memory = aligned(max(self.size, 1))
+        self.memory = aligned(max(self.size + self.most, 1))
         start = <char *>address(self.memory)
-        for where, offset in self.wishes:
+        for where, offset in self.wishes + [(where, self.size + offset) for where, offset in self.loans]:
             (<void **><uintptr_t>where)[0] = start + <int64_t>offset
         return 0
 
@@ -114,6 +121,7 @@ cdef class Layer:
         outside = validation.size("y", *self.out_shape)
         self.in_size, self.out_size, self.least = inside, outside, 1
         arena.widest = max(arena.widest, self.in_size, self.out_size)
+        arena.lent = 0
         return self.out_shape
 
     cdef int bind(self) except -1:

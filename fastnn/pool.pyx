@@ -87,7 +87,7 @@ cdef class Pool(Pooling):
         # x, dx, y and dy of one channel of a block, or a padded row of an image.
         self.g.scratch_size = max(2 * line * (self.g.height * self.g.width + self.g.out_rows * self.g.out_cols),
                                   self.g.width + 2 * self.g.pad_w)
-        arena.reserve(&self.g.scratch, <object>threads() * self.g.scratch_size)
+        arena.borrow(&self.g.scratch, <object>threads() * self.g.scratch_size)
         return self.out_shape
 
 

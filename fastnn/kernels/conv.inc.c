@@ -14,20 +14,25 @@
                    dW[o, t]   = Σ_n Σ_ij du[o, i, j] · plane[offset[t] + i·pitch + j]     LANES lanes: images of a block, then
                                                                                          pixels of an image; in order; a tree */
 
-/* Where image n, the first of its block, begins; and behind the last block, where it begins among those that are left. */
-static inline real *F(block_at)(const fastnn_planes *g, int64_t block) { return (real *)g->blocks + block * LANES * g->size; }
-static inline real *F(image_at)(const fastnn_planes *g, int64_t image) { return (real *)g->rest + image % LANES * g->size; }
+/* Where image n, or the block that begins with it, stands. */
+static inline real *F(planes_of)(const fastnn_planes *g, int64_t n) { return (real *)g->memory + n * g->size; }
 
-/* One channel of an image into its planes, or of a block: `unit` values a pixel. What stands round it is 0 from the beginning,
-   and nobody writes there. */
+/* One channel of an image into its planes, or of a block: `unit` values a pixel, and 0 where there is none. */
 ALWAYS_INLINE void F(spread)(const int unit, const fastnn_planes *g, const real *x, real *to)
 {
-    for (int64_t i = 0; i < g->height; ++i, x += g->width * unit) {
-        real *row = to + g->down[i] * unit;
-        if (g->dense) F(copy_row)(x, row + g->across[0] * unit, g->width * unit);
-        else for (int64_t j = 0; j < g->width; ++j)
-            for (int l = 0; l < unit; ++l) row[g->across[j] * unit + l] = x[j * unit + l];
+    const int64_t row = g->width * unit;
+    int64_t end = 0;                                    /* so far it is written */
+    if (!g->dense) memset(to, 0, (size_t)(g->plane * unit) * sizeof(real));
+    for (int64_t i = 0; i < g->height; ++i, x += row) {
+        const int64_t at = (g->down[i] + g->across[0]) * unit;
+        if (g->dense) {
+            for (; end < at; ++end) to[end] = 0;
+            F(copy_row)(x, to + at, row);
+            end = at + row;
+        } else for (int64_t j = 0; j < g->width; ++j)
+            for (int l = 0; l < unit; ++l) to[(g->down[i] + g->across[j]) * unit + l] = x[j * unit + l];
     }
+    for (; end < g->plane * unit && g->dense; ++end) to[end] = 0;
 }
 
 /* One channel of LANES images, `image` values apart, into a block's planes. */
@@ -35,6 +40,7 @@ static void F(interleave)(const fastnn_planes *g, const real *x, int64_t image, 
 {
     const int64_t pixels = g->height * g->width;
     real lines[LANES * LANES];
+    if (g->plane > pixels) memset(to, 0, (size_t)(g->plane * LANES) * sizeof(real));
     for (int64_t p = 0, i = 0, j = 0; p < pixels; p += LANES) {
         const int64_t n = min64(LANES, pixels - p);
         F(transpose)(x + p, image, lines, LANES, LANES, n);
@@ -62,9 +68,9 @@ static void F(fill_part)(const void *job, int part, int parts)
     for (int64_t e = cut(all, part, parts); e < cut(all, part + 1, parts); ++e) {
         const int64_t item = e / f->channels, c = e % f->channels, n = item < blocks ? item * LANES : item + blocks * (LANES - 1);
         const real *x = f->x + n * image;
-        if (item >= blocks) F(spread)(1, g, x + c * size, F(image_at)(g, n) + c * g->plane);
-        else if (f->in_blocks) F(spread)(LANES, g, x + c * size * LANES, F(block_at)(g, item) + c * g->plane * LANES);
-        else F(interleave)(g, x + c * size, image, F(block_at)(g, item) + c * g->plane * LANES);
+        if (item >= blocks) F(spread)(1, g, x + c * size, F(planes_of)(g, n) + c * g->plane);
+        else if (f->in_blocks) F(spread)(LANES, g, x + c * size * LANES, F(planes_of)(g, n) + c * g->plane * LANES);
+        else F(interleave)(g, x + c * size, image, F(planes_of)(g, n) + c * g->plane * LANES);
     }
 }
 
@@ -164,7 +170,7 @@ static void F(correlate_image)(const F(correlation_t) *c, int64_t n)
     const int64_t size = c->rows * c->cols, image = c->groups * c->outside * size;
     for (int64_t k = 0; k < c->groups; ++k) {
         F(window_t) t = F(window_of)(c, k, 0);
-        t.from = F(image_at)(g, n) + k * c->inside * g->plane;
+        t.from = F(planes_of)(g, n) + k * c->inside * g->plane;
         t.offsets = g->offsets;
         t.to = c->u + n * image + k * c->outside * size;
         t.to_row = size;
@@ -184,7 +190,7 @@ static void F(correlate_block)(const F(correlation_t) *c, int64_t block, int64_t
             const int64_t at = block * LANES * image + ((k * c->outside + o) * size + first) * (c->in_blocks ? LANES : 1);
             filters = min64(FASTNN_CONV_FILTERS, c->outside - o);
             F(window_t) t = F(window_of)(c, k, o);
-            t.from = F(block_at)(g, block) + k * c->inside * g->plane * LANES;
+            t.from = F(planes_of)(g, block * LANES) + k * c->inside * g->plane * LANES;
             t.offsets = g->line_offsets;
             t.to = c->in_blocks ? c->u + at : scratch;
             t.to_row = c->in_blocks ? size * LANES : lines;
@@ -383,10 +389,10 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
     for (int64_t n = 0; n < blocks; n += some)
         for (int64_t r = 0; r < g->out_rows; r += rows) {
             const F(dots_t) d = {
-                .du = F(block_at)(back, n) + (channel * back->plane + back->down[r] + back->across[0]) * LANES,
+                .du = F(planes_of)(back, n * LANES) + (channel * back->plane + back->down[r] + back->across[0]) * LANES,
                 .du_image = LANES * back->size, .du_filter = LANES * back->plane, .du_pitch = LANES * g->stride_h * back->pitch,
                 .du_step = LANES * g->stride_w,
-                .planes = F(block_at)(front, n) + (k * inside * front->plane + r * front->pitch) * LANES,
+                .planes = F(planes_of)(front, n * LANES) + (k * inside * front->plane + r * front->pitch) * LANES,
                 .planes_image = LANES * front->size, .pitch = LANES * front->pitch, .offsets = front->line_offsets,
                 .lanes = lanes, .lanes_row = row, .images = min64(some, blocks - n), .runs = min64(rows, g->out_rows - r),
                 .lines = g->out_cols,
@@ -397,7 +403,7 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
         const F(dots_t) d = {
             .du = (const real *)g->du + (blocks * LANES * g->filters + channel) * size, .du_image = g->filters * size,
             .du_filter = size, .du_pitch = g->out_cols, .du_step = LANES,
-            .planes = F(image_at)(front, 0) + k * inside * front->plane, .planes_image = front->size, .pitch = front->pitch,
+            .planes = F(planes_of)(front, blocks * LANES) + k * inside * front->plane, .planes_image = front->size, .pitch = front->pitch,
             .offsets = front->offsets, .lanes = lanes, .lanes_row = row, .images = g->images % LANES, .runs = g->out_rows,
             .lines = ceil_div(g->out_cols, LANES), .tail = g->out_cols % LANES,
         };
@@ -434,7 +440,7 @@ static void F(conv_db_part)(const void *job, int part, int parts)
         UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = vzero();
         for (int64_t n = 0; n < blocks; ++n)
             for (int64_t i = 0; i < g->out_rows; ++i) {
-                const real *line = F(block_at)(back, n) + (o * back->plane + back->down[i] + back->across[0]) * LANES;
+                const real *line = F(planes_of)(back, n * LANES) + (o * back->plane + back->down[i] + back->across[0]) * LANES;
                 for (int64_t j = 0; j < g->out_cols; ++j, line += g->stride_w * LANES)
                     UNROLL for (int v = 0; v < SPAN; ++v) sum[v] += vload(line + v * VL);
             }

@@ -41,16 +41,15 @@ typedef struct {
 
 /* "In blocks" says that so many images as 64 bytes hold values stand side by side: see transpose.inc.c. */
 
-/* Images as a convolution reads them (conv.inc.c): pixel (i, j) of a channel stands at down[i] + across[j] of `plane` values,
-   zero from the beginning where there is no pixel; a row is `dense` if its pixels stand side by side. `size` values an image:
-   blocks hold 64 bytes' worth of images each, pixel by pixel, rest holds single ones. Tap t begins at offsets[t], in a block
-   at line_offsets[t]. */
+/* Images as a convolution reads them (conv.inc.c), in blocks, `size` values each: pixel (i, j) of a channel stands at down[i] +
+   across[j] of `plane` values, zero where there is none. `dense`: row by row, the pixels of a row side by side. Tap t begins at
+   offsets[t], in a block at line_offsets[t]. */
 typedef struct {
     int64_t height, width;              /* of what is copied */
     int64_t plane, pitch, size;
     int dense;
     const int64_t *down, *across, *offsets, *line_offsets;
-    void *blocks, *rest;
+    void *memory;
 } fastnn_planes;
 
 /* What is worked out of a block before it is turned into images again: filters × pixels, a multiple of every LANES. */
