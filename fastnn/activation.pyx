@@ -39,7 +39,8 @@ cdef class Activation(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.width = shape[len(shape) - 1] if shape else 1
-        if self.kind != IDENTITY:
+        self.over_x = self.over_x and not from_input(self.kind)
+        if self.kind != IDENTITY and not self.over_x:
             arena.reserve(&self.y, <object>rows * self.out_size)
         return self.out_shape
 
@@ -47,6 +48,8 @@ cdef class Activation(Layer):
         self.x = x
         if self.kind == IDENTITY:
             return <void *>x
+        if self.over_x:
+            self.y = <void *>x
         p.k.activate(self.kind, self.parameter, x, self.y, p.rows * self.in_size // self.width, self.width,
                      p.threads)
         return self.y

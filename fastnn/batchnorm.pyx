@@ -89,6 +89,9 @@ cdef class BatchNorm(Layer):
         self.g.running_var = address(self.values["running_var"])
         return 0
 
+    cdef bint forgets_y(self):
+        return True
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.g.inner, self.g.in_blocks = self.in_size // self.num_features, self.x_in_blocks

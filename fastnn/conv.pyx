@@ -140,6 +140,9 @@ bias=True, *, init=None)\n--\n
     cdef Blocks blocks(self):
         return BLOCKS
 
+    cdef bint forgets_y(self):
+        return self.act.kind == IDENTITY
+
     cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
                      int64_t line) except -1:
         """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,

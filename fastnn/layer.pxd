@@ -57,6 +57,7 @@ cdef class Layer:
     cdef int64_t capacity, in_size, out_size, least     # least: rows that training needs
     cdef tuple shape, out_shape
     cdef bint x_in_blocks, y_in_blocks          # do images stand side by side? dx as x, dy as y
+    cdef bint over_x                            # may y be written over x?
     cdef int64_t dims[8]
     cdef int64_t out_dims[8]
     cdef Arena arena
@@ -71,6 +72,7 @@ cdef class Layer:
 
     # The contract of a layer, for those who write one.
     cdef Blocks blocks(self)
+    cdef bint forgets_y(self)
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena)
     cdef int bind(self) except -1
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil

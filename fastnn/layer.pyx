@@ -112,6 +112,10 @@ cdef class Layer:
         """What it does with images in blocks; whether they are is known when it plans: x_in_blocks, y_in_blocks."""
         return NO_BLOCKS
 
+    cdef bint forgets_y(self):
+        """Is y in a buffer of its own that it does not look at again, so that the next layer may write there?"""
+        return False
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape."""
         cdef object inside = validation.size("x", *shape)
@@ -363,7 +367,7 @@ cdef class Layer:
             around = around.parent
         self.real_size = self.dtype.itemsize
         arena = Arena(self.real_size)
-        self.x_in_blocks = self.y_in_blocks = False
+        self.x_in_blocks = self.y_in_blocks = self.over_x = False
         self.plan(shape, rows, arena)
         if len(shape) > 8 or len(self.out_shape) > 8:
             raise ValueError(f"x: expected at most 9 dimensions, got {len(shape) + 1}")

@@ -78,6 +78,9 @@ cdef class LayerNorm(Layer):
         self.g.b, self.g.db = address(self.values["bias"]), address(self.gradients["bias"])
         return 0
 
+    cdef bint forgets_y(self):
+        return True
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.groups = self.in_size // self.g.inner

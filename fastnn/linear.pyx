@@ -106,6 +106,9 @@ cdef class Linear(Layer):
             self.b, self.db = address(self.values["bias"]), address(self.gradients["bias"])
         return 0
 
+    cdef bint forgets_y(self):
+        return self.act.kind == IDENTITY
+
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         arena.reserve(&self.y, <object>rows * self.outside)

@@ -128,14 +128,15 @@ cdef class Sequential(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef Layer layer
         cdef tuple inside = shape
-        cdef bint in_blocks = False
+        cdef bint in_blocks = False, over_x = False
         Layer.plan(self, shape, rows, arena)
         for index, layer in enumerate(self.layers):
             layer.capacity = 0
             layer.kept = None
             layer.x_in_blocks = in_blocks
             in_blocks = (layer.blocks() == BLOCKS or in_blocks) and self.wants_blocks(index + 1)
-            layer.y_in_blocks = in_blocks
+            layer.y_in_blocks, layer.over_x = in_blocks, over_x
+            over_x = layer.forgets_y()
             inside = layer.plan(inside, rows, arena)
             self.least = max(self.least, layer.least)
         return self.out_shape
