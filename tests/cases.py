@@ -180,7 +180,7 @@ IMAGE_NETS = [
     Case(
         "single pixels in blocks",
         lambda nn: nn.Sequential(
-            nn.Conv2d(2, 3, 2, bias=False), nn.BatchNorm2d(3), nn.Softplus(), nn.Conv2d(3, 2, 1, activation="tanh"),
+            nn.Conv2d(2, 5, 2, bias=False), nn.BatchNorm2d(5), nn.Softplus(), nn.Conv2d(5, 3, 1, activation="tanh"),
         ),
         (19, 2, 2, 2),
     ),
