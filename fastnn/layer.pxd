@@ -54,7 +54,8 @@ cdef class Layer:
     cdef int64_t restraint_count
     cdef int64_t passes                         # training passes so far: the counter of the random masks
     # The plan: buffers for up to `capacity` rows of shape `shape`.
-    cdef int64_t capacity, in_size, out_size, least     # least: rows that training needs
+    cdef int64_t capacity, in_size, out_size, widest    # widest: values a row of the widest gradient
+    cdef int64_t least                                  # rows that training needs
     cdef tuple shape, out_shape
     cdef bint x_in_blocks, y_in_blocks          # do images stand side by side? dx as x, dy as y
     cdef bint over_x                            # may y be written over x?

@@ -259,6 +259,7 @@ cdef class Layer:
         cdef const void *data = NULL
         cdef int64_t rows = 0
         cdef void *dx
+        cdef void *dy_copy
         self.enter()
         try:
             if self.kept is None:
@@ -268,11 +269,16 @@ cdef class Layer:
                 dy = validation.gradient(dy, self.dtype, (self.run.rows, *self.out_shape))
                 if not ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows):
                     raise SystemError("dy: validation let through an array that kernels cannot read")
-            memcpy(self.gradient, data, rows * self.out_size * self.real_size)
+            out = np.empty((rows, *self.shape), dtype=self.dtype)
+            # dx may come into being where it belongs, if there is room for everything on the way.
+            dy_copy = address(out) if self.widest == self.in_size else self.gradient
+            memcpy(dy_copy, data, rows * self.out_size * self.real_size)
             self.run.spare = self.spare
             with nogil:
-                dx = self.backward_pass(&self.run, self.gradient, True)
-            return self.copy_out(dx, rows, self.shape)
+                dx = self.backward_pass(&self.run, dy_copy, True)
+            if dx != address(out):
+                memcpy(address(out), dx, out.nbytes)
+            return out
         finally:
             self.leave()
 
@@ -379,7 +385,7 @@ cdef class Layer:
         arena.reserve(&self.spare, <object>rows * arena.widest)
         arena.reserve(&self.work, wanted * pack_bytes() // self.real_size)
         arena.allocate()
-        self.arena, self.capacity, self.planned_threads = arena, rows, wanted
+        self.arena, self.capacity, self.planned_threads, self.widest = arena, rows, wanted, arena.widest
         return 0
 
     cdef object accept(self, str name, object x, const void **data, int64_t *rows):

@@ -56,11 +56,6 @@ typedef struct {
     int64_t k;
 } F(entropy_t);
 
-static inline real F(target)(const F(entropy_t) *g, int64_t i, int64_t j)
-{
-    return F(fma_)(g->keep, g->probabilities[i * g->k + j], g->spread);
-}
-
 /* Classes were checked; here they are read once and kept in range, since another thread might change them meanwhile. */
 static inline int64_t F(class_of)(const int64_t *classes, int64_t i, int64_t k)
 {
@@ -75,13 +70,24 @@ static inline double F(cost)(real q, real z) { return q > 0 ? -(double)(q * z) :
    at most STRIP each. */
 static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
 {
-    real z[STRIP][LANES], scale[LANES];
-    double sum[LANES] = {0}, product = 1, cost = 0;
+    real z[STRIP][LANES], q[STRIP][LANES], scale[LANES];
+    double sum[LANES] = {0}, cost[LANES] = {0}, product = 1;
     const int64_t k = g->k;
+    const int one_class = g->classes && g->spread == 0;
     F(turn_rows)(g->y + i * k, n, k, k, z);
-    for (int64_t l = 0; l < n && g->classes; ++l) cost += F(cost)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
-    for (int64_t j = 0; j < k && (!g->classes || g->spread > 0); ++j)
-        for (int64_t l = 0; l < n; ++l) cost += F(cost)(g->classes ? g->spread : F(target)(g, i + l, j), z[j][l]);
+    if (one_class) {
+        for (int64_t l = 0; l < n; ++l) cost[l] = F(cost)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
+    } else {
+        for (int64_t j = 0; j < k; ++j)
+            for (int l = 0; l < LANES; ++l) q[j][l] = 0;
+        if (!g->classes) F(transpose)(g->probabilities + i * k, k, q[0], LANES, n, k);
+        else for (int64_t l = 0; l < n; ++l) q[F(class_of)(g->classes, i + l, k)][l] = 1;
+        for (int64_t j = 0; j < k; ++j)
+            for (int l = 0; l < LANES; ++l) {
+                q[j][l] = F(fma_)(g->keep, q[j][l], g->spread);
+                cost[l] += F(cost)(q[j][l], z[j][l]);
+            }
+    }
     for (int64_t j = 0; j < k; ++j)
         for (int l = 0; l < LANES; ++l) {
             z[j][l] = F(exp_)(z[j][l]);
@@ -89,34 +95,37 @@ static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
         }
     for (int l = 0; l < LANES; ++l) scale[l] = g->share / (real)sum[l];
     for (int64_t j = 0; j < k; ++j)
-        for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (g->classes ? g->spread * g->share : 0);
+        for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (one_class ? 0 : q[j][l] * g->share);
     for (int64_t l = 0; l < n; ++l) {
         product *= sum[l];
-        if (g->classes) z[F(class_of)(g->classes, i + l, k)][l] -= g->keep * g->share;
-        else for (int64_t j = 0; j < k; ++j) z[j][l] -= F(target)(g, i + l, j) * g->share;
+        if (one_class) z[F(class_of)(g->classes, i + l, k)][l] -= g->keep * g->share;
     }
     F(transpose)(z[0], LANES, g->dy + i * k, k, k, n);
-    return cost + log(product);
+    return F(tree_double)(cost) + log(product);
 }
 
 /* Row i, of any number of classes. */
 static double F(entropy_row)(const F(entropy_t) *g, int64_t i)
 {
-    const int64_t k = g->k;
-    const real *y = g->y + i * k, top = F(maximum)(y, k), spread = g->spread, share = g->share;
+    const int64_t k = g->k, whole = k / LANES * LANES;
+    const real *y = g->y + i * k, *t = g->classes ? NULL : g->probabilities + i * k, top = F(maximum)(y, k);
+    const real keep = g->keep, spread = g->spread, share = g->share;
     real *p = g->dy + i * k;
-    double cost = 0;
-    for (int64_t j = 0; j < k; ++j) p[j] = y[j] - top;
-    if (g->classes) cost += F(cost)(g->keep, p[F(class_of)(g->classes, i, k)]) + (spread > 0 ? F(cost)(spread, F(sum)(p, k)) : 0);
-    else for (int64_t j = 0; j < k; ++j) cost += F(cost)(F(target)(g, i, j), p[j]);
-    for (int64_t j = 0; j < k; ++j) p[j] = F(exp_)(p[j]);
+    double lane[LANES] = {0}, cost = 0;
+    ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = y[j] - top;
+    if (g->classes) cost = F(cost)(keep, p[F(class_of)(g->classes, i, k)]) + (spread > 0 ? F(cost)(spread, F(sum)(p, k)) : 0);
+    else {
+        for (int64_t j = 0; j < whole; j += LANES)
+            for (int l = 0; l < LANES; ++l) lane[l] += F(cost)(F(fma_)(keep, t[j + l], spread), p[j + l]);
+        for (int64_t j = whole; j < k; ++j) lane[j - whole] += F(cost)(F(fma_)(keep, t[j], spread), p[j]);
+        cost = F(tree_double)(lane);
+    }
+    ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = F(exp_)(p[j]);
     const real sum = F(sum)(p, k), scale = share / sum;
     if (g->classes) {
-        for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
-        p[F(class_of)(g->classes, i, k)] -= g->keep * share;
-    } else {
-        for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(target)(g, i, j) * share;
-    }
+        ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
+        p[F(class_of)(g->classes, i, k)] -= keep * share;
+    } else ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(fma_)(keep, t[j], spread) * share;
     return cost + log((double)sum);
 }
 
