@@ -8,6 +8,7 @@ cdef extern from "kernels.h" nogil:
         CONV_PIXELS "FASTNN_CONV_PIXELS"
     enum:
         IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
+    bint KEEPS_SLOPE(int activation) noexcept
     enum:
         MSE, L1_KIND "L1", HUBER, BCE_WITH_LOGITS
 
@@ -126,7 +127,7 @@ cdef extern from "kernels.h" nogil:
         int64_t real_size
         int64_t pack_bytes
         void (*gemm)(const fastnn_gemm *) noexcept nogil
-        void (*activate)(int, double, const void *, void *, int64_t, int64_t, int) noexcept nogil
+        void (*activate)(int, double, const void *, void *, void *, int64_t, int64_t, int) noexcept nogil
         void (*activate_backward)(int, double, const void *, const void *, void *, void *,
                                   int64_t, int64_t, int) noexcept nogil
         void (*conv)(const fastnn_conv *) noexcept nogil

@@ -274,10 +274,11 @@ def activation(name, x, dy=None):
     cdef int64_t cols = x.shape[x.ndim - 1]
     cdef int64_t rows = x.size // cols
     y = np.array(x)
-    k.activate(kind, alpha, address(y), address(y), rows, cols, threads())
+    slope = np.empty_like(y)
+    k.activate(kind, alpha, address(y), address(y), address(slope), rows, cols, threads())
     if dy is None:
         return y
     dx = np.array(dy, dtype=x.dtype, order="C")
-    saved = np.array(x) if kind in (SILU, GELU, GELU_TANH) else y
+    saved = slope if KEEPS_SLOPE(kind) else y
     k.activate_backward(kind, alpha, address(saved), address(dx), address(dx), NULL, rows, cols, threads())
     return dx

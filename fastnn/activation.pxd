@@ -7,11 +7,9 @@ cdef class Activation(Layer):
     cdef int kind           # which one: the enum of kernels.h
     cdef double parameter   # leaky_relu's slope, elu's alpha
     cdef int64_t width      # the last axis, which softmax sums over
-    cdef void *y
-    cdef const void *x
+    cdef void *kept         # for backward: y, or act'(u)
+    cdef void *y            # where that is not what is kept
 
 
-# Whether the derivative is taken from the pre-activation u (else from the activation y).
-cdef bint from_input(int kind) noexcept nogil
 # The activation that a layer's argument means: a name, an Activation, or None for the identity.
 cdef Activation activation_of(object activation)

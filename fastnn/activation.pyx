@@ -9,7 +9,7 @@ Twin: fastnn_ref/activation.py, which has the formulas and their sources; kernel
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU, SOFTMAX,
+    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, KEEPS_SLOPE, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU, SOFTMAX,
     SOFTPLUS, TANH,
 )
 from fastnn.layer cimport EITHER, NO_BLOCKS, Arena, Blocks, Layer, Pass
@@ -18,10 +18,6 @@ from fastnn._kernels import ACTIVATIONS
 from fastnn_ref import validation
 
 KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
-
-
-cdef bint from_input(int kind) noexcept nogil:
-    return kind == SILU or kind == GELU_KIND or kind == GELU_TANH
 
 
 cdef class Activation(Layer):
@@ -39,25 +35,27 @@ cdef class Activation(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.width = shape[len(shape) - 1] if shape else 1
-        self.over_x = self.over_x and not from_input(self.kind)
-        if self.kind != IDENTITY and not self.over_x:
+        if KEEPS_SLOPE(self.kind):
             arena.reserve(&self.y, <object>rows * self.out_size)
+        if self.kind != IDENTITY and not self.over_x:
+            arena.reserve(&self.kept, <object>rows * self.out_size)
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        self.x = x
+        cdef void *y
         if self.kind == IDENTITY:
             return <void *>x
         if self.over_x:
-            self.y = <void *>x
-        p.k.activate(self.kind, self.parameter, x, self.y, p.rows * self.in_size // self.width, self.width,
-                     p.threads)
-        return self.y
+            self.kept = <void *>x
+        y = self.y if KEEPS_SLOPE(self.kind) else self.kept
+        p.k.activate(self.kind, self.parameter, x, y, self.kept if p.training else y,
+                     p.rows * self.in_size // self.width, self.width, p.threads)
+        return y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         if self.kind != IDENTITY:
-            p.k.activate_backward(self.kind, self.parameter, self.x if from_input(self.kind) else self.y, dy, dy,
-                                  NULL, p.rows * self.in_size // self.width, self.width, p.threads)
+            p.k.activate_backward(self.kind, self.parameter, self.kept, dy, dy, NULL,
+                                  p.rows * self.in_size // self.width, self.width, p.threads)
         return dy
 
 

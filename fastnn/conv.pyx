@@ -15,8 +15,8 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, threads
-from fastnn.activation cimport Activation, activation_of, from_input
+from fastnn._kernels cimport CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes, threads
+from fastnn.activation cimport Activation, activation_of
 from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn_ref import init as initialisers, validation
@@ -48,7 +48,7 @@ bias=True, *, init=None)\n--\n
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
     cdef list tables                            # what g points to
-    cdef void *u                                # pre-activation, where the derivative needs it; else y itself
+    cdef void *u                                # where act'(u) is kept, if it is; else y itself
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None,
                  bias=True, *, init=None):
@@ -188,9 +188,10 @@ bias=True, *, init=None)\n--\n
         arena.borrow(&g.back.memory, <object>rows * g.back.size)
         g.back.dense = sw == 1
         g.scratch_size = validation.size(
-            "planes", line, max(CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)), 4 * <object>g.taps))
+            "planes", line, max((1 + KEEPS_SLOPE(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
+                                4 * <object>g.taps))
         arena.reserve(&g.y, <object>rows * self.out_size)
-        if from_input(self.act.kind):
+        if KEEPS_SLOPE(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
         arena.borrow(&g.scratch, <object>threads() * g.scratch_size)
         arena.borrow(&g.turned, <object>g.filters * g.taps)
@@ -199,7 +200,7 @@ bias=True, *, init=None)\n--\n
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.images, self.g.threads = p.rows, p.threads
         self.g.x = x
-        self.g.u = self.u if from_input(self.act.kind) else self.g.y
+        self.g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.g.y
         self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
         return self.g.y

@@ -14,7 +14,7 @@ cdef class Linear(Layer):
     cdef void *dw
     cdef void *db
     cdef const void *x
-    cdef void *u                # pre-activation, where the derivative needs it; else y itself
+    cdef void *u                # where act'(u) is kept, if it is; else y itself
     cdef void *y
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil
     cdef void through_activation(self, Pass *p, void *dy) noexcept nogil

@@ -176,7 +176,8 @@ static void F(correlate_image)(const F(correlation_t) *c, int64_t n)
         t.to_row = size;
         F(slide)(&t, c->outside, 0, c->rows * ceil_div(c->cols, VL), c->cols, g->pitch);
     }
-    if (c->activation != IDENTITY) F(activate_run)(c->activation, c->alpha, c->u + n * image, c->y + n * image, image);
+    real *u = c->u + n * image;
+    if (c->activation != IDENTITY) F(activate_run)(c->activation, c->alpha, u, c->y + n * image, u, image);
 }
 
 /* Pixels first … first + n − 1 of a block, some filters at a time. What is not to stay in blocks waits in `scratch` until its
@@ -196,15 +197,19 @@ static void F(correlate_block)(const F(correlation_t) *c, int64_t block, int64_t
             t.to_row = c->in_blocks ? size * LANES : lines;
             F(slide)(&t, filters, first * SPAN, (first + n) * SPAN, c->cols * LANES, g->pitch * LANES);
             if (c->in_blocks) {
-                for (int64_t f = 0; f < filters && c->activation != IDENTITY; ++f)
-                    F(activate_run)(c->activation, c->alpha, t.to + f * t.to_row, c->y + at + f * t.to_row, lines);
+                for (int64_t f = 0; f < filters && c->activation != IDENTITY; ++f) {
+                    real *u = c->u + at + f * size * LANES;
+                    F(activate_run)(c->activation, c->alpha, u, c->y + (u - c->u), u, lines);
+                }
                 continue;
             }
+            real *y = c->u == c->y ? scratch : scratch + filters * lines;
+            if (c->activation != IDENTITY)
+                F(activate_run)(c->activation, c->alpha, scratch, y, scratch, filters * lines);
             for (int64_t f = 0; f < filters && c->u != c->y; ++f)
                 F(transpose)(scratch + f * lines, LANES, c->u + at + f * size, image, n, LANES);
-            if (c->activation != IDENTITY) F(activate_run)(c->activation, c->alpha, scratch, scratch, filters * lines);
             for (int64_t f = 0; f < filters; ++f)
-                F(transpose)(scratch + f * lines, LANES, c->y + at + f * size, image, n, LANES);
+                F(transpose)(y + f * lines, LANES, c->y + at + f * size, image, n, LANES);
         }
 }
 

@@ -149,9 +149,10 @@ static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j
                     };
                     F(tiles)[rows - 1][vectors - 1](&t);
                     if (final && g->activation != IDENTITY && g->activation < SOFTMAX)
-                        for (int i = 0; i < rows; ++i)
-                            F(activate_run)(g->activation, (real)g->alpha, tile + i * g->c_row,
-                                            y + (tile - c) + i * g->c_row, valid);
+                        for (int i = 0; i < rows; ++i) {
+                            real *u = tile + i * g->c_row;
+                            F(activate_run)(g->activation, (real)g->alpha, u, y + (u - c), u, valid);
+                        }
                     panel += k * width;
                     jr += width;
                 }

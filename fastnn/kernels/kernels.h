@@ -13,16 +13,19 @@
 #include "philox.h"
 
 /* Up to SIGMOID an activation works element by element and may run in the product's epilogue; the last two work
-   on whole rows. SILU, GELU and GELU_TANH take their derivative from the pre-activation u, the others from y. */
+   on whole rows. SILU, GELU and GELU_TANH keep act'(u) for backward, which costs little on the way; the others keep y. */
 enum fastnn_activation {
     IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
 };
+
+#define KEEPS_SLOPE(activation) ((activation) >= SILU && (activation) <= GELU_TANH)
 
 enum fastnn_loss { MSE, L1, HUBER, BCE_WITH_LOGITS };
 
 /* c = start + a @ b, y = act(c), where start is the bias in every row, or 0.
    a[i][p] stands at a[i·a_row + p·a_col], b[p][j] at b[p·b_row + j·b_col], so a transposed operand is only a pair
-   of strides; c[i][j] at c[i·c_row + j], and y the same. y may be c; with act = IDENTITY it must be.
+   of strides; c[i][j] at c[i·c_row + j], and y the same. y may be c; with act = IDENTITY it must be. If it is not, an
+   activation that keeps act'(u) does so in c.
    Each output is one chain of fused multiply-adds in the order of p, whatever the blocking and the threads. */
 typedef struct {
     int64_t m, n, k;
@@ -57,7 +60,7 @@ typedef struct {
 #define FASTNN_CONV_PIXELS 48
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
-   y, u and du (images, filters, out_rows, out_cols). u may be y. front is filled by forward and read by backward_weight, back
+   y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and read by backward_weight, back
    is filled by that and read by backward_input. scratch: threads × scratch_size values. turned: as many values as w. b, db
    may be NULL. */
 typedef struct {
@@ -141,8 +144,9 @@ typedef struct {
 
     void (*gemm)(const fastnn_gemm *g);
 
-    /* y = act(u), (rows, cols); y may be u. */
-    void (*activate)(int activation, double alpha, const void *u, void *y, int64_t rows, int64_t cols, int threads);
+    /* y = act(u), (rows, cols); y may be u. An activation that keeps act'(u) does so in `kept`, which may be u, unless it is y. */
+    void (*activate)(int activation, double alpha, const void *u, void *y, void *kept, int64_t rows, int64_t cols,
+                     int threads);
 
     /* du = dy · act'(saved), and db = column sums of du unless db is NULL; du may be dy. saved: see the enum. */
     void (*activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
