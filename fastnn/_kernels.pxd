@@ -34,6 +34,12 @@ cdef extern from "kernels.h" nogil:
         const int64_t *across
         const int64_t *offsets
         const int64_t *line_offsets
+        const int64_t *order
+        const int64_t *places
+        const int64_t *kinds
+        const int64_t *seen
+        const int64_t *starts
+        int64_t every
         void *memory
 
     ctypedef struct fastnn_conv:

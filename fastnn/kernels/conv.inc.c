@@ -74,13 +74,13 @@ static void F(fill_part)(const void *job, int part, int parts)
     }
 }
 
-/* A tile: some filters by some vectors of pixels. Vector v of tap t stands at from[offsets[t] + at[v]]; of what comes out,
-   `lanes[v]` values go to to[out[v]]. */
+/* A tile: some filters by some vectors of pixels, which see `count` of the taps. Vector v of tap t stands at from[offsets[t] +
+   at[v]]; of what comes out, `lanes[v]` values go to to[out[v]]. */
 typedef struct {
     const real *w, *b;                  /* of the tile's first filter; b may be NULL */
-    int64_t taps;
+    int64_t taps, count;                /* of a filter, and seen */
+    const int64_t *seen, *offsets;
     const real *from;
-    const int64_t *offsets;
     real *to;
     int64_t to_row;                     /* from filter to filter */
     int64_t at[NV], out[NV];
@@ -90,14 +90,15 @@ typedef struct {
 ALWAYS_INLINE void F(window)(const int rows, const int vectors, const F(window_t) *t)
 {
     const real *w = t->w, *from[NV];
-    const int64_t taps = t->taps, *offsets = t->offsets;
+    const int64_t taps = t->taps, count = t->count, *seen = t->seen, *offsets = t->offsets;
     vec acc[MR][NV];
     UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from + t->at[v];
     UNROLL for (int i = 0; i < rows; ++i) {
         const vec start = vset1(t->b ? t->b[i] : 0);
         UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = start;
     }
-    for (int64_t p = 0; p < taps; ++p) {
+    for (int64_t q = 0; q < count; ++q) {
+        const int64_t p = seen[q];
         vec row[NV];
         UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + offsets[p]);
         UNROLL for (int i = 0; i < rows; ++i) {
@@ -122,27 +123,54 @@ ALWAYS_INLINE void F(window)(const int rows, const int vectors, const F(window_t
 FOR_TILE_ROWS(TILE_ROW)
 static void (*const F(windows)[MR][NV])(const F(window_t) *) = TILE_TABLE(window);
 
-/* All filters over vectors first … end − 1 of rows of `cols` values, which stand `pitch` apart in the planes and side by side in
-   `to`, beginning there with vector `first`. */
-static void F(slide)(const F(window_t) *job, int64_t filters, int64_t first, int64_t end, int64_t cols, int64_t pitch)
+/* One panel of vectors, all filters. */
+static void F(panel)(const F(window_t) *job, int vectors, int64_t filters)
 {
-    const int64_t across = ceil_div(cols, VL), start = first / across * cols + first % across * VL;
-    for (int64_t e = first, i = first / across, j = first % across * VL; e < end;) {
-        F(window_t) t = *job;
-        const int vectors = F(share)(end - e, NV);
+    F(window_t) t = *job;
+    for (int64_t o = 0; o < filters;) {
+        const int tile = F(share)(filters - o, MR);
+        F(windows)[tile - 1][vectors - 1](&t);
+        o += tile;
+        t.w += tile * t.taps;
+        t.to += tile * t.to_row;
+        if (t.b) t.b += tile;
+    }
+}
+
+/* All filters over the rows of an image, which stand `pitch` apart in its planes and side by side in `to`. */
+static void F(slide)(const F(window_t) *job, int64_t filters, int64_t rows, int64_t cols, int64_t pitch)
+{
+    F(window_t) t = *job;
+    for (int64_t e = 0, i = 0, j = 0, count = rows * ceil_div(cols, VL); e < count;) {
+        const int vectors = F(share)(count - e, NV);
         for (int v = 0; v < vectors; ++v, ++e) {
             t.at[v] = i * pitch + j;
-            t.out[v] = i * cols + j - start;
+            t.out[v] = i * cols + j;
             t.lanes[v] = (int)min64(VL, cols - j);
             if ((j += VL) >= cols) j = 0, ++i;
         }
-        for (int64_t o = 0; o < filters;) {
-            const int tile = F(share)(filters - o, MR);
-            F(windows)[tile - 1][vectors - 1](&t);
-            o += tile;
-            t.w += tile * t.taps;
-            t.to += tile * t.to_row;
-            if (t.b) t.b += tile;
+        F(panel)(&t, vectors, filters);
+    }
+}
+
+/* All filters over pixels first … first + n − 1 of a block; `to` begins with the first. Pixels that see the same taps stand
+   side by side in g->order: padding, and the gaps of a stride, are never multiplied. */
+static void F(slide_block)(const F(window_t) *job, const fastnn_planes *g, int64_t filters, int64_t first, int64_t n)
+{
+    F(window_t) t = *job;
+    for (int v = 0; v < NV; ++v) t.lanes[v] = VL;
+    for (int64_t e = first, end; e < first + n; e = end) {
+        const int64_t kind = g->kinds[e];
+        for (end = e + 1; end < first + n && g->kinds[end] == kind;) ++end;
+        t.seen = g->seen + g->starts[kind];
+        t.count = g->starts[kind + 1] - g->starts[kind];
+        for (int64_t q = e * SPAN; q < end * SPAN;) {
+            const int vectors = F(share)(end * SPAN - q, NV);
+            for (int v = 0; v < vectors; ++v, ++q) {
+                t.at[v] = g->places[q / SPAN] * LANES + q % SPAN * VL;
+                t.out[v] = (g->order[q / SPAN] - first) * LANES + q % SPAN * VL;
+            }
+            F(panel)(&t, vectors, filters);
         }
     }
 }
@@ -161,7 +189,10 @@ typedef struct {
 static F(window_t) F(window_of)(const F(correlation_t) *c, int64_t group, int64_t first)
 {
     const int64_t o = group * c->outside + first;
-    return (F(window_t)){.w = c->w + o * c->taps, .b = c->b ? c->b + o : NULL, .taps = c->taps};
+    return (F(window_t)){
+        .w = c->w + o * c->taps, .b = c->b ? c->b + o : NULL, .taps = c->taps, .count = c->taps,
+        .seen = c->planes->seen + c->planes->starts[c->planes->every],
+    };
 }
 
 static void F(correlate_image)(const F(correlation_t) *c, int64_t n)
@@ -174,7 +205,7 @@ static void F(correlate_image)(const F(correlation_t) *c, int64_t n)
         t.offsets = g->offsets;
         t.to = c->u + n * image + k * c->outside * size;
         t.to_row = size;
-        F(slide)(&t, c->outside, 0, c->rows * ceil_div(c->cols, VL), c->cols, g->pitch);
+        F(slide)(&t, c->outside, c->rows, c->cols, g->pitch);
     }
     real *u = c->u + n * image;
     if (c->activation != IDENTITY) F(activate_run)(c->activation, c->alpha, u, c->y + n * image, u, image);
@@ -195,7 +226,7 @@ static void F(correlate_block)(const F(correlation_t) *c, int64_t block, int64_t
             t.offsets = g->line_offsets;
             t.to = c->in_blocks ? c->u + at : scratch;
             t.to_row = c->in_blocks ? size * LANES : lines;
-            F(slide)(&t, filters, first * SPAN, (first + n) * SPAN, c->cols * LANES, g->pitch * LANES);
+            F(slide_block)(&t, g, filters, first, n);
             if (c->in_blocks) {
                 for (int64_t f = 0; f < filters && c->activation != IDENTITY; ++f) {
                     real *u = c->u + at + f * size * LANES;

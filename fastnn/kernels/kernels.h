@@ -46,12 +46,16 @@ typedef struct {
 
 /* Images as a convolution reads them (conv.inc.c), in blocks, `size` values each: pixel (i, j) of a channel stands at down[i] +
    across[j] of `plane` values, zero where there is none. `dense`: row by row, the pixels of a row side by side. Tap t begins at
-   offsets[t], in a block at line_offsets[t]. */
+   offsets[t], in a block at line_offsets[t].
+   What comes out of a block is worked out FASTNN_CONV_PIXELS at a time, in each piece by kinds: pixel order[e], whose window
+   begins at places[e], is of kind kinds[e]; a kind sees the taps seen[starts[kind]] … seen[starts[kind + 1] − 1] and nothing
+   but zeros through the others. The last kind, `every`, sees all. */
 typedef struct {
     int64_t height, width;              /* of what is copied */
     int64_t plane, pitch, size;
     int dense;
-    const int64_t *down, *across, *offsets, *line_offsets;
+    const int64_t *down, *across, *offsets, *line_offsets, *order, *places, *kinds, *seen, *starts;
+    int64_t every;
     void *memory;
 } fastnn_planes;
 
