@@ -25,6 +25,23 @@ from fastnn_ref import init as initialisers, validation
 MOST_SEEN = 2**18       # entries of the list of the taps that each kind of pixel sees; with more of them all see all
 
 
+def _sees(windows, step, pixels, taps):
+    """(window, tap) → does the tap, at window · step + its own place, meet one of the pixels?"""
+    return np.isin(np.arange(windows)[:, None] * step + taps, pixels)
+
+
+def _kinds(down, across, inside):
+    """(kinds, seen, starts): of which kind each window is, and which taps a kind sees, from start to start; the last kind
+    sees all. ``down`` and ``across`` say what a window's rows and columns meet."""
+    (rows, row_kinds), (cols, col_kinds) = (np.unique(sees, axis=0, return_inverse=True) for sees in (down, across))
+    every = np.arange(inside * down.shape[1] * across.shape[1])
+    if len(rows) * len(cols) * len(every) > MOST_SEEN:
+        return np.zeros(len(down) * len(across), np.int64), np.concatenate([every, every]), len(every) * np.arange(3)
+    seen = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), inside)) for row in rows for col in cols] + [every]
+    kinds = row_kinds.reshape(-1, 1) * len(cols) + col_kinds.ravel()
+    return kinds.ravel(), np.concatenate(seen), np.cumsum([0, *map(len, seen)])
+
+
 cdef class Conv2d(Layer):
     """Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None, \
 bias=True, *, init=None)\n--\n
@@ -157,7 +174,7 @@ bias=True, *, init=None)\n--\n
         g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sh == sw == 1
         g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
         inside = channels // self.g.groups
-        kinds, seen, starts = self.kinds_of_pixels(out, stride, pixels, taps, inside)
+        kinds, seen, starts = _kinds(_sees(out[0], sh, y, i), _sees(out[1], sw, x, j), inside)
         order = np.lexsort((kinds, np.arange(len(kinds)) // CONV_PIXELS))
         places = order // out[1] * pitch + order % out[1]
         (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
@@ -172,25 +189,6 @@ bias=True, *, init=None)\n--\n
         g.kinds, g.seen = <const int64_t *>address(tables[6]), <const int64_t *>address(tables[7])
         g.starts, g.every = <const int64_t *>address(tables[8]), len(starts) - 2
         return 0
-
-    def kinds_of_pixels(self, out, stride, pixels, taps, inside):
-        """(kinds, seen, starts): what pixel is of which kind, and which taps a kind sees, from start to start; the last
-        kind sees all."""
-        patterns, kinds = [], []
-        for windows, step, found, starts in zip(out, stride, pixels, taps):
-            sees = np.isin(np.arange(windows)[:, None] * step + starts, found)
-            unique, kind = np.unique(sees, axis=0, return_inverse=True)
-            patterns.append(unique)
-            kinds.append(kind.reshape(-1))
-        rows, cols = patterns
-        window = rows.shape[1] * cols.shape[1]
-        if len(rows) * len(cols) * window * inside > MOST_SEEN:
-            rows, cols = np.ones((1, rows.shape[1]), bool), np.ones((1, cols.shape[1]), bool)
-            kinds = [np.zeros(windows, np.int64) for windows in out]
-        first = np.arange(inside)[:, None] * window
-        seen = [(first + np.flatnonzero(np.outer(row, col))).ravel() for row in rows for col in cols]
-        seen.append(np.arange(inside * window))
-        return (kinds[0][:, None] * len(cols) + kinds[1]).ravel(), np.concatenate(seen), np.cumsum([0, *map(len, seen)])
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef fastnn_conv *g = &self.g

@@ -136,6 +136,19 @@ def test_a_prediction_does_not_depend_on_its_batch(nn, dtype):
         same(model(x[43 - n:]), y[43 - n:])
 
 
+@pytest.mark.parametrize("case", [case for case in CONVS if case.shape[0] > 5], ids=lambda case: case.name)
+def test_what_meets_only_zeros_may_be_left_out(fast, dtype, case, monkeypatch):
+    """Padding and the gaps of a stride: where the list of what is seen would be too long, they are multiplied, too."""
+    found = []
+    for most in (fast.conv.MOST_SEEN, 0):
+        monkeypatch.setattr(fast.conv, "MOST_SEEN", most)
+        model = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
+        y = model.forward(normal(case.shape, dtype), training=True)
+        found.append([y, model.backward(normal(y.shape, dtype, seed=1)), *model.grads.values()])
+    for a, b in zip(*found, strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_layers_called_one_by_one(fast, dtype):
     """Alone a layer gives images as its user knows them; then the model works as before."""
     layers = fast.Conv2d(2, 5, 3), fast.ReLU(), fast.MaxPool2d(2), fast.Conv2d(5, 4, 1)

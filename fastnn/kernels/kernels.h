@@ -61,7 +61,7 @@ typedef struct {
 
 /* What is worked out of a block before it is turned into images again: filters × pixels, a multiple of every LANES. */
 #define FASTNN_CONV_FILTERS 64
-#define FASTNN_CONV_PIXELS 48
+#define FASTNN_CONV_PIXELS 96
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
    y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and read by backward_weight, back
