@@ -36,7 +36,7 @@ def _kinds(down, across, inside):
     (rows, row_kinds), (cols, col_kinds) = (np.unique(sees, axis=0, return_inverse=True) for sees in (down, across))
     every = np.arange(inside * down.shape[1] * across.shape[1])
     if len(rows) * len(cols) * len(every) > MOST_SEEN:
-        return np.zeros(len(down) * len(across), np.int64), np.concatenate([every, every]), len(every) * np.arange(3)
+        return np.zeros(len(down) * len(across), np.int64), every, np.array([0, len(every)])
     seen = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), inside)) for row in rows for col in cols] + [every]
     kinds = row_kinds.reshape(-1, 1) * len(cols) + col_kinds.ravel()
     return kinds.ravel(), np.concatenate(seen), np.cumsum([0, *map(len, seen)])
@@ -164,7 +164,7 @@ bias=True, *, init=None)\n--\n
         return self.act.kind == IDENTITY
 
     cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
-                     int64_t line) except -1:
+                     int64_t rows, int64_t line) except -1:
         """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,
         and so do the rows of taps; columns as well. `pixels` and `taps` are (rows, columns) of the padded image."""
         (y, x), (i, j), (sh, sw) = pixels, taps, stride
@@ -174,7 +174,11 @@ bias=True, *, init=None)\n--\n
         g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sh == sw == 1
         g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
         inside = channels // self.g.groups
-        kinds, seen, starts = _kinds(_sees(out[0], sh, y, i), _sees(out[1], sw, x, j), inside)
+        if rows >= line:
+            kinds, seen, starts = _kinds(_sees(out[0], sh, y, i), _sees(out[1], sw, x, j), inside)
+        else:                                       # no block: nobody asks
+            seen = np.arange(inside * len(i) * len(j))
+            kinds, starts = np.zeros(1, np.int64), np.array([0, len(seen)])
         order = np.lexsort((kinds, np.arange(len(kinds)) // CONV_PIXELS))
         places = order // out[1] * pitch + order % out[1]
         (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
@@ -205,14 +209,14 @@ bias=True, *, init=None)\n--\n
         self.tables = []
         i, j = np.arange(kh) * dh, np.arange(kw) * dw
         self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),
-                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), line)
+                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), rows, line)
         arena.reserve(&g.front.memory, <object>rows * g.front.size)
         # du has the stride's gaps, and a border: dx at 0 sees it from (k − 1)·dilation − padding before its beginning.
         before_h, before_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
         edge_h, edge_w = max(before_h, 0), max(before_w, 0)
         self.lay_out(&g.back, g.filters, (height, width), (1, 1),
                      (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
-                     (i + edge_h - before_h, j + edge_w - before_w), line)
+                     (i + edge_h - before_h, j + edge_w - before_w), rows, line)
         arena.borrow(&g.back.memory, <object>rows * g.back.size)
         g.back.dense = sw == 1
         g.scratch_size = validation.size(
