@@ -75,7 +75,7 @@ def of_step(candidate: str, net: Net) -> dict[str, int]:
 
     Code has been loaded by a small network first, and what building the network needed has been given back.
     """
-    warm = work(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=2))
+    warm = work(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=17))
     warm(), warm()
     tidy()
     before = status("VmRSS")

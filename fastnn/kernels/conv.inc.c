@@ -278,8 +278,14 @@ static void F(conv)(const fastnn_conv *g)
     run(F(correlate_part), &c, F(conv_threads)(g));
 }
 
-/* dx, from the du that backward_weight left in the planes. `turned` is W with in and out changed places, each window turned by
-   half a turn. */
+/* du into its planes: dW wants it side by side, dx with a border. */
+static void F(fill_back)(const fastnn_conv *g)
+{
+    const F(filling_t) fill = {&g->back, g->du, g->images, g->filters, g->y_in_blocks};
+    run(F(fill_part), &fill, F(conv_threads)(g));
+}
+
+/* dx, from du in its planes. `turned` is W with in and out changed places, each window turned by half a turn. */
 static void F(conv_backward_input)(const fastnn_conv *g)
 {
     const real *w = g->w;
@@ -292,6 +298,7 @@ static void F(conv_backward_input)(const fastnn_conv *g)
                 for (int64_t t = 0; t < window; ++t)
                     turned[((k * inside + c) * outside + o) * window + t] =
                         w[((k * outside + o) * inside + c) * window + window - 1 - t];
+    if (g->y_in_blocks) F(fill_back)(g);
     const F(correlation_t) c = {
         .planes = &g->back, .w = turned, .images = g->images, .groups = groups, .inside = outside, .outside = inside,
         .taps = outside * window, .rows = g->front.height, .cols = g->front.width, .u = g->dx, .y = g->dx, .scratch = g->scratch,
@@ -413,12 +420,31 @@ static void F(dots_over)(const F(dots_t) *job, int64_t filters, int64_t first, i
     }
 }
 
+/* Where a block's du stands side by side: as it came, or in its planes. Distances from block to block, filter to filter, row to
+   row, pixel to pixel. */
+typedef struct {
+    const real *first;
+    int64_t block, filter, row, pixel;
+} F(slopes_t);
+
+static F(slopes_t) F(slopes_of)(const fastnn_conv *g)
+{
+    const int64_t cols = g->out_cols * LANES, size = g->out_rows * cols;
+    const fastnn_planes *b = &g->back;
+    if (g->y_in_blocks) return (F(slopes_t)){g->du, g->filters * size, size, cols, LANES};
+    return (F(slopes_t)){
+        F(planes_of)(b, 0) + (b->down[0] + b->across[0]) * LANES, LANES * b->size, LANES * b->plane, LANES * g->stride_h * b->pitch,
+        LANES * g->stride_w,
+    };
+}
+
 /* dW for DOT_FILTERS filters of group k from o on, taps first … end − 1. */
 static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t first, int64_t end, real *lanes)
 {
     const int64_t inside = g->channels / g->groups, outside = g->filters / g->groups, channel = k * outside + o;
     const int64_t filters = min64(DOT_FILTERS, outside - o), row = (end - first) * LANES, size = g->out_rows * g->out_cols;
-    const fastnn_planes *front = &g->front, *back = &g->back;
+    const fastnn_planes *front = &g->front;
+    const F(slopes_t) du = F(slopes_of)(g);
     memset(lanes, 0, (size_t)(filters * row) * sizeof(real));
 
     const int64_t blocks = F(blocks_of)(g->images), bytes = filters * g->out_cols * LANES * (int64_t)sizeof(real);
@@ -426,9 +452,8 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
     for (int64_t n = 0; n < blocks; n += some)
         for (int64_t r = 0; r < g->out_rows; r += rows) {
             const F(dots_t) d = {
-                .du = F(planes_of)(back, n * LANES) + (channel * back->plane + back->down[r] + back->across[0]) * LANES,
-                .du_image = LANES * back->size, .du_filter = LANES * back->plane, .du_pitch = LANES * g->stride_h * back->pitch,
-                .du_step = LANES * g->stride_w,
+                .du = du.first + n * du.block + channel * du.filter + r * du.row, .du_image = du.block, .du_filter = du.filter,
+                .du_pitch = du.row, .du_step = du.pixel,
                 .planes = F(planes_of)(front, n * LANES) + (k * inside * front->plane + r * front->pitch) * LANES,
                 .planes_image = LANES * front->size, .pitch = LANES * front->pitch, .offsets = front->line_offsets,
                 .lanes = lanes, .lanes_row = row, .images = min64(some, blocks - n), .runs = min64(rows, g->out_rows - r),
@@ -469,7 +494,7 @@ static void F(conv_dw_part)(const void *job, int part, int parts)
 static void F(conv_db_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
-    const fastnn_planes *back = &g->back;
+    const F(slopes_t) du = F(slopes_of)(g);
     const int64_t blocks = F(blocks_of)(g->images), size = g->out_rows * g->out_cols;
     for (int64_t o = cut(g->filters, part, parts); o < cut(g->filters, part + 1, parts); ++o) {
         vec sum[SPAN];
@@ -477,8 +502,8 @@ static void F(conv_db_part)(const void *job, int part, int parts)
         UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = vzero();
         for (int64_t n = 0; n < blocks; ++n)
             for (int64_t i = 0; i < g->out_rows; ++i) {
-                const real *line = F(planes_of)(back, n * LANES) + (o * back->plane + back->down[i] + back->across[0]) * LANES;
-                for (int64_t j = 0; j < g->out_cols; ++j, line += g->stride_w * LANES)
+                const real *line = du.first + n * du.block + o * du.filter + i * du.row;
+                for (int64_t j = 0; j < g->out_cols; ++j, line += du.pixel)
                     UNROLL for (int v = 0; v < SPAN; ++v) sum[v] += vload(line + v * VL);
             }
         UNROLL for (int v = 0; v < SPAN; ++v) vstore(lane + v * VL, sum[v]);
@@ -490,10 +515,9 @@ static void F(conv_db_part)(const void *job, int part, int parts)
 
 static void F(conv_backward_weight)(const fastnn_conv *g)
 {
-    const F(filling_t) fill = {&g->back, g->du, g->images, g->filters, g->y_in_blocks};
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
     const int parts = F(conv_threads)(g);
-    run(F(fill_part), &fill, parts);
+    if (!g->y_in_blocks) F(fill_back)(g);
     run(F(conv_dw_part), g, (int)min64(parts, tiles));
     if (g->db) run(F(conv_db_part), g, parts);
 }

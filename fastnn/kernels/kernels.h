@@ -64,8 +64,8 @@ typedef struct {
 #define FASTNN_CONV_PIXELS 96
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
-   y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and read by backward_weight, back
-   is filled by that and read by backward_input. scratch: threads × scratch_size values. turned: as many values as w. b, db
+   y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and read by backward_weight, which
+   comes before backward_input; both work with back. scratch: threads × scratch_size values. turned: as many values as w. b, db
    may be NULL. */
 typedef struct {
     int64_t images, channels, filters, groups;
