@@ -326,6 +326,7 @@ typedef struct {
     const real *du, *planes;
     const int64_t *offsets;
     real *lanes;                        /* LANES sums a weight, that of the next filter lanes_row further */
+    int fresh;                          /* they begin at 0 */
     int64_t images, runs, lines;        /* of each image, or block, so many runs of so many lines, */
     int64_t tail;                       /* of whose last one only these values count; 0: all */
     int64_t du_image, du_filter, du_pitch, du_step;     /* from image to image, …, from line to line */
@@ -358,7 +359,7 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
             UNROLL for (int v = 0; v < SPAN; ++v)
-                acc[i][j][v] = vload(t->lanes + i * t->lanes_row + j * LANES + v * VL);
+                acc[i][j][v] = t->fresh ? vzero() : vload(t->lanes + i * t->lanes_row + j * LANES + v * VL);
     for (int64_t n = 0; n < t->images; ++n) {
         UNROLL for (int j = 0; j < taps; ++j) at[j] = t->planes + n * t->planes_image + t->offsets[j];
         for (int64_t r = 0; r < t->runs; ++r) {
@@ -445,8 +446,6 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
     const int64_t filters = min64(DOT_FILTERS, outside - o), row = (end - first) * LANES, size = g->out_rows * g->out_cols;
     const fastnn_planes *front = &g->front;
     const F(slopes_t) du = F(slopes_of)(g);
-    memset(lanes, 0, (size_t)(filters * row) * sizeof(real));
-
     const int64_t blocks = F(blocks_of)(g->images), bytes = filters * g->out_cols * LANES * (int64_t)sizeof(real);
     const int64_t rows = min64(g->out_rows, 1 + DOT_BYTES / bytes), some = 1 + DOT_BYTES / (bytes * g->out_rows);
     for (int64_t n = 0; n < blocks; n += some)
@@ -456,7 +455,7 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
                 .du_pitch = du.row, .du_step = du.pixel,
                 .planes = F(planes_of)(front, n * LANES) + (k * inside * front->plane + r * front->pitch) * LANES,
                 .planes_image = LANES * front->size, .pitch = LANES * front->pitch, .offsets = front->line_offsets,
-                .lanes = lanes, .lanes_row = row, .images = min64(some, blocks - n), .runs = min64(rows, g->out_rows - r),
+                .lanes = lanes, .lanes_row = row, .fresh = n + r == 0, .images = min64(some, blocks - n), .runs = min64(rows, g->out_rows - r),
                 .lines = g->out_cols,
             };
             F(dots_over)(&d, filters, first, end);
@@ -466,7 +465,8 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
             .du = (const real *)g->du + (blocks * LANES * g->filters + channel) * size, .du_image = g->filters * size,
             .du_filter = size, .du_pitch = g->out_cols, .du_step = LANES,
             .planes = F(planes_of)(front, blocks * LANES) + k * inside * front->plane, .planes_image = front->size, .pitch = front->pitch,
-            .offsets = front->offsets, .lanes = lanes, .lanes_row = row, .images = g->images % LANES, .runs = g->out_rows,
+            .offsets = front->offsets, .lanes = lanes, .lanes_row = row, .fresh = blocks == 0, .images = g->images % LANES,
+            .runs = g->out_rows,
             .lines = ceil_div(g->out_cols, LANES), .tail = g->out_cols % LANES,
         };
         F(dots_over)(&d, filters, first, end);
