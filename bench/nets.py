@@ -44,8 +44,10 @@ class Net(NamedTuple):
         return x, rng.integers(self.classes, size=self.batch)
 
     def build(self, nn: Any) -> Any:
-        """The network in one of the two packages, the same initial values in both."""
-        return nn.Sequential(*self.layers(nn, self.dropout), seed=0, dtype="float32")
+        """The network in one of the two packages, the same initial values in both, which are drawn now."""
+        model = nn.Sequential(*self.layers(nn, self.dropout), seed=0, dtype="float32")
+        assert model.params
+        return model
 
     def calm(self) -> Net:
         """The same without dropout: what can be compared with a library that draws other masks."""
