@@ -6,6 +6,9 @@
 
    The ticket is one word, (generation, parts, next part), so that taking a part is one compare-and-swap: if it succeeds, the
    job was the present one all the time. A job is over when `done` counts all its parts, and only then comes another. */
+#if defined(__linux__)
+#define _GNU_SOURCE                     /* sched_getcpu */
+#endif
 #include "kernels.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -23,7 +26,7 @@
 static _Atomic uint64_t ticket;
 static _Atomic(fastnn_part) job_part;
 static _Atomic(const void *) job_data;
-static _Atomic int done, sleepers;
+static _Atomic int done, sleepers, caller_core;
 static atomic_flag busy = ATOMIC_FLAG_INIT;     /* one job at a time; who comes second works alone */
 static int workers;                             /* touched by the holder of `busy` only */
 static volatile int forked;                     /* in a forked child there are no workers */
@@ -42,6 +45,26 @@ static inline void breathe(void)
     __asm__ volatile("yield");
 #endif
 }
+
+/* A worker that looks for work on the caller's own core only holds up the caller, and some schedulers leave it there: it moves
+   to another that it may use, if there is one (256-256-10, batch 128, thus placed: 628 µs a step, 355 on one thread, 273 on
+   two cores). */
+#if defined(__linux__)
+static inline int core(void) { return sched_getcpu(); }
+
+static void move_away(void)
+{
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed)) return;
+    others = allowed;
+    CPU_CLR(atomic_load(&caller_core), &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof allowed, &allowed);             /* it may be moved again, it is only elsewhere now */
+}
+#else
+static inline int core(void) { return 0; }
+static void move_away(void) {}
+#endif
 
 /* Takes parts of the present job until there is none left. */
 static void help(void)
@@ -63,7 +86,9 @@ static void *work(void *unused)
         const double until = fastnn_seconds() + SPIN_SECONDS;
         for (int look = 1; all_taken(atomic_load(&ticket)); ++look) {
             breathe();
-            if (look % 64 || fastnn_seconds() < until) continue;
+            if (look % 64) continue;
+            if (core() == atomic_load(&caller_core)) move_away();
+            if (fastnn_seconds() < until) continue;
             pthread_mutex_lock(&sleep_lock);
             atomic_fetch_add(&sleepers, 1);             /* first this, then the look: the caller does it the other way round */
             while (all_taken(atomic_load(&ticket))) pthread_cond_wait(&wake_up, &sleep_lock);
@@ -104,6 +129,7 @@ void fastnn_parallel(fastnn_part part, const void *job, int parts)
     atomic_store_explicit(&job_part, part, memory_order_relaxed);
     atomic_store_explicit(&job_data, job, memory_order_relaxed);
     atomic_store(&done, 0);
+    atomic_store(&caller_core, core());
     const uint64_t generation = (atomic_load(&ticket) >> 32) + 1;
     atomic_store(&ticket, generation << 32 | (uint64_t)parts << 16 | 1);        /* part 0 is the caller's */
     if (atomic_load(&sleepers)) {
