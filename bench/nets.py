@@ -46,7 +46,7 @@ class Net(NamedTuple):
     def build(self, nn: Any) -> Any:
         """The network in one of the two packages, the same initial values in both, which are drawn now."""
         model = nn.Sequential(*self.layers(nn, self.dropout), seed=0, dtype="float32")
-        assert model.params
+        model.state_dict()              # parameters come into being at first use
         return model
 
     def calm(self) -> Net:

@@ -9,8 +9,8 @@ Twin: fastnn_ref/activation.py, which has the formulas and their sources; kernel
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, KEEPS_SLOPE, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU, SOFTMAX,
-    SOFTPLUS, TANH,
+    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, KEEPS_SLOPE, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU,
+    SOFTMAX, SOFTPLUS, TANH,
 )
 from fastnn.layer cimport EITHER, NO_BLOCKS, Arena, Blocks, Layer, Pass
 

@@ -15,7 +15,9 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes, threads
+from fastnn._kernels cimport (
+    CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes, threads,
+)
 from fastnn.activation cimport Activation, activation_of
 from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
@@ -175,10 +177,10 @@ bias=True, *, init=None)\n--\n
         g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
         inside = channels // self.g.groups
         if rows >= line:
-            kinds, seen, starts = _kinds(_sees(out[0], sh, y, i), _sees(out[1], sw, x, j), inside)
+            sees = _sees(out[0], sh, y, i), _sees(out[1], sw, x, j)
         else:                                       # no block: nobody asks
-            seen = np.arange(inside * len(i) * len(j))
-            kinds, starts = np.zeros(1, np.int64), np.array([0, len(seen)])
+            sees = np.ones((1, len(i)), bool), np.ones((1, len(j)), bool)
+        kinds, seen, starts = _kinds(*sees, inside)
         order = np.lexsort((kinds, np.arange(len(kinds)) // CONV_PIXELS))
         places = order // out[1] * pitch + order % out[1]
         (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
@@ -218,7 +220,7 @@ bias=True, *, init=None)\n--\n
                      (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
                      (i + edge_h - before_h, j + edge_w - before_w), rows, line)
         arena.borrow(&g.back.memory, <object>rows * g.back.size)
-        g.back.dense = sw == 1
+        g.back.dense = sw == 1                      # in its one plane rows follow each other whatever their stride
         g.scratch_size = validation.size(
             "planes", line, max((1 + KEEPS_SLOPE(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
                                 4 * <object>g.taps))

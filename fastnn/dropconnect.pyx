@@ -12,7 +12,9 @@ Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect
 
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn._kernels cimport IDENTITY, KEEPS_SLOPE, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream, threads
+from fastnn._kernels cimport (
+    IDENTITY, KEEPS_SLOPE, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream, threads,
+)
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 from fastnn.linear cimport Linear
 
@@ -79,7 +81,7 @@ cdef class DropConnect(Linear):
             arena.borrow(&self.squares, <object>rows * self.inside)
             arena.borrow(&self.variance, <object>rows * self.outside)
             arena.borrow(&self.row_work, <object>threads() * self.outside)
-            if not KEEPS_SLOPE(self.act.kind):           # else Linear has the buffer
+            if not KEEPS_SLOPE(self.act.kind):          # else Linear has the buffer
                 arena.reserve(&self.u, <object>rows * self.outside)
             if self.act.kind != RELU:
                 self.draws = philox.normal((self.samples, self.outside), self.outermost().seed_value, PREDICTION,

@@ -6,9 +6,9 @@
    that the run has no gaps.
 
    LANES images at a time stand side by side, a block: each pixel is a cache line, with a value of every image. So vectors are
-   full and aligned however narrow the image is, and a block is to the kernels no more than an image whose rows are LANES times
-   as long. What is left of the batch goes image by image. A step of the 8×8 digits net: 124 → 84 µs; with pooling in blocks, 60;
-   with what meets only zeros left out, 56 (python -m bench.report --only conv).
+   full and aligned however narrow the image is, and pixels of any place can share a tile: forward and dx take those together
+   that see the same taps. What is left of the batch goes image by image. A step of the 8×8 digits net: 124 → 84 µs; with pooling in blocks, 60;
+   with what meets only zeros left out, 56; du read as it came, 54 (python -m bench.report --only conv).
 
        forward     y[o, i, j] = b[o] + Σ_t W[o, t] · plane[offset[t] + i·pitch + j]       one chain in the order of t
        backward    dx         = the same with du, spread by the stride, and W turned round
@@ -455,8 +455,8 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
                 .du_pitch = du.row, .du_step = du.pixel,
                 .planes = F(planes_of)(front, n * LANES) + (k * inside * front->plane + r * front->pitch) * LANES,
                 .planes_image = LANES * front->size, .pitch = LANES * front->pitch, .offsets = front->line_offsets,
-                .lanes = lanes, .lanes_row = row, .fresh = n + r == 0, .images = min64(some, blocks - n), .runs = min64(rows, g->out_rows - r),
-                .lines = g->out_cols,
+                .lanes = lanes, .lanes_row = row, .fresh = n + r == 0, .images = min64(some, blocks - n),
+                .runs = min64(rows, g->out_rows - r), .lines = g->out_cols,
             };
             F(dots_over)(&d, filters, first, end);
         }
@@ -464,9 +464,9 @@ static void F(conv_dw_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t 
         const F(dots_t) d = {
             .du = (const real *)g->du + (blocks * LANES * g->filters + channel) * size, .du_image = g->filters * size,
             .du_filter = size, .du_pitch = g->out_cols, .du_step = LANES,
-            .planes = F(planes_of)(front, blocks * LANES) + k * inside * front->plane, .planes_image = front->size, .pitch = front->pitch,
-            .offsets = front->offsets, .lanes = lanes, .lanes_row = row, .fresh = blocks == 0, .images = g->images % LANES,
-            .runs = g->out_rows,
+            .planes = F(planes_of)(front, blocks * LANES) + k * inside * front->plane, .planes_image = front->size,
+            .pitch = front->pitch, .offsets = front->offsets, .lanes = lanes, .lanes_row = row, .fresh = blocks == 0,
+            .images = g->images % LANES, .runs = g->out_rows,
             .lines = ceil_div(g->out_cols, LANES), .tail = g->out_cols % LANES,
         };
         F(dots_over)(&d, filters, first, end);

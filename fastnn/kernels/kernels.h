@@ -44,7 +44,7 @@ typedef struct {
 
 /* "In blocks" says that so many images as 64 bytes hold values stand side by side: see transpose.inc.c. */
 
-/* Images as a convolution reads them (conv.inc.c), in blocks, `size` values each: pixel (i, j) of a channel stands at down[i] +
+/* Images as a convolution reads them (conv.inc.c), whole blocks and then single ones, `size` values an image: pixel (i, j) of a channel stands at down[i] +
    across[j] of `plane` values, zero where there is none. `dense`: row by row, the pixels of a row side by side. Tap t begins at
    offsets[t], in a block at line_offsets[t].
    What comes out of a block is worked out FASTNN_CONV_PIXELS at a time, in each piece by kinds: pixel order[e], whose window
@@ -64,9 +64,9 @@ typedef struct {
 #define FASTNN_CONV_PIXELS 96
 
 /* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
-   y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and read by backward_weight, which
-   comes before backward_input; both work with back. scratch: threads × scratch_size values. turned: as many values as w. b, db
-   may be NULL. */
+   y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and
+   read by backward_weight, which comes before backward_input; both work with back. scratch: threads × scratch_size values.
+   turned: as many values as w. b, db may be NULL. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t taps;                       /* weights of one filter: channels / groups · window */
@@ -82,7 +82,7 @@ typedef struct {
 } fastnn_conv;
 
 /* Pooling of images · channels planes. dx and y are not x and dy. scratch: threads × scratch_size values, 128 bytes for each
-   pixel that goes in and each that comes out, or the padded row, if that is more. */
+   pixel that goes in and each that comes out if there are whole blocks, or the padded row, if that is more. */
 typedef struct {
     int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
     int x_in_blocks, y_in_blocks;
@@ -106,8 +106,8 @@ typedef struct {
 
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps), and the way back: db = Σ dy, dw = Σ dy·x̂, dy ← dx.
    batchnorm: x is (rows, channels, inner), a mean and a variance for each channel, those of the batch in training (the
-   running ones follow: momentum, unbiased variance), else the running ones; x, y and dy may be in blocks. layernorm: x is (rows, inner), a mean and a
-   variance for each row. saved: three values a channel, or a row, from forward to backward. Nothing may overlap. */
+   running ones follow: momentum, unbiased variance), else the running ones; x, y and dy may be in blocks. layernorm: x is
+   (rows, inner), a mean and a variance for each row. saved: three values a channel, or a row, from forward to backward. Nothing may overlap. */
 typedef struct {
     int64_t rows, channels, inner;
     const void *x, *w, *b;
