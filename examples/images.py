@@ -26,7 +26,7 @@ def residual_block(nn: ModuleType, channels: int, p: float) -> Any:
 
 def resnet(nn: ModuleType) -> Any:
     """Two stages of two blocks, a mean over the image instead of hidden layers."""
-    p = nn.linear_decay(4, 0.2)
+    p = nn.stochastic_depth_rates(4, 0.2)
     return nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1), residual_block(nn, 12, p[0]), residual_block(nn, 12, p[1]),
         nn.Conv2d(12, 24, 3, stride=2, padding=1), residual_block(nn, 24, p[2]), residual_block(nn, 24, p[3]),

@@ -12,9 +12,11 @@ The public names are those of ``fastnn_ref``, in the same reading order: swap ``
 """
 
 from fastnn_ref import init, philox
-from fastnn_ref.early_stopping import EarlyStopping
-from fastnn_ref.gradcheck import gradcheck
-from fastnn_ref.schedule import (
+from fastnn_ref.shared.callbacks import Callback, ReduceLROnPlateau
+from fastnn_ref.shared.early_stopping import EarlyStopping
+from fastnn_ref.shared.gradcheck import gradcheck
+from fastnn_ref.shared.history import History
+from fastnn_ref.shared.schedule import (
     ConstantLR,
     CosineLR,
     ExponentialLR,
@@ -22,8 +24,7 @@ from fastnn_ref.schedule import (
     Schedule,
     StepLR,
 )
-from fastnn_ref.text_noise import TextNoise
-from fastnn_ref.training import Callback, History, ReduceLROnPlateau
+from fastnn_ref.shared.text_noise import TextNoise
 
 from ._kernels import get_num_threads, isa, set_num_threads
 from ._version import __version__ as __version__
@@ -56,12 +57,12 @@ from .model import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from .penalty import L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
 from .pool import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
-from .stochastic_depth import StochasticDepth, linear_decay
+from .stochastic_depth import StochasticDepth, stochastic_depth_rates
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
-    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
+    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "stochastic_depth_rates",
     "GaussianNoise", "Augment",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",

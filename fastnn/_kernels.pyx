@@ -11,7 +11,7 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 cdef extern from "kernels.h" nogil:
     int fastnn_isa_count()
@@ -43,7 +43,7 @@ def available():
 def use_isa(name):
     """Uses instruction set ``name`` from now on and returns the one used so far (for tests and bug reports)."""
     names = available()
-    validation.choice("FASTNN_ISA", name, names)
+    checks.as_choice("FASTNN_ISA", name, names)
     previous = tables[0].isa.decode() if tables[0] else None
     tables[0] = fastnn_table(names.index(name), 0)
     tables[1] = fastnn_table(names.index(name), 1)
@@ -106,7 +106,7 @@ def set_num_threads(n):
     1
     >>> fastnn.set_num_threads(before)
     """
-    fastnn_set_threads(validation.integer("n", n, 1, 1024))
+    fastnn_set_threads(checks.as_integer("n", n, 1, 1024))
 
 
 # ---- arrays, clock, data ----

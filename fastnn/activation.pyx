@@ -15,7 +15,7 @@ from fastnn._kernels cimport (
 from fastnn.layer cimport EITHER, NO_BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn._kernels import ACTIVATIONS
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
 
@@ -99,7 +99,7 @@ cdef class LeakyReLU(Activation):
     def __init__(self, negative_slope=0.01):
         Activation.__init__(self)
         self.kind = LEAKY_RELU
-        self.parameter = validation.number("negative_slope", negative_slope, 0, low_open=True)
+        self.parameter = checks.as_number("negative_slope", negative_slope, 0, low_open=True)
 
     @property
     def negative_slope(self):
@@ -122,7 +122,7 @@ cdef class ELU(Activation):
     def __init__(self, alpha=1.0):
         Activation.__init__(self)
         self.kind = ELU_KIND
-        self.parameter = validation.number("alpha", alpha, 0, low_open=True)
+        self.parameter = checks.as_number("alpha", alpha, 0, low_open=True)
 
     @property
     def alpha(self):
@@ -160,7 +160,7 @@ cdef class GELU(Activation):
 
     def __init__(self, approximate="none"):
         Activation.__init__(self)
-        self.kind = GELU_TANH if validation.choice("approximate", approximate, ("none", "tanh")) == "tanh" \
+        self.kind = GELU_TANH if checks.as_choice("approximate", approximate, ("none", "tanh")) == "tanh" \
             else GELU_KIND
 
     @property
@@ -220,7 +220,7 @@ cdef class RowActivation(Activation):
 
     def output_shape(self, shape):
         """The input's own shape, which must have a last axis."""
-        return validation.row_shape(type(self).__name__, shape)
+        return checks.check_has_last_axis(type(self).__name__, shape)
 
 
 cdef class Softmax(RowActivation):
@@ -263,4 +263,4 @@ cdef Activation activation_of(object activation):
         return Identity()
     if isinstance(activation, Activation):
         return activation
-    return NAMES[validation.choice("activation", activation, NAMES)]()
+    return NAMES[checks.as_choice("activation", activation, NAMES)]()

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport fastnn_augment, threads
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 
 cdef class Augment(Layer):
@@ -42,16 +42,16 @@ erase=0.0, image_shape=None)\n--\n
     def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0, noise=0.0,
                  erase=0.0, image_shape=None):
         Layer.__init__(self)
-        self.g.rotation = validation.number("rotation", rotation, 0)
-        self.g.shift_h, self.g.shift_w = validation.number_pair("shift", shift, 0)
-        self.g.zoom = validation.number("zoom", zoom, 0, 1, high_open=True)
-        self.g.shear = validation.number("shear", shear, 0, 90, high_open=True)
-        self.g.flip = validation.number("flip", flip, 0, 1)
-        self.g.brightness = validation.number("brightness", brightness, 0)
-        self.g.contrast = validation.number("contrast", contrast, 0)
-        self.g.noise = validation.number("noise", noise, 0)
-        self.g.erase = validation.number("erase", erase, 0, 1)
-        self.image_shape = validation.image("image_shape", image_shape)
+        self.g.rotation = checks.as_number("rotation", rotation, 0)
+        self.g.shift_h, self.g.shift_w = checks.as_number_pair("shift", shift, 0)
+        self.g.zoom = checks.as_number("zoom", zoom, 0, 1, high_open=True)
+        self.g.shear = checks.as_number("shear", shear, 0, 90, high_open=True)
+        self.g.flip = checks.as_number("flip", flip, 0, 1)
+        self.g.brightness = checks.as_number("brightness", brightness, 0)
+        self.g.contrast = checks.as_number("contrast", contrast, 0)
+        self.g.noise = checks.as_number("noise", noise, 0)
+        self.g.erase = checks.as_number("erase", erase, 0, 1)
+        self.image_shape = checks.as_image_shape("image_shape", image_shape)
         if self.image_shape is not None:
             self.input_shape = (math.prod(self.image_shape),)
         self.moves = any((self.rotation, *self.shift, self.zoom, self.shear, self.flip))
@@ -111,8 +111,8 @@ erase=0.0, image_shape=None)\n--\n
         who = type(self).__name__
         if self.image_shape is not None:
             size = (math.prod(self.image_shape),)
-            return validation.fixed_shape(who, shape, size, size)
-        return validation.image_shape(who, shape)
+            return checks.check_input_shape(who, shape, size, size)
+        return checks.check_image_shape(who, shape)
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)

@@ -15,7 +15,9 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport address, fastnn_norm
 from fastnn.layer cimport EITHER, Arena, Blocks, Layer, Pass
 
-from fastnn_ref import init as initialisers, validation
+from fastnn_ref import init as initialisers
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.parameter import ParameterSpec
 
 
 cdef class BatchNorm(Layer):
@@ -30,17 +32,17 @@ cdef class BatchNorm(Layer):
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
         Layer.__init__(self)
-        num_features = validation.size("num_features", validation.integer("num_features", num_features, 1))
+        num_features = checks.check_size("num_features", checks.as_integer("num_features", num_features, 1))
         self.num_features = num_features
-        self.eps = validation.number("eps", eps, 0, low_open=True)
-        self.momentum = validation.number("momentum", momentum, 0, 1)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.momentum = checks.as_number("momentum", momentum, 0, 1)
         self.g.channels, self.g.eps, self.g.momentum = self.num_features, self.eps, self.momentum
         shape = (self.num_features,)
         self.specifications = [
-            initialisers.Specification("weight", shape, "ones"),
-            initialisers.Specification("bias", shape, "zeros"),
-            initialisers.Specification("running_mean", shape, "zeros", trains=False),
-            initialisers.Specification("running_var", shape, "ones", trains=False),
+            ParameterSpec("weight", shape, "ones"),
+            ParameterSpec("bias", shape, "zeros"),
+            ParameterSpec("running_mean", shape, "zeros", trainable=False),
+            ParameterSpec("running_var", shape, "ones", trainable=False),
         ]
 
     def arguments(self):
@@ -133,7 +135,7 @@ cdef class BatchNorm1d(BatchNorm):
 
     def output_shape(self, shape):
         """(num_features,), unchanged."""
-        return validation.fixed_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
+        return checks.check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
 
 
 cdef class BatchNorm2d(BatchNorm):
@@ -158,4 +160,4 @@ cdef class BatchNorm2d(BatchNorm):
 
     def output_shape(self, shape):
         """(num_features, h, w), unchanged."""
-        return validation.image_shape(type(self).__name__, shape, self.num_features)
+        return checks.check_image_shape(type(self).__name__, shape, self.num_features)

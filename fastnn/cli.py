@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 from . import __version__, datasets, networks
 from .extras import extra
@@ -219,15 +219,15 @@ def completed(config: TrainConfig) -> TrainConfig:
     >>> completed(TrainConfig("mnist", batch_size=100)).epochs
     10
     """
-    suits = DATA[validation.choice("data", config.data, tuple(DATA))]
+    suits = DATA[checks.as_choice("data", config.data, tuple(DATA))]
     open_fields: dict[str, Any] = {name: suits[name] for name in suits if getattr(config, name) is None}
     config = replace(config, **open_fields)
-    validation.choice("backend", config.backend, tuple(BACKENDS))
-    validation.choice("model", config.model, MODELS)
+    checks.as_choice("backend", config.backend, tuple(BACKENDS))
+    checks.as_choice("model", config.model, MODELS)
     for name in ("epochs", "batch_size"):
-        validation.integer(name, getattr(config, name), 1)
+        checks.as_integer(name, getattr(config, name), 1)
     if config.threads is not None:
-        validation.integer("threads", config.threads, 1, 1024)  # set_num_threads takes no more
+        checks.as_integer("threads", config.threads, 1, 1024)  # set_num_threads takes no more
     return config
 
 
@@ -287,7 +287,7 @@ def augmentation(config: TrainConfig, data: datasets.Dataset) -> dict[str, float
     found: dict[str, float] = {}
     for part in (config.augment or "").split(",") if config.augment else ():
         name, _, amount = part.strip().partition("=")
-        argument, usual = AUGMENT[validation.choice("augment", name, tuple(AUGMENT))]
+        argument, usual = AUGMENT[checks.as_choice("augment", name, tuple(AUGMENT))]
         if name == "shift":
             usual *= min(image_of("augment", data))
         try:
@@ -318,7 +318,7 @@ def stopping(nn: ModuleType, config: TrainConfig) -> tuple[Any, ...]:
 
 def build_optimizer(nn: ModuleType, config: TrainConfig) -> Any:
     """The optimizer of ``--optimizer``, with the package's own defaults for what is not given."""
-    name = validation.choice("optimizer", config.optimizer, tuple(OPTIMIZERS))
+    name = checks.as_choice("optimizer", config.optimizer, tuple(OPTIMIZERS))
     given = {"lr": config.lr, "momentum": config.momentum, "weight_decay": config.weight_decay}
     if name == "sgd" and config.momentum is None:
         given["momentum"] = 0.9
@@ -381,7 +381,7 @@ def describe(model: Any, optimizer: Any, config: TrainConfig, data: datasets.Dat
     return (
         f"{data.title}: {len(data.t_train):,} images to learn from, {len(data.t_test):,} held out.\n"
         f"{describe_network(model, config, data)}\n"
-        f"{type(optimizer).__name__} with learning rate {optimizer.learning_rate:g}, "
+        f"{type(optimizer).__name__} with learning rate {optimizer.current_lr:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
         + (f"\nRegularized by {regularizers(config)}." if regularizers(config) else "")
     )

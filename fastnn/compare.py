@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 from .layer import Layer
 from .loss import Loss
@@ -48,7 +48,7 @@ class Comparison:
         width = max(len(row.name) for row in self.rows) + 2
         head = f"{'':10}{'tensor':<{width}}{'shape':>16}{'difference':>13}{'relative':>11}{'ulps':>10}"
         lines = [
-            f"{row.what:10}{row.name:<{width}}{validation.show(row.shape):>16}{row.difference:>13.1e}"
+            f"{row.what:10}{row.name:<{width}}{checks.format_shape(row.shape):>16}{row.difference:>13.1e}"
             f"{row.relative:>11.1e}{row.ulps:>10,}"
             for row in self.rows
         ]
@@ -67,10 +67,10 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     >>> report.worst < 1e-12
     True
     """
-    steps = validation.integer("steps", steps, 0)
-    validation.instance("model", model, Sequential)
-    validation.whole(model)
-    x = validation.array("x", x, model.dtype, model.input_shape)
+    steps = checks.as_integer("steps", steps, 0)
+    checks.check_instance("model", model, Sequential)
+    checks.check_is_root(model)
+    x = checks.as_batch("x", x, model.dtype, model.input_shape)
     pair, losses, optimizers = (
         (engine, reference(engine)) for engine in map(copy.deepcopy, (model, loss, optimizer))
     )

@@ -21,7 +21,9 @@ from fastnn._kernels cimport (
 from fastnn.activation cimport Activation, activation_of
 from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
-from fastnn_ref import init as initialisers, validation
+from fastnn_ref import init as initialisers
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.parameter import ParameterSpec
 
 
 MOST_SEEN = 2**18       # entries of the list of the taps that each kind of pixel sees; with more of them all see all
@@ -62,7 +64,7 @@ bias=True, *, init=None)\n--\n
      [-4. -4.]]
     """
 
-    reshapes = True
+    changes_shape = True
 
     cdef Activation act
     cdef object initialiser
@@ -75,24 +77,24 @@ bias=True, *, init=None)\n--\n
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None,
                  bias=True, *, init=None):
         Layer.__init__(self)
-        in_channels = validation.integer("in_channels", in_channels, 1)
-        out_channels = validation.integer("out_channels", out_channels, 1)
-        self.kernel_size = validation.pair("kernel_size", kernel_size, 1)
-        self.stride = validation.pair("stride", stride, 1)
-        self.padding = validation.pair("padding", padding, 0)
-        self.dilation = validation.pair("dilation", dilation, 1)
-        groups = validation.groups(groups, in_channels, out_channels)
-        self.act = validation.elementwise(activation_of(activation))
+        in_channels = checks.as_integer("in_channels", in_channels, 1)
+        out_channels = checks.as_integer("out_channels", out_channels, 1)
+        self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
+        self.stride = checks.as_pair("stride", stride, 1)
+        self.padding = checks.as_pair("padding", padding, 0)
+        self.dilation = checks.as_pair("dilation", dilation, 1)
+        groups = checks.as_groups(groups, in_channels, out_channels)
+        self.act = checks.check_elementwise(activation_of(activation))
         self.initialiser = init
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        validation.size("weight", *shape)
+        checks.check_size("weight", *shape)
         self.g.channels, self.g.filters, self.g.groups = in_channels, out_channels, groups
         self.g.taps = math.prod(shape[1:])
-        start = initialisers.name_for(self.act.name, init)
-        self.specifications = [initialisers.Specification("weight", shape, start, True)]
-        self.has_bias = validation.flag("bias", bias)
+        start = initialisers.default_init(self.act.name, init)
+        self.specifications = [ParameterSpec("weight", shape, start, True)]
+        self.has_bias = checks.as_flag("bias", bias)
         if self.has_bias:
-            self.specifications.append(initialisers.Specification("bias", (out_channels,), "zeros"))
+            self.specifications.append(ParameterSpec("bias", (out_channels,), "zeros"))
 
     def arguments(self):
         named = {}
@@ -148,8 +150,8 @@ bias=True, *, init=None)\n--\n
     def output_shape(self, shape):
         """(out_channels, h', w') for (in_channels, h, w)."""
         who = type(self).__name__
-        _, *image = validation.image_shape(who, shape, self.g.channels)
-        return (self.g.filters, *validation.windows(
+        _, *image = checks.check_image_shape(who, shape, self.g.channels)
+        return (self.g.filters, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     cdef int bind(self) except -1:
@@ -172,9 +174,9 @@ bias=True, *, init=None)\n--\n
         (y, x), (i, j), (sh, sw) = pixels, taps, stride
         height = max(out[0] + int(i.max()) // sh, int(y.max()) // sh + 1)
         pitch = max(out[1] + int(j.max()) // sw, int(x.max()) // sw + 1)
-        plane = validation.size("planes", sh, sw, height, pitch)
+        plane = checks.check_size("planes", sh, sw, height, pitch)
         g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sh == sw == 1
-        g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
+        g.size = checks.check_size("planes", channels, plane) + line      # a vector may reach beyond the last row
         inside = channels // self.g.groups
         if rows >= line:
             sees = _sees(out[0], sh, y, i), _sees(out[1], sw, x, j)
@@ -221,7 +223,7 @@ bias=True, *, init=None)\n--\n
                      (i + edge_h - before_h, j + edge_w - before_w), rows, line)
         arena.borrow(&g.back.memory, <object>rows * g.back.size)
         g.back.dense = sw == 1                      # in its one plane rows follow each other whatever their stride
-        g.scratch_size = validation.size(
+        g.scratch_size = checks.check_size(
             "planes", line, max((1 + KEEPS_SLOPE(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
                                 4 * <object>g.taps))
         arena.reserve(&g.y, <object>rows * self.out_size)

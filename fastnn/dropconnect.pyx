@@ -18,7 +18,8 @@ from fastnn._kernels cimport (
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 from fastnn.linear cimport Linear
 
-from fastnn_ref import philox, validation
+from fastnn_ref import philox
+from fastnn_ref.shared import checks
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
@@ -57,11 +58,11 @@ cdef class DropConnect(Linear):
     def __init__(self, in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None, bias=True,
                  *, init=None, samples=100):
         Linear.__init__(self, in_features, out_features, activation, bias, init=init)
-        self.mask = validation.choice("mask", mask, ("example", "batch"))
-        self.inference = validation.choice("inference", inference, ("gaussian", "mean"))
-        self.p = validation.dropped_connections(validation.number("p", p, 0, 1), inference)
-        self.samples = validation.integer("samples", samples, 1, 2**20)
-        validation.size("samples", samples, out_features)
+        self.mask = checks.as_choice("mask", mask, ("example", "batch"))
+        self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
+        self.p = checks.check_dropconnect(checks.as_number("p", p, 0, 1), inference)
+        self.samples = checks.as_integer("samples", samples, 1, 2**20)
+        checks.check_size("samples", samples, out_features)
         self.whole = self.mask == "batch"
         self.gaussian = self.inference == "gaussian" and self.act.kind != IDENTITY and self.p > 0
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)

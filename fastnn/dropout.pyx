@@ -12,7 +12,8 @@ from libc.stdint cimport int64_t, uint64_t
 from fastnn._kernels cimport fastnn_stream
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 
-from fastnn_ref import philox, validation
+from fastnn_ref import philox
+from fastnn_ref.shared import checks
 
 
 cdef class Dropout(Layer):
@@ -37,7 +38,7 @@ cdef class Dropout(Layer):
 
     def __init__(self, p=0.5):
         Layer.__init__(self)
-        self.p = validation.number("p", p, 0, 1)
+        self.p = checks.as_number("p", p, 0, 1)
         self.threshold = philox.threshold(self.p)
         self.scale = philox.scale(self.p)
 

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport fastnn_stream
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 
 cdef class GaussianNoise(Layer):
@@ -34,7 +34,7 @@ cdef class GaussianNoise(Layer):
 
     def __init__(self, std):
         Layer.__init__(self)
-        self.std = validation.number("std", std, 0)
+        self.std = checks.as_number("std", std, 0)
 
     def arguments(self):
         return (self.std,), {}

@@ -14,7 +14,8 @@ from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
 
-from fastnn_ref import init, validation
+from fastnn_ref import init
+from fastnn_ref.shared import checks
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef int64_t LINE = 64                              # bytes of a cache line: every buffer starts on one
@@ -32,7 +33,7 @@ cdef class Arena:
     cdef int64_t reserve(self, void **where, object values) except -1:
         cdef object offset = self.size
         # Python's integers do not overflow: sizes are checked before they are C's.
-        self.size = validation.memory(offset + (values * self.real_size + LINE - 1) // LINE * LINE)
+        self.size = checks.check_memory(offset + (values * self.real_size + LINE - 1) // LINE * LINE)
         if where != NULL:
             self.wishes.append((<uintptr_t>where, offset))
         return offset
@@ -41,7 +42,7 @@ cdef class Arena:
         self.loans.append((<uintptr_t>where, self.lent))
         self.lent += (values * self.real_size + LINE - 1) // LINE * LINE
         self.most = max(self.most, self.lent)
-        validation.memory(self.size + self.most)
+        checks.check_memory(self.size + self.most)
         return 0
 
     cdef int allocate(self) except -1:
@@ -86,7 +87,7 @@ cdef class Layer:
     array([[0., 5.]], dtype=float32)
     """
 
-    reshapes = False                # does what comes out have another shape than what goes in?
+    changes_shape = False                # does what comes out have another shape than what goes in?
 
     def __init__(self):
         if type(self) is Layer:
@@ -118,11 +119,11 @@ cdef class Layer:
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape."""
-        cdef object inside = validation.size("x", *shape)
+        cdef object inside = checks.check_size("x", *shape)
         cdef object outside
         self.shape = shape
         self.out_shape = self.output_shape(shape)
-        outside = validation.size("y", *self.out_shape)
+        outside = checks.check_size("y", *self.out_shape)
         self.in_size, self.out_size, self.least = inside, outside, 1
         arena.widest = max(arena.widest, self.in_size, self.out_size)
         arena.lent = 0
@@ -180,7 +181,7 @@ cdef class Layer:
         """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
         self.outermost().build()
         return [(prefix + each.name, (<Layer>layer).values[each.name], (<Layer>layer).gradients[each.name], each.decays)
-                for prefix, layer in self.leaves("") for each in (<Layer>layer).specifications if each.trains]
+                for prefix, layer in self.leaves("") for each in (<Layer>layer).specifications if each.trainable]
 
     def _state(self):
         """Name → array of everything that training changes: parameters and running statistics."""
@@ -195,11 +196,11 @@ cdef class Layer:
 
     @steps.setter
     def steps(self, value):
-        self.passes = validation.integer("steps", value, 0, 2**62)
+        self.passes = checks.as_integer("steps", value, 0, 2**62)
 
     def assign(self, name, value):
         """Copies values into a parameter or a running statistic; the shape must be its own."""
-        found = validation.parameter(name, value, self._state().get(name))
+        found = checks.as_parameter_value(name, value, self._state().get(name))
         self._state()[name][...] = found
 
     def state_dict(self):
@@ -221,7 +222,7 @@ cdef class Layer:
         True
         """
         own = self._state()
-        for name, value in validation.state("state", state, own).items():
+        for name, value in checks.as_state("state", state, own).items():
             own[name][...] = value
 
     def forward(self, x, training=False):
@@ -236,7 +237,7 @@ cdef class Layer:
         try:
             x = self.accept("x", x, &data, &rows)
             if training:
-                validation.enough(rows, self.least)
+                checks.check_batch_size(rows, self.least)
             self.make_room(self.shape, rows)
             self.begin()
             self.count_pass(rows, training)
@@ -266,7 +267,7 @@ cdef class Layer:
                 raise RuntimeError("backward: call forward(x, training=True) first")
             if not (ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows)
                     and rows == self.run.rows):
-                dy = validation.gradient(dy, self.dtype, (self.run.rows, *self.out_shape))
+                dy = checks.as_output_gradient(dy, self.dtype, (self.run.rows, *self.out_shape))
                 if not ready(dy, self.format(), len(self.out_shape), self.out_dims, &data, &rows):
                     raise SystemError("dy: validation let through an array that kernels cannot read")
             out = np.empty((rows, *self.shape), dtype=self.dtype)
@@ -284,7 +285,7 @@ cdef class Layer:
 
     def __repr__(self):
         positional, named = self.arguments()
-        return validation.call(type(self).__name__, positional, named)
+        return checks.format_call(type(self).__name__, positional, named)
 
     def __reduce__(self):
         # A copy is free: it takes the values along, but not the model around them.
@@ -329,8 +330,8 @@ cdef class Layer:
         ends = []
         for decays, trains in ((True, True), (False, True), (False, False)):
             for index, (layer, each) in enumerate(entries):
-                if (each.decays, each.trains) == (decays, trains):
-                    places[index] = arena.reserve(NULL, validation.size(each.name, *each.shape))
+                if (each.decays, each.trainable) == (decays, trains):
+                    places[index] = arena.reserve(NULL, checks.check_size(each.name, *each.shape))
             ends.append(arena.size // self.real_size)
         self.decaying, self.parameter_count = ends[0], ends[1]
         flat_values = aligned(max(arena.size, 1))[:arena.size].view(self.dtype_value)
@@ -338,14 +339,14 @@ cdef class Layer:
         bound = {}
         for index, (layer, each) in enumerate(entries):
             start = places[index] // self.real_size
-            count = validation.size(each.name, *each.shape)
+            count = checks.check_size(each.name, *each.shape)
             value = flat_values[start:start + count].reshape(each.shape)
             given = layer.values or layer.initial
             value[...] = given[each.name] if given else init.create(
-                each.initialiser, each.shape, self.seed_value, index, self.dtype_value)
+                each.init, each.shape, self.seed_value, index, self.dtype_value)
             values, gradients = bound.setdefault(id(layer), (layer, {}, {}))[1:]
             values[each.name] = value
-            if each.trains:
+            if each.trainable:
                 gradients[each.name] = flat_gradients[start:start + count].reshape(each.shape)
         self.flat_values, self.flat_gradients = flat_values, flat_gradients
         self.flat_w = address(flat_values) if arena.size else NULL
@@ -392,7 +393,7 @@ cdef class Layer:
         """x as a C-contiguous array of the model's dtype, with its address; ValueError or TypeError if it is none."""
         self.outermost().build()
         if not (self.capacity and ready(x, self.format(), len(self.shape), self.dims, data, rows)):
-            x = validation.array(name, x, self.dtype, self.input_shape)
+            x = checks.as_batch(name, x, self.dtype, self.input_shape)
             if x.shape[1:] != self.shape or not self.capacity:
                 self.make_room(x.shape[1:], 1)
             if not ready(x, self.format(), len(self.shape), self.dims, data, rows):

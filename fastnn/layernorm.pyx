@@ -14,7 +14,9 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport address, fastnn_norm
 from fastnn.layer cimport Arena, Layer, Pass
 
-from fastnn_ref import init as initialisers, validation
+from fastnn_ref import init as initialisers
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.parameter import ParameterSpec
 
 
 cdef class LayerNorm(Layer):
@@ -39,13 +41,13 @@ cdef class LayerNorm(Layer):
 
     def __init__(self, normalized_shape, eps=1e-5):
         Layer.__init__(self)
-        self.normalized_shape = validation.sizes("normalized_shape", normalized_shape)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
-        self.g.inner = validation.size("normalized_shape", *self.normalized_shape)
+        self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.g.inner = checks.check_size("normalized_shape", *self.normalized_shape)
         self.g.channels, self.g.eps = 1, self.eps
         self.specifications = [
-            initialisers.Specification("weight", self.normalized_shape, "ones"),
-            initialisers.Specification("bias", self.normalized_shape, "zeros"),
+            ParameterSpec("weight", self.normalized_shape, "ones"),
+            ParameterSpec("bias", self.normalized_shape, "zeros"),
         ]
 
     def arguments(self):
@@ -71,7 +73,7 @@ cdef class LayerNorm(Layer):
 
     def output_shape(self, shape):
         """The input's own shape, which must end in ``normalized_shape``."""
-        return validation.ending(type(self).__name__, shape, self.normalized_shape)
+        return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     cdef int bind(self) except -1:
         self.g.w, self.g.dw = address(self.values["weight"]), address(self.gradients["weight"])

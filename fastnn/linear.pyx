@@ -17,7 +17,9 @@ from fastnn.layer cimport Arena, Layer, Pass
 
 import numpy as np
 
-from fastnn_ref import init as initialisers, validation
+from fastnn_ref import init as initialisers
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.parameter import ParameterSpec
 
 
 cdef class Linear(Layer):
@@ -36,22 +38,22 @@ cdef class Linear(Layer):
     [[9.0, 0.0]]
     """
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(self, in_features, out_features, activation=None, bias=True, *, init=None):
         Layer.__init__(self)
-        in_features = validation.integer("in_features", in_features, 1)
-        out_features = validation.integer("out_features", out_features, 1)
-        validation.size("weight", in_features, out_features)
+        in_features = checks.as_integer("in_features", in_features, 1)
+        out_features = checks.as_integer("out_features", out_features, 1)
+        checks.check_size("weight", in_features, out_features)
         self.inside, self.outside = in_features, out_features
         self.act = activation_of(activation)
-        self.has_bias = validation.flag("bias", bias)
+        self.has_bias = checks.as_flag("bias", bias)
         self.initialiser = init
         self.input_shape = (self.inside,)
-        start = initialisers.name_for(self.act.name, init)
-        self.specifications = [initialisers.Specification("weight", (self.inside, self.outside), start, True)]
+        start = initialisers.default_init(self.act.name, init)
+        self.specifications = [ParameterSpec("weight", (self.inside, self.outside), start, True)]
         if self.has_bias:
-            self.specifications.append(initialisers.Specification("bias", (self.outside,), "zeros"))
+            self.specifications.append(ParameterSpec("bias", (self.outside,), "zeros"))
 
     def arguments(self):
         named = {}
@@ -98,7 +100,7 @@ cdef class Linear(Layer):
 
     def output_shape(self, shape):
         """(out_features,) for (in_features,)."""
-        return validation.fixed_shape(type(self).__name__, shape, self.input_shape, (self.outside,))
+        return checks.check_input_shape(type(self).__name__, shape, self.input_shape, (self.outside,))
 
     cdef int bind(self) except -1:
         self.w, self.dw = address(self.values["weight"]), address(self.gradients["weight"])

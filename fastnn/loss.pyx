@@ -14,7 +14,7 @@ from fastnn._kernels cimport (
     BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, fastnn_kernels, floats, ready, table,
 )
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
@@ -63,11 +63,11 @@ cdef class Loss:
         cdef bint classes
         cdef const double *weights = NULL
         if not floats(y, &outputs, &rows, &values):
-            y = validation.outputs("y", y)
+            y = checks.as_outputs("y", y)
             if not floats(y, &outputs, &rows, &values):
                 raise SystemError("y: validation let through an array that kernels cannot read")
         t = self.accept(t, rows, y.shape[1:], y.dtype, &targets)
-        given = None if sample_weight is None else validation.weights(sample_weight, rows)
+        given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
         if given is not None:
             weights = <const double *><size_t>given.ctypes.data
         gradient = np.empty_like(y)
@@ -89,7 +89,7 @@ cdef class Loss:
         return self.gradient.copy()
 
     def __repr__(self):
-        return validation.call(type(self).__name__, (), self.arguments())
+        return checks.format_call(type(self).__name__, (), self.arguments())
 
     def __reduce__(self):
         return _rebuild, (type(self), self.arguments())
@@ -132,7 +132,7 @@ cdef class ElementwiseLoss(Loss):
 
     def _check(self, t, shape, dtype):
         """The targets as an array of that shape and dtype, or the error that says what is wrong with them."""
-        return validation.values(t, shape, dtype)
+        return checks.as_value_targets(t, shape, dtype)
 
     cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
                            const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
@@ -181,7 +181,7 @@ cdef class HuberLoss(ElementwiseLoss):
     def __init__(self, delta=1.0):
         ElementwiseLoss.__init__(self)
         self.kind = HUBER
-        self.threshold = validation.number("delta", delta, 0, low_open=True)
+        self.threshold = checks.as_number("delta", delta, 0, low_open=True)
 
     @property
     def delta(self):
@@ -207,7 +207,7 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
         ElementwiseLoss.__init__(self)
         self.kind = BCE_WITH_LOGITS
         self.low, self.high = 0, 1
-        self.threshold = validation.number("label_smoothing", label_smoothing, 0, 1)
+        self.threshold = checks.as_number("label_smoothing", label_smoothing, 0, 1)
 
     @property
     def label_smoothing(self):
@@ -218,7 +218,7 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
         return {"label_smoothing": self.threshold}
 
     def _check(self, t, shape, dtype):
-        return validation.unit_interval(t, shape, dtype)
+        return checks.as_probability_targets(t, shape, dtype)
 
 
 cdef class CrossEntropyLoss(Loss):
@@ -242,8 +242,8 @@ cdef class CrossEntropyLoss(Loss):
 
     def __init__(self, label_smoothing=0.0, class_weight=None):
         Loss.__init__(self)
-        self.smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
-        self.class_weight = validation.class_weight(class_weight)
+        self.smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        self.class_weight = checks.as_class_weight(class_weight)
         if self.class_weight is not None:
             self.class_weights = np.array(self.class_weight)
             self.by_class = <const double *>address(self.class_weights)
@@ -260,11 +260,11 @@ cdef class CrossEntropyLoss(Loss):
     cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t found = 0, k
         if len(shape) != 1 or self.class_weight is not None:
-            validation.logits((rows, *shape), self.class_weight)
+            checks.check_logits((rows, *shape), self.class_weight)
         k = shape[0]
         if not (ready(t, c"q", 0, NULL, data, &found) and found == rows
                 and bad_class(<const int64_t *>data[0], rows, k) < 0):
-            t = validation.classes_or_rows(t, rows, k, dtype)
+            t = checks.as_class_targets(t, rows, k, dtype)
             data[0] = <const void *><size_t>t.ctypes.data
         return t
 

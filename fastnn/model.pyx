@@ -21,8 +21,9 @@ from fastnn.loss cimport Loss
 from fastnn.optim cimport Optimizer
 
 from fastnn.penalty import Penalty
-from fastnn_ref import mixup as blend, training, validation
-from fastnn_ref.schedule import rates
+from fastnn_ref.shared import checks, fit, summary
+from fastnn_ref.shared.mixup import draw_lambdas, one_hot
+from fastnn_ref.shared.schedule import rates
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
@@ -76,9 +77,9 @@ cdef class Sequential(Layer):
 
     def __init__(self, *layers, seed=0, dtype=None, penalty=None):
         Layer.__init__(self)
-        self.penalty = validation.several("penalty", penalty, Penalty)
-        self.seed_value = validation.seed(seed)
-        self.dtype_value = validation.dtype(dtype, DEFAULT_DTYPE)
+        self.penalty = checks.as_tuple_of("penalty", penalty, Penalty)
+        self.seed_value = checks.as_seed(seed)
+        self.dtype_value = checks.as_dtype(dtype, DEFAULT_DTYPE)
         self._check(layers)
         self.children = <PyObject **>malloc(len(layers) * sizeof(PyObject *))
         if self.children == NULL:
@@ -94,19 +95,19 @@ cdef class Sequential(Layer):
 
     def _check(self, layers):
         """Are these layers, each once, each free, and does each fit the one before it?"""
-        validation.layers(layers, Layer)
+        checks.check_layers(layers, Layer)
         for index, layer in enumerate(layers):
-            validation.free(f"layers[{index}]", layer)
-        self.input_shape = validation.chain(layers)
+            checks.check_unowned(f"layers[{index}]", layer)
+        self.input_shape = checks.infer_input_shape(layers)
 
     def arguments(self):
         named = {"seed": self.seed, "dtype": str(self.outermost().dtype_value)}
         return self.layers, {**named, "penalty": self.penalty} if self.penalty else named
 
     @property
-    def reshapes(self):
+    def changes_shape(self):
         """Does what comes out have another shape than what goes in?"""
-        return any(layer.reshapes for layer in self.layers)
+        return any(layer.changes_shape for layer in self.layers)
 
     @property
     def seed(self):
@@ -155,7 +156,7 @@ cdef class Sequential(Layer):
         return own + [entry for layer in self.layers or () for entry in (<Layer>layer).covered()]
 
     @property
-    def penalised(self):
+    def has_penalty(self):
         """Does a penalty add to the loss?"""
         self.outermost().build()
         return any(each.costs for each, _, _ in self.covered())
@@ -203,25 +204,25 @@ cdef class Sequential(Layer):
         cdef const void *data = NULL
         cdef const void *targets = NULL
         cdef int64_t rows = 0
-        cdef Loss l = validation.instance("loss", loss, Loss)
-        cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
+        cdef Loss l = checks.check_instance("loss", loss, Loss)
+        cdef Optimizer o = checks.check_instance("optimizer", optimizer, Optimizer)
         cdef double lr, value
         cdef const double *weights = NULL
         cdef bint classes
-        validation.whole(self)
+        checks.check_is_root(self)
         self.enter()
         try:
             x = self.accept("x", x, &data, &rows)
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             classes = t.dtype.kind == "i"
             if sample_weight is not None:
-                given = validation.weights(sample_weight, rows)
+                given = checks.as_sample_weight(sample_weight, rows)
                 weights = <const double *><size_t>given.ctypes.data
             if rows < self.least:
-                validation.enough(rows, self.least)
+                checks.check_batch_size(rows, self.least)
             self.make_room(self.shape, rows)
             o.join(self)
-            lr = o.learning_rate
+            lr = o.current_lr
             self.begin()
             self.count_pass(rows, True)
             self.kept = None
@@ -263,35 +264,35 @@ cdef class Sequential(Layer):
         cdef const void *data = NULL
         cdef const void *targets = NULL
         cdef int64_t rows = 0, size, steps
-        cdef Loss l = validation.instance("loss", loss, Loss)
-        cdef Optimizer o = validation.instance("optimizer", optimizer, Optimizer)
+        cdef Loss l = checks.check_instance("loss", loss, Loss)
+        cdef Optimizer o = checks.check_instance("optimizer", optimizer, Optimizer)
         cdef Epoch epoch
         cdef object order = None
-        cdef object shares
-        batch_size = validation.integer("batch_size", batch_size, 1)
-        shuffle = validation.flag("shuffle", shuffle)
-        alpha = validation.mixup(mixup, sample_weight)
-        validation.whole(self)
+        cdef object lambdas
+        batch_size = checks.as_integer("batch_size", batch_size, 1)
+        shuffle = checks.as_flag("shuffle", shuffle)
+        alpha = checks.as_mixup(mixup, sample_weight)
+        checks.check_is_root(self)
         self.enter()
         try:
             x = self.accept("x", x, &data, &rows)
             t = l.accept(t, rows, self.out_shape, self.dtype_value, &targets)
             size = min(batch_size, <object>rows)
             steps = (rows + size - 1) // size
-            given = validation.weights(sample_weight, rows)
+            given = checks.as_sample_weight(sample_weight, rows)
             epoch.weights = NULL
             if given is not None:
                 epoch.weights = <const double *><size_t>given.ctypes.data
-            validation.enough((rows - 1) % size + 1, self.least)
+            checks.check_batch_size((rows - 1) % size + 1, self.least)
             self.make_room(self.shape, size)
             o.join(self)
             lr = rates(o.rate, o.updates, steps)
             epoch.share = NULL
             if alpha:
-                t = np.ascontiguousarray(blend.soft(t, self.out_size, self.dtype_value))
+                t = np.ascontiguousarray(one_hot(t, self.out_size, self.dtype_value))
                 targets = <const void *><size_t>t.ctypes.data
-                shares = blend.shares(alpha, steps, self.outermost().seed_value, self.epochs)
-                epoch.share = <const double *>address(shares)
+                lambdas = draw_lambdas(alpha, steps, self.outermost().seed_value, self.epochs)
+                epoch.share = <const double *>address(lambdas)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
             epoch.n, epoch.batch_size, epoch.done, epoch.total, epoch.penalty = rows, size, 0, 0, 0
             epoch.counted = 0
@@ -383,7 +384,7 @@ cdef class Sequential(Layer):
         cdef int64_t rows = 0, size, start, part
         cdef char *to
         cdef void *y
-        batch_size = validation.integer("batch_size", batch_size, 1)
+        batch_size = checks.as_integer("batch_size", batch_size, 1)
         self.enter()
         try:
             x = self.accept("x", x, &data, &rows)
@@ -407,7 +408,7 @@ cdef class Sequential(Layer):
 
     def fit(self, x, t, *, loss, optimizer, epochs=1, batch_size=32, validation_data=None, validation_split=0.0,
             shuffle=True, metrics=(), callbacks=(), sample_weight=None, mixup=0.0):
-        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
+        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.shared.fit.fit``.
 
         >>> import numpy as np, fastnn as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -416,18 +417,18 @@ cdef class Sequential(Layer):
         >>> list(history.history)
         ['loss', 'val_loss']
         """
-        return training.fit(
+        return fit.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
             callbacks=callbacks, sample_weight=sample_weight, mixup=mixup)
 
     def evaluate(self, x, t, loss, metrics=(), batch_size=1024, sample_weight=None):
         """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""
-        return training.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
+        return fit.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
 
     def summary(self):
         """A table of layers, output shapes and parameters, as text."""
-        return training.summary(self)
+        return summary.summary(self)
 
 
 def _rebuild(kind, positional, named, steps, epochs):

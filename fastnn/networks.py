@@ -42,7 +42,10 @@ def mlp(nn: ModuleType, widths: Sequence[int], recipe: Recipe, chances: Sequence
     if recipe.stochastic_depth and chances is None and not any(residual):
         raise ValueError("stochastic_depth: expected hidden layers of equal width one after another, such as 128,128, "
                          f"got {','.join(map(str, widths[1:-1])) or 'none'}")
-    decay = iter(chances or (nn.linear_decay(sum(residual), recipe.stochastic_depth) if any(residual) else ()))
+    rates = chances
+    if not rates and any(residual):
+        rates = nn.stochastic_depth_rates(sum(residual), recipe.stochastic_depth)
+    decay = iter(rates or ())
     layers: list[Any] = []
     for index, (inside, outside) in enumerate(pairs):
         block = normalised(nn, hidden(nn, inside, outside, recipe), nn.BatchNorm1d, outside, recipe)
@@ -67,7 +70,7 @@ def hidden(nn: ModuleType, inside: int, outside: int, recipe: Recipe) -> Any:
 
 def start(recipe: Recipe) -> str | None:
     """The initialiser: that of the activation, also where BatchNorm stands before it."""
-    return init.name_for(recipe.activation, None) if recipe.batch_norm else None
+    return init.default_init(recipe.activation, None) if recipe.batch_norm else None
 
 
 def normalised(nn: ModuleType, layer: Any, norm: Any, width: int, recipe: Recipe) -> list[Any]:
@@ -97,7 +100,7 @@ def cnn(
         return normalised(nn, layer, nn.BatchNorm2d, outside, recipe)
 
     residual = sum(a == b for a, b in itertools.pairwise(widths[:-1]))
-    decay = nn.linear_decay(len(channels) + residual, recipe.stochastic_depth) if channels else []
+    decay = nn.stochastic_depth_rates(len(channels) + residual, recipe.stochastic_depth) if channels else []
     layers: list[Any] = []
     height, width = image
     for inside, outside, p in zip((1, *channels[:-1]), channels, decay, strict=False):

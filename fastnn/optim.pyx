@@ -14,7 +14,8 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport address, aligned, table, threads
 from fastnn.layer cimport Layer, Pass
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.schedule import lr_from_record, lr_record
 
 
 cdef class Optimizer:
@@ -26,10 +27,10 @@ cdef class Optimizer:
 
     >>> import fastnn as nn
     >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
-    >>> optimizer.steps, optimizer.learning_rate
+    >>> optimizer.steps, optimizer.current_lr
     (0, 0.1)
     >>> optimizer.lr = 0.05
-    >>> optimizer.learning_rate
+    >>> optimizer.current_lr
     0.05
     """
 
@@ -39,9 +40,9 @@ cdef class Optimizer:
         if self.slots is not None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
-        self.weight_decay = validation.number("weight_decay", weight_decay, 0)
-        self.limit_norm = None if clip_norm is None else validation.number("clip_norm", clip_norm, 0, low_open=True)
-        self.limit_value = None if clip_value is None else validation.number(
+        self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
+        self.limit_norm = None if clip_norm is None else checks.as_number("clip_norm", clip_norm, 0, low_open=True)
+        self.limit_value = None if clip_value is None else checks.as_number(
             "clip_value", clip_value, 0, low_open=True)
         self.max_norm, self.max_value = self.limit_norm or 0, self.limit_value or 0
         self.slots, self.waiting = {}, {}
@@ -74,12 +75,12 @@ cdef class Optimizer:
 
     @lr.setter
     def lr(self, value):
-        self.rate = validation.learning_rate(value)
+        self.rate = checks.as_learning_rate(value)
 
     @property
-    def learning_rate(self):
+    def current_lr(self):
         """The rate that the next step takes."""
-        return validation.number("lr", self.rate(self.updates), 0) if callable(self.rate) else self.rate
+        return checks.as_number("lr", self.rate(self.updates), 0) if callable(self.rate) else self.rate
 
     @property
     def steps(self):
@@ -98,8 +99,8 @@ cdef class Optimizer:
 
     def step(self, model):
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, restrains them."""
-        cdef Layer layer = validation.instance("model", model, Layer)
-        cdef double lr = self.learning_rate
+        cdef Layer layer = checks.check_instance("model", model, Layer)
+        cdef double lr = self.current_lr
         cdef Pass p
         layer = layer.outermost()
         layer.enter()
@@ -113,7 +114,7 @@ cdef class Optimizer:
 
     def state_dict(self):
         """``{"steps": ..., slot: {parameter's name: array}}``: what training needs to go on as if never stopped."""
-        state = {"steps": self.updates}
+        state = {"steps": self.updates, "lr": lr_record(self.lr)}
         for slot in self.slot_names():
             state[slot] = {name: value.copy() for name, value in self._views(slot).items()} \
                 if self.model is not None else dict(self.waiting.get(slot, {}))
@@ -122,18 +123,19 @@ cdef class Optimizer:
     def load_state_dict(self, state):
         """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
         names = self.slot_names()
-        state = validation.optimizer_state(state, names)
+        state = checks.as_optimizer_state(state, names)
         if self.model is not None:
             for name in names:
                 if state[name]:
-                    validation.state(name, state[name], self._views(name))
+                    checks.as_state(name, state[name], self._views(name))
         self.updates = state["steps"]
+        self.lr = lr_from_record(state["lr"], self.lr)
         self.waiting = {name: state[name] for name in names}
         if self.model is not None:
             self._fill()
 
     def __repr__(self):
-        return validation.call(type(self).__name__, (), self.arguments())
+        return checks.format_call(type(self).__name__, (), self.arguments())
 
     def __reduce__(self):
         return _rebuild, (type(self), self.arguments(), self.state_dict())
@@ -175,7 +177,7 @@ cdef class Optimizer:
         for slot, values in self.waiting.items():
             views = self._views(slot)
             if values:
-                for name, value in validation.state(slot, values, views).items():
+                for name, value in checks.as_state(slot, values, views).items():
                     views[name][...] = value
             else:
                 self.slots[slot][...] = 0
@@ -232,8 +234,8 @@ cdef class SGD(Optimizer):
 
     def __init__(self, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None):
         Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
-        self.momentum = validation.number("momentum", momentum, 0, 1, high_open=True)
-        self.nesterov = validation.flag("nesterov", nesterov)
+        self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
+        self.nesterov = checks.as_flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov: expected momentum > 0, got 0")
 
@@ -272,8 +274,8 @@ cdef class RMSprop(Optimizer):
 
     def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
         Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
-        self.alpha = validation.number("alpha", alpha, 0, 1, high_open=True)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
+        self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def arguments(self):
         return {"alpha": self.alpha, "eps": self.eps, **Optimizer.arguments(self)}
@@ -311,8 +313,8 @@ cdef class Adam(Optimizer):
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
         Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
-        self.beta1, self.beta2 = validation.betas(betas)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
+        self.beta1, self.beta2 = checks.as_betas(betas)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     @property
     def betas(self):

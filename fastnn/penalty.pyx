@@ -16,7 +16,7 @@ from libc.math cimport sqrt
 from fastnn._kernels cimport fastnn_kernels, table
 from fastnn.layer cimport Layer
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 
 cdef class Penalty:
@@ -43,7 +43,7 @@ cdef class Penalty:
         return {}
 
     def __repr__(self):
-        return validation.call(type(self).__name__, (), self.arguments())
+        return checks.format_call(type(self).__name__, (), self.arguments())
 
     def __reduce__(self):
         return _rebuild, (type(self), self.arguments())
@@ -74,10 +74,10 @@ cdef class ElasticNet(Penalty):
     cdef readonly str mode
 
     def __init__(self, l1, l2, mode="proximal", biases=False):
-        self.l1 = validation.number("l1", l1, 0)
-        self.l2 = validation.number("l2", l2, 0)
-        self.mode = validation.choice("mode", mode, ("proximal", "subgradient"))
-        self.biases = validation.flag("biases", biases)
+        self.l1 = checks.as_number("l1", l1, 0)
+        self.l2 = checks.as_number("l2", l2, 0)
+        self.mode = checks.as_choice("mode", mode, ("proximal", "subgradient"))
+        self.biases = checks.as_flag("biases", biases)
 
     def _terms(self):
         return self.l1, self.l2, self.mode == "proximal", None
@@ -103,7 +103,7 @@ cdef class L1(ElasticNet):
     """
 
     def __init__(self, strength, mode="proximal", biases=False):
-        ElasticNet.__init__(self, validation.number("strength", strength, 0), 0.0, mode, biases)
+        ElasticNet.__init__(self, checks.as_number("strength", strength, 0), 0.0, mode, biases)
 
     @property
     def strength(self):
@@ -130,7 +130,7 @@ cdef class L2(ElasticNet):
     """
 
     def __init__(self, strength, biases=False):
-        ElasticNet.__init__(self, 0.0, validation.number("strength", strength, 0), biases=biases)
+        ElasticNet.__init__(self, 0.0, checks.as_number("strength", strength, 0), biases=biases)
 
     @property
     def strength(self):
@@ -161,7 +161,7 @@ cdef class MaxNorm(Penalty):
     cdef readonly double limit
 
     def __init__(self, limit):
-        self.limit = validation.number("limit", limit, 0, low_open=True)
+        self.limit = checks.as_number("limit", limit, 0, low_open=True)
 
     def _terms(self):
         return 0.0, 0.0, False, self.limit
@@ -184,9 +184,9 @@ def clip_grad_norm(model, max_norm):
     >>> model.grads["0.weight"].tolist()
     [[1.0]]
     """
-    cdef Layer layer = validation.instance("model", model, Layer)
+    cdef Layer layer = checks.check_instance("model", model, Layer)
     cdef const fastnn_kernels *k
-    cdef double norm, limit = validation.number("max_norm", max_norm, 0, low_open=True)
+    cdef double norm, limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
     layer = layer.outermost()
     layer.build()
     k = table(layer.real_size)
@@ -207,8 +207,8 @@ def clip_grad_value(model, clip_value):
     >>> model.grads["0.weight"].tolist()
     [[2.0]]
     """
-    cdef Layer layer = validation.instance("model", model, Layer)
-    cdef double limit = validation.number("clip_value", clip_value, 0, low_open=True)
+    cdef Layer layer = checks.check_instance("model", model, Layer)
+    cdef double limit = checks.as_number("clip_value", clip_value, 0, low_open=True)
     layer = layer.outermost()
     layer.build()
     table(layer.real_size).clamp(layer.flat_g, layer.parameter_count, limit)

@@ -15,14 +15,14 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport fastnn_pool, threads
 from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
-from fastnn_ref import validation
+from fastnn_ref.shared import checks
 
 
 cdef class Pooling(Layer):
     """Pooling()\n--\n
     What all that make an image smaller share: one kernel forward, one back."""
 
-    reshapes = True
+    changes_shape = True
 
     cdef fastnn_pool g
 
@@ -61,9 +61,9 @@ cdef class Pool(Pooling):
 
     def __init__(self, kernel_size, stride=None, padding=0):
         Layer.__init__(self)
-        self.kernel_size = validation.pair("kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else validation.pair("stride", stride, 1)
-        self.padding = validation.half("padding", validation.pair("padding", padding, 0), self.kernel_size)
+        self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else checks.as_pair("stride", stride, 1)
+        self.padding = checks.check_pool_padding("padding", checks.as_pair("padding", padding, 0), self.kernel_size)
         self.g.kernel_h, self.g.kernel_w = self.kernel_size
         self.g.stride_h, self.g.stride_w = self.stride
         self.g.pad_h, self.g.pad_w = self.padding
@@ -73,8 +73,8 @@ cdef class Pool(Pooling):
 
     def output_shape(self, shape):
         """(channels, h', w') for (channels, h, w)."""
-        channels, *image = validation.image_shape(type(self).__name__, shape)
-        return (channels, *validation.windows(
+        channels, *image = checks.check_image_shape(type(self).__name__, shape)
+        return (channels, *checks.window_counts(
             type(self).__name__, image, self.kernel_size, self.stride, self.padding, (1, 1)))
 
     cdef Blocks blocks(self):
@@ -151,7 +151,7 @@ cdef class GlobalAvgPool2d(Pooling):
 
     def output_shape(self, shape):
         """(channels,) for (channels, h, w)."""
-        return validation.image_shape(type(self).__name__, shape)[:1]
+        return checks.check_image_shape(type(self).__name__, shape)[:1]
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Pooling.plan(self, shape, rows, arena)
@@ -174,7 +174,7 @@ cdef class Flatten(Layer):
     (5, 192)
     """
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(self):
         Layer.__init__(self)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from fastnn_ref.training import Callback
+from fastnn_ref.shared.callbacks import Callback
 
 from .extras import extra
 

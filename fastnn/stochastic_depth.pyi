@@ -1,3 +1,3 @@
 # The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.stochastic_depth import StochasticDepth as StochasticDepth
-from fastnn_ref.stochastic_depth import linear_decay as linear_decay
+from fastnn_ref.stochastic_depth import stochastic_depth_rates as stochastic_depth_rates

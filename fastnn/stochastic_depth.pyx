@@ -17,16 +17,17 @@ from libc.string cimport memcpy, memset
 from fastnn._kernels cimport address, fastnn_stream, kept
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 
-from fastnn_ref import philox, validation
+from fastnn_ref import philox
+from fastnn_ref.shared import checks
 
 
-def linear_decay(depth, p_last=0.5):
+def stochastic_depth_rates(depth, p_last=0.5):
     """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are hardly ever left out.
 
-    >>> linear_decay(4, 0.5)
+    >>> stochastic_depth_rates(4, 0.5)
     [0.125, 0.25, 0.375, 0.5]
     """
-    depth, p_last = validation.integer("depth", depth, 1), validation.number("p_last", p_last, 0, 1)
+    depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)
     return [block / depth * p_last for block in range(1, depth + 1)]
 
 
@@ -61,9 +62,9 @@ cdef class StochasticDepth(Layer):
 
     def __init__(self, block, p, mode="batch"):
         Layer.__init__(self)
-        validation.free("block", validation.instance("block", block, Layer))
-        self.p = validation.number("p", p, 0, 1)
-        self.mode = validation.choice("mode", mode, ("batch", "row"))
+        checks.check_unowned("block", checks.check_instance("block", block, Layer))
+        self.p = checks.as_number("p", p, 0, 1)
+        self.mode = checks.as_choice("mode", mode, ("batch", "row"))
         self.whole = self.mode == "batch"
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)
         self.block = block
@@ -77,7 +78,7 @@ cdef class StochasticDepth(Layer):
 
     def output_shape(self, shape):
         """The input's own shape, which the block must keep."""
-        return validation.residual_shape(type(self).__name__, self.block, shape)
+        return checks.check_residual_shape(type(self).__name__, self.block, shape)
 
     cdef list leaves(self, str prefix):
         if self.block is None:                          # made without __init__

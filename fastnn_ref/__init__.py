@@ -22,26 +22,27 @@ from .batchnorm import BatchNorm1d, BatchNorm2d
 from .layernorm import LayerNorm
 from .dropout import Dropout
 from .dropconnect import DropConnect
-from .stochastic_depth import StochasticDepth, linear_decay
+from .stochastic_depth import StochasticDepth, stochastic_depth_rates
 from .gaussian_noise import GaussianNoise
 from .augment import Augment
 from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
 from .penalty import L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
 from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
-from .schedule import Schedule, ConstantLR, StepLR, ExponentialLR, CosineLR, OneCycleLR
-from .training import ReduceLROnPlateau
-from .early_stopping import EarlyStopping
+from .shared.schedule import Schedule, ConstantLR, StepLR, ExponentialLR, CosineLR, OneCycleLR
+from .shared.callbacks import ReduceLROnPlateau
+from .shared.early_stopping import EarlyStopping
 from .model import Sequential
-from .training import History, Callback
-from .gradcheck import gradcheck
-from .text_noise import TextNoise
+from .shared.history import History
+from .shared.callbacks import Callback
+from .shared.gradcheck import gradcheck
+from .shared.text_noise import TextNoise
 from . import init, philox
 # isort: on
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet
     "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
     "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax",
-    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "linear_decay",
+    "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect", "StochasticDepth", "stochastic_depth_rates",
     "GaussianNoise", "Augment",
     "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
     "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
 from .layer import Array, Layer, Shape
+from .shared import checks
 
 
 class Activation(Layer):
@@ -87,7 +87,7 @@ class LeakyReLU(Activation):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        self.negative_slope = validation.number("negative_slope", negative_slope, 0, low_open=True)
+        self.negative_slope = checks.as_number("negative_slope", negative_slope, 0, low_open=True)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.negative_slope,), {}
@@ -111,7 +111,7 @@ class ELU(Activation):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        self.alpha = validation.number("alpha", alpha, 0, low_open=True)
+        self.alpha = checks.as_number("alpha", alpha, 0, low_open=True)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.alpha,), {}
@@ -165,7 +165,7 @@ class GELU(Activation):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        self.approximate = validation.choice("approximate", approximate, ("none", "tanh"))
+        self.approximate = checks.as_choice("approximate", approximate, ("none", "tanh"))
         self.name = "gelu_tanh" if approximate == "tanh" else "gelu"
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -245,7 +245,7 @@ class RowActivation(Activation):
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """The input's own shape, which must have a last axis."""
-        return validation.row_shape(type(self).__name__, shape)
+        return checks.check_has_last_axis(type(self).__name__, shape)
 
 
 class Softmax(RowActivation):
@@ -297,4 +297,4 @@ def activation_of(activation: str | Activation | None) -> Activation:
         return Identity()
     if isinstance(activation, Activation):
         return activation
-    return NAMES[validation.choice("activation", activation, NAMES)]()
+    return NAMES[checks.as_choice("activation", activation, NAMES)]()

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from . import philox, validation
+from . import philox
 from .layer import Array, Layer, Shape
+from .shared import checks
 
 Pair = tuple[float, float]
 
@@ -110,16 +111,16 @@ class Augment(Layer):
         image_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.rotation = validation.number("rotation", rotation, 0)
-        self.shift = validation.number_pair("shift", shift, 0)
-        self.zoom = validation.number("zoom", zoom, 0, 1, high_open=True)
-        self.shear = validation.number("shear", shear, 0, 90, high_open=True)
-        self.flip = validation.number("flip", flip, 0, 1)
-        self.brightness = validation.number("brightness", brightness, 0)
-        self.contrast = validation.number("contrast", contrast, 0)
-        self.noise = validation.number("noise", noise, 0)
-        self.erase = validation.number("erase", erase, 0, 1)
-        self.image_shape = validation.image("image_shape", image_shape)
+        self.rotation = checks.as_number("rotation", rotation, 0)
+        self.shift = checks.as_number_pair("shift", shift, 0)
+        self.zoom = checks.as_number("zoom", zoom, 0, 1, high_open=True)
+        self.shear = checks.as_number("shear", shear, 0, 90, high_open=True)
+        self.flip = checks.as_number("flip", flip, 0, 1)
+        self.brightness = checks.as_number("brightness", brightness, 0)
+        self.contrast = checks.as_number("contrast", contrast, 0)
+        self.noise = checks.as_number("noise", noise, 0)
+        self.erase = checks.as_number("erase", erase, 0, 1)
+        self.image_shape = checks.as_image_shape("image_shape", image_shape)
         if self.image_shape is not None:
             self.input_shape = (math.prod(self.image_shape),)
 
@@ -134,14 +135,14 @@ class Augment(Layer):
         who = type(self).__name__
         if self.image_shape is not None:
             size = (math.prod(self.image_shape),)
-            return validation.fixed_shape(who, shape, size, size)
-        return validation.image_shape(who, shape)
+            return checks.check_input_shape(who, shape, size, size)
+        return checks.check_image_shape(who, shape)
 
     def draw(self, images: Array) -> None:
         """What happens to each example in this pass."""
         n, height, width = len(images), *images.shape[2:]
         words = self.random_words(WORDS * n + images.size + images.size % 2)
-        u = philox.fractions(words[:WORDS * n]).reshape(n, WORDS)
+        u = philox.to_uniform(words[:WORDS * n]).reshape(n, WORDS)
         swing = 2 * u - 1                                                       # in −1 … 1
         self._matrices = np.array([
             affine(math.radians(self.rotation * s[ROTATION]), 1 + self.zoom * s[ZOOM],

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
-from .init import Specification
 from .layer import Array, Layer, Shape
+from .shared import checks
+from .shared.parameter import ParameterSpec
 
 
 class BatchNorm(Layer):
@@ -32,14 +32,14 @@ class BatchNorm(Layer):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.num_features = validation.integer("num_features", num_features, 1)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
-        self.momentum = validation.number("momentum", momentum, 0, 1)
-        shape = (validation.size("num_features", self.num_features),)
+        self.num_features = checks.as_integer("num_features", num_features, 1)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.momentum = checks.as_number("momentum", momentum, 0, 1)
+        shape = (checks.check_size("num_features", self.num_features),)
         self.specifications = [
-            Specification("weight", shape, "ones"), Specification("bias", shape, "zeros"),
-            Specification("running_mean", shape, "zeros", trains=False),
-            Specification("running_var", shape, "ones", trains=False),
+            ParameterSpec("weight", shape, "ones"), ParameterSpec("bias", shape, "zeros"),
+            ParameterSpec("running_mean", shape, "zeros", trainable=False),
+            ParameterSpec("running_var", shape, "ones", trainable=False),
         ]
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -81,7 +81,7 @@ class BatchNorm(Layer):
     def running_var(self, value: object) -> None:
         self.assign("running_var", value)
 
-    def least_rows(self, shape: Sequence[int]) -> int:
+    def min_batch_size(self, shape: Sequence[int]) -> int:
         return 1 if math.prod(shape) > self.num_features else 2
 
     def column(self, values: Array) -> Array:
@@ -140,7 +140,7 @@ class BatchNorm1d(BatchNorm):
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """(num_features,), unchanged."""
-        return validation.fixed_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
+        return checks.check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
 
 
 class BatchNorm2d(BatchNorm):
@@ -160,4 +160,4 @@ class BatchNorm2d(BatchNorm):
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """(num_features, h, w), unchanged."""
-        return validation.image_shape(type(self).__name__, shape, self.num_features)
+        return checks.check_image_shape(type(self).__name__, shape, self.num_features)

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from . import init as initialisers
-from . import validation
 from .activation import Activation, activation_of
-from .init import Specification
 from .layer import Array, Layer, Shape
+from .shared import checks
+from .shared.parameter import ParameterSpec
 
 Pair = tuple[int, int]
 
@@ -47,7 +47,7 @@ class Conv2d(Layer):
      [-4. -4.]]
     """
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
@@ -55,21 +55,21 @@ class Conv2d(Layer):
         activation: str | Activation | None = None, bias: bool = True, *, init: str | None = None,
     ) -> None:
         super().__init__()
-        self.in_channels = validation.integer("in_channels", in_channels, 1)
-        self.out_channels = validation.integer("out_channels", out_channels, 1)
-        self.kernel_size = validation.pair("kernel_size", kernel_size, 1)
-        self.stride = validation.pair("stride", stride, 1)
-        self.padding = validation.pair("padding", padding, 0)
-        self.dilation = validation.pair("dilation", dilation, 1)
-        self.groups = validation.groups(groups, self.in_channels, self.out_channels)
-        self.activation = validation.elementwise(activation_of(activation))
+        self.in_channels = checks.as_integer("in_channels", in_channels, 1)
+        self.out_channels = checks.as_integer("out_channels", out_channels, 1)
+        self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
+        self.stride = checks.as_pair("stride", stride, 1)
+        self.padding = checks.as_pair("padding", padding, 0)
+        self.dilation = checks.as_pair("dilation", dilation, 1)
+        self.groups = checks.as_groups(groups, self.in_channels, self.out_channels)
+        self.activation = checks.check_elementwise(activation_of(activation))
         self.init = init
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        validation.size("weight", *shape)
-        start = initialisers.name_for(self.activation.name, init)
-        self.specifications = [Specification("weight", shape, start, True)]
-        if validation.flag("bias", bias):
-            self.specifications.append(Specification("bias", (self.out_channels,), "zeros"))
+        checks.check_size("weight", *shape)
+        start = initialisers.default_init(self.activation.name, init)
+        self.specifications = [ParameterSpec("weight", shape, start, True)]
+        if checks.as_flag("bias", bias):
+            self.specifications.append(ParameterSpec("bias", (self.out_channels,), "zeros"))
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         named: dict[str, Any] = {}
@@ -103,8 +103,8 @@ class Conv2d(Layer):
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """(out_channels, h', w') for (in_channels, h, w)."""
         who = type(self).__name__
-        _, *image = validation.image_shape(who, shape, self.in_channels)
-        return (self.out_channels, *validation.windows(
+        _, *image = checks.check_image_shape(who, shape, self.in_channels)
+        return (self.out_channels, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     def windows(self, padded: Array) -> Array:

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from . import philox, validation
+from . import philox
 from .activation import Activation, normal_distribution
 from .layer import Array
 from .linear import Linear
+from .shared import checks
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
@@ -50,11 +51,11 @@ class DropConnect(Linear):
         activation: str | Activation | None = None, bias: bool = True, *, init: str | None = None, samples: int = 100,
     ) -> None:
         super().__init__(in_features, out_features, activation, bias, init=init)
-        self.mask = validation.choice("mask", mask, ("example", "batch"))
-        self.inference = validation.choice("inference", inference, ("gaussian", "mean"))
-        self.p = validation.dropped_connections(validation.number("p", p, 0, 1), inference)
-        self.samples = validation.integer("samples", samples, 1, 2**20)
-        validation.size("samples", samples, out_features)
+        self.mask = checks.as_choice("mask", mask, ("example", "batch"))
+        self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
+        self.p = checks.check_dropconnect(checks.as_number("p", p, 0, 1), inference)
+        self.samples = checks.as_integer("samples", samples, 1, 2**20)
+        checks.check_size("samples", samples, out_features)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         positional, named = super().arguments()
@@ -73,7 +74,7 @@ class DropConnect(Linear):
             return self.expectation(x)
         w = self.values["weight"]
         shape = (len(x), *w.shape) if self.mask == "example" else w.shape
-        self._mask = ~philox.chosen(self.random_words(math.prod(shape)), self.p).reshape(shape)
+        self._mask = ~philox.bernoulli(self.random_words(math.prod(shape)), self.p).reshape(shape)
         u = np.einsum("ni,nio->no", x, self.masked(w)) if self.mask == "example" else x @ self.masked(w)
         if "bias" in self.values:
             u = u + self.values["bias"]

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from . import philox, validation
+from . import philox
 from .layer import Array, Layer
+from .shared import checks
 
 
 class Dropout(Layer):
@@ -36,7 +37,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        self.p = validation.number("p", p, 0, 1)
+        self.p = checks.as_number("p", p, 0, 1)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.p,), {}
@@ -49,7 +50,7 @@ class Dropout(Layer):
         self._kept = None
         if not training or self.p == 0:
             return x
-        self._kept = ~philox.chosen(self.random_words(x.size), self.p).reshape(x.shape)
+        self._kept = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
         return self.masked(x)
 
     def backward_pass(self, dy: Array) -> Array:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import philox, validation
+from . import philox
 from .layer import Array, Layer
+from .shared import checks
 
 
 class GaussianNoise(Layer):
@@ -32,7 +33,7 @@ class GaussianNoise(Layer):
 
     def __init__(self, std: float) -> None:
         super().__init__()
-        self.std = validation.number("std", std, 0)
+        self.std = checks.as_number("std", std, 0)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.std,), {}

@@ -13,25 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import philox, validation
+from . import philox
+from .shared import checks
 
 Array = npt.NDArray[Any]
 Shape = Sequence[int]
-
-
-class Specification(NamedTuple):
-    """A parameter before it has values, or another value that belongs to a layer's state."""
-
-    name: str
-    shape: tuple[int, ...]
-    initialiser: str
-    decays: bool = False            # weights do; biases and what normalises do not
-    trains: bool = True             # running statistics do not: the layer itself changes them
 
 
 HE_FAMILY = ("relu", "leaky_relu", "elu", "silu", "gelu", "gelu_tanh")
@@ -81,7 +72,7 @@ def create(name: str, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike
     >>> bool((abs(create("he_uniform", (6, 4), seed=0, stream=0, dtype="float64")) < 1).all())
     True
     """
-    validation.choice("init", name, NAMES)
+    checks.as_choice("init", name, NAMES)
     stream = philox.stream(philox.INIT, stream)
     if name in ("zeros", "ones"):
         values = np.full(shape, float(name == "ones"))
@@ -95,12 +86,12 @@ def create(name: str, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike
     return values.astype(dtype)
 
 
-def name_for(activation: str, given: str | None) -> str:
+def default_init(activation: str, given: str | None) -> str:
     """The weight's initialiser: the one that was ``given``, else what suits the activation that follows.
 
-    >>> name_for("relu", None), name_for("tanh", None), name_for("tanh", "zeros")
+    >>> default_init("relu", None), default_init("tanh", None), default_init("tanh", "zeros")
     ('he_uniform', 'glorot_uniform', 'zeros')
     """
     if given is not None:
-        return validation.choice("init", given, NAMES)
+        return checks.as_choice("init", given, NAMES)
     return "he_uniform" if activation in HE_FAMILY else "glorot_uniform"

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import init, philox, validation
+from . import init, philox
+from .shared import checks
+from .shared.parameter import ParameterSpec
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -44,12 +46,12 @@ class Layer:
     array([[0., 5.]])
     """
 
-    reshapes = False                                # does what comes out have another shape than what goes in?
+    changes_shape = False                                # does what comes out have another shape than what goes in?
 
     def __init__(self) -> None:
         if type(self) is Layer:
             raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")
-        self.specifications: list[init.Specification] = []
+        self.specifications: list[ParameterSpec] = []
         self.input_shape: Shape | None = None       # of one example, where it is known
         self.values: dict[str, Array] = {}          # come into being in `build`
         self.gradients: dict[str, Array] = {}
@@ -83,7 +85,7 @@ class Layer:
         """Sets ``gradients`` and returns dx; ``dy`` is known to fit, and is not changed."""
         raise NotImplementedError
 
-    def least_rows(self, shape: Sequence[int]) -> int:
+    def min_batch_size(self, shape: Sequence[int]) -> int:
         """The fewest examples of ``shape`` that a training batch needs."""
         return 1
 
@@ -121,7 +123,7 @@ class Layer:
         """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
         self.outermost().build()
         return [(prefix + each.name, layer.values[each.name], layer.gradients[each.name], each.decays)
-                for prefix, layer in self.leaves() for each in layer.specifications if each.trains]
+                for prefix, layer in self.leaves() for each in layer.specifications if each.trainable]
 
     def state(self) -> dict[str, Array]:
         """Name → array of everything that training changes: parameters and running statistics."""
@@ -142,11 +144,11 @@ class Layer:
 
     @steps.setter
     def steps(self, value: object) -> None:
-        self._steps = validation.integer("steps", value, 0, 2**62)
+        self._steps = checks.as_integer("steps", value, 0, 2**62)
 
     def assign(self, name: str, value: object) -> None:
         """Copies values into a parameter or a running statistic; the shape must be its own."""
-        found = validation.parameter(name, value, self.state().get(name))
+        found = checks.as_parameter_value(name, value, self.state().get(name))
         self.state()[name][...] = found
 
     def state_dict(self) -> dict[str, Array]:
@@ -168,7 +170,7 @@ class Layer:
         True
         """
         own = self.state()
-        for name, value in validation.state("state", state, own).items():
+        for name, value in checks.as_state("state", state, own).items():
             own[name][...] = value
 
     def forward(self, x: object, training: bool = False) -> Array:
@@ -176,10 +178,10 @@ class Layer:
 
         Raises ValueError or TypeError for an ``x`` of another shape or that holds no numbers.
         """
-        x = validation.array("x", x, self.dtype, self.input_shape)
+        x = checks.as_batch("x", x, self.dtype, self.input_shape)
         self.output_shape(x.shape[1:])              # a shape that does not fit is an error here
         if training:
-            validation.enough(len(x), self.least_rows(x.shape[1:]))
+            checks.check_batch_size(len(x), self.min_batch_size(x.shape[1:]))
         model = self.outermost()
         model._step = self._steps
         y = self.forward_pass(x, training)
@@ -199,7 +201,7 @@ class Layer:
         last = self.outermost()._last
         if last is None or last[0] is not self:
             raise RuntimeError("backward: call forward(x, training=True) first")
-        return self.backward_pass(validation.gradient(dy, self.dtype, last[1])).copy()
+        return self.backward_pass(checks.as_output_gradient(dy, self.dtype, last[1])).copy()
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The constructor's arguments that make such a layer again: (positional, by name)."""
@@ -207,7 +209,7 @@ class Layer:
 
     def __repr__(self) -> str:
         positional, named = self.arguments()
-        return validation.call(type(self).__name__, positional, named)
+        return checks.format_call(type(self).__name__, positional, named)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy takes the values along, but neither the model around the original nor a pass half done.
@@ -236,7 +238,7 @@ class Layer:
     def random_words(self, n: int) -> Array:
         """``n`` random words of 32 bits: the same ones as often as this pass asks, others in the next."""
         model = self.outermost()
-        return philox.words(n, model._seed, model._step, philox.stream(philox.MASK, self.number))
+        return philox.uint32(n, model._seed, model._step, philox.stream(philox.MASK, self.number))
 
     def build(self) -> np.dtype[Any]:
         """Gives every parameter its values, once; those that a layer already has are kept. Returns the dtype."""
@@ -253,8 +255,8 @@ class Layer:
                     layer.values[each.name] = layer.values[each.name].astype(self._dtype)
                 else:
                     layer.values[each.name] = init.create(
-                        each.initialiser, each.shape, self._seed, index, self._dtype)
-                if each.trains:
+                        each.init, each.shape, self._seed, index, self._dtype)
+                if each.trainable:
                     layer.gradients[each.name] = np.zeros(each.shape, self._dtype)
                 index += 1
         return self._dtype

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
-from .init import Specification
 from .layer import Array, Layer, Shape
+from .shared import checks
+from .shared.parameter import ParameterSpec
 
 
 class LayerNorm(Layer):
@@ -34,11 +34,11 @@ class LayerNorm(Layer):
 
     def __init__(self, normalized_shape: int | Sequence[int], eps: float = 1e-5) -> None:
         super().__init__()
-        self.normalized_shape = validation.sizes("normalized_shape", normalized_shape)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
+        self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.specifications = [
-            Specification("weight", self.normalized_shape, "ones"),
-            Specification("bias", self.normalized_shape, "zeros"),
+            ParameterSpec("weight", self.normalized_shape, "ones"),
+            ParameterSpec("bias", self.normalized_shape, "zeros"),
         ]
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -64,7 +64,7 @@ class LayerNorm(Layer):
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
-        return validation.ending(type(self).__name__, shape, self.normalized_shape)
+        return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         rows = x.reshape(-1, self.values["weight"].size)

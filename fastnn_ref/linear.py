@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import init as initialisers
-from . import validation
 from .activation import Activation, activation_of
-from .init import Specification
 from .layer import Array, Layer, Shape
+from .shared import checks
+from .shared.parameter import ParameterSpec
 
 
 class Linear(Layer):
@@ -36,23 +36,23 @@ class Linear(Layer):
     [[9.0, 0.0]]
     """
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(
         self, in_features: int, out_features: int, activation: str | Activation | None = None, bias: bool = True,
         *, init: str | None = None,
     ) -> None:
         super().__init__()
-        self.in_features = validation.integer("in_features", in_features, 1)
-        self.out_features = validation.integer("out_features", out_features, 1)
-        validation.size("weight", in_features, out_features)
+        self.in_features = checks.as_integer("in_features", in_features, 1)
+        self.out_features = checks.as_integer("out_features", out_features, 1)
+        checks.check_size("weight", in_features, out_features)
         self.activation = activation_of(activation)
         self.init = init
         self.input_shape = (self.in_features,)
-        start = initialisers.name_for(self.activation.name, init)
-        self.specifications = [Specification("weight", (self.in_features, self.out_features), start, True)]
-        if validation.flag("bias", bias):
-            self.specifications.append(Specification("bias", (self.out_features,), "zeros"))
+        start = initialisers.default_init(self.activation.name, init)
+        self.specifications = [ParameterSpec("weight", (self.in_features, self.out_features), start, True)]
+        if checks.as_flag("bias", bias):
+            self.specifications.append(ParameterSpec("bias", (self.out_features,), "zeros"))
 
     @property
     def weight(self) -> Array:
@@ -74,7 +74,7 @@ class Linear(Layer):
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """(out_features,) for (in_features,)."""
-        return validation.fixed_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
+        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         u = x @ self.values["weight"]                           # (n, out)

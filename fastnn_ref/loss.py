@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import validation
 from .activation import sigmoid
 from .layer import Array, Shape
+from .shared import checks
 
 
 class Loss:
@@ -36,7 +36,7 @@ class Loss:
 
     def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Finite targets in y's shape and dtype."""
-        return validation.values(t, shape, dtype)
+        return checks.as_value_targets(t, shape, dtype)
 
     def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         """The loss and its gradient; ``weights`` (n,) of the examples."""
@@ -49,9 +49,9 @@ class Loss:
         TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
         where all are 0.
         """
-        y = validation.outputs("y", y)
+        y = checks.as_outputs("y", y)
         t = self.accept(t, y.shape, y.dtype)
-        given = validation.weights(sample_weight, len(y))
+        given = checks.as_sample_weight(sample_weight, len(y))
         value, self.dy = self.value(y, t, np.ones(len(y)) if given is None else given)
         return value
 
@@ -70,7 +70,7 @@ class Loss:
         return {}
 
     def __repr__(self) -> str:
-        return validation.call(type(self).__name__, (), self.arguments())
+        return checks.format_call(type(self).__name__, (), self.arguments())
 
 
 def shares(weights: Array) -> Array:
@@ -121,7 +121,7 @@ class HuberLoss(Loss):
 
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__()
-        self.delta = validation.number("delta", delta, 0, low_open=True)
+        self.delta = checks.as_number("delta", delta, 0, low_open=True)
 
     def arguments(self) -> dict[str, Any]:
         return {"delta": self.delta}
@@ -143,11 +143,11 @@ class BCEWithLogitsLoss(Loss):
     """
 
     def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        return validation.unit_interval(t, shape, dtype)
+        return checks.as_probability_targets(t, shape, dtype)
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.label_smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
+        self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
 
     def arguments(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
@@ -174,17 +174,17 @@ class CrossEntropyLoss(Loss):
 
     def __init__(self, label_smoothing: float = 0.0, class_weight: Any = None) -> None:
         super().__init__()
-        self.label_smoothing = validation.number("label_smoothing", label_smoothing, 0, 1)
-        self.class_weight = validation.class_weight(class_weight)
+        self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        self.class_weight = checks.as_class_weight(class_weight)
 
     def arguments(self) -> dict[str, Any]:
         named: dict[str, Any] = {"label_smoothing": self.label_smoothing}
         return named if self.class_weight is None else {**named, "class_weight": self.class_weight}
 
     def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        validation.logits(shape, self.class_weight)
+        checks.check_logits(shape, self.class_weight)
         n, k = shape
-        return validation.classes_or_rows(t, n, k, dtype)
+        return checks.as_class_targets(t, n, k, dtype)
 
     def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         k = y.shape[1]

@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import mixup as blend
-from . import philox, training, validation
+from . import philox
 from .layer import Array, Layer, Shape
 from .loss import Loss
 from .optim import Optimizer
 from .penalty import Penalty
+from .shared import checks, fit, summary
+from .shared.callbacks import Callback
+from .shared.history import History
+from .shared.metrics import Metric
+from .shared.mixup import draw_lambdas, mix, one_hot
 
 
 class Sequential(Layer):
@@ -44,14 +48,14 @@ class Sequential(Layer):
         penalty: Penalty | Sequence[Penalty] | None = None,
     ) -> None:
         super().__init__()
-        self._seed = validation.seed(seed)
-        self._dtype = validation.dtype(dtype, self.default_dtype)
-        validation.layers(layers, Layer)
+        self._seed = checks.as_seed(seed)
+        self._dtype = checks.as_dtype(dtype, self.default_dtype)
+        checks.check_layers(layers, Layer)
         for index, layer in enumerate(layers):
-            validation.free(f"layers[{index}]", layer)
-        self.input_shape = validation.chain(layers)
+            checks.check_unowned(f"layers[{index}]", layer)
+        self.input_shape = checks.infer_input_shape(layers)
         self.layers = layers
-        self.penalties = validation.several("penalty", penalty, Penalty)
+        self.penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         self.penalty_loss = 0.0                     # the penalty's part of the last step's or epoch's loss
         self.epochs = 0                             # run_epoch calls so far: each shuffles in its own way
         self.stop_training = False
@@ -60,12 +64,12 @@ class Sequential(Layer):
     default_dtype = np.dtype(np.float64)
 
     @property
-    def reshapes(self) -> bool:                     # type: ignore[override]
+    def changes_shape(self) -> bool:                     # type: ignore[override]
         """Does what comes out have another shape than what goes in?"""
-        return any(layer.reshapes for layer in self.layers)
+        return any(layer.changes_shape for layer in self.layers)
 
     @property
-    def penalised(self) -> bool:
+    def has_penalty(self) -> bool:
         """Does a penalty add to the loss?"""
         return any(penalty.costs for penalty, _, _ in self.restraints())
 
@@ -94,11 +98,11 @@ class Sequential(Layer):
             shape = layer.output_shape(shape)
         return tuple(shape)
 
-    def least_rows(self, shape: Sequence[int]) -> int:
+    def min_batch_size(self, shape: Sequence[int]) -> int:
         """The most that any of the layers needs."""
         least = 1
         for layer in self.layers:
-            least, shape = max(least, layer.least_rows(shape)), layer.output_shape(shape)
+            least, shape = max(least, layer.min_batch_size(shape)), layer.output_shape(shape)
         return least
 
     def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
@@ -118,16 +122,16 @@ class Sequential(Layer):
 
     def _ready(
         self, x: object, t: object, loss: Loss, optimizer: Optimizer, sample_weight: object,
-        batch_size: int = validation.LARGEST,
+        batch_size: int = checks.LARGEST,
     ) -> tuple[Array, Array, Array | None]:
         """``x`` and ``t`` as arrays that fit, checked before anything is changed."""
-        validation.instance("loss", loss, Loss)
-        validation.instance("optimizer", optimizer, Optimizer)
-        validation.whole(self)
-        x = validation.array("x", x, self.dtype, self.input_shape)
+        checks.check_instance("loss", loss, Loss)
+        checks.check_instance("optimizer", optimizer, Optimizer)
+        checks.check_is_root(self)
+        x = checks.as_batch("x", x, self.dtype, self.input_shape)
         t = loss.accept(t, (len(x), *self.output_shape(x.shape[1:])), self.dtype)
-        weights = validation.weights(sample_weight, len(x))
-        validation.enough((len(x) - 1) % batch_size + 1, self.least_rows(x.shape[1:]))
+        weights = checks.as_sample_weight(sample_weight, len(x))
+        checks.check_batch_size((len(x) - 1) % batch_size + 1, self.min_batch_size(x.shape[1:]))
         optimizer.join(self)
         return x, t, weights
 
@@ -179,14 +183,14 @@ class Sequential(Layer):
         >>> losses[-1] < 0.01
         True
         """
-        size = validation.integer("batch_size", batch_size, 1)
-        validation.flag("shuffle", shuffle)
-        alpha = validation.mixup(mixup, sample_weight)
+        size = checks.as_integer("batch_size", batch_size, 1)
+        checks.as_flag("shuffle", shuffle)
+        alpha = checks.as_mixup(mixup, sample_weight)
         x, t, weights = self._ready(x, t, loss, optimizer, sample_weight, size)
         n = len(x)
         if alpha:
-            t = blend.soft(t, self.output_shape(x.shape[1:])[-1], x.dtype)
-            shares = blend.shares(alpha, -(-n // size), self.seed, self.epochs)
+            t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
+            lambdas = draw_lambdas(alpha, -(-n // size), self.seed, self.epochs)
         order = philox.permutation(n, self.seed, self.epochs) if shuffle else np.arange(n)
         self.epochs += 1
         total, penalty, counted, steps = 0.0, 0.0, 0.0, -(-n // size)
@@ -194,7 +198,7 @@ class Sequential(Layer):
             rows = order[start:start + size]
             batch, targets = x[rows], t[rows]
             if alpha:
-                batch, targets = blend.mixed(batch, shares[done - 1]), blend.mixed(targets, shares[done - 1])
+                batch, targets = mix(batch, lambdas[done - 1]), mix(targets, lambdas[done - 1])
             part = None if weights is None else weights[rows]
             count = len(rows) if part is None else float(part.sum())
             total += (self.step(batch, targets, loss, optimizer, part) - self.penalty_loss) * count
@@ -212,17 +216,17 @@ class Sequential(Layer):
         >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predict(np.zeros((2500, 4)), batch_size=1000).shape
         (2500, 3)
         """
-        size = validation.integer("batch_size", batch_size, 1)
-        x = validation.array("x", x, self.dtype, self.input_shape)
+        size = checks.as_integer("batch_size", batch_size, 1)
+        x = checks.as_batch("x", x, self.dtype, self.input_shape)
         return np.concatenate([self.forward(x[start:start + size]) for start in range(0, len(x), size)])
 
     def fit(
         self, x: object, t: object, *, loss: Loss, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32,
         validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
-        metrics: Iterable[training.Metric] = (), callbacks: Iterable[training.Callback] = (),
+        metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (),
         sample_weight: object = None, mixup: float = 0.0,
-    ) -> training.History:
-        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.training.fit``.
+    ) -> History:
+        """Trains for ``epochs`` epochs and returns a ``History``; see ``fastnn_ref.shared.fit.fit``.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -231,18 +235,18 @@ class Sequential(Layer):
         >>> list(history.history)
         ['loss', 'val_loss']
         """
-        return training.fit(
+        return fit.fit(
             self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
             callbacks=callbacks, sample_weight=sample_weight, mixup=mixup)
 
     def evaluate(
-        self, x: object, t: object, loss: Loss, metrics: Iterable[training.Metric] = (), batch_size: int = 1024,
+        self, x: object, t: object, loss: Loss, metrics: Iterable[Metric] = (), batch_size: int = 1024,
         sample_weight: object = None,
     ) -> Mapping[str, float]:
         """``{"loss": ..., metric: ...}`` on ``x`` and ``t``."""
-        return training.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
+        return fit.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
 
     def summary(self) -> str:
         """A table of layers, output shapes and parameters, as text."""
-        return training.summary(self)
+        return summary.summary(self)

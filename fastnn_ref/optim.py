@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from . import penalty, validation
+from . import penalty
 from .layer import Array, Layer
+from .shared import checks
+from .shared.schedule import lr_from_record, lr_record
 
 
 class Optimizer:
@@ -32,10 +34,10 @@ class Optimizer:
 
     >>> import fastnn_ref as nn
     >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
-    >>> optimizer.steps, optimizer.learning_rate
+    >>> optimizer.steps, optimizer.current_lr
     (0, 0.1)
     >>> optimizer.lr = 0.05
-    >>> optimizer.learning_rate
+    >>> optimizer.current_lr
     0.05
     """
 
@@ -47,9 +49,9 @@ class Optimizer:
         if type(self) is Optimizer:
             raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
         self.lr = lr
-        self.weight_decay = validation.number("weight_decay", weight_decay, 0)
-        self.clip_norm = None if clip_norm is None else validation.number("clip_norm", clip_norm, 0, low_open=True)
-        self.clip_value = None if clip_value is None else validation.number(
+        self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
+        self.clip_norm = None if clip_norm is None else checks.as_number("clip_norm", clip_norm, 0, low_open=True)
+        self.clip_value = None if clip_value is None else checks.as_number(
             "clip_value", clip_value, 0, low_open=True)
         self.steps = 0
         self.model: Layer | None = None
@@ -62,12 +64,12 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: Any) -> None:
-        self._lr = validation.learning_rate(value)
+        self._lr = checks.as_learning_rate(value)
 
     @property
-    def learning_rate(self) -> float:
+    def current_lr(self) -> float:
         """The rate that the next step takes."""
-        return validation.number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
+        return checks.as_number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         """Changes ``w`` and the slots in place; ``steps`` counts this step already."""
@@ -75,9 +77,9 @@ class Optimizer:
 
     def step(self, model: Layer) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, restrains them."""
-        model = validation.instance("model", model, Layer).outermost()
+        model = checks.check_instance("model", model, Layer).outermost()
         self.join(model)
-        lr, restraints = self.learning_rate, model.restraints()
+        lr, restraints = self.current_lr, model.restraints()
         for each, w, g in restraints:
             g += each.slope(w)
         if self.clip_value is not None:
@@ -99,24 +101,25 @@ class Optimizer:
         if self.model is None:
             parameters = model.params
             for slot, loaded in self.state.items():
-                values = validation.state(slot, loaded, parameters) if loaded else {}
+                values = checks.as_state(slot, loaded, parameters) if loaded else {}
                 self.state[slot] = {name: values[name].astype(w.dtype) if loaded else np.zeros_like(w)
                                     for name, w in parameters.items()}
             self.model = model
 
     def state_dict(self) -> dict[str, Any]:
         """``{"steps": ..., slot: {parameter's name: array}}``: what training needs to go on as if never stopped."""
-        return {"steps": self.steps,
+        return {"steps": self.steps, "lr": lr_record(self.lr),
                 **{slot: {name: value.copy() for name, value in values.items()} for slot, values in self.state.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
-        state = validation.optimizer_state(state, self.slots)
+        state = checks.as_optimizer_state(state, self.slots)
         if self.model is not None:
             for slot in self.slots:
                 if state[slot]:
-                    validation.state(slot, state[slot], self.model.params)
+                    checks.as_state(slot, state[slot], self.model.params)
         self.steps = state["steps"]
+        self.lr = lr_from_record(state["lr"], self.lr)
         self.state = {slot: dict(state[slot]) for slot in self.slots}
         model, self.model = self.model, None
         if model is not None:
@@ -128,7 +131,7 @@ class Optimizer:
                 "clip_value": self.clip_value}
 
     def __repr__(self) -> str:
-        return validation.call(type(self).__name__, (), self.arguments())
+        return checks.format_call(type(self).__name__, (), self.arguments())
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "model": None}     # a copy is free to join another model
@@ -153,8 +156,8 @@ class SGD(Optimizer):
         self, lr: Any = 1e-2, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
         *, clip_norm: float | None = None, clip_value: float | None = None,
     ) -> None:
-        self.momentum = validation.number("momentum", momentum, 0, 1, high_open=True)
-        self.nesterov = validation.flag("nesterov", nesterov)
+        self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
+        self.nesterov = checks.as_flag("nesterov", nesterov)
         if nesterov and momentum == 0:
             raise ValueError("nesterov: expected momentum > 0, got 0")
         self.slots = ("momentum",) if momentum > 0 else ()
@@ -193,8 +196,8 @@ class RMSprop(Optimizer):
         *, clip_norm: float | None = None, clip_value: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
-        self.alpha = validation.number("alpha", alpha, 0, 1, high_open=True)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
+        self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def arguments(self) -> dict[str, Any]:
         return {"alpha": self.alpha, "eps": self.eps, **super().arguments()}
@@ -226,8 +229,8 @@ class Adam(Optimizer):
         *, clip_norm: float | None = None, clip_value: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
-        self.betas = validation.betas(betas)
-        self.eps = validation.number("eps", eps, 0, low_open=True)
+        self.betas = checks.as_betas(betas)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def arguments(self) -> dict[str, Any]:
         return {"betas": self.betas, "eps": self.eps, **super().arguments()}

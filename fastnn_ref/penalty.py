@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
 from .layer import Array, Layer
+from .shared import checks
 
 
 class Penalty:
@@ -54,7 +54,7 @@ class Penalty:
         return {}
 
     def __repr__(self) -> str:
-        return validation.call(type(self).__name__, (), self.arguments())
+        return checks.format_call(type(self).__name__, (), self.arguments())
 
 
 class ElasticNet(Penalty):
@@ -73,11 +73,11 @@ class ElasticNet(Penalty):
     """
 
     def __init__(self, l1: float, l2: float, mode: str = "proximal", biases: bool = False) -> None:
-        self.l1 = validation.number("l1", l1, 0)
-        self.l2 = validation.number("l2", l2, 0)
-        self.mode = validation.choice("mode", mode, ("proximal", "subgradient"))
+        self.l1 = checks.as_number("l1", l1, 0)
+        self.l2 = checks.as_number("l2", l2, 0)
+        self.mode = checks.as_choice("mode", mode, ("proximal", "subgradient"))
         self.costs = self.l1 > 0 or self.l2 > 0
-        self.biases = validation.flag("biases", biases)
+        self.biases = checks.as_flag("biases", biases)
 
     def value(self, w: Array) -> float:
         w = w.astype(np.float64)
@@ -112,7 +112,7 @@ class L1(ElasticNet):
     """
 
     def __init__(self, strength: float, mode: str = "proximal", biases: bool = False) -> None:
-        super().__init__(validation.number("strength", strength, 0), 0.0, mode, biases)
+        super().__init__(checks.as_number("strength", strength, 0), 0.0, mode, biases)
 
     @property
     def strength(self) -> float:
@@ -138,7 +138,7 @@ class L2(ElasticNet):
     """
 
     def __init__(self, strength: float, biases: bool = False) -> None:
-        super().__init__(0.0, validation.number("strength", strength, 0), biases=biases)
+        super().__init__(0.0, checks.as_number("strength", strength, 0), biases=biases)
 
     @property
     def strength(self) -> float:
@@ -166,7 +166,7 @@ class MaxNorm(Penalty):
     """
 
     def __init__(self, limit: float) -> None:
-        self.limit = validation.number("limit", limit, 0, low_open=True)
+        self.limit = checks.as_number("limit", limit, 0, low_open=True)
 
     def restrain(self, w: Array, lr: float) -> None:
         axes = (0,) if w.ndim == 2 else (1, 2, 3)
@@ -191,8 +191,8 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     >>> model.grads["0.weight"].tolist()
     [[1.0]]
     """
-    limit = validation.number("max_norm", max_norm, 0, low_open=True)
-    gradients = validation.instance("model", model, Layer).outermost().grads.values()
+    limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
+    gradients = checks.check_instance("model", model, Layer).outermost().grads.values()
     norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
     if norm > limit:
         for g in gradients:
@@ -211,6 +211,6 @@ def clip_grad_value(model: Layer, clip_value: float) -> None:
     >>> model.grads["0.weight"].tolist()
     [[2.0]]
     """
-    limit = validation.number("clip_value", clip_value, 0, low_open=True)
-    for g in validation.instance("model", model, Layer).outermost().grads.values():
+    limit = checks.as_number("clip_value", clip_value, 0, low_open=True)
+    for g in checks.check_instance("model", model, Layer).outermost().grads.values():
         np.clip(g, -limit, limit, out=g)

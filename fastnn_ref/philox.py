@@ -49,10 +49,10 @@ def philox4x32(counter: Words, key: Sequence[int]) -> Words:
     return np.stack([x0, x1, x2, x3], axis=-1)
 
 
-def words(n: int, seed: int, step: int, stream: int, block: int = 0) -> Words:
+def uint32(n: int, seed: int, step: int, stream: int, block: int = 0) -> Words:
     """The first ``n`` words of a stream: element i is word i % 4 of block i // 4; or those from another block on.
 
-    >>> words(5, seed=0, step=0, stream=0).tolist()[:2] == [0x6627e8d5, 0xe169c58d]
+    >>> uint32(5, seed=0, step=0, stream=0).tolist()[:2] == [0x6627e8d5, 0xe169c58d]
     True
     """
     blocks = np.arange(-(-n // 4), dtype=np.uint64) + np.uint64(block)
@@ -72,19 +72,19 @@ def scale(p: float) -> float:
     return 1 / (1 - p) if p < 1 else 0.0
 
 
-def chosen(words: Words, p: float) -> npt.NDArray[np.bool_]:
+def bernoulli(words: Words, p: float) -> npt.NDArray[np.bool_]:
     """True with probability ``p``, to 2⁻³³: an integer decides, so it is the same in every dtype.
 
-    >>> chosen(np.array([0, 2**31 - 1, 2**31], np.uint32), 0.5).tolist()
+    >>> bernoulli(np.array([0, 2**31 - 1, 2**31], np.uint32), 0.5).tolist()
     [True, True, False]
     """
     return words.astype(np.uint64) < np.uint64(threshold(p))
 
 
-def fractions(words: Words) -> npt.NDArray[np.float64]:
+def to_uniform(words: Words) -> npt.NDArray[np.float64]:
     """Words as numbers in (0, 1), never 0 or 1: (word + ½) / 2³².
 
-    >>> fractions(np.array([2**31], np.uint32)).round(6).tolist()
+    >>> to_uniform(np.array([2**31], np.uint32)).round(6).tolist()
     [0.5]
     """
     found: npt.NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-32
@@ -97,7 +97,7 @@ def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDAr
     >>> bool((0 < uniform((2, 3), seed=1, step=0, stream=0)).all())
     True
     """
-    return fractions(words(math.prod(shape), seed, step, stream)).reshape(shape)
+    return to_uniform(uint32(math.prod(shape), seed, step, stream)).reshape(shape)
 
 
 def normals(words: Words) -> npt.NDArray[np.float64]:
@@ -105,7 +105,7 @@ def normals(words: Words) -> npt.NDArray[np.float64]:
 
     Pairs u, v of uniform numbers become √(−2 log u) · (cos 2πv, sin 2πv). Source: Box and Muller (1958).
     """
-    u, v = fractions(words).reshape(-1, 2).T
+    u, v = to_uniform(words).reshape(-1, 2).T
     radius = np.sqrt(-2 * np.log(u))
     return np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=-1).reshape(-1)
 
@@ -118,7 +118,7 @@ def normal(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArr
     True
     """
     n = math.prod(shape)
-    return normals(words(n + n % 2, seed, step, stream))[:n].reshape(shape)
+    return normals(uint32(n + n % 2, seed, step, stream))[:n].reshape(shape)
 
 
 def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> npt.NDArray[np.int64]:
@@ -132,7 +132,7 @@ def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> np
     if not 0 <= n < 2**32:
         raise ValueError(f"n: expected an integer >= 0 and < 2**32, got {n}")
     order = list(range(n))
-    for i, word in enumerate(words(max(n - 1, 0), seed, step, stream).tolist()):
+    for i, word in enumerate(uint32(max(n - 1, 0), seed, step, stream).tolist()):
         j = i + (word * (n - i) >> 32)
         order[i], order[j] = order[j], order[i]
     return np.array(order, dtype=np.int64)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from . import validation
 from .layer import Array, Layer, Shape
+from .shared import checks
 
 Pair = tuple[int, int]
 
@@ -27,21 +27,21 @@ Pair = tuple[int, int]
 class Pool(Layer):
     """What the two with a window share."""
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
         super().__init__()
-        self.kernel_size = validation.pair("kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else validation.pair("stride", stride, 1)
-        self.padding = validation.half("padding", validation.pair("padding", padding, 0), self.kernel_size)
+        self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else checks.as_pair("stride", stride, 1)
+        self.padding = checks.check_pool_padding("padding", checks.as_pair("padding", padding, 0), self.kernel_size)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.kernel_size,), {"stride": self.stride, "padding": self.padding}
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """(channels, h', w') for (channels, h, w)."""
-        channels, *image = validation.image_shape(type(self).__name__, shape)
-        return (channels, *validation.windows(
+        channels, *image = checks.check_image_shape(type(self).__name__, shape)
+        return (channels, *checks.window_counts(
             type(self).__name__, image, self.kernel_size, self.stride, self.padding, (1, 1)))
 
     def windows(self, x: Array, fill: float) -> Array:
@@ -115,14 +115,14 @@ class GlobalAvgPool2d(Layer):
     [[1.5 5.5]]
     """
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(self) -> None:
         super().__init__()
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """(channels,) for (channels, h, w)."""
-        return validation.image_shape(type(self).__name__, shape)[:1]
+        return checks.check_image_shape(type(self).__name__, shape)[:1]
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         self._kept = x.shape
@@ -141,7 +141,7 @@ class Flatten(Layer):
     (5, 192)
     """
 
-    reshapes = True
+    changes_shape = True
 
     def __init__(self) -> None:
         super().__init__()

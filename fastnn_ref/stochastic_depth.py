@@ -18,17 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from . import philox, validation
+from . import philox
 from .layer import Array, Layer, Shape
+from .shared import checks
 
 
-def linear_decay(depth: int, p_last: float = 0.5) -> list[float]:
+def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
     """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are hardly ever left out.
 
-    >>> linear_decay(4, 0.5)
+    >>> stochastic_depth_rates(4, 0.5)
     [0.125, 0.25, 0.375, 0.5]
     """
-    depth, p_last = validation.integer("depth", depth, 1), validation.number("p_last", p_last, 0, 1)
+    depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)
     return [block / depth * p_last for block in range(1, depth + 1)]
 
 
@@ -50,10 +51,10 @@ class StochasticDepth(Layer):
 
     def __init__(self, block: Layer, p: float, mode: str = "batch") -> None:
         super().__init__()
-        self.block = validation.instance("block", block, Layer)
-        validation.free("block", block)
-        self.p = validation.number("p", p, 0, 1)
-        self.mode = validation.choice("mode", mode, ("batch", "row"))
+        self.block = checks.check_instance("block", block, Layer)
+        checks.check_unowned("block", block)
+        self.p = checks.as_number("p", p, 0, 1)
+        self.mode = checks.as_choice("mode", mode, ("batch", "row"))
         self.input_shape = block.input_shape
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
@@ -70,10 +71,10 @@ class StochasticDepth(Layer):
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """The input's own shape, which the block must keep."""
-        return validation.residual_shape(type(self).__name__, self.block, shape)
+        return checks.check_residual_shape(type(self).__name__, self.block, shape)
 
-    def least_rows(self, shape: Sequence[int]) -> int:
-        return self.block.least_rows(shape)
+    def min_batch_size(self, shape: Sequence[int]) -> int:
+        return self.block.min_batch_size(shape)
 
     def masked(self, values: Array) -> Array:
         """m · values / (1 − p)."""
@@ -86,7 +87,7 @@ class StochasticDepth(Layer):
         self._kept = None
         if training:
             draws = len(x) if self.mode == "row" else 1
-            self._kept = ~philox.chosen(self.random_words(draws), self.p)
+            self._kept = ~philox.bernoulli(self.random_words(draws), self.p)
             if self.mode == "batch" and not self._kept[0]:
                 return x
         return x + self.masked(self.block.forward_pass(x, training))

@@ -243,7 +243,7 @@ REGULARISERS = [
      "p: expected a finite number >= 0 and <= 1, got 1.5"),
     ("depth mode", lambda nn: nn.StochasticDepth(nn.ReLU(), 0.5, mode="rows"), V,
      "mode: unknown name 'rows', did you mean 'row'? known: batch, row"),
-    ("no depth", lambda nn: nn.linear_decay(0), V, "depth: expected an integer >= 1, got 0"),
+    ("no depth", lambda nn: nn.stochastic_depth_rates(0), V, "depth: expected an integer >= 1, got 0"),
     ("no features", made("BatchNorm1d", 0), V, "num_features: expected an integer >= 1, got 0"),
     ("features overflow", made("BatchNorm2d", 2**50), V, "num_features: expected at most 2**40 values, got"),
     ("norm eps", made("BatchNorm1d", 3, eps=0), V, "eps: expected a finite number > 0, got 0"),

@@ -43,7 +43,7 @@ def test_noise_by_words(ref, nn):
     """Box and Muller on words 2⌊i/2⌋ and 2⌊i/2⌋ + 1 of the layer's stream."""
     model = nn.Sequential(nn.GaussianNoise(0.5), seed=3, dtype="float64")
     y = model.forward(np.zeros((3, 5)), training=True).ravel()
-    words = [(int(word) + 0.5) / 2**32 for word in ref.philox.words(16, 3, 0, 1 << 24)]
+    words = [(int(word) + 0.5) / 2**32 for word in ref.philox.uint32(16, 3, 0, 1 << 24)]
     for i in range(15):
         u, v = words[i // 2 * 2], words[i // 2 * 2 + 1]
         z = math.sqrt(-2 * math.log(u)) * (math.sin if i % 2 else math.cos)(2 * math.pi * v)

@@ -32,7 +32,7 @@ def test_formula(ref, nn, p, mask):
     x, dy = normal((n, k)), normal((n, m), seed=1)
     for step in range(2):
         draws = n if mask == "example" else 1
-        words = ref.philox.words(draws * k * m, 7, step, (1 << 24) + 1).astype(np.int64)
+        words = ref.philox.uint32(draws * k * m, 7, step, (1 << 24) + 1).astype(np.int64)
         keep = np.broadcast_to((words >= round(p * 2**32)).reshape(draws, k, m), (n, k, m)) / (1 - p)
         w = layer.weight * keep
         y = np.array([x[i] @ w[i] for i in range(n)]) + layer.bias

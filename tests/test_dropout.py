@@ -23,7 +23,7 @@ def test_engine_agrees(ref, fast, isa, dtype, case):
 
 def mask_by_hand(ref, n, p, seed, step, number):
     """Which of n values stay: the words of stream (mask, layer's number), each against round(p · 2³²)."""
-    words = ref.philox.words(n, seed, step, (1 << 24) + number)
+    words = ref.philox.uint32(n, seed, step, (1 << 24) + number)
     return np.array([int(word) >= round(p * 2**32) for word in words])
 
 

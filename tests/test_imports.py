@@ -9,26 +9,30 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
+SHARED = sorted((ROOT / "fastnn_ref" / "shared").glob("*.py"))
 CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.pxd")])
 PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
 KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
 
-WRITTEN_ONCE = {
-    "validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck", "text_noise", "mixup",
-}  # fmt: skip
+# What the engine may import of the reference: the shared room, random numbers and initial values.
+WRITTEN_ONCE = {"shared", "philox", "init"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
-    {"validation", "philox"}, {"init", "text_noise", "mixup"}, {"layer"},
+    {"philox"}, {"init"}, {"network"}, {"layer"}, {"custom"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment"},
-    {"linear", "conv", "loss", "penalty", "schedule"}, {"dropconnect", "optim"},
-    {"training"}, {"early_stopping", "gradcheck", "model"}, {"__init__"},
+    {"linear", "conv", "loss", "penalty"}, {"dropconnect", "optim"}, {"model"}, {"sequential"}, {"__init__"},
+]  # fmt: skip
+SHARED_FLOORS = [
+    {"checks", "parameter"}, {"config", "metrics"}, {"schedule", "callbacks"},
+    {"custom", "history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup"}, {"fit"},
+    {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
-    {"_kernels"}, {"config", "layer"},
+    {"_kernels"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise",
      "augment", "loss", "penalty"},
-    {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"compare"}, {"__init__"},
+    {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
     {"datasets", "progress", "networks", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
@@ -77,25 +81,37 @@ def test_there_is_something_to_read():
     assert len(REF) > 8
     assert len(CYTHON) > 8
     assert len(KERNELS) > 8
-    assert "fastnn_ref.validation" in imports(ROOT / "fastnn" / "_kernels.pyx")
+    assert "fastnn_ref.shared.checks" in imports(ROOT / "fastnn" / "_kernels.pyx")
     assert any(name.startswith("numpy") for name in imports(ROOT / "fastnn_ref" / "layer.py"))
 
 
-@pytest.mark.parametrize("path", REF, ids=name_of)
-def test_the_book_needs_numpy_only(path):
+@pytest.mark.parametrize("path", REF + SHARED, ids=name_of)
+def test_the_reference_needs_numpy_only(path):
     outside = {name.split(".")[0] for name in imports(path)} - {"fastnn_ref", "numpy"}
     assert outside <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", REF, ids=name_of)
-def test_the_book_goes_from_simple_to_hard(path):
+def test_the_reference_goes_from_simple_to_hard(path):
     own = floor(path.stem, REF_FLOORS)
-    for room in rooms(path, "fastnn_ref") - {path.stem}:
+    for room in rooms(path, "fastnn_ref") - {path.stem, "shared"}:
         assert floor(room, REF_FLOORS) < own, f"{path.name} imports {room}"
 
 
+@pytest.mark.parametrize("path", SHARED, ids=name_of)
+def test_the_shared_room_stands_alone(path):
+    """It imports random numbers from the reference, and no layer; inside it goes from simple to hard, too."""
+    inside = [name.split(".")[1:] for name in imports(path) if name.split(".")[0] == "fastnn_ref"]
+    own = floor(path.stem, SHARED_FLOORS)
+    for parts in inside:
+        if parts[0] != "shared":
+            assert parts[0] == "philox", f"{path.name} imports {'.'.join(parts)}"
+        elif parts[1:] and parts[1] != path.stem:
+            assert floor(parts[1], SHARED_FLOORS) < own, f"{path.name} imports {parts[1]}"
+
+
 @pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
-def test_the_engine_takes_little_from_the_book(path):
+def test_the_engine_takes_little_from_the_reference(path):
     if path.stem in ("cli", "plot", "lab"):  # they show both
         return
     assert rooms(path, "fastnn_ref") <= WRITTEN_ONCE
@@ -144,7 +160,7 @@ def test_every_concept_has_its_twin():
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in REF + PYTHON if p.name not in ("cli.py", "progress.py", "__main__.py")], ids=name_of
+    "path", [p for p in REF + SHARED + PYTHON if p.name not in ("cli.py", "progress.py", "__main__.py")], ids=name_of
 )
 def test_library_code_does_not_print(path):
     calls = [

@@ -79,7 +79,7 @@ def noise(fast, dtype, n):
 @pytest.fixture(scope="module")
 def normal_numbers(ref):
     """2000 of them in 40 digits."""
-    words = [mp.mpf(2 * int(word) + 1) / 2**33 for word in ref.philox.words(2000, 4, 0, 1 << 24)]
+    words = [mp.mpf(2 * int(word) + 1) / 2**33 for word in ref.philox.uint32(2000, 4, 0, 1 << 24)]
     with mp.workdps(40):
         pairs = [(mp.sqrt(-2 * mp.log(u)), 2 * mp.pi * v) for u, v in zip(words[::2], words[1::2], strict=True)]
         return [radius * f(angle) for radius, angle in pairs for f in (mp.cos, mp.sin)]
@@ -95,7 +95,7 @@ def test_normal_numbers(fast, isa, dtype, normal_numbers):
 
 def test_rare_normal_numbers(fast, isa, ref):
     """A million, where u comes close to 0 and 1, and the angle to the axes; the book's doubles are judge enough."""
-    words = ref.philox.words(1 << 20, 4, 0, 1 << 24)
+    words = ref.philox.uint32(1 << 20, 4, 0, 1 << 24)
     want, z = ref.philox.normals(words), noise(fast, "float32", words.size)
     error = np.abs(z - want) / np.spacing(np.abs(want).astype(np.float32))
     assert error.max() <= NORMAL_ULP

@@ -12,7 +12,7 @@ ONLY_FAST = ["compare", "get_num_threads", "set_num_threads", "show_config", "is
 ORDER = """
 Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten
 Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
-BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth linear_decay GaussianNoise Augment
+BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect StochasticDepth stochastic_depth_rates GaussianNoise Augment
 Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss L1 L2 ElasticNet MaxNorm clip_grad_norm clip_grad_value
 Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
 ReduceLROnPlateau EarlyStopping Sequential History Callback gradcheck TextNoise init philox
@@ -64,7 +64,7 @@ def test_class(ref, fast, name):
 INNER = set(
     """
     outermost build adopt leaves specifications values gradients default_dtype forward_pass backward_pass init
-    act act_back bend accept value dy join update descend slots state model least_rows number random_words
+    act act_back bend accept value dy join update descend slots state model min_batch_size number random_words
     axes column normalise inside masked expectation
     windows matrix back penalties restraints slope restrain draw moves
     """.split()

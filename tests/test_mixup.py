@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from fastnn_ref import mixup
+from fastnn_ref.shared import mixup
 from tests.check import normal, same, same_parameters
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.3, 1.0, 4.0])
 def test_shares_are_beta(alpha):
     """Mean ½, variance 1 / (4·(2α + 1)), and for α = 1 uniform."""
-    draws = mixup.shares(alpha, 20_000, seed=3, epoch=0)
+    draws = mixup.draw_lambdas(alpha, 20_000, seed=3, epoch=0)
     assert ((draws >= 0) & (draws <= 1)).all()
     assert abs(draws.mean() - 0.5) < 0.02
     assert abs(draws.var() - 0.25 / (2 * alpha + 1)) < 0.006
     if alpha == 1:
         assert np.abs(np.sort(draws) - np.linspace(0, 1, len(draws))).max() < 0.02
-    same(mixup.shares(alpha, 7, seed=3, epoch=0), draws[:7])
-    assert (mixup.shares(alpha, 7, seed=3, epoch=1) != draws[:7]).all()
+    same(mixup.draw_lambdas(alpha, 7, seed=3, epoch=0), draws[:7])
+    assert (mixup.draw_lambdas(alpha, 7, seed=3, epoch=1) != draws[:7]).all()
 
 
 def net(nn, dtype="float64"):
@@ -29,7 +29,7 @@ def test_formula(nn, dtype):
     x, t = normal((6, 5), dtype), np.arange(6) % 3
     one, other = net(nn, dtype), net(nn, dtype)
     value = one.run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD(lr=0.1), batch_size=6, shuffle=False, mixup=0.5)
-    share = mixup.shares(0.5, 1, seed=4, epoch=0)[0]
+    share = mixup.draw_lambdas(0.5, 1, seed=4, epoch=0)[0]
     assert 0.01 < share < 0.99
     a, b = np.asarray(share, dtype), np.asarray(1 - share, dtype)
     rows = np.eye(3, dtype=dtype)[t]

@@ -69,13 +69,13 @@ def test_the_optimizer_asks_for_the_next_step(nn):
     x, t = normal((4, 3)), normal((4, 2), seed=1)
     for s in range(5):
         assert optimizer.steps == s
-        assert optimizer.learning_rate == schedule(s)
+        assert optimizer.current_lr == schedule(s)
         before = model.state_dict()["0.weight"]
         model.step(x, t, nn.MSELoss(), optimizer)
         step = schedule(s) * model.layers[0].grads["weight"]
         close("step", model.state_dict()["0.weight"], before - step, np.abs(before) + np.abs(step))
     optimizer.lr = 0.125
-    assert optimizer.learning_rate == optimizer.lr == 0.125
+    assert optimizer.current_lr == optimizer.lr == 0.125
 
 
 OWN = {
@@ -140,7 +140,7 @@ def plateau_rates(nn, losses, **arguments):
     rates = []
     for epoch, value in enumerate(losses):
         callback.on_epoch_end(epoch, {"val_loss": value, "loss": -value})
-        rates.append(optimizer.learning_rate)
+        rates.append(optimizer.current_lr)
     return rates
 
 

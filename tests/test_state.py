@@ -181,7 +181,7 @@ def test_loss(nn, again, case):
 def test_schedule(nn, again, case):
     schedule = case.make(nn)
     assert [again(schedule)(s) for s in range(20)] == [schedule(s) for s in range(20)]
-    assert again(nn.SGD(lr=schedule)).learning_rate == schedule(0)
+    assert again(nn.SGD(lr=schedule)).current_lr == schedule(0)
 
 
 def test_history(nn, again):

@@ -36,7 +36,7 @@ def test_formula_by_batch(ref, nn, dtype, p):
     alone = nn.Sequential(copy.deepcopy(block), dtype=dtype)
     z, seen = alone.forward(x, training=True).astype(np.float64), set()
     for step in range(25):
-        keep = int(ref.philox.words(1, 3, step, 1 << 24)[0]) >= round(p * 2**32)
+        keep = int(ref.philox.uint32(1, 3, step, 1 << 24)[0]) >= round(p * 2**32)
         seen.add(keep)
         y = model.forward(x, training=True)
         dx = model.backward(dy)
@@ -57,7 +57,7 @@ def test_formula_by_batch(ref, nn, dtype, p):
 def test_formula_by_row(ref, nn, p):
     model = nn.Sequential(nn.StochasticDepth(nn.Identity(), p, mode="row"), seed=3, dtype="float64")
     x, dy = normal((40, 3)), normal((40, 3), seed=1)
-    keep = ref.philox.words(40, 3, 0, 1 << 24).astype(np.int64) >= round(p * 2**32)
+    keep = ref.philox.uint32(40, 3, 0, 1 << 24).astype(np.int64) >= round(p * 2**32)
     factor = np.where(keep, 1 + 1 / (1 - p), 1)[:, None]
     assert np.abs(model.forward(x, training=True) - x * factor).max() < 1e-14
     assert np.abs(model.backward(dy) - dy * factor).max() < 1e-14
@@ -94,7 +94,7 @@ def test_a_block_runs_as_often_as_it_is_kept(ref, nn, p):
     last_layer.weight, last_layer.bias = np.zeros((3, 3)), np.ones(3)
     kept = 0
     for step in range(20):
-        kept += int(ref.philox.words(1, 6, step, 1 << 24)[0]) >= round(p * 2**32)
+        kept += int(ref.philox.uint32(1, 6, step, 1 << 24)[0]) >= round(p * 2**32)
         model.forward(np.ones((4, 3)), training=True)
         model.backward(np.ones((4, 3)))
         for norm in (first, last):
@@ -129,14 +129,15 @@ def test_alone(nn):
 
 
 def test_linear_decay(nn):
-    assert nn.linear_decay(4, 0.5) == [0.125, 0.25, 0.375, 0.5]
-    assert nn.linear_decay(1, 0.2) == [0.2]
+    assert nn.stochastic_depth_rates(4, 0.5) == [0.125, 0.25, 0.375, 0.5]
+    assert nn.stochastic_depth_rates(1, 0.2) == [0.2]
 
 
 @pytest.mark.parametrize("mode", ["batch", "row"])
 def test_step_and_a_loop_by_hand_draw_the_same(nn, dtype, mode):
     def net():
-        blocks = [nn.StochasticDepth(nn.Sequential(nn.Linear(5, 5), nn.ReLU()), p, mode) for p in nn.linear_decay(4)]
+        blocks = [nn.StochasticDepth(nn.Sequential(nn.Linear(5, 5), nn.ReLU()), p, mode)
+                  for p in nn.stochastic_depth_rates(4)]
         return nn.Sequential(*blocks, nn.Linear(5, 3), seed=3, dtype=dtype)
 
     x, t = normal((7, 5), dtype), np.arange(7) % 3

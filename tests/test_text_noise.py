@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fastnn_ref.text_noise import KEYS
+from fastnn_ref.shared.text_noise import KEYS
 from tests.check import python
 
 TEXTS = ["One two three four five, six seven!", "Привет, мир: как дела?", "", "a", "  ...  ", "naïve Straße 漢字 x1y2"]

@@ -270,8 +270,8 @@ def test_plateau(nn):
     for epoch, value in enumerate(losses):
         callback.on_epoch_end(epoch, {"val_loss": value})
         scheduler.step(value)
-        assert optimizer.learning_rate == other.param_groups[0]["lr"]
-    assert optimizer.learning_rate < 1
+        assert optimizer.current_lr == other.param_groups[0]["lr"]
+    assert optimizer.current_lr < 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -7,15 +7,18 @@ for both packages.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import validation
+from . import checks
+from .config import Configured, build
 
 
-class Schedule:
+class Schedule(Configured):
     """What all schedules share: ``schedule(step)`` is a float, ``schedule(steps)`` an array for an array.
 
     A subclass gives ``rate(s)`` for an array of steps.
@@ -25,17 +28,13 @@ class Schedule:
     """
 
     def __call__(self, step: Any) -> Any:
-        steps = validation.plain("step", step).astype(np.float64)
+        steps = checks.as_number_array("step", step).astype(np.float64)
         rates = self.rate(steps)
         return float(rates) if steps.ndim == 0 else rates
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The learning rate at each step of ``s``."""
         raise NotImplementedError
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({inside})"
 
 
 def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
@@ -52,11 +51,27 @@ def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
     steps = np.arange(first, first + count)
     found = lr(steps) if isinstance(lr, Schedule) else None
     if not isinstance(found, np.ndarray) or found.shape != steps.shape or found.dtype.kind not in "iuf":
-        found = np.array([validation.number("lr", lr(step), 0) for step in steps.tolist()], np.float64)
+        found = np.array([checks.as_number("lr", lr(step), 0) for step in steps.tolist()], np.float64)
     bad = ~(np.isfinite(found) & (found >= 0))
     if bad.any():
-        validation.number("lr", found[bad][0].item(), 0)
+        checks.as_number("lr", found[bad][0].item(), 0)
     return np.array(found, np.float64)
+
+
+def lr_record(lr: Any) -> Any:
+    """What an optimizer's state holds of ``lr``: a number, a schedule's record, or None for a user's own function."""
+    return lr.config() if isinstance(lr, Schedule) else None if callable(lr) else lr
+
+
+def lr_from_record(record: Any, current: Any) -> Any:
+    """The learning rate that ``record`` holds; ``current`` where it holds none.
+
+    >>> lr_from_record(lr_record(StepLR(0.1, 2)), None)
+    StepLR(0.1, 2)
+    """
+    if record is None:
+        return current
+    return build(sys.modules[__name__], record) if isinstance(record, Mapping) else checks.as_learning_rate(record)
 
 
 class ConstantLR(Schedule):
@@ -67,7 +82,7 @@ class ConstantLR(Schedule):
     """
 
     def __init__(self, lr: float) -> None:
-        self.lr = validation.number("lr", lr, 0)
+        self.lr = checks.as_number("lr", lr, 0)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.full(s.shape, self.lr)
@@ -81,9 +96,9 @@ class StepLR(Schedule):
     """
 
     def __init__(self, lr: float, step_size: int, gamma: float = 0.1) -> None:
-        self.lr = validation.number("lr", lr, 0)
-        self.step_size = validation.integer("step_size", step_size, 1)
-        self.gamma = validation.number("gamma", gamma, 0, low_open=True)
+        self.lr = checks.as_number("lr", lr, 0)
+        self.step_size = checks.as_integer("step_size", step_size, 1)
+        self.gamma = checks.as_number("gamma", gamma, 0, low_open=True)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self.lr * self.gamma ** (s // self.step_size)
@@ -97,8 +112,8 @@ class ExponentialLR(Schedule):
     """
 
     def __init__(self, lr: float, gamma: float) -> None:
-        self.lr = validation.number("lr", lr, 0)
-        self.gamma = validation.number("gamma", gamma, 0, low_open=True)
+        self.lr = checks.as_number("lr", lr, 0)
+        self.gamma = checks.as_number("gamma", gamma, 0, low_open=True)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self.lr * self.gamma**s
@@ -121,10 +136,10 @@ class CosineLR(Schedule):
     """
 
     def __init__(self, lr: float, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0) -> None:
-        self.lr = validation.number("lr", lr, 0)
-        self.total_steps = validation.integer("total_steps", total_steps, 1)
-        self.warmup_steps = validation.integer("warmup_steps", warmup_steps, 0, self.total_steps - 1)
-        self.min_lr = validation.number("min_lr", min_lr, 0, self.lr)
+        self.lr = checks.as_number("lr", lr, 0)
+        self.total_steps = checks.as_integer("total_steps", total_steps, 1)
+        self.warmup_steps = checks.as_integer("warmup_steps", warmup_steps, 0, self.total_steps - 1)
+        self.min_lr = checks.as_number("min_lr", min_lr, 0, self.lr)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         warm = self.lr * (s + 1) / max(self.warmup_steps, 1)
@@ -147,11 +162,11 @@ class OneCycleLR(Schedule):
         self, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        self.max_lr = validation.number("max_lr", max_lr, 0)
-        self.total_steps = validation.integer("total_steps", total_steps, 2)
-        self.pct_start = validation.number("pct_start", pct_start, 0, 1, low_open=True, high_open=True)
-        self.div_factor = validation.number("div_factor", div_factor, 1)
-        self.final_div_factor = validation.number("final_div_factor", final_div_factor, 1)
+        self.max_lr = checks.as_number("max_lr", max_lr, 0)
+        self.total_steps = checks.as_integer("total_steps", total_steps, 2)
+        self.pct_start = checks.as_number("pct_start", pct_start, 0, 1, low_open=True, high_open=True)
+        self.div_factor = checks.as_number("div_factor", div_factor, 1)
+        self.final_div_factor = checks.as_number("final_div_factor", final_div_factor, 1)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         start = self.max_lr / self.div_factor
@@ -160,3 +175,6 @@ class OneCycleLR(Schedule):
         up = s / top if top > 0 else np.ones_like(s)
         return np.where(s <= top, cosine(start, self.max_lr, up),
                         cosine(self.max_lr, start / self.final_div_factor, down))
+
+
+__all__ = ["Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR"]  # noqa: RUF022

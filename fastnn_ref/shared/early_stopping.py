@@ -17,11 +17,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from . import validation
-from .training import Callback, monitored
+from . import checks
+from .callbacks import Callback, monitored
 
 CRITERIA = ("patience", "GL", "PQ", "UP")
-USUAL = {"GL": 5.0, "PQ": 0.75, "UP": 3.0}      # thresholds in the middle of those that Prechelt compares
+DEFAULT_THRESHOLDS = {"GL": 5.0, "PQ": 0.75, "UP": 3.0}      # thresholds in the middle of those that Prechelt compares
 
 
 class EarlyStopping(Callback):
@@ -52,21 +52,21 @@ class EarlyStopping(Callback):
         threshold: float | None = None, strip: int = 5,
     ) -> None:
         self.monitor = monitor
-        self.patience = validation.integer("patience", patience, 0)
-        self.min_delta = validation.number("min_delta", min_delta, 0)
-        self.mode = validation.choice("mode", mode, ("auto", "min", "max"))
-        self.restore_best_weights = validation.flag("restore_best_weights", restore_best_weights)
-        self.start_from_epoch = validation.integer("start_from_epoch", start_from_epoch, 0)
-        self.criterion = validation.choice("criterion", criterion, CRITERIA)
-        self.threshold = None if threshold is None else validation.number("threshold", threshold, 0, low_open=True)
-        self.strip = validation.integer("strip", strip, 1)
+        self.patience = checks.as_integer("patience", patience, 0)
+        self.min_delta = checks.as_number("min_delta", min_delta, 0)
+        self.mode = checks.as_choice("mode", mode, ("auto", "min", "max"))
+        self.restore_best_weights = checks.as_flag("restore_best_weights", restore_best_weights)
+        self.start_from_epoch = checks.as_integer("start_from_epoch", start_from_epoch, 0)
+        self.criterion = checks.as_choice("criterion", criterion, CRITERIA)
+        self.threshold = None if threshold is None else checks.as_number("threshold", threshold, 0, low_open=True)
+        self.strip = checks.as_integer("strip", strip, 1)
         if criterion != "patience" and self.sign() < 0:
             raise ValueError(f"criterion: expected 'patience' for a value that is to rise, got {criterion!r}")
 
     def __repr__(self) -> str:
         names = ("monitor", "patience", "min_delta", "mode", "restore_best_weights", "start_from_epoch", "criterion",
                  "threshold", "strip")
-        return validation.call(type(self).__name__, (), {name: getattr(self, name) for name in names})
+        return checks.format_call(type(self).__name__, (), {name: getattr(self, name) for name in names})
 
     def sign(self) -> int:
         """1 for an error, which is to fall; −1 for what is to rise."""
@@ -77,7 +77,7 @@ class EarlyStopping(Callback):
         self.best = self.sign() * math.inf
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
-        self.waited = 0
+        self.wait = 0
         self.weights: dict[str, Any] | None = None
         self.errors: list[float] = []               # of validation, at the end of each epoch that counts
         self.losses: list[float] = []               # of training
@@ -88,11 +88,11 @@ class EarlyStopping(Callback):
             return
         self.errors.append(value)
         self.losses.append(next((logs[name] for name in ("data_loss", "loss") if logs and name in logs), math.nan))
-        self.waited += 1
+        self.wait += 1
         if self.sign() * (self.best - value) > self.min_delta:
-            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.best, self.best_epoch, self.wait = value, epoch, 0
             self.weights = self.model.state_dict() if self.restore_best_weights else None
-        if self.enough():
+        if self.should_stop():
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
@@ -101,11 +101,11 @@ class EarlyStopping(Callback):
             self.model.load_state_dict(self.weights)
             self.weights = None
 
-    def enough(self) -> bool:
+    def should_stop(self) -> bool:
         """What the criterion says at the end of this epoch."""
         if self.criterion == "patience":
-            return self.waited >= max(self.patience, 1)
-        threshold = USUAL[self.criterion] if self.threshold is None else self.threshold
+            return self.wait >= max(self.patience, 1)
+        threshold = DEFAULT_THRESHOLDS[self.criterion] if self.threshold is None else self.threshold
         if self.criterion == "GL":
             return self.generalization_loss() > threshold
         if len(self.errors) % self.strip:

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import philox, validation
+from .. import philox
+from . import checks
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +57,7 @@ class GradientReport:
     def __repr__(self) -> str:
         width = max(len(row.name) for row in self.rows) + 2
         lines = [f"{'tensor':<{width}}{'shape':>18}{'checked':>10}{'error':>11}"]
-        lines += [f"{row.name:<{width}}{validation.show(row.shape):>18}{row.checked:>10,}{row.error:>11.1e}"
+        lines += [f"{row.name:<{width}}{checks.format_shape(row.shape):>18}{row.checked:>10,}{row.error:>11.1e}"
                   f"  {'ok' if row.passed else 'WRONG'}" for row in self.rows]
         return "\n".join(lines)
 
@@ -76,10 +77,10 @@ def gradcheck(
     >>> report.passed, [row.name for row in report.rows]
     (True, ['x', '0.weight', '0.bias', '2.weight', '2.bias'])
     """
-    limit = validation.number("tolerance", tolerance, 0, low_open=True)
-    most = None if samples is None else validation.integer("samples", samples, 1)
+    limit = checks.as_number("tolerance", tolerance, 0, low_open=True)
+    most = None if samples is None else checks.as_integer("samples", samples, 1)
     model = in_float64(model)
-    values = np.array(validation.array("x", x, np.float64, model.input_shape))
+    values = np.array(checks.as_batch("x", x, np.float64, model.input_shape))
     step, state = model.steps, model.state_dict()
 
     def value() -> float:
@@ -129,7 +130,7 @@ def chosen(size: int, most: int | None, stream: int) -> list[int]:
     """Which elements to check: all, or so many of them."""
     if most is None or size <= most:
         return list(range(size))
-    words = philox.words(most, 0, 0, philox.stream(philox.CHECK, stream)).astype(np.uint64)
+    words = philox.uint32(most, 0, 0, philox.stream(philox.CHECK, stream)).astype(np.uint64)
     return sorted({int(word) * size >> 32 for word in words.tolist()})
 
 

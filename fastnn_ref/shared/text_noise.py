@@ -18,7 +18,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from . import philox, validation
+from .. import philox
+from . import checks
 
 ROWS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm"), ("1234567890", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю")
 BLOCK = 64          # random words drawn at a time
@@ -69,29 +70,29 @@ class TextNoise:
         replacements: Mapping[str, str | Sequence[str]] | None = None, typos: float = 0.0, swap_letters: float = 0.0,
         drop_letters: float = 0.0, double_letters: float = 0.0, seed: int = 0,
     ) -> None:
-        self.swap = validation.number("swap", swap, 0, 1)
-        self.delete = validation.number("delete", delete, 0, 1)
-        self.repeat = validation.number("repeat", repeat, 0, 1)
-        self.insert = validation.number("insert", insert, 0, 1)
-        self.replace = validation.number("replace", replace, 0, 1)
-        self.replacements = validation.replacements("replacements", replacements)
-        self.typos = validation.number("typos", typos, 0, 1)
-        self.swap_letters = validation.number("swap_letters", swap_letters, 0, 1)
-        self.drop_letters = validation.number("drop_letters", drop_letters, 0, 1)
-        self.double_letters = validation.number("double_letters", double_letters, 0, 1)
-        self.seed = validation.seed(seed)
+        self.swap = checks.as_number("swap", swap, 0, 1)
+        self.delete = checks.as_number("delete", delete, 0, 1)
+        self.repeat = checks.as_number("repeat", repeat, 0, 1)
+        self.insert = checks.as_number("insert", insert, 0, 1)
+        self.replace = checks.as_number("replace", replace, 0, 1)
+        self.replacements = checks.as_replacements("replacements", replacements)
+        self.typos = checks.as_number("typos", typos, 0, 1)
+        self.swap_letters = checks.as_number("swap_letters", swap_letters, 0, 1)
+        self.drop_letters = checks.as_number("drop_letters", drop_letters, 0, 1)
+        self.double_letters = checks.as_number("double_letters", double_letters, 0, 1)
+        self.seed = checks.as_seed(seed)
 
     def __repr__(self) -> str:
         names = ("swap", "delete", "repeat", "insert", "replace", "replacements", "typos", "swap_letters",
                  "drop_letters", "double_letters", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name)}
-        return validation.call(type(self).__name__, (), given)
+        return checks.format_call(type(self).__name__, (), given)
 
     def __call__(self, texts: Iterable[str], epoch: int = 0) -> list[str]:
         """A noisy copy of each text; ``epoch`` >= 0 chooses the draws. TypeError for what is no text."""
-        epoch = validation.integer("epoch", epoch, 0, 2**32 - 1)
+        epoch = checks.as_integer("epoch", epoch, 0, 2**32 - 1)
         return [self.noisy(text, Draws(self.seed, epoch, number))
-                for number, text in enumerate(validation.texts("texts", texts))]
+                for number, text in enumerate(checks.as_texts("texts", texts))]
 
     def noisy(self, text: str, draws: Draws) -> str:
         """One text: first its words, then their letters."""
@@ -168,7 +169,7 @@ class Draws:
         """The words of text ``number``: those of counters number · 2³² and on."""
         start = number << 30
         while True:
-            yield from philox.words(BLOCK, seed, epoch, philox.stream(philox.TEXT, 0), start).tolist()
+            yield from philox.uint32(BLOCK, seed, epoch, philox.stream(philox.TEXT, 0), start).tolist()
             start += BLOCK // 4
 
     def happens(self, p: float) -> bool:

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import philox
+from .. import philox
 
 Array = npt.NDArray[Any]
 
 BLOCK = 256         # random words drawn at a time
 
 
-def shares(alpha: float, steps: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:
+def draw_lambdas(alpha: float, steps: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:
     """λ of each step of an epoch: ``steps`` draws of Beta(alpha, alpha), alpha > 0.
 
-    >>> draws = shares(0.2, 2000, seed=0, epoch=0)
+    >>> draws = draw_lambdas(0.2, 2000, seed=0, epoch=0)
     >>> bool(abs(draws.mean() - 0.5) < 0.05), bool(abs(draws.var() - 0.25 / (2 * 0.2 + 1)) < 0.02)
     (True, True)
     """
@@ -40,8 +40,8 @@ def stream(seed: int, epoch: int) -> Iterator[float]:
     """Uniform numbers in (0, 1), as many as are asked for."""
     block = 0
     while True:
-        yield from philox.fractions(
-            philox.words(BLOCK, seed, epoch, philox.stream(philox.MIXUP, 0), block)).tolist()
+        yield from philox.to_uniform(
+            philox.uint32(BLOCK, seed, epoch, philox.stream(philox.MIXUP, 0), block)).tolist()
         block += BLOCK // 4
 
 
@@ -66,12 +66,12 @@ def log_gamma(alpha: float, uniform: Iterator[float]) -> float:
             return math.log(d * cube)
 
 
-def mixed(values: Array, share: float) -> Array:
+def mix(values: Array, weight: float) -> Array:
     """λ of each row and 1 − λ of the next one; the last one's next is the first."""
     kind = values.dtype.type
-    return kind(share) * values + kind(1 - share) * np.roll(values, -1, axis=0)
+    return kind(weight) * values + kind(1 - weight) * np.roll(values, -1, axis=0)
 
 
-def soft(t: Array, k: int, dtype: npt.DTypeLike) -> Array:
+def one_hot(t: Array, k: int, dtype: npt.DTypeLike) -> Array:
     """Class numbers (n,) as rows (n, k) of probabilities; rows as they are."""
     return t if t.ndim > 1 or t.dtype.kind != "i" else np.equal(t[:, None], np.arange(k)).astype(dtype)

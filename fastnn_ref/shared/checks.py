@@ -26,10 +26,10 @@ LARGEST = 2**40                     # values in one array; more is a mistake, an
 # ---- plain values ----
 
 
-def choice(name: str, value: object, options: Iterable[str]) -> str:
+def as_choice(name: str, value: object, options: Iterable[str]) -> str:
     """``value`` if it is one of ``options``; a near miss is named in the error.
 
-    >>> choice("activation", "rleu", ("relu", "tanh"))
+    >>> as_choice("activation", "rleu", ("relu", "tanh"))
     Traceback (most recent call last):
     ValueError: activation: unknown name 'rleu', did you mean 'relu'? known: relu, tanh
     """
@@ -43,10 +43,10 @@ def choice(name: str, value: object, options: Iterable[str]) -> str:
     raise ValueError(f"{name}: unknown name {value!r}{hint} known: {', '.join(options)}")
 
 
-def integer(name: str, value: object, low: int, high: int | None = None) -> int:
+def as_integer(name: str, value: object, low: int, high: int | None = None) -> int:
     """A whole number from ``low`` to ``high``; bools are none.
 
-    >>> integer("in_features", 0, 1)
+    >>> as_integer("in_features", 0, 1)
     Traceback (most recent call last):
     ValueError: in_features: expected an integer >= 1, got 0
     """
@@ -58,13 +58,13 @@ def integer(name: str, value: object, low: int, high: int | None = None) -> int:
     return int(value)
 
 
-def number(
+def as_number(
     name: str, value: object, low: float | None = None, high: float | None = None,
     *, low_open: bool = False, high_open: bool = False,
 ) -> float:
     """A finite number between ``low`` and ``high``; an open end is not itself allowed.
 
-    >>> number("momentum", 1, 0, 1, high_open=True)
+    >>> as_number("momentum", 1, 0, 1, high_open=True)
     Traceback (most recent call last):
     ValueError: momentum: expected a finite number >= 0 and < 1, got 1
     """
@@ -87,32 +87,38 @@ def number(
     return found
 
 
-def flag(name: str, value: object) -> bool:
+def as_flag(name: str, value: object) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
 
 
-def betas(value: object) -> tuple[float, float]:
+def as_betas(value: object) -> tuple[float, float]:
     """Adam's pair of decay rates."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"betas: expected a pair of numbers, got {value!r}")
-    first, second = (number(f"betas[{i}]", beta, 0, 1, high_open=True) for i, beta in enumerate(value))
+    first, second = (as_number(f"betas[{i}]", beta, 0, 1, high_open=True) for i, beta in enumerate(value))
     return first, second
 
 
-def learning_rate(value: object) -> Any:
+def as_learning_rate(value: object) -> Any:
     """A number >= 0 as a float, or a schedule as it is."""
-    return value if callable(value) else number("lr", value, 0)
+    return value if callable(value) else as_number("lr", value, 0)
 
 
-def seed(value: object) -> int:
+def as_clipping(clip_norm: object, clip_value: object) -> tuple[float | None, float | None]:
+    """The two limits of an optimizer's gradients, each a number > 0, or None."""
+    norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, low_open=True)
+    return norm, None if clip_value is None else as_number("clip_value", clip_value, 0, low_open=True)
+
+
+def as_seed(value: object) -> int:
     """A seed fits in 64 bits."""
-    return integer("seed", value, 0, 2**64 - 1)
+    return as_integer("seed", value, 0, 2**64 - 1)
 
 
-def dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
+def as_dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
     """float32 or float64; None means ``default``."""
     wrong = ValueError(f"dtype: expected float32 or float64, got {value!r}")
     try:
@@ -124,48 +130,48 @@ def dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
     return found
 
 
-def sizes(name: str, value: object) -> tuple[int, ...]:
+def as_shape(name: str, value: object) -> tuple[int, ...]:
     """A shape: an integer >= 1, or a tuple of such."""
     found = tuple(value) if isinstance(value, tuple | list) else (value,)
     if not found:
         raise ValueError(f"{name}: expected an integer or a tuple of integers, got {value!r}")
-    dims = tuple(integer(name, dim, 1) for dim in found)
-    size(name, *dims)
+    dims = tuple(as_integer(name, dim, 1) for dim in found)
+    check_size(name, *dims)
     return dims
 
 
-def pair(name: str, value: object, low: int) -> tuple[int, int]:
+def as_pair(name: str, value: object, low: int) -> tuple[int, int]:
     """A whole number for both height and width, or a pair of them; at most 2**20."""
     if isinstance(value, tuple | list):
         if len(value) != 2:
             raise ValueError(f"{name}: expected an integer or a pair of integers, got {value!r}")
-        return integer(name, value[0], low, 2**20), integer(name, value[1], low, 2**20)
-    side = integer(name, value, low, 2**20)
+        return as_integer(name, value[0], low, 2**20), as_integer(name, value[1], low, 2**20)
+    side = as_integer(name, value, low, 2**20)
     return side, side
 
 
-def number_pair(name: str, value: Any, low: float) -> tuple[float, float]:
+def as_number_pair(name: str, value: Any, low: float) -> tuple[float, float]:
     """A number for both height and width, or a pair of them."""
     if isinstance(value, tuple | list):
         if len(value) != 2:
             raise ValueError(f"{name}: expected a number or a pair of numbers, got {value!r}")
-        return number(name, value[0], low), number(name, value[1], low)
-    side = number(name, value, low)
+        return as_number(name, value[0], low), as_number(name, value[1], low)
+    side = as_number(name, value, low)
     return side, side
 
 
-def image(name: str, value: Any) -> tuple[int, int, int] | None:
+def as_image_shape(name: str, value: Any) -> tuple[int, int, int] | None:
     """None, or (channels, height, width)."""
     if value is None:
         return None
     if not isinstance(value, tuple | list) or len(value) != 3:
         raise ValueError(f"{name}: expected (channels, height, width), got {value!r}")
-    channels, height, width = (integer(name, side, 1) for side in value)
-    size(name, channels, height, width)
+    channels, height, width = (as_integer(name, side, 1) for side in value)
+    check_size(name, channels, height, width)
     return channels, height, width
 
 
-def texts(name: str, value: Any) -> list[str]:
+def as_texts(name: str, value: Any) -> list[str]:
     """A sequence of texts; one text is none."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: expected a sequence of texts, got {value!r}")
@@ -176,7 +182,7 @@ def texts(name: str, value: Any) -> list[str]:
     return found
 
 
-def replacements(name: str, value: Any) -> dict[str, tuple[str, ...]]:
+def as_replacements(name: str, value: Any) -> dict[str, tuple[str, ...]]:
     """Word → words, all in lower case on the left; None is no word."""
     if not isinstance(value, Mapping | None):
         raise TypeError(f"{name}: expected a dict from word to words, got {value!r}")
@@ -184,35 +190,35 @@ def replacements(name: str, value: Any) -> dict[str, tuple[str, ...]]:
     for word, several in (value or {}).items():
         if not isinstance(word, str):
             raise TypeError(f"{name}: expected words, got {word!r}")
-        found[word.lower()] = (several,) if isinstance(several, str) else tuple(texts(f"{name}[{word!r}]", several))
+        found[word.lower()] = (several,) if isinstance(several, str) else tuple(as_texts(f"{name}[{word!r}]", several))
         if not all(found[word.lower()]) or not found[word.lower()]:
             raise ValueError(f"{name}[{word!r}]: expected a word or several, got {several!r}")
     return found
 
 
-def half(name: str, value: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+def check_pool_padding(name: str, value: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
     """Padding of a pool: no window lies outside."""
     if 2 * value[0] > kernel[0] or 2 * value[1] > kernel[1]:
         raise ValueError(f"{name}: expected at most half of kernel_size {kernel}, got {value}")
     return value
 
 
-def groups(value: object, inside: int, outside: int) -> int:
+def as_groups(value: object, inside: int, outside: int) -> int:
     """A number that divides both numbers of channels."""
-    found = integer("groups", value, 1)
+    found = as_integer("groups", value, 1)
     if inside % found or outside % found:
         raise ValueError(f"groups: expected a divisor of in_channels {inside} and out_channels {outside}, got {found}")
     return found
 
 
-def elementwise(activation: Any) -> Any:
+def check_elementwise(activation: Any) -> Any:
     """An activation that does not look at whole rows."""
     if activation.name in ("softmax", "log_softmax"):
         raise ValueError(f"activation: expected one that works element by element, got {activation.name!r}")
     return activation
 
 
-def instance(name: str, value: T, kind: type[T]) -> T:
+def check_instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, and of that package: the two do not mix."""
     if not isinstance(value, kind):
         package = kind.__module__.partition(".")[0]
@@ -224,17 +230,17 @@ def instance(name: str, value: T, kind: type[T]) -> T:
     return value
 
 
-def several(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
+def as_tuple_of(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
     """None, one object of that class, or a sequence of them, as a tuple."""
     if value is None:
         return ()
     found = tuple(value) if isinstance(value, tuple | list) else (value,)
     for each in found:
-        instance(name, each, kind)
+        check_instance(name, each, kind)
     return found
 
 
-def size(name: str, *dims: int) -> int:
+def check_size(name: str, *dims: int) -> int:
     """The product of ``dims``, at most 2**40: checked in Python's integers, before C multiplies."""
     product = math.prod(int(dim) for dim in dims)
     if product > LARGEST:
@@ -243,7 +249,7 @@ def size(name: str, *dims: int) -> int:
     return product
 
 
-def memory(size: int) -> int:
+def check_memory(size: int) -> int:
     """The bytes of one block, at most 2**40: what no machine here has is a MemoryError, as NumPy's own."""
     if size > LARGEST:
         raise MemoryError(f"memory: expected to need at most 2**40 bytes, got {size}")
@@ -253,13 +259,13 @@ def memory(size: int) -> int:
 # ---- arrays ----
 
 
-def show(shape: Iterable[object]) -> str:
+def format_shape(shape: Iterable[object]) -> str:
     """A shape as text: ``(n, 64)``."""
     parts = [str(part) for part in shape]
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
-def plain(name: str, value: object) -> Array:
+def as_number_array(name: str, value: object) -> Array:
     """``value`` as an array of bools, integers or floats."""
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         value = np.from_dlpack(value)
@@ -272,50 +278,50 @@ def plain(name: str, value: object) -> Array:
     return array
 
 
-def laid_out(array: Array, dtype: npt.DTypeLike) -> Array:
+def as_contiguous(array: Array, dtype: npt.DTypeLike) -> Array:
     """As C reads it: contiguous, aligned, in the machine's byte order; the same object if it is so already."""
     return np.require(array, np.dtype(dtype), ["C", "A"])
 
 
-def array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int] | None) -> Array:
+def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int] | None) -> Array:
     """``value`` as a C-contiguous (n, *shape) array of ``dtype`` with n >= 1; the same object if it is one already.
 
     With ``shape`` None any (n, ...) will do.
 
-    >>> array("x", [[1, 2, 3]], "float32", (2,))
+    >>> as_batch("x", [[1, 2, 3]], "float32", (2,))
     Traceback (most recent call last):
     ValueError: x: expected (n, 2), got (1, 3)
     """
-    found = plain(name, value)
-    wanted = "(n, ...)" if shape is None else show(("n", *shape))
+    found = as_number_array(name, value)
+    wanted = "(n, ...)" if shape is None else format_shape(("n", *shape))
     if found.ndim == 0 or (shape is not None and found.shape[1:] != tuple(shape)):
-        raise ValueError(f"{name}: expected {wanted}, got {show(found.shape)}")
+        raise ValueError(f"{name}: expected {wanted}, got {format_shape(found.shape)}")
     if found.size == 0:
-        raise ValueError(f"{name}: expected at least one row, got {show(found.shape)}")
-    return laid_out(found, dtype)
+        raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")
+    return as_contiguous(found, dtype)
 
 
-def outputs(name: str, value: object) -> Array:
+def as_outputs(name: str, value: object) -> Array:
     """A loss's y: as it is in float32 and float64, anything else in float64."""
-    found = plain(name, value)
-    return array(name, found, found.dtype if found.dtype in (np.float32, np.float64) else np.float64, None)
+    found = as_number_array(name, value)
+    return as_batch(name, found, found.dtype if found.dtype in (np.float32, np.float64) else np.float64, None)
 
 
-def gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
+def as_output_gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
     """dy, in just y's ``shape``."""
-    found = plain("dy", dy)
+    found = as_number_array("dy", dy)
     if found.shape != tuple(shape):
-        raise ValueError(f"dy: expected {show(shape)}, got {show(found.shape)}")
-    return laid_out(found, dtype)
+        raise ValueError(f"dy: expected {format_shape(shape)}, got {format_shape(found.shape)}")
+    return as_contiguous(found, dtype)
 
 
-def parameter(name: str, value: object, like: Array | None) -> Array:
+def as_parameter_value(name: str, value: object, like: Array | None) -> Array:
     """Values to copy into the parameter ``like``; None stands for a parameter that the layer does not have."""
     if like is None:
         raise ValueError(f"{name}: expected a layer that has one, got one without")
-    found = plain(name, value)
+    found = as_number_array(name, value)
     if found.shape != like.shape:
-        raise ValueError(f"{name}: expected {show(like.shape)}, got {show(found.shape)}")
+        raise ValueError(f"{name}: expected {format_shape(like.shape)}, got {format_shape(found.shape)}")
     return found
 
 
@@ -327,14 +333,14 @@ def first_row(bad: Array) -> int:
     return int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
 
 
-def finite(t: Array) -> None:
+def check_finite(t: Array) -> None:
     """No NaN and no infinity."""
     if t.dtype.kind == "f" and not np.isfinite(t).all():
         bad = ~np.isfinite(t)
         raise ValueError(f"t: expected finite values, got {t[bad][0]} at row {first_row(bad)}")
 
 
-def count(t: Array, n: int) -> None:
+def check_target_count(t: Array, n: int) -> None:
     """One target for each row of x."""
     if t.ndim == 0:
         raise ValueError(f"t: expected {n} targets, one for each row of x, got a single number")
@@ -342,17 +348,17 @@ def count(t: Array, n: int) -> None:
         raise ValueError(f"t: expected {n} targets, one for each row of x, got {len(t)}")
 
 
-def classes_or_rows(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
+def as_class_targets(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
     """Class numbers as int64 (n,), or rows of probabilities as ``dtype`` (n, k)."""
-    found = plain("t", t)
-    count(found, n)
+    found = as_number_array("t", t)
+    check_target_count(found, n)
     if found.ndim == 1:
-        return class_numbers(found, k)
+        return as_class_numbers(found, k)
     if found.shape != (n, k):
         raise ValueError(
-            f"t: expected class numbers ({n},) or probabilities ({n}, {k}), got {show(found.shape)}")
-    finite(found)
-    rows = laid_out(found, dtype)
+            f"t: expected class numbers ({n},) or probabilities ({n}, {k}), got {format_shape(found.shape)}")
+    check_finite(found)
+    rows = as_contiguous(found, dtype)
     bad = rows < 0
     if bad.any():
         raise ValueError(f"t: expected probabilities >= 0, got {rows[bad][0]} at row {first_row(bad)}")
@@ -364,7 +370,7 @@ def classes_or_rows(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
     return rows
 
 
-def class_numbers(t: Array, k: int) -> Array:
+def as_class_numbers(t: Array, k: int) -> Array:
     """Whole numbers from 0 to k − 1, as int64."""
     bad = ~((t >= 0) & (t < k))                     # NaN is bad, too
     if t.dtype.kind == "f":
@@ -372,20 +378,20 @@ def class_numbers(t: Array, k: int) -> Array:
     if bad.any():
         raise ValueError(
             f"t: expected class numbers from 0 to {k - 1}, got {t[bad][0]} at row {first_row(bad)}")
-    return laid_out(t, np.int64)
+    return as_contiguous(t, np.int64)
 
 
-def values(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+def as_value_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     """Finite values in y's ``shape``; (n,) will do for (n, 1)."""
-    found = plain("t", t)
-    count(found, shape[0])
+    found = as_number_array("t", t)
+    check_target_count(found, shape[0])
     if found.ndim == 1 and tuple(shape) == (len(found), 1):
         found = found[:, None]
     if found.shape != tuple(shape):
-        raise ValueError(f"t: expected {show(shape)}, got {show(found.shape)}")
-    finite(found)
+        raise ValueError(f"t: expected {format_shape(shape)}, got {format_shape(found.shape)}")
+    check_finite(found)
     with np.errstate(over="ignore"):
-        fitted = laid_out(found, dtype)
+        fitted = as_contiguous(found, dtype)
     if fitted.dtype != found.dtype and not np.isfinite(fitted).all():
         bad = ~np.isfinite(fitted)
         raise ValueError(f"t: expected values within the range of {fitted.dtype}, got {found[bad][0]} "
@@ -393,9 +399,9 @@ def values(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     return fitted
 
 
-def unit_interval(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+def as_probability_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     """Values from 0 to 1 in y's ``shape``."""
-    found = values(t, shape, dtype)
+    found = as_value_targets(t, shape, dtype)
     bad = (found < 0) | (found > 1)
     if bad.any():
         raise ValueError(f"t: expected values from 0 to 1, got {found[bad][0]} at row {first_row(bad)}")
@@ -405,7 +411,7 @@ def unit_interval(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Arra
 # ---- states ----
 
 
-def state(name: str, value: object, wanted: Mapping[str, Array]) -> dict[str, Array]:
+def as_state(name: str, value: object, wanted: Mapping[str, Array]) -> dict[str, Array]:
     """Arrays to copy into the ``wanted`` ones: just their names and shapes."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict from name to array, got {type(value).__name__}")
@@ -415,12 +421,12 @@ def state(name: str, value: object, wanted: Mapping[str, Array]) -> dict[str, Ar
         parts = [f"{word} {', '.join(map(repr, keys))}"
                  for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
         raise ValueError(f"{name}: expected the names of the model's parameters, got {'; '.join(parts)}")
-    return {key: parameter(f"{name}[{key!r}]", value[key], wanted[key]) for key in wanted}
+    return {key: as_parameter_value(f"{name}[{key!r}]", value[key], wanted[key]) for key in wanted}
 
 
-def optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
+def as_optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
     """An optimizer's ``steps`` and slots."""
-    wanted = ("steps", *slots)
+    wanted = ("steps", "lr", *slots)
     if not isinstance(value, Mapping):
         raise TypeError(f"state: expected a dict, got {type(value).__name__}")
     if set(value) != set(wanted):
@@ -429,49 +435,63 @@ def optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
         if not isinstance(value[slot], Mapping):
             raise TypeError(
                 f"state[{slot!r}]: expected a dict from name to array, got {type(value[slot]).__name__}")
-    return {**value, "steps": integer("state['steps']", value["steps"], 0)}
+    return {**value, "steps": as_integer("state['steps']", value["steps"], 0)}
+
+
+def as_counters(value: object) -> dict[str, Any]:
+    """A network's counters: training passes, epochs, batches of the epoch under way, and its sums so far."""
+    wanted = ("steps", "epochs", "batch", "sums")
+    if not isinstance(value, Mapping):
+        raise TypeError(f"state['counters']: expected a dict, got {type(value).__name__}")
+    if set(value) != set(wanted):
+        raise ValueError(f"state['counters']: expected the keys {', '.join(wanted)}, got {', '.join(map(str, value))}")
+    sums = value["sums"]
+    if not isinstance(sums, list | tuple) or len(sums) != 3 or not all(isinstance(each, float) for each in sums):
+        raise ValueError(f"state['counters']['sums']: expected three floats, got {sums!r}")
+    return {**{name: as_integer(f"state['counters'][{name!r}]", value[name], 0, 2**62) for name in wanted[:3]},
+            "sums": [float(each) for each in sums]}
 
 
 # ---- layers and models ----
 
 
-def layers(value: Sequence[Any], kind: type[Any]) -> None:
+def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
     """At least one layer, each only once."""
     if not value:
         raise ValueError("layers: expected at least one layer, got none")
     seen: dict[int, int] = {}
     for index, layer in enumerate(value):
-        instance(f"layers[{index}]", layer, kind)
+        check_instance(f"layers[{index}]", layer, kind)
         if id(layer) in seen:
             raise ValueError(f"layers[{index}]: this {type(layer).__name__} already stands at "
                              f"layers[{seen[id(layer)]}]")
         seen[id(layer)] = index
 
 
-def free(name: str, layer: Any) -> None:
+def check_unowned(name: str, layer: Any) -> None:
     """A layer that no model has yet."""
     if layer.parent is not None:
         raise ValueError(f"{name}: this {type(layer).__name__} already belongs to a model; "
                          "copy.deepcopy(layer) makes one of its own")
 
 
-def residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:
+def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:
     """``shape``, if the block keeps it: what is added must fit."""
     found = block.output_shape(shape)
     if tuple(found) != tuple(shape):
-        raise ValueError(f"{who}: expected a block that keeps the shape {show(shape)}, "
-                         f"got {show(found)} from {type(block).__name__}")
+        raise ValueError(f"{who}: expected a block that keeps the shape {format_shape(shape)}, "
+                         f"got {format_shape(found)} from {type(block).__name__}")
     return tuple(shape)
 
 
-def dropped_connections(p: float, inference: str) -> float:
+def check_dropconnect(p: float, inference: str) -> float:
     """DropConnect's p: with p = 1 there is no variance to match."""
     if p == 1 and inference == "gaussian":
         raise ValueError("p: expected < 1 for inference='gaussian', got 1")
     return p
 
 
-def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:
+def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
     """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape."""
     shape: tuple[int, ...] | None = None
     first: tuple[int, ...] | None = None
@@ -479,32 +499,32 @@ def chain(layers: Sequence[Any]) -> tuple[int, ...] | None:
     for index, layer in enumerate(layers):
         expected = layer.input_shape
         if shape is not None and expected is not None and shape != expected:
-            raise ValueError(f"layers[{index}]: {type(layer).__name__} expects {show(expected)} per example, "
-                             f"gets {show(shape)} from layers[{index - 1}]")
+            raise ValueError(f"layers[{index}]: {type(layer).__name__} expects {format_shape(expected)} per example, "
+                             f"gets {format_shape(shape)} from layers[{index - 1}]")
         if shape is None and expected is not None:
             shape = expected
             first = expected if unchanged else None
         if shape is not None:
             shape = layer.output_shape(shape)
-        unchanged = unchanged and not layer.reshapes
+        unchanged = unchanged and not layer.changes_shape
     return first
 
 
-def logits(shape: Sequence[int], class_weight: Sequence[float] | None = None) -> None:
+def check_logits(shape: Sequence[int], class_weight: Sequence[float] | None = None) -> None:
     """Cross-entropy wants one row of logits for each example, and a weight for each class, if any."""
     if len(shape) != 2:
-        raise ValueError(f"y: expected logits (n, K), got {show(shape)}")
+        raise ValueError(f"y: expected logits (n, K), got {format_shape(shape)}")
     if class_weight is not None and len(class_weight) != shape[1]:
         raise ValueError(f"class_weight: expected {shape[1]} numbers, one for each class, got {len(class_weight)}")
 
 
-def class_weight(value: Any) -> tuple[float, ...] | None:
+def as_class_weight(value: Any) -> tuple[float, ...] | None:
     """None, or finite numbers >= 0, not all of them 0."""
     if value is None:
         return None
-    found = plain("class_weight", value)
+    found = as_number_array("class_weight", value)
     if found.ndim != 1 or not len(found):
-        raise ValueError(f"class_weight: expected (K,), got {show(found.shape)}")
+        raise ValueError(f"class_weight: expected (K,), got {format_shape(found.shape)}")
     bad = ~(np.isfinite(found) & (found >= 0))
     if bad.any():
         raise ValueError(f"class_weight: expected finite numbers >= 0, got {found[bad][0]} at class {first_row(bad)}")
@@ -513,59 +533,60 @@ def class_weight(value: Any) -> tuple[float, ...] | None:
     return tuple(found.astype(float).tolist())
 
 
-def mixup(value: Any, sample_weight: Any) -> float:
+def as_mixup(value: Any, sample_weight: Any) -> float:
     """α of mixup: a finite number >= 0, and 0 beside weights of the examples."""
-    alpha = number("mixup", value, 0)
+    alpha = as_number("mixup", value, 0)
     if alpha and sample_weight is not None:
         raise ValueError(f"mixup: expected 0 beside sample_weight, got {alpha}")
     return alpha
 
 
-def weights(value: Any, n: int) -> Array | None:
+def as_sample_weight(value: Any, n: int) -> Array | None:
     """None, or a finite number >= 0 for each of n examples, in float64."""
     if value is None:
         return None
-    found = plain("sample_weight", value)
+    found = as_number_array("sample_weight", value)
     if found.shape != (n,):
-        raise ValueError(f"sample_weight: expected ({n},), one number for each row of x, got {show(found.shape)}")
+        raise ValueError(
+            f"sample_weight: expected ({n},), one number for each row of x, got {format_shape(found.shape)}")
     bad = ~(np.isfinite(found) & (found >= 0))
     if bad.any():
         raise ValueError(f"sample_weight: expected finite numbers >= 0, got {found[bad][0]} at row {first_row(bad)}")
-    return laid_out(found, np.float64)
+    return as_contiguous(found, np.float64)
 
 
-def row_shape(who: str, shape: Sequence[int]) -> tuple[int, ...]:
+def check_has_last_axis(who: str, shape: Sequence[int]) -> tuple[int, ...]:
     """The output shape of a layer that works on whole rows: there must be rows."""
     if not len(shape):
         raise ValueError(f"x: expected (n, ..., k) for {who}, got (n,)")
     return tuple(shape)
 
 
-def fixed_shape(
+def check_input_shape(
     who: str, shape: Sequence[int], expected: tuple[int, ...], out: tuple[int, ...],
 ) -> tuple[int, ...]:
     """``out``, if the input has the one shape that the layer takes."""
     if tuple(shape) != expected:
-        raise ValueError(f"{who}: expected {show(expected)} per example, got {show(shape)}")
+        raise ValueError(f"{who}: expected {format_shape(expected)} per example, got {format_shape(shape)}")
     return out
 
 
-def ending(who: str, shape: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
+def check_last_axes(who: str, shape: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
     """``shape``, if its last axes are ``end``."""
     if tuple(shape[len(shape) - len(end):]) != end:
-        raise ValueError(f"{who}: expected {show(('...', *end))} per example, got {show(shape)}")
+        raise ValueError(f"{who}: expected {format_shape(('...', *end))} per example, got {format_shape(shape)}")
     return tuple(shape)
 
 
-def image_shape(who: str, shape: Sequence[int], channels: int | None = None) -> tuple[int, ...]:
+def check_image_shape(who: str, shape: Sequence[int], channels: int | None = None) -> tuple[int, ...]:
     """``shape``, if it is an image's of so many channels, or of any number."""
     if len(shape) != 3 or channels not in (None, shape[0]):
-        wanted = show(("channels" if channels is None else channels, "h", "w"))
-        raise ValueError(f"{who}: expected {wanted} per example, got {show(shape)}")
+        wanted = format_shape(("channels" if channels is None else channels, "h", "w"))
+        raise ValueError(f"{who}: expected {wanted} per example, got {format_shape(shape)}")
     return tuple(shape)
 
 
-def windows(
+def window_counts(
     who: str, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
     dilation: Sequence[int],
 ) -> tuple[int, ...]:
@@ -573,31 +594,31 @@ def windows(
     seen = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     room = [side + 2 * p for side, p in zip(image, padding, strict=True)]
     if seen[0] > room[0] or seen[1] > room[1]:
-        raise ValueError(f"{who}: expected a padded image of at least {show(seen)}, the kernel's extent, "
-                         f"got {show(room)}")
+        raise ValueError(f"{who}: expected a padded image of at least {format_shape(seen)}, the kernel's extent, "
+                         f"got {format_shape(room)}")
     return tuple((r - k) // s + 1 for r, k, s in zip(room, seen, stride, strict=True))
 
 
-def call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:
+def format_call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:
     """The call that makes an object again, as text."""
     parts = [repr(value) for value in positional] + [f"{key}={value!r}" for key, value in named.items()]
     return f"{name}({', '.join(parts)})"
 
 
-def targets(t: object, n: int) -> Array:
+def as_targets(t: object, n: int) -> Array:
     """Any targets, one for each row of x; the loss looks at the values."""
-    found = plain("t", t)
-    count(found, n)
+    found = as_number_array("t", t)
+    check_target_count(found, n)
     return found
 
 
-def enough(rows: int, least: int) -> None:
+def check_batch_size(rows: int, least: int) -> None:
     """Rows to normalise over, in a training batch."""
     if rows < least:
         raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
 
 
-def whole(model: Any) -> None:
+def check_is_root(model: Any) -> None:
     """Training needs the whole model, not a part of one."""
     if model.parent is not None:
         raise ValueError(f"step: this {type(model).__name__} stands inside another model; train that one")

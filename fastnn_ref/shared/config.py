@@ -1,0 +1,166 @@
+"""Configuration: a plain record of a public object, from which the object can be built again.
+
+Rule: a constructor keeps every argument as an attribute of the same name. Then the constructor's signature says
+everything that is needed here, for the classes of both packages and for a user's own. Two arguments are special:
+``*layers`` is a tuple, and an argument that names a parameter (``bias=``) says whether the layer has that parameter.
+
+    record      {"class": "Linear", "in_features": 64, "out_features": 10, "activation": {"class": "ReLU"}, ...}
+
+A record holds None, booleans, numbers, strings, lists and other records, nothing else, so JSON can store it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .parameter import Parameter
+
+VARIADIC = inspect.Parameter.VAR_POSITIONAL
+REQUIRED = inspect.Parameter.empty
+
+
+@cache
+def signature(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
+    """The constructor's parameters; a compiled class has them in its docstring."""
+    return tuple(inspect.signature(kind).parameters.values())
+
+
+@cache
+def argument_names(kind: type[Any]) -> frozenset[str]:
+    """The names of the constructor's parameters."""
+    return frozenset(each.name for each in signature(kind))
+
+
+def argument(thing: Any, name: str) -> Any:
+    """The value that ``thing`` was made with."""
+    value = getattr(thing, name)
+    if isinstance(getattr(type(thing), name, None), Parameter):
+        return value is not None
+    return str(value) if isinstance(value, np.dtype) else value
+
+
+def arguments(thing: Any) -> dict[str, Any]:
+    """Name → value of every argument of the constructor."""
+    return {each.name: argument(thing, each.name) for each in signature(type(thing))}
+
+
+def call(kind: Callable[..., Any], given: Mapping[str, Any], parameters: tuple[inspect.Parameter, ...]) -> Any:
+    """``kind(...)`` with each argument where the signature puts it."""
+    positional = [value for each in parameters if each.kind is VARIADIC for value in given.get(each.name, ())]
+    named = {each.name: given[each.name] for each in parameters if each.kind is not VARIADIC and each.name in given}
+    return kind(*positional, **named)
+
+
+def config(thing: Any) -> dict[str, Any]:
+    """The record of ``thing``; TypeError for an argument that no record can hold, such as a function."""
+    return {"class": type(thing).__name__,
+            **{name: plain(f"{type(thing).__name__}.{name}", value) for name, value in arguments(thing).items()}}
+
+
+def plain(name: str, value: Any) -> Any:
+    """``value`` as a record holds it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "config"):
+        return value.config()
+    if isinstance(value, tuple | list):
+        return [plain(f"{name}[{index}]", each) for index, each in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(key): plain(f"{name}[{key!r}]", each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{name}: expected a value that a record can hold, such as a number or a Schedule, got {value!r}")
+
+
+def build(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | None = None) -> Any:
+    """The object that ``record`` describes, of ``package`` (``fastnn`` or ``fastnn_ref``).
+
+    ``classes`` maps the names of a user's own classes to the classes. TypeError for something that is no record,
+    ValueError for an unknown class or an argument that the class does not have.
+
+    >>> import fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(2, 3, activation="relu"), nn.Linear(3, 1), seed=1)
+    >>> nn.from_config(model.config())
+    Sequential(Linear(2, 3, activation=ReLU()), Linear(3, 1), seed=1, dtype='float64')
+    """
+    if isinstance(record, list | tuple):
+        return tuple(build(package, each, classes) for each in record)
+    if not isinstance(record, Mapping):
+        return record
+    name = record.get("class")
+    if not isinstance(name, str):
+        raise TypeError(f"config: expected a record with the name of a class under 'class', got {name!r}")
+    kind = (classes or {}).get(name) or (getattr(package, name, None) if name in package.__all__ else None)
+    if not isinstance(kind, type) or not hasattr(kind, "config"):
+        raise ValueError(f"config: expected a class of {package.__name__} or one in classes, got {name!r}")
+    parameters = signature(kind)
+    known = {each.name for each in parameters}
+    required = {each.name for each in parameters if each.default is REQUIRED and each.kind is not VARIADIC}
+    given = {key for key in record if key != "class"}
+    if given - known or required - given:
+        wrong = ", ".join(map(repr, sorted(given - known, key=str) or sorted(required - given)))
+        raise ValueError(f"config: {'unknown' if given - known else 'missing'} argument of {name}: {wrong}")
+    return call(kind, {key: build(package, record[key], classes) for key in given}, parameters)
+
+
+def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> Any:
+    """A new object with the arguments of ``value``, those objects made anew, too; ``changes`` replace arguments.
+
+    With ``package``, a class of ``fastnn`` or ``fastnn_ref`` becomes the class of the same name there. Classes that
+    both packages share stay as they are, and so do a user's own.
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(rebuild(each, package) for each in value)
+    if not hasattr(value, "config") or isinstance(value, type):
+        return value
+    kind = type(value)
+    if package is not None and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
+        kind = getattr(package, kind.__name__, kind)
+    given = {**{name: rebuild(each, package) for name, each in arguments(value).items()}, **changes}
+    return call(kind, given, signature(type(value)))
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Is ``value`` what the constructor makes of the default? One side stands for both; nothing is an empty tuple."""
+    if default is None:
+        return value is None or value == () or type(value).__name__ == "Identity"
+    return bool(value == default or value == (default, default))
+
+
+def format_config(thing: Any) -> str:
+    """The call that makes ``thing`` again: required arguments by position, others where they are not the default."""
+    parts = []
+    for each in signature(type(thing)):
+        value = argument(thing, each.name)
+        if each.kind is VARIADIC:
+            parts += [repr(one) for one in value]
+        elif each.default is REQUIRED:
+            parts.append(repr(value))
+        elif not is_default(value, each.default):
+            parts.append(f"{each.name}={value!r}")
+    return f"{type(thing).__name__}({', '.join(parts)})"
+
+
+class Configured:
+    """An object with a record: ``config()``, a ``repr`` that is the call, and arguments that cannot be changed."""
+
+    _changeable: frozenset[str] = frozenset()       # arguments that may be assigned after construction
+
+    def config(self) -> dict[str, Any]:
+        """A plain record of this object, from which ``from_config`` builds it again."""
+        return config(self)
+
+    def __repr__(self) -> str:
+        return format_config(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__ and name not in self._changeable and name in argument_names(type(self)):
+            raise AttributeError(f"{type(self).__name__}.{name}: an argument of the constructor cannot be changed; "
+                                 f"make a new {type(self).__name__}")
+        object.__setattr__(self, name, value)

@@ -1,0 +1,271 @@
+"""A user's own layer, activation, loss or optimizer: written once in NumPy, it runs in both packages.
+
+None of these classes derives from a class of either package. Each package wraps an object of theirs in a host of its
+own, which calls the methods below; in the engine the host takes the GIL for these calls alone. An exception that a
+method raises leaves the pass with its traceback, and the parameters are then as they were before the step.
+
+A constructor keeps each of its arguments as an attribute of the same name: ``config()``, ``repr`` and copies read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import checks
+from .config import Configured
+from .parameter import ParameterSpec
+from .schedule import lr_record
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Custom(Configured):
+    """What the classes below share: the host that a package made for this object, if one did."""
+
+    _host: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_host": None}     # a copy gets a host of its own
+
+
+class CustomLayer(Custom):
+    """A layer of your own: define ``forward_pass`` and ``backward_pass``, and ``output_shape`` if the shape changes.
+
+    The constructor declares parameters by ``add``; afterwards ``values`` and ``gradients`` map their names to arrays.
+    ``saved`` is yours: ``forward_pass`` puts there what ``backward_pass`` needs.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> class Scale(nn.CustomLayer):
+    ...     def __init__(self, size):
+    ...         self.size = size
+    ...         self.add("weight", (size,), "ones")
+    ...     def forward_pass(self, x, training):
+    ...         self.saved = x
+    ...         return x * self.values["weight"]
+    ...     def backward_pass(self, dy):
+    ...         self.set_gradients((dy * self.saved).sum(axis=0))
+    ...         return dy * self.values["weight"]
+    >>> model = nn.Sequential(nn.Linear(3, 2), Scale(2), dtype="float64")
+    >>> bool(nn.gradcheck(model, np.eye(3), np.ones((3, 2)), nn.MSELoss()))
+    True
+    """
+
+    changes_shape = False
+    input_shape: Shape | None = None
+    saved: Any = None
+
+    def __new__(cls, *args: Any, **named: Any) -> CustomLayer:
+        layer = super().__new__(cls)                # a subclass need not call super().__init__()
+        layer.specs = {}
+        layer.values, layer.gradients = {}, {}
+        return layer
+
+    specs: dict[str, ParameterSpec]
+    values: dict[str, Array]
+    gradients: dict[str, Array]
+
+    def add(
+        self, name: str, shape: Sequence[int], init: str = "zeros", *, decays: bool | None = None,
+        trainable: bool = True,
+    ) -> None:
+        """Declares a parameter. ``decays`` says whether weight decay and penalties apply: by default to matrices."""
+        dims = checks.as_shape("shape", shape)
+        self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
+
+    def set_gradients(self, *values: Any) -> None:
+        """Sets the gradients of the trainable parameters, in the order in which ``add`` declared them."""
+        names = [name for name, spec in self.specs.items() if spec.trainable]
+        if len(values) != len(names):
+            raise ValueError(f"set_gradients: expected {len(names)} arrays, one for each of {', '.join(names)}, "
+                             f"got {len(values)}")
+        for name, value in zip(names, values, strict=True):
+            self.gradients[name][...] = checks.as_parameter_value(name, value, self.gradients[name])
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of one example's output for one example's input ``shape``."""
+        return tuple(shape)
+
+    def min_batch_size(self, shape: Shape) -> int:
+        """The fewest examples that a training batch needs."""
+        return 1
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        """y for ``x`` (n, …), both of the model's dtype; ``x`` is a copy, which the layer may keep."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method forward_pass(x, training)")
+
+    def backward_pass(self, dy: Array) -> Array:
+        """dx for ``dy``; sets the gradients."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method backward_pass(dy)")
+
+    def random_words(self, n: int) -> npt.NDArray[np.uint32]:
+        """``n`` random words of 32 bits for this pass: the same in forward and backward, others in the next step."""
+        if self._host is None:
+            raise RuntimeError(f"{type(self).__name__}: expected a layer inside a model, which has the random numbers")
+        words: npt.NDArray[np.uint32] = self._host.random_words(n)
+        return words
+
+
+class CustomActivation(CustomLayer):
+    """An activation of your own: define ``act(u)`` → y and ``act_backward(dy, u, y)`` → dy · act'(u), elementwise.
+
+    It is a layer, and ``Linear`` and ``Conv2d`` take it as ``activation=``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> class Square(nn.CustomActivation):
+    ...     def act(self, u):
+    ...         return u**2
+    ...     def act_backward(self, dy, u, y):
+    ...         return dy * 2 * u
+    >>> layer = nn.Linear(1, 1, activation=Square(), init="ones")
+    >>> layer(np.array([[3.0]])).tolist()
+    [[9.0]]
+    """
+
+    name = "custom"
+
+    def act(self, u: Array) -> Array:
+        """y = act(u)."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method act(u)")
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        """du = dy · act'(u)."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method act_backward(dy, u, y)")
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        y = self.act(x)
+        self.saved = x, y
+        return y
+
+    def backward_pass(self, dy: Array) -> Array:
+        return self.act_backward(dy, *self.saved)
+
+
+class CustomLoss(Custom):
+    """A loss of your own: define ``value_and_gradient(y, t, weights)`` → (value, dy).
+
+    ``weights`` (n,) belong to the examples and are ones where the user gave none. Targets are finite values in y's
+    shape, unless ``prepare_targets`` is defined otherwise.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> class LogCosh(nn.CustomLoss):
+    ...     def value_and_gradient(self, y, t, weights):
+    ...         share = (weights / weights.sum()).reshape(-1, 1) / y.shape[1]
+    ...         return float((np.log(np.cosh(y - t)) * share).sum()), np.tanh(y - t) * share
+    >>> round(LogCosh().forward(np.array([[2.0]]), np.array([[0.0]])), 4)
+    1.325
+    """
+
+    _dy: Array | None = None
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """``t`` as an array that ``value_and_gradient`` can read; ``shape`` and ``dtype`` are y's."""
+        return checks.as_value_targets(t, shape, dtype)
+
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        """The loss of the batch and its gradient with respect to ``y``, in y's shape."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
+
+    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
+        """The value and gradient that the user's method gives, checked."""
+        value, dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
+        found = checks.as_number_array("dy", dy)
+        if found.shape != y.shape:
+            raise ValueError(f"{type(self).__name__}.value_and_gradient: expected a gradient of shape "
+                             f"{checks.format_shape(y.shape)}, got {checks.format_shape(found.shape)}")
+        return float(value), checks.as_contiguous(found, y.dtype)
+
+    def forward(self, y: object, t: object, sample_weight: object = None) -> float:
+        """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
+        found = checks.as_outputs("y", y)
+        targets = self.prepare_targets(t, found.shape, found.dtype)
+        value, self._dy = self.evaluated(found, targets, checks.as_sample_weight(sample_weight, len(found)))
+        return value
+
+    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
+        """``forward(y, t, sample_weight)``."""
+        return self.forward(y, t, sample_weight)
+
+    def backward(self) -> Array:
+        """∂value/∂y of the last ``forward``; RuntimeError before any."""
+        if self._dy is None:
+            raise RuntimeError("backward: call forward(y, t) first")
+        return self._dy.copy()
+
+
+class CustomOptimizer(Custom):
+    """An optimizer of your own: define ``update(w, g, lr, decay, **slots)``, which changes ``w`` and slots in place.
+
+    ``slots`` names the arrays that it keeps beside each parameter; they start from 0. ``steps`` counts the update that
+    is being made. Penalties and clipping come before ``update``, and what penalties constrain after it, as for all
+    optimizers.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> class SignDescent(nn.CustomOptimizer):
+    ...     def update(self, w, g, lr, decay):
+    ...         w -= lr * (np.sign(g) + decay * w)
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> _ = model.step(np.array([[1.0]]), np.array([[0.0]]), nn.MSELoss(), SignDescent(lr=0.25))
+    >>> model.layers[0].weight.tolist()
+    [[0.75]]
+    """
+
+    slots: tuple[str, ...] = ()
+    _changeable = frozenset({"lr"})
+
+    def __init__(
+        self, lr: Any = 1e-2, weight_decay: float = 0.0, *, clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        self.lr = lr
+        self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
+        self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        """Changes ``w`` and the slots in place; ``decay`` is 0 for what weight decay does not apply to."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method update(w, g, lr, decay, **slots)")
+
+    @property
+    def lr(self) -> Any:
+        """The learning rate: a number, or a schedule from step to number."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self._lr = checks.as_learning_rate(value)
+        if self._host is not None:
+            self._host.lr = value
+
+    @property
+    def steps(self) -> int:
+        """Updates begun."""
+        return 0 if self._host is None else int(self._host.steps)
+
+    @property
+    def current_lr(self) -> float:
+        """The rate that the next step takes."""
+        return checks.as_number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
+
+    _pending: Mapping[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"steps": …, "lr": …, slot: {parameter's name: array}}``."""
+        if self._host is not None:
+            found: dict[str, Any] = self._host.state_dict()
+            return found
+        return dict(self._pending or {"steps": 0, "lr": lr_record(self.lr), **{slot: {} for slot in self.slots}})
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
+        if self._host is not None:
+            self._host.load_state_dict(state)
+            self._lr = self._host.lr
+        else:
+            self._pending = checks.as_optimizer_state(state, self.slots)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_pending": self.state_dict()}

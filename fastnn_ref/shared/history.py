@@ -1,0 +1,33 @@
+"""History: the record of a training, one value an epoch for each name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .callbacks import Callback
+
+
+class History(Callback):
+    """The record of a training: ``history`` (name → value for each epoch), ``epoch``, ``params``, ``seconds``.
+
+    ``seconds`` is the time of each epoch's training alone, without validation.
+
+    >>> history = History()
+    >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
+    >>> history.history, history.epoch
+    ({'loss': [0.5], 'val_loss': [0.75]}, [0])
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+        self.seconds: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
+        return f"History({len(self.epoch)} epochs{': ' if last else ''}{last})"

@@ -1,0 +1,66 @@
+"""The whole state of a training in one record: what has to be kept so that it goes on to the same bits.
+
+Everything random is a function of the seed and of counters, so no generator has a state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import checks
+
+VERSION = 1
+KEYS = ("version", "model", "counters", "optimizer", "callbacks")
+
+
+def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
+    """Everything that training has changed, as dicts, lists, numbers and arrays.
+
+    ``model``: parameters and running statistics by dotted name. ``counters``: training passes, epochs, and the position
+    inside an epoch. ``optimizer``: its steps, its learning rate or schedule, its slots. ``callbacks``: a state each.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> def make():
+    ...     return nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 2), seed=0), nn.Adam()
+    >>> x, t = np.eye(2), np.array([0, 1])
+    >>> model, optimizer = make()
+    >>> _ = model.step(x, t, nn.CrossEntropyLoss(), optimizer)
+    >>> again, other = make()
+    >>> nn.load_training_state(nn.training_state(model, optimizer), again, other)
+    >>> model.step(x, t, nn.CrossEntropyLoss(), optimizer) == again.step(x, t, nn.CrossEntropyLoss(), other)
+    True
+    """
+    return {
+        "version": VERSION, "model": model.state_dict(), "counters": model.network.counters(),
+        "optimizer": optimizer.state_dict(), "callbacks": [each.state_dict() for each in callbacks],
+    }
+
+
+def load_training_state(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) -> None:
+    """Puts a state back into objects made with the same arguments; all of it is checked before anything changes."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected a dict, got {type(state).__name__}")
+    if set(state) != set(KEYS):
+        raise ValueError(f"state: expected the keys {', '.join(KEYS)}, got {', '.join(map(str, state))}")
+    if state["version"] != VERSION:
+        raise ValueError(f"state['version']: expected {VERSION}, got {state['version']!r}")
+    if len(state["callbacks"]) != len(callbacks):
+        raise ValueError(f"callbacks: expected {len(state['callbacks'])}, as when the state was taken, "
+                         f"got {len(callbacks)}")
+    before = training_state(model, optimizer, callbacks)
+    try:
+        put(state, model, optimizer, callbacks)
+    except BaseException:
+        put(before, model, optimizer, callbacks)
+        raise
+
+
+def put(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any]) -> None:
+    """Loads each part into its object."""
+    counters = checks.as_counters(state["counters"])
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    for each, record in zip(callbacks, state["callbacks"], strict=True):
+        each.load_state_dict(record)
+    model.network.set_counters(counters)
