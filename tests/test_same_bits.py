@@ -1,11 +1,12 @@
 """A seed means the same for ever: what short trainings end with, to the last bit, against data/trained.json.
 
-The engine promises the same bits on every instruction set with fused multiply-add (FMA) and for any number of threads,
-so one hash holds for all of them (portable x86 has no FMA and is left out). The reference adds in BLAS's order, which
-differs between machines: of it a norm and some values are kept, and compared with a tolerance. A training's data are made
-of integers only. Where the final weights need a function of the C library or of NumPy (a cosine, a power, a logarithm),
-another version of it may round otherwise; `library` says so. The engine takes one logarithm of the C library, in double,
-for the value of a cross-entropy: it stands in the history, not in the weights, so the hashes of the two are apart.
+The engine promises the same bits on every instruction set with fused multiply-add (FMA) and for any number of
+threads, so one hash holds for all of them (portable x86 has no FMA and is left out). The reference adds in BLAS's
+order, which differs between machines: of it a norm and some values are kept, and compared with a tolerance. A
+training's data are made of integers only. Where the final weights need a function of the C library or of NumPy (a
+cosine, a power, a logarithm), another version of it may round otherwise; `library` says so. The engine takes one
+logarithm of the C library, in double, for the value of a cross-entropy: it stands in the history, not in the weights,
+so the hashes of the two are apart.
 
     python -m tests.test_same_bits              which trainings end otherwise than the file says
     python -m tests.test_same_bits --write      the same, and writes what they end with now

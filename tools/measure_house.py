@@ -4,14 +4,15 @@
     python -m tools.measure_house --json FILE           the same as data, too
     python -m tools.measure_house --before FILE         beside the figures of an earlier run
 
-A *code line* is one with a Python token on it that is neither a comment nor part of a docstring. *Written once* are all code
-lines of the modules in WRITTEN_ONCE and of everything in a folder named in ROOMS: plumbing by module. In a file that holds
-formulas (FORMULAS), *maths* are the code lines in the bodies of functions that compute, and plumbing is the rest:
-signatures, imports, class attributes, constructors, shapes, checks. A function computes if a statement in it has an operator
-(+ − * / // % ** @ | & ^ << >>) on something else than texts and tuples, or calls NumPy, math, philox or mixup, or if its name
-is in PASSES; constructors, properties, special methods and those in NOT_MATHS never do; a line that only calls a check
-or raises an error does not count. Files are found by name wherever they stand; "-" is what does not exist.
-The calls of a step depend a little on Python's version: from 3.12 on a list comprehension is no call of its own.
+A *code line* is one with a Python token on it that is neither a comment nor part of a docstring. *Written once* are
+all code lines of the modules in WRITTEN_ONCE and of everything in a folder named in ROOMS: plumbing by module. In a
+file that holds formulas (FORMULAS), *maths* are the code lines in the bodies of functions that compute, and plumbing
+is the rest: signatures, imports, class attributes, constructors, shapes, checks. A function computes if a statement
+in it has an operator (+ − * / // % ** @ | & ^ << >>) on something else than texts and tuples, or calls NumPy, math,
+philox or mixup, or if its name is in PASSES; constructors, properties, special methods and those in NOT_MATHS never
+do; a line that only calls a check or raises an error does not count. Files are found by name wherever they stand; "-"
+is what does not exist. The calls of a step depend a little on Python's version: from 3.12 on a list comprehension is
+no call of its own.
 """
 
 import argparse
@@ -138,9 +139,9 @@ import json, os, sys
 import numpy as np
 import fastnn_ref as nn
 
-model = nn.Sequential(nn.Linear(2, 8, activation="tanh"), nn.Linear(8, 2), seed=0)
+model = nn.Sequential(nn.Linear(2, 8, activation="relu"), nn.Linear(8, 2), seed=0)
 x, t = np.zeros((4, 2)), np.array([0, 1, 1, 0])
-loss, optimizer = nn.CrossEntropyLoss(), nn.SGD(lr=0.1)
+loss, optimizer = nn.CrossEntropyLoss(), nn.Adam(lr=0.1)
 for _ in range(3):
     model.step(x, t, loss, optimizer)
 home, checks = os.path.dirname(nn.__file__), set(json.loads(sys.argv[1]))
