@@ -100,8 +100,8 @@ def train(nn: Any, training: Training, dtype: str) -> tuple[dict[str, Any], Any,
         for _ in range(training.epochs):
             noted.append(loss.forward(model.forward(x, training=True), t, weights))
             model.backward(loss.backward())
-            noted.append(nn.clip_grad_norm(model, 0.5))
-            nn.clip_grad_value(model, 0.125)
+            noted.append(nn.clip_grad_norm(model, 0.7))
+            nn.clip_grad_value(model, 0.1)
             optimizer.step(model)
     return model.state_dict(), model.predict(x), [float(value) for value in noted]
 
@@ -162,8 +162,8 @@ DRAWS = "C library and Python's math: logarithm, sine, cosine, exponential of wh
 TRAININGS = [
     activated("identity", lambda nn: nn.Identity()),
     activated("relu", lambda nn: nn.ReLU()),
-    activated("leaky_relu", lambda nn: nn.LeakyReLU(0.125)),
-    activated("elu", lambda nn: nn.ELU(0.75)),
+    activated("leaky_relu", lambda nn: nn.LeakyReLU(0.3)),
+    activated("elu", lambda nn: nn.ELU(0.7)),
     activated("silu", lambda nn: nn.SiLU()),
     activated("gelu", lambda nn: nn.GELU()),
     activated("gelu tanh", lambda nn: nn.GELU(approximate="tanh")),
@@ -187,7 +187,7 @@ TRAININGS = [
     Training("max pool", lambda nn: (nn.Conv2d(2, 4, 2), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(24, 3)), IMAGE),
     Training("average pool", lambda nn: (nn.Conv2d(2, 4, 2), nn.AvgPool2d(3, 2, 1), nn.Flatten(), nn.Linear(24, 3)),
              IMAGE, n=37, batch=19),
-    Training("batch norm 1d", mlp(lambda nn: nn.BatchNorm1d(7, momentum=0.25), activation=None, bias=False), (5,),
+    Training("batch norm 1d", mlp(lambda nn: nn.BatchNorm1d(7, momentum=0.3), activation=None, bias=False), (5,),
              n=24),
     Training("batch norm 2d", image(lambda nn: nn.Conv2d(2, 4, 3, bias=False), lambda nn: nn.BatchNorm2d(4),
              lambda nn: nn.ReLU()), IMAGE, n=37, batch=19),
@@ -196,7 +196,7 @@ TRAININGS = [
 
     Training("dropout", mlp(lambda nn: nn.Dropout(0.3)), (5,)),
     Training("dropout of images", image(lambda nn: nn.Dropout(0.3), lambda nn: nn.Conv2d(2, 4, 3)), IMAGE),
-    Training("gaussian noise", mlp(lambda nn: nn.GaussianNoise(0.25)), (5,)),
+    Training("gaussian noise", mlp(lambda nn: nn.GaussianNoise(0.3)), (5,)),
     Training("dropconnect example, relu", connected(p=0.3, activation="relu"), (5,)),
     Training("dropconnect batch, mean", connected(p=0.6, mask="batch", inference="mean", activation="gelu"), (5,)),
     Training("dropconnect sampled", connected(p=0.3, mask="batch", activation="tanh", samples=9), (5,)),
@@ -206,30 +206,30 @@ TRAININGS = [
                IMAGE, library=DRAWS)
       for name, arguments in {
           "rotation": {"rotation": 30.0}, "shift": {"shift": (1.5, 0.5)},
-          "zoom and shear": {"zoom": 0.25, "shear": 20.0}, "flip": {"flip": 0.5},
-          "brightness, contrast": {"brightness": 0.25, "contrast": 0.5}, "noise": {"noise": 0.125},
+          "zoom and shear": {"zoom": 0.3, "shear": 20.0}, "flip": {"flip": 0.5},
+          "brightness, contrast": {"brightness": 0.3, "contrast": 0.4}, "noise": {"noise": 0.1},
           "erase": {"erase": 0.75}}.items()),
-    Training("augment of rows", lambda nn: (nn.Augment(rotation=20.0, shift=1.0, noise=0.125, image_shape=(1, 5, 4)),
+    Training("augment of rows", lambda nn: (nn.Augment(rotation=20.0, shift=1.0, noise=0.1, image_shape=(1, 5, 4)),
              nn.Linear(20, 3)), (20,), library=DRAWS),
 
     optimized("sgd", lambda nn: nn.SGD(lr=0.1, weight_decay=0.05)),
     optimized("momentum", lambda nn: nn.SGD(lr=0.05, momentum=0.9)),
     optimized("nesterov", lambda nn: nn.SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01)),
-    optimized("rmsprop", lambda nn: nn.RMSprop(lr=0.01, alpha=0.75, weight_decay=0.1)),
-    optimized("adam", lambda nn: nn.Adam(lr=0.02, betas=(0.5, 0.75), weight_decay=0.1), ADAM),
+    optimized("rmsprop", lambda nn: nn.RMSprop(lr=0.01, alpha=0.7, weight_decay=0.1)),
+    optimized("adam", lambda nn: nn.Adam(lr=0.02, betas=(0.6, 0.8), weight_decay=0.1), ADAM),
     optimized("adamw", lambda nn: nn.AdamW(lr=0.02, weight_decay=0.5), ADAM),
-    optimized("clipped norm", lambda nn: nn.SGD(lr=0.5, clip_norm=0.25)),
-    optimized("clipped value", lambda nn: nn.Adam(lr=0.02, clip_value=0.0625), ADAM),
+    optimized("clipped norm", lambda nn: nn.SGD(lr=0.5, clip_norm=0.3)),
+    optimized("clipped value", lambda nn: nn.Adam(lr=0.02, clip_value=0.06), ADAM),
     penalised("l1 proximal", lambda nn: nn.L1(0.05)),
     penalised("l1 proximal, adam", lambda nn: nn.L1(0.05), lambda nn: nn.Adam(lr=0.05), ADAM),
     penalised("l1 subgradient, biases", lambda nn: nn.L1(0.05, mode="subgradient", biases=True)),
     penalised("l2", lambda nn: nn.L2(0.1)),
     penalised("elastic net, biases", lambda nn: nn.ElasticNet(0.02, 0.1, biases=True)),
-    penalised("max-norm", lambda nn: (nn.L2(0.01), nn.MaxNorm(0.75))),
+    penalised("max-norm", lambda nn: (nn.L2(0.01), nn.MaxNorm(0.7))),
 
     lost("mse", lambda nn: nn.MSELoss(), "numbers"),
     lost("l1", lambda nn: nn.L1Loss(), "numbers"),
-    lost("huber", lambda nn: nn.HuberLoss(0.375), "numbers"),
+    lost("huber", lambda nn: nn.HuberLoss(0.35), "numbers"),
     lost("binary cross-entropy, smoothed", lambda nn: nn.BCEWithLogitsLoss(label_smoothing=0.2), "units"),
     lost("cross-entropy, smoothed, class weights",
          lambda nn: nn.CrossEntropyLoss(label_smoothing=0.1, class_weight=[0.5, 2.0, 1.25]), "classes"),
@@ -248,9 +248,9 @@ TRAININGS = [
     Training("step", mlp(), (5,), by="step", weighted=True, epochs=5),
     Training("loop by hand, clipped", mlp(), (5,), lambda nn: nn.SGD(lr=0.5), by="hand", epochs=5),
     Training("much at once", lambda nn: (
-        nn.Augment(shift=1.0, noise=0.125), nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.MaxPool2d(2), nn.StochasticDepth(nn.Conv2d(8, 8, 3, padding=1, activation="gelu"), 0.25), nn.Dropout(0.2),
-        nn.Flatten(), nn.DropConnect(128, 16, 0.25, activation="relu"), nn.LayerNorm(16), nn.Linear(16, 3)), (1, 8, 8),
+        nn.Augment(shift=1.0, noise=0.1), nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.MaxPool2d(2), nn.StochasticDepth(nn.Conv2d(8, 8, 3, padding=1, activation="gelu"), 0.3), nn.Dropout(0.2),
+        nn.Flatten(), nn.DropConnect(128, 16, 0.3, activation="relu"), nn.LayerNorm(16), nn.Linear(16, 3)), (1, 8, 8),
         lambda nn: nn.AdamW(lr=nn.CosineLR(0.01, 12, 2), clip_norm=1.0), lambda nn: nn.CrossEntropyLoss(0.1),
         penalty=lambda nn: (nn.ElasticNet(0.001, 0.01), nn.MaxNorm(1.5)), fit=lambda nn: {"mixup": 0.4}, n=40, batch=20,
         epochs=2, library=DRAWS),
