@@ -15,11 +15,11 @@ class ProgressBar(Callback):
     """A bar that fills epoch by epoch: ``model.fit(..., callbacks=[ProgressBar()])``.
 
     ``label`` stands before the bar, the latest values of the logs named in ``show`` after it. In a loop
-    written by hand, ``ProgressBar(epochs=1)`` with ``model.run_epoch(..., progress=bar.on_batches)`` does it.
+    written by hand, ``ProgressBar(epochs=1)`` with ``model.run_epoch(..., progress=bar.on_progress)`` does it.
     As a context manager it is closed however the training ends. ``disable=True`` draws nothing.
 
     >>> with ProgressBar("digits", epochs=2) as bar:
-    ...     bar.on_batches(5, 10)
+    ...     bar.on_progress(5, 10)
     ...     bar.done
     0.5
     """
@@ -54,7 +54,7 @@ class ProgressBar(Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._epoch = epoch
 
-    def on_batches(self, done: int, steps: int) -> None:
+    def on_progress(self, done: int, steps: int) -> None:
         self._bar.update(self._epoch + done / steps - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:

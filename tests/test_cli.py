@@ -295,7 +295,7 @@ def test_output_that_cannot_be_written_is_an_error_and_not_a_traceback() -> None
 def test_bar_follows_run_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.ProgressBar("mine", epochs=1) as bar:
         for step in range(1, 5):
-            bar.on_batches(step, 4)
+            bar.on_progress(step, 4)
         assert bar.done == 1
     assert "mine 100%" in capsys.readouterr().err
 

@@ -265,6 +265,11 @@ def format_shape(shape: Iterable[object]) -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
+def format_keys(value: object) -> str:
+    """What came in place of a dict with certain keys, as text."""
+    return ", ".join(map(str, value)) or "(none)" if isinstance(value, Mapping) else type(value).__name__
+
+
 def as_number_array(name: str, value: object) -> Array:
     """``value`` as an array of bools, integers or floats."""
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):

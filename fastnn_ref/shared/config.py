@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,18 +23,19 @@ from .parameter import Parameter
 
 VARIADIC = inspect.Parameter.VAR_POSITIONAL
 REQUIRED = inspect.Parameter.empty
+SIGNATURES: WeakKeyDictionary[type[Any], dict[str, inspect.Parameter]] = WeakKeyDictionary()    # read once a class
 
 
-@cache
 def signature(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
     """The constructor's parameters; a compiled class has them in its docstring."""
-    return tuple(inspect.signature(kind).parameters.values())
+    if kind not in SIGNATURES:
+        SIGNATURES[kind] = {each.name: each for each in inspect.signature(kind).parameters.values()}
+    return tuple(SIGNATURES[kind].values())
 
 
-@cache
-def argument_names(kind: type[Any]) -> frozenset[str]:
-    """The names of the constructor's parameters."""
-    return frozenset(each.name for each in signature(kind))
+def is_argument(kind: type[Any], name: str) -> bool:
+    """Does the constructor have a parameter of that name?"""
+    return bool(signature(kind)) and name in SIGNATURES[kind]
 
 
 def argument(thing: Any, name: str) -> Any:
@@ -160,7 +161,7 @@ class Configured:
         return format_config(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__ and name not in self._changeable and name in argument_names(type(self)):
+        if name in self.__dict__ and name not in self._changeable and is_argument(type(self), name):
             raise AttributeError(f"{type(self).__name__}.{name}: an argument of the constructor cannot be changed; "
                                  f"make a new {type(self).__name__}")
         object.__setattr__(self, name, value)

@@ -46,6 +46,8 @@ class EarlyStopping(Callback):
     (3, 0, 2)
     """
 
+    state_names = ("best", "best_epoch", "stopped_epoch", "wait", "weights", "errors", "losses")
+
     def __init__(
         self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "auto",
         restore_best_weights: bool = True, start_from_epoch: int = 0, criterion: str = "patience",
@@ -62,11 +64,7 @@ class EarlyStopping(Callback):
         self.strip = checks.as_integer("strip", strip, 1)
         if criterion != "patience" and self.sign() < 0:
             raise ValueError(f"criterion: expected 'patience' for a value that is to rise, got {criterion!r}")
-
-    def __repr__(self) -> str:
-        names = ("monitor", "patience", "min_delta", "mode", "restore_best_weights", "start_from_epoch", "criterion",
-                 "threshold", "strip")
-        return checks.format_call(type(self).__name__, (), {name: getattr(self, name) for name in names})
+        self.reset()
 
     def sign(self) -> int:
         """1 for an error, which is to fall; −1 for what is to rise."""
@@ -74,6 +72,10 @@ class EarlyStopping(Callback):
         return -1 if rises else 1
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what earlier trainings brought."""
         self.best = self.sign() * math.inf
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None

@@ -7,16 +7,16 @@ model's public methods only.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from . import checks
-from .callbacks import Callback, start_callbacks
+from .callbacks import Callback, CallbackList
 from .history import History
 from .metrics import Metric, compute_metrics, resolve_metrics
+from .state import load_training_state
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +69,7 @@ def fit(
     model: Any, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
     validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
     metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
-    mixup: float = 0.0,
+    mixup: float = 0.0, resume: Mapping[str, Any] | None = None,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
@@ -78,8 +78,9 @@ def fit(
     ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss`` and
     ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
     ``model.stop_training``. ``sample_weight``, a number >= 0 for each row of ``x``, makes the training loss a weighted
-    mean; ``mixup`` is as for ``run_epoch``. Raises ValueError or TypeError before the first step for what can be known
-    by then.
+    mean; ``mixup`` is as for ``run_epoch``. ``resume``, a record of ``training_state``, goes on where it was taken, to
+    the same bits, with objects and data as they were then; ``epochs`` counts from the first start. Raises ValueError or
+    TypeError before the first step for what can be known by then.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -99,17 +100,20 @@ def fit(
     weights = None if weights is None else weights[:len(x)]
     held_out = None if held_out is None else prepare_data("validation_data[0]", model, *held_out)
     history = History()
-    params = {"epochs": epochs, "steps": -(-len(x) // batch_size)}
-    call = start_callbacks(callbacks, history, model, optimizer, params)
+    hooks = CallbackList(history, callbacks, model, optimizer, {"epochs": epochs, "steps": -(-len(x) // batch_size)})
+    batch_hooks = {f"on_batch_{when}": hooks.hook(f"on_train_batch_{when}") for when in ("begin", "end")}
     model.stop_training = False
     logs: dict[str, float] = {}
-    call("on_train_begin")
+    hooks.call("on_train_begin")
     try:
-        for epoch in range(epochs):
-            call("on_epoch_begin", epoch)
+        if resume is not None:
+            load_training_state(resume, model, optimizer, hooks.callbacks)
+        for epoch in range(len(history.epoch), epochs):
+            hooks.call("on_epoch_begin", epoch)
             start = time.perf_counter()
-            value = model.run_epoch(x, t, loss, optimizer, batch_size, shuffle, partial(call, "on_batches"),
-                                    weights, mixup)
+            value = model.run_epoch(
+                x, t, loss, optimizer, batch_size, shuffle, hooks.hook("on_progress"), weights, mixup,
+                resume=model.network.batch > 0, **batch_hooks)
             history.seconds.append(time.perf_counter() - start)
             logs = {"loss": value}
             if model.has_penalty:
@@ -119,9 +123,9 @@ def fit(
             if held_out is not None:
                 found = evaluate(model, *held_out, loss, measures.values())
                 logs |= {f"val_{name}": value for name, value in found.items()}
-            call("on_epoch_end", epoch, logs)
+            hooks.call("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
     finally:
-        call("on_train_end", logs)
+        hooks.call("on_train_end", logs)
     return history

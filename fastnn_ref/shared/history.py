@@ -18,6 +18,8 @@ class History(Callback):
     ({'loss': [0.5], 'val_loss': [0.75]}, [0])
     """
 
+    state_names = ("history", "epoch", "seconds")
+
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []

@@ -18,7 +18,8 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
     """Everything that training has changed, as dicts, lists, numbers and arrays.
 
     ``model``: parameters and running statistics by dotted name. ``counters``: training passes, epochs, and the position
-    inside an epoch. ``optimizer``: its steps, its learning rate or schedule, its slots. ``callbacks``: a state each.
+    inside an epoch. ``optimizer``: its steps, its learning rate or schedule, its slots. ``callbacks``: a state each;
+    for ``fit(resume=…)`` the history comes first, as in ``Callback.callbacks``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> def make():
