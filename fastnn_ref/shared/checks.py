@@ -211,6 +211,13 @@ def as_groups(value: object, inside: int, outside: int) -> int:
     return found
 
 
+def check_no_parameters(name: str, layer: Any) -> None:
+    """A user's activation inside another layer: nobody would train its parameters."""
+    if layer.specs:
+        raise ValueError(f"{name}: expected one without parameters, got {class_name(layer)} with "
+                         f"{', '.join(layer.specs)}; put it behind the layer")
+
+
 def check_elementwise(activation: Any) -> Any:
     """An activation that does not look at whole rows."""
     if activation.name in ("softmax", "log_softmax"):
@@ -269,6 +276,8 @@ def as_number_array(name: str, value: object) -> Array:
     """``value`` as an array of bools, integers or floats."""
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         value = np.from_dlpack(value)
+    if np.ma.isMaskedArray(value):
+        raise TypeError(f"{name}: expected an array without a mask, got a masked array; fill it, or leave rows out")
     try:
         array = np.asarray(value)
     except ValueError as error:                     # ragged lists
@@ -301,10 +310,42 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
     return as_contiguous(found, dtype)
 
 
+def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tuple[Array, tuple[int, ...]]:
+    """``value`` as a batch that ``layer`` takes, C-contiguous (n, ...) of ``dtype``, and its output's shape per example.
+
+    The layer's ``output_shape`` decides; where ``input_shape`` is known, the error names it.
+    """
+    found = as_number_array(name, value)
+    if found.ndim and (found.size or layer.input_shape is not None):
+        try:
+            shape = layer.output_shape(found.shape[1:])
+        except ValueError:
+            if layer.input_shape is None:
+                raise
+        else:
+            if found.size == 0:
+                raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")
+            return as_contiguous(found, dtype), tuple(shape)
+    return as_batch(name, found, dtype, layer.input_shape), ()
+
+
+def as_result(who: str, value: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """What a method of a user's own returned: numbers in that shape."""
+    found = as_number_array(who, value)
+    if found.shape != tuple(shape):
+        raise ValueError(f"{who}: expected to return {format_shape(shape)}, got {format_shape(found.shape)}")
+    return as_contiguous(found, dtype)
+
+
+def float_dtype(array: Array) -> np.dtype[Any]:
+    """The array's own dtype if it is float32 or float64, else float64."""
+    return array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+
+
 def as_outputs(name: str, value: object) -> Array:
     """A loss's y: as it is in float32 and float64, anything else in float64."""
     found = as_number_array(name, value)
-    return as_batch(name, found, found.dtype if found.dtype in (np.float32, np.float64) else np.float64, None)
+    return as_batch(name, found, float_dtype(found), None)
 
 
 def as_output_gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
@@ -455,6 +496,11 @@ def as_counters(value: object) -> dict[str, Any]:
 # ---- layers and models ----
 
 
+def class_name(layer: Any) -> str:
+    """The name of a layer's class; a host stands for a user's object."""
+    return type(getattr(layer, "custom", layer)).__name__
+
+
 def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
     """At least one layer, each only once."""
     if not value:
@@ -463,7 +509,7 @@ def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
     for index, layer in enumerate(value):
         check_instance(f"layers[{index}]", layer, kind)
         if id(layer) in seen:
-            raise ValueError(f"layers[{index}]: this {type(layer).__name__} already stands at "
+            raise ValueError(f"layers[{index}]: this {class_name(layer)} already stands at "
                              f"layers[{seen[id(layer)]}]")
         seen[id(layer)] = index
 
@@ -471,7 +517,7 @@ def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
 def check_unowned(name: str, layer: Any) -> None:
     """A layer that no model has yet."""
     if layer.parent is not None:
-        raise ValueError(f"{name}: this {type(layer).__name__} already belongs to a model; "
+        raise ValueError(f"{name}: this {class_name(layer)} already belongs to a model; "
                          "copy.deepcopy(layer) makes one of its own")
 
 
@@ -480,7 +526,7 @@ def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[in
     found = block.output_shape(shape)
     if tuple(found) != tuple(shape):
         raise ValueError(f"{who}: expected a block that keeps the shape {format_shape(shape)}, "
-                         f"got {format_shape(found)} from {type(block).__name__}")
+                         f"got {format_shape(found)} from {class_name(block)}")
     return tuple(shape)
 
 
@@ -498,14 +544,17 @@ def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
     unchanged = True                                # so far a layer got what the model was given
     for index, layer in enumerate(layers):
         expected = layer.input_shape
-        if shape is not None and expected is not None and shape != expected:
-            raise ValueError(f"layers[{index}]: {type(layer).__name__} expects {format_shape(expected)} per example, "
-                             f"gets {format_shape(shape)} from layers[{index - 1}]")
         if shape is None and expected is not None:
             shape = expected
             first = expected if unchanged else None
         if shape is not None:
-            shape = layer.output_shape(shape)
+            try:
+                shape = tuple(layer.output_shape(shape))
+            except ValueError:
+                if expected is None:
+                    raise
+                raise ValueError(f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, "
+                                 f"gets {format_shape(shape)} from layers[{index - 1}]") from None
         unchanged = unchanged and not layer.changes_shape
     return first
 
@@ -621,4 +670,4 @@ def check_batch_size(rows: int, least: int) -> None:
 def check_is_root(model: Any) -> None:
     """Training needs the whole model, not a part of one."""
     if model.parent is not None:
-        raise ValueError(f"step: this {type(model).__name__} stands inside another model; train that one")
+        raise ValueError(f"step: this {class_name(model)} stands inside another model; train that one")

@@ -9,6 +9,7 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,19 @@ class CustomLayer(Custom):
     changes_shape = False
     input_shape: Shape | None = None
     saved: Any = None
+    _host_link: Any = None
+
+    @property
+    def _host(self) -> Any:                         # type: ignore[override]
+        """The host; it keeps this object alive, and not the other way round, so that no cycle arises."""
+        return None if self._host_link is None else self._host_link()
+
+    @_host.setter
+    def _host(self, host: Any) -> None:
+        self._host_link = None if host is None else weakref.ref(host)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_host_link": None, "saved": None}
 
     def __new__(cls, *args: Any, **named: Any) -> CustomLayer:
         layer = super().__new__(cls)                # a subclass need not call super().__init__()
@@ -179,12 +193,16 @@ class CustomLoss(Custom):
                              f"{checks.format_shape(y.shape)}, got {checks.format_shape(found.shape)}")
         return float(value), checks.as_contiguous(found, y.dtype)
 
+    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
+        """``forward`` for arrays that are known to fit."""
+        value, self._dy = self.evaluated(y, t, weights)
+        return value
+
     def forward(self, y: object, t: object, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
         found = checks.as_outputs("y", y)
         targets = self.prepare_targets(t, found.shape, found.dtype)
-        value, self._dy = self.evaluated(found, targets, checks.as_sample_weight(sample_weight, len(found)))
-        return value
+        return self.forward_pass(found, targets, checks.as_sample_weight(sample_weight, len(found)))
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
         """``forward(y, t, sample_weight)``."""
@@ -249,6 +267,10 @@ class CustomOptimizer(Custom):
     def current_lr(self) -> float:
         """The rate that the next step takes."""
         return checks.as_number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
+
+    def step(self, model: Any) -> None:
+        """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain."""
+        model.host_optimizer(self).step(model)
 
     _pending: Mapping[str, Any] | None = None
 
