@@ -5,7 +5,7 @@ Five stations, each a file or two:
 1. ``linear``: a formula and its gradient, first as functions, then as a layer; ``activation`` belongs to it.
 2. ``loss`` and ``optim``: what is to be made small, and how a step is taken.
 3. ``layer``, ``model`` and ``sequential``: layers in a row, and ``Model.step_pass``, in which everything meets.
-4. ``dropout``, ``batchnorm``, ``stochastic_depth``, ``penalty``, ``augment``: what keeps a network from learning by heart.
+4. ``dropout``, ``batchnorm``, ``stochastic_depth``, ``penalty``, ``augment``: against learning by heart.
 5. ``network``, ``init`` and ``philox``: what a model has once, initial values, random numbers without a state.
 
 ``shared`` holds what is no maths and serves both packages: checks, the training loop, callbacks, schedules. The

@@ -14,9 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .custom import Host, as_layer
-from .layer import Layer
-from .network import Array, Shape
+from .custom import Host, as_host
+from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.custom import CustomActivation
 
@@ -29,11 +28,10 @@ class Activation(Layer):
     """
 
     name = "identity"
-    _instead = "CustomActivation"
 
     def __init__(self) -> None:
         if type(self).act is Activation.act:
-            raise TypeError(f"{type(self).__name__}: an abstract class; use ReLU, GELU, ...")
+            raise TypeError(f"{type(self).__name__}: an abstract class; use ReLU, Tanh, ...")
 
     def act(self, u: Array) -> Array:
         """y."""
@@ -294,10 +292,12 @@ NAMES: dict[str, Callable[[], Activation]] = {
 def get_activation(activation: str | Activation | CustomActivation | None) -> Activation | Host:
     """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
     if isinstance(activation, CustomActivation):
-        checks.check_no_parameters("activation", activation)
-        host = as_layer("activation", activation)
-        assert isinstance(host, Host)
-        return host
+        return as_host("activation", activation)
     if activation is None or isinstance(activation, Activation | Host):
-        return Identity() if activation is None else activation
+        return activation or Identity()
     return NAMES[checks.as_choice("activation", activation, NAMES)]()
+
+
+def hosted(activation: Activation | Host) -> tuple[tuple[str, Layer], ...]:
+    """A user's activation is a layer inside the one that applies it: it may have parameters."""
+    return (("activation", activation),) if isinstance(activation, Host) else ()

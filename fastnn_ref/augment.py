@@ -22,8 +22,7 @@ import numpy as np
 
 from . import philox
 from .gaussian_noise import add_noise
-from .layer import Layer
-from .network import Array, Shape
+from .layer import Array, Layer, Shape
 from .shared import checks
 
 Pair = tuple[float, float]

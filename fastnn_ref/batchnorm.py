@@ -16,8 +16,7 @@ import math
 
 import numpy as np
 
-from .layer import Layer
-from .network import Array, Shape
+from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.parameter import Parameter
 
@@ -50,7 +49,7 @@ def batch_norm_forward(
     return column(weight, x_hat) * x_hat + column(bias, x_hat), x_hat, inv_std
 
 
-def batch_norm_backward(dy: Array, x_hat: Array, inv_std: Array, weight: Array) -> tuple[Array, Array, Array]:
+def batch_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias."""
     n = dy.size // len(weight)
     dw, db = (dy * x_hat).sum(axis=axes(dy)), dy.sum(axis=axes(dy))
@@ -90,7 +89,7 @@ class BatchNorm(Layer):
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        dx, *gradients = batch_norm_backward(dy, *self.saved, self.values["weight"])
+        dx, *gradients = batch_norm_backward(dy, self.values["weight"], *self.saved)
         self.set_gradients(*gradients)
         return dx
 

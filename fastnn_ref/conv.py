@@ -18,9 +18,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from . import init as initialisers
-from .activation import Activation, get_activation
-from .layer import Layer
-from .network import Array, Shape
+from .activation import Activation, get_activation, hosted
+from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.parameter import Parameter
 
@@ -115,6 +114,11 @@ class Conv2d(Layer):
         self.add("weight", shape, initialisers.default_init(self.activation.name, init), decays=True)
         if checks.as_flag("bias", bias):
             self.add("bias", (self.out_channels,), "zeros")
+
+        self.adopt()
+
+    def children(self) -> tuple[tuple[str, Layer], ...]:
+        return hosted(self.activation)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(out_channels, h', w') for (in_channels, h, w)."""

@@ -6,12 +6,10 @@ parameters, gives its methods copies of x and dy, and checks what they return.
 Engine: fastnn/custom.pyx.
 """
 
-from __future__ import annotations
-
+import weakref
 from typing import Any
 
-from .layer import Layer
-from .network import Array, Shape
+from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.custom import CustomLayer
 
@@ -22,15 +20,12 @@ class Host(Layer):
     def __init__(self, custom: CustomLayer) -> None:
         self.custom = custom
         self.__dict__.update(specs=custom.specs, values=custom.values, gradients=custom.gradients)
-        custom._host = self
+        self.__dict__.update(_input_shape=custom.input_shape, changes_shape=bool(custom.changes_shape))
+        custom._host = weakref.proxy(self)              # the host keeps the user's object alive, and not vice versa
 
-    @property
-    def changes_shape(self) -> bool:                    # type: ignore[override]
-        return bool(self.custom.changes_shape)
-
-    @property
-    def input_shape(self) -> Shape | None:
-        return self.custom.input_shape
+    def itself(self) -> Layer:
+        """This host, from a weak proxy of it."""
+        return self
 
     def output_shape(self, shape: Shape) -> Shape:
         return tuple(self.custom.output_shape(tuple(shape)))
@@ -38,25 +33,26 @@ class Host(Layer):
     def min_batch_size(self, shape: Shape) -> int:
         return self.custom.min_batch_size(tuple(shape))
 
-    def returned(self, method: str, value: object, shape: Shape, like: Array) -> Array:
-        """What a method returned, as an array of ``shape``."""
-        return checks.as_result(f"{type(self.custom).__name__}.{method}", value, shape, like.dtype)
+    def call(self, method: str, name: str, shape: Shape, *arrays: Array) -> Array:
+        """What a method of the user's returns for copies of ``arrays``: an array of ``shape``."""
+        found = getattr(self.custom, method)(*(array.copy() for array in arrays))
+        return checks.as_result(f"{type(self.custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.shape
-        y = self.custom.forward_pass(x.copy(), training)
-        return self.returned("forward_pass", y, (len(x), *self.output_shape(x.shape[1:])), x)
+        self.saved, y = x.shape, self.custom.forward_pass(x.copy(), training)
+        shape = (len(x), *self.output_shape(x.shape[1:]))
+        return checks.as_result(f"{type(self.custom).__name__}.forward_pass", "y", y, shape, x.dtype)
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.returned("backward_pass", self.custom.backward_pass(dy.copy()), self.saved, dy)
+        return self.call("backward_pass", "dx", self.saved, dy)
 
     def act(self, u: Array) -> Array:
         """y, of a ``CustomActivation``."""
-        return self.returned("act", self.custom.act(u.copy()), u.shape, u)
+        return self.call("act", "y", u.shape, u)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         """du, of a ``CustomActivation``."""
-        return self.returned("act_backward", self.custom.act_backward(dy.copy(), u.copy(), y.copy()), u.shape, u)
+        return self.call("act_backward", "du", u.shape, dy, u, y)
 
     def config(self) -> dict[str, Any]:
         return self.custom.config()
@@ -65,23 +61,28 @@ class Host(Layer):
         return repr(self.custom)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "custom" or name.startswith("__"):               # a copy under way has nothing yet
+        if name == "custom" or name.startswith("__"):   # a copy under way has nothing yet
             raise AttributeError(name)
         return getattr(self.custom, name)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.custom._host = self
+        self.custom._host = weakref.proxy(self)
+
+
+def as_host(name: str, custom: CustomLayer) -> Any:
+    """The host of a user's object, which stands in no layer: a new one if it has none or that one is gone."""
+    try:
+        host = None if custom._host is None else custom._host.itself()
+    except ReferenceError:
+        host = None
+    if host is not None:
+        checks.check_unowned(name, host)
+    return host if isinstance(host, Host) else Host(custom)
 
 
 def as_layer(name: str, value: Any) -> Layer:
     """A layer that stands in no other one; a user's object gets a host. ValueError or TypeError for anything else."""
-    if isinstance(value, CustomLayer):
-        host = value._host
-        if host is not None:
-            checks.check_unowned(name, host)
-        value = host if isinstance(host, Host) else Host(value)
-    checks.check_instance(name, value, Layer)
-    checks.check_unowned(name, value)
-    layer: Layer = value
+    layer = as_host(name, value) if isinstance(value, CustomLayer) else checks.check_instance(name, value, Layer)
+    checks.check_unowned(name, layer)
     return layer

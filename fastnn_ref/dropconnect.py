@@ -21,24 +21,22 @@ import numpy as np
 from . import philox
 from .activation import Activation, normal_distribution
 from .dropout import dropout
+from .layer import Array, Shape
 from .linear import Linear, linear_backward, linear_forward
-from .network import Array
 from .shared import checks
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
 
 def masked_forward(x: Array, w: Array, b: Array | None) -> Array:
-    """u (n, …, out) for x (n, …, in), with a W for each example: w (n, in, out)."""
-    u = np.einsum("n...i,nio->n...o", x, w)
+    """u (n, out) for x (n, in), with a W for each example: w (n, in, out)."""
+    u = np.einsum("ni,nio->no", x, w)
     return u if b is None else u + b
 
 
 def masked_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
     """dx, dW for each example, db."""
-    x_rows, du_rows = x.reshape(len(x), -1, x.shape[-1]), du.reshape(len(x), -1, du.shape[-1])
-    dw = x_rows.swapaxes(1, 2) @ du_rows                    # (n, in, out)
-    return np.einsum("n...o,nio->n...i", du, w), dw, du_rows.sum(axis=(0, 1))
+    return np.einsum("no,nio->ni", du, w), x[:, :, None] * du[:, None, :], du.sum(axis=0)
 
 
 def moments(x: Array, w: Array, b: Array, p: float) -> tuple[Array, Array]:
@@ -79,6 +77,10 @@ class DropConnect(Linear):
         self.p = checks.check_dropconnect(checks.as_number("p", p, 0, 1), inference)
         self.samples = checks.as_integer("samples", samples, 1, 2**20)
         checks.check_size("samples", samples, out_features)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(out_features,) for (in_features,)."""
+        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if self.p == 0 or (not training and self.inference == "mean"):

@@ -13,8 +13,7 @@ Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout" (
 import numpy as np
 
 from . import philox
-from .layer import Layer
-from .network import Array
+from .layer import Array, Layer
 from .shared import checks
 
 

@@ -6,12 +6,12 @@
 
 For a linear model and the squared error it is, on average, an L2 penalty of std² on the weights.
 
-Source: Bishop, "Training with noise is equivalent to Tikhonov regularization" (1995). Engine: fastnn/gaussian_noise.pyx.
+Source: Bishop, "Training with noise is equivalent to Tikhonov regularization" (1995).
+Engine: fastnn/gaussian_noise.pyx.
 """
 
 from . import philox
-from .layer import Layer
-from .network import Array
+from .layer import Array, Layer
 from .shared import checks
 
 

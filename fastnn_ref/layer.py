@@ -24,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from . import philox
-from .network import Array, Network, Shape, listed, walk
+from .network import Array as Array
+from .network import Network, listed
+from .network import Shape as Shape
+from .network import walk as walk
 from .shared import checks
-from .shared.config import Closed
+from .shared.closed import Closed
 from .shared.parameter import ParameterSpec
 
 
@@ -51,8 +54,8 @@ class Layer(Closed):
     penalty: tuple[Any, ...] = ()           # of a Sequential: for the parameters inside
     saved: Any = None                       # what backward_pass needs of the last forward_pass
 
-    _contract = frozenset(("forward_pass", "backward_pass", "forward", "backward", "output_shape", "min_batch_size",
-                           "children", "act", "act_backward", "step", "step_pass"))
+    _contract = """forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan
+                   act act_backward step_pass steps_pass network parent"""
     _instead = "CustomLayer"
     _changeable = frozenset(("saved",))
     _numbered = 1                           # does it take a stream of random numbers? A Sequential takes none
@@ -123,9 +126,11 @@ class Layer(Closed):
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""
-        for _, child in self.children():
-            if child._own_network is not None:
-                child._own_network.sleep()
+        own = [child._own_network for _, child in self.children() if child._own_network is not None]
+        for network in own:
+            network.check_free()
+        for network in own:
+            network.sleep()
         for _, child in self.children():
             child._around = weakref.ref(self)
 
@@ -145,7 +150,7 @@ class Layer(Closed):
     def network(self) -> Network:
         """What the whole model around this layer has once: seed, dtype, counters, the list of parameters."""
         layer: Layer = self
-        while (around := layer._around and layer._around()) is not None:
+        while layer._around is not None and (around := layer._around()) is not None:
             layer = around
         if layer._own_network is None:
             layer._own_network = Network(layer)
@@ -224,6 +229,7 @@ class Layer(Closed):
         Raises ValueError or TypeError for an ``x`` of another shape or that holds no numbers, RuntimeError while
         another thread uses the model.
         """
+        checks.as_flag("training", training)
         with self.network as network:
             if training:
                 network.check_not_training()
@@ -231,7 +237,7 @@ class Layer(Closed):
             x, _ = checks.as_input("x", x, self, network.dtype)
             if training:
                 checks.check_batch_size(len(x), self.min_batch_size(x.shape[1:]))
-            network.pending = None
+            network.begin()
             y = self.forward_pass(x, training)
             if training:
                 network.steps, network.pending = network.steps + 1, (weakref.ref(self), y.shape)
@@ -255,7 +261,7 @@ class Layer(Closed):
 
     def host_optimizer(self, custom: Any) -> Any:
         """The optimizer of this package that runs ``custom``, a ``CustomOptimizer``."""
-        from .optim import as_optimizer             # optimizers know layers, and not the other way round
+        from .optim import as_optimizer  # optimizers know layers, and not the other way round
 
         return as_optimizer(custom)
 

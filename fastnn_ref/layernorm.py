@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .layer import Layer
-from .network import Array, Shape
+from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.parameter import Parameter
 
@@ -27,7 +26,7 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float) -> tupl
     return x_hat * weight + bias, x_hat, inv_std
 
 
-def layer_norm_backward(dy: Array, x_hat: Array, inv_std: Array, weight: Array) -> tuple[Array, Array, Array]:
+def layer_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias for rows."""
     g = dy * weight
     dx = g - g.mean(axis=1, keepdims=True) - x_hat * (g * x_hat).mean(axis=1, keepdims=True)
@@ -65,6 +64,6 @@ class LayerNorm(Layer):
 
     def backward_pass(self, dy: Array) -> Array:
         weight = self.values["weight"]
-        dx, *gradients = layer_norm_backward(dy.reshape(-1, weight.size), *self.saved, weight.reshape(-1))
+        dx, *gradients = layer_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
         self.set_gradients(*(gradient.reshape(weight.shape) for gradient in gradients))
         return dx.reshape(dy.shape)

@@ -10,9 +10,8 @@ Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/linear.pyx.
 """
 
 from . import init as initialisers
-from .activation import Activation, get_activation
-from .layer import Layer
-from .network import Array, Shape
+from .activation import Activation, get_activation, hosted
+from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.parameter import Parameter
 
@@ -33,12 +32,12 @@ def linear_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
 
 
 class Linear(Layer):
-    """y = act(x @ W + b): x (n, …, in_features), W (in_features, out_features), b (out_features,), y (n, …, out_features).
+    """y = act(x @ W + b): x (n, …, in_features), W (in_features, out_features), b (out_features,).
 
-    ``in_features`` and ``out_features`` >= 1; the last axis of x is transformed. ``activation`` is None, a name
-    (``"relu"``, ``"gelu"``, ...), an activation layer or a ``CustomActivation``. ``init`` names the weight's
-    initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from 0.
-    Raises ValueError or TypeError for anything else.
+    y is (n, …, out_features): the last axis is transformed. ``in_features`` and ``out_features`` >= 1. ``activation``
+    is None, a name (``"relu"``, ``"gelu"``, ...), an activation layer or a ``CustomActivation``. ``init`` names the
+    weight's initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from
+    0. Raises ValueError or TypeError for anything else.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Linear(3, 2, activation="relu")
@@ -65,6 +64,11 @@ class Linear(Layer):
         self.add("weight", (self.in_features, self.out_features), start, decays=True)
         if checks.as_flag("bias", bias):
             self.add("bias", (self.out_features,), "zeros")
+
+        self.adopt()
+
+    def children(self) -> tuple[tuple[str, Layer], ...]:
+        return hosted(self.activation)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(…, out_features) for (…, in_features)."""

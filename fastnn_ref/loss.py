@@ -14,7 +14,8 @@ import numpy.typing as npt
 from .activation import sigmoid
 from .network import Array, Shape
 from .shared import checks
-from .shared.config import Closed
+from .shared.closed import Closed
+from .shared.custom import CustomLoss
 
 
 class Loss(Closed):
@@ -28,7 +29,7 @@ class Loss(Closed):
     [[0.0, 2.0]]
     """
 
-    _contract = frozenset(("prepare_targets", "value_and_gradient", "forward_pass", "forward", "backward"))
+    _contract = "forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass"
     _instead = "CustomLoss"
     _dy: Array | None = None
 
@@ -49,7 +50,7 @@ class Loss(Closed):
         value, self._dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
         return value
 
-    def forward(self, y: object, t: object, sample_weight: object = None) -> float:
+    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
@@ -69,6 +70,12 @@ class Loss(Closed):
         if self._dy is None:
             raise RuntimeError("backward: call forward(y, t) first")
         return self._dy.copy()
+
+
+def check_loss(value: Any) -> None:
+    """A loss of this package, or a user's own, which needs no host."""
+    if not isinstance(value, CustomLoss):
+        checks.check_instance("loss", value, Loss)
 
 
 def shares(weights: Array) -> Array:

@@ -9,31 +9,33 @@ Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/model.pyx.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from . import philox
-from .layer import Layer
-from .loss import Loss
-from .network import Array, Network
+from .layer import Array, Layer
+from .loss import check_loss
+from .network import Network
 from .optim import Optimizer, as_optimizer
-from .shared import checks, fit, summary
-from .shared.callbacks import Callback
-from .shared.config import Setting
-from .shared.custom import CustomLoss, CustomOptimizer
-from .shared.history import History
-from .shared.metrics import Metric
+from .shared import checks
+from .shared.closed import Setting
+from .shared.fit import evaluate, fit
 from .shared.mixup import draw_lambdas, mix, one_hot
+from .shared.summary import summary
 
 
 class Model(Layer):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
+    fit, evaluate, summary = fit, evaluate, summary         # written once, for both packages
     stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
     _stop_training = False
     _penalty_loss = 0.0
+
+    def __init__(self) -> None:
+        raise TypeError("Model: an abstract class; use Sequential")
 
     @property
     def epochs(self) -> int:
@@ -54,39 +56,33 @@ class Model(Layer):
         """R of the weights as they are, which ``step`` adds to the loss: 0 without penalties."""
         return self.network.penalty_value()
 
-    def step_pass(
-        self, network: Network, x: Array, t: Array, weights: Array | None, loss: Loss | CustomLoss,
-        optimizer: Optimizer, lr: float,
-    ) -> float:
+    def step_pass(self, network: Network, x: Array, t: Array, weights: Array | None, loss: Any, optimizer: Optimizer,
+                  lr: float) -> float:
         """A step on a batch, unchecked; returns the loss without penalty."""
+        network.begin()
         y = self.forward_pass(x, training=True)
         value = loss.forward_pass(y, t, weights)
         self._penalty_loss = network.penalty_value()
         self.backward_pass(loss.backward())
         optimizer.step_pass(network, lr)
-        network.steps, network.pending = network.steps + 1, None
+        network.steps += 1
         return value
 
-    def checked(
-        self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
-        batch_size: int = checks.LARGEST,
-    ) -> tuple[Array, Array, Array | None, Optimizer]:
+    def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
+                batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
         """Arrays and optimizer that fit the model and each other; the only thing that changes is the optimizer."""
-        if not isinstance(loss, CustomLoss):
-            checks.check_instance("loss", loss, Loss)
-        if isinstance(optimizer, CustomOptimizer):
-            optimizer = as_optimizer(optimizer)
-        checks.check_instance("optimizer", optimizer, Optimizer)
+        check_loss(loss)
+        optimizer = as_optimizer(optimizer)
         checks.check_is_root(self)
         network.wake()
-        x, shape = checks.as_input("x", x, self, network.dtype)
-        t = loss.prepare_targets(t, (len(x), *shape), network.dtype)
-        weights = checks.as_sample_weight(sample_weight, len(x))
-        checks.check_batch_size((len(x) - 1) % batch_size + 1, self.min_batch_size(x.shape[1:]))
+        found, shape = checks.as_input("x", x, self, network.dtype)
+        targets = loss.prepare_targets(t, (len(found), *shape), network.dtype)
+        weights = checks.as_sample_weight(sample_weight, len(found))
+        checks.check_batch_size((len(found) - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
         optimizer.attach(network)
-        return x, t, weights, optimizer
+        return found, targets, weights, optimizer
 
-    def step(self, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object = None) -> float:
+    def step(self, x: Any, t: Any, loss: Any, optimizer: Any, sample_weight: Any = None) -> float:
         """One training step on a batch: forward, loss, backward, penalty, clipping, update. Returns loss and penalty.
 
         ``x`` (n, …), ``t`` n targets as the loss wants them, ``loss`` a ``Loss`` or ``CustomLoss``, ``optimizer`` an
@@ -108,8 +104,8 @@ class Model(Layer):
                 return self.step_pass(network, x, t, weights, loss, optimizer, lr) + self._penalty_loss
 
     def run_epoch(
-        self, x: object, t: object, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
-        progress: Callable[[int, int], object] | None = None, sample_weight: object = None, mixup: float = 0.0,
+        self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
+        progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
         on_batch_begin: Callable[[int], object] | None = None,
         on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None, resume: bool = False,
     ) -> float:
@@ -134,15 +130,14 @@ class Model(Layer):
         >>> losses[-1] < 0.01
         True
         """
-        size = checks.as_integer("batch_size", batch_size, 1)
-        checks.as_flag("shuffle", shuffle)
-        checks.as_flag("resume", resume)
-        alpha = checks.as_mixup(mixup, sample_weight)
+        size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight)
+        shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         with self.network.training() as network:
             x, t, weights, optimizer = self.checked(network, x, t, loss, optimizer, sample_weight, size)
             n, steps = len(x), -(-len(x) // size)
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
+            checks.check_resume(network.batch, steps)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
@@ -169,7 +164,7 @@ class Model(Layer):
             self._penalty_loss = penalty / n
             return (total / count if count else 0.0) + self._penalty_loss
 
-    def predict(self, x: object, batch_size: int = 1024) -> Array:
+    def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, which bounds the memory and changes nothing else.
 
         >>> import numpy as np, fastnn_ref as nn
@@ -180,58 +175,5 @@ class Model(Layer):
         with self.network as network:
             network.wake()
             x, _ = checks.as_input("x", x, self, network.dtype)
-            network.pending = None
+            network.begin()
             return np.concatenate([self.forward_pass(x[i:i + size], False) for i in range(0, len(x), size)])
-
-    def fit(
-        self, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
-        validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
-        metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (),
-        sample_weight: object = None, mixup: float = 0.0,
-    ) -> History:
-        """Trains for ``epochs`` >= 0 epochs on ``x`` (n, …) and ``t`` (n targets), and returns a ``History``.
-
-        ``loss`` is a ``Loss`` or ``CustomLoss``, ``optimizer`` an ``Optimizer`` or ``CustomOptimizer``. Each epoch
-        makes a step for each batch of ``batch_size`` >= 1 examples, in a new order unless ``shuffle`` is False.
-
-        ``validation_data`` is a pair (x, t), or ``validation_split``, 0 <= share < 1, holds out the last rows. After
-        each epoch the history gets ``loss``, the mean over the epoch; with a penalty also its parts ``data_loss`` and
-        ``penalty``; each of ``metrics`` (``"accuracy"`` or a function of y and t) on the training data; and with
-        validation ``val_loss``, which has no penalty, and ``val_…`` of each metric.
-
-        ``callbacks`` are ``Callback`` objects; training ends early when one sets ``model.stop_training``. A callback
-        may predict, but not train. ``sample_weight``, a number >= 0 for each row of ``x``, makes the training loss a
-        weighted mean; ``mixup`` is as for ``run_epoch``. Raises ValueError or TypeError before the first step for
-        what can be known by then, RuntimeError while the model is in use.
-
-        >>> import numpy as np, fastnn_ref as nn
-        >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
-        >>> x = np.arange(8.0)[:, None]
-        >>> history = model.fit(x, 2 * x, loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=3, validation_split=0.25)
-        >>> list(history.history)
-        ['loss', 'val_loss']
-        """
-        return fit.fit(
-            self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
-            validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
-            callbacks=callbacks, sample_weight=sample_weight, mixup=mixup)
-
-    def evaluate(
-        self, x: object, t: object, loss: Any, metrics: Iterable[Metric] = (), batch_size: int = 1024,
-        sample_weight: object = None,
-    ) -> Mapping[str, float]:
-        """``{"loss": …, metric: …}`` of the predictions for ``x``, made ``batch_size`` >= 1 rows at a time.
-
-        ``loss`` is a ``Loss`` or ``CustomLoss``; the penalty is left out. ``metrics`` as for ``fit``;
-        ``sample_weight``, n numbers >= 0, weighs the loss, not the metrics.
-
-        >>> import numpy as np, fastnn_ref as nn
-        >>> model = nn.Sequential(nn.Linear(2, 2, init="zeros"))
-        >>> model.evaluate(np.ones((4, 2)), np.array([0, 0, 0, 1]), nn.CrossEntropyLoss(), ["accuracy"])["accuracy"]
-        0.75
-        """
-        return fit.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
-
-    def summary(self) -> str:
-        """A table of layers, output shapes and parameters, as text."""
-        return summary.summary(self)

@@ -24,7 +24,7 @@ from .layer import Layer
 from .network import Array, Listed, Network
 from .penalty import clip_by_norm, clip_by_value
 from .shared import checks
-from .shared.config import Closed, Setting
+from .shared.closed import Closed, Setting
 from .shared.custom import CustomOptimizer
 from .shared.schedule import lr_from_record, lr_record
 
@@ -76,10 +76,10 @@ class Optimizer(Closed):
     """
 
     lr = Setting(lambda name, value: checks.as_learning_rate(value), "A number, or a schedule from step to number.")
-    steps = Setting(lambda name, value: checks.as_integer(name, value, 0), "Updates so far.")
+    steps = Setting(lambda name, value: checks.as_integer(name, value, 0, 2**62), "Updates so far.")
     slots: tuple[str, ...] = ()             # names of what is kept beside each parameter
 
-    _contract = frozenset(("update", "step", "step_pass"))
+    _contract = "update step step_pass update_pass update_run update_all bind slot_names current_lr"
     _instead = "CustomOptimizer"
     _lr: Any
     _steps = 0
@@ -156,7 +156,7 @@ class Optimizer(Closed):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
         state = checks.as_optimizer_state(state, self.slots)
-        wanted = next((state[slot] for slot in self.slots if state[slot]), {})
+        wanted: dict[str, Any] = next((state[slot] for slot in self.slots if state[slot]), {})
         if wanted and self._network is not None:
             wanted = {name: w for name, w, _, _ in self._network._parameters}
         wanted = {name: checks.as_number_array(name, like) for name, like in wanted.items()}
@@ -324,9 +324,10 @@ class OptimizerHost(Optimizer):
             raise
 
 
-def as_optimizer(custom: CustomOptimizer) -> Optimizer:
-    """The host of a user's optimizer."""
-    host = custom._host
-    if host is not None and not isinstance(host, Optimizer):
-        raise ValueError(f"optimizer: this {type(custom).__name__} already belongs to another model; make a new one")
-    return OptimizerHost(custom) if host is None else host
+def as_optimizer(value: Any) -> Optimizer:
+    """An optimizer of this package: the host of a user's own, or the value itself."""
+    if not isinstance(value, CustomOptimizer):
+        return checks.check_instance("optimizer", value, Optimizer)
+    if not isinstance(value._host, Optimizer | None):
+        raise ValueError(f"optimizer: this {type(value).__name__} already belongs to another model; make a new one")
+    return value._host or OptimizerHost(value)

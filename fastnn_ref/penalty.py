@@ -22,10 +22,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .layer import Layer
-from .network import Array
+from .layer import Array, Layer
 from .shared import checks
-from .shared.config import Closed
+from .shared.closed import Closed
 
 
 def clip_by_norm(gradients: Sequence[Array], limit: float) -> float:
@@ -44,7 +43,7 @@ def clip_by_value(gradients: Sequence[Array], limit: float) -> None:
 
 
 class Penalty(Closed):
-    """What a ``Sequential(..., penalty=...)`` does about the weights inside: ``L1``, ``L2``, ``ElasticNet``, ``MaxNorm``.
+    """What a ``Sequential(..., penalty=...)`` does about the weights inside: ``L1``, ``L2``, ``ElasticNet``, ...
 
     >>> import fastnn_ref as nn
     >>> isinstance(nn.L2(0.1), nn.Penalty)
@@ -54,7 +53,7 @@ class Penalty(Closed):
     biases = False
     adds_to_loss = False
 
-    _contract = frozenset(("applies_to", "adds_to_loss", "value", "gradient", "constrain", "coefficients"))
+    _contract = "value gradient constrain applies_to coefficients adds_to_loss"
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__}: an abstract class; use L1, L2, ElasticNet or MaxNorm")

@@ -14,8 +14,7 @@ import math
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .layer import Layer
-from .network import Array, Shape
+from .layer import Array, Layer, Shape
 from .shared import checks
 
 Pair = tuple[int, int]
@@ -49,9 +48,7 @@ def max_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> t
     return np.take_along_axis(windows, place, axis=-1)[..., 0], place
 
 
-def max_pool2d_backward(
-    dy: Array, place: Array, shape: Shape, kernel: Pair, stride: Pair, padding: Pair,
-) -> Array:
+def max_pool2d_backward(dy: Array, kernel: Pair, stride: Pair, padding: Pair, place: Array, shape: Shape) -> Array:
     """dx in x's ``shape``."""
     parts = np.zeros((*dy.shape, math.prod(kernel)), dy.dtype)
     np.put_along_axis(parts, place, dy[..., None], axis=-1)
@@ -63,7 +60,7 @@ def avg_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> A
     return windows_of(x, kernel, stride, padding, 0).sum(axis=-1) / x.dtype.type(math.prod(kernel))
 
 
-def avg_pool2d_backward(dy: Array, shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+def avg_pool2d_backward(dy: Array, kernel: Pair, stride: Pair, padding: Pair, shape: Shape) -> Array:
     """dx in x's ``shape``."""
     size = math.prod(kernel)
     parts = np.repeat(dy[..., None] / dy.dtype.type(size), size, axis=-1)
@@ -106,7 +103,7 @@ class MaxPool2d(Pool):
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        return max_pool2d_backward(dy, *self.saved, *self._window)
+        return max_pool2d_backward(dy, *self._window, *self.saved)
 
 
 class AvgPool2d(Pool):
@@ -125,7 +122,7 @@ class AvgPool2d(Pool):
         return avg_pool2d_forward(x, *self._window)
 
     def backward_pass(self, dy: Array) -> Array:
-        return avg_pool2d_backward(dy, self.saved, *self._window)
+        return avg_pool2d_backward(dy, *self._window, self.saved)
 
 
 class GlobalAvgPool2d(Layer):

@@ -19,8 +19,7 @@ from typing import Any
 from . import philox
 from .custom import as_layer
 from .dropout import dropout
-from .layer import Layer
-from .network import Array, Shape, walk
+from .layer import Array, Layer, Shape, walk
 from .shared import checks
 
 
@@ -71,9 +70,9 @@ class Residual(Layer):
 class StochasticDepth(Residual):
     """y = x + block(x); in training ``block`` is left out with probability ``p`` and else multiplied by 1 / (1 − p).
 
-    ``block`` as for ``Residual``; 0 <= ``p`` <= 1, and p = 0 is ``Residual``. ``mode="batch"`` decides once for a training batch and really skips the block's work:
-    its gradients are then 0; an optimizer's momentum and weight decay go on, and running statistics stay. ``"row"``
-    decides for each example.
+    ``block`` as for ``Residual``; 0 <= ``p`` <= 1, and p = 0 is ``Residual``. ``mode="batch"`` decides once for a
+    training batch and really skips the block's work: its gradients are then 0; an optimizer's momentum and weight decay
+    go on, and running statistics stay. ``"row"`` decides for each example.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.StochasticDepth(nn.Identity(), 0.5, mode="row"), seed=0)

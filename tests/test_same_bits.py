@@ -121,8 +121,8 @@ def block(nn: Any) -> Any:
 
 
 def deep(mode: str) -> Callable[[Any], Any]:
-    return lambda nn: (nn.Linear(5, 7), *(nn.StochasticDepth(block(nn), p, mode=mode) for p in nn.stochastic_depth_rates(3, 0.5)),
-                       nn.Linear(7, 3))
+    return lambda nn: (nn.Linear(5, 7), *(nn.StochasticDepth(block(nn), p, mode=mode)
+                                          for p in nn.stochastic_depth_rates(3, 0.5)), nn.Linear(7, 3))
 
 
 def connected(**arguments: Any) -> Callable[[Any], Any]:

@@ -211,13 +211,6 @@ def as_groups(value: object, inside: int, outside: int) -> int:
     return found
 
 
-def check_no_parameters(name: str, layer: Any) -> None:
-    """A user's activation inside another layer: nobody would train its parameters."""
-    if layer.specs:
-        raise ValueError(f"{name}: expected one without parameters, got {class_name(layer)} with "
-                         f"{', '.join(layer.specs)}; put it behind the layer")
-
-
 def check_elementwise(activation: Any) -> Any:
     """An activation that does not look at whole rows."""
     if activation.name in ("softmax", "log_softmax"):
@@ -311,7 +304,7 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
 
 
 def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tuple[Array, tuple[int, ...]]:
-    """``value`` as a batch that ``layer`` takes, C-contiguous (n, ...) of ``dtype``, and its output's shape per example.
+    """``value`` as a C-contiguous batch (n, ...) of ``dtype`` that ``layer`` takes, and the shape of its outputs.
 
     The layer's ``output_shape`` decides; where ``input_shape`` is known, the error names it.
     """
@@ -329,11 +322,11 @@ def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tupl
     return as_batch(name, found, dtype, layer.input_shape), ()
 
 
-def as_result(who: str, value: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+def as_result(who: str, name: str, value: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     """What a method of a user's own returned: numbers in that shape."""
-    found = as_number_array(who, value)
+    found = as_number_array(f"{who}: {name}", value)
     if found.shape != tuple(shape):
-        raise ValueError(f"{who}: expected to return {format_shape(shape)}, got {format_shape(found.shape)}")
+        raise ValueError(f"{who}: expected {name} of shape {format_shape(shape)}, got {format_shape(found.shape)}")
     return as_contiguous(found, dtype)
 
 
@@ -498,7 +491,7 @@ def as_counters(value: object) -> dict[str, Any]:
 
 def class_name(layer: Any) -> str:
     """The name of a layer's class; a host stands for a user's object."""
-    return type(getattr(layer, "custom", layer)).__name__
+    return type(layer.custom if type(layer).__name__ == "Host" else layer).__name__
 
 
 def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
@@ -665,6 +658,12 @@ def check_batch_size(rows: int, least: int) -> None:
     """Rows to normalise over, in a training batch."""
     if rows < least:
         raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
+
+
+def check_resume(done: int, steps: int) -> None:
+    """An epoch goes on behind batches that it has."""
+    if done > steps:
+        raise ValueError(f"resume: expected at most {steps} batches done, got {done}")
 
 
 def check_is_root(model: Any) -> None:

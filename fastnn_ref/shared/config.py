@@ -33,9 +33,8 @@ def signature(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
 
 @cache
 def argument_names(kind: type[Any]) -> frozenset[str]:
-    """The names of the parameters of the class's constructor and of those that it derives from."""
-    return frozenset(each.name for one in kind.__mro__ if "__init__" in vars(one) and one is not object
-                     for each in signature(one))
+    """The names of the constructor's parameters."""
+    return frozenset(each.name for each in signature(kind))
 
 
 def argument(thing: Any, name: str) -> Any:
@@ -165,52 +164,4 @@ class Configured:
         if name in self.__dict__ and name not in self._changeable and name in argument_names(type(self)):
             raise AttributeError(f"{type(self).__name__}.{name}: an argument of the constructor cannot be changed; "
                                  f"make a new {type(self).__name__}")
-        object.__setattr__(self, name, value)
-
-
-class Setting:
-    """An attribute that may be assigned at any time: ``check(name, value)`` is what it becomes, or raises."""
-
-    def __init__(self, check: Callable[[str, Any], Any], doc: str) -> None:
-        self.check, self.__doc__ = check, doc
-
-    def __set_name__(self, owner: type[Any], name: str) -> None:
-        self.name = name
-
-    def __get__(self, thing: Any, owner: type[Any] | None = None) -> Any:
-        return self if thing is None else getattr(thing, f"_{self.name}")
-
-    def __set__(self, thing: Any, value: Any) -> None:
-        thing.__dict__[f"_{self.name}"] = self.check(self.name, value)
-
-
-class Closed(Configured):
-    """Configured, for the classes of the reference: they behave as the engine's compiled classes do.
-
-    Public attributes are the constructor's arguments, assigned once, and what a descriptor of the class assigns; any
-    other name is an AttributeError. A subclass of a user's own may add attributes, and may not override the methods in
-    ``_contract``, which are compiled in the engine.
-    """
-
-    _contract: frozenset[str] = frozenset()
-    _instead = ""                                   # the class to derive from for those
-
-    def __init_subclass__(cls, **named: Any) -> None:
-        super().__init_subclass__(**named)
-        package = __name__.partition(".")[0]
-        if cls.__module__.partition(".")[0] != package:
-            for name in sorted(cls._contract & vars(cls).keys()):
-                base = next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == package)
-                advice = f"; derive from {package}.{cls._instead}" if cls._instead else ""
-                raise TypeError(f"{package}.{base.__name__}: {name} runs in C and cannot be overridden{advice}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        kind = type(self)
-        if name[0] != "_" and name not in self._changeable and not hasattr(getattr(kind, name, None), "__set__"):
-            argument = name in argument_names(kind)
-            if argument and name in self.__dict__:
-                raise AttributeError(f"{kind.__name__}.{name}: an argument of the constructor cannot be changed; "
-                                     f"make a new {kind.__name__}")
-            if not argument and kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
-                raise AttributeError(f"{kind.__name__}.{name}: expected an attribute that can be assigned")
         object.__setattr__(self, name, value)

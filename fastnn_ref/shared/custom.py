@@ -9,8 +9,8 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from . import checks
 from .config import Configured
 from .parameter import ParameterSpec
-from .schedule import lr_record
+from .schedule import lr_from_record, lr_record
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -59,29 +59,23 @@ class CustomLayer(Custom):
     changes_shape = False
     input_shape: Shape | None = None
     saved: Any = None
-    _host_link: Any = None
 
-    @property
-    def _host(self) -> Any:                         # type: ignore[override]
-        """The host; it keeps this object alive, and not the other way round, so that no cycle arises."""
-        return None if self._host_link is None else self._host_link()
+    # Made at the first use: a subclass need not call super().__init__().
 
-    @_host.setter
-    def _host(self, host: Any) -> None:
-        self._host_link = None if host is None else weakref.ref(host)
+    @cached_property
+    def specs(self) -> dict[str, ParameterSpec]:
+        """Name → what ``add`` declared."""
+        return {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_host_link": None, "saved": None}
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """Name → array of each parameter, from the model's first use on."""
+        return {}
 
-    def __new__(cls, *args: Any, **named: Any) -> CustomLayer:
-        layer = super().__new__(cls)                # a subclass need not call super().__init__()
-        layer.specs = {}
-        layer.values, layer.gradients = {}, {}
-        return layer
-
-    specs: dict[str, ParameterSpec]
-    values: dict[str, Array]
-    gradients: dict[str, Array]
+    @cached_property
+    def gradients(self) -> dict[str, Array]:
+        """Name → gradient of each parameter, from the model's first use on."""
+        return {}
 
     def add(
         self, name: str, shape: Sequence[int], init: str = "zeros", *, decays: bool | None = None,
@@ -261,7 +255,7 @@ class CustomOptimizer(Custom):
     @property
     def steps(self) -> int:
         """Updates begun."""
-        return 0 if self._host is None else int(self._host.steps)
+        return int((self._pending or {"steps": 0})["steps"] if self._host is None else self._host.steps)
 
     @property
     def current_lr(self) -> float:
@@ -287,7 +281,8 @@ class CustomOptimizer(Custom):
             self._host.load_state_dict(state)
             self._lr = self._host.lr
         else:
-            self._pending = checks.as_optimizer_state(state, self.slots)
+            found = checks.as_optimizer_state(state, self.slots)
+            self._lr, self._pending = lr_from_record(found["lr"], self._lr), found
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_pending": self.state_dict()}
