@@ -1,4 +1,4 @@
-"""Activations: the bend between two linear layers. Without one, any number of linear layers is a single linear layer.
+"""Activations: a nonlinear function between two linear layers, which would otherwise be a single linear layer.
 
     forward     y  = act(u)
     backward    du = dy · act'(u)
@@ -6,55 +6,62 @@
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
 softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so.
 
-Sources: beside each. Twin: fastnn/activation.pyx.
+Sources: beside each. Engine: fastnn/activation.pyx.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
+from .custom import Host, as_host
 from .layer import Array, Layer, Shape
 from .shared import checks
+from .shared.custom import CustomActivation
 
 
 class Activation(Layer):
-    """What all activations share. ``act(u)`` is the function, ``act_back(dy, u, y)`` is dy · act'(u)."""
+    """What all activations share: ``name``, which ``Linear`` takes, too. An activation keeps the shape of x (n, …).
+
+    In the reference, ``act(u)`` is the function and ``act_backward(dy, u, y)`` is dy · act'(u). One of your own derives
+    from ``CustomActivation``.
+    """
 
     name = "identity"
+
+    def __init__(self) -> None:
+        if type(self).act is Activation.act:
+            raise TypeError(f"{type(self).__name__}: an abstract class; use ReLU, Tanh, ...")
 
     def act(self, u: Array) -> Array:
         """y."""
         raise NotImplementedError
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         """du."""
         raise NotImplementedError
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         y = self.act(x)
-        self._kept = x, y
+        self.saved = x, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.act_back(dy, *self._kept)
+        return self.act_backward(dy, *self.saved)
 
 
 class Identity(Activation):
     """y = u.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.Identity()(np.array([[-1.0, 2.0]])))
-    [[-1.  2.]]
+    >>> nn.Identity()(np.array([[-1.0, 2.0]])).tolist()
+    [[-1.0, 2.0]]
     """
 
     def act(self, u: Array) -> Array:
         return u
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy
 
 
@@ -62,8 +69,8 @@ class ReLU(Activation):
     """y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.ReLU()(np.array([[-1.0, 2.0]])))
-    [[0. 2.]]
+    >>> nn.ReLU()(np.array([[-1.0, 2.0]])).tolist()
+    [[0.0, 2.0]]
     """
 
     name = "relu"
@@ -71,7 +78,7 @@ class ReLU(Activation):
     def act(self, u: Array) -> Array:
         return np.maximum(u, 0)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(y > 0, dy, 0)               # not dy * (y > 0): ∞ · 0 would be NaN
 
 
@@ -79,23 +86,19 @@ class LeakyReLU(Activation):
     """y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])))
-    [[-0.25  2.  ]]
+    >>> nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])).tolist()
+    [[-0.25, 2.0]]
     """
 
     name = "leaky_relu"
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__()
         self.negative_slope = checks.as_number("negative_slope", negative_slope, 0, low_open=True)
-
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.negative_slope,), {}
 
     def act(self, u: Array) -> Array:
         return np.where(u > 0, u, self.negative_slope * u)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(u > 0, dy, self.negative_slope * dy)
 
 
@@ -110,16 +113,12 @@ class ELU(Activation):
     name = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__()
         self.alpha = checks.as_number("alpha", alpha, 0, low_open=True)
-
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.alpha,), {}
 
     def act(self, u: Array) -> Array:
         return np.where(u > 0, u, self.alpha * np.expm1(np.minimum(u, 0)))
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(u > 0, dy, dy * (y + self.alpha))       # α·exp(u) = y + α
 
 
@@ -142,7 +141,7 @@ class SiLU(Activation):
     def act(self, u: Array) -> Array:
         return u * sigmoid(u)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         s = sigmoid(u)
         return dy * (s * (1 + u * (1 - s)))
 
@@ -164,25 +163,24 @@ class GELU(Activation):
     """
 
     def __init__(self, approximate: str = "none") -> None:
-        super().__init__()
         self.approximate = checks.as_choice("approximate", approximate, ("none", "tanh"))
-        self.name = "gelu_tanh" if approximate == "tanh" else "gelu"
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.approximate,), {}
+    @property
+    def name(self) -> str:                              # type: ignore[override]
+        return "gelu_tanh" if self.approximate == "tanh" else "gelu"
 
-    def bend(self, u: Array) -> Array:
+    def tanh_argument(self, u: Array) -> Array:
         """√(2/π)·(u + 0.044715·u³): its tanh is nearly 2·Φ(u) − 1."""
         return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
 
     def act(self, u: Array) -> Array:
         if self.approximate == "tanh":
-            return u * sigmoid(2 * self.bend(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
+            return u * sigmoid(2 * self.tanh_argument(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
         return u * normal_distribution(u)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         if self.approximate == "tanh":
-            s = sigmoid(2 * self.bend(u))
+            s = sigmoid(2 * self.tanh_argument(u))
             slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
             return dy * (s + u * s * (1 - s) * slope)
         density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
@@ -202,7 +200,7 @@ class Softplus(Activation):
     def act(self, u: Array) -> Array:
         return np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u)))
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy * sigmoid(u)
 
 
@@ -210,8 +208,8 @@ class Tanh(Activation):
     """y = tanh(u); tanh' = 1 − tanh².
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.Tanh()(np.array([[0.0, 100.0]])))
-    [[0. 1.]]
+    >>> nn.Tanh()(np.array([[0.0, 100.0]])).tolist()
+    [[0.0, 1.0]]
     """
 
     name = "tanh"
@@ -219,7 +217,7 @@ class Tanh(Activation):
     def act(self, u: Array) -> Array:
         return np.tanh(u)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy * (1 - y**2)
 
 
@@ -227,8 +225,8 @@ class Sigmoid(Activation):
     """y = σ(u) = 1 / (1 + exp(−u)); σ' = σ·(1 − σ).
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.Sigmoid()(np.array([[0.0, 100.0]])))
-    [[0.5 1. ]]
+    >>> nn.Sigmoid()(np.array([[0.0, 100.0]])).tolist()
+    [[0.5, 1.0]]
     """
 
     name = "sigmoid"
@@ -236,14 +234,14 @@ class Sigmoid(Activation):
     def act(self, u: Array) -> Array:
         return sigmoid(u)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy * (y * (1 - y))
 
 
 class RowActivation(Activation):
     """An activation of a whole row, so there must be one."""
 
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must have a last axis."""
         return checks.check_has_last_axis(type(self).__name__, shape)
 
@@ -252,8 +250,8 @@ class Softmax(RowActivation):
     """y = exp(u) / Σ exp(u), over the last axis; the largest u is subtracted first, so that exp cannot overflow.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.Softmax()(np.array([[3.0, 3.0]])))
-    [[0.5 0.5]]
+    >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
+    [[0.5, 0.5]]
     """
 
     name = "softmax"
@@ -262,7 +260,7 @@ class Softmax(RowActivation):
         e = np.exp(u - u.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
@@ -270,8 +268,8 @@ class LogSoftmax(RowActivation):
     """y = u − log Σ exp(u), over the last axis.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.LogSoftmax()(np.array([[7.0]])))
-    [[0.]]
+    >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()
+    [[0.0]]
     """
 
     name = "log_softmax"
@@ -280,7 +278,7 @@ class LogSoftmax(RowActivation):
         z = u - u.max(axis=-1, keepdims=True)
         return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
-    def act_back(self, dy: Array, u: Array, y: Array) -> Array:
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
 
 
@@ -291,10 +289,15 @@ NAMES: dict[str, Callable[[], Activation]] = {
 }
 
 
-def activation_of(activation: str | Activation | None) -> Activation:
-    """The activation that a layer's argument means: a name, an ``Activation``, or None for the identity."""
-    if activation is None:
-        return Identity()
-    if isinstance(activation, Activation):
-        return activation
+def get_activation(activation: str | Activation | CustomActivation | None) -> Activation | Host:
+    """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
+    if isinstance(activation, CustomActivation):
+        return as_host("activation", activation)
+    if activation is None or isinstance(activation, Activation | Host):
+        return activation or Identity()
     return NAMES[checks.as_choice("activation", activation, NAMES)]()
+
+
+def hosted(activation: Activation | Host) -> tuple[tuple[str, Layer], ...]:
+    """A user's activation is a layer inside the one that applies it: it may have parameters."""
+    return (("activation", activation),) if isinstance(activation, Host) else ()

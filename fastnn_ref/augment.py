@@ -11,10 +11,8 @@ in this order; each example has draws of its own. All but the additions are line
 each, in the opposite order: what the warp read with a weight gets a share by the same weight.
 
 Sources: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks" (2003) for warps; Zhong et
-al., "Random erasing data augmentation" (2020). Twin: fastnn/augment.pyx.
+al., "Random erasing data augmentation" (2020). Engine: fastnn/augment.pyx.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -23,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from . import philox
+from .gaussian_noise import add_noise
 from .layer import Array, Layer, Shape
 from .shared import checks
 
 Pair = tuple[float, float]
+Changes = dict[str, Any]        # of each example: warp (matrices, shifts), added, factor, kept
 
 WORDS = 16          # random words an example: thirteen for what follows, noise apart
 ROTATION, DOWN, ACROSS, ZOOM, SHEAR, FLIP, BRIGHTNESS, CONTRAST, ERASE, AREA, ASPECT, TOP, LEFT = range(13)
@@ -89,6 +89,38 @@ def unwarp(dy: Array, matrices: Array, shifts: Array) -> Array:
     return dx.reshape(dy.shape)
 
 
+def rectangle(u: Array, height: int, width: int) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of what is erased: area and log of the aspect uniform, then the place."""
+    area = (AREAS[0] + (AREAS[1] - AREAS[0]) * u[AREA]) * height * width
+    aspect = ASPECTS[0] * math.pow(ASPECTS[1] / ASPECTS[0], u[ASPECT])
+    down = min(max(math.floor(math.sqrt(area * aspect) + 0.5), 1), height)
+    across = min(max(math.floor(math.sqrt(area / aspect) + 0.5), 1), width)
+    return math.floor(u[TOP] * (height - down + 1)), math.floor(u[LEFT] * (width - across + 1)), down, across
+
+
+def augment_forward(x: Array, changes: Changes, noise: float, words: Array) -> Array:
+    """The images (n, channels, h, w) with all that ``changes`` holds, and noise drawn from ``words``."""
+    if "warp" in changes:
+        x = warp(x, *changes["warp"])
+    if "added" in changes:
+        x = x + changes["added"]
+    if "factor" in changes:
+        mean = x.mean(axis=(1, 2, 3), keepdims=True)
+        x = (x - mean) * changes["factor"] + mean
+    if noise:
+        x = add_noise(x, words, noise)
+    return np.where(changes["kept"], x, 0) if "kept" in changes else x
+
+
+def augment_backward(dy: Array, changes: Changes) -> Array:
+    """The transpose of each change, in the opposite order; what is added has none."""
+    if "kept" in changes:
+        dy = np.where(changes["kept"], dy, 0)
+    if "factor" in changes:
+        dy = dy * changes["factor"] + dy.mean(axis=(1, 2, 3), keepdims=True) * (1 - changes["factor"])
+    return unwarp(dy, *changes["warp"]) if "warp" in changes else dy
+
+
 class Augment(Layer):
     """In training changes each image at random, in this order; nothing at prediction. x and y (n, channels, h, w).
 
@@ -110,7 +142,6 @@ class Augment(Layer):
         flip: float = 0.0, brightness: float = 0.0, contrast: float = 0.0, noise: float = 0.0, erase: float = 0.0,
         image_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
         self.rotation = checks.as_number("rotation", rotation, 0)
         self.shift = checks.as_number_pair("shift", shift, 0)
         self.zoom = checks.as_number("zoom", zoom, 0, 1, high_open=True)
@@ -122,79 +153,45 @@ class Augment(Layer):
         self.erase = checks.as_number("erase", erase, 0, 1)
         self.image_shape = checks.as_image_shape("image_shape", image_shape)
         if self.image_shape is not None:
-            self.input_shape = (math.prod(self.image_shape),)
+            self._input_shape = (math.prod(self.image_shape),)
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        usual = {"shift": (0.0, 0.0), "image_shape": None}
-        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase",
-                 "image_shape")
-        return (), {name: getattr(self, name) for name in names if getattr(self, name) != usual.get(name, 0.0)}
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape."""
-        who = type(self).__name__
-        if self.image_shape is not None:
-            size = (math.prod(self.image_shape),)
-            return checks.check_input_shape(who, shape, size, size)
-        return checks.check_image_shape(who, shape)
-
-    def draw(self, images: Array) -> None:
-        """What happens to each example in this pass."""
-        n, height, width = len(images), *images.shape[2:]
-        words = self.random_words(WORDS * n + images.size + images.size % 2)
-        u = philox.to_uniform(words[:WORDS * n]).reshape(n, WORDS)
-        swing = 2 * u - 1                                                       # in −1 … 1
-        self._matrices = np.array([
-            affine(math.radians(self.rotation * s[ROTATION]), 1 + self.zoom * s[ZOOM],
-                   math.radians(self.shear * s[SHEAR]), p[FLIP] < self.flip) for s, p in zip(swing, u, strict=True)])
-        self._shifts = np.array(self.shift) * swing[:, [DOWN, ACROSS]]
-        self._added = (self.brightness * swing[:, BRIGHTNESS]).astype(images.dtype)[:, None, None, None]
-        self._factor = (1 + self.contrast * swing[:, CONTRAST]).astype(images.dtype)[:, None, None, None]
-        self._noise = words[WORDS * n:]
-        self._kept = np.ones((n, 1, height, width), bool)
-        for example, p in enumerate(u):
-            if p[ERASE] < self.erase:
-                top, left, down, across = rectangle(p, height, width)
-                self._kept[example, :, top:top + down, left:left + across] = False
-
-    def moves(self) -> bool:
-        """Is there anything to warp?"""
-        return any((self.rotation, *self.shift, self.zoom, self.shear, self.flip))
+        if self.image_shape is None:
+            return checks.check_image_shape(type(self).__name__, shape)
+        size = (math.prod(self.image_shape),)
+        return checks.check_input_shape(type(self).__name__, shape, size, size)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training:
             return x
-        y = images = x if self.image_shape is None else x.reshape(-1, *self.image_shape)
-        self.draw(images)
-        if self.moves():
-            y = warp(y, self._matrices, self._shifts)
-        if self.brightness:
-            y = y + self._added
-        if self.contrast:
-            mean = y.mean(axis=(1, 2, 3), keepdims=True)
-            y = (y - mean) * self._factor + mean
-        if self.noise:
-            z = philox.normals(self._noise)[:y.size].reshape(y.shape)
-            y = y + (self.noise * z).astype(y.dtype)
-        if self.erase:
-            y = np.where(self._kept, y, 0)
-        return y.reshape(x.shape)
+        images = x if self.image_shape is None else x.reshape(-1, *self.image_shape)
+        words = self.random_words(WORDS * len(x) + x.size + x.size % 2)
+        self.saved = self.draw(words[:WORDS * len(x)], images)
+        return augment_forward(images, self.saved, self.noise, words[WORDS * len(x):]).reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        dx = dy if self.image_shape is None else dy.reshape(-1, *self.image_shape)
-        if self.erase:
-            dx = np.where(self._kept, dx, 0)
+        images = dy if self.image_shape is None else dy.reshape(-1, *self.image_shape)
+        return augment_backward(images, self.saved).reshape(dy.shape)
+
+    def draw(self, words: Array, images: Array) -> Changes:
+        """What happens to each of ``images`` in this pass."""
+        n, _, height, width = images.shape
+        u = philox.to_uniform(words).reshape(n, WORDS)
+        swing = 2 * u - 1                                                       # in −1 … 1
+        found: Changes = {}
+        if any((self.rotation, *self.shift, self.zoom, self.shear, self.flip)):
+            found["warp"] = np.array([
+                affine(math.radians(self.rotation * s[ROTATION]), 1 + self.zoom * s[ZOOM],
+                       math.radians(self.shear * s[SHEAR]), p[FLIP] < self.flip) for s, p in zip(swing, u, strict=True)
+            ]), np.array(self.shift) * swing[:, [DOWN, ACROSS]]
+        if self.brightness:
+            found["added"] = (self.brightness * swing[:, BRIGHTNESS]).astype(images.dtype)[:, None, None, None]
         if self.contrast:
-            dx = dx * self._factor + dx.mean(axis=(1, 2, 3), keepdims=True) * (1 - self._factor)
-        if self.moves():
-            dx = unwarp(dx, self._matrices, self._shifts)
-        return dx.reshape(dy.shape)
-
-
-def rectangle(u: Array, height: int, width: int) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of what is erased: area and log of the aspect uniform, then the place."""
-    area = (AREAS[0] + (AREAS[1] - AREAS[0]) * u[AREA]) * height * width
-    aspect = ASPECTS[0] * math.pow(ASPECTS[1] / ASPECTS[0], u[ASPECT])
-    down = min(max(math.floor(math.sqrt(area * aspect) + 0.5), 1), height)
-    across = min(max(math.floor(math.sqrt(area / aspect) + 0.5), 1), width)
-    return math.floor(u[TOP] * (height - down + 1)), math.floor(u[LEFT] * (width - across + 1)), down, across
+            found["factor"] = (1 + self.contrast * swing[:, CONTRAST]).astype(images.dtype)[:, None, None, None]
+        if self.erase:
+            found["kept"] = np.ones((n, 1, height, width), bool)
+            for example in np.flatnonzero(u[:, ERASE] < self.erase):
+                top, left, down, across = rectangle(u[example], height, width)
+                found["kept"][example, :, top:top + down, left:left + across] = False
+        return found

@@ -9,113 +9,89 @@
 
     running ← (1 − momentum) · running + momentum · batch, with the unbiased variance Σ (x − mean)² / (N − 1).
 
-Source: Ioffe and Szegedy, "Batch normalization" (2015), algorithms 1 and 2. Twin: fastnn/batchnorm.pyx.
+Source: Ioffe and Szegedy, "Batch normalization" (2015), algorithms 1 and 2. Engine: fastnn/batchnorm.pyx.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from .layer import Array, Layer, Shape
 from .shared import checks
-from .shared.parameter import ParameterSpec
+from .shared.parameter import Parameter
+
+
+def column(values: Array, like: Array) -> Array:
+    """One value a channel, shaped to meet (n, channels, …)."""
+    return values.reshape(-1, *[1] * (like.ndim - 2))
+
+
+def axes(x: Array) -> tuple[int, ...]:
+    """The axes that a channel's values stand on."""
+    return (0, *range(2, x.ndim))
+
+
+def batch_moments(x: Array) -> tuple[Array, Array, Array]:
+    """x − mean, mean and biased variance of each channel; never E[x²] − E[x]², a difference of two large numbers."""
+    mean = x.mean(axis=axes(x))
+    centred = x - column(mean, x)
+    rest = centred.mean(axis=axes(x))                   # what rounding left: it counts where the mean is large
+    centred = centred - column(rest, x)
+    return centred, mean + rest, (centred**2).mean(axis=axes(x))
+
+
+def batch_norm_forward(
+    centred: Array, var: Array, weight: Array, bias: Array, eps: float,
+) -> tuple[Array, Array, Array]:
+    """y, x̂ and 1 / √(var + ε)."""
+    inv_std = 1 / np.sqrt(var + var.dtype.type(eps))
+    x_hat = centred * column(inv_std, centred)
+    return column(weight, x_hat) * x_hat + column(bias, x_hat), x_hat, inv_std
+
+
+def batch_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) -> tuple[Array, Array, Array]:
+    """dx, dweight, dbias."""
+    n = dy.size // len(weight)
+    dw, db = (dy * x_hat).sum(axis=axes(dy)), dy.sum(axis=axes(dy))
+    dx = dy - column(db / n, dy) - x_hat * column(dw / n, dy)
+    return column(weight * inv_std, dy) * dx, dw, db
 
 
 class BatchNorm(Layer):
-    """What the two kinds share; ``axes`` are those that a channel's values stand on."""
+    """What the two kinds share."""
 
-    axes: tuple[int, ...]
+    weight = Parameter("The learnt scale, shape (num_features,)")
+    bias = Parameter("The learnt mean, shape (num_features,)")
+    running_mean = Parameter("The mean that prediction uses, shape (num_features,)")
+    running_var = Parameter("The variance that prediction uses, shape (num_features,)")
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__()
         self.num_features = checks.as_integer("num_features", num_features, 1)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum = checks.as_number("momentum", momentum, 0, 1)
         shape = (checks.check_size("num_features", self.num_features),)
-        self.specifications = [
-            ParameterSpec("weight", shape, "ones"), ParameterSpec("bias", shape, "zeros"),
-            ParameterSpec("running_mean", shape, "zeros", trainable=False),
-            ParameterSpec("running_var", shape, "ones", trainable=False),
-        ]
+        for name, init in ("weight", "ones"), ("bias", "zeros"), ("running_mean", "zeros"), ("running_var", "ones"):
+            self.add(name, shape, init, trainable=not name.startswith("running"))
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.num_features,), {"eps": self.eps, "momentum": self.momentum}
-
-    @property
-    def weight(self) -> Array:
-        """The learnt scale, shape (num_features,); assigning copies values in."""
-        return self.params["weight"]
-
-    @weight.setter
-    def weight(self, value: object) -> None:
-        self.assign("weight", value)
-
-    @property
-    def bias(self) -> Array:
-        """The learnt mean, shape (num_features,); assigning copies values in."""
-        return self.params["bias"]
-
-    @bias.setter
-    def bias(self, value: object) -> None:
-        self.assign("bias", value)
-
-    @property
-    def running_mean(self) -> Array:
-        """The mean that prediction uses, shape (num_features,); assigning copies values in."""
-        return self.state()["running_mean"]
-
-    @running_mean.setter
-    def running_mean(self, value: object) -> None:
-        self.assign("running_mean", value)
-
-    @property
-    def running_var(self) -> Array:
-        """The variance that prediction uses, shape (num_features,); assigning copies values in."""
-        return self.state()["running_var"]
-
-    @running_var.setter
-    def running_var(self, value: object) -> None:
-        self.assign("running_var", value)
-
-    def min_batch_size(self, shape: Sequence[int]) -> int:
+    def min_batch_size(self, shape: Shape) -> int:
         return 1 if math.prod(shape) > self.num_features else 2
 
-    def column(self, values: Array) -> Array:
-        """One value a channel, shaped to meet x."""
-        return values.reshape(-1, *[1] * (len(self.axes) - 1))
-
-    def normalise(self, x: Array, training: bool) -> tuple[Array, Array]:
-        """x̂ and 1 / √(var + ε)."""
-        if not training:
-            root = 1 / np.sqrt(self.values["running_var"] + x.dtype.type(self.eps))
-            return (x - self.column(self.values["running_mean"])) * self.column(root), root
-        mean = x.mean(axis=self.axes)
-        centred = x - self.column(mean)
-        rest = centred.mean(axis=self.axes)             # what rounding left: it counts where the mean is large
-        centred = centred - self.column(rest)
-        var = (centred**2).mean(axis=self.axes)         # never E[x²] − E[x]²: two large numbers
-        n, m = x.size // self.num_features, self.momentum
-        for name, value in ("running_mean", mean + rest), ("running_var", var * n / (n - 1)):
-            self.values[name][...] = (1 - m) * self.values[name] + m * value
-        root = 1 / np.sqrt(var + x.dtype.type(self.eps))
-        return centred * self.column(root), root
-
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self._kept = self.normalise(x, training)
-        normal, _ = self._kept
-        return self.column(self.values["weight"]) * normal + self.column(self.values["bias"])
+        weight, bias, running_mean, running_var = self.values.values()
+        if training:
+            centred, mean, var = batch_moments(x)
+            n, m = x.size // self.num_features, self.momentum
+            for running, new in (running_mean, mean), (running_var, var * n / (n - 1)):
+                running[...] = (1 - m) * running + m * new
+        else:
+            centred, var = x - column(running_mean, x), running_var
+        y, *self.saved = batch_norm_forward(centred, var, weight, bias, self.eps)
+        return y
 
     def backward_pass(self, dy: Array) -> Array:
-        normal, root = self._kept
-        n = dy.size // self.num_features
-        db, dw = dy.sum(axis=self.axes), (dy * normal).sum(axis=self.axes)
-        self.gradients["bias"][...], self.gradients["weight"][...] = db, dw
-        dx = dy - self.column(db / n) - normal * self.column(dw / n)
-        return self.column(self.values["weight"] * root) * dx
+        dx, *gradients = batch_norm_backward(dy, self.values["weight"], *self.saved)
+        self.set_gradients(*gradients)
+        return dx
 
 
 class BatchNorm1d(BatchNorm):
@@ -126,19 +102,17 @@ class BatchNorm1d(BatchNorm):
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.BatchNorm1d(1)
-    >>> print(layer.forward(np.array([[1.0], [3.0]]), training=True).round(3).ravel())
-    [-1.  1.]
-    >>> print(layer.running_mean.round(3), layer.running_var.round(3))
-    [0.2] [1.1]
+    >>> [round(value, 3) for value in layer.forward(np.array([[1.0], [3.0]]), training=True).ravel().tolist()]
+    [-1.0, 1.0]
+    >>> round(float(layer.running_mean[0]), 3), round(float(layer.running_var[0]), 3)
+    (0.2, 1.1)
     """
-
-    axes = (0,)
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps, momentum)
-        self.input_shape = (self.num_features,)
+        self._input_shape = (self.num_features,)
 
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """(num_features,), unchanged."""
         return checks.check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
 
@@ -150,14 +124,11 @@ class BatchNorm2d(BatchNorm):
     and variance, which prediction uses. A training batch of one value a channel has no variance: ValueError.
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> x = np.arange(8.0).reshape(1, 2, 2, 2)
-    >>> print(nn.BatchNorm2d(2).forward(x, training=True)[0, 0].round(2))
-    [[-1.34 -0.45]
-     [ 0.45  1.34]]
+    >>> y = nn.BatchNorm2d(2).forward(np.arange(8.0).reshape(1, 2, 2, 2), training=True)
+    >>> [round(value, 2) for value in y[0, 0].ravel().tolist()]
+    [-1.34, -0.45, 0.45, 1.34]
     """
 
-    axes = (0, 2, 3)
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """(num_features, h, w), unchanged."""
         return checks.check_image_shape(type(self).__name__, shape, self.num_features)

@@ -11,23 +11,44 @@
                     others      the mean of act over draws of u
 
 Source: Wan, Zeiler, Zhang, LeCun and Fergus, "Regularization of neural networks using DropConnect" (2013), algorithms 1
-and 2; they scale at prediction instead, and sample for relu, too. Twin: fastnn/dropconnect.pyx.
+and 2; they scale at prediction instead, and sample for relu, too. Engine: fastnn/dropconnect.pyx.
 """
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import numpy as np
 
 from . import philox
 from .activation import Activation, normal_distribution
-from .layer import Array
-from .linear import Linear
+from .dropout import dropout
+from .layer import Array, Shape
+from .linear import Linear, linear_backward, linear_forward
 from .shared import checks
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
+
+
+def masked_forward(x: Array, w: Array, b: Array | None) -> Array:
+    """u (n, out) for x (n, in), with a W for each example: w (n, in, out)."""
+    u = np.einsum("ni,nio->no", x, w)
+    return u if b is None else u + b
+
+
+def masked_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
+    """dx, dW for each example, db."""
+    return np.einsum("no,nio->ni", du, w), x[:, :, None] * du[:, None, :], du.sum(axis=0)
+
+
+def moments(x: Array, w: Array, b: Array, p: float) -> tuple[Array, Array]:
+    """Mean and standard deviation of u over all masks."""
+    return linear_forward(x, w, b), np.sqrt(x.dtype.type(p / (1 - p)) * linear_forward(x**2, w**2, None))
+
+
+def expected_relu(mean: Array, sigma: Array) -> Array:
+    """E[max(u, 0)] for u ~ N(mean, sigma²)."""
+    t = np.divide(mean, sigma, out=np.zeros_like(mean), where=sigma > 0)
+    density = np.exp(-0.5 * t**2) / math.sqrt(2 * math.pi)
+    return np.where(sigma > 0, mean * normal_distribution(t) + sigma * density, np.maximum(mean, 0))
 
 
 class DropConnect(Linear):
@@ -57,62 +78,42 @@ class DropConnect(Linear):
         self.samples = checks.as_integer("samples", samples, 1, 2**20)
         checks.check_size("samples", samples, out_features)
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        positional, named = super().arguments()
-        named = {"mask": self.mask, "inference": self.inference, **named, "samples": self.samples}
-        return (*positional, self.p), named
-
-    def masked(self, values: Array) -> Array:
-        """values∘m / (1 − p)."""
-        return np.where(self._mask, values, 0) * values.dtype.type(philox.scale(self.p))
+    def output_shape(self, shape: Shape) -> Shape:
+        """(out_features,) for (in_features,)."""
+        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if self.p == 0 or (not training and self.inference == "mean"):
-            self._mask: Any = None
             return super().forward_pass(x, training)
         if not training:
             return self.expectation(x)
-        w = self.values["weight"]
+        w, bias = self.values["weight"], self.values.get("bias")
         shape = (len(x), *w.shape) if self.mask == "example" else w.shape
-        self._mask = ~philox.bernoulli(self.random_words(math.prod(shape)), self.p).reshape(shape)
-        u = np.einsum("ni,nio->no", x, self.masked(w)) if self.mask == "example" else x @ self.masked(w)
-        if "bias" in self.values:
-            u = u + self.values["bias"]
+        mask = ~philox.bernoulli(self.random_words(math.prod(shape)), self.p).reshape(shape)
+        u = (masked_forward if self.mask == "example" else linear_forward)(x, dropout(w, mask, self.p), bias)
         y = self.activation.act(u)
-        self._kept = x, u, y
+        self.saved = x, u, y, mask
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        if self._mask is None:
+        if self.p == 0:
             return super().backward_pass(dy)
-        x, u, y = self._kept
-        du = self.activation.act_back(dy, u, y)
-        if "bias" in self.values:
-            self.gradients["bias"][...] = du.sum(axis=0)
-        w = self.masked(self.values["weight"])
-        if self.mask == "batch":
-            self.gradients["weight"][...] = self.masked(x.T @ du)
-            return du @ w.T
-        self.gradients["weight"][...] = self.masked(x[:, :, None] * du[:, None, :]).sum(axis=0)
-        return np.einsum("no,nio->ni", du, w)
+        x, u, y, mask = self.saved
+        du, w = self.activation.act_backward(dy, u, y), dropout(self.values["weight"], mask, self.p)
+        dx, dw, db = (masked_backward if self.mask == "example" else linear_backward)(du, x, w)
+        dw = dropout(dw, mask, self.p)
+        self.set_gradients(dw.sum(axis=0) if self.mask == "example" else dw, db)
+        return dx
 
     def expectation(self, x: Array) -> Array:
         """E[act(u)]."""
-        w = self.values["weight"]
-        mean = x @ w + self.values.get("bias", x.dtype.type(0))
-        if self.activation.name == "identity":
-            return mean
-        sigma = np.sqrt(x.dtype.type(self.p / (1 - self.p)) * (x**2 @ w**2))
-        if self.activation.name == "relu":
-            t = np.divide(mean, sigma, out=np.zeros_like(mean), where=sigma > 0)
-            density = np.exp(-0.5 * t**2) / math.sqrt(2 * math.pi)
-            return np.where(sigma > 0, mean * normal_distribution(t) + sigma * density, np.maximum(mean, 0))
-        shape = self.samples, self.out_features
-        draws = philox.normal(shape, self.outermost()._seed, PREDICTION, philox.stream(philox.MASK, self.number))
+        name, zero = self.activation.name, np.zeros(1, x.dtype)
+        mean, sigma = moments(x, self.values["weight"], self.values.get("bias", zero), self.p)
+        if name in ("identity", "relu"):
+            return mean if name == "identity" else expected_relu(mean, sigma)
+        draws = philox.normal((self.samples, self.out_features), self.network.seed, PREDICTION,
+                              philox.stream(philox.MASK, self._index))
         total = np.zeros_like(mean)
         for z in draws.astype(x.dtype):                             # the same for every example and batch
             total += self.activation.act(mean + sigma * z)
         return total / x.dtype.type(self.samples)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_mask": None}

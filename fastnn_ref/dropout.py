@@ -5,20 +5,21 @@
     prediction  y  = x
 
 The number of zeros is p · n on average only. The mask comes from the counter-based generator: an integer threshold
-decides each bit, so it is the same in every dtype and need not be stored.
+decides each bit, so it is the same in every dtype.
 
-Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout" (2014). Twin: fastnn/dropout.pyx.
+Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout" (2014). Engine: fastnn/dropout.pyx.
 """
-
-from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from . import philox
 from .layer import Array, Layer
 from .shared import checks
+
+
+def dropout(x: Array, mask: Array, p: float) -> Array:
+    """x · m / (1 − p), forward, and with dy for x backward; a select, so that NaN and infinity go, too."""
+    return np.where(mask, x, 0) * x.dtype.type(philox.scale(p))
 
 
 class Dropout(Layer):
@@ -36,22 +37,14 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        super().__init__()
         self.p = checks.as_number("p", p, 0, 1)
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.p,), {}
-
-    def masked(self, x: Array) -> Array:
-        """x · m / (1 − p); a select, so that NaN and infinity go, too."""
-        return np.where(self._kept, x, 0) * x.dtype.type(philox.scale(self.p))
-
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self._kept = None
+        self.saved = None
         if not training or self.p == 0:
             return x
-        self._kept = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
-        return self.masked(x)
+        self.saved = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
+        return dropout(x, self.saved, self.p)
 
     def backward_pass(self, dy: Array) -> Array:
-        return dy if self._kept is None else self.masked(dy)
+        return dy if self.saved is None else dropout(dy, self.saved, self.p)

@@ -1,4 +1,4 @@
-"""Gaussian noise: in training every value is shaken a little, so that what is learnt does not hang on its last digits.
+"""Gaussian noise: in training a small random number is added to each value, so that its last digits do not matter.
 
     forward     y  = x + std · z,  z ~ N(0, 1)
     backward    dx = dy
@@ -6,16 +6,19 @@
 
 For a linear model and the squared error it is, on average, an L2 penalty of std² on the weights.
 
-Source: Bishop, "Training with noise is equivalent to Tikhonov regularization" (1995). Twin: fastnn/gaussian_noise.pyx.
+Source: Bishop, "Training with noise is equivalent to Tikhonov regularization" (1995).
+Engine: fastnn/gaussian_noise.pyx.
 """
-
-from __future__ import annotations
-
-from typing import Any
 
 from . import philox
 from .layer import Array, Layer
 from .shared import checks
+
+
+def add_noise(x: Array, words: Array, std: float) -> Array:
+    """x + std · z; an even number of random words gives the normal numbers z."""
+    z = philox.normals(words)[:x.size].reshape(x.shape)
+    return x + (std * z).astype(x.dtype)
 
 
 class GaussianNoise(Layer):
@@ -32,17 +35,12 @@ class GaussianNoise(Layer):
     """
 
     def __init__(self, std: float) -> None:
-        super().__init__()
         self.std = checks.as_number("std", std, 0)
-
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.std,), {}
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training or self.std == 0:
             return x
-        z = philox.normals(self.random_words(x.size + x.size % 2))[:x.size].reshape(x.shape)
-        return x + (self.std * z).astype(x.dtype)
+        return add_noise(x, self.random_words(x.size + x.size % 2), self.std)
 
     def backward_pass(self, dy: Array) -> Array:
         return dy

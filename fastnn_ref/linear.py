@@ -6,27 +6,38 @@
                 db = Σ_rows du
                 dx = du @ Wᵀ
 
-Source: Rumelhart, Hinton and Williams (1986). Twin: fastnn/linear.pyx.
+Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/linear.pyx.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
-
 from . import init as initialisers
-from .activation import Activation, activation_of
+from .activation import Activation, get_activation, hosted
 from .layer import Array, Layer, Shape
 from .shared import checks
-from .shared.parameter import ParameterSpec
+from .shared.parameter import Parameter
+
+
+def linear_forward(x: Array, w: Array, b: Array | None) -> Array:
+    """u (n, …, out) for x (n, …, in)."""
+    u = x.reshape(-1, len(w)) @ w
+    if b is not None:
+        u = u + b
+    return u.reshape(*x.shape[:-1], w.shape[1])
+
+
+def linear_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
+    """dx, dW, db."""
+    x_rows, du_rows = x.reshape(-1, len(w)), du.reshape(-1, w.shape[1])
+    dx, dw, db = du_rows @ w.T, x_rows.T @ du_rows, du_rows.sum(axis=0)
+    return dx.reshape(x.shape), dw, db
 
 
 class Linear(Layer):
-    """y = act(x @ W + b): x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
+    """y = act(x @ W + b): x (n, …, in_features), W (in_features, out_features), b (out_features,).
 
-    ``in_features`` and ``out_features`` >= 1. ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an
-    activation layer. ``init`` names the weight's initialiser; by default He uniform before the ReLU family and Glorot
-    uniform otherwise. Biases start from 0. Raises ValueError or TypeError for anything else.
+    y is (n, …, out_features): the last axis is transformed. ``in_features`` and ``out_features`` >= 1. ``activation``
+    is None, a name (``"relu"``, ``"gelu"``, ...), an activation layer or a ``CustomActivation``. ``init`` names the
+    weight's initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from
+    0. Raises ValueError or TypeError for anything else.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Linear(3, 2, activation="relu")
@@ -37,67 +48,40 @@ class Linear(Layer):
     """
 
     changes_shape = True
+    weight = Parameter("W, shape (in_features, out_features)")
+    bias = Parameter("b, shape (out_features,), or None")
 
     def __init__(
         self, in_features: int, out_features: int, activation: str | Activation | None = None, bias: bool = True,
         *, init: str | None = None,
     ) -> None:
-        super().__init__()
         self.in_features = checks.as_integer("in_features", in_features, 1)
         self.out_features = checks.as_integer("out_features", out_features, 1)
         checks.check_size("weight", in_features, out_features)
-        self.activation = activation_of(activation)
-        self.init = init
-        self.input_shape = (self.in_features,)
+        self.activation, self.init = get_activation(activation), init
+        self._input_shape = (self.in_features,)
         start = initialisers.default_init(self.activation.name, init)
-        self.specifications = [ParameterSpec("weight", (self.in_features, self.out_features), start, True)]
+        self.add("weight", (self.in_features, self.out_features), start, decays=True)
         if checks.as_flag("bias", bias):
-            self.specifications.append(ParameterSpec("bias", (self.out_features,), "zeros"))
+            self.add("bias", (self.out_features,), "zeros")
 
-    @property
-    def weight(self) -> Array:
-        """W, shape (in_features, out_features); assigning copies values in."""
-        return self.params["weight"]
+        self.adopt()
 
-    @weight.setter
-    def weight(self, value: object) -> None:
-        self.assign("weight", value)
+    def children(self) -> tuple[tuple[str, Layer], ...]:
+        return hosted(self.activation)
 
-    @property
-    def bias(self) -> Array | None:
-        """b, shape (out_features,), or None; assigning copies values in."""
-        return self.params.get("bias")
-
-    @bias.setter
-    def bias(self, value: object) -> None:
-        self.assign("bias", value)
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
-        """(out_features,) for (in_features,)."""
-        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
+    def output_shape(self, shape: Shape) -> Shape:
+        """(…, out_features) for (…, in_features)."""
+        return (*checks.check_last_axes(type(self).__name__, shape, (self.in_features,))[:-1], self.out_features)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        u = x @ self.values["weight"]                           # (n, out)
-        if "bias" in self.values:
-            u = u + self.values["bias"]
-        y = self.activation.act(u)                              # (n, out)
-        self._kept = x, u, y
+        u = linear_forward(x, self.values["weight"], self.values.get("bias"))
+        y = self.activation.act(u)
+        self.saved = x, u, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        x, u, y = self._kept
-        du = self.activation.act_back(dy, u, y)                 # (n, out)
-        self.gradients["weight"][...] = x.T @ du                # (in, out)
-        if "bias" in self.values:
-            self.gradients["bias"][...] = du.sum(axis=0)        # (out,)
-        return du @ self.values["weight"].T                     # (n, in)
-
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        named: dict[str, Any] = {}
-        if self.activation.name != "identity":
-            named["activation"] = self.activation
-        if len(self.specifications) == 1:
-            named["bias"] = False
-        if self.init is not None:
-            named["init"] = self.init
-        return (self.in_features, self.out_features), named
+        x, u, y = self.saved
+        dx, *gradients = linear_backward(self.activation.act_backward(dy, u, y), x, self.values["weight"])
+        self.set_gradients(*gradients)
+        return dx

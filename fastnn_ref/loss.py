@@ -3,10 +3,8 @@
     forward     value = mean over the batch of l(y, t)
     backward    dy    = ∂value/∂y
 
-Values are summed in float64, whatever the dtype. Sources: beside each. Twin: fastnn/loss.pyx.
+Values are summed in float64, whatever the dtype. Sources: beside each. Engine: fastnn/loss.pyx.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -14,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import sigmoid
-from .layer import Array, Shape
+from .network import Array, Shape
 from .shared import checks
+from .shared.closed import Closed
+from .shared.custom import CustomLoss
 
 
-class Loss:
+class Loss(Closed):
     """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
     >>> import numpy as np, fastnn_ref as nn
@@ -29,20 +29,28 @@ class Loss:
     [[0.0, 2.0]]
     """
 
-    def __init__(self) -> None:
-        if type(self) is Loss:
-            raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
-        self.dy: Array | None = None
+    _contract = "forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass"
+    _instead = "CustomLoss"
+    _dy: Array | None = None
 
-    def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """Finite targets in y's shape and dtype."""
+    def __init__(self) -> None:
+        if type(self).value_and_gradient is Loss.value_and_gradient:
+            raise TypeError(f"{type(self).__name__}: an abstract class; use MSELoss, CrossEntropyLoss, ...")
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
         return checks.as_value_targets(t, shape, dtype)
 
-    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         """The loss and its gradient; ``weights`` (n,) of the examples."""
         raise NotImplementedError
 
-    def forward(self, y: object, t: object, sample_weight: object = None) -> float:
+    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
+        """``forward`` for arrays that are known to fit."""
+        value, self._dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
+        return value
+
+    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
@@ -50,10 +58,8 @@ class Loss:
         where all are 0.
         """
         y = checks.as_outputs("y", y)
-        t = self.accept(t, y.shape, y.dtype)
-        given = checks.as_sample_weight(sample_weight, len(y))
-        value, self.dy = self.value(y, t, np.ones(len(y)) if given is None else given)
-        return value
+        t = self.prepare_targets(t, y.shape, y.dtype)
+        return self.forward_pass(y, t, checks.as_sample_weight(sample_weight, len(y)))
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
         """``forward(y, t, sample_weight)``."""
@@ -61,16 +67,15 @@ class Loss:
 
     def backward(self) -> Array:
         """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
-        if self.dy is None:
+        if self._dy is None:
             raise RuntimeError("backward: call forward(y, t) first")
-        return self.dy.copy()
+        return self._dy.copy()
 
-    def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments that make such a loss again, by name."""
-        return {}
 
-    def __repr__(self) -> str:
-        return checks.format_call(type(self).__name__, (), self.arguments())
+def check_loss(value: Any) -> None:
+    """A loss of this package, or a user's own, which needs no host."""
+    if not isinstance(value, CustomLoss):
+        checks.check_instance("loss", value, Loss)
 
 
 def shares(weights: Array) -> Array:
@@ -93,7 +98,7 @@ class MSELoss(Loss):
     2.0
     """
 
-    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         e = y - t
         return mean(e**2, 2 * e, weights)
 
@@ -106,7 +111,7 @@ class L1Loss(Loss):
     1.0
     """
 
-    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         e = y - t
         return mean(np.abs(e), np.sign(e), weights)
 
@@ -120,13 +125,9 @@ class HuberLoss(Loss):
     """
 
     def __init__(self, delta: float = 1.0) -> None:
-        super().__init__()
         self.delta = checks.as_number("delta", delta, 0, low_open=True)
 
-    def arguments(self) -> dict[str, Any]:
-        return {"delta": self.delta}
-
-    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         e = y - t
         c = np.clip(e, -self.delta, self.delta)
         return mean(c * (e - 0.5 * c), c, weights)      # c is e inside and ±delta outside: both pieces in one
@@ -142,17 +143,13 @@ class BCEWithLogitsLoss(Loss):
     0.6931
     """
 
-    def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         return checks.as_probability_targets(t, shape, dtype)
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        super().__init__()
         self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
 
-    def arguments(self) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing}
-
-    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         if self.label_smoothing:
             t = (1 - self.label_smoothing) * t + 0.5 * self.label_smoothing
         value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))         # exp cannot overflow
@@ -173,20 +170,15 @@ class CrossEntropyLoss(Loss):
     """
 
     def __init__(self, label_smoothing: float = 0.0, class_weight: Any = None) -> None:
-        super().__init__()
         self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
         self.class_weight = checks.as_class_weight(class_weight)
 
-    def arguments(self) -> dict[str, Any]:
-        named: dict[str, Any] = {"label_smoothing": self.label_smoothing}
-        return named if self.class_weight is None else {**named, "class_weight": self.class_weight}
-
-    def accept(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         checks.check_logits(shape, self.class_weight)
         n, k = shape
         return checks.as_class_targets(t, n, k, dtype)
 
-    def value(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         k = y.shape[1]
         target = t if t.ndim == 2 else np.equal(t[:, None], np.arange(k)).astype(y.dtype)   # (n, K), one-hot
         q = (1 - self.label_smoothing) * target + self.label_smoothing / k

@@ -14,47 +14,64 @@ ever hits 0.
 
 Sources: Tibshirani (1996) for L1; Parikh and Boyd, "Proximal algorithms" (2014), section 6.5.2; Zou and Hastie (2005)
 for the elastic net; Srebro and Shraibman (2005) for max-norm; Pascanu, Mikolov and Bengio (2013) for clipping.
-Twin: fastnn/penalty.pyx.
+Engine: fastnn/penalty.pyx.
 """
 
-from __future__ import annotations
-
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from .layer import Array, Layer
 from .shared import checks
+from .shared.closed import Closed
 
 
-class Penalty:
-    """What an optimizer does about the weights that a ``Sequential(..., penalty=...)`` covers."""
+def clip_by_norm(gradients: Sequence[Array], limit: float) -> float:
+    """Scales all of them together to a norm of at most ``limit``, in place; returns the norm before."""
+    norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
+    if norm > limit:
+        for g in gradients:
+            g *= limit / norm
+    return norm
+
+
+def clip_by_value(gradients: Sequence[Array], limit: float) -> None:
+    """Limits each element, in place."""
+    for g in gradients:
+        np.clip(g, -limit, limit, out=g)
+
+
+class Penalty(Closed):
+    """What a ``Sequential(..., penalty=...)`` does about the weights inside: ``L1``, ``L2``, ``ElasticNet``, ...
+
+    >>> import fastnn_ref as nn
+    >>> isinstance(nn.L2(0.1), nn.Penalty)
+    True
+    """
 
     biases = False
-    costs = False               # does it add to the loss?
+    adds_to_loss = False
 
-    def covers(self, weight: bool) -> bool:
+    _contract = "value gradient constrain applies_to coefficients adds_to_loss"
+
+    def __init__(self) -> None:
+        raise TypeError(f"{type(self).__name__}: an abstract class; use L1, L2, ElasticNet or MaxNorm")
+
+    def applies_to(self, decays: bool) -> bool:
         """Weights only (not biases, not what normalises), unless asked."""
-        return weight or self.biases
+        return decays or self.biases
 
     def value(self, w: Array) -> float:
         """R of one parameter, which the loss grows by."""
         return 0.0
 
-    def slope(self, w: Array) -> Array | float:
+    def gradient(self, w: Array) -> Array | float:
         """What the gradient grows by, before clipping."""
         return 0.0
 
-    def restrain(self, w: Array, lr: float) -> None:
+    def constrain(self, w: Array, lr: float) -> None:
         """Changes ``w`` in place after the update."""
-
-    def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments that make such a penalty again, by name."""
-        return {}
-
-    def __repr__(self) -> str:
-        return checks.format_call(type(self).__name__, (), self.arguments())
 
 
 class ElasticNet(Penalty):
@@ -76,24 +93,25 @@ class ElasticNet(Penalty):
         self.l1 = checks.as_number("l1", l1, 0)
         self.l2 = checks.as_number("l2", l2, 0)
         self.mode = checks.as_choice("mode", mode, ("proximal", "subgradient"))
-        self.costs = self.l1 > 0 or self.l2 > 0
         self.biases = checks.as_flag("biases", biases)
+
+    @property
+    def adds_to_loss(self) -> bool:                     # type: ignore[override]
+        """Does it add to the loss?"""
+        return self.l1 > 0 or self.l2 > 0
 
     def value(self, w: Array) -> float:
         w = w.astype(np.float64)
         return self.l1 * float(np.abs(w).sum()) + 0.5 * self.l2 * float((w**2).sum())
 
-    def slope(self, w: Array) -> Array | float:
-        slope = w.dtype.type(self.l2) * w
-        return slope + w.dtype.type(self.l1) * np.sign(w) if self.mode == "subgradient" else slope
+    def gradient(self, w: Array) -> Array | float:
+        g = w.dtype.type(self.l2) * w
+        return g + w.dtype.type(self.l1) * np.sign(w) if self.mode == "subgradient" else g
 
-    def restrain(self, w: Array, lr: float) -> None:
+    def constrain(self, w: Array, lr: float) -> None:
         if self.mode == "proximal" and self.l1 > 0:
             threshold = w.dtype.type(lr * self.l1)
             w[...] = np.where(np.abs(w) > threshold, w - np.copysign(threshold, w), 0 * w + 0)
-
-    def arguments(self) -> dict[str, Any]:
-        return {"l1": self.l1, "l2": self.l2, "mode": self.mode, "biases": self.biases}
 
 
 class L1(ElasticNet):
@@ -119,9 +137,6 @@ class L1(ElasticNet):
         """λ."""
         return self.l1
 
-    def arguments(self) -> dict[str, Any]:
-        return {"strength": self.l1, "mode": self.mode, "biases": self.biases}
-
 
 class L2(ElasticNet):
     """R = ½·strength·Σ w², for all weights of a ``Sequential(..., penalty=...)`` (Hoerl and Kennard 1970).
@@ -145,9 +160,6 @@ class L2(ElasticNet):
         """λ."""
         return self.l2
 
-    def arguments(self) -> dict[str, Any]:
-        return {"strength": self.l2, "biases": self.biases}
-
 
 class MaxNorm(Penalty):
     """After each update, scales the weights that lead to one output unit to a norm of at most ``limit`` (> 0).
@@ -168,13 +180,10 @@ class MaxNorm(Penalty):
     def __init__(self, limit: float) -> None:
         self.limit = checks.as_number("limit", limit, 0, low_open=True)
 
-    def restrain(self, w: Array, lr: float) -> None:
-        axes = (0,) if w.ndim == 2 else (1, 2, 3)
+    def constrain(self, w: Array, lr: float) -> None:
+        axes = (0,) if w.ndim == 2 else tuple(range(1, w.ndim))
         norm = np.sqrt((w.astype(np.float64) ** 2).sum(axis=axes, keepdims=True))
         w[...] = np.where(norm > self.limit, w * (self.limit / np.maximum(norm, self.limit)), w)
-
-    def arguments(self) -> dict[str, Any]:
-        return {"limit": self.limit}
 
 
 def clip_grad_norm(model: Layer, max_norm: float) -> float:
@@ -192,12 +201,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     [[1.0]]
     """
     limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
-    gradients = checks.check_instance("model", model, Layer).outermost().grads.values()
-    norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
-    if norm > limit:
-        for g in gradients:
-            g *= limit / norm
-    return norm
+    return clip_by_norm([g for _, _, g, _ in checks.check_instance("model", model, Layer).network.parameters], limit)
 
 
 def clip_grad_value(model: Layer, clip_value: float) -> None:
@@ -212,5 +216,4 @@ def clip_grad_value(model: Layer, clip_value: float) -> None:
     [[2.0]]
     """
     limit = checks.as_number("clip_value", clip_value, 0, low_open=True)
-    for g in checks.check_instance("model", model, Layer).outermost().grads.values():
-        np.clip(g, -limit, limit, out=g)
+    clip_by_value([g for _, _, g, _ in checks.check_instance("model", model, Layer).network.parameters], limit)

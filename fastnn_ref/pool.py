@@ -6,14 +6,10 @@
     Flatten             y = x, as one row               dx = dy, as images
 
 Source: LeCun et al. (1998) for averages; Riesenhuber and Poggio (1999) for maxima; Lin, Chen and Yan,
-"Network in network" (2014) for global averages. Twin: fastnn/pool.pyx.
+"Network in network" (2014) for global averages. Engine: fastnn/pool.pyx.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,42 +20,69 @@ from .shared import checks
 Pair = tuple[int, int]
 
 
+def windows_of(x: Array, kernel: Pair, stride: Pair, padding: Pair, fill: float) -> Array:
+    """Each window's values in a row: (n, channels, h', w', kh · kw); ``fill`` stands in the padding."""
+    (ph, pw), (sh, sw) = padding, stride
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
+    windows = sliding_window_view(padded, kernel, axis=(2, 3))[:, :, ::sh, ::sw]
+    return windows.reshape(*windows.shape[:4], -1)
+
+
+def sum_of_windows(parts: Array, shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """The transpose of ``windows_of``: each pixel of images of ``shape`` is the sum over the windows it stands in."""
+    (ph, pw), (sh, sw), (kh, kw) = padding, stride, kernel
+    height, width = parts.shape[2:4]
+    padded = np.zeros((*shape[:2], shape[2] + 2 * ph, shape[3] + 2 * pw), parts.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            padded[:, :, i:i + sh * height:sh, j:j + sw * width:sw] += parts[..., i * kw + j]
+    return padded[:, :, ph:ph + shape[2], pw:pw + shape[3]]
+
+
+def max_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+    """y, and where in its window each maximum stands: the first of several, and a NaN before any number."""
+    windows = windows_of(x, kernel, stride, padding, -math.inf)
+    inside = windows_of(np.ones((1, 1, *x.shape[2:])), kernel, stride, padding, 0) > 0
+    # Where all values are −∞ the first place that is no padding wins: padding never takes a gradient.
+    place = np.where((windows == -math.inf).all(axis=-1), inside.argmax(axis=-1), windows.argmax(axis=-1))[..., None]
+    return np.take_along_axis(windows, place, axis=-1)[..., 0], place
+
+
+def max_pool2d_backward(dy: Array, kernel: Pair, stride: Pair, padding: Pair, place: Array, shape: Shape) -> Array:
+    """dx in x's ``shape``."""
+    parts = np.zeros((*dy.shape, math.prod(kernel)), dy.dtype)
+    np.put_along_axis(parts, place, dy[..., None], axis=-1)
+    return sum_of_windows(parts, shape, kernel, stride, padding)
+
+
+def avg_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """y; padding counts as zeros."""
+    return windows_of(x, kernel, stride, padding, 0).sum(axis=-1) / x.dtype.type(math.prod(kernel))
+
+
+def avg_pool2d_backward(dy: Array, kernel: Pair, stride: Pair, padding: Pair, shape: Shape) -> Array:
+    """dx in x's ``shape``."""
+    size = math.prod(kernel)
+    parts = np.repeat(dy[..., None] / dy.dtype.type(size), size, axis=-1)
+    return sum_of_windows(parts, shape, kernel, stride, padding)
+
+
 class Pool(Layer):
     """What the two with a window share."""
 
     changes_shape = True
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        super().__init__()
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else checks.as_pair("stride", stride, 1)
         self.padding = checks.check_pool_padding("padding", checks.as_pair("padding", padding, 0), self.kernel_size)
+        self._window = self.kernel_size, self.stride, self.padding
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.kernel_size,), {"stride": self.stride, "padding": self.padding}
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """(channels, h', w') for (channels, h, w)."""
-        channels, *image = checks.check_image_shape(type(self).__name__, shape)
-        return (channels, *checks.window_counts(
-            type(self).__name__, image, self.kernel_size, self.stride, self.padding, (1, 1)))
-
-    def windows(self, x: Array, fill: float) -> Array:
-        """Each window's values in a row: (n, channels, h', w', kh · kw)."""
-        (ph, pw), (sh, sw) = self.padding, self.stride
-        padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
-        seen = sliding_window_view(padded, self.kernel_size, axis=(2, 3))[:, :, ::sh, ::sw]
-        return seen.reshape(*seen.shape[:4], -1)
-
-    def back(self, parts: Array, shape: Shape) -> Array:
-        """Each pixel's sum over the windows (n, channels, h', w', kh · kw) that it stands in."""
-        (ph, pw), (sh, sw), (kh, kw) = self.padding, self.stride, self.kernel_size
-        height, width = parts.shape[2:4]
-        padded = np.zeros((*shape[:2], shape[2] + 2 * ph, shape[3] + 2 * pw), parts.dtype)
-        for i in range(kh):
-            for j in range(kw):
-                padded[:, :, i:i + sh * height:sh, j:j + sw * width:sw] += parts[..., i * kw + j]
-        return padded[:, :, ph:ph + shape[2], pw:pw + shape[3]]
+        who = type(self).__name__
+        channels, *image = checks.check_image_shape(who, shape)
+        return (channels, *checks.window_counts(who, image, *self._window, (1, 1)))
 
 
 class MaxPool2d(Pool):
@@ -75,16 +98,12 @@ class MaxPool2d(Pool):
     """
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        windows = self.windows(x, -math.inf)
-        best = windows.argmax(axis=-1)[..., None]               # the first; a NaN wins
-        self._kept = x.shape, best
-        return np.take_along_axis(windows, best, axis=-1)[..., 0]
+        y, place = max_pool2d_forward(x, *self._window)
+        self.saved = place, x.shape
+        return y
 
     def backward_pass(self, dy: Array) -> Array:
-        shape, best = self._kept
-        parts = np.zeros((*dy.shape, math.prod(self.kernel_size)), dy.dtype)
-        np.put_along_axis(parts, best, dy[..., None], axis=-1)
-        return self.back(parts, shape)
+        return max_pool2d_backward(dy, *self._window, *self.saved)
 
 
 class AvgPool2d(Pool):
@@ -99,12 +118,11 @@ class AvgPool2d(Pool):
     """
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self._kept = x.shape
-        return self.windows(x, 0).sum(axis=-1) / x.dtype.type(math.prod(self.kernel_size))
+        self.saved = x.shape
+        return avg_pool2d_forward(x, *self._window)
 
     def backward_pass(self, dy: Array) -> Array:
-        size = math.prod(self.kernel_size)
-        return self.back(np.repeat(dy[..., None] / dy.dtype.type(size), size, axis=-1), self._kept)
+        return avg_pool2d_backward(dy, *self._window, self.saved)
 
 
 class GlobalAvgPool2d(Layer):
@@ -117,20 +135,17 @@ class GlobalAvgPool2d(Layer):
 
     changes_shape = True
 
-    def __init__(self) -> None:
-        super().__init__()
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """(channels,) for (channels, h, w)."""
         return checks.check_image_shape(type(self).__name__, shape)[:1]
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self._kept = x.shape
+        self.saved = x.shape
         return x.sum(axis=(2, 3)) / x.dtype.type(x[0, 0].size)
 
     def backward_pass(self, dy: Array) -> Array:
-        shape = self._kept
-        return np.broadcast_to((dy / dy.dtype.type(shape[2] * shape[3]))[:, :, None, None], shape)
+        share = dy / dy.dtype.type(math.prod(self.saved[2:]))
+        return np.broadcast_to(share[:, :, None, None], self.saved)
 
 
 class Flatten(Layer):
@@ -143,16 +158,13 @@ class Flatten(Layer):
 
     changes_shape = True
 
-    def __init__(self) -> None:
-        super().__init__()
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
+    def output_shape(self, shape: Shape) -> Shape:
         """(k,) for any shape of k values."""
         return (math.prod(shape),)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self._kept = x.shape
+        self.saved = x.shape
         return x.reshape(len(x), -1)
 
     def backward_pass(self, dy: Array) -> Array:
-        return dy.reshape(self._kept)
+        return dy.reshape(self.saved)

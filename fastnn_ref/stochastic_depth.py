@@ -1,30 +1,30 @@
-"""Stochastic depth: in training a residual block is left out with probability p; what remains is a shorter network.
+"""Residual blocks, and stochastic depth: in training a block is left out with probability p.
 
+    residual    y  = x + block(x)                   dx = dy + block's backward of dy
     forward     y  = x + m · block(x) / (1 − p)     m = 0 with probability p, else 1; so E[y] = x + block(x)
     backward    dx = dy + block's backward of m · dy / (1 − p)
     prediction  y  = x + block(x)
 
-The identity beside the block is what makes it work: without it nothing would come through. One m for the whole batch
-saves the block's work, forward and backward; one m for each example saves nothing, and its gradient is less noisy.
+A block learns what to add to x. Because of the identity beside it a gradient reaches the layers before the block even
+where the block is left out, and what remains in training is a shorter network. One m for the whole batch saves the
+block's work, forward and backward; one m for each example saves nothing, and its gradient is less noisy.
 
-Source: Huang, Sun, Liu, Sedra and Weinberger, "Deep networks with stochastic depth" (2016), equations 2 and 4; they
-scale at prediction instead. Twin: fastnn/stochastic_depth.pyx.
+Sources: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016); Huang, Sun, Liu, Sedra and
+Weinberger, "Deep networks with stochastic depth" (2016), equations 2 and 4, who scale at prediction instead.
+Engine: fastnn/stochastic_depth.pyx.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from . import philox
-from .layer import Array, Layer, Shape
+from .custom import as_layer
+from .dropout import dropout
+from .layer import Array, Layer, Shape, walk
 from .shared import checks
 
 
 def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
-    """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are hardly ever left out.
+    """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are seldom left out.
 
     >>> stochastic_depth_rates(4, 0.5)
     [0.125, 0.25, 0.375, 0.5]
@@ -33,13 +33,46 @@ def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
     return [block / depth * p_last for block in range(1, depth + 1)]
 
 
-class StochasticDepth(Layer):
+class Residual(Layer):
+    """y = x + block(x): ``block`` is a layer, or a Sequential of several, that keeps the shape, else ValueError.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Residual(nn.ReLU())(np.array([[-1.0, 2.0]])).tolist()
+    [[-1.0, 4.0]]
+    """
+
+    _numbered = 0
+
+    def __init__(self, block: Any) -> None:
+        self.block = as_layer("block", block)
+        self._input_shape = self.block.input_shape
+        if self._input_shape is not None:
+            self.output_shape(self._input_shape)
+        self.adopt()
+
+    def children(self) -> tuple[tuple[str, Layer], ...]:
+        return (("block", self.block),)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The input's own shape, which the block must keep."""
+        return checks.check_residual_shape(type(self).__name__, self.block, shape)
+
+    def min_batch_size(self, shape: Shape) -> int:
+        return self.block.min_batch_size(shape)
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        return x + self.block.forward_pass(x, training)
+
+    def backward_pass(self, dy: Array) -> Array:
+        return dy + self.block.backward_pass(dy)
+
+
+class StochasticDepth(Residual):
     """y = x + block(x); in training ``block`` is left out with probability ``p`` and else multiplied by 1 / (1 − p).
 
-    ``block`` is a layer, or a Sequential of several, that keeps the shape (else ValueError); 0 <= ``p`` <= 1, with
-    p = 0 a plain residual block. ``mode="batch"`` decides once for a training batch and really skips the block's work:
-    its gradients are then 0; an optimizer's momentum and weight decay go on, and running statistics stay. ``"row"``
-    decides for each example.
+    ``block`` as for ``Residual``; 0 <= ``p`` <= 1, and p = 0 is ``Residual``. ``mode="batch"`` decides once for a
+    training batch and really skips the block's work: its gradients are then 0; an optimizer's momentum and weight decay
+    go on, and running statistics stay. ``"row"`` decides for each example.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.StochasticDepth(nn.Identity(), 0.5, mode="row"), seed=0)
@@ -49,53 +82,26 @@ class StochasticDepth(Layer):
     [[2.0]]
     """
 
-    def __init__(self, block: Layer, p: float, mode: str = "batch") -> None:
-        super().__init__()
-        self.block = checks.check_instance("block", block, Layer)
-        checks.check_unowned("block", block)
+    _numbered = 1
+
+    def __init__(self, block: Any, p: float, mode: str = "batch") -> None:
         self.p = checks.as_number("p", p, 0, 1)
         self.mode = checks.as_choice("mode", mode, ("batch", "row"))
-        self.input_shape = block.input_shape
-        if self.input_shape is not None:
-            self.output_shape(self.input_shape)
-        self.adopt()
-
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.block, self.p), {"mode": self.mode}
-
-    def inside(self) -> tuple[Layer, ...]:
-        return (self.block,)
-
-    def leaves(self, prefix: str = "") -> list[tuple[str, Layer]]:
-        return [(prefix, self), *self.block.leaves(f"{prefix}block.")]
-
-    def output_shape(self, shape: Sequence[int]) -> Shape:
-        """The input's own shape, which the block must keep."""
-        return checks.check_residual_shape(type(self).__name__, self.block, shape)
-
-    def min_batch_size(self, shape: Sequence[int]) -> int:
-        return self.block.min_batch_size(shape)
-
-    def masked(self, values: Array) -> Array:
-        """m · values / (1 − p)."""
-        if self._kept is None:
-            return values
-        kept = self._kept.reshape(-1, *[1] * (values.ndim - 1))
-        return np.where(kept, values, 0) * values.dtype.type(philox.scale(self.p))
+        super().__init__(block)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self._kept = None
-        if training:
-            draws = len(x) if self.mode == "row" else 1
-            self._kept = ~philox.bernoulli(self.random_words(draws), self.p)
-            if self.mode == "batch" and not self._kept[0]:
-                return x
-        return x + self.masked(self.block.forward_pass(x, training))
+        if not training:
+            return super().forward_pass(x, training)
+        draws = len(x) if self.mode == "row" else 1
+        kept = self.saved = ~philox.bernoulli(self.random_words(draws), self.p).reshape(-1, *[1] * (x.ndim - 1))
+        if self.mode == "batch" and not kept.any():
+            return x
+        return x + dropout(self.block.forward_pass(x, training), kept, self.p)
 
     def backward_pass(self, dy: Array) -> Array:
-        if self.mode == "batch" and not self._kept[0]:
-            for _, layer in self.block.leaves():
+        if self.mode == "batch" and not self.saved.any():
+            for _, layer in walk(self.block):
                 for gradient in layer.gradients.values():
                     gradient[...] = 0
             return dy
-        return dy + self.block.backward_pass(self.masked(dy))
+        return dy + self.block.backward_pass(dropout(dy, self.saved, self.p))

@@ -82,7 +82,13 @@ def twice(nn):
 
 
 def taken(nn):
-    return nn.Sequential(net(nn).layers[0])
+    model = net(nn)
+    return nn.Sequential(model.layers[0])
+
+
+def taken_block(nn):
+    model = net(nn)
+    return nn.StochasticDepth(model.layers[0], 0.5)
 
 
 def another_model(nn):
@@ -93,8 +99,8 @@ def another_model(nn):
 
 def inner(nn):
     model = net(nn)
-    nn.Sequential(model)
-    model.step(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD())
+    outer = nn.Sequential(model)
+    outer.layers[0].step(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD())
 
 
 def wrong_dy(dy):
@@ -196,9 +202,9 @@ IMAGES = [
     ("pool too large", lambda nn: nn.MaxPool2d(3).forward(np.zeros((2, 1, 2, 5))), V,
      "MaxPool2d: expected a padded image of at least (3, 3), the kernel's extent, got (2, 5)"),
     ("linear behind images", lambda nn: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(10, 2)).forward(
-        np.zeros((2, 1, 5, 5))), V, "Linear: expected (10,) per example, got (18,)"),
+        np.zeros((2, 1, 5, 5))), V, "Linear: expected (..., 10) per example, got (18,)"),
     ("linear without flatten", lambda nn: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(18, 2)).forward(
-        np.zeros((2, 1, 5, 5))), V, "Linear: expected (18,) per example, got (2, 3, 3)"),
+        np.zeros((2, 1, 5, 5))), V, "Linear: expected (..., 18) per example, got (2, 3, 3)"),
 ]  # fmt: skip
 
 REGULARISERS = [
@@ -237,7 +243,7 @@ REGULARISERS = [
     ("depth of no block", made("StochasticDepth", 3, 0.5), T, "block: expected a Layer of fastnn"),
     ("depth of a block that narrows", lambda nn: nn.StochasticDepth(nn.Linear(4, 3), 0.5), V,
      "StochasticDepth: expected a block that keeps the shape (4,), got (3,) from Linear"),
-    ("depth of a taken block", lambda nn: nn.StochasticDepth(net(nn).layers[0], 0.5), V,
+    ("depth of a taken block", taken_block, V,
      "block: this Linear already belongs to a model; copy.deepcopy(layer) makes one of its own"),
     ("depth p", lambda nn: nn.StochasticDepth(nn.ReLU(), 1.5), V,
      "p: expected a finite number >= 0 and <= 1, got 1.5"),

@@ -75,7 +75,7 @@ def test_the_masks_of_the_layers_are_those_of_the_model(fast, ref, monkeypatch):
     words = ref.Dropout.random_words
 
     def as_at_the_first_step(layer, n):
-        layer.outermost()._step = 0
+        layer.network.pass_step = 0
         return words(layer, n)
 
     monkeypatch.setattr(ref.Dropout, "random_words", as_at_the_first_step)

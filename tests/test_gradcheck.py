@@ -84,10 +84,10 @@ def test_samples(nn):
 
 def test_mistakes(nn):
     inner = nn.Sequential(nn.Linear(5, 3))
-    nn.Sequential(inner)
+    outer = nn.Sequential(inner, nn.Identity())
     x, t = normal((6, 5)), np.arange(6) % 3
     with pytest.raises(ValueError, match="model: this Sequential stands inside another model"):
-        nn.gradcheck(inner, x, t, nn.CrossEntropyLoss())
+        nn.gradcheck(outer.layers[0], x, t, nn.CrossEntropyLoss())
     with pytest.raises(ValueError, match="tolerance: expected a finite number > 0"):
         nn.gradcheck(net(nn), x, t, nn.CrossEntropyLoss(), tolerance=0)
     with pytest.raises(ValueError, match="samples: expected an integer >= 1"):

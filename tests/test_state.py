@@ -136,7 +136,7 @@ def test_optimizer_state(nn, again, case):
     train(nn, model, optimizer)
     state = optimizer.state_dict()
     slots = ["momentum"] if "momentum" in case.arguments else SLOTS[case.cls]
-    assert list(state) == ["steps", *slots]
+    assert list(state) == ["steps", "lr", *slots]
     assert state["steps"] == 3
     twin = again(optimizer).state_dict()
     for slot in slots:

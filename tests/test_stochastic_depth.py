@@ -115,7 +115,7 @@ def test_names_nesting_and_copies(nn):
         for _ in range(5):
             each.step(x, t, nn.CrossEntropyLoss(), optimizer)
     same_parameters(twin, model)
-    assert repr(block.layers[1]) == "StochasticDepth(Linear(3, 3), 0.2, mode='batch')"
+    assert repr(block.layers[1]) == "StochasticDepth(Linear(3, 3), 0.2)"
 
 
 def test_alone(nn):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn_ref.shared.config import arguments
 from tests.cases import Array, LossCase, Named
 
 ALIKE = ("Identity", "ReLU", "Sigmoid", "Tanh", "SiLU", "Softplus", "Flatten")         # no arguments, the same name
@@ -33,16 +34,16 @@ def twin(torch: Any, layer: Any) -> Any:
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     if kind == "Dropout" and layer.p in (0, 1):                 # in between, its masks are not ours
         return nn.Dropout(layer.p)
-    positional, named = layer.arguments()
+    named = arguments(layer)
     if kind in ("LeakyReLU", "ELU", "GELU", "MaxPool2d", "AvgPool2d"):
-        return getattr(nn, kind)(*positional, **named)
+        return getattr(nn, kind)(**named)
     if kind in ("BatchNorm1d", "BatchNorm2d", "LayerNorm"):
-        return filled(torch, getattr(nn, kind)(*positional, **named, dtype=torch.float64), layer)
+        return filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
     if kind in ("Linear", "Conv2d"):
-        named.pop("init", None)
-        bend = twin(torch, named.pop("activation")) if "activation" in named else None
-        module = filled(torch, getattr(nn, kind)(*positional, **named, dtype=torch.float64), layer)
-        return module if bend is None else nn.Sequential(module, bend)
+        activation = named.pop("activation")
+        del named["init"]
+        module = filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
+        return module if activation.name == "identity" else nn.Sequential(module, twin(torch, activation))
     return None
 
 
@@ -90,7 +91,7 @@ def optimizer(torch: Any, case: Named, module: Any) -> Any:
 
 def penalty(torch: Any, ours: Any, module: Any) -> Any:
     """What one of our penalties adds to the loss, as a tensor: but for L1 by proximal steps, which has no slope."""
-    named = ours.arguments()
+    named = arguments(ours)
     l1, l2 = (named.get(name, 0.0) for name in ("l1", "l2"))
     if type(ours).__name__ in ("L1", "L2"):
         l1, l2 = (named["strength"], 0.0) if type(ours).__name__ == "L1" else (0.0, named["strength"])
@@ -101,7 +102,7 @@ def penalty(torch: Any, ours: Any, module: Any) -> Any:
 
 def restrain(torch: Any, ours: Any, module: Any, lr: float) -> None:
     """What it does after the update: PyTorch's soft threshold, or rows of its weights made shorter."""
-    named = ours.arguments()
+    named = arguments(ours)
     with torch.no_grad():
         for w in covered(ours, module):
             if named.get("mode") == "proximal":
@@ -112,4 +113,4 @@ def restrain(torch: Any, ours: Any, module: Any, lr: float) -> None:
 
 def covered(ours: Any, module: Any) -> list[Any]:
     """Weights; biases, too, if asked."""
-    return [value for name, value in module.named_parameters() if "weight" in name or ours.arguments().get("biases")]
+    return [value for name, value in module.named_parameters() if "weight" in name or arguments(ours).get("biases")]

@@ -274,6 +274,8 @@ def as_number_array(name: str, value: object) -> Array:
     """``value`` as an array of bools, integers or floats."""
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         value = np.from_dlpack(value)
+    if np.ma.isMaskedArray(value):
+        raise TypeError(f"{name}: expected an array without a mask, got a masked array; fill it, or leave rows out")
     try:
         array = np.asarray(value)
     except ValueError as error:                     # ragged lists
@@ -306,10 +308,42 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
     return as_contiguous(found, dtype)
 
 
+def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tuple[Array, tuple[int, ...]]:
+    """``value`` as a C-contiguous batch (n, ...) of ``dtype`` that ``layer`` takes, and the shape of its outputs.
+
+    The layer's ``output_shape`` decides; where ``input_shape`` is known, the error names it.
+    """
+    found = as_number_array(name, value)
+    if found.ndim and (found.size or layer.input_shape is not None):
+        try:
+            shape = layer.output_shape(found.shape[1:])
+        except ValueError:
+            if layer.input_shape is None:
+                raise
+        else:
+            if found.size == 0:
+                raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")
+            return as_contiguous(found, dtype), tuple(shape)
+    return as_batch(name, found, dtype, layer.input_shape), ()
+
+
+def as_result(who: str, name: str, value: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """What a method of a user's own returned: numbers in that shape."""
+    found = as_number_array(f"{who}: {name}", value)
+    if found.shape != tuple(shape):
+        raise ValueError(f"{who}: expected {name} of shape {format_shape(shape)}, got {format_shape(found.shape)}")
+    return as_contiguous(found, dtype)
+
+
+def float_dtype(array: Array) -> np.dtype[Any]:
+    """The array's own dtype if it is float32 or float64, else float64."""
+    return array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+
+
 def as_outputs(name: str, value: object) -> Array:
     """A loss's y: as it is in float32 and float64, anything else in float64."""
     found = as_number_array(name, value)
-    return as_batch(name, found, found.dtype if found.dtype in (np.float32, np.float64) else np.float64, None)
+    return as_batch(name, found, float_dtype(found), None)
 
 
 def as_output_gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
@@ -460,6 +494,11 @@ def as_counters(value: object) -> dict[str, Any]:
 # ---- layers and models ----
 
 
+def class_name(layer: Any) -> str:
+    """The name of a layer's class; a host stands for a user's object."""
+    return type(layer.custom if type(layer).__name__ == "Host" else layer).__name__
+
+
 def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
     """At least one layer, each only once."""
     if not value:
@@ -468,7 +507,7 @@ def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
     for index, layer in enumerate(value):
         check_instance(f"layers[{index}]", layer, kind)
         if id(layer) in seen:
-            raise ValueError(f"layers[{index}]: this {type(layer).__name__} already stands at "
+            raise ValueError(f"layers[{index}]: this {class_name(layer)} already stands at "
                              f"layers[{seen[id(layer)]}]")
         seen[id(layer)] = index
 
@@ -476,7 +515,7 @@ def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
 def check_unowned(name: str, layer: Any) -> None:
     """A layer that no model has yet."""
     if layer.parent is not None:
-        raise ValueError(f"{name}: this {type(layer).__name__} already belongs to a model; "
+        raise ValueError(f"{name}: this {class_name(layer)} already belongs to a model; "
                          "copy.deepcopy(layer) makes one of its own")
 
 
@@ -485,7 +524,7 @@ def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[in
     found = block.output_shape(shape)
     if tuple(found) != tuple(shape):
         raise ValueError(f"{who}: expected a block that keeps the shape {format_shape(shape)}, "
-                         f"got {format_shape(found)} from {type(block).__name__}")
+                         f"got {format_shape(found)} from {class_name(block)}")
     return tuple(shape)
 
 
@@ -503,14 +542,17 @@ def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
     unchanged = True                                # so far a layer got what the model was given
     for index, layer in enumerate(layers):
         expected = layer.input_shape
-        if shape is not None and expected is not None and shape != expected:
-            raise ValueError(f"layers[{index}]: {type(layer).__name__} expects {format_shape(expected)} per example, "
-                             f"gets {format_shape(shape)} from layers[{index - 1}]")
         if shape is None and expected is not None:
             shape = expected
             first = expected if unchanged else None
         if shape is not None:
-            shape = layer.output_shape(shape)
+            try:
+                shape = tuple(layer.output_shape(shape))
+            except ValueError:
+                if expected is None:
+                    raise
+                raise ValueError(f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, "
+                                 f"gets {format_shape(shape)} from layers[{index - 1}]") from None
         unchanged = unchanged and not layer.changes_shape
     return first
 
@@ -623,7 +665,13 @@ def check_batch_size(rows: int, least: int) -> None:
         raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
 
 
+def check_resume(done: int, steps: int) -> None:
+    """An epoch goes on behind batches that it has."""
+    if done > steps:
+        raise ValueError(f"resume: expected at most {steps} batches done, got {done}")
+
+
 def check_is_root(model: Any) -> None:
     """Training needs the whole model, not a part of one."""
     if model.parent is not None:
-        raise ValueError(f"step: this {type(model).__name__} stands inside another model; train that one")
+        raise ValueError(f"step: this {class_name(model)} stands inside another model; train that one")

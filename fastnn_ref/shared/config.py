@@ -120,6 +120,7 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
         return type(value)(rebuild(each, package) for each in value)
     if not hasattr(value, "config") or isinstance(value, type):
         return value
+    value = getattr(value, "custom", value)         # a host stands for the user's object
     kind = type(value)
     if package is not None and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
         kind = getattr(package, kind.__name__, kind)

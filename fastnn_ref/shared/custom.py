@@ -10,6 +10,7 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from . import checks
 from .config import Configured
 from .parameter import ParameterSpec
-from .schedule import lr_record
+from .schedule import lr_from_record, lr_record
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -59,15 +60,22 @@ class CustomLayer(Custom):
     input_shape: Shape | None = None
     saved: Any = None
 
-    def __new__(cls, *args: Any, **named: Any) -> CustomLayer:
-        layer = super().__new__(cls)                # a subclass need not call super().__init__()
-        layer.specs = {}
-        layer.values, layer.gradients = {}, {}
-        return layer
+    # Made at the first use: a subclass need not call super().__init__().
 
-    specs: dict[str, ParameterSpec]
-    values: dict[str, Array]
-    gradients: dict[str, Array]
+    @cached_property
+    def specs(self) -> dict[str, ParameterSpec]:
+        """Name → what ``add`` declared."""
+        return {}
+
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """Name → array of each parameter, from the model's first use on."""
+        return {}
+
+    @cached_property
+    def gradients(self) -> dict[str, Array]:
+        """Name → gradient of each parameter, from the model's first use on."""
+        return {}
 
     def add(
         self, name: str, shape: Sequence[int], init: str = "zeros", *, decays: bool | None = None,
@@ -179,12 +187,16 @@ class CustomLoss(Custom):
                              f"{checks.format_shape(y.shape)}, got {checks.format_shape(found.shape)}")
         return float(value), checks.as_contiguous(found, y.dtype)
 
+    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
+        """``forward`` for arrays that are known to fit."""
+        value, self._dy = self.evaluated(y, t, weights)
+        return value
+
     def forward(self, y: object, t: object, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
         found = checks.as_outputs("y", y)
         targets = self.prepare_targets(t, found.shape, found.dtype)
-        value, self._dy = self.evaluated(found, targets, checks.as_sample_weight(sample_weight, len(found)))
-        return value
+        return self.forward_pass(found, targets, checks.as_sample_weight(sample_weight, len(found)))
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
         """``forward(y, t, sample_weight)``."""
@@ -243,12 +255,16 @@ class CustomOptimizer(Custom):
     @property
     def steps(self) -> int:
         """Updates begun."""
-        return 0 if self._host is None else int(self._host.steps)
+        return int((self._pending or {"steps": 0})["steps"] if self._host is None else self._host.steps)
 
     @property
     def current_lr(self) -> float:
         """The rate that the next step takes."""
         return checks.as_number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
+
+    def step(self, model: Any) -> None:
+        """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain."""
+        model.host_optimizer(self).step(model)
 
     _pending: Mapping[str, Any] | None = None
 
@@ -265,7 +281,8 @@ class CustomOptimizer(Custom):
             self._host.load_state_dict(state)
             self._lr = self._host.lr
         else:
-            self._pending = checks.as_optimizer_state(state, self.slots)
+            found = checks.as_optimizer_state(state, self.slots)
+            self._lr, self._pending = lr_from_record(found["lr"], self._lr), found
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_pending": self.state_dict()}

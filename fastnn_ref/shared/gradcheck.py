@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks
+from .config import rebuild, signature
 
 Array = npt.NDArray[Any]
 
@@ -80,7 +81,7 @@ def gradcheck(
     limit = checks.as_number("tolerance", tolerance, 0, low_open=True)
     most = None if samples is None else checks.as_integer("samples", samples, 1)
     model = in_float64(model)
-    values = np.array(checks.as_batch("x", x, np.float64, model.input_shape))
+    values = np.array(checks.as_input("x", x, model, np.float64)[0])
     step, state = model.steps, model.state_dict()
 
     def value() -> float:
@@ -113,17 +114,15 @@ def in_float64(model: Any) -> Any:
     """A copy of the model with its values and steps, in float64."""
     if model.parent is not None:
         raise ValueError(f"model: this {type(model).__name__} stands inside another model; check that one")
-    positional, named = copy.deepcopy(model.arguments())
-    if "dtype" in named:
-        named["dtype"] = "float64"
-        twin = type(model)(*positional, **named)
+    if "dtype" in {each.name for each in signature(type(model))}:
+        found = rebuild(model, dtype="float64")
     else:
-        twin = copy.deepcopy(model)
+        found = copy.deepcopy(model)
         if model.dtype != np.float64:
             raise ValueError(f"model: expected float64 outside a Sequential, got {model.dtype}")
-    twin.load_state_dict(model.state_dict())
-    twin.steps = model.steps
-    return twin
+    found.load_state_dict(model.state_dict())
+    found.steps = model.steps
+    return found
 
 
 def chosen(size: int, most: int | None, stream: int) -> list[int]:

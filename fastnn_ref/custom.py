@@ -1,0 +1,88 @@
+"""Host: the layer of this package that runs a user's ``CustomLayer`` or ``CustomActivation``.
+
+The user's object derives from no class of the package. The host stands for it among the layers: it has the object's
+parameters, gives its methods copies of x and dy, and checks what they return.
+
+Engine: fastnn/custom.pyx.
+"""
+
+import weakref
+from typing import Any
+
+from .layer import Array, Layer, Shape
+from .shared import checks
+from .shared.custom import CustomLayer
+
+
+class Host(Layer):
+    """A layer that calls the methods of ``custom``; other attributes are the user object's, too."""
+
+    def __init__(self, custom: CustomLayer) -> None:
+        self.custom = custom
+        self.__dict__.update(specs=custom.specs, values=custom.values, gradients=custom.gradients)
+        self.__dict__.update(_input_shape=custom.input_shape, changes_shape=bool(custom.changes_shape))
+        custom._host = weakref.proxy(self)              # the host keeps the user's object alive, and not vice versa
+
+    def itself(self) -> Layer:
+        """This host, from a weak proxy of it."""
+        return self
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return tuple(self.custom.output_shape(tuple(shape)))
+
+    def min_batch_size(self, shape: Shape) -> int:
+        return self.custom.min_batch_size(tuple(shape))
+
+    def call(self, method: str, name: str, shape: Shape, *arrays: Array) -> Array:
+        """What a method of the user's returns for copies of ``arrays``: an array of ``shape``."""
+        found = getattr(self.custom, method)(*(array.copy() for array in arrays))
+        return checks.as_result(f"{type(self.custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        self.saved, y = x.shape, self.custom.forward_pass(x.copy(), training)
+        shape = (len(x), *self.output_shape(x.shape[1:]))
+        return checks.as_result(f"{type(self.custom).__name__}.forward_pass", "y", y, shape, x.dtype)
+
+    def backward_pass(self, dy: Array) -> Array:
+        return self.call("backward_pass", "dx", self.saved, dy)
+
+    def act(self, u: Array) -> Array:
+        """y, of a ``CustomActivation``."""
+        return self.call("act", "y", u.shape, u)
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        """du, of a ``CustomActivation``."""
+        return self.call("act_backward", "du", u.shape, dy, u, y)
+
+    def config(self) -> dict[str, Any]:
+        return self.custom.config()
+
+    def __repr__(self) -> str:
+        return repr(self.custom)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "custom" or name.startswith("__"):   # a copy under way has nothing yet
+            raise AttributeError(name)
+        return getattr(self.custom, name)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.custom._host = weakref.proxy(self)
+
+
+def as_host(name: str, custom: CustomLayer) -> Any:
+    """The host of a user's object, which stands in no layer: a new one if it has none or that one is gone."""
+    try:
+        host = None if custom._host is None else custom._host.itself()
+    except ReferenceError:
+        host = None
+    if host is not None:
+        checks.check_unowned(name, host)
+    return host if isinstance(host, Host) else Host(custom)
+
+
+def as_layer(name: str, value: Any) -> Layer:
+    """A layer that stands in no other one; a user's object gets a host. ValueError or TypeError for anything else."""
+    layer = as_host(name, value) if isinstance(value, CustomLayer) else checks.check_instance(name, value, Layer)
+    checks.check_unowned(name, layer)
+    return layer

@@ -1,0 +1,207 @@
+"""Network: what a model has once: seed, counters, dtype, the list of parameters, and the lock.
+
+A layer holds a weak reference to the layer around it, and the network is found by climbing. Everything random is a
+function of the seed and of two counters, so no generator has a state:
+
+    steps       training passes; a mask is drawn from (seed, steps, number of the layer)
+    epochs      finished epochs; the order of the next one is drawn from (seed, epochs)
+
+A layer that is used alone has a network of its own. It sleeps while the layer stands inside another one, and wakes at
+the next use after the outer layer is gone.
+
+Engine: fastnn/network.pyx.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import init
+from .shared import checks
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+Listed = tuple[str, Array, Array, bool]             # name, value, gradient, does weight decay apply
+
+BUSY = "in training; a callback may predict, but not train"
+DEFAULT_DTYPE = np.dtype(np.float64)
+
+
+def walk(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted prefix, layer) of ``layer`` and of every layer inside it, outer ones first."""
+    yield prefix, layer
+    for name, child in layer.children():
+        yield from walk(child, f"{prefix}{name}.")
+
+
+def listed(layer: Any) -> list[Listed]:
+    """The trainable parameters of ``layer`` and of the layers inside it."""
+    return [(prefix + spec.name, each.values[spec.name], each.gradients[spec.name], spec.decays)
+            for prefix, each in walk(layer) for spec in each.specs.values() if spec.trainable]
+
+
+def dtypes_inside(layer: Any) -> set[np.dtype[Any]]:
+    """The dtypes that a layer and its contents have: the one that an inner model chose, or that of the values."""
+    if layer._own_network is not None and layer._own_network.chosen_dtype is not None:
+        return {layer._own_network.chosen_dtype}
+    return {value.dtype for value in layer.values.values()}.union(*(dtypes_inside(one) for _, one in layer.children()))
+
+
+def common_dtype(found: set[np.dtype[Any]]) -> np.dtype[Any]:
+    """The one dtype among those of the contents, or the default."""
+    if len(found) > 1:
+        raise ValueError("dtype: expected one, as the layers already have float32 and float64; say dtype=")
+    return next(iter(found), DEFAULT_DTYPE)
+
+
+class Network:
+    """Seed, counters, dtype, parameters and lock of the layers inside the root, which it does not keep alive."""
+
+    pending: tuple[weakref.ref[Any], Shape] | None  # which layer may go backward, and the shape of its y
+
+    def __init__(self, root: Any, seed: int = 0, dtype: np.dtype[Any] | None = None) -> None:
+        self.seed, self.chosen_dtype = seed, dtype
+        self.steps, self.epochs, self.batch = 0, 0, 0
+        self.sums = [0.0, 0.0, 0.0]                 # of the epoch under way: Σ loss, Σ penalty, Σ weight
+        self.bind(root)
+
+    def bind(self, root: Any) -> None:
+        """Makes ``root`` the outermost layer; the network is asleep and no pass is under way."""
+        self._root, self._lock, self._held = weakref.ref(root), threading.RLock(), None
+        self.awake = self.in_pass = self.in_training = False
+        self.pending, self.pass_step = None, 0      # pass_step: the value of steps that this pass draws from
+
+    @property
+    def root(self) -> Any:
+        """The outermost layer."""
+        root = self._root()
+        if root is None:
+            raise RuntimeError("network: its layers are gone")
+        return root
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that the model chose, else the one that its contents have, else the default."""
+        return self._dtype if self.awake else common_dtype(dtypes_inside(self.root))
+
+    @property
+    def parameters(self) -> list[Listed]:
+        """(name, value, gradient, decays) of every parameter, names dotted."""
+        self.wake()
+        return self._parameters
+
+    @property
+    def constraints(self) -> list[tuple[Any, Array, Array]]:
+        """(penalty, value, gradient) of every parameter that a penalty applies to."""
+        self.wake()
+        return self._constraints
+
+    def wake(self) -> None:
+        """Numbers the layers, draws missing values, casts the others, and lists the parameters: once."""
+        if self.awake:
+            return
+        self.acquire()
+        try:
+            root, dtype, index, number = self.root, self.dtype, 0, 0
+            for _, layer in walk(root):
+                layer._index, number = number, number + layer._numbered
+                for spec in layer.specs.values():
+                    if spec.name not in layer.values:
+                        layer.values[spec.name] = init.create(spec.init, spec.shape, self.seed, index, dtype)
+                    if spec.trainable and spec.name not in layer.gradients:
+                        layer.gradients[spec.name] = np.zeros(spec.shape, dtype)
+                    index += 1
+                for arrays in layer.values, layer.gradients:
+                    arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
+            self._dtype, self._parameters = dtype, listed(root)
+            self._constraints = [(penalty, w, g) for _, layer in walk(root) for penalty in layer.penalty
+                                 for _, w, g, decays in listed(layer) if penalty.applies_to(decays)]
+            self.awake = True
+        finally:
+            self._lock.release()
+
+    def sleep(self) -> None:
+        """Another network takes over."""
+        self.check_free()
+        self.awake, self.pending = False, None
+
+    def penalty_value(self) -> float:
+        """R of the weights as they are."""
+        return sum(penalty.value(w) for penalty, w, _ in self.constraints)
+
+    # ---- who uses it: one thread, which may predict between the passes of its own training ----
+
+    def error(self, message: str) -> RuntimeError:
+        """An error that names the model's class."""
+        return RuntimeError(f"{checks.class_name(self.root)}: {message}")
+
+    def lock(self, training: bool = False) -> None:
+        """Takes the lock; RuntimeError if another thread has it, or this one in a pass, or in training for training."""
+        self.acquire()
+        if self.in_pass or (training and self.in_training):
+            self._lock.release()
+            raise self.error("in a pass; a layer must not call its own model" if self.in_pass else BUSY)
+
+    def acquire(self) -> None:
+        """Takes the lock; RuntimeError if another thread has it."""
+        if not self._lock.acquire(blocking=False):
+            raise self.error("in use by another thread; copy.deepcopy makes one for each")
+
+    def check_free(self) -> None:
+        """Neither a pass nor an epoch is under way, in no thread."""
+        free = self._lock.acquire(blocking=False)
+        if free:
+            self._lock.release()
+        if not free or self.in_pass or self.in_training:
+            raise self.error("in training; build it into another model afterwards, or copy it")
+
+    def check_not_training(self) -> None:
+        """No step and no epoch is under way."""
+        if self.in_training:
+            raise self.error(BUSY)
+
+    def __enter__(self) -> Network:
+        """A pass, forward or backward, in one thread; none inside another one."""
+        root = self.root
+        self.lock()
+        self.in_pass, self._held = True, root           # no other thread can drop the model
+        return self
+
+    def begin(self) -> None:
+        """Before a forward pass: no layer may go backward, and random numbers are drawn for this step."""
+        self.pending, self.pass_step = None, self.steps
+
+    def __exit__(self, *_: object) -> None:
+        self.in_pass, self._held = False, None
+        self._lock.release()
+
+    @contextmanager
+    def training(self) -> Iterator[Network]:
+        """A step or an epoch."""
+        self.lock(training=True)
+        self.in_training = True
+        try:
+            yield self
+        finally:
+            self.in_training = False
+            self._lock.release()
+
+    # ---- counters ----
+
+    def counters(self) -> dict[str, Any]:
+        """Training passes, finished epochs, and the position inside an epoch, as a plain record."""
+        return {"steps": self.steps, "epochs": self.epochs, "batch": self.batch, "sums": list(self.sums)}
+
+    def set_counters(self, record: Mapping[str, Any]) -> None:
+        """Takes such a record over."""
+        self.__dict__.update(checks.as_counters(record))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.counters(), "seed": self.seed, "chosen_dtype": self.chosen_dtype}

@@ -1,0 +1,280 @@
+"""A user's own layer, activation, loss and optimizer: the same class runs in both packages, beside compiled layers."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastnn_ref as shared
+from tests.check import normal, same, same_parameters
+
+X, T = normal((6, 4)), np.arange(6) % 3
+
+
+class Scale(shared.CustomLayer):
+    def __init__(self, size):
+        self.size = size
+        self.add("weight", (size,), "ones")
+
+    def forward_pass(self, x, training):
+        self.saved = x
+        return x * self.values["weight"]
+
+    def backward_pass(self, dy):
+        self.set_gradients((dy * self.saved).sum(axis=0))
+        return dy * self.values["weight"]
+
+
+class Pairs(shared.CustomLayer):
+    """The sum of each pair: another shape."""
+
+    changes_shape = True
+
+    def output_shape(self, shape):
+        if shape[-1] % 2:
+            raise ValueError(f"Pairs: expected an even width, got {shape[-1]}")
+        return (*shape[:-1], shape[-1] // 2)
+
+    def forward_pass(self, x, training):
+        return x[:, ::2] + x[:, 1::2]
+
+    def backward_pass(self, dy):
+        return np.repeat(dy, 2, axis=1)
+
+
+class Half(shared.CustomLayer):
+    """A random mask of its own."""
+
+    def keep(self, shape):
+        return (self.random_words(int(np.prod(shape))) >= 2**31).reshape(shape)
+
+    def forward_pass(self, x, training):
+        return np.where(self.keep(x.shape), 2 * x, 0) if training else x
+
+    def backward_pass(self, dy):
+        return np.where(self.keep(dy.shape), 2 * dy, 0)
+
+
+class Swish(shared.CustomActivation):
+    def __init__(self, beta=1.0):
+        self.beta = beta
+
+    def act(self, u):
+        return u / (1 + np.exp(-self.beta * u))
+
+    def act_backward(self, dy, u, y):
+        s = 1 / (1 + np.exp(-self.beta * u))
+        return dy * (s + self.beta * u * s * (1 - s))
+
+
+class LogCosh(shared.CustomLoss):
+    def value_and_gradient(self, y, t, weights):
+        share = (weights / weights.sum()).reshape(-1, 1) / y.shape[1]
+        return float((np.log(np.cosh(y - t)) * share).sum()), np.tanh(y - t) * share
+
+
+class Momentum(shared.CustomOptimizer):
+    """SGD with momentum, once more."""
+
+    slots = ("momentum",)
+
+    def update(self, w, g, lr, decay, momentum):
+        momentum[...] = 0.9 * momentum + g + decay * w
+        w -= lr * momentum
+
+
+class Failing(shared.CustomLayer):
+    """An identity that raises in the pass that was asked for."""
+
+    def __init__(self, where, after=0):
+        self.where, self.after, self.calls, self.off = where, after, 0, False
+
+    def at(self, where, values):
+        if where == self.where and not self.off:
+            self.calls += 1
+            if self.calls > self.after:
+                raise ZeroDivisionError("the user's own")
+        return values
+
+    def forward_pass(self, x, training):
+        return self.at("forward", x) if training else x
+
+    def backward_pass(self, dy):
+        return self.at("backward", dy)
+
+
+def net(nn, dtype="float64", **more):
+    return nn.Sequential(nn.Linear(4, 8, activation=Swish(1.5)), Pairs(), Scale(4), nn.Dropout(0.3), Half(),
+                         nn.Residual(Scale(4)), nn.StochasticDepth(nn.Sequential(nn.Linear(4, 4), Swish()), 0.2, "row"),
+                         nn.Linear(4, 3), seed=5, dtype=dtype, **more)
+
+
+def test_both_packages_train_alike(ref, fast):
+    models = [net(nn, penalty=nn.L2(0.01)) for nn in (ref, fast)]
+    for nn, model in zip((ref, fast), models, strict=True):
+        optimizer = nn.Adam(lr=0.01)
+        model.fit(X, T, loss=nn.CrossEntropyLoss(), optimizer=optimizer, epochs=5, batch_size=4)
+    one, two = (model.state_dict() for model in models)
+    assert list(one) == list(two)
+    for name in one:
+        assert np.abs(one[name] - two[name]).max() < 1e-12, name
+
+
+def test_gradients(nn):
+    assert nn.gradcheck(net(nn), X, T, nn.CrossEntropyLoss())
+
+
+def test_names_records_and_summary(nn):
+    model = net(nn)
+    assert [name for name in model.params if "weight" in name] == [
+        "0.weight", "2.weight", "5.block.weight", "6.block.0.weight", "7.weight"]
+    assert repr(model[2]) == "Scale(4)"
+    assert repr(model[0]) == "Linear(4, 8, activation=Swish(beta=1.5))"
+    assert model[2].size == 4
+    assert "Scale(4)" in model.summary()
+    classes = {kind.__name__: kind for kind in (Scale, Pairs, Half, Swish)}
+    same_parameters(nn.from_config(model.config(), classes), net(nn))
+    with pytest.raises(ValueError, match=r"expected a class of fastnn\w* or one in classes, got 'S"):
+        nn.from_config(model.config())
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+def test_copies_go_on(nn, way):
+    model, optimizer = net(nn), Momentum(lr=0.05)
+    model.run_epoch(X, T, nn.CrossEntropyLoss(), optimizer, 4)
+    twin, other = way(model), way(optimizer)
+    for each, how in ((model, optimizer), (twin, other)):
+        each.run_epoch(X, T, nn.CrossEntropyLoss(), how, 4)
+    same_parameters(model, twin)
+    assert twin[2].custom is not model[2].custom
+
+
+def test_training_state(nn):
+    model, optimizer = net(nn), Momentum(lr=0.05)
+    model.run_epoch(X, T, nn.CrossEntropyLoss(), optimizer, 4)
+    again, other = net(nn), Momentum(lr=0.1)
+    nn.load_training_state(nn.training_state(model, optimizer), again, other)
+    assert (other.steps, other.lr) == (2, 0.05)
+    for each, how in ((model, optimizer), (again, other)):
+        each.run_epoch(X, T, nn.CrossEntropyLoss(), how, 4)
+    same_parameters(model, again)
+
+
+def test_own_optimizer_is_sgd(nn, dtype):
+    one, two = net(nn, dtype, penalty=nn.L1(0.01)), net(nn, dtype, penalty=nn.L1(0.01))
+    own = Momentum(lr=0.05, weight_decay=0.1, clip_norm=1.0)
+    theirs = nn.SGD(lr=0.05, momentum=0.9, weight_decay=0.1, clip_norm=1.0)
+    for model, optimizer in ((one, own), (two, theirs)):
+        for _ in range(5):
+            model.step(X, T, nn.CrossEntropyLoss(), optimizer)
+    for name, value in one.state_dict().items():
+        assert np.abs(value - two.state_dict()[name]).max() < 1e-5 if dtype == np.float32 else 1e-13
+    assert own.steps == 5
+    assert list(own.state_dict()) == ["steps", "lr", "momentum"]
+    own.lr = 0.0
+    before = one.state_dict()
+    one.forward(X, training=True)
+    one.backward(np.zeros((6, 3)))
+    own.weight_decay_is = None                      # a user's object is the user's
+    own.step(one)
+    assert set(before) == set(one.state_dict())
+    with pytest.raises(ValueError, match="optimizer: this Momentum already belongs to another model; make a new one"):
+        two.step(X, T, nn.CrossEntropyLoss(), own)
+
+
+def test_own_loss(nn):
+    model, t = nn.Sequential(nn.Linear(4, 3), seed=0, dtype="float64"), normal((6, 3), seed=1)
+    assert nn.gradcheck(model, X, t, LogCosh())
+    history = model.fit(X, t, loss=LogCosh(), optimizer=nn.SGD(lr=0.5), epochs=20, batch_size=3,
+                        sample_weight=np.arange(1.0, 7.0), validation_data=(X, t))
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    assert model.evaluate(X, t, LogCosh())["loss"] == pytest.approx(history.history["val_loss"][-1])
+
+
+@pytest.mark.parametrize("by", ["step", "run_epoch", "hand"])
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_an_exception_leaves_the_parameters(nn, where, by):
+    model = nn.Sequential(nn.Linear(4, 4), Failing(where, after=1 if by == "run_epoch" else 0), nn.Linear(4, 3), seed=0)
+    optimizer, loss, before = nn.Adam(), nn.CrossEntropyLoss(), model.state_dict()
+    with pytest.raises(ZeroDivisionError, match="the user's own") as caught:
+        if by == "step":
+            model.step(X, T, loss, optimizer)
+        elif by == "run_epoch":
+            model.run_epoch(X, T, loss, optimizer, 2)
+        else:
+            loss(model.forward(X, training=True), T)
+            model.backward(loss.backward())
+    assert "at" in [entry.name for entry in caught.traceback]           # the user's own lines are in the traceback
+    if by == "run_epoch":
+        assert (model.steps, model.network.batch, optimizer.steps) == (1, 1, 1)
+    else:
+        assert optimizer.steps == 0
+        for name, value in model.state_dict().items():
+            same(value, before[name])
+    model[1].custom.off = True
+    assert model.step(X, T, loss, optimizer) > 0
+
+
+def test_an_optimizer_that_raises_leaves_the_parameters(nn):
+    class Second(shared.CustomOptimizer):
+        def update(self, w, g, lr, decay):
+            w -= lr * g
+            if w.ndim == 1:
+                raise ZeroDivisionError("the user's own")
+
+    model, optimizer = nn.Sequential(nn.Linear(4, 3), seed=0), Second()
+    before = model.state_dict()
+    with pytest.raises(ZeroDivisionError):
+        model.step(X, T, nn.CrossEntropyLoss(), optimizer)
+    for name, value in model.state_dict().items():
+        same(value, before[name])
+    assert (model.steps, optimizer.steps) == (0, 0)
+
+
+def test_what_comes_back_is_checked(nn):
+    class Wrong(shared.CustomLayer):
+        def forward_pass(self, x, training):
+            return x[:, :1]
+
+    class Words(shared.CustomLayer):
+        def forward_pass(self, x, training):
+            return np.full(x.shape, "a")
+
+    with pytest.raises(ValueError, match=r"Wrong.forward_pass: expected y of shape \(6, 4\), got \(6, 1\)"):
+        nn.Sequential(Wrong(), nn.Linear(4, 3)).predict(X)
+    with pytest.raises(TypeError, match=r"Words\.forward_pass: y: expected numbers, got dtype <U1"):
+        nn.Sequential(Words()).predict(X)
+    with pytest.raises(NotImplementedError, match=r"CustomLayer: expected a method forward_pass\(x, training\)"):
+        nn.Sequential(shared.CustomLayer()).predict(X)
+    with pytest.raises(ValueError, match="Pairs: expected an even width, got 5"):
+        nn.Sequential(nn.Linear(4, 5), Pairs())
+
+
+def test_one_object_stands_in_one_model(nn):
+    scale = Scale(4)
+    model = nn.Sequential(scale)
+    with pytest.raises(ValueError, match=r"layers\[0\]: this Scale already belongs to a model"):
+        nn.Sequential(scale)
+    with pytest.raises(ValueError, match=r"layers\[1\]: this Scale already stands at layers\[0\]"):
+        other = Scale(4)
+        nn.Sequential(other, other)
+    del model
+    assert nn.Sequential(scale).predict(X).shape == (6, 4)
+
+
+def test_a_user_may_keep_and_change_what_came(nn):
+    class Greedy(shared.CustomLayer):
+        def forward_pass(self, x, training):
+            x *= 2
+            self.saved = x
+            return x
+
+        def backward_pass(self, dy):
+            dy *= 2
+            return dy
+
+    model = nn.Sequential(nn.Linear(4, 4, activation="tanh"), Greedy(), nn.Tanh(), seed=1, dtype="float64")
+    y = model.forward(X, training=True)
+    same(model.predict(X), y)
+    assert nn.gradcheck(model, X, normal((6, 4), seed=3), nn.MSELoss())
