@@ -121,7 +121,7 @@ def block(nn: Any) -> Any:
 
 
 def deep(mode: str) -> Callable[[Any], Any]:
-    return lambda nn: (nn.Linear(5, 7), *(nn.StochasticDepth(block(nn), p, mode=mode) for p in nn.linear_decay(3, 0.5)),
+    return lambda nn: (nn.Linear(5, 7), *(nn.StochasticDepth(block(nn), p, mode=mode) for p in nn.stochastic_depth_rates(3, 0.5)),
                        nn.Linear(7, 3))
 
 
