@@ -53,7 +53,7 @@ from .layer import Layer
 from .layernorm import LayerNorm
 from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
-from .model import Sequential
+from .sequential import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from .penalty import L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
 from .pool import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d

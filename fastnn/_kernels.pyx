@@ -187,8 +187,36 @@ cdef void *address(object array) except? NULL:
     return data
 
 
+cdef int64_t allocations_left = -1              # until the one that fails; negative: none does
+
+
+def fail_allocation(k):
+    """Makes the ``k``-th allocation of the engine from now on fail, k >= 1, and none after it; None: none fails.
+
+    Returns how many allocations are left until that one, or None if it has failed. For tests.
+    """
+    global allocations_left
+    left, allocations_left = allocations_left, -1 if k is None else k
+    return left if left > 0 else None
+
+
+cdef int count_allocation() except -1:
+    global allocations_left
+    if allocations_left > 0:
+        allocations_left -= 1
+        if allocations_left == 0:
+            raise MemoryError("fail_allocation: this allocation was made to fail")
+    return 0
+
+
+cdef object new_array(tuple shape, object dtype):
+    count_allocation()
+    return np.empty(shape, dtype=dtype)
+
+
 cdef object aligned(int64_t size):
     # Zeroed bytes that start at a cache line; the view keeps the memory alive.
+    count_allocation()
     buffer = np.zeros(size + 63, dtype=np.uint8)
     cdef int64_t skip = -<int64_t><uintptr_t>address(buffer) & 63
     return buffer[skip:skip + size]

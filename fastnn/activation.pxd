@@ -7,9 +7,12 @@ cdef class Activation(Layer):
     cdef int kind           # which one: the enum of kernels.h
     cdef double parameter   # leaky_relu's slope, elu's alpha
     cdef int64_t width      # the last axis, which softmax sums over
-    cdef void *kept         # for backward: y, or act'(u)
-    cdef void *y            # where that is not what is kept
+    cdef void *saved        # for backward: y, or act'(u)
+    cdef void *y            # where that is not what is saved
 
 
-# The activation that a layer's argument means: a name, an Activation, or None for the identity.
-cdef Activation activation_of(object activation)
+# The activation that a layer's argument means: a name, an Activation, a host for a CustomActivation, or None for the
+# identity.
+cdef Layer get_activation(object activation)
+# What the product's kernel computes: that activation, or the identity before a host.
+cdef Activation fused(Layer activation)

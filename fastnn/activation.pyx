@@ -12,61 +12,62 @@ from fastnn._kernels cimport (
     ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, KEEPS_SLOPE, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU,
     SOFTMAX, SOFTPLUS, TANH,
 )
-from fastnn.layer cimport EITHER, NO_BLOCKS, Arena, Blocks, Layer, Pass
+from fastnn.custom cimport as_layer
+from fastnn.memory cimport Plan
+from fastnn.network cimport PASS_THROUGH, PLAIN, Layout, Pass
 
 from fastnn._kernels import ACTIVATIONS
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.custom import CustomActivation
 
 KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
 
 
 cdef class Activation(Layer):
-    """Activation()\n--\n
-    What all activations share. ``act(u)`` is the function, ``act_back(dy, u, y)`` is dy · act'(u)."""
+    """Activation()\n--\n\n"""
+
+    def __init__(self):
+        if type(self) is Activation:
+            raise TypeError("Activation: an abstract class; use ReLU, Tanh, ...")
+        Layer.__init__(self)
 
     @property
     def name(self):
-        """The name that ``activation=`` takes."""
         return KERNEL_NAMES[self.kind]
 
-    cdef Blocks blocks(self):
-        return EITHER if self.kind < SOFTMAX else NO_BLOCKS
+    cdef Layout layout(self):
+        return PASS_THROUGH if self.kind < SOFTMAX else PLAIN
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Layer.plan(self, shape, rows, arena)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        Layer.plan(self, shape, rows, plan)
         self.width = shape[len(shape) - 1] if shape else 1
         if KEEPS_SLOPE(self.kind):
-            arena.reserve(&self.y, <object>rows * self.out_size)
-        if self.kind != IDENTITY and not self.over_x:
-            arena.reserve(&self.kept, <object>rows * self.out_size)
-        return self.out_shape
+            plan.reserve(&self.y, <object>rows * self.out_size)
+        if self.kind != IDENTITY and not self.in_place:
+            plan.reserve(&self.saved, <object>rows * self.out_size)
+        return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         cdef void *y
         if self.kind == IDENTITY:
             return <void *>x
-        if self.over_x:
-            self.kept = <void *>x
-        y = self.y if KEEPS_SLOPE(self.kind) else self.kept
-        p.k.activate(self.kind, self.parameter, x, y, self.kept if p.training else y,
+        if self.in_place:
+            self.saved = <void *>x
+        y = self.y if KEEPS_SLOPE(self.kind) else self.saved
+        p.k.activate(self.kind, self.parameter, x, y, self.saved if p.training else y,
                      p.rows * self.in_size // self.width, self.width, p.threads)
         return y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         if self.kind != IDENTITY:
-            p.k.activate_backward(self.kind, self.parameter, self.kept, dy, dy, NULL,
+            p.k.activate_backward(self.kind, self.parameter, self.saved, dy, dy, NULL,
                                   p.rows * self.in_size // self.width, self.width, p.threads)
         return dy
 
 
 cdef class Identity(Activation):
-    """Identity()\n--\n
-    y = u.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.Identity()(np.array([[-1.0, 2.0]])))
-    [[-1.  2.]]
-    """
+    """Identity()\n--\n\n"""
+    # y = u.
 
     def __init__(self):
         Activation.__init__(self)
@@ -74,13 +75,8 @@ cdef class Identity(Activation):
 
 
 cdef class ReLU(Activation):
-    """ReLU()\n--\n
-    y = max(u, 0) (Nair and Hinton 2010); the derivative at 0 is 0.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.ReLU()(np.array([[-1.0, 2.0]])))
-    [[0. 2.]]
-    """
+    """ReLU()\n--\n\n"""
+    # y = max(u, 0).
 
     def __init__(self):
         Activation.__init__(self)
@@ -88,13 +84,8 @@ cdef class ReLU(Activation):
 
 
 cdef class LeakyReLU(Activation):
-    """LeakyReLU(negative_slope=0.01)\n--\n
-    y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.LeakyReLU(0.25)(np.array([[-1.0, 2.0]])))
-    [[-0.25  2.  ]]
-    """
+    """LeakyReLU(negative_slope=0.01)\n--\n\n"""
+    # y = u for u > 0, else negative_slope · u.
 
     def __init__(self, negative_slope=0.01):
         Activation.__init__(self)
@@ -103,21 +94,12 @@ cdef class LeakyReLU(Activation):
 
     @property
     def negative_slope(self):
-        """The slope for u <= 0."""
         return self.parameter
-
-    def arguments(self):
-        return (self.parameter,), {}
 
 
 cdef class ELU(Activation):
-    """ELU(alpha=1.0)\n--\n
-    y = u for u > 0, else alpha · (exp(u) − 1) (Clevert et al. 2016); ``alpha`` > 0.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.ELU(0.5)(np.array([[-1.0, 2.0]])).round(3))
-    [[-0.316  2.   ]]
-    """
+    """ELU(alpha=1.0)\n--\n\n"""
+    # y = u for u > 0, else alpha · (exp(u) − 1).
 
     def __init__(self, alpha=1.0):
         Activation.__init__(self)
@@ -126,21 +108,12 @@ cdef class ELU(Activation):
 
     @property
     def alpha(self):
-        """−alpha is the value at −∞."""
         return self.parameter
-
-    def arguments(self):
-        return (self.parameter,), {}
 
 
 cdef class SiLU(Activation):
-    """SiLU()\n--\n
-    y = u · σ(u), also called swish (Elfwing et al. 2018).
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.SiLU()(np.array([[-1.0, 0.0]])).round(2))
-    [[-0.27  0.  ]]
-    """
+    """SiLU()\n--\n\n"""
+    # y = u · σ(u).
 
     def __init__(self):
         Activation.__init__(self)
@@ -148,15 +121,8 @@ cdef class SiLU(Activation):
 
 
 cdef class GELU(Activation):
-    """GELU(approximate="none")\n--\n
-    y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function.
-
-    ``approximate="none"`` is exact, ``"tanh"`` the paper's estimate Φ(u) ≈ ½·(1 + tanh(√(2/π)·(u + 0.044715·u³))).
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.GELU()(np.array([[-1.0, 0.0]])).round(2))
-    [[-0.16  0.  ]]
-    """
+    """GELU(approximate="none")\n--\n\n"""
+    # y = u · Φ(u).
 
     def __init__(self, approximate="none"):
         Activation.__init__(self)
@@ -165,21 +131,12 @@ cdef class GELU(Activation):
 
     @property
     def approximate(self):
-        """``"none"`` or ``"tanh"``."""
         return "tanh" if self.kind == GELU_TANH else "none"
-
-    def arguments(self):
-        return (self.approximate,), {}
 
 
 cdef class Softplus(Activation):
-    """Softplus()\n--\n
-    y = log(1 + exp(u)), a smooth relu (Dugas et al. 2001).
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.Softplus()(np.array([[0.0]])).round(2))
-    [[0.69]]
-    """
+    """Softplus()\n--\n\n"""
+    # y = log(1 + exp(u)).
 
     def __init__(self):
         Activation.__init__(self)
@@ -187,13 +144,8 @@ cdef class Softplus(Activation):
 
 
 cdef class Tanh(Activation):
-    """Tanh()\n--\n
-    y = tanh(u); tanh' = 1 − tanh².
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.Tanh()(np.array([[0.0, 100.0]])))
-    [[0. 1.]]
-    """
+    """Tanh()\n--\n\n"""
+    # y = tanh(u).
 
     def __init__(self):
         Activation.__init__(self)
@@ -201,13 +153,8 @@ cdef class Tanh(Activation):
 
 
 cdef class Sigmoid(Activation):
-    """Sigmoid()\n--\n
-    y = σ(u) = 1 / (1 + exp(−u)); σ' = σ·(1 − σ).
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.Sigmoid()(np.array([[0.0, 100.0]])))
-    [[0.5 1. ]]
-    """
+    """Sigmoid()\n--\n\n"""
+    # y = 1 / (1 + exp(−u)).
 
     def __init__(self):
         Activation.__init__(self)
@@ -215,22 +162,17 @@ cdef class Sigmoid(Activation):
 
 
 cdef class RowActivation(Activation):
-    """RowActivation()\n--\n
-    An activation of a whole row, so there must be one."""
+    """RowActivation()\n--\n\n"""
 
-    def output_shape(self, shape):
-        """The input's own shape, which must have a last axis."""
+    # An activation of a whole row, so there must be one.
+
+    cdef tuple output_shape_of(self, tuple shape):
         return checks.check_has_last_axis(type(self).__name__, shape)
 
 
 cdef class Softmax(RowActivation):
-    """Softmax()\n--\n
-    y = exp(u) / Σ exp(u), over the last axis; the largest u is subtracted first, so that exp cannot overflow.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.Softmax()(np.array([[3.0, 3.0]])))
-    [[0.5 0.5]]
-    """
+    """Softmax()\n--\n\n"""
+    # y = exp(u) / Σ exp(u).
 
     def __init__(self):
         RowActivation.__init__(self)
@@ -238,13 +180,8 @@ cdef class Softmax(RowActivation):
 
 
 cdef class LogSoftmax(RowActivation):
-    """LogSoftmax()\n--\n
-    y = u − log Σ exp(u), over the last axis.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.LogSoftmax()(np.array([[7.0]])))
-    [[0.]]
-    """
+    """LogSoftmax()\n--\n\n"""
+    # y = u − log Σ exp(u).
 
     def __init__(self):
         RowActivation.__init__(self)
@@ -258,9 +195,17 @@ NAMES = {
 }
 
 
-cdef Activation activation_of(object activation):
+cdef Layer get_activation(object activation):
     if activation is None:
         return Identity()
     if isinstance(activation, Activation):
         return activation
+    if isinstance(activation, CustomActivation):
+        host = as_layer(activation)
+        checks.check_unowned("activation", host)
+        return host
     return NAMES[checks.as_choice("activation", activation, NAMES)]()
+
+
+cdef Activation fused(Layer activation):
+    return activation if isinstance(activation, Activation) else Identity()

@@ -9,29 +9,17 @@ import math
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport fastnn_augment, threads
-from fastnn.layer cimport Arena, Layer, Pass, stream_of
+from fastnn._kernels cimport fastnn_augment
+from fastnn.layer cimport Layer
+from fastnn.memory cimport Plan
+from fastnn.network cimport Pass, stream_of
 
 from fastnn_ref.shared import checks
 
 
 cdef class Augment(Layer):
     """Augment(*, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0, noise=0.0, \
-erase=0.0, image_shape=None)\n--\n
-    In training changes each image at random, in this order; nothing at prediction. x and y (n, channels, h, w).
-
-    ``rotation`` and ``shear`` in degrees (< 90 for shear), ``shift`` in pixels (a number, or a pair down and across),
-    ``zoom`` < 1, ``brightness`` and ``contrast`` are the largest change either way, >= 0: the draw is uniform in ±
-    rotation, 1 ± zoom and so on. ``flip`` is the probability of a mirror image, left and right; ``noise`` the standard
-    deviation of normal noise; ``erase`` the probability that a rectangle of 2 to 33 % of the image becomes 0. Between
-    pixels it is bilinear, and 0 outside. With ``image_shape`` = (channels, h, w), rows (n, channels·h·w) are taken and
-    returned.
-
-    >>> import numpy as np, fastnn as nn
-    >>> model = nn.Sequential(nn.Augment(flip=1.0, brightness=0.0))
-    >>> print(model.forward(np.array([[[[1.0, 2.0, 3.0]]]]), training=True)[0, 0])
-    [[3. 2. 1.]]
-    """
+erase=0.0, image_shape=None)\n--\n\n"""
 
     cdef readonly object image_shape
     cdef fastnn_augment g
@@ -54,73 +42,58 @@ erase=0.0, image_shape=None)\n--\n
         self.image_shape = checks.as_image_shape("image_shape", image_shape)
         if self.image_shape is not None:
             self.input_shape = (math.prod(self.image_shape),)
-        self.moves = any((self.rotation, *self.shift, self.zoom, self.shear, self.flip))
-
-    def arguments(self):
-        usual = {"shift": (0.0, 0.0), "image_shape": None}
-        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase", "image_shape")
-        return (), {name: getattr(self, name) for name in names if getattr(self, name) != usual.get(name, 0.0)}
+        self.moves = any((self.g.rotation, self.g.shift_h, self.g.shift_w, self.g.zoom, self.g.shear, self.g.flip))
 
     @property
     def rotation(self):
-        """Degrees, either way."""
         return self.g.rotation
 
     @property
     def shift(self):
-        """Pixels, either way: (down, across)."""
         return self.g.shift_h, self.g.shift_w
 
     @property
     def zoom(self):
-        """Change of size, either way."""
         return self.g.zoom
 
     @property
     def shear(self):
-        """Degrees, either way."""
         return self.g.shear
 
     @property
     def flip(self):
-        """Probability of a mirror image."""
         return self.g.flip
 
     @property
     def brightness(self):
-        """What is added, either way."""
         return self.g.brightness
 
     @property
     def contrast(self):
-        """Change of the factor, either way."""
         return self.g.contrast
 
     @property
     def noise(self):
-        """Standard deviation."""
         return self.g.noise
 
     @property
     def erase(self):
-        """Probability."""
         return self.g.erase
 
-    def output_shape(self, shape):
-        """The input's own shape."""
+    cdef tuple output_shape_of(self, tuple shape):
         who = type(self).__name__
         if self.image_shape is not None:
             size = (math.prod(self.image_shape),)
             return checks.check_input_shape(who, shape, size, size)
         return checks.check_image_shape(who, shape)
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Layer.plan(self, shape, rows, arena)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        Layer.plan(self, shape, rows, plan)
         self.g.channels, self.g.height, self.g.width = shape if self.image_shape is None else self.image_shape
-        arena.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve(&self.y, <object>rows * self.out_size)
         if self.moves:
-            arena.borrow(&self.scratch, <object>threads() * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
-        return self.out_shape
+            plan.reserve_scratch(&self.scratch, <object>plan.threads * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
+        return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         if not p.training:

@@ -12,7 +12,7 @@ from fastnn_ref.shared import checks
 
 from .layer import Layer
 from .loss import Loss
-from .model import Sequential
+from .sequential import Sequential
 from .optim import Optimizer
 
 Array = npt.NDArray[Any]

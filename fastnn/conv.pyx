@@ -16,14 +16,16 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes, threads,
+    CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes,
 )
-from fastnn.activation cimport Activation, activation_of
-from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
+from fastnn.activation cimport Activation, fused, get_activation
+from fastnn.layer cimport Layer
+from fastnn.memory cimport Plan
+from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, plan_node
 
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.parameter import ParameterSpec
+from fastnn_ref.shared.parameter import Parameter
 
 
 MOST_SEEN = 2**18       # entries of the list of the taps that each kind of pixel sees; with more of them all see all
@@ -48,26 +50,16 @@ def _kinds(down, across, inside):
 
 cdef class Conv2d(Layer):
     """Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None, \
-bias=True, *, init=None)\n--\n
-    y = act(x ⋆ W + b): x (n, in_channels, h, w), W (out_channels, in_channels / groups, kh, kw), b (out_channels,).
-
-    y is (n, out_channels, h', w'), h' = ⌊(h + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, which must be >= 1.
-    ``kernel_size``, ``stride``, ``dilation`` >= 1 and ``padding`` >= 0 (zeros) are a number or a pair (height, width);
-    ``groups`` divides both numbers of channels. ``activation`` works element by element; it and ``init`` as in
-    ``Linear``. Raises ValueError or TypeError for anything else.
-
-    >>> import numpy as np, fastnn as nn
-    >>> layer = nn.Conv2d(1, 1, kernel_size=2, bias=False)
-    >>> layer.weight = np.array([[[[1, 0], [0, -1]]]])
-    >>> print(layer(np.arange(9.0).reshape(1, 1, 3, 3))[0, 0])
-    [[-4. -4.]
-     [-4. -4.]]
-    """
+bias=True, *, init=None)\n--\n\n"""
 
     changes_shape = True
+    weight = Parameter("", "weight")
+    bias = Parameter("", "bias")
 
-    cdef Activation act
-    cdef object initialiser
+    cdef readonly Layer activation
+    cdef Activation act                         # what the kernel computes
+    cdef bint is_hosted                         # a user's own activation comes after the kernel
+    cdef readonly object init
     cdef bint has_bias
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
@@ -84,88 +76,50 @@ bias=True, *, init=None)\n--\n
         self.padding = checks.as_pair("padding", padding, 0)
         self.dilation = checks.as_pair("dilation", dilation, 1)
         groups = checks.as_groups(groups, in_channels, out_channels)
-        self.act = checks.check_elementwise(activation_of(activation))
-        self.initialiser = init
+        self.activation = checks.check_elementwise(get_activation(activation))
+        self.act, self.init = fused(self.activation), init
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         checks.check_size("weight", *shape)
         self.g.channels, self.g.filters, self.g.groups = in_channels, out_channels, groups
         self.g.taps = math.prod(shape[1:])
-        start = initialisers.default_init(self.act.name, init)
-        self.specifications = [ParameterSpec("weight", shape, start, True)]
         self.has_bias = checks.as_flag("bias", bias)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, init), True)
         if self.has_bias:
-            self.specifications.append(ParameterSpec("bias", (out_channels,), "zeros"))
-
-    def arguments(self):
-        named = {}
-        for name, value, usual in (
-                ("stride", self.stride, (1, 1)), ("padding", self.padding, (0, 0)), ("dilation", self.dilation, (1, 1)),
-                ("groups", self.groups, 1), ("init", self.initialiser, None)):
-            if value != usual:
-                named[name] = value
-        if self.act.kind != IDENTITY:
-            named["activation"] = self.act
-        if not self.has_bias:
-            named["bias"] = False
-        return (self.in_channels, self.out_channels, self.kernel_size), named
+            self.add("bias", (out_channels,), "zeros")
+        if self.act is not self.activation:
+            self.adopt((self.activation,))
+            self.is_hosted = True
 
     @property
     def in_channels(self):
-        """Channels that come in."""
         return self.g.channels
 
     @property
     def out_channels(self):
-        """Channels that go out."""
         return self.g.filters
 
     @property
     def groups(self):
-        """Parts that the channels are cut into."""
         return self.g.groups
 
-    @property
-    def activation(self):
-        """The activation, a layer of its own."""
-        return self.act
-
-    @property
-    def weight(self):
-        """W, shape (out_channels, in_channels / groups, kh, kw); assigning copies values in."""
-        return self.params["weight"]
-
-    @weight.setter
-    def weight(self, value):
-        self.assign("weight", value)
-
-    @property
-    def bias(self):
-        """b, shape (out_channels,), or None; assigning copies values in."""
-        return self.params.get("bias")
-
-    @bias.setter
-    def bias(self, value):
-        self.assign("bias", value)
-
-    def output_shape(self, shape):
-        """(out_channels, h', w') for (in_channels, h, w)."""
+    cdef tuple output_shape_of(self, tuple shape):
         who = type(self).__name__
         _, *image = checks.check_image_shape(who, shape, self.g.channels)
         return (self.g.filters, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.values["weight"]), address(self.gradients["weight"])
+        self.g.w, self.g.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
         self.g.b = self.g.db = NULL
         if self.has_bias:
-            self.g.b, self.g.db = address(self.values["bias"]), address(self.gradients["bias"])
+            self.g.b, self.g.db = address(self.own_values["bias"]), address(self.own_gradients["bias"])
         return 0
 
-    cdef Blocks blocks(self):
-        return BLOCKS
+    cdef Layout layout(self):
+        return PLAIN if self.is_hosted else INTERLEAVED
 
-    cdef bint forgets_y(self):
-        return self.act.kind == IDENTITY
+    cdef bint output_is_reusable(self):
+        return self.act.kind == IDENTITY and not self.is_hosted
 
     cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
                      int64_t rows, int64_t line) except -1:
@@ -198,40 +152,45 @@ bias=True, *, init=None)\n--\n
         g.starts, g.every = <const int64_t *>address(tables[8]), len(starts) - 2
         return 0
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
+    cdef tuple named_children(self):
+        return (("activation", self.activation),) if self.is_hosted else ()
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef fastnn_conv *g = &self.g
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups
-        cdef int64_t line = 64 // arena.real_size
-        Layer.plan(self, shape, rows, arena)
+        cdef int64_t line = 64 // plan.real_size
+        cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         _, height, width = shape
-        _, out_height, out_width = self.out_shape
+        _, out_height, out_width = out_shape
         (kh, kw), (ph, pw), (dh, dw) = self.kernel_size, self.padding, self.dilation
         # A stride as long as the padded image makes one step, however much longer it is.
         sh, sw = min(self.stride[0], height + 2 * ph), min(self.stride[1], width + 2 * pw)
         g.out_rows, g.out_cols, g.stride_h, g.stride_w = out_height, out_width, sh, sw
-        g.x_in_blocks, g.y_in_blocks = self.x_in_blocks, self.y_in_blocks
+        g.x_in_blocks, g.y_in_blocks = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.tables = []
         i, j = np.arange(kh) * dh, np.arange(kw) * dw
         self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),
                      (np.arange(height) + ph, np.arange(width) + pw), (i, j), rows, line)
-        arena.reserve(&g.front.memory, <object>rows * g.front.size)
+        plan.reserve(&g.front.memory, <object>rows * g.front.size)
         # du has the stride's gaps, and a border: dx at 0 sees it from (k − 1)·dilation − padding before its beginning.
         before_h, before_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
         edge_h, edge_w = max(before_h, 0), max(before_w, 0)
         self.lay_out(&g.back, g.filters, (height, width), (1, 1),
                      (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
                      (i + edge_h - before_h, j + edge_w - before_w), rows, line)
-        arena.borrow(&g.back.memory, <object>rows * g.back.size)
+        plan.reserve_scratch(&g.back.memory, <object>rows * g.back.size)
         g.back.dense = sw == 1                      # in its one plane rows follow each other whatever their stride
         g.scratch_size = checks.check_size(
             "planes", line, max((1 + KEEPS_SLOPE(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
                                 4 * <object>g.taps))
-        arena.reserve(&g.y, <object>rows * self.out_size)
+        plan.reserve(&g.y, <object>rows * self.out_size)
         if KEEPS_SLOPE(self.act.kind):
-            arena.reserve(&self.u, <object>rows * self.out_size)
-        arena.borrow(&g.scratch, <object>threads() * g.scratch_size)
-        arena.borrow(&g.turned, <object>g.filters * g.taps)
-        return self.out_shape
+            plan.reserve(&self.u, <object>rows * self.out_size)
+        plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
+        plan.reserve_scratch(&g.turned, <object>g.filters * g.taps)
+        if self.is_hosted:
+            plan_node(self.activation, out_shape, rows, plan)
+        return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.images, self.g.threads = p.rows, p.threads
@@ -239,10 +198,13 @@ bias=True, *, init=None)\n--\n
         self.g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.g.y
         self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
-        return self.g.y
+        return self.activation.forward_pass(p, self.g.y) if self.is_hosted else self.g.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        cdef void *dx = p.spare
+        cdef void *dx
+        if self.is_hosted:
+            dy = self.activation.backward_pass(p, dy, True)
+        dx = p.spare
         if self.act.kind != IDENTITY:
             p.k.activate_backward(self.act.kind, self.act.parameter, self.g.u, dy, dy, NULL, p.rows, self.out_size,
                                   p.threads)

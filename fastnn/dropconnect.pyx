@@ -13,10 +13,14 @@ Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn._kernels cimport (
-    IDENTITY, KEEPS_SLOPE, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream, threads,
+    IDENTITY, KEEPS_SLOPE, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream,
 )
-from fastnn.layer cimport Arena, Layer, Pass, stream_of
+from fastnn.custom cimport Host, carry
 from fastnn.linear cimport Linear
+from fastnn.memory cimport Plan
+from fastnn.network cimport Pass, stream_of
+
+import numpy as np
 
 from fastnn_ref import philox
 from fastnn_ref.shared import checks
@@ -26,21 +30,7 @@ PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no
 
 cdef class DropConnect(Linear):
     """DropConnect(in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None, bias=True, \
-*, init=None, samples=100)\n--\n
-    ``Linear`` whose weights are zeroed with probability ``p`` in training and otherwise multiplied by 1 / (1 − p).
-
-    0 <= ``p`` <= 1; p = 0 is ``Linear``. ``mask="example"`` draws a mask for each example, ``"batch"`` one for a whole
-    training batch, which is much faster. ``inference="gaussian"`` predicts the mean output over all masks, matching
-    mean and variance (p < 1): in closed form without an activation and for relu, else as the mean of ``samples`` >= 1
-    draws, the same ones each time; ``"mean"`` uses the weights as they are. Other arguments as for ``Linear``.
-
-    >>> import numpy as np, fastnn as nn
-    >>> layer = nn.DropConnect(2, 1, 0.5, activation="relu", init="ones")
-    >>> print(layer(np.array([[1.0, -1.0]])).round(4))      # relu(0) is 0, the mean of relu over N(0, 2) is not
-    [[0.5642]]
-    >>> print(nn.DropConnect(2, 1, 0.5, inference="mean", activation="relu", init="ones")(np.array([[1.0, -1.0]])))
-    [[0.]]
-    """
+*, init=None, samples=100)\n--\n\n"""
 
     cdef readonly double p
     cdef readonly str mask, inference
@@ -64,59 +54,57 @@ cdef class DropConnect(Linear):
         self.samples = checks.as_integer("samples", samples, 1, 2**20)
         checks.check_size("samples", samples, out_features)
         self.whole = self.mask == "batch"
-        self.gaussian = self.inference == "gaussian" and self.act.kind != IDENTITY and self.p > 0
+        self.gaussian = (self.inference == "gaussian" and (self.act.kind != IDENTITY or self.is_hosted) and self.p > 0)
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)
 
-    def arguments(self):
-        positional, named = Linear.arguments(self)
-        named = {"mask": self.mask, "inference": self.inference, **named, "samples": self.samples}
-        return (*positional, self.p), named
+    cdef tuple output_shape_of(self, tuple shape):
+        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Linear.plan(self, shape, rows, arena)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef tuple out_shape = Linear.plan(self, shape, rows, plan)
         if self.p == 0:
-            return self.out_shape
+            return out_shape
         if self.whole or self.gaussian:
-            arena.reserve(&self.masked, <object>self.inside * self.outside)
+            plan.reserve(&self.masked, <object>self.in_features * self.out_features)
         if self.gaussian:
-            arena.borrow(&self.squares, <object>rows * self.inside)
-            arena.borrow(&self.variance, <object>rows * self.outside)
-            arena.borrow(&self.row_work, <object>threads() * self.outside)
+            plan.reserve_scratch(&self.squares, <object>rows * self.in_features)
+            plan.reserve_scratch(&self.variance, <object>rows * self.out_features)
+            plan.reserve_scratch(&self.row_work, <object>plan.threads * self.out_features)
             if not KEEPS_SLOPE(self.act.kind):          # else Linear has the buffer
-                arena.reserve(&self.u, <object>rows * self.outside)
+                plan.reserve(&self.u, <object>rows * self.out_features)
             if self.act.kind != RELU:
-                self.draws = philox.normal((self.samples, self.outside), self.outermost().seed_value, PREDICTION,
-                                           self.stream).astype(self.dtype)
+                self.draws = philox.normal((self.samples, self.out_features), plan.seed, PREDICTION,
+                                           self.stream).astype("f4" if plan.real_size == 4 else "f8")
                 self.z = address(self.draws)
-        return self.out_shape
+        return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef fastnn_dropconnect g
         self.x = x
         if self.p == 0 or not (p.training or self.gaussian):
-            return self.product(p, x, self.w, self.act.kind)
+            return Linear.forward_pass(self, p, x)
         if not p.training:
             return self.expectation(p, x)
         if self.whole:
-            p.k.dropout(self.w, self.masked, self.inside * self.outside, self.threshold, self.scale, &stream, p.threads)
-            return self.product(p, x, self.masked, self.act.kind)
+            p.k.dropout(self.w, self.masked, self.in_features * self.out_features, self.threshold, self.scale, &stream, p.threads)
+            return self.activated(p, self.product(p, x, self.masked, self.act.kind))
         g = self.by_example(p)
         g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.y
         p.k.dropconnect(&g)
         if self.act.kind != IDENTITY:
-            p.k.activate(self.act.kind, self.act.parameter, g.u, self.y, g.u, p.rows, self.outside, p.threads)
-        return self.y
+            p.k.activate(self.act.kind, self.act.parameter, g.u, self.y, g.u, p.rows, self.out_features, p.threads)
+        return self.activated(p, self.y)
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef fastnn_dropconnect g
         if self.p == 0:
             return Linear.backward_pass(self, p, dy, wants_dx)
-        self.through_activation(p, dy)
+        dy = self.through_activation(p, dy)
         if self.whole:
             self.weight_gradient(p, dy)
-            p.k.dropout(self.dw, self.dw, self.inside * self.outside, self.threshold, self.scale, &stream, p.threads)
+            p.k.dropout(self.dw, self.dw, self.in_features * self.out_features, self.threshold, self.scale, &stream, p.threads)
             return self.input_gradient(p, dy, self.masked) if wants_dx else dy
         g = self.by_example(p)
         g.du, g.dw, g.dx = dy, self.dw, p.spare if wants_dx else NULL
@@ -129,7 +117,7 @@ cdef class DropConnect(Linear):
     cdef fastnn_dropconnect by_example(self, Pass *p) noexcept nogil:
         """What forward and backward of masks by example have in common."""
         cdef fastnn_dropconnect g
-        g.rows, g.inside, g.outside, g.threads = p.rows, self.inside, self.outside, p.threads
+        g.rows, g.inside, g.outside, g.threads = p.rows, self.in_features, self.out_features, p.threads
         g.x, g.w, g.b = self.x, self.w, self.b if self.has_bias else NULL
         g.u = g.dw = g.dx = NULL
         g.du = NULL
@@ -140,19 +128,40 @@ cdef class DropConnect(Linear):
         """E[act(u)] in y: the mean is Linear's product, the variance one of squares."""
         cdef fastnn_gemm g
         self.linear_mean(p, x)
-        p.k.square(x, self.squares, p.rows * self.inside, 1)
-        p.k.square(self.w, self.masked, self.inside * self.outside, self.p / (1 - self.p))
+        p.k.square(x, self.squares, p.rows * self.in_features, 1)
+        p.k.square(self.w, self.masked, self.in_features * self.out_features, self.p / (1 - self.p))
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
-        g.m, g.n, g.k = p.rows, self.outside, self.inside
-        g.a, g.a_row, g.a_col = self.squares, self.inside, 1
-        g.b, g.b_row, g.b_col = self.masked, self.outside, 1
+        g.m, g.n, g.k = p.rows, self.out_features, self.in_features
+        g.a, g.a_row, g.a_col = self.squares, self.in_features, 1
+        g.b, g.b_row, g.b_col = self.masked, self.out_features, 1
         g.c = g.y = self.variance
-        g.c_row = self.outside
+        g.c_row = self.out_features
         p.k.gemm(&g)
+        if self.is_hosted:
+            return self.hosted_expectation(p)
         p.k.expectation(self.act.kind, self.act.parameter, self.u, self.variance, self.z, self.samples, self.y,
-                        self.row_work, p.rows, self.outside, p.threads)
+                        self.row_work, p.rows, self.out_features, p.threads)
         return self.y
+
+    cdef void *hosted_expectation(self, Pass *p) noexcept nogil:
+        """The same for a user's own activation: the mean over the draws."""
+        if p.error == NULL:
+            with gil:
+                try:
+                    self.average_draws(p)
+                except BaseException as error:
+                    carry(p, error)
+        return self.y
+
+    cdef int average_draws(self, Pass *p) except -1:
+        cdef Host host = self.activation
+        shape = (p.rows, self.out_features)
+        mean, sigma = host.copy_in(self.u, shape), np.sqrt(host.copy_in(self.variance, shape))
+        total = np.zeros_like(mean)
+        for z in self.draws:
+            total += host.layer.act(mean + sigma * z)
+        return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, self.y)
 
     cdef void linear_mean(self, Pass *p, const void *x) noexcept nogil:
         """x @ W + b, in u."""

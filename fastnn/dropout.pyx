@@ -10,26 +10,16 @@ Twin: fastnn_ref/dropout.py.
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn._kernels cimport fastnn_stream
-from fastnn.layer cimport Arena, Layer, Pass, stream_of
+from fastnn.layer cimport Layer
+from fastnn.memory cimport Plan
+from fastnn.network cimport Pass, stream_of
 
 from fastnn_ref import philox
 from fastnn_ref.shared import checks
 
 
 cdef class Dropout(Layer):
-    """Dropout(p=0.5)\n--\n
-    In training zeroes each value with probability ``p``, 0 <= p <= 1, and multiplies the others by 1 / (1 − p).
-
-    Nothing happens at prediction. p = 0 is the identity, p = 1 gives exact zeros. Takes any shape (n, …) and keeps it.
-
-    >>> import numpy as np, fastnn as nn
-    >>> model = nn.Sequential(nn.Dropout(0.75), seed=1)
-    >>> y = model.forward(np.ones((1, 1000)), training=True)
-    >>> sorted(set(y.ravel().tolist())), bool(abs(y.mean() - 1) < 0.2)
-    ([0.0, 4.0], True)
-    >>> bool((model.backward(np.ones((1, 1000))) == y).all()), model(np.ones((1, 3))).tolist()
-    (True, [[1.0, 1.0, 1.0]])
-    """
+    """Dropout(p=0.5)\n--\n\n"""
 
     cdef readonly double p
     cdef uint64_t threshold
@@ -42,13 +32,10 @@ cdef class Dropout(Layer):
         self.threshold = philox.threshold(self.p)
         self.scale = philox.scale(self.p)
 
-    def arguments(self):
-        return (self.p,), {}
-
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Layer.plan(self, shape, rows, arena)
-        arena.reserve(&self.y, <object>rows * self.out_size)
-        return self.out_shape
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        Layer.plan(self, shape, rows, plan)
+        plan.reserve(&self.y, <object>rows * self.out_size)
+        return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)

@@ -1,22 +1,27 @@
 from libc.stdint cimport int64_t
 
 from fastnn.activation cimport Activation
-from fastnn.layer cimport Layer, Pass
+from fastnn.layer cimport Layer
+from fastnn.network cimport Pass
 
 
 cdef class Linear(Layer):
-    cdef Activation act
-    cdef object initialiser
+    cdef readonly Layer activation
+    cdef Activation act         # what the product's kernel computes
+    cdef bint is_hosted         # a user's own activation comes after the kernel
+    cdef readonly object init
+    cdef readonly int64_t in_features, out_features
     cdef bint has_bias
-    cdef int64_t inside, outside
+    cdef int64_t groups         # rows of one example
     cdef void *w
     cdef void *b
     cdef void *dw
     cdef void *db
     cdef const void *x
-    cdef void *u                # where act'(u) is kept, if it is; else y itself
+    cdef void *u                # where act'(u) is saved, if it is; else y itself
     cdef void *y
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil
-    cdef void through_activation(self, Pass *p, void *dy) noexcept nogil
+    cdef void *activated(self, Pass *p, void *y) noexcept nogil
+    cdef void *through_activation(self, Pass *p, void *dy) noexcept nogil
     cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil
     cdef void *input_gradient(self, Pass *p, void *du, const void *w) noexcept nogil

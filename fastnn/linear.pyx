@@ -12,150 +12,111 @@ Twin: fastnn_ref/linear.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport IDENTITY, KEEPS_SLOPE, address, fastnn_gemm
-from fastnn.activation cimport Activation, activation_of
-from fastnn.layer cimport Arena, Layer, Pass
-
-import numpy as np
+from fastnn.activation cimport Activation, fused, get_activation
+from fastnn.layer cimport Layer
+from fastnn.memory cimport Plan
+from fastnn.network cimport Pass, plan_node
 
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.parameter import ParameterSpec
+from fastnn_ref.shared.parameter import Parameter
 
 
 cdef class Linear(Layer):
-    """Linear(in_features, out_features, activation=None, bias=True, *, init=None)\n--\n
-    y = act(x @ W + b): x (n, in_features), W (in_features, out_features), b (out_features,), y (n, out_features).
-
-    ``in_features`` and ``out_features`` >= 1. ``activation`` is None, a name (``"relu"``, ``"gelu"``, ...) or an
-    activation layer. ``init`` names the weight's initialiser; by default He uniform before the ReLU family and Glorot
-    uniform otherwise. Biases start from 0. Raises ValueError or TypeError for anything else.
-
-    >>> import numpy as np, fastnn as nn
-    >>> layer = nn.Linear(3, 2, activation="relu")
-    >>> layer.weight = np.array([[1, 2], [3, 4], [5, 6]])
-    >>> layer.bias = np.array([0, -30])
-    >>> layer(np.array([[1.0, 1.0, 1.0]])).tolist()
-    [[9.0, 0.0]]
-    """
+    """Linear(in_features, out_features, activation=None, bias=True, *, init=None)\n--\n\n"""
 
     changes_shape = True
+    weight = Parameter("", "weight")
+    bias = Parameter("", "bias")
 
     def __init__(self, in_features, out_features, activation=None, bias=True, *, init=None):
         Layer.__init__(self)
         in_features = checks.as_integer("in_features", in_features, 1)
         out_features = checks.as_integer("out_features", out_features, 1)
         checks.check_size("weight", in_features, out_features)
-        self.inside, self.outside = in_features, out_features
-        self.act = activation_of(activation)
+        self.in_features, self.out_features = in_features, out_features
+        self.activation = get_activation(activation)
+        self.act, self.init = fused(self.activation), init
         self.has_bias = checks.as_flag("bias", bias)
-        self.initialiser = init
-        self.input_shape = (self.inside,)
-        start = initialisers.default_init(self.act.name, init)
-        self.specifications = [ParameterSpec("weight", (self.inside, self.outside), start, True)]
+        self.input_shape = (in_features,)
+        self.add("weight", (in_features, out_features), initialisers.default_init(self.activation.name, init), True)
         if self.has_bias:
-            self.specifications.append(ParameterSpec("bias", (self.outside,), "zeros"))
+            self.add("bias", (out_features,), "zeros")
+        if self.act is not self.activation:
+            self.adopt((self.activation,))
+            self.is_hosted = True
 
-    def arguments(self):
-        named = {}
-        if self.act.kind != IDENTITY:
-            named["activation"] = self.act
-        if not self.has_bias:
-            named["bias"] = False
-        if self.initialiser is not None:
-            named["init"] = self.initialiser
-        return (self.inside, self.outside), named
+    cdef tuple output_shape_of(self, tuple shape):
+        checks.check_last_axes(type(self).__name__, shape, (self.in_features,))
+        return (*shape[:len(shape) - 1], self.out_features)
 
-    @property
-    def in_features(self):
-        """Values per example that come in."""
-        return self.inside
-
-    @property
-    def out_features(self):
-        """Values per example that go out."""
-        return self.outside
-
-    @property
-    def activation(self):
-        """The activation, a layer of its own."""
-        return self.act
-
-    @property
-    def weight(self):
-        """W, shape (in_features, out_features); assigning copies values in."""
-        return self.params["weight"]
-
-    @weight.setter
-    def weight(self, value):
-        self.assign("weight", value)
-
-    @property
-    def bias(self):
-        """b, shape (out_features,), or None; assigning copies values in."""
-        return self.params.get("bias")
-
-    @bias.setter
-    def bias(self, value):
-        self.assign("bias", value)
-
-    def output_shape(self, shape):
-        """(out_features,) for (in_features,)."""
-        return checks.check_input_shape(type(self).__name__, shape, self.input_shape, (self.outside,))
+    cdef tuple named_children(self):
+        return (("activation", self.activation),) if self.is_hosted else ()
 
     cdef int bind(self) except -1:
-        self.w, self.dw = address(self.values["weight"]), address(self.gradients["weight"])
+        self.w, self.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
         if self.has_bias:
-            self.b, self.db = address(self.values["bias"]), address(self.gradients["bias"])
+            self.b, self.db = address(self.own_values["bias"]), address(self.own_gradients["bias"])
         return 0
 
-    cdef bint forgets_y(self):
-        return self.act.kind == IDENTITY
+    cdef bint output_is_reusable(self):
+        return self.act.kind == IDENTITY and not self.is_hosted
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Layer.plan(self, shape, rows, arena)
-        arena.reserve(&self.y, <object>rows * self.outside)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
+        self.groups = self.in_size // self.in_features
+        plan.reserve(&self.y, <object>rows * self.out_size)
         if KEEPS_SLOPE(self.act.kind):
-            arena.reserve(&self.u, <object>rows * self.outside)
-        return self.out_shape
+            plan.reserve(&self.u, <object>rows * self.out_size)
+        if self.is_hosted:
+            plan_node(self.activation, out_shape, rows, plan)
+        return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.x = x
-        return self.product(p, x, self.w, self.act.kind)
+        return self.activated(p, self.product(p, x, self.w, self.act.kind))
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        self.through_activation(p, dy)
+        dy = self.through_activation(p, dy)
         self.weight_gradient(p, dy)
         return self.input_gradient(p, dy, self.w) if wants_dx else dy
 
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil:
         """act(x @ w + b), in y."""
         cdef fastnn_gemm g
-        g.m, g.n, g.k = p.rows, self.outside, self.inside
-        g.a, g.a_row, g.a_col = x, self.inside, 1
-        g.b, g.b_row, g.b_col = w, self.outside, 1
+        g.m, g.n, g.k = p.rows * self.groups, self.out_features, self.in_features
+        g.a, g.a_row, g.a_col = x, self.in_features, 1
+        g.b, g.b_row, g.b_col = w, self.out_features, 1
         g.bias = self.b if self.has_bias else NULL
         g.c = self.u if KEEPS_SLOPE(activation) else self.y
-        g.y, g.c_row = self.y, self.outside
+        g.y, g.c_row = self.y, self.out_features
         g.activation, g.alpha = activation, self.act.parameter
         g.work, g.threads = p.work, p.threads
         p.k.gemm(&g)
         return self.y
 
-    cdef void through_activation(self, Pass *p, void *dy) noexcept nogil:
-        """du over dy, and db."""
+    cdef void *activated(self, Pass *p, void *y) noexcept nogil:
+        """y after a user's own activation, if there is one: all others are part of the product."""
+        return self.activation.forward_pass(p, y) if self.is_hosted else y
+
+    cdef void *through_activation(self, Pass *p, void *dy) noexcept nogil:
+        """du, over dy where the activation is part of the product, and db."""
+        if self.is_hosted:
+            dy = self.activation.backward_pass(p, dy, True)
         p.k.activate_backward(self.act.kind, self.act.parameter, self.u if KEEPS_SLOPE(self.act.kind) else self.y,
-                              dy, dy, self.db if self.has_bias else NULL, p.rows, self.outside, p.threads)
+                              dy, dy, self.db if self.has_bias else NULL, p.rows * self.groups, self.out_features, p.threads)
+        return dy
 
     cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil:
         """dW = xᵀ @ du"""
         cdef fastnn_gemm g
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
-        g.m, g.n, g.k = self.inside, self.outside, p.rows
-        g.a, g.a_row, g.a_col = self.x, 1, self.inside
-        g.b, g.b_row, g.b_col = du, self.outside, 1
+        g.m, g.n, g.k = self.in_features, self.out_features, p.rows * self.groups
+        g.a, g.a_row, g.a_col = self.x, 1, self.in_features
+        g.b, g.b_row, g.b_col = du, self.out_features, 1
         g.c = g.y = self.dw
-        g.c_row = self.outside
+        g.c_row = self.out_features
         p.k.gemm(&g)
 
     cdef void *input_gradient(self, Pass *p, void *du, const void *w) noexcept nogil:
@@ -164,11 +125,11 @@ cdef class Linear(Layer):
         cdef void *dx = p.spare
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
-        g.m, g.n, g.k = p.rows, self.inside, self.outside
-        g.a, g.a_row, g.a_col = du, self.outside, 1
-        g.b, g.b_row, g.b_col = w, 1, self.outside
+        g.m, g.n, g.k = p.rows * self.groups, self.in_features, self.out_features
+        g.a, g.a_row, g.a_col = du, self.out_features, 1
+        g.b, g.b_row, g.b_col = w, 1, self.out_features
         g.c = g.y = dx
-        g.c_row = self.inside
+        g.c_row = self.in_features
         p.k.gemm(&g)
         p.spare = du
         return dx

@@ -9,72 +9,73 @@ Twin: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss
 import numpy as np
 
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from fastnn._kernels cimport (
-    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, fastnn_kernels, floats, ready, table,
+    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, floats, new_array, ready, table,
 )
+from fastnn.custom cimport carry
+from fastnn.network cimport Pass, check_class
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.config import argument, call, config, format_config, signature
+from fastnn_ref.shared.custom import CustomLoss
 
 cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
 
 
-cdef class Loss:
-    """Loss()\n--\n
-    What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
+def init_subclass(cls, **named):
+    """TypeError for a class written in Python that defines what runs in C."""
+    check_class(cls, "forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass",
+                "CustomLoss")
 
-    >>> import numpy as np, fastnn as nn
-    >>> loss = nn.MSELoss()
-    >>> loss.forward(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0]]))
-    2.0
-    >>> loss.backward().tolist()
-    [[0.0, 2.0]]
-    """
+
+cdef class Loss:
+    """Loss()\n--\n\n"""
+
+    __init_subclass__ = classmethod(init_subclass)
 
     def __init__(self):
         if type(self) is Loss:
             raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
+        if self.is_made:                            # kernels hold pointers into what it was made with
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.is_made = True
 
-    cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
-        raise NotImplementedError
+    cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+        raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
 
-    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
-                           const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
+    cdef int note_targets(self, object t) except -1:
+        """Tells it what an example's targets look like, for `value_pass`."""
         return 0
 
-    def arguments(self):
-        """The constructor's arguments that make such a loss again, by name."""
-        return {}
+    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
+        return 0
 
     def forward(self, y, t, sample_weight=None):
-        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
-
-        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
-        where all are 0.
-        """
         cdef const void *targets = NULL
         cdef const void *outputs = NULL
         cdef void *dy
         cdef double value
         cdef int64_t rows = 0, values = 0
-        cdef const fastnn_kernels *k
+        cdef Pass p
         cdef bint classes
         cdef const double *weights = NULL
         if not floats(y, &outputs, &rows, &values):
             y = checks.as_outputs("y", y)
             if not floats(y, &outputs, &rows, &values):
-                raise SystemError("y: validation let through an array that kernels cannot read")
-        t = self.accept(t, rows, y.shape[1:], y.dtype, &targets)
+                raise SystemError("y: the checks let through an array that kernels cannot read")
+        t = self.prepare(t, rows, y.shape[1:], y.dtype, &targets)
         given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
         if given is not None:
             weights = <const double *><size_t>given.ctypes.data
-        gradient = np.empty_like(y)
+        gradient = new_array(y.shape, y.dtype)
         dy = address(gradient)
-        k, classes = table(y.itemsize), t.dtype.kind == "i"
+        p.k, p.error, classes = table(y.itemsize), NULL, t.dtype.kind == "i"
         with nogil:
-            value = self.value_pass(k, outputs, targets, classes, weights, dy, rows, values // rows)
+            value = self.value_pass(&p, outputs, targets, classes, weights, dy, rows, values // rows)
         self.gradient = gradient
         return value
 
@@ -83,26 +84,34 @@ cdef class Loss:
         return self.forward(y, t, sample_weight)
 
     def backward(self):
-        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
         if self.gradient is None:
             raise RuntimeError("backward: call forward(y, t) first")
         return self.gradient.copy()
 
+    def config(self):
+        return config(self)
+
     def __repr__(self):
-        return checks.format_call(type(self).__name__, (), self.arguments())
+        return format_config(self)
 
     def __reduce__(self):
-        return _rebuild, (type(self), self.arguments())
+        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
+        given = {each.name: argument(self, each.name) for each in signature(base)}
+        return _rebuild, (type(self), base, given, getattr(self, "__dict__", None))
 
 
-def _rebuild(kind, named):
+def _rebuild(kind, base, given, attributes):
     """What copy and pickle call."""
-    return kind(**named)
+    loss = kind.__new__(kind)
+    call(lambda *positional, **named: base.__init__(loss, *positional, **named), given, signature(base))
+    if attributes:
+        loss.__dict__.update(attributes)
+    return loss
 
 
 cdef class ElementwiseLoss(Loss):
-    """ElementwiseLoss()\n--\n
-    A mean over all elements of y."""
+    """ElementwiseLoss()\n--\n\n"""
+    # A mean over all elements of y.
 
     cdef int kind
     cdef double threshold               # Huber's delta, binary cross-entropy's ε
@@ -112,7 +121,7 @@ cdef class ElementwiseLoss(Loss):
         Loss.__init__(self)
         self.low, self.high = -LARGEST_DOUBLE, LARGEST_DOUBLE
 
-    cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+    cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t dims[8]
         cdef int64_t found = 0, size = 1
         cdef int axis
@@ -126,29 +135,22 @@ cdef class ElementwiseLoss(Loss):
                     and table(dtype.itemsize).first_outside(
                         data[0], rows * size, max(self.low, -limit), min(self.high, limit)) < 0):
                 return t
-        t = self._check(t, (rows, *shape), dtype)
+        if self.low == 0:
+            t = checks.as_probability_targets(t, (rows, *shape), dtype)
+        else:
+            t = checks.as_value_targets(t, (rows, *shape), dtype)
         data[0] = <const void *><size_t>t.ctypes.data
         return t
 
-    def _check(self, t, shape, dtype):
-        """The targets as an array of that shape and dtype, or the error that says what is wrong with them."""
-        return checks.as_value_targets(t, shape, dtype)
-
-    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
-                           const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
+    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
         if weights == NULL:
-            return k.loss(self.kind, self.threshold, y, t, dy, rows * size)
-        return k.loss_weighted(self.kind, self.threshold, y, t, weights, dy, rows, size)
+            return p.k.loss(self.kind, self.threshold, y, t, dy, rows * size)
+        return p.k.loss_weighted(self.kind, self.threshold, y, t, weights, dy, rows, size)
 
 
 cdef class MSELoss(ElementwiseLoss):
-    """MSELoss()\n--\n
-    Mean of (y − t)² over all elements; ``t`` in y's shape.
-
-    >>> import numpy as np, fastnn as nn
-    >>> nn.MSELoss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
-    2.0
-    """
+    """MSELoss()\n--\n\n"""
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
@@ -156,13 +158,7 @@ cdef class MSELoss(ElementwiseLoss):
 
 
 cdef class L1Loss(ElementwiseLoss):
-    """L1Loss()\n--\n
-    Mean of \\|y − t\\| over all elements; the derivative at 0 is 0.
-
-    >>> import numpy as np, fastnn as nn
-    >>> nn.L1Loss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
-    1.0
-    """
+    """L1Loss()\n--\n\n"""
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
@@ -170,13 +166,7 @@ cdef class L1Loss(ElementwiseLoss):
 
 
 cdef class HuberLoss(ElementwiseLoss):
-    """HuberLoss(delta=1.0)\n--\n
-    Mean of ½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
-
-    >>> import numpy as np, fastnn as nn
-    >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))
-    1.5
-    """
+    """HuberLoss(delta=1.0)\n--\n\n"""
 
     def __init__(self, delta=1.0):
         ElementwiseLoss.__init__(self)
@@ -185,23 +175,11 @@ cdef class HuberLoss(ElementwiseLoss):
 
     @property
     def delta(self):
-        """Where the parabola goes over into the line."""
         return self.threshold
-
-    def arguments(self):
-        return {"delta": self.threshold}
 
 
 cdef class BCEWithLogitsLoss(ElementwiseLoss):
-    """BCEWithLogitsLoss(label_smoothing=0.0)\n--\n
-    Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
-
-    ``label_smoothing`` ε, 0 <= ε <= 1, puts (1 − ε)·t + ε/2 for t: a share for both classes.
-
-    >>> import numpy as np, fastnn as nn
-    >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
-    0.6931
-    """
+    """BCEWithLogitsLoss(label_smoothing=0.0)\n--\n\n"""
 
     def __init__(self, label_smoothing=0.0):
         ElementwiseLoss.__init__(self)
@@ -211,53 +189,26 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
 
     @property
     def label_smoothing(self):
-        """ε."""
         return self.threshold
-
-    def arguments(self):
-        return {"label_smoothing": self.threshold}
-
-    def _check(self, t, shape, dtype):
-        return checks.as_probability_targets(t, shape, dtype)
 
 
 cdef class CrossEntropyLoss(Loss):
-    """CrossEntropyLoss(label_smoothing=0.0, class_weight=None)\n--\n
-    −Σ q·log softmax(y), mean over the batch, for logits y (n, K).
+    """CrossEntropyLoss(label_smoothing=0.0, class_weight=None)\n--\n\n"""
 
-    ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
-    ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
-    The gradient is (softmax(y) − q) / n. ``class_weight``, K numbers >= 0, multiplies each class's part of the sum;
-    with class numbers the mean is then over the weights of the targets, as in PyTorch.
-
-    >>> import numpy as np, fastnn as nn
-    >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
-    0.6931
-    """
-
-    cdef double smoothing
+    cdef readonly double label_smoothing
     cdef readonly object class_weight
     cdef object class_weights           # the same as float64, and where it lies
     cdef const double *by_class
 
     def __init__(self, label_smoothing=0.0, class_weight=None):
         Loss.__init__(self)
-        self.smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
         self.class_weight = checks.as_class_weight(class_weight)
         if self.class_weight is not None:
             self.class_weights = np.array(self.class_weight)
             self.by_class = <const double *>address(self.class_weights)
 
-    @property
-    def label_smoothing(self):
-        """ε."""
-        return self.smoothing
-
-    def arguments(self):
-        named = {"label_smoothing": self.smoothing}
-        return named if self.class_weight is None else {**named, "class_weight": self.class_weight}
-
-    cdef object accept(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+    cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t found = 0, k
         if len(shape) != 1 or self.class_weight is not None:
             checks.check_logits((rows, *shape), self.class_weight)
@@ -268,13 +219,76 @@ cdef class CrossEntropyLoss(Loss):
             data[0] = <const void *><size_t>t.ctypes.data
         return t
 
-    cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
-                           const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
-        if weights != NULL or self.by_class != NULL:
-            if classes:
-                return k.cross_entropy_weighted(y, <const int64_t *>t, NULL, self.smoothing, self.by_class, weights, dy,
-                                                rows, size)
-            return k.cross_entropy_weighted(y, NULL, t, self.smoothing, self.by_class, weights, dy, rows, size)
+    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
+        cdef const int64_t *numbers = NULL
+        cdef const void *shares = NULL
         if classes:
-            return k.cross_entropy(y, <const int64_t *>t, NULL, self.smoothing, dy, rows, size)
-        return k.cross_entropy(y, NULL, t, self.smoothing, dy, rows, size)
+            numbers = <const int64_t *>t
+        else:
+            shares = t
+        if weights != NULL or self.by_class != NULL:
+            return p.k.cross_entropy_weighted(y, numbers, shares, self.label_smoothing, self.by_class, weights, dy, rows,
+                                              size)
+        return p.k.cross_entropy(y, numbers, shares, self.label_smoothing, dy, rows, size)
+
+
+# ---- a user's own ----
+
+cdef class LossHost(Loss):
+    """LossHost(loss)\n--\n\n"""
+    # A user's CustomLoss during a training: y and t are copies, and the gradient is checked and copied.
+
+    cdef object loss
+    cdef tuple shape, target_shape
+    cdef object dtype, target_dtype
+
+    def __init__(self, loss):
+        Loss.__init__(self)
+        self.loss = loss
+
+    cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+        who = f"{type(self.loss).__name__}.prepare_targets"
+        t = checks.as_number_array(who, self.loss.prepare_targets(t, (rows, *shape), dtype))
+        if t.ndim == 0 or len(t) != rows:
+            raise ValueError(f"{who}: expected {rows} targets, one for each row of x, "
+                             f"got an array of shape {checks.format_shape(t.shape)}")
+        t = checks.as_contiguous(t, t.dtype.newbyteorder("="))
+        self.shape, self.dtype = shape, dtype
+        self.note_targets(t)
+        data[0] = <const void *><size_t>t.ctypes.data
+        return t
+
+    cdef int note_targets(self, object t) except -1:
+        self.target_shape, self.target_dtype = t.shape[1:], t.dtype
+        return 0
+
+    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                           int64_t rows, int64_t size) noexcept nogil:
+        if p.error == NULL:
+            with gil:
+                try:
+                    return self.call_loss(y, t, weights, dy, rows)
+                except BaseException as error:
+                    carry(p, error)
+        return 0
+
+    cdef object call_loss(self, const void *y, const void *t, const double *weights, void *dy, int64_t rows):
+        outputs = new_array((rows, *self.shape), self.dtype)
+        targets = new_array((rows, *self.target_shape), self.target_dtype)
+        memcpy(address(outputs), y, outputs.nbytes)
+        memcpy(address(targets), t, targets.nbytes)
+        given = None
+        if weights != NULL:
+            given = new_array((rows,), np.dtype(np.float64))
+            memcpy(address(given), weights, given.nbytes)
+        value, gradient = self.loss.evaluated(outputs, targets, given)
+        gradient = checks.as_output_gradient(gradient, self.dtype, (rows, *self.shape))
+        memcpy(dy, <const void *><size_t>gradient.ctypes.data, gradient.nbytes)
+        return float(value)
+
+
+cdef Loss as_loss(object value):
+    if isinstance(value, CustomLoss):
+        return LossHost(value)
+    return checks.check_instance("loss", value, Loss)

@@ -1,10 +1,12 @@
-"""Optimizers: how weights follow their gradients; one pass over the model's flat memory.
+"""Optimizers: how weights follow their gradients; one loop over the network's memory.
 
-Order: penalty, clipping by value, clipping by norm, update, what the penalties restrain. Weight decay touches weights, never biases, so an update is one run
-over the weights with decay and one over the rest without.
+Order: penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies to weights, never to
+biases, so an update is one run over the weights with decay and one over the rest without.
 
 Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
+
+import weakref
 
 import numpy as np
 
@@ -12,27 +14,26 @@ from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport address, aligned, table, threads
-from fastnn.layer cimport Layer, Pass
+from fastnn.custom cimport carry
+from fastnn.layer cimport Layer
+from fastnn.network cimport Network, Pass, check_class
 
+from fastnn.layer import set_optimizer_host
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.config import argument, call, config, format_config, signature
+from fastnn_ref.shared.custom import CustomOptimizer
 from fastnn_ref.shared.schedule import lr_from_record, lr_record
 
 
+def init_subclass(cls, **named):
+    """TypeError for a class written in Python that defines what runs in C."""
+    check_class(cls, "update step step_pass update_pass update_run update_all bind slot_names current_lr", "CustomOptimizer")
+
+
 cdef class Optimizer:
-    """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n
-    What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
+    """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n\n"""
 
-    ``lr`` >= 0 and finite; ``weight_decay`` >= 0; ``clip_norm`` and ``clip_value`` > 0, or None for no clipping. An
-    optimizer belongs to the first model it steps, whose momentum it keeps; another one is a ValueError.
-
-    >>> import fastnn as nn
-    >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
-    >>> optimizer.steps, optimizer.current_lr
-    (0, 0.1)
-    >>> optimizer.lr = 0.05
-    >>> optimizer.current_lr
-    0.05
-    """
+    __init_subclass__ = classmethod(init_subclass)
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
         if type(self) is Optimizer:
@@ -41,11 +42,9 @@ cdef class Optimizer:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
-        self.limit_norm = None if clip_norm is None else checks.as_number("clip_norm", clip_norm, 0, low_open=True)
-        self.limit_value = None if clip_value is None else checks.as_number(
-            "clip_value", clip_value, 0, low_open=True)
-        self.max_norm, self.max_value = self.limit_norm or 0, self.limit_value or 0
-        self.slots, self.waiting = {}, {}
+        self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
+        self.max_norm, self.max_value = self.clip_norm or 0, self.clip_value or 0
+        self.slots, self.pending_state = {}, {}
 
     # ---- what a kind of optimizer defines ----
 
@@ -57,20 +56,14 @@ cdef class Optimizer:
         """Takes the addresses of its slots."""
         return 0
 
-    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        """Updates n parameters from `start` on."""
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+        """Updates n parameters that lie side by side; `start` is their place in a slot."""
         pass
-
-    def arguments(self):
-        """The constructor's arguments that make such an optimizer again, by name."""
-        return {"lr": self.rate, "weight_decay": self.weight_decay, "clip_norm": self.limit_norm,
-                "clip_value": self.limit_value}
 
     # ---- for users ----
 
     @property
     def lr(self):
-        """The learning rate: a number, or a schedule from step to number."""
         return self.rate
 
     @lr.setter
@@ -79,132 +72,135 @@ cdef class Optimizer:
 
     @property
     def current_lr(self):
-        """The rate that the next step takes."""
         return checks.as_number("lr", self.rate(self.updates), 0) if callable(self.rate) else self.rate
 
     @property
     def steps(self):
-        """Updates done."""
         return self.updates
 
-    @property
-    def clip_norm(self):
-        """The largest norm of all gradients together, or None."""
-        return self.limit_norm
-
-    @property
-    def clip_value(self):
-        """The largest absolute value of a gradient, or None."""
-        return self.limit_value
+    @steps.setter
+    def steps(self, value):
+        self.updates = checks.as_integer("steps", value, 0, 2**62)
 
     def step(self, model):
-        """Adds the penalties' gradients, clips, updates ``model``'s parameters, restrains them."""
         cdef Layer layer = checks.check_instance("model", model, Layer)
-        cdef double lr = self.current_lr
-        cdef Pass p
-        layer = layer.outermost()
-        layer.enter()
+        cdef double lr
+        cdef Network network = layer.enter(True)
         try:
-            self.join(layer)
-            p.k, p.threads = table(layer.real_size), threads()
+            lr = self.current_lr
+            network.wake()
+            self.attach(network)
+            network.run.k, network.run.threads, network.run.error = table(network.real_size), threads(), NULL
+            network.in_pass = True
             with nogil:
-                self.update_pass(&p, lr)
+                self.update_pass(network, &network.run, lr)
+            network.raise_error()
         finally:
-            layer.leave()
+            network.unlock()
 
     def state_dict(self):
-        """``{"steps": ..., slot: {parameter's name: array}}``: what training needs to go on as if never stopped."""
         state = {"steps": self.updates, "lr": lr_record(self.lr)}
         for slot in self.slot_names():
-            state[slot] = {name: value.copy() for name, value in self._views(slot).items()} \
-                if self.model is not None else dict(self.waiting.get(slot, {}))
+            state[slot] = {name: value.copy() for name, value in self.views(self.slots[slot]).items()} \
+                if self.network is not None else dict(self.pending_state.get(slot, {}))
         return state
 
     def load_state_dict(self, state):
-        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
         names = self.slot_names()
         state = checks.as_optimizer_state(state, names)
-        if self.model is not None:
+        lr = lr_from_record(state["lr"], self.lr)
+        waiting = {name: state[name] for name in names}
+        if self.network is not None:
+            filled = self.filled(self.offsets, self.count, self.real_size, waiting)
             for name in names:
-                if state[name]:
-                    checks.as_state(name, state[name], self._views(name))
-        self.updates = state["steps"]
-        self.lr = lr_from_record(state["lr"], self.lr)
-        self.waiting = {name: state[name] for name in names}
-        if self.model is not None:
-            self._fill()
+                self.slots[name][...] = filled[name]
+        else:
+            self.pending_state = waiting
+        self.updates, self.lr = state["steps"], lr
+
+    def config(self):
+        return config(self)
 
     def __repr__(self):
-        return checks.format_call(type(self).__name__, (), self.arguments())
+        return format_config(self)
 
     def __reduce__(self):
-        return _rebuild, (type(self), self.arguments(), self.state_dict())
+        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
+        given = {each.name: argument(self, each.name) for each in signature(base)}
+        return _rebuild, (type(self), base, given, self.state_dict(), getattr(self, "__dict__", None))
 
     # ---- inside ----
 
-    cdef int join(self, Layer model) except -1:
-        """Makes room for the slots at the first step; afterwards the model must be the same one."""
-        cdef int64_t size
-        if self.model is model:
+    cdef int attach(self, Network network) except -1:
+        """Makes room for the slots at the first step; afterwards the network must be the same one."""
+        if self.network is network and self.real_size == network.real_size:
             return 0
-        if self.model is not None:
+        if self.network is not None and self.network is not network:
             raise ValueError(
                 f"optimizer: this {type(self).__name__} already belongs to another model; make a new one")
-        model.build()
-        size = model.parameter_count * model.real_size
-        self.model = model
-        self.slots = {name: aligned(max(size, 1))[:size].view(model.dtype) for name in self.slot_names()}
-        try:
-            self._fill()
-            self.bind()
-        except BaseException:
-            self.model, self.slots = None, {}
-            raise
+        if self.slots is None:
+            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        state = self.pending_state
+        if self.network is not None:                # the dtype has changed
+            state = {name: self.views(self.slots[name]) for name in self.slot_names()}
+        slots = self.filled(network.offsets, network.parameter_count, network.real_size, state)
+        # From here on nothing fails.
+        self.network, self.offsets, self.slots = network, network.offsets, slots
+        self.real_size, self.count = network.real_size, network.parameter_count
+        self.pending_state = {}
+        self.bind()
         return 0
 
-    def _views(self, slot):
+    cdef dict views(self, object slot):
         """Parameter's name → its part of a slot."""
-        flat = self.slots[slot]
-        start = address(self.model.flat_values) if flat.size else NULL
-        views = {}
-        for name, value, _, _ in self.model.parameters():
-            offset = (<char *>address(value) - <char *>start) // self.model.real_size
-            views[name] = flat[offset:offset + value.size].reshape(value.shape)
-        return views
+        return views_of(slot, self.offsets)
 
-    def _fill(self):
-        """Copies a loaded state into the slots."""
-        for slot, values in self.waiting.items():
-            views = self._views(slot)
-            if values:
-                for name, value in checks.as_state(slot, values, views).items():
-                    views[name][...] = value
-            else:
-                self.slots[slot][...] = 0
-        self.waiting = {}
+    cdef dict filled(self, dict offsets, int64_t count, int64_t real_size, dict state):
+        """New slots with the values of a state, which may lack a slot: it is 0 then."""
+        slots = {}
+        for name in self.slot_names():
+            slots[name] = aligned(max(count * real_size, 1))[:count * real_size].view("f4" if real_size == 4 else "f8")
+            if state.get(name):
+                views = views_of(slots[name], offsets)
+                for key, value in checks.as_state(name, state[name], views).items():
+                    views[key][...] = value
+        return slots
 
-    cdef void update_pass(self, Pass *p, double lr) noexcept nogil:
-        cdef void *g = self.model.flat_g
-        cdef int64_t n = self.model.parameter_count, weights = self.model.decaying
+    cdef void update_pass(self, Network network, Pass *p, double lr) noexcept nogil:
         cdef double norm
-        if self.model.restraint_count:
-            p.k.penalty_gradient(self.model.restraints, self.model.restraint_count)
+        if network.constraint_count:
+            p.k.penalty_gradient(network.constraint_array, network.constraint_count)
         if self.max_value > 0:
-            p.k.clamp(g, n, self.max_value)
+            network.clamp_gradients(p.k, self.max_value)
         if self.max_norm > 0:
-            norm = sqrt(p.k.sum_squares(g, n))
+            norm = sqrt(network.sum_squares(p.k))
             if norm > self.max_norm:
-                p.k.scale(g, n, self.max_norm / norm)
+                network.scale_gradients(p.k, self.max_norm / norm)
         self.updates += 1
-        self.update_run(p, lr, 0, weights, self.weight_decay)
-        self.update_run(p, lr, weights, n - weights, 0)
-        if self.model.restraint_count:
-            p.k.restrain(self.model.restraints, self.model.restraint_count, lr)
+        self.update_all(network, p, lr)
+        if p.error != NULL:
+            self.updates -= 1
+        elif network.constraint_count:
+            p.k.restrain(network.constraint_array, network.constraint_count, lr)
+
+    cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil:
+        """Updates all parameters, span by span."""
+        cdef int i
+        for i in range(network.span_count):
+            self.update_run(p, lr, network.spans[i].w, network.spans[i].g, network.spans[i].offset, network.spans[i].n,
+                            self.weight_decay if network.spans[i].decays else 0)
 
 
-def _rebuild(kind, arguments, state):
-    optimizer = kind(**arguments)
+cdef dict views_of(object slot, dict offsets):
+    return {name: slot[start:start + int(np.prod(shape))].reshape(shape) for name, (start, shape) in offsets.items()}
+
+
+def _rebuild(kind, base, given, state, attributes):
+    optimizer = kind.__new__(kind)
+    call(lambda *positional, **named: base.__init__(optimizer, *positional, **named), given, signature(base))
     optimizer.load_state_dict(state)
+    if attributes:
+        optimizer.__dict__.update(attributes)
     return optimizer
 
 
@@ -213,20 +209,7 @@ cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
 
 
 cdef class SGD(Optimizer):
-    """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
-    Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
-
-    v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum`` < 1, and > 0 for
-    ``nesterov``. Weight decay adds weight_decay·w to g: L2's gradient.
-
-    >>> import numpy as np, fastnn as nn
-    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
-    >>> x, t = np.array([[1.0]]), np.array([[0.0]])
-    >>> before = float(model.layers[0].weight[0, 0])
-    >>> _ = model.step(x, t, nn.MSELoss(), nn.SGD(lr=0.25))
-    >>> round(float(model.layers[0].weight[0, 0]) / before, 6)
-    0.5
-    """
+    """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
 
     cdef readonly double momentum
     cdef readonly bint nesterov
@@ -239,9 +222,6 @@ cdef class SGD(Optimizer):
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov: expected momentum > 0, got 0")
 
-    def arguments(self):
-        return {"momentum": self.momentum, "nesterov": bool(self.nesterov), **Optimizer.arguments(self)}
-
     cdef tuple slot_names(self):
         return ("momentum",) if self.momentum > 0 else ()
 
@@ -250,24 +230,13 @@ cdef class SGD(Optimizer):
             self.v = address(self.slots["momentum"])
         return 0
 
-    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.sgd(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.v, start, p), n,
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+        p.k.sgd(w, g, at(self.v, start, p), n,
                 lr, self.momentum, self.nesterov, decay, p.threads)
 
 
 cdef class RMSprop(Optimizer):
-    """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
-    Divides by a running root mean square (Tieleman and Hinton 2012).
-
-    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps). 0 <= ``alpha`` < 1, ``eps`` > 0. The first step is
-    lr / √(1 − alpha), whatever the gradient's size:
-
-    >>> import numpy as np, fastnn as nn
-    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
-    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.RMSprop(lr=0.01))
-    >>> print(model.layers[0].weight.round(6))
-    [[0.9]]
-    """
+    """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
 
     cdef readonly double alpha, eps
     cdef void *square
@@ -277,9 +246,6 @@ cdef class RMSprop(Optimizer):
         self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
-    def arguments(self):
-        return {"alpha": self.alpha, "eps": self.eps, **Optimizer.arguments(self)}
-
     cdef tuple slot_names(self):
         return ("square",)
 
@@ -287,24 +253,13 @@ cdef class RMSprop(Optimizer):
         self.square = address(self.slots["square"])
         return 0
 
-    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.rmsprop(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.square, start, p), n,
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+        p.k.rmsprop(w, g, at(self.square, start, p), n,
                     lr, self.alpha, self.eps, decay, p.threads)
 
 
 cdef class Adam(Optimizer):
-    """Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
-    Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
-
-    m ← β1·m + (1 − β1)·g;  s ← β2·s + (1 − β2)·g²;  w ← w − lr/(1 − β1ᵗ) · m / (√s/√(1 − β2ᵗ) + eps).
-    ``betas`` (β1, β2), each 0 <= β < 1; ``eps`` > 0. The first step is lr, whatever the gradient's size:
-
-    >>> import numpy as np, fastnn as nn
-    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
-    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.Adam(lr=0.01))
-    >>> print(model.layers[0].weight.round(6))
-    [[0.99]]
-    """
+    """Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
 
     cdef double beta1, beta2
     cdef readonly double eps
@@ -318,11 +273,7 @@ cdef class Adam(Optimizer):
 
     @property
     def betas(self):
-        """(β1, β2)."""
         return self.beta1, self.beta2
-
-    def arguments(self):
-        return {"betas": self.betas, "eps": self.eps, **Optimizer.arguments(self)}
 
     cdef tuple slot_names(self):
         return ("mean", "square")
@@ -334,27 +285,76 @@ cdef class Adam(Optimizer):
     cdef bint decoupled(self) noexcept nogil:
         return False
 
-    cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.adam(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.mean, start, p),
-                 at(self.square, start, p), n, lr, self.beta1, self.beta2, self.eps, decay, self.decoupled(),
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+        p.k.adam(w, g, at(self.mean, start, p), at(self.square, start, p), n, lr, self.beta1, self.beta2, self.eps, decay, self.decoupled(),
                  1 - pow(self.beta1, <double>self.updates), 1 - pow(self.beta2, <double>self.updates), p.threads)
 
 
 cdef class AdamW(Adam):
-    """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None)\n--\n
-    Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w·(1 − lr·weight_decay) first.
-
-    Arguments as for ``Adam``. Where the gradient is 0, a weight shrinks by just that factor:
-
-    >>> import numpy as np, fastnn as nn
-    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
-    >>> _ = model.step(np.array([[0.0]]), np.array([[5.0]]), nn.MSELoss(), nn.AdamW(lr=0.5, weight_decay=0.5))
-    >>> model.layers[0].weight.tolist()
-    [[0.75]]
-    """
+    """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None)\n--\n\n"""
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None):
         Adam.__init__(self, lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
 
     cdef bint decoupled(self) noexcept nogil:
         return True
+
+
+# ---- a user's own ----
+
+cdef class OptimizerHost(Optimizer):
+    """OptimizerHost(optimizer)\n--\n\n"""
+    # A user's CustomOptimizer at work. The user's object owns it, and it knows that object weakly.
+
+    cdef object optimizer
+    cdef tuple names
+
+    def __init__(self, optimizer):
+        Optimizer.__init__(self, optimizer.lr, optimizer.weight_decay, optimizer.clip_norm, optimizer.clip_value)
+        self.optimizer = weakref.ref(optimizer)
+        names = optimizer.slots
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"{type(optimizer).__name__}.slots: expected a tuple of names, got {names!r}")
+        self.names = names
+        if optimizer._pending is not None:
+            self.load_state_dict(optimizer._pending)
+
+    cdef tuple slot_names(self):
+        return self.names
+
+    cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil:
+        if p.error == NULL:
+            with gil:
+                try:
+                    self.call_update(network, lr)
+                except BaseException as error:
+                    carry(p, error)
+
+    cdef int call_update(self, Network network, double lr) except -1:
+        optimizer = self.optimizer()
+        slots = {name: self.views(self.slots[name]) for name in self.names}
+        before = [(each, each.copy()) for each in (
+            *(value for _, spec, value, _ in network.entries if spec.trainable), *self.slots.values())]
+        try:
+            for name, spec, value, gradient in network.entries:
+                if spec.trainable:
+                    optimizer.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
+                                     **{slot: views[name] for slot, views in slots.items()})
+        except BaseException:
+            for array, values in before:
+                array[...] = values
+            raise
+        return 0
+
+
+cdef Optimizer as_optimizer(object value):
+    if not isinstance(value, CustomOptimizer):
+        return checks.check_instance("optimizer", value, Optimizer)
+    if value._host is None:
+        value._host = OptimizerHost(value)
+    if not isinstance(value._host, OptimizerHost):
+        raise ValueError(f"optimizer: this {type(value).__name__} already belongs to another model; make a new one")
+    return value._host
+
+
+set_optimizer_host(lambda optimizer: as_optimizer(optimizer))

@@ -12,26 +12,27 @@ import math
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport fastnn_pool, threads
-from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
+from fastnn._kernels cimport fastnn_pool
+from fastnn.layer cimport Layer
+from fastnn.memory cimport Plan
+from fastnn.network cimport INTERLEAVED, Layout, Pass
 
 from fastnn_ref.shared import checks
 
 
 cdef class Pooling(Layer):
-    """Pooling()\n--\n
-    What all that make an image smaller share: one kernel forward, one back."""
+    """Pooling()\n--\n\n"""
 
     changes_shape = True
 
     cdef fastnn_pool g
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Layer.plan(self, shape, rows, arena)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         self.g.channels, self.g.height, self.g.width = shape
-        self.g.x_in_blocks, self.g.y_in_blocks = self.x_in_blocks, self.y_in_blocks
-        arena.reserve(&self.g.y, <object>rows * self.out_size)
-        return self.out_shape
+        self.g.x_in_blocks, self.g.y_in_blocks = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
+        plan.reserve(&self.g.y, <object>rows * self.out_size)
+        return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.images, self.g.threads, self.g.x = p.rows, p.threads, x
@@ -54,8 +55,7 @@ cdef class Pooling(Layer):
 
 
 cdef class Pool(Pooling):
-    """Pool(kernel_size, stride=None, padding=0)\n--\n
-    What the two with a window share."""
+    """Pool(kernel_size, stride=None, padding=0)\n--\n\n"""
 
     cdef readonly tuple kernel_size, stride, padding
 
@@ -68,41 +68,28 @@ cdef class Pool(Pooling):
         self.g.stride_h, self.g.stride_w = self.stride
         self.g.pad_h, self.g.pad_w = self.padding
 
-    def arguments(self):
-        return (self.kernel_size,), {"stride": self.stride, "padding": self.padding}
-
-    def output_shape(self, shape):
-        """(channels, h', w') for (channels, h, w)."""
+    cdef tuple output_shape_of(self, tuple shape):
         channels, *image = checks.check_image_shape(type(self).__name__, shape)
         return (channels, *checks.window_counts(
             type(self).__name__, image, self.kernel_size, self.stride, self.padding, (1, 1)))
 
-    cdef Blocks blocks(self):
-        return BLOCKS
+    cdef Layout layout(self):
+        return INTERLEAVED
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        cdef object line = 64 // arena.real_size
-        Pooling.plan(self, shape, rows, arena)
-        self.g.out_rows, self.g.out_cols = self.out_shape[1:]
-        # x, dx, y and dy of one channel of a block, if there is one, or a padded row of an image.
-        self.g.scratch_size = max((rows >= line) * 2 * line * (self.g.height * self.g.width + self.g.out_rows * self.g.out_cols),
-                                  self.g.width + 2 * self.g.pad_w)
-        arena.borrow(&self.g.scratch, <object>threads() * self.g.scratch_size)
-        return self.out_shape
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef object line = 64 // plan.real_size
+        cdef tuple out_shape = Pooling.plan(self, shape, rows, plan)
+        self.g.out_rows, self.g.out_cols = out_shape[1:]
+        # x, dx, y and dy of one channel of a group of images, if there is one, or a padded row of an image.
+        self.g.scratch_size = max(
+            (rows >= line) * 2 * line * (self.g.height * self.g.width + self.g.out_rows * self.g.out_cols),
+            self.g.width + 2 * self.g.pad_w)
+        plan.reserve_scratch(&self.g.scratch, <object>plan.threads * self.g.scratch_size)
+        return out_shape
 
 
 cdef class MaxPool2d(Pool):
-    """MaxPool2d(kernel_size, stride=None, padding=0)\n--\n
-    The largest value of each window: x (n, channels, h, w), y (n, channels, h', w').
-
-    ``kernel_size``, ``stride`` (by default the kernel's) >= 1 and ``padding`` (at most half the kernel) are a number or
-    a pair. What does not fill a window is left out: h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1. Padding never wins.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0])
-    [[ 5.  7.]
-     [13. 15.]]
-    """
+    """MaxPool2d(kernel_size, stride=None, padding=0)\n--\n\n"""
 
     def __init__(self, kernel_size, stride=None, padding=0):
         Pool.__init__(self, kernel_size, stride, padding)
@@ -115,16 +102,7 @@ cdef class MaxPool2d(Pool):
 
 
 cdef class AvgPool2d(Pool):
-    """AvgPool2d(kernel_size, stride=None, padding=0)\n--\n
-    The mean of each window: x (n, channels, h, w), y (n, channels, h', w').
-
-    Arguments as for ``MaxPool2d``. Padding counts as zeros: the sum is always divided by the kernel's size.
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0])
-    [[ 2.5  4.5]
-     [10.5 12.5]]
-    """
+    """AvgPool2d(kernel_size, stride=None, padding=0)\n--\n\n"""
 
     def __init__(self, kernel_size, stride=None, padding=0):
         Pool.__init__(self, kernel_size, stride, padding)
@@ -137,26 +115,19 @@ cdef class AvgPool2d(Pool):
 
 
 cdef class GlobalAvgPool2d(Pooling):
-    """GlobalAvgPool2d()\n--\n
-    The mean of each channel's image: x (n, channels, h, w), y (n, channels).
-
-    >>> import numpy as np, fastnn as nn
-    >>> print(nn.GlobalAvgPool2d()(np.arange(8.0).reshape(1, 2, 2, 2)))
-    [[1.5 5.5]]
-    """
+    """GlobalAvgPool2d()\n--\n\n"""
 
     def __init__(self):
         Layer.__init__(self)
         self.g.stride_h = self.g.stride_w = self.g.out_rows = self.g.out_cols = 1
 
-    def output_shape(self, shape):
-        """(channels,) for (channels, h, w)."""
+    cdef tuple output_shape_of(self, tuple shape):
         return checks.check_image_shape(type(self).__name__, shape)[:1]
 
-    cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
-        Pooling.plan(self, shape, rows, arena)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef tuple out_shape = Pooling.plan(self, shape, rows, plan)
         self.g.kernel_h, self.g.kernel_w = self.g.height, self.g.width
-        return self.out_shape
+        return out_shape
 
     cdef void pool(self, Pass *p) noexcept nogil:
         p.k.global_pool(&self.g)
@@ -166,19 +137,12 @@ cdef class GlobalAvgPool2d(Pooling):
 
 
 cdef class Flatten(Layer):
-    """Flatten()\n--\n
-    Each example as one row: x (n, …), y (n, k), k the number of its values.
-
-    >>> import numpy as np, fastnn as nn
-    >>> nn.Flatten()(np.zeros((5, 3, 8, 8))).shape
-    (5, 192)
-    """
+    """Flatten()\n--\n\n"""
 
     changes_shape = True
 
     def __init__(self):
         Layer.__init__(self)
 
-    def output_shape(self, shape):
-        """(k,) for any shape of k values."""
+    cdef tuple output_shape_of(self, tuple shape):
         return (math.prod(shape),)

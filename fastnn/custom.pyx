@@ -1,0 +1,177 @@
+"""Host: a user's CustomLayer inside a network. It takes the GIL for the user's methods, and for nothing else.
+
+x and dy are copies, which the user may keep; what comes back is checked and copied. An exception is kept in the pass,
+which runs on with zeros, and is raised when the pass is over: with the user's own traceback, and before an optimizer
+has changed anything.
+
+Twin: fastnn_ref/custom.py.
+"""
+
+import weakref
+
+import numpy as np
+
+from cpython.ref cimport Py_INCREF
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from fastnn._kernels cimport address, new_array
+from fastnn.memory cimport Plan
+from fastnn.network cimport Node
+
+from fastnn_ref import philox
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.custom import CustomLayer
+
+
+cdef void carry(Pass *p, object error) noexcept:
+    Py_INCREF(error)
+    p.error = <PyObject *>error
+
+
+cdef object as_layer(object value):
+    if not isinstance(value, CustomLayer):
+        return value
+    try:
+        if value._host is not None:
+            return value._host.itself()             # still there: a model has it, or the caller
+    except ReferenceError:
+        pass
+    return Host(value)
+
+
+cdef class Host(Layer):
+    """Host(layer)\n--\n\n"""
+
+    def __init__(self, layer):
+        Layer.__init__(self)
+        self.layer = checks.check_instance("layer", layer, CustomLayer)
+        for name, spec in dict(layer.specs).items():
+            self.add(str(name), checks.as_shape(f"{name}.shape", spec.shape), spec.init, spec.decays, spec.trainable)
+        self.own_values, self.own_gradients = layer.values, layer.gradients
+        if layer.input_shape is not None:
+            self.input_shape = self.as_dims("input_shape", layer.input_shape)
+        layer._host = weakref.proxy(self)
+
+    def itself(self):
+        """This host, from a weak proxy of it."""
+        return self
+
+    @property
+    def changes_shape(self):
+        return bool(self.layer.changes_shape)
+
+    @property
+    def values(self):
+        return self.own_values
+
+    @property
+    def gradients(self):
+        return self.own_gradients
+
+    def random_words(self, n):
+        return philox.uint32(checks.as_integer("n", n, 0), self.seed, self.step, self.stream)
+
+    def config(self):
+        return self.layer.config()
+
+    def __repr__(self):
+        return repr(self.layer)
+
+    def __getattr__(self, name):
+        if self.layer is None or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.layer, name)
+
+    def __reduce__(self):
+        return Host, (self.layer,)
+
+    def as_dims(self, what, shape):
+        """A shape that the user's code gave, as a tuple of integers; an example may be a single number."""
+        return () if isinstance(shape, tuple) and not shape else checks.as_shape(
+            f"{type(self.layer).__name__}.{what}", shape)
+
+    # ---- the contract ----
+
+    cdef tuple output_shape_of(self, tuple shape):
+        if self.layer is None:
+            raise RuntimeError("Host: made without a call of __init__")
+        return self.as_dims("output_shape", self.layer.output_shape(shape))
+
+    cdef int64_t min_batch_size_of(self, tuple shape) except -1:
+        return checks.as_integer(f"{type(self.layer).__name__}.min_batch_size", self.layer.min_batch_size(shape), 1, 2**40)
+
+    cdef int bind(self) except -1:
+        self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)
+        return 0
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        self.out_shape = Layer.plan(self, shape, rows, plan)
+        self.shape, self.dtype_in_use = shape, np.dtype("f4" if plan.real_size == 4 else "f8")
+        plan.reserve(&self.y, <object>rows * self.out_size)
+        return self.out_shape
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        if p.error == NULL:
+            with gil:
+                try:
+                    self.call_forward(p, x)
+                    return self.y
+                except BaseException as error:
+                    carry(p, error)
+        memset(self.y, 0, p.rows * self.out_size * p.k.real_size)
+        return self.y
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        cdef void *dx = p.spare
+        p.spare = dy
+        if p.error == NULL:
+            with gil:
+                try:
+                    self.call_backward(p, dy, dx)
+                    return dx
+                except BaseException as error:
+                    carry(p, error)
+        memset(dx, 0, p.rows * self.in_size * p.k.real_size)
+        return dx
+
+    cdef int call_forward(self, Pass *p, const void *x) except -1:
+        rows = (p.rows,)
+        self.seed, self.step = p.seed, p.step
+        y = self.layer.forward_pass(self.copy_in(x, rows + self.shape), bool(p.training))
+        self.check_bound("forward_pass")
+        return self.copy_out("forward_pass", "y", y, rows + self.out_shape, self.y)
+
+    cdef int call_backward(self, Pass *p, const void *dy, void *dx) except -1:
+        rows = (p.rows,)
+        found = self.layer.backward_pass(self.copy_in(dy, rows + self.out_shape))
+        self.check_bound("backward_pass")
+        return self.copy_out("backward_pass", "dx", found, rows + self.shape, dx)
+
+    cdef object copy_in(self, const void *data, tuple shape):
+        array = new_array(shape, self.dtype_in_use)
+        memcpy(address(array), data, array.nbytes)
+        return array
+
+    cdef int copy_out(self, str what, str name, object found, tuple shape, void *data) except -1:
+        """Copies what a user's method returned, if it is what it should be."""
+        who = f"{type(self.layer).__name__}.{what}"
+        array = checks.as_number_array(f"{who}: {name}", found)
+        if array.shape != shape:
+            raise ValueError(f"{who}: expected {name} of shape {checks.format_shape(shape)}, "
+                             f"got {checks.format_shape(array.shape)}")
+        array = checks.as_contiguous(array, self.dtype_in_use)
+        memcpy(data, <const void *><size_t>array.ctypes.data, array.nbytes)
+        return 0
+
+    cdef int check_bound(self, str what) except -1:
+        """The arrays of values and gradients must be the ones that the network knows; the user's code writes into them."""
+        for which, own, bound in (("values", self.own_values, self.bound_values),
+                                  ("gradients", self.own_gradients, self.bound_gradients)):
+            for name, array in bound.items():
+                if own.get(name) is not array:
+                    own[name] = array
+                    raise TypeError(f"{type(self.layer).__name__}.{what}: expected {which}[{name!r}] to be written in "
+                                    f"place, {which}[{name!r}][...] = ..., got another array in its place")
+        return 0

@@ -1,0 +1,29 @@
+from libc.stdint cimport int64_t, uint64_t
+
+
+# One block of memory for all buffers of a pass. First every layer reserves its buffers, then all pointers are set at once.
+# Scratch memory belongs to a layer during one of its passes only, so one piece of it serves all layers.
+cdef class Plan:
+    # What it was made for.
+    cdef object head                        # the layer at which passes begin: a weak reference; None: the network's root
+    cdef tuple shape, out_shape             # of one example
+    cdef int64_t dims[8]
+    cdef int64_t out_dims[8]
+    cdef int64_t rows, min_batch_size, in_size, out_size, real_size
+    cdef int threads
+    cdef uint64_t seed
+    # What was reserved.
+    cdef list reservations, scratch_requests
+    cdef object size, scratch_used, scratch_max
+    cdef int64_t widest                     # values per example of the widest gradient
+    cdef object memory
+    cdef void *gradient
+    cdef void *spare
+    cdef void *work
+    cdef int reserve(self, void **where, object values) except -1
+    cdef int reserve_scratch(self, void **where, object values) except -1
+    cdef void begin_layer(self)
+    cdef int allocate(self) except -1
+
+# `bytes`, rounded up to whole cache lines: every buffer starts on one. Python's integers do not overflow.
+cdef object whole_lines(object bytes)

@@ -1,0 +1,130 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastnn._kernels cimport fastnn_kernels, fastnn_restraint, fastnn_stream
+from fastnn.memory cimport Plan
+
+
+# What travels through the layers during one pass.
+cdef struct Pass:
+    const fastnn_kernels *k
+    int64_t rows
+    int threads
+    bint training
+    uint64_t seed
+    uint32_t step           # with a layer's stream it decides that layer's random numbers in this pass
+    void *work              # the product's workspace
+    void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
+    PyObject *error         # what a user's code raised, an owned reference; NULL: nothing
+
+
+# How images lie in memory, and what a layer does with it: PLAIN is (n, c, h, w), INTERLEAVED puts the images of a group side
+# by side (kernels/transpose.inc.c). A layer that works on values one by one passes either through.
+cdef enum Layout:
+    PLAIN, PASS_THROUGH, INTERLEAVED
+
+
+# Parameters that lie in one piece of memory, in the order of the optimizer's slots.
+cdef struct Span:
+    char *w
+    char *g
+    int64_t offset, n       # values; where they begin in a slot
+    bint decays
+
+
+# A layer as its network sees it: the contract between the layers, in C. `Layer` adds what users call.
+cdef class Node:
+    cdef dict own_specs, own_values, own_gradients  # by name; the last two are empty until the network wakes
+    cdef readonly object input_shape
+    cdef object around                      # a weak reference to the layer around this one, or None
+    cdef Network own_network                # a model's from construction, a lone layer's from its first use
+    cdef object __weakref__
+    cdef int64_t in_size, out_size          # values per example, as planned
+    cdef uint32_t stream                    # of its random masks: by its place in the network
+    cdef unsigned char x_layout, y_layout   # dx as x, dy as y
+    cdef unsigned char in_place             # may y be written over x?
+
+    cdef tuple output_shape_of(self, tuple shape)
+    cdef int64_t min_batch_size_of(self, tuple shape) except -1
+    cdef tuple named_children(self)
+    cdef bint numbered(self)
+    cdef tuple penalties(self)
+    cdef Layout layout(self)
+    cdef bint output_is_reusable(self)
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan)
+    cdef int bind(self) except -1
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil
+
+    cdef int add(self, str name, tuple shape, str init, bint decays=*, bint trainable=*) except -1
+    cdef int adopt(self, tuple nodes) except -1
+    cdef Node enclosing(self)
+    cdef Network climb(self)
+    cdef Network enter(self, bint training)
+
+
+# Everything that a tree of layers has once: seed, dtype, counters, parameters in memory, plan, lock.
+cdef class Network:
+    cdef object root                        # weak
+    cdef readonly object seed
+    cdef uint64_t seed_bits
+    cdef object chosen_dtype, found_dtype   # the latter while awake
+    cdef int64_t real_size
+    cdef int64_t step_count, epoch_count, batch_count
+    cdef double sums[3]                     # of the epoch under way: Σ loss, Σ penalty, Σ weight
+    cdef bint awake
+    cdef list entries                       # (name, spec, value, gradient) of everything that training changes
+    cdef list arrays                        # keeps alive what layers and spans point to
+    cdef dict offsets                       # name → where a parameter begins in a slot, in values
+    cdef object span_memory, copy_memory
+    cdef Span *spans
+    cdef char *gradient_copy                # where gradients are put side by side if they do not lie so; else NULL
+    cdef int span_count
+    cdef int64_t parameter_count            # values in a slot
+    cdef list constraint_list
+    cdef object constraint_memory
+    cdef const fastnn_restraint *constraint_array
+    cdef int64_t constraint_count
+    cdef Plan planned
+    cdef Pass run
+    cdef tuple x_shape                      # of one example of the x that was prepared last
+    cdef object saved_x                     # alive until backward has used it; None: there is nothing to go back to
+    cdef unsigned long user                 # the thread inside; 0: none
+    cdef int depth                          # calls of that thread, one inside the other
+    cdef bint in_pass
+    cdef Node held_root                     # alive while somebody is inside
+
+    cpdef wake(self)
+    cdef int sleep(self) except -1
+    cdef int check_free(self) except -1
+    cdef Node living_root(self)
+    cdef object dtype_of(self, Node root)
+    cdef int lock(self, Node root, bint training) except -1
+    cdef int unlock(self) except -1
+    cdef char format(self) noexcept
+    cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows)
+    cdef bint is_planned_for(self, Node head)
+    cdef tuple out_shape_for(self, Node head, tuple shape)
+    cdef int begin(self, Node head, tuple shape, int64_t rows, bint training) except -1
+    cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1
+    cdef void count_pass(self, int64_t rows, bint training) noexcept nogil
+    cdef int raise_error(self) except -1
+    cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil
+    cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil
+    cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil
+
+
+cdef Network make_network(Node root, object seed, object dtype)
+cdef list walk(Node node, str prefix)
+cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_layout=*, Layout y_layout=*,
+                     bint in_place=*)
+cdef object contents_dtype(object nodes)
+cdef list constraints_of(Node node, dict arrays)
+cdef object constraint_memory(list constraints)
+cdef int check_class(object kind, str names, str instead) except -1
+
+# Where a layer's random words of this pass come from.
+cdef inline fastnn_stream stream_of(Node node, Pass *p) noexcept nogil:
+    cdef fastnn_stream stream
+    stream.seed, stream.step, stream.stream = p.seed, p.step, node.stream
+    return stream

@@ -1,0 +1,601 @@
+"""Network: what a tree of layers has once. Seed, dtype, counters, parameters in memory, the plan of a pass, the lock.
+
+A layer finds its network by climbing to the outermost layer, whose weak references to the layers around lead there.
+Nothing is registered: a wrapper that is gone leaves the layers inside with the network that they had.
+
+    wake        numbers the layers, draws missing values, casts the others, notes where everything lies
+    sleep       another network takes over; the counters stay
+    lock        one thread at a time; begin starts a pass, with a plan that fits
+
+An array of a parameter stays where it is as long as its dtype stays. So a network may consist of several pieces of
+memory; an optimizer is one loop over these spans, and its own slots have one layout, weights before biases.
+
+Twin: fastnn_ref/network.py.
+"""
+
+import weakref
+
+import numpy as np
+
+from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.ref cimport Py_DECREF
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.string cimport memcpy
+
+from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
+from fastnn.memory cimport whole_lines
+
+from fastnn_ref import init
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.parameter import ParameterSpec
+
+DEFAULT_DTYPE = np.dtype(np.float32)
+cdef int MAX_DEPTH = 500
+cdef uint32_t MASK = 1 << 24                        # the streams that random masks draw from
+
+
+# ---- the tree ----
+
+cdef class Node:
+
+    def __init__(self):
+        if self.own_specs is not None:              # kernels rely on the sizes that a layer was made with
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.own_specs, self.own_values, self.own_gradients = {}, {}, {}
+
+    # ---- what a kind of layer defines ----
+
+    cdef tuple output_shape_of(self, tuple shape):
+        """The shape of one example's output for one example's input `shape`; ValueError if that does not fit."""
+        return shape
+
+    cdef int64_t min_batch_size_of(self, tuple shape) except -1:
+        """The fewest examples that a training batch needs."""
+        return 1
+
+    cdef tuple named_children(self):
+        """(name, layer) of each layer inside."""
+        return ()
+
+    cdef bint numbered(self):
+        """Does it take a number, and with it a stream of random words?"""
+        return True
+
+    cdef tuple penalties(self):
+        """What it asks of the parameters inside."""
+        return ()
+
+    cdef Layout layout(self):
+        """What it does with images in groups; what it really gets are x_layout and y_layout, when it plans."""
+        return PLAIN
+
+    cdef bint output_is_reusable(self):
+        """Is y in a buffer of its own that it does not look at again, so that the next layer may write there?"""
+        return False
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape.
+
+        A layer inside it may use the same scratch memory.
+        """
+        cdef tuple out_shape = self.output_shape_of(shape)
+        cdef object inside = checks.check_size("x", *shape)
+        cdef object outside = checks.check_size("y", *out_shape)
+        self.in_size, self.out_size = inside, outside
+        plan.widest = max(plan.widest, self.in_size, self.out_size)
+        plan.min_batch_size = max(plan.min_batch_size, self.min_batch_size_of(shape))
+        return out_shape
+
+    cdef int bind(self) except -1:
+        """Takes the addresses of its parameters and gradients."""
+        return 0
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        """Computes y in a buffer of this layer's and returns it; saves what backward needs."""
+        return <void *>x
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        """Sets the gradients; returns dx, in dy's own buffer or in p.spare (then dy's buffer is the spare one)."""
+        return dy
+
+    # ---- its place ----
+
+    cdef int add(self, str name, tuple shape, str init, bint decays=False, bint trainable=True) except -1:
+        """Declares a parameter."""
+        checks.check_size(name, *shape)
+        self.own_specs[name] = ParameterSpec(name, shape, init, decays, trainable)
+        return 0
+
+    cdef int adopt(self, tuple nodes) except -1:
+        """Takes layers in: first all checks, then all changes. What a composite's constructor does last."""
+        cdef Node node
+        around = weakref.ref(self)
+        check_depth(nodes)
+        for node in nodes:
+            if node.enclosing() is not None:        # another thread was faster
+                checks.check_unowned("layer", node)
+            if node.own_network is not None:
+                node.own_network.check_free()
+        for node in nodes:
+            if node.own_network is not None:
+                node.own_network.sleep()
+            node.around = around
+        return 0
+
+    cdef Node enclosing(self):
+        """The layer around this one, if it is still there."""
+        return None if self.around is None else self.around()
+
+    cdef Network climb(self):
+        """The network that this layer is part of."""
+        cdef Node node = self
+        cdef object outer
+        while node.around is not None:
+            outer = node.around()
+            if outer is None:                       # the layer around is gone
+                node.around = None
+                break
+            node = outer
+        if node.own_network is None:
+            if node.own_specs is None:
+                raise RuntimeError(f"{type(node).__name__}: made without a call of __init__")
+            node.own_network = make_network(node, 0, None)
+        return node.own_network
+
+    cdef Network enter(self, bint training):
+        """The network, locked for this thread."""
+        cdef Network network = self.climb()
+        if self.around is None:
+            network.lock(self, training)
+        else:
+            network.lock(network.living_root(), training)
+        return network
+
+
+cdef int check_depth(object nodes) except -1:
+    """Layers inside layers are passed through by recursion in C, whose stack is not without end."""
+    cdef int depth = 0
+    while nodes:
+        nodes = [child for node in nodes for _, child in (<Node>node).named_children()]
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"layers: expected at most {MAX_DEPTH} levels of layers inside layers, got more")
+    return 0
+
+
+cdef list walk(Node node, str prefix):
+    """(dotted prefix, layer) of a layer and of all inside it, outer first: the only traversal."""
+    found = [(prefix, node)]
+    for name, child in node.named_children():
+        found += walk(child, f"{prefix}{name}.")
+    return found
+
+
+cdef object contents_dtype(object nodes):
+    """The one dtype that layers have, chosen by a model among them or the values'; None if they have none."""
+    cdef Node node
+    dtypes = set()
+    waiting = list(nodes)
+    for node in waiting:
+        if node.own_network is not None and node.own_network.chosen_dtype is not None:
+            dtypes.add(node.own_network.chosen_dtype)
+        else:
+            dtypes |= {value.dtype for value in (node.own_values or {}).values() if value.dtype.char in "fd"}
+            waiting += [child for _, child in node.named_children()]
+    if len(dtypes) > 1:
+        raise ValueError("dtype: expected one, as the layers already have float32 and float64; say dtype=")
+    return next(iter(dtypes), None)
+
+
+cdef list constraints_of(Node node, dict arrays):
+    """(penalty, value, gradient) of every parameter that a penalty applies to; `arrays` by layer and name."""
+    found = [(each, *arrays[id(inner), name]) for each in node.penalties() for _, inner in walk(node, "")
+             for name, spec in (<Node>inner).own_specs.items() if spec.trainable and each.applies_to(spec.decays)]
+    for _, inner in node.named_children():
+        found += constraints_of(inner, arrays)
+    return found
+
+
+cdef object constraint_memory(list constraints):
+    """What penalties do to which parameters, as the kernels read it: an array of fastnn_restraint."""
+    cdef fastnn_restraint *r
+    memory = aligned(max(len(constraints), 1) * sizeof(fastnn_restraint))
+    r = <fastnn_restraint *>address(memory)
+    for penalty, value, gradient in constraints:
+        r.w, r.g, r.n = address(value), address(gradient), value.size
+        r.l1, r.l2, r.proximal, limit = penalty.coefficients()
+        r.limit, r.units = 0 if limit is None else limit, 0
+        if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
+            r.units = value.shape[1] if value.ndim == 2 else value.shape[0]
+            r.unit_step = 1 if value.ndim == 2 else r.n // r.units
+            r.inner_step = r.units if value.ndim == 2 else 1
+        r += 1
+    return memory
+
+
+cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_layout=PLAIN, Layout y_layout=PLAIN,
+                     bint in_place=False):
+    """Plans a layer for `rows` examples of `shape`; returns the output's shape."""
+    node.x_layout, node.y_layout, node.in_place = x_layout, y_layout, in_place
+    plan.begin_layer()
+    return node.plan(shape, rows, plan)
+
+
+cdef int check_class(object kind, str names, str instead) except -1:
+    """TypeError if a class written in Python defines what runs in C: it would be ignored."""
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] == "fastnn":
+            for name in names.split():
+                if any(name in vars(each) for each in kind.__mro__[:kind.__mro__.index(base)]):
+                    raise TypeError(f"fastnn.{base.__name__}: {name} runs in C and cannot be overridden"
+                                    f"{'; derive from fastnn.' if instead else ''}{instead}")
+            return 0
+    return 0
+
+
+# ---- the network ----
+
+cdef Network make_network(Node root, object seed, object dtype):
+    cdef Network network = Network.__new__(Network)
+    network.root = weakref.ref(root)
+    network.seed = network.seed_bits = seed
+    network.chosen_dtype = dtype
+    return network
+
+
+cdef bint fits(object array, tuple shape, object dtype, object count) except -1:
+    """May kernels use this array as it is? It must be one of a block made here, whole cache lines of which are its own."""
+    cdef int64_t start
+    if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
+            and array.flags.writeable and type(array.base) is np.ndarray and array.base.dtype == np.uint8):
+        return False
+    start = <int64_t><uintptr_t>address(array)
+    return start % 64 == 0 and (
+        start + count * dtype.itemsize <= <int64_t><uintptr_t>address(array.base) + array.base.nbytes)
+
+
+cdef class Network:
+
+    def __init__(self):
+        raise TypeError("Network: a layer has one, layer.network; it cannot be made by itself")
+
+    # ---- for users ----
+
+    @property
+    def dtype(self):
+        """float32 or float64: the chosen one, else the one that the layers have, else the default."""
+        return self.found_dtype if self.awake else self.dtype_of(self.living_root())
+
+    @property
+    def steps(self):
+        """Training passes so far: the counter of the random masks."""
+        return self.step_count
+
+    @steps.setter
+    def steps(self, value):
+        self.step_count = checks.as_integer("steps", value, 0, 2**62)
+
+    @property
+    def epochs(self):
+        """Finished epochs; each one shuffles in its own way."""
+        return self.epoch_count
+
+    @property
+    def batch(self):
+        """Batches done of the epoch under way, 0 between epochs."""
+        return self.batch_count
+
+    def counters(self):
+        """``{"steps", "epochs", "batch", "sums"}``: where training stands."""
+        return {"steps": self.step_count, "epochs": self.epoch_count, "batch": self.batch_count,
+                "sums": [self.sums[0], self.sums[1], self.sums[2]]}
+
+    def set_counters(self, record):
+        """Puts counters back."""
+        record = checks.as_counters(record)
+        self.step_count, self.epoch_count = record["steps"], record["epochs"]
+        self.batch_count = record["batch"]
+        self.sums[0], self.sums[1], self.sums[2] = record["sums"]
+
+    @property
+    def parameters(self):
+        """(name, value, gradient, decays) of every parameter."""
+        self.wake()
+        return [(name, value, gradient, spec.decays) for name, spec, value, gradient in self.entries
+                if spec.trainable]
+
+    @property
+    def constraints(self):
+        """(penalty, value, gradient) of every parameter that a penalty applies to."""
+        self.wake()
+        return list(self.constraint_list)
+
+    cpdef wake(self):
+        """Numbers the layers, gives all parameters values and memory, notes where they lie. Does so once."""
+        cdef Node root, node
+        cdef object dtype, total
+        cdef uint32_t number = 0
+        cdef Span *span
+        cdef char *w
+        cdef char *g
+        cdef int64_t real_size, start
+        cdef int count = 0, i
+        cdef bint flat = True
+        if self.awake:
+            return
+        root = self.living_root()
+        dtype = self.dtype_of(root)
+        real_size = dtype.itemsize
+        nodes, streams, found = walk(root, ""), [], []
+        for prefix, node in nodes:
+            if node.own_specs is None:
+                raise RuntimeError(f"{type(node).__name__}: made without a call of __init__")
+            streams.append(MASK | number)
+            number += node.numbered()
+            found += [(prefix + spec.name, node, spec) for spec in node.own_specs.values()]
+        # What a slot looks like, in values: weights, biases, each from the start of a cache line on.
+        sizes = [whole_lines(checks.check_size(spec.name, *spec.shape) * real_size) // real_size for _, _, spec in found]
+        order = [index for decays, trains in ((True, True), (False, True), (True, False), (False, False))
+                 for index, (_, _, spec) in enumerate(found) if (spec.decays, spec.trainable) == (decays, trains)]
+        offsets, total = {}, 0
+        for index in order:
+            if found[index][2].trainable:
+                offsets[found[index][0]] = (total, found[index][2].shape)
+                total += sizes[index]
+        checks.check_memory(total * real_size)
+        # Memory for what has none; values that layers already have are kept.
+        values = place_arrays([(index, found[index][2].shape, sizes[index], (<Node>found[index][1]).own_values.get(
+            found[index][2].name)) for index in order], dtype)
+        gradients = place_arrays([(index, found[index][2].shape, sizes[index], (<Node>found[index][1]).own_gradients.get(
+            found[index][2].name)) for index in order if found[index][2].trainable], dtype)
+        for index, (name, node, spec) in enumerate(found):
+            given = node.own_values.get(spec.name)
+            if given is None:
+                values[index][...] = init.create(spec.init, spec.shape, self.seed, index, dtype)
+            elif tuple(given.shape) != spec.shape:
+                raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
+                                 f"got {checks.format_shape(given.shape)}")
+        entries = [(name, spec, values[index], gradients.get(index)) for index, (name, _, spec) in enumerate(found)]
+        # Spans: neighbours in a slot that are neighbours in memory, too.
+        memory = aligned(max(len(order), 1) * sizeof(Span))
+        span = <Span *>address(memory)
+        for index in order:
+            name, spec, value, gradient = entries[index]
+            if not spec.trainable:
+                continue
+            start, w, g = offsets[name][0], <char *>address(value), <char *>address(gradient)
+            if count and spec.decays == span[count - 1].decays and w == span[count - 1].w + span[
+                    count - 1].n * real_size and g == span[count - 1].g + span[count - 1].n * real_size:
+                span[count - 1].n += sizes[index]
+                continue
+            span[count].w, span[count].g = w, g
+            span[count].offset, span[count].n, span[count].decays = start, sizes[index], spec.decays
+            count += 1
+        for i in range(count):
+            flat = flat and span[i].g == span[0].g + span[i].offset * real_size
+        copy_memory = None if flat else aligned(total * real_size)
+        arrays = {(id(node), spec.name): (values[index], gradients.get(index))
+                  for index, (_, node, spec) in enumerate(found)}
+        constraints = constraints_of(root, arrays)
+        constraint_array = constraint_memory(constraints)
+        # From here on nothing is allocated, so nothing can fail half-way.
+        if self.awake:                              # another thread was faster
+            return
+        if root.climb() is not self:
+            raise RuntimeError(f"{type(root).__name__}: in use by another thread; copy.deepcopy makes one for each")
+        for (_, node), stream in zip(nodes, streams):
+            node.stream = stream
+        for index, (_, node, spec) in enumerate(found):
+            node.own_values[spec.name] = values[index]
+            if spec.trainable:
+                node.own_gradients[spec.name] = gradients[index]
+        self.entries, self.arrays, self.offsets = entries, [values, gradients], offsets
+        self.span_memory, self.spans, self.span_count = memory, span, count
+        self.copy_memory, self.gradient_copy = copy_memory, NULL
+        if copy_memory is not None:
+            self.gradient_copy = <char *>address(copy_memory)
+        self.parameter_count, self.found_dtype, self.real_size = total, dtype, real_size
+        self.constraint_memory, self.constraint_list = constraint_array, constraints
+        self.constraint_array = <const fastnn_restraint *>address(constraint_array)
+        self.constraint_count = len(constraints)
+        for _, node in nodes:
+            node.bind()
+        self.planned = self.saved_x = None
+        self.awake = True
+
+    # ---- the tree ----
+
+    cdef Node living_root(self):
+        root = self.root() if self.root is not None else None
+        if root is None:
+            raise RuntimeError("network: its layers are gone")
+        return root
+
+    cdef object dtype_of(self, Node root):
+        return self.chosen_dtype or contents_dtype([root]) or DEFAULT_DTYPE
+
+    cdef int sleep(self) except -1:
+        """Another network takes over. Counters and the layout of slots stay."""
+        self.awake = False
+        self.planned = self.saved_x = None
+        self.entries = self.constraint_list = None
+        self.span_count = self.constraint_count = 0
+        return 0
+
+    cdef int check_free(self) except -1:
+        if self.user:
+            raise RuntimeError(f"{type(self.held_root).__name__}: in training; build it into another model afterwards, "
+                               "or copy it")
+        return 0
+
+    # ---- the lock ----
+
+    cdef int lock(self, Node root, bint training) except -1:
+        """One thread at a time: the buffers are the network's. That thread may predict between two steps of training."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        if self.user:
+            who = type(self.held_root).__name__
+            if self.user != me:
+                raise RuntimeError(f"{who}: in use by another thread; copy.deepcopy makes one for each")
+            if self.in_pass:
+                raise RuntimeError(f"{who}: in a pass; a layer must not call its own model")
+            if training:
+                raise RuntimeError(f"{who}: in training; a callback may predict, but not train")
+        else:
+            self.held_root = root
+            self.user = me
+        self.depth += 1
+        return 0
+
+    cdef int unlock(self) except -1:
+        self.in_pass = False
+        self.depth -= 1
+        if self.depth == 0:
+            self.user = 0
+            self.held_root = None
+        return 0
+
+    # ---- a pass ----
+
+    cdef char format(self) noexcept:
+        return c"d" if self.real_size == 8 else c"f"
+
+    cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows):
+        """x as a C-contiguous array of the network's dtype, with its address; ValueError or TypeError if it is none."""
+        cdef int64_t dims[8]
+        cdef int axis
+        self.wake()
+        if self.planned is not None and self.is_planned_for(head) and ready(
+                x, self.format(), len(self.planned.shape), self.planned.dims, data, rows):
+            self.x_shape = self.planned.shape
+            return x
+        x = checks.as_number_array(name, x)
+        expected = head.input_shape
+        if expected is not None and x.ndim and x.shape[1:] != expected:
+            try:
+                head.output_shape_of(x.shape[1:])   # such as (n, ..., in_features)
+                expected = None
+            except ValueError:
+                pass
+        x = checks.as_batch(name, x, self.found_dtype, expected)
+        if x.ndim > 9:
+            raise ValueError(f"{name}: expected at most 9 dimensions, got {x.ndim}")
+        for axis in range(x.ndim - 1):
+            dims[axis] = x.shape[axis + 1]
+        if not ready(x, self.format(), x.ndim - 1, dims, data, rows):
+            raise SystemError(f"{name}: the checks let through an array that kernels cannot read")
+        self.x_shape = x.shape[1:]
+        return x
+
+    cdef tuple out_shape_for(self, Node head, tuple shape):
+        """The output's shape for one example's input, from the plan if it is known there."""
+        if self.planned is not None and shape is self.planned.shape and self.is_planned_for(head):
+            return self.planned.out_shape
+        return head.output_shape_of(shape)
+
+    cdef bint is_planned_for(self, Node head):
+        """Does the plan belong to passes that begin at this layer?"""
+        return head is self.held_root if self.planned.head is None else self.planned.head() is head
+
+    cdef int begin(self, Node head, tuple shape, int64_t rows, bint training) except -1:
+        """Starts a pass of up to `rows` examples of `shape` at `head`, with a plan that fits."""
+        cdef Plan plan = self.planned
+        if plan is None or plan.rows < rows or plan.threads < threads() or not self.is_planned_for(head) or (
+                shape is not plan.shape and shape != plan.shape):
+            self.plan_for(head, shape, rows)
+            plan = self.planned
+        if training and rows < plan.min_batch_size:
+            checks.check_batch_size(rows, plan.min_batch_size)
+        self.run.k = table(self.real_size)
+        self.run.threads = min(threads(), plan.threads)
+        self.run.seed = self.seed_bits
+        self.run.work = plan.work
+        self.run.error = NULL
+        self.in_pass = True
+        return 0
+
+    cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1:
+        """Plans buffers for `rows` examples of `shape`: asks for the shapes once, plans once."""
+        cdef Plan plan = Plan()
+        cdef bint was_in_pass = self.in_pass
+        cdef int axis
+        self.in_pass = True                         # a user's own output_shape must not start another pass meanwhile
+        try:
+            head.output_shape_of(shape)             # refuses what does not fit, and nothing has changed
+            self.planned = self.saved_x = None      # the pointers of the layers are about to change
+            plan.head = None if head is self.held_root else weakref.ref(head)
+            plan.shape, plan.rows, plan.threads = shape, rows, threads()
+            plan.real_size, plan.seed = self.real_size, self.seed_bits
+            plan.out_shape = plan_node(head, shape, rows, plan)
+            if len(plan.out_shape) > 8:
+                raise ValueError(f"y: expected at most 9 dimensions, got {len(plan.out_shape) + 1}")
+            for axis in range(len(shape)):
+                plan.dims[axis] = shape[axis]
+            for axis in range(len(plan.out_shape)):
+                plan.out_dims[axis] = plan.out_shape[axis]
+            plan.in_size, plan.out_size = head.in_size, head.out_size
+            plan.reserve(&plan.gradient, <object>rows * plan.widest)
+            plan.reserve(&plan.spare, <object>rows * plan.widest)
+            plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)
+            plan.allocate()
+            self.planned = plan
+        finally:
+            self.in_pass = was_in_pass
+        return 0
+
+    cdef void count_pass(self, int64_t rows, bint training) noexcept nogil:
+        """Sets up the pass for `rows` examples; a training pass counts as a step."""
+        self.run.rows, self.run.training, self.run.step = rows, training, <uint32_t>self.step_count
+        self.step_count += training
+
+    cdef int raise_error(self) except -1:
+        """Raises what a user's code raised during the pass, with its own traceback."""
+        if self.run.error != NULL:
+            error = <object>self.run.error
+            Py_DECREF(error)
+            self.run.error = NULL
+            raise error
+        return 0
+
+    # ---- for optimizers ----
+
+    cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil:
+        """Σ g² over all gradients, added in the order of a slot wherever the gradients lie."""
+        cdef int i
+        if self.parameter_count == 0:
+            return 0
+        if self.gradient_copy == NULL:
+            return k.sum_squares(self.spans[0].g, self.parameter_count)
+        for i in range(self.span_count):
+            memcpy(self.gradient_copy + self.spans[i].offset * k.real_size, self.spans[i].g,
+                   self.spans[i].n * k.real_size)
+        return k.sum_squares(self.gradient_copy, self.parameter_count)
+
+    cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil:
+        cdef int i
+        for i in range(self.span_count):
+            k.scale(self.spans[i].g, self.spans[i].n, factor)
+
+    cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil:
+        cdef int i
+        for i in range(self.span_count):
+            k.clamp(self.spans[i].g, self.spans[i].n, limit)
+
+
+cdef dict place_arrays(list wanted, object dtype):
+    """Index → array: the given one if kernels can use it, else a new one, all new ones in one block."""
+    cdef object size = 0
+    for _, shape, count, given in wanted:
+        if not fits(given, shape, dtype, count):
+            size += count
+    block = aligned(max(checks.check_memory(size * dtype.itemsize), 1))[:size * dtype.itemsize].view(dtype)
+    arrays, start = {}, 0
+    for index, shape, count, given in wanted:
+        if fits(given, shape, dtype, count):
+            arrays[index] = given
+        else:
+            arrays[index] = block[start:start + int(np.prod(shape))].reshape(shape)
+            start += count
+            if given is not None and given.shape == shape:
+                arrays[index][...] = given
+    return arrays

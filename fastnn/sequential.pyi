@@ -1,0 +1,2 @@
+# The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
+from fastnn_ref.sequential import Sequential as Sequential

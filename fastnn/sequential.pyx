@@ -1,0 +1,138 @@
+"""Sequential: layers in a row.
+
+    forward     x → layer 1 → … → layer L → y
+    backward    the same way back, dy → … → dx
+
+Twin: fastnn_ref/sequential.py.
+"""
+
+import weakref
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from fastnn.custom cimport as_layer
+from fastnn.layer cimport Layer
+from fastnn.memory cimport Plan
+from fastnn.model cimport Model
+from fastnn.network cimport INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Pass, contents_dtype, make_network, plan_node
+
+from fastnn.network import DEFAULT_DTYPE
+from fastnn.penalty import Penalty
+from fastnn_ref.shared import checks
+
+cdef extern from "Python.h":
+    ctypedef struct PyTupleObject:
+        PyObject *ob_item[1]
+
+
+cdef class Sequential(Model):
+    """Sequential(*layers, seed=0, dtype=None, penalty=None)\n--\n\n"""
+
+    cdef readonly tuple layers, penalty
+    cdef PyObject **nodes                   # what the tuple of layers points to
+    cdef int count
+    cdef object whole                       # the model that this one is a part of, which it keeps alive
+
+    def __init__(self, *layers, seed=0, dtype=None, penalty=None):
+        Model.__init__(self)
+        penalties = checks.as_tuple_of("penalty", penalty, Penalty)
+        seed = checks.as_seed(seed)
+        dtype = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
+        layers = tuple([as_layer(layer) for layer in layers])
+        checks.check_layers(layers, Layer)
+        for index, layer in enumerate(layers):
+            checks.check_unowned(f"layers[{index}]", layer)
+        input_shape = checks.infer_input_shape(layers)
+        if dtype is None:
+            contents_dtype(layers)
+        self.adopt(layers)
+        self.own_network = make_network(self, seed, dtype)
+        self.input_shape, self.penalty = input_shape, penalties
+        self.hold(layers)
+
+    cdef int hold(self, tuple layers) except -1:
+        self.layers, self.count = layers, len(layers)
+        self.nodes = (<PyTupleObject *><PyObject *>layers).ob_item
+        return 0
+
+    @property
+    def changes_shape(self):
+        return any(layer.changes_shape for layer in self.layers or ())
+
+    def __len__(self):
+        return self.count
+
+    def __iter__(self):
+        return iter(self.layers or ())
+
+    def __getitem__(self, index):
+        """A layer, or for a slice a part of the model."""
+        cdef Sequential part
+        if not isinstance(index, slice):
+            return (self.layers or ())[index]
+        layers = (self.layers or ())[index]
+        checks.check_layers(layers, Layer)
+        part = Sequential.__new__(Sequential)
+        part.own_specs, part.own_values, part.own_gradients = {}, {}, {}
+        part.input_shape, part.penalty = checks.infer_input_shape(layers), ()
+        part.around, part.whole = weakref.ref(self), self
+        part.hold(layers)
+        return part
+
+    # ---- a layer made of layers ----
+
+    cdef tuple output_shape_of(self, tuple shape):
+        for layer in self.layers or ():
+            shape = (<Layer>layer).output_shape_of(shape)
+        return shape
+
+    cdef int64_t min_batch_size_of(self, tuple shape) except -1:
+        cdef int64_t least = 1
+        for layer in self.layers or ():
+            least = max(least, (<Layer>layer).min_batch_size_of(shape))
+            shape = (<Layer>layer).output_shape_of(shape)
+        return least
+
+    cdef tuple named_children(self):
+        return tuple([(str(index), layer) for index, layer in enumerate(self.layers or ())])
+
+    cdef bint numbered(self):
+        return False
+
+    cdef tuple penalties(self):
+        return self.penalty or ()
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef Layer layer
+        cdef Layout x_layout = PLAIN, y_layout
+        cdef bint in_place = False
+        self.in_size = checks.check_size("x", *shape)
+        for index, layer in enumerate(self.layers or ()):
+            y_layout = PLAIN
+            if layer.layout() == INTERLEAVED or x_layout == INTERLEAVED:
+                y_layout = self.layout_wanted(index + 1)
+            shape = plan_node(layer, shape, rows, plan, x_layout, y_layout, in_place)
+            x_layout, in_place = y_layout, layer.output_is_reusable()
+        self.out_size = checks.check_size("y", *shape)
+        return shape
+
+    cdef Layout layout_wanted(self, int64_t start):
+        """INTERLEAVED if a layer from `start` on works so, and none before it would stop such images."""
+        cdef Layer layer
+        for layer in self.layers[start:]:
+            if layer.layout() != PASS_THROUGH:
+                return layer.layout()
+        return PLAIN
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        cdef int i
+        for i in range(self.count):
+            x = (<Layer>self.nodes[i]).forward_pass(p, x)
+        return <void *>x
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        cdef int i
+        for i in range(self.count - 1, -1, -1):
+            dy = (<Layer>self.nodes[i]).backward_pass(p, dy, wants_dx or i > 0)
+        return dy
