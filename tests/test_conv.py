@@ -12,8 +12,8 @@ from tests.check import check_against_reference, check_gradient, close, normal, 
 
 
 @pytest.mark.parametrize("case", CONVS + IMAGE_NETS, ids=lambda case: case.name)
-def test_gradient(nn, case):
-    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+def test_gradient(ref, case):
+    check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
 @pytest.mark.parametrize("case", CONVS + IMAGE_NETS, ids=lambda case: case.name)

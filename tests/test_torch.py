@@ -17,7 +17,7 @@ from tests.cases import (
     classes,
     rows,
 )  # fmt: skip
-from tests.check import close, inner_lengths, normal, same, stir
+from tests.check import close, inner_lengths, normal, same, randomise_biases
 
 torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
 
@@ -43,7 +43,7 @@ def test_every_layer_that_pytorch_has():
 @pytest.mark.parametrize("case", LAYERS, ids=lambda c: c.name)
 def test_layer(nn, case):
     model = nn.Sequential(case.make(nn), seed=2, dtype="float64")
-    stir(model)
+    randomise_biases(model)
     module = witness.twin(torch, model)
     x = tensor(normal(case.shape)).requires_grad_()
     y = module(x)
@@ -76,7 +76,7 @@ def test_norm(nn, case):
     """Three training passes, then a prediction with the running statistics."""
     layer = case.make(nn)
     model = nn.Sequential(layer, dtype="float64")
-    stir(model)
+    randomise_biases(model)
     module = witness.twin(torch, layer)
     for seed in range(3):
         x = tensor(2 * normal(case.shape, seed=seed) + 1).requires_grad_()
@@ -126,7 +126,7 @@ def test_class_weight(nn, targets, smoothing):
 def pair(nn, penalty=None):
     layers = nn.Linear(13, 7, activation="tanh"), nn.Linear(7, 3)
     model = nn.Sequential(*layers, seed=4, dtype="float64", penalty=penalty)
-    stir(model)
+    randomise_biases(model)
     return model, witness.twin(torch, model)
 
 
