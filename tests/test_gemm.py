@@ -159,18 +159,19 @@ def test_transposes_do_not_show(fast, isa, dtype):
             same(other, results[0])
 
 
-def test_nothing_behind_the_last_page_is_read(isa, dtype):
+def test_nothing_behind_the_last_page_is_read(isa):
     python(
-        f"""
+        """
         import numpy as np, fastnn
         from tests.check import before_the_wall, normal
-        for m, n, k in [(1, 1, 1), (1, 17, 5), (7, 15, 3), (9, 49, 17), (65, 47, 31), (131, 97, 263)]:
-            a, b = normal((m, k), "{dtype}"), normal((k, n), "{dtype}")
-            bias = before_the_wall(np.zeros(n, "{dtype}"))
-            for left in (before_the_wall(a), before_the_wall(a.T).T):
-                for right in (before_the_wall(b), before_the_wall(b.T).T):
-                    c = before_the_wall(np.zeros((m, n), "{dtype}"))
-                    fastnn._kernels.gemm(left, right, bias, "gelu", c=c)
+        for dtype in ("float64", "float32"):
+            for m, n, k in [(1, 1, 1), (1, 17, 5), (7, 15, 3), (9, 49, 17), (65, 47, 31), (131, 97, 263)]:
+                a, b = normal((m, k), dtype), normal((k, n), dtype)
+                bias = before_the_wall(np.zeros(n, dtype))
+                for left in (before_the_wall(a), before_the_wall(a.T).T):
+                    for right in (before_the_wall(b), before_the_wall(b.T).T):
+                        c = before_the_wall(np.zeros((m, n), dtype))
+                        fastnn._kernels.gemm(left, right, bias, "gelu", c=c)
         """,
         FASTNN_ISA=isa,
     )

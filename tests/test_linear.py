@@ -212,22 +212,23 @@ def test_nothing_outside_is_read(fast, isa, dtype, shape):
     assert dy_intact()
 
 
-def test_nothing_behind_the_last_page_is_read(fast, isa, dtype):
+def test_nothing_behind_the_last_page_is_read(isa):
     """Inputs are read in place: here the byte behind them belongs to nobody."""
     python(
-        f"""
+        """
         import numpy as np, fastnn as nn
         from tests.check import before_the_wall, normal
-        for n, k, m in [(1, 1, 1), (3, 7, 5), (9, 17, 33), (65, 47, 15)]:
-            for name in ("relu", "gelu", "softmax"):
-                model = nn.Sequential(nn.Linear(k, m, activation=name), dtype="{dtype}")
-                x = before_the_wall(normal((n, k), "{dtype}"))
-                dy = before_the_wall(normal((n, m), "{dtype}", seed=1))
-                t = before_the_wall(np.zeros((n, m), "{dtype}"))
-                model.forward(x, training=True)
-                model.backward(dy)
-                model.step(x, t, nn.MSELoss(), nn.Adam())
-                model.run_epoch(x, t, nn.BCEWithLogitsLoss(), nn.SGD(), batch_size=2)
+        for dtype in ("float64", "float32"):
+            for n, k, m in [(1, 1, 1), (3, 7, 5), (9, 17, 33), (65, 47, 15)]:
+                for name in ("relu", "gelu", "softmax"):
+                    model = nn.Sequential(nn.Linear(k, m, activation=name), dtype=dtype)
+                    x = before_the_wall(normal((n, k), dtype))
+                    dy = before_the_wall(normal((n, m), dtype, seed=1))
+                    t = before_the_wall(np.zeros((n, m), dtype))
+                    model.forward(x, training=True)
+                    model.backward(dy)
+                    model.step(x, t, nn.MSELoss(), nn.Adam())
+                    model.run_epoch(x, t, nn.BCEWithLogitsLoss(), nn.SGD(), batch_size=2)
         """,
         FASTNN_ISA=isa,
     )

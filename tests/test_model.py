@@ -166,7 +166,7 @@ def test_batches_of_any_size_in_any_order(fast, dtype):
         same(old.backward(dy), model.backward(dy))
 
 
-# A loss and an optimizer do not meet: the one ends with the gradient of the outputs, the other begins with that of weights.
+# A loss and an optimizer do not meet: one ends at the outputs' gradient, the other begins at the weights' gradients.
 @pytest.mark.parametrize(("loss", "optimizer"), beside(LOSSES, OPTIMIZERS))
 def test_step_is_the_loop_by_hand(nn, dtype, loss, optimizer):
     whole, by_hand = net(nn, dtype), net(nn, dtype)

@@ -469,7 +469,8 @@ SCHEDULES = [
     ("plateau patience", made("ReduceLROnPlateau", patience=-1), V,
      "patience: expected an integer >= 0, got -1"),
     ("patience negative", made("EarlyStopping", patience=-1), V, "patience: expected an integer >= 0, got -1"),
-    ("stopping mode", made("EarlyStopping", mode="mni"), V, "mode: unknown name 'mni', did you mean 'min'? known: auto"),
+    ("stopping mode", made("EarlyStopping", mode="mni"), V,
+     "mode: unknown name 'mni', did you mean 'min'? known: auto"),
     ("stopping criterion", made("EarlyStopping", criterion="QP"), V,
      "criterion: unknown name 'QP', known: patience, GL, PQ, UP"),
     ("GL of an accuracy", made("EarlyStopping", "val_accuracy", criterion="GL"), V,
@@ -512,7 +513,8 @@ TRAINING = [
     ("mixup beside weights", fit(mixup=0.2, sample_weight=np.ones(5)), V,
      "mixup: expected 0 beside sample_weight, got 0.2"),
     ("metric a number", fit(metrics=[3]), T, "metrics: expected names or functions, got 3"),
-    ("callback a function", fit(callbacks=[print]), T, "callbacks: expected Callback objects, got <built-in function print>"),
+    ("callback a function", fit(callbacks=[print]), T,
+     "callbacks: expected Callback objects, got <built-in function print>"),
 ]  # fmt: skip
 
 GROUPS = (LAYERS, IMAGES, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING)
