@@ -7,7 +7,7 @@ scale is
     elementwise    the size of the result and of what a rounded input does to it
     layer          ΣK · the largest element: a layer or a net, ΣK the inner lengths of all its sums
     sum            the sum of the absolute summands: losses and norms, accumulated in float64
-    difference     eps^(-1/3) · Σ|y·dy|: a step h = eps^(1/3) loses eps/h to rounding and h² to the curve
+    difference     eps^(-1/3) · Σ|y·dy|: a step of length h = eps^(1/3) loses eps/h to rounding and h² to the curve
     step           what one update adds to a parameter, and the parameter
     training       steps · the largest parameter: rounding of a step, carried through the next ones
 
@@ -51,6 +51,7 @@ def close(kind: str, got: Any, want: Any, scale: Any, note: str = "") -> None:
     """Assert |got - want| <= C[kind] · eps · scale everywhere, NaN and infinities in the same places."""
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"{note}: shape {got.shape}, wanted {want.shape}"
+    assert np.isfinite(scale).all(), f"{note}: a scale of {scale} allows any error"
     eps = np.finfo(got.dtype).eps
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.abs(got.astype(np.float64) - want.astype(np.float64))
@@ -85,7 +86,7 @@ def same_parameters(a: Any, b: Any) -> None:
         same(a[name], b[name], name)
 
 
-def frozen(values: Any, dtype: npt.DTypeLike | None = None) -> Array:
+def readonly(values: Any, dtype: npt.DTypeLike | None = None) -> Array:
     """A read-only copy: whoever writes into it raises."""
     values = np.array(values, dtype=dtype)
     values.flags.writeable = False
@@ -94,28 +95,40 @@ def frozen(values: Any, dtype: npt.DTypeLike | None = None) -> Array:
 
 def normal(shape: tuple[int, ...], dtype: npt.DTypeLike = "float64", seed: int = 0) -> Array:
     """Read-only normal numbers, the same in both dtypes but for rounding to float32."""
-    return frozen(np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32), dtype)
+    return readonly(np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32), dtype)
 
 
 # ---- gradients ----
 
 
-def numeric_gradient(f: Callable[[], float], x: Array) -> Array:
-    """Central differences of f() by every element of x, which is changed in place and put back."""
-    gradient = np.empty(x.shape)
-    for i in np.ndindex(x.shape):
-        kept = x[i]
-        h = np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(kept))
-        above, below = kept + h, kept - h
-        x[i] = above
+SAMPLES = 24  # elements of a tensor
+
+
+def derivatives(f: Callable[[], float], x: Array, gradient: Array) -> tuple[Array, Array]:
+    """(what ``gradient`` says, central differences of f()): by elements of x, and along two ways in which all move.
+
+    All elements of a small x, else the first, the last and some more; an error of any other one shows in the two ways,
+    each of random signs. x is changed in place and put back.
+    """
+    random, size = np.random.default_rng(x.size), x.size
+    places = range(size) if size <= 2 * SAMPLES else [0, size - 1, *random.choice(size, SAMPLES, replace=False)]
+    steps = [np.eye(1, size, place).reshape(x.shape) * max(1.0, abs(x.flat[place])) for place in places]
+    steps += [random.choice([-1.0, 1.0], x.shape) / np.sqrt(size) for _ in range(2 if size > 1 else 0)]
+    said, found, before = [], [], x.copy()
+    for step in steps:
+        h = np.cbrt(np.finfo(np.float64).eps) * step
+        above, below = before + h, before - h
+        x[...] = above
         high = f()
-        x[i] = below
-        gradient[i] = (high - f()) / (above - below)
-        x[i] = kept
-    return gradient
+        x[...] = below
+        length = np.sqrt(((above - below) ** 2).sum())
+        found.append((high - f()) / length)
+        said.append((gradient * (above - below)).sum() / length)
+        x[...] = before
+    return np.array(said), np.array(found)
 
 
-def stir(model: Any) -> None:
+def randomise_biases(model: Any) -> None:
     """Biases, and scales that start from 1, get values of their own: at 0 and 1 their mistakes do not show."""
     for index, (_, value, _, decays) in enumerate(model.parameters()):
         if not decays:
@@ -123,12 +136,12 @@ def stir(model: Any) -> None:
 
 
 def gradients(model: Any, x: Array) -> Iterator[tuple[str, Array, Array, float]]:
-    """(name, gradient, central differences of it, scale) for Σ y·dy of a float64 model by x and by every parameter.
+    """(name, derivatives, differences, scale) of Σ y·dy of a float64 model by x and by every parameter.
 
     In training, at the same step each time: so random masks stay what they are.
     """
     x = np.array(x, np.float64)
-    stir(model)
+    randomise_biases(model)
     step = model.steps
     y = model.forward(x, training=True)
     dy = normal(y.shape, seed=1)
@@ -141,7 +154,8 @@ def gradients(model: Any, x: Array) -> Iterator[tuple[str, Array, Array, float]]
 
     scale = float(np.finfo(np.float64).eps ** (-1 / 3) * (np.abs(y * dy).sum() + np.abs(dy).max()))
     for name, (moving, gradient) in found.items():
-        yield name, gradient, numeric_gradient(value, moving), scale
+        assert gradient.shape == moving.shape, name
+        yield name, *derivatives(value, moving, gradient), scale
 
 
 def check_gradient(model: Any, x: Array) -> None:
@@ -166,7 +180,7 @@ def side_by_side(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> Itera
     """
     engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
     book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
-    stir(engine)
+    randomise_biases(engine)
     book.load_state_dict(engine.state_dict())
     x = normal(case.shape, dtype)
     y = engine.forward(x, training=True)

@@ -7,20 +7,13 @@ import numpy as np
 import pytest
 
 from tests import check
+from tests.pairwise import DTYPES, PACKAGES, instruction_sets
 
 hypothesis.settings.register_profile("fastnn", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("fastnn")
 
 
-def instruction_sets():
-    try:
-        from fastnn import _kernels
-    except ImportError:  # not built: the tests that ask for it fail by themselves, the book's still run
-        return ["portable"]
-    return list(_kernels.available())
-
-
-@pytest.fixture(scope="session", params=["fastnn_ref", "fastnn"], ids=["ref", "fast"])
+@pytest.fixture(scope="session", params=PACKAGES)
 def nn(request):
     """Either package: the same test, the same numbers."""
     return importlib.import_module(request.param)
@@ -36,7 +29,7 @@ def fast():
     return importlib.import_module("fastnn")
 
 
-@pytest.fixture(scope="session", params=["float64", "float32"])
+@pytest.fixture(scope="session", params=DTYPES)
 def dtype(request):
     return np.dtype(request.param)
 

@@ -13,8 +13,8 @@ WIDE = Case("augment 2x2x9x131", lambda nn: nn.Augment(**ALL_CHANGES), (2, 2, 9,
 
 
 @pytest.mark.parametrize("case", NOISES + AUGMENTS, ids=lambda case: case.name)
-def test_gradient(nn, case):
-    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+def test_gradient(ref, case):
+    check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
 @pytest.mark.parametrize("case", [*NOISES, *AUGMENTS, WIDE], ids=lambda case: case.name)

@@ -1,19 +1,37 @@
-"""A mistake is told: who, what was wanted, what came; and it leaves no trace."""
+"""An error says which argument is wrong, what was expected and what came; and it leaves no trace."""
 
 import numpy as np
 import pytest
 
-from tests.check import normal, python, same
-from tests.mistakes import CLASSES, MISTAKES, X, net
+from tests.check import normal, python, same, same_parameters
+from tests.user_errors import CLASSES, MODELS_MADE, USER_ERRORS, X, net
+
+WORDS = ("missing", "unexpected")           # of a state's names: the message differs, the word is in it
+UPDATED = ("another model", "stopping on nothing")  # their models do make a step, before the error can be known
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
-def test_message(nn, mistake):
-    with pytest.raises(mistake.error) as caught:
-        mistake.call(nn)
-    text = str(caught.value)
-    assert mistake.message in text if mistake.message in ("missing", "unexpected") else text.startswith(mistake.message)
-    assert type(caught.value) in (ValueError, TypeError, RuntimeError)
+@pytest.mark.parametrize("wrong", USER_ERRORS, ids=lambda wrong: wrong.name)
+def test_message(ref, fast, wrong):
+    """The message of the list, the same in both packages; the parameters are what they were."""
+    found = []
+    for nn in (ref, fast):
+        MODELS_MADE.clear()
+        with pytest.raises((ValueError, TypeError, RuntimeError)) as caught:
+            wrong.call(nn)
+        found.append((type(caught.value), str(caught.value).replace("fastnn_ref", "fastnn")))
+        for model in [] if wrong.name in UPDATED else list(MODELS_MADE):
+            same_parameters(model, net(nn))
+    assert found[0] == found[1]
+    error, text = found[0]
+    assert issubclass(error, wrong.error)
+    assert wrong.message in text if wrong.message in WORDS else text.startswith(wrong.message)
+
+
+def test_messages_are_more_than_a_name():
+    """A message that ended with "expected" would also pass for an error about something else."""
+    short = [wrong for wrong in USER_ERRORS if len(wrong.message) < len("name: expected and got ...")]
+    assert {wrong.message for wrong in short} == set(WORDS)
+    assert len({wrong.name for wrong in USER_ERRORS}) == len(USER_ERRORS)
 
 
 def test_a_message_lists_the_names(nn):

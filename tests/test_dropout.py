@@ -7,13 +7,14 @@ import pytest
 
 from tests.cases import MASKS, PROBABILITIES
 from tests.check import check_against_reference, check_gradient, normal, same, same_parameters
+from tests.pairwise import pairwise
 
 INNER = (0.1, 0.5, 0.9)
 
 
 @pytest.mark.parametrize("case", MASKS, ids=lambda case: case.name)
-def test_gradient(nn, case):
-    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+def test_gradient(ref, case):
+    check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
 @pytest.mark.parametrize("case", MASKS, ids=lambda case: case.name)
@@ -27,8 +28,7 @@ def mask_by_hand(ref, n, p, seed, step, number):
     return np.array([int(word) >= round(p * 2**32) for word in words])
 
 
-@pytest.mark.parametrize("p", PROBABILITIES)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (5, 64), (2, 3, 43), (67, 129)])
+@pairwise("nn*dtype", p=PROBABILITIES, shape=[(1, 1), (3, 7), (5, 64), (2, 3, 43), (67, 129)])
 def test_formula(ref, nn, dtype, p, shape):
     model = nn.Sequential(nn.Identity(), nn.Dropout(p), seed=2**40 + 3, dtype=dtype)
     x, dy = normal(shape, dtype), normal(shape, dtype, seed=1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.check import normal, same
+from tests.pairwise import once
 
 NAN = math.nan
 
@@ -24,7 +25,7 @@ class Model:
         self.epoch = state["epoch"]
 
 
-def played(nn, values, losses=None, **arguments):
+def run_callback(nn, values, losses=None, **arguments):
     """The callback after these values, one an epoch, or as many as it let pass; and the model."""
     stopping, model = nn.EarlyStopping(**arguments), Model()
     stopping.set_model(model)
@@ -39,6 +40,7 @@ def played(nn, values, losses=None, **arguments):
     return stopping, model
 
 
+@once
 @pytest.mark.parametrize(
     ("values", "arguments", "best", "stopped"),
     [
@@ -61,31 +63,34 @@ def played(nn, values, losses=None, **arguments):
     ],
 )  # fmt: skip
 def test_patience(nn, values, arguments, best, stopped):
-    stopping, model = played(nn, values, **arguments)
+    stopping, model = run_callback(nn, values, **arguments)
     assert (stopping.best_epoch, stopping.stopped_epoch) == (best, stopped)
     assert model.epoch == (best if best is not None else len(values) - 1 if stopped is None else stopped)
     if best is not None:
         assert stopping.best == values[best]
 
 
+@once
 def test_generalization_loss(nn):
     """GL = 100·(E / E_opt − 1) > 6: 2.115 is less than 6 % above 2, 2.125 is more."""
-    stopping, model = played(nn, [3, 2, 2.115, 2.05, 2.125, 1], criterion="GL", threshold=6)
+    stopping, model = run_callback(nn, [3, 2, 2.115, 2.05, 2.125, 1], criterion="GL", threshold=6)
     assert (stopping.best_epoch, stopping.stopped_epoch, model.epoch) == (1, 4, 1)
-    assert played(nn, [3, 2, 2.09, 2.05], criterion="GL")[0].stopped_epoch is None
+    assert run_callback(nn, [3, 2, 2.09, 2.05], criterion="GL")[0].stopped_epoch is None
 
 
+@once
 def test_progress_quotient(nn):
     """At the end of strips of 2: GL / P with P = 1000·(mean / min − 1) of the training loss."""
     losses = [4.0, 2.0, 1.0, 0.9, 0.85, 0.84]           # P of the strips: 500, 55.6, 5.95
     errors = [4.0, 2.0, 2.2, 2.2, 2.2, 2.2]             # GL: 0, 10, 10; quotient 0, 0.18, 1.68
-    assert played(nn, errors, losses, criterion="PQ", threshold=0.75, strip=2)[0].stopped_epoch == 5
-    assert played(nn, errors, losses, criterion="PQ", threshold=0.17, strip=2)[0].stopped_epoch == 3
-    assert played(nn, errors, losses, criterion="PQ", threshold=1.7, strip=2)[0].stopped_epoch is None
-    flat = played(nn, errors, [1.0] * 6, criterion="PQ", strip=2)[0]
+    assert run_callback(nn, errors, losses, criterion="PQ", threshold=0.75, strip=2)[0].stopped_epoch == 5
+    assert run_callback(nn, errors, losses, criterion="PQ", threshold=0.17, strip=2)[0].stopped_epoch == 3
+    assert run_callback(nn, errors, losses, criterion="PQ", threshold=1.7, strip=2)[0].stopped_epoch is None
+    flat = run_callback(nn, errors, [1.0] * 6, criterion="PQ", strip=2)[0]
     assert flat.stopped_epoch == 3                      # no progress at all, and a loss
 
 
+@once
 def test_progress_is_that_of_the_data_loss(nn):
     """A penalty that falls is no progress: 2 of the loss is data, the rest melts away."""
     model, stopping = Model(), nn.EarlyStopping(criterion="PQ", strip=2)
@@ -99,13 +104,14 @@ def test_progress_is_that_of_the_data_loss(nn):
     assert stopping.stopped_epoch == 1
 
 
+@once
 def test_successive_rises(nn):
     """At the ends of strips of 2: 3, 4, 5 rise twice in a row."""
     errors = [9, 3, 9, 4, 0, 5, 9, 6]
-    assert played(nn, errors, criterion="UP", threshold=2, strip=2)[0].stopped_epoch == 5
-    assert played(nn, errors, criterion="UP", threshold=3, strip=2)[0].stopped_epoch == 7
-    assert played(nn, errors, criterion="UP", threshold=4, strip=2)[0].stopped_epoch is None
-    assert played(nn, [9, 3, 9, 4, 9, 4, 9, 5], criterion="UP", threshold=2, strip=2)[0].stopped_epoch is None
+    assert run_callback(nn, errors, criterion="UP", threshold=2, strip=2)[0].stopped_epoch == 5
+    assert run_callback(nn, errors, criterion="UP", threshold=3, strip=2)[0].stopped_epoch == 7
+    assert run_callback(nn, errors, criterion="UP", threshold=4, strip=2)[0].stopped_epoch is None
+    assert run_callback(nn, [9, 3, 9, 4, 9, 4, 9, 5], criterion="UP", threshold=2, strip=2)[0].stopped_epoch is None
 
 
 def net(nn, dtype):

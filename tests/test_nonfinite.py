@@ -1,10 +1,15 @@
 """NaN and infinity: they come out of the engine where they come out of the book, and nowhere else."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from tests.cases import CASES, LOSSES
-from tests.check import normal, stir
+from tests.check import normal, randomise_biases
+from tests.pairwise import pairwise
+
+VALUES = (np.nan, np.inf, -np.inf)
 
 
 def kinds(values):
@@ -20,18 +25,21 @@ def spoilt(values, value):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_layer(ref, fast, dtype, case, value):
-    """In x, and in dy."""
-    engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
-    book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
-    stir(engine)
-    book.load_state_dict(engine.state_dict())
-    x, pairs = normal(case.shape, dtype), {}
-    for where in ("x", "dy"):
-        found = []
-        for model in (engine, book):
+@pytest.mark.parametrize(("number", "case"), list(enumerate(CASES)), ids=[case.name for case in CASES])
+def test_layer(ref, fast, number, case):
+    """In x, and in dy; one dtype for NaN and the other one for the infinities, in turn."""
+    models = {}
+    for dtype in ("float64", "float32"):
+        engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
+        book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
+        randomise_biases(engine)
+        models[dtype] = engine, book, engine.state_dict()
+    pairs = {}
+    for value, where in itertools.product(VALUES, ("x", "dy")):
+        dtype = ("float64", "float32")[(number + np.isnan(value)) % 2]
+        x, found = normal(case.shape, dtype), []
+        for model in models[dtype][:2]:
+            model.load_state_dict(models[dtype][2])
             y = model.forward(spoilt(x, value) if where == "x" else x, training=True)
             dy = normal(y.shape, dtype, seed=1)
             dx = model.backward(spoilt(dy, value) if where == "dy" else dy)
@@ -44,8 +52,7 @@ def test_layer(ref, fast, dtype, case, value):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+@pairwise("dtype", case=LOSSES, value=VALUES)
 def test_loss(ref, fast, dtype, case, value):
     t = case.targets(np.random.default_rng(3), 5, 4)
     y = spoilt(normal((5, 4), dtype), value)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.cases import NORMS, Case
-from tests.check import check_against_reference, check_gradient, close, frozen, normal, same, same_parameters
+from tests.check import check_against_reference, check_gradient, close, normal, readonly, same, same_parameters
+from tests.pairwise import pairwise
 
 BATCH = [
     Case("1d", lambda nn, **a: nn.BatchNorm1d(5, **a), (7, 5)),
@@ -30,8 +31,8 @@ def channels_last(x):
 
 
 @pytest.mark.parametrize("case", NORMS, ids=name_of)
-def test_gradient(nn, case):
-    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+def test_gradient(ref, case):
+    check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
 @pytest.mark.parametrize("case", NORMS + LARGE, ids=name_of)
@@ -87,8 +88,10 @@ def test_prediction_does_not_depend_on_the_batch(nn, dtype, case):
     assert np.abs(model(x) - model.forward(x, training=True)).max() > 0.01
 
 
-@pytest.mark.parametrize("case", [*BATCH, *LARGE, Case("layer", lambda nn: nn.LayerNorm(40), (30, 40))], ids=name_of)
-@pytest.mark.parametrize("offset", [12e3, -12e3])
+@pairwise(
+    "isa*dtype", "nn", case=[*BATCH, *LARGE, Case("layer", lambda nn: nn.LayerNorm(40), (30, 40))],
+    offset=[12e3, -12e3],
+)  # fmt: skip
 def test_a_mean_of_ten_thousand_deviations(nn, dtype, isa, case, offset):
     """E[x²] − E[x]² would leave no digit of a float32 variance. Multiples of 2⁻¹⁰: the shift is exact.
 
@@ -183,7 +186,7 @@ def test_other_image_sizes(nn, dtype):
     for shape in [(2, 2, 3, 5), (4, 2, 1, 1), (1, 2, 7, 7)]:
         assert model.forward(normal(shape, dtype), training=True).shape == shape
         assert model.backward(normal(shape, dtype)).shape == shape
-        assert model(frozen(normal(shape, dtype))).shape == shape
+        assert model(readonly(normal(shape, dtype))).shape == shape
 
 
 @pytest.mark.parametrize("shape", [(301, 700), (40, 19, 13, 17), (3, 2, 301, 303)])

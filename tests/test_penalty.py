@@ -8,6 +8,7 @@ import pytest
 
 from tests import cases
 from tests.check import close, normal, same, same_parameters
+from tests.pairwise import pairwise
 
 OPTIMIZERS = {
     "sgd": lambda nn, **a: nn.SGD(lr=0.05, **a),
@@ -50,8 +51,7 @@ def train(nn, model, optimizer, steps=20, x=X):
     return [model.step(x, T, nn.CrossEntropyLoss(), optimizer) for _ in range(steps)]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pairwise("isa", penalty=list(PENALTIES), optimizer=list(OPTIMIZERS))
 def test_engine_agrees(ref, fast, isa, penalty, optimizer):
     losses, models = [], []
     for nn in (ref, fast):
@@ -181,7 +181,7 @@ def test_a_part_of_a_model(nn):
         0.5 * (squares["0.weight"] + squares["4.weight"]) + 1.5 * squares["2.0.weight"], rel=1e-12)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pairwise("nn", "dtype", penalty=list(PENALTIES))
 def test_step_and_a_loop_by_hand(nn, dtype, penalty):
     one, other = (net(nn, PENALTIES[penalty](nn), dtype) for _ in range(2))
     optimizer, another, loss = (nn.Adam(clip_norm=0.5), nn.Adam(clip_norm=0.5), nn.CrossEntropyLoss())

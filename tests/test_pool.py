@@ -5,11 +5,12 @@ import pytest
 
 from tests.cases import POOLS
 from tests.check import check_against_reference, check_gradient, normal, same
+from tests.pairwise import pairwise
 
 
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.name)
-def test_gradient(nn, case):
-    check_gradient(nn.Sequential(case.make(nn), seed=1, dtype="float64"), normal(case.shape))
+def test_gradient(ref, case):
+    check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.name)
@@ -17,9 +18,12 @@ def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 
 
-@pytest.mark.parametrize("cls", ["MaxPool2d", "AvgPool2d"])
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), ((1, 4), (2, 3), (0, 2))])
-def test_formula(nn, dtype, cls, kernel, stride, padding):
+@pairwise(
+    "nn", "dtype", cls=["MaxPool2d", "AvgPool2d"],
+    window=[(2, 2, 0), (3, 2, 1), (3, 1, 1), ((1, 4), (2, 3), (0, 2))],
+)  # fmt: skip
+def test_formula(nn, dtype, cls, window):
+    kernel, stride, padding = window
     x = normal((2, 3, 7, 9), dtype)
     y = nn.Sequential(getattr(nn, cls)(kernel, stride, padding), dtype=dtype)(x)
     (kh, kw), (sh, sw), (ph, pw) = (v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding))

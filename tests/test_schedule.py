@@ -7,6 +7,7 @@ import pytest
 
 from tests.cases import SCHEDULES
 from tests.check import close, normal, same_parameters
+from tests.pairwise import once
 
 STEPS = range(29)
 
@@ -37,6 +38,7 @@ def formula(case, s):
     return cosine(a["max_lr"], last, (s - top) / (a["total_steps"] - 1 - top))
 
 
+@once
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_formula(nn, case):
     schedule = case.make(nn)
@@ -46,6 +48,7 @@ def test_formula(nn, case):
         close("elementwise", np.float64(schedule(s)), want, want + np.finfo(float).eps)
 
 
+@once
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_many_steps_at_once(nn, case):
     schedule = case.make(nn)
@@ -54,6 +57,7 @@ def test_many_steps_at_once(nn, case):
     close("elementwise", got, np.array([schedule(s) for s in STEPS]), got + np.finfo(float).eps)
 
 
+@once
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_stays_sane_after_the_end(nn, case):
     rates = case.make(nn)(np.array([29, 30, 31, 100, 10_000]))

@@ -12,6 +12,12 @@ TEXTS = ["One two three four five, six seven!", "Привет, мир: как д
 MANY = ["the quick brown fox jumps over the lazy dog again and again"] * 400
 
 
+@pytest.fixture(scope="session")
+def nn(ref):
+    """TextNoise stands once: test_mirror proves that both packages show the same class."""
+    return ref
+
+
 def words(text):
     return text.split()
 

@@ -239,27 +239,24 @@ def endless(fast):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer on this system")
 def test_ctrl_c(fast):
-    """An interrupted epoch ends within 0.2 s (the best of five tries: other work only adds to it)."""
+    """An interrupted epoch ends within 0.2 s of this process's own time, whatever else the machine does."""
 
     def stop(number, frame):
         raise Interrupted
 
     model, arguments = endless(fast)
-    delays, old = [], signal.signal(signal.SIGALRM, stop)
+    old = signal.signal(signal.SIGVTALRM, stop)
     try:
-        for _ in range(5):
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-            start = time.perf_counter()
-            with pytest.raises(Interrupted):
-                model.run_epoch(*arguments, batch_size=1)
-            delays.append(time.perf_counter() - start - 0.3)
-            if delays[-1] <= 0.2:
-                break
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.1)
+        start = time.process_time()
+        with pytest.raises(Interrupted):
+            model.run_epoch(*arguments, batch_size=1)
+        delay = time.process_time() - start - 0.1
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-    assert min(delays) <= 0.2
-    assert 0 < model.steps < 5 * 2_000_000
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, old)
+    assert delay <= 0.2
+    assert 0 < model.steps < 2_000_000
     x, t, loss, optimizer = arguments
     assert np.isfinite(model.run_epoch(x[:100], t[:100], loss, optimizer))
     assert optimizer.steps == model.steps
@@ -314,29 +311,28 @@ def test_ctrl_c_from_the_keyboard():
 
 
 def test_another_thread_goes_on(fast):
-    """While an epoch runs, a Python thread gets its turns; with the GIL held, 20 a second at best."""
-    ticks, over = [], threading.Event()
+    """While an epoch runs, a Python thread computes, too: the system gives both threads as much time.
 
-    def tick():
+    With the GIL held the other one would have it for 5 ms after each 50 ms, at best.
+    """
+    used, over = [0.0], threading.Event()
+
+    def work():
         while not over.is_set():
-            ticks.append(time.perf_counter())
-            time.sleep(0.001)
+            used[0] = time.thread_time()
 
     model, (x, t, loss, optimizer) = endless(fast)
-    other = threading.Thread(target=tick)
+    other = threading.Thread(target=work)
     other.start()
     try:
-        rounds, start = 0, time.perf_counter()
-        while time.perf_counter() < start + 0.5:
-            first = time.perf_counter()
-            model.run_epoch(x[:50_000], t[:50_000], loss, optimizer, batch_size=1, shuffle=False)
-            last = time.perf_counter()
-            inside = sum(first < tick < last for tick in list(ticks))
-            rounds = max(rounds, inside / (last - first))
+        first, start = used[0], time.thread_time()
+        while time.thread_time() < start + 0.2:
+            model.run_epoch(x[:200_000], t[:200_000], loss, optimizer, batch_size=1, shuffle=False)
+        share = (used[0] - first) / (time.thread_time() - start)
     finally:
         over.set()
         other.join()
-    assert rounds > 60, f"{rounds:.0f} turns a second"
+    assert share > 0.3
 
 
 @pytest.mark.parametrize(
@@ -401,16 +397,23 @@ def test_one_loss_serves_two_models(fast):
     """A loss shared with a model in the middle of its epoch is refused or works: it never mixes them up."""
     x, t = data(23, 13)
     loss = fast.CrossEntropyLoss()
-    model, other, alone = (net(fast, widths=(13, 7, 10)) for _ in range(3))
-    refused = []
+    model, other, alone, again = (net(fast, widths=(13, 7, 10)) for _ in range(4))
+    calls, refused = [], []
 
     def progress(done, total):
+        calls.append(done)
         try:
             other.step(x[:7], t[:7], loss, fast.SGD())
         except RuntimeError as error:
             refused.append(error)
 
     model.run_epoch(x, t, loss, fast.SGD(), batch_size=5, progress=progress)
+    assert calls
+    assert other.steps + len(refused) == len(calls)
+    assert all("in use" in str(error) for error in refused)
+    for _ in range(other.steps):
+        again.step(x[:7], t[:7], fast.CrossEntropyLoss(), fast.SGD())
+    same_parameters(other, again)
     alone.run_epoch(x, t, fast.CrossEntropyLoss(), fast.SGD(), batch_size=5)
     same_parameters(model, alone)
 

@@ -17,7 +17,8 @@ from tests.cases import (
     classes,
     rows,
 )  # fmt: skip
-from tests.check import close, inner_lengths, normal, same, stir
+from tests.check import close, inner_lengths, normal, randomise_biases, same
+from tests.pairwise import beside, once, pairwise
 
 torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
 
@@ -41,20 +42,23 @@ def test_every_layer_that_pytorch_has():
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda c: c.name)
-def test_layer(nn, case):
-    model = nn.Sequential(case.make(nn), seed=2, dtype="float64")
-    stir(model)
-    module = witness.twin(torch, model)
+def test_layer(ref, fast, case):
+    models = [nn.Sequential(case.make(nn), seed=2, dtype="float64") for nn in (ref, fast)]
+    for model in models:
+        randomise_biases(model)
+    module = witness.twin(torch, models[0])
     x = tensor(normal(case.shape)).requires_grad_()
     y = module(x)
     dy = normal(tuple(y.shape), seed=1)
     y.backward(tensor(dy))
-    inner = inner_lengths(model, case.shape)
-    agree(model.forward(normal(case.shape), training=True), y, inner)
-    agree(model.backward(dy), x.grad, inner)
-    for got, want in zip(model.grads.values(), witness.parameters(module, gradients=True), strict=True):
-        agree(got, want, inner)
-    agree(model(normal(case.shape)), module.eval()(x), inner)
+    inner = inner_lengths(models[0], case.shape)
+    prediction = module.eval()(x)
+    for model in models:
+        agree(model.forward(normal(case.shape), training=True), y, inner)
+        agree(model.backward(dy), x.grad, inner)
+        for got, want in zip(model.grads.values(), witness.parameters(module, gradients=True), strict=True):
+            agree(got, want, inner)
+        agree(model(normal(case.shape)), prediction, inner)
 
 
 @pytest.mark.parametrize("case", ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION, ids=lambda c: c.name)
@@ -76,7 +80,7 @@ def test_norm(nn, case):
     """Three training passes, then a prediction with the running statistics."""
     layer = case.make(nn)
     model = nn.Sequential(layer, dtype="float64")
-    stir(model)
+    randomise_biases(model)
     module = witness.twin(torch, layer)
     for seed in range(3):
         x = tensor(2 * normal(case.shape, seed=seed) + 1).requires_grad_()
@@ -95,8 +99,7 @@ def test_norm(nn, case):
     agree(model(x), module.eval()(tensor(x)), 100)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (7, 10), (17, 33)])
-@pytest.mark.parametrize("case", LOSSES, ids=lambda c: c.name)
+@pairwise("nn", shape=[(1, 1), (7, 10), (17, 33)], case=LOSSES)
 def test_loss(nn, case, shape):
     t = case.targets(np.random.default_rng(3), *shape)
     values = 3 * normal(shape)
@@ -126,42 +129,49 @@ def test_class_weight(nn, targets, smoothing):
 def pair(nn, penalty=None):
     layers = nn.Linear(13, 7, activation="tanh"), nn.Linear(7, 3)
     model = nn.Sequential(*layers, seed=4, dtype="float64", penalty=penalty)
-    stir(model)
+    randomise_biases(model)
     return model, witness.twin(torch, model)
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
-def test_twenty_steps(nn, case):
-    model, module = pair(nn)
-    optimizer, other = case.make(nn), witness.optimizer(torch, case, module)
+@pytest.mark.parametrize(("case", "loss"), beside(OPTIMIZERS, LOSSES))
+def test_twenty_steps(ref, fast, case, loss):
+    """Of every optimizer and of every loss."""
+    (book, module), (engine, _) = pair(ref), pair(fast)
+    runs = [(nn, model, loss.make(nn), case.make(nn)) for nn, model in ((ref, book), (fast, engine))]
+    other = witness.optimizer(torch, case, module)
     rng = np.random.default_rng(0)
     for seed in range(20):
-        x, t = normal((9, 13), seed=seed), rng.integers(3, size=9)
-        value = model.step(x, t, nn.CrossEntropyLoss(0.1), optimizer)
+        x, t = normal((9, 13), seed=seed), loss.targets(rng, 9, 3)
         other.zero_grad()
-        want = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(module(tensor(x)), tensor(t))
+        want = witness.loss(torch, loss, module(tensor(x)), t)
         want.backward()
         other.step()
-        close("training", np.float64(value), want.item(), 20.0)
-    for got, wanted in zip(model.params.values(), witness.parameters(module), strict=True):
-        close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
+        for _, model, criterion, optimizer in runs:
+            value = np.float64(model.step(x, t, criterion, optimizer))
+            close("training", value, want.item(), 20 * (abs(want.item()) + 1))
+    for _, model, _, _ in runs:
+        for got, wanted in zip(model.params.values(), witness.parameters(module), strict=True):
+            close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
 
 
 @pytest.mark.parametrize("case", PENALTIES, ids=lambda c: c.name)
-def test_penalty(nn, case):
-    model, module = pair(nn, penalty=case.make(nn))
-    optimizer, other = nn.SGD(lr=0.05), torch.optim.SGD(module.parameters(), lr=0.05)
+def test_penalty(ref, fast, case):
+    (book, module), (engine, _) = (pair(nn, penalty=case.make(nn)) for nn in (ref, fast))
+    runs = [(nn, model, nn.CrossEntropyLoss(), nn.SGD(lr=0.05)) for nn, model in ((ref, book), (fast, engine))]
+    other = torch.optim.SGD(module.parameters(), lr=0.05)
     rng = np.random.default_rng(0)
     for seed in range(20):
         x, t = normal((9, 13), seed=seed), rng.integers(3, size=9)
-        model.step(x, t, nn.CrossEntropyLoss(), optimizer)
         other.zero_grad()
         loss = torch.nn.CrossEntropyLoss()(module(tensor(x)), tensor(t))
-        (loss + witness.penalty(torch, model.penalty[0], module)).backward()
+        (loss + witness.penalty(torch, book.penalty[0], module)).backward()
         other.step()
-        witness.restrain(torch, model.penalty[0], module, 0.05)
-    for got, wanted in zip(model.params.values(), witness.parameters(module), strict=True):
-        close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
+        witness.restrain(torch, book.penalty[0], module, 0.05)
+        for _, model, criterion, optimizer in runs:
+            model.step(x, t, criterion, optimizer)
+    for _, model, _, _ in runs:
+        for got, wanted in zip(model.params.values(), witness.parameters(module), strict=True):
+            close("training", got, wanted, 20 * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
 
 
 def same_steps(model, module, optimizer, other, loss, want_loss, batches, slack):
@@ -175,16 +185,6 @@ def same_steps(model, module, optimizer, other, loss, want_loss, batches, slack)
         close("training", np.float64(value), want.item(), slack * (abs(want.item()) + 1))
     for got, wanted in zip(model.params.values(), witness.parameters(module), strict=True):
         close("training", got, wanted, slack * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
-
-
-@pytest.mark.parametrize("case", LOSSES, ids=lambda c: c.name)
-def test_twenty_steps_of_every_loss(nn, case):
-    model, module = pair(nn)
-    other = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
-    rng = np.random.default_rng(0)
-    batches = [(normal((9, 13), seed=seed), case.targets(rng, 9, 3)) for seed in range(20)]
-    same_steps(model, module, nn.SGD(lr=0.05, momentum=0.9), other, case.make(nn),
-               lambda y, t: witness.loss(torch, case, y, t), batches, 20)
 
 
 def test_twenty_steps_of_many_layers(nn):
@@ -247,6 +247,7 @@ def torch_schedule(case, optimizer):
     return s.SequentialLR(optimizer, [before, after], [warm])
 
 
+@once
 @pytest.mark.filterwarnings("ignore")  # of schedulers about the order of calls
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_schedule(nn, case):
@@ -256,6 +257,7 @@ def test_schedule(nn, case):
     close("elementwise", got, np.array(want), 29 * np.full(29, 0.3))  # PyTorch multiplies step by step
 
 
+@once
 def test_plateau(nn):
     """PyTorch waits one epoch longer than Keras, whose name and counting ours follows."""
     rng = np.random.default_rng(1)

@@ -167,7 +167,7 @@ def test_evaluate_does_not_depend_on_the_chunks(nn):
 def test_callbacks(nn):
     calls = []
 
-    class Diary(nn.Callback):
+    class RecordingCallback(nn.Callback):
         def on_train_begin(self, logs=None):
             calls.append("begin")
             assert self.model is model
@@ -194,7 +194,7 @@ def test_callbacks(nn):
         optimizer=optimizer,
         epochs=5,
         validation_data=(x, t),
-        callbacks=[Diary()],
+        callbacks=[RecordingCallback()],
     )
     end = "['loss', 'val_loss']"
     assert calls == ["begin", "epoch 0", f"end 0 {end}", "epoch 1", f"end 1 {end}", "over"]

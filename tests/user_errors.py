@@ -1,6 +1,7 @@
-"""Every mistake a user can make and what he must be told: who, what was wanted, what came.
+"""Errors of a user, and the message of each: which argument, what was expected, what came.
 
-MISTAKES: (name, call(nn), error, message), the message as the start of the text, the same in both packages.
+USER_ERRORS: (name, call(nn), error, message). The message is the start of the text, the same in both packages; of the
+two about names in a state it is a word in it.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Mistake(NamedTuple):
+class UserError(NamedTuple):
     name: str
     call: Callable[[Any], Any]
     error: type[Exception]
@@ -23,10 +24,12 @@ CLASSES = np.array([0, 1, 2, 1, 0])
 
 
 DATES = np.zeros((5, 4), "M8[s]")
+MODELS_MADE: list[Any] = []  # the models that a call works with: an error must leave their parameters as they were
 
 
 def net(nn):
-    return nn.Sequential(nn.Linear(4, 7, activation="relu"), nn.Linear(7, 3), seed=0)
+    MODELS_MADE.append(nn.Sequential(nn.Linear(4, 7, activation="relu"), nn.Linear(7, 3), seed=0))
+    return MODELS_MADE[-1]
 
 
 def forward(x):
@@ -156,10 +159,10 @@ LAYERS = [
     ("width overflows", made("Linear", 1, 10**30), V, "weight: expected at most 2**40 values, got"),
     ("activation mistyped", made("Linear", 4, 3, activation="rleu"), V,
      "activation: unknown name 'rleu', did you mean 'relu'? known: identity, relu, leaky_relu, elu"),
-    ("activation far off", made("Linear", 4, 3, "xyzzy"), V, "activation: unknown name 'xyzzy'"),
-    ("activation a number", made("Linear", 4, 3, activation=3), T, "activation: expected one of identity"),
+    ("activation far off", made("Linear", 4, 3, "xyzzy"), V, "activation: unknown name 'xyzzy', known: identity, relu"),
+    ("activation a number", made("Linear", 4, 3, activation=3), T, "activation: expected one of identity, relu"),
     ("activation a Linear", lambda nn: nn.Linear(4, 3, activation=nn.Linear(3, 3)), T,
-     "activation: expected one of identity"),
+     "activation: expected one of identity, relu"),
     ("bias a word", made("Linear", 4, 3, bias="no"), T, "bias: expected True or False, got 'no'"),
     ("init mistyped", made("Linear", 4, 3, init="he_unifrom"), V,
      "init: unknown name 'he_unifrom', did you mean 'he_uniform'? known:"),
@@ -215,9 +218,9 @@ REGULARISERS = [
      "mode: unknown name 'proximate', did you mean 'proximal'? known: proximal, subgradient"),
     ("max-norm 0", made("MaxNorm", 0), V, "limit: expected a finite number > 0, got 0"),
     ("penalty a number", lambda nn: nn.Sequential(nn.Linear(2, 2), penalty=0.1), T,
-     "penalty: expected a Penalty of fastnn"),
+     "penalty: expected a Penalty of fastnn, got float"),
     ("penalties of numbers", lambda nn: nn.Sequential(nn.Linear(2, 2), penalty=[nn.L1(0.1), 3]), T,
-     "penalty: expected a Penalty of fastnn"),
+     "penalty: expected a Penalty of fastnn, got int"),
     *[(f"dropout {p}", made("Dropout", p), V, f"p: expected a finite number >= 0 and <= 1, got {p}")
       for p in (-0.1, 1.1, NAN)],
     ("dropout a word", made("Dropout", "half"), T, "p: expected a finite number >= 0 and <= 1, got 'half'"),
@@ -237,10 +240,11 @@ REGULARISERS = [
     ("dropconnect of all", made("DropConnect", 3, 2, 1.0), V, "p: expected < 1 for inference='gaussian', got 1"),
     ("dropconnect mask", made("DropConnect", 3, 2, mask="exmaple"), V,
      "mask: unknown name 'exmaple', did you mean 'example'? known: example, batch"),
-    ("dropconnect inference", made("DropConnect", 3, 2, inference="sample"), V, "inference: unknown name 'sample'"),
+    ("dropconnect inference", made("DropConnect", 3, 2, inference="sample"), V,
+     "inference: unknown name 'sample', known: gaussian, mean"),
     ("dropconnect samples", made("DropConnect", 3, 2, samples=0), V,
      "samples: expected an integer >= 1 and <= 1048576, got 0"),
-    ("depth of no block", made("StochasticDepth", 3, 0.5), T, "block: expected a Layer of fastnn"),
+    ("depth of no block", made("StochasticDepth", 3, 0.5), T, "block: expected a Layer of fastnn, got int"),
     ("depth of a block that narrows", lambda nn: nn.StochasticDepth(nn.Linear(4, 3), 0.5), V,
      "StochasticDepth: expected a block that keeps the shape (4,), got (3,) from Linear"),
     ("depth of a taken block", taken_block, V,
@@ -270,10 +274,10 @@ REGULARISERS = [
 ]  # fmt: skip
 
 MODELS = [
-    ("no layers", made("Sequential"), V, "layers: expected at least one"),
-    ("no layer", made("Sequential", 3), T, "layers[0]: expected a Layer of fastnn"),
+    ("no layers", made("Sequential"), V, "layers: expected at least one layer, got none"),
+    ("no layer", made("Sequential", 3), T, "layers[0]: expected a Layer of fastnn, got int"),
     ("class for a layer", lambda nn: nn.Sequential(nn.Linear(2, 2), nn.ReLU), T,
-     "layers[1]: expected a Layer of fastnn"),
+     "layers[1]: expected a Layer of fastnn, got the class fastnn.activation.ReLU"),
     ("chain broken", lambda nn: nn.Sequential(nn.Linear(64, 128), nn.Linear(100, 10)), V,
      "layers[1]: Linear expects (100,) per example, gets (128,) from layers[0]"),
     ("chain broken further on", lambda nn: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(6, 2)), V,
@@ -293,9 +297,10 @@ MODELS = [
      "dtype: expected float32 or float64, got"),
     ("no dtype", lambda nn: nn.Sequential(nn.ReLU(), dtype="flaot"), (V, T),
      "dtype: expected float32 or float64, got"),
-    ("steps negative", lambda nn: setattr(net(nn), "steps", -1), V, "steps: expected an integer >= 0 and <= 4611686"),
+    ("steps negative", lambda nn: setattr(net(nn), "steps", -1), V,
+     "steps: expected an integer >= 0 and <= 4611686018427387904, got -1"),
     ("steps overflow", lambda nn: setattr(net(nn), "steps", 2**64), V,
-     "steps: expected an integer >= 0 and <= 4611686"),
+     "steps: expected an integer >= 0 and <= 4611686018427387904, got 18446744073709551616"),
     ("backward first", lambda nn: net(nn).backward(np.ones((5, 3))), R,
      "backward: call forward(x, training=True) first"),
     ("backward after predicting", lambda nn: (m := net(nn), m(X), m.backward(np.ones((5, 3)))), R,
@@ -310,7 +315,8 @@ MODELS = [
     ("state has another name", state(lambda s: s.update({"2.weight": np.zeros(1)})), V, "unexpected"),
     ("state has another shape", state(lambda s: s.update({"1.bias": np.zeros(4)})), V,
      "state['1.bias']: expected (3,), got (4,)"),
-    ("state is no dict", lambda nn: net(nn).load_state_dict([1, 2]), T, ""),
+    ("state is no dict", lambda nn: net(nn).load_state_dict([1, 2]), T,
+     "state: expected a dict from name to array, got list"),
     ("state holds words", state(lambda s: s.update({"1.bias": ["a", "b", "c"]})), T,
      "state['1.bias']: expected numbers, got dtype"),
 ]  # fmt: skip
@@ -321,7 +327,7 @@ INPUTS = [
     ("x too narrow", forward(np.zeros((5, 3))), V, "x: expected (n, 4), got (5, 3)"),
     ("x too deep", forward(np.zeros((5, 4, 1))), V, "x: expected (n, 4), got (5, 4, 1)"),
     ("x empty", forward(np.zeros((0, 4))), V, "x: expected at least one row, got (0, 4)"),
-    ("x an empty list", forward([]), V, "x: expected"),
+    ("x an empty list", forward([]), V, "x: expected (n, 4), got (0,)"),
     ("x without columns", forward(np.zeros((5, 0))), V, "x: expected (n, 4), got (5, 0)"),
     ("x of objects", forward(np.full((5, 4), None)), T, "x: expected numbers, got dtype object"),
     ("x of words", forward([["a", "b", "c", "d"]]), T, "x: expected numbers, got dtype <U1"),
@@ -332,7 +338,7 @@ INPUTS = [
     ("layer on dates after numbers", lambda nn: (m := nn.Linear(4, 3), m(X), m(DATES)), T,
      "x: expected numbers, got dtype datetime64[s]"),
     ("x a structure", forward(np.zeros((5, 4), [("a", "f4")])), T, "x: expected numbers, got dtype"),
-    ("x ragged", forward([[1, 2, 3, 4], [1, 2]]), (V, T), "x: expected"),
+    ("x ragged", forward([[1, 2, 3, 4], [1, 2]]), V, "x: expected an array of numbers, got rows of different lengths"),
     ("x None", forward(None), T, "x: expected numbers, got dtype object"),
     ("x a dict", forward({"a": 1}), T, "x: expected numbers, got dtype object"),
     ("no chunks", lambda nn: net(nn).predict(X, batch_size=0), V,
@@ -345,8 +351,8 @@ INPUTS = [
      "t: expected class numbers from 0 to 2, got"),
     ("class a fraction", step([0, 1, 0.5, 2, 0]), V,
      "t: expected class numbers from 0 to 2, got 0.5 at row 2"),
-    ("class nan", step([0, 1, 2, NAN, 0]), V, "t: expected"),
-    ("class inf", step([0, INF, 2, 1, 0]), V, "t: expected"),
+    ("class nan", step([0, 1, 2, NAN, 0]), V, "t: expected class numbers from 0 to 2, got nan at row 3"),
+    ("class inf", step([0, INF, 2, 1, 0]), V, "t: expected class numbers from 0 to 2, got inf at row 1"),
     ("classes as dates", step(DATES[:, 0]), T, "t: expected numbers, got dtype datetime64[s]"),
     ("dates to an epoch", epoch(t=DATES[:, 0]), T, "t: expected numbers, got dtype datetime64[s]"),
     ("classes in words", step(list("abcab")), T, "t: expected numbers, got dtype <U1"),
@@ -356,10 +362,12 @@ INPUTS = [
      "t: expected rows that sum to 1, got 1.00001 at row 3"),
     ("rows hardly off 1", step(rows(r3=[0.2, 0.3, 0.500002])), V,
      "t: expected rows that sum to 1, got 1.000002 at row 3"),
-    ("negative probability", step(rows(r2=[-0.5, 0.5, 1.0])), V, "t: expected"),
-    ("nan probability", step(rows(r2=[NAN, 0.5, 0.5])), V, "t: expected"),
-    ("rows of another width", step(np.full((5, 4), 0.25)), V, "t: expected"),
-    ("targets too deep", step(np.zeros((5, 3, 1))), V, "t: expected"),
+    ("negative probability", step(rows(r2=[-0.5, 0.5, 1.0])), V, "t: expected probabilities >= 0, got -0.5 at row 2"),
+    ("nan probability", step(rows(r2=[NAN, 0.5, 0.5])), V, "t: expected finite values, got nan at row 2"),
+    ("rows of another width", step(np.full((5, 4), 0.25)), V,
+     "t: expected class numbers (5,) or probabilities (5, 3), got (5, 4)"),
+    ("targets too deep", step(np.zeros((5, 3, 1))), V,
+     "t: expected class numbers (5,) or probabilities (5, 3), got (5, 3, 1)"),
 ]  # fmt: skip
 
 LOSSES = [
@@ -385,7 +393,7 @@ LOSSES = [
     ("bce target over 1", step(targets(r4=1.5), loss=lambda nn: nn.BCEWithLogitsLoss()), V,
      "t: expected values from 0 to 1, got 1.5 at row 4"),
     ("bce target nan", step(targets(r4=NAN), loss=lambda nn: nn.BCEWithLogitsLoss()), V,
-     "t: expected"),
+     "t: expected finite values, got nan at row 4"),
     ("class weight negative", made("CrossEntropyLoss", class_weight=[1, -2]), V,
      "class_weight: expected finite numbers >= 0, got -2 at class 1"),
     ("class weights all 0", made("CrossEntropyLoss", class_weight=[0, 0]), V,
@@ -410,7 +418,7 @@ LOSSES = [
     *[(f"{cls} backward first", lambda nn, cls=cls: getattr(nn, cls)().backward(), R,
        "backward: call forward(y, t) first")
       for cls in ("MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss")],
-    ("logits flat", loss("CrossEntropyLoss", np.zeros(5), CLASSES), V, "y: expected"),
+    ("logits flat", loss("CrossEntropyLoss", np.zeros(5), CLASSES), V, "y: expected logits (n, K), got (5,)"),
     ("logits of words", loss("CrossEntropyLoss", [["a"]], [0]), T, "y: expected numbers, got dtype <U1"),
     ("no logits", loss("CrossEntropyLoss", np.zeros((0, 3)), []), V,
      "y: expected at least one row, got (0, 3)"),
@@ -430,13 +438,14 @@ OPTIMIZERS = [
       for cls in FOUR[1:]],
     ("lr a word", made("SGD", lr="fast"), T, "lr: expected a finite number >= 0, got 'fast'"),
     ("lr beyond float", made("SGD", lr=10**400), V, "lr: expected a finite number >= 0, got 1000"),
-    ("momentum 1", made("SGD", momentum=1), V, "momentum: expected a finite number"),
-    ("nesterov without momentum", made("SGD", nesterov=True), V, "nesterov: expected"),
+    ("momentum 1", made("SGD", momentum=1), V, "momentum: expected a finite number >= 0 and < 1, got 1"),
+    ("nesterov without momentum", made("SGD", nesterov=True), V, "nesterov: expected momentum > 0, got 0"),
     ("nesterov a word", made("SGD", momentum=0.9, nesterov="yes"), T,
      "nesterov: expected True or False, got 'yes'"),
-    ("alpha over 1", made("RMSprop", alpha=1.5), V, "alpha: expected a finite number"),
-    ("beta 1", made("Adam", betas=(1.0, 0.9)), V, "betas[0]: expected a finite number"),
-    ("second beta", made("AdamW", betas=(0.9, -0.1)), V, "betas[1]: expected a finite number"),
+    ("alpha over 1", made("RMSprop", alpha=1.5), V, "alpha: expected a finite number >= 0 and < 1, got 1.5"),
+    ("beta 1", made("Adam", betas=(1.0, 0.9)), V, "betas[0]: expected a finite number >= 0 and < 1, got 1.0"),
+    ("second beta", made("AdamW", betas=(0.9, -0.1)), V,
+     "betas[1]: expected a finite number >= 0 and < 1, got -0.1"),
     ("one beta", made("Adam", betas=(0.9,)), T, "betas: expected a pair of numbers, got (0.9,)"),
     ("betas no pair", made("Adam", betas=0.9), T, "betas: expected a pair of numbers, got 0.9"),
     ("clip norm 0", lambda nn: nn.clip_grad_norm(net(nn), 0), V,
@@ -445,7 +454,7 @@ OPTIMIZERS = [
      "clip_value: expected a finite number > 0, got 0"),
     ("another model", another_model, V,
      "optimizer: this Adam already belongs to another model; make a new one"),
-    ("not a model", lambda nn: nn.SGD().step(3), T, "model: expected a Layer of fastnn"),
+    ("not a model", lambda nn: nn.SGD().step(3), T, "model: expected a Layer of fastnn, got int"),
 ]  # fmt: skip
 
 SCHEDULES = [
@@ -453,16 +462,23 @@ SCHEDULES = [
     ("step size 0", made("StepLR", 0.1, 0), V, "step_size: expected an integer >= 1, got 0"),
     ("gamma 0", made("ExponentialLR", 0.1, 0), V, "gamma: expected a finite number > 0, got 0"),
     ("no steps", made("CosineLR", 0.1, 0), V, "total_steps: expected an integer >= 1, got 0"),
-    ("warm-up too long", made("CosineLR", 0.1, 10, warmup_steps=11), V, "warmup_steps: expected"),
-    ("floor too high", made("CosineLR", 0.1, 10, min_lr=0.2), V, "min_lr: expected"),
-    ("pct over 1", made("OneCycleLR", 0.1, 10, pct_start=2), V, "pct_start: expected"),
+    ("warm-up too long", made("CosineLR", 0.1, 10, warmup_steps=11), V,
+     "warmup_steps: expected an integer >= 0 and <= 9, got 11"),
+    ("floor too high", made("CosineLR", 0.1, 10, min_lr=0.2), V,
+     "min_lr: expected a finite number >= 0 and <= 0.1, got 0.2"),
+    ("pct over 1", made("OneCycleLR", 0.1, 10, pct_start=2), V,
+     "pct_start: expected a finite number > 0 and < 1, got 2"),
     ("div 0", made("OneCycleLR", 0.1, 10, div_factor=0), V,
      "div_factor: expected a finite number >= 1, got 0"),
-    ("plateau factor 1", made("ReduceLROnPlateau", factor=1.0), V, "factor: expected"),
-    ("plateau patience", made("ReduceLROnPlateau", patience=-1), V, "patience: expected an integer >="),
+    ("plateau factor 1", made("ReduceLROnPlateau", factor=1.0), V,
+     "factor: expected a finite number > 0 and < 1, got 1.0"),
+    ("plateau patience", made("ReduceLROnPlateau", patience=-1), V,
+     "patience: expected an integer >= 0, got -1"),
     ("patience negative", made("EarlyStopping", patience=-1), V, "patience: expected an integer >= 0, got -1"),
-    ("stopping mode", made("EarlyStopping", mode="mni"), V, "mode: unknown name 'mni', did you mean 'min'?"),
-    ("stopping criterion", made("EarlyStopping", criterion="QP"), V, "criterion: unknown name 'QP'"),
+    ("stopping mode", made("EarlyStopping", mode="mni"), V,
+     "mode: unknown name 'mni', did you mean 'min'? known: auto"),
+    ("stopping criterion", made("EarlyStopping", criterion="QP"), V,
+     "criterion: unknown name 'QP', known: patience, GL, PQ, UP"),
     ("GL of an accuracy", made("EarlyStopping", "val_accuracy", criterion="GL"), V,
      "criterion: expected 'patience' for a value that is to rise, got 'GL'"),
     ("stopping threshold", made("EarlyStopping", threshold=0), V, "threshold: expected a finite number > 0, got 0"),
@@ -472,7 +488,8 @@ SCHEDULES = [
        f"lr: expected a finite number >= 0, got {rate!r}")
       for name, call in (("step", step_with), ("epoch", epoch_with))
       for rate, error in ((-0.1, V), (NAN, V), (INF, V), ("0.1", T), (None, T), ([0.1], T))],
-    ("plateau over a schedule", plateau_over_a_schedule, T, "ReduceLROnPlateau: expected"),
+    ("plateau over a schedule", plateau_over_a_schedule, T,
+     "ReduceLROnPlateau: expected an optimizer whose lr is a number, got StepLR(0.1, 3)"),
 ]  # fmt: skip
 
 TRAINING = [
@@ -485,24 +502,26 @@ TRAINING = [
      "t: expected class numbers from 0 to 2, got 9 at row 4"),
     ("training an inner model", inner, V,
      "step: this Sequential stands inside another model; train that one"),
-    ("loss a word", epoch(loss="mse"), T, "loss: expected a Loss of fastnn"),
-    ("optimizer a word", epoch(optimizer="adam"), T, "optimizer: expected an Optimizer of fastnn"),
+    ("loss a word", epoch(loss="mse"), T, "loss: expected a Loss of fastnn, got str"),
+    ("optimizer a word", epoch(optimizer="adam"), T, "optimizer: expected an Optimizer of fastnn, got str"),
     ("optimizer a class", lambda nn: epoch(optimizer=nn.Adam)(nn), T,
-     "optimizer: expected an Optimizer of fastnn"),
+     "optimizer: expected an Optimizer of fastnn, got the class fastnn.optim.Adam"),
     ("epochs negative", fit(epochs=-1), V, "epochs: expected an integer >= 0, got -1"),
-    ("split 1", fit(validation_split=1.0), V, "validation_split: expected a finite number"),
-    ("split leaves nothing", fit(validation_split=0.1), V, "validation_split: expected"),
-    ("validation data no pair", fit(validation_data=X), (V, T), "validation_data: expected"),
+    ("split 1", fit(validation_split=1.0), V, "validation_split: expected a finite number >= 0 and < 1, got 1.0"),
+    ("split leaves nothing", fit(validation_split=0.1), V,
+     "validation_split: expected to leave rows on both sides, got 0.1 of 5 rows"),
+    ("validation data no pair", fit(validation_data=X), T, "validation_data: expected a pair (x, t), got ndarray"),
     ("metric mistyped", fit(metrics=["acuracy"]), V,
-     "metrics: unknown name 'acuracy', did you mean 'accuracy'?"),
+     "metrics: unknown name 'acuracy', did you mean 'accuracy'? known: accuracy"),
     ("metric named penalty", lambda nn: fit(metrics=[named("penalty")])(nn), V,
      "metrics: expected a name for each, got 'penalty' twice"),
     ("mixup negative", epoch(mixup=-1), V, "mixup: expected a finite number >= 0, got -1"),
     ("mixup beside weights", fit(mixup=0.2, sample_weight=np.ones(5)), V,
      "mixup: expected 0 beside sample_weight, got 0.2"),
-    ("metric a number", fit(metrics=[3]), T, "metrics: expected"),
-    ("callback a function", fit(callbacks=[print]), T, "callbacks: expected"),
+    ("metric a number", fit(metrics=[3]), T, "metrics: expected names or functions, got 3"),
+    ("callback a function", fit(callbacks=[print]), T,
+     "callbacks: expected Callback objects, got <built-in function print>"),
 ]  # fmt: skip
 
 GROUPS = (LAYERS, IMAGES, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING)
-MISTAKES = [Mistake(*m) for group in GROUPS for m in group]
+USER_ERRORS = [UserError(*entry) for group in GROUPS for entry in group]
