@@ -377,7 +377,7 @@ class TerminateOnNaN(Callback):
         loss = logs["loss"] if logs else 0.0
         if not math.isfinite(loss):
             self.stopped_epoch, self.stopped_batch = self.epoch, batch
-            warn(f"the loss of batch {batch} in epoch {self.epoch} is {loss:g}; training ends here. "
+            warn(f"the loss of batch {batch} in epoch {self.epoch} (the first are 0) is {loss:g}; training ends here. "
                  + likely_causes(self.model, self.optimizer, self.params.get("largest", {})))
             raise StopTraining
 

@@ -28,8 +28,8 @@ class EarlyStopping(MonitorCallback):
     """Stops ``fit`` when ``monitor`` no longer improves, and brings the best epoch's weights back.
 
     An improvement is a change by more than ``min_delta`` >= 0 beyond the best value so far, downwards with
-    ``mode="min"`` and upwards with ``"max"``; ``"auto"`` knows losses, common errors and scores by their names, and each
-    ``Metric`` with a mode, and is a ValueError before the first step for others. NaN never is an improvement.
+    ``mode="min"`` and upwards with ``"max"``; ``"auto"`` knows losses, common errors and scores by their names, and
+    each ``Metric`` with a mode, and is a ValueError before the first step for others. NaN never is an improvement.
     ``patience`` >= 0 epochs may pass without; those before ``start_from_epoch`` (the first is 0) do not count. With
     ``restore_best_weights`` the state of the best epoch, running statistics included, comes back bit by bit however
     training ended, by Ctrl-C, too.
@@ -37,8 +37,8 @@ class EarlyStopping(MonitorCallback):
     ``criterion`` is ``"patience"``, or one of Prechelt's ``"GL"``, ``"PQ"`` and ``"UP"`` (for a positive error that is
     to fall), which use ``threshold`` (> 0; by default 5, 0.75 and 3) and, the last two, strips of ``strip`` epochs.
 
-    Afterwards ``best``, ``best_epoch`` (None if no epoch counted) and ``stopped_epoch`` (None if nothing stopped it) say
-    what happened.
+    Afterwards ``best``, ``best_epoch`` (None if no epoch counted) and ``stopped_epoch`` (None if nothing stopped it)
+    say what happened.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]])

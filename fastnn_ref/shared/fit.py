@@ -11,19 +11,17 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from . import checks
+from . import checks, diagnosis
 from .callbacks import Callback, CallbackList, StopTraining
 from .custom import CustomLoss, CustomOptimizer
-from .diagnosis import (
-    LossWatch, find_double_activation, find_strong_decay, find_vanishing_rate, likely_causes, warn,
-)
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
 from .progress import ProgressBar
@@ -32,7 +30,7 @@ from .state import load_training_state
 
 Array = npt.NDArray[Any]
 
-REHEARSED = 256         # rows that are predicted before the first step
+PREDICTED = 256         # rows that are predicted before the first step
 AS_ARGUMENTS = ("x", "t", "sample_weight")
 AS_VALIDATION_DATA = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
 
@@ -94,8 +92,8 @@ def split_data(
                             f"{type(held_out).__name__}{f' of {len(held_out)}' if isinstance(held_out, tuple) else ''}")
         if share:
             raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
-        return (prepare_data(model, x, t, sample_weight),
-                prepare_data(model, *held_out, names=AS_VALIDATION_DATA))
+        xv, tv, weights = (*held_out, None)[:3]
+        return (prepare_data(model, x, t, sample_weight), prepare_data(model, xv, tv, weights, AS_VALIDATION_DATA))
     data = prepare_data(model, x, t, sample_weight)
     if share == 0:
         return data, None
@@ -127,10 +125,34 @@ def check_inputs(model: Any, data: Data) -> float:
 # ---- evaluating ----
 
 
-def measure(model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric], batch_size: int = 1024) -> dict[str, float]:
+@contextmanager
+def ignored_warnings() -> Iterator[None]:
+    """No warnings in this block."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def measure(
+    model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric], batch_size: int = 1024,
+) -> dict[str, float]:
     """``{"loss": …, metric: …}`` of a model's predictions."""
     y = model.predict(data.x, batch_size)
     return {"loss": loss.forward(y, data.t, data.weights), **compute_metrics(metrics, y, data.t, loss)}
+
+
+def epoch_logs(
+    model: Any, value: float, data: Data, held_out: Data | None, loss: Any, metrics: Mapping[str, Metric],
+) -> dict[str, float]:
+    """What is known after an epoch with the loss ``value``."""
+    logs = {"loss": value}
+    if model.has_penalty:
+        logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
+    if metrics:
+        logs |= compute_metrics(metrics, model.predict(data.x), data.t, loss)
+    if held_out is not None:
+        logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}
+    return logs
 
 
 def evaluate(
@@ -150,18 +172,24 @@ def evaluate(
     return measure(model, prepare_data(model, x, t, sample_weight), loss, measures, batch_size)
 
 
-def rehearse(model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric]) -> None:
-    """What the end of an epoch will compute, with the predictions of the first rows in place of all: what fails there
-    fails here."""
-    y = model.predict(data.x[:REHEARSED])
+def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric]) -> None:
+    """Computes what the end of an epoch will, with the predictions of the first rows repeated for the others: targets
+    and metrics that fail then fail here."""
+    y = model.predict(data.x[:PREDICTED])
     y = np.resize(y, (len(data.x), *y.shape[1:]))
     with named_as(data.names):
         loss.forward(y, data.t, data.weights)
-    try:
-        compute_metrics(metrics, y, data.t, loss)
-    except (ArithmeticError, LookupError, AttributeError) as error:
-        raise ValueError(f"metrics: failed for outputs {checks.format_shape(y.shape)} and targets "
-                         f"{checks.format_shape(data.t.shape)}: {type(error).__name__}: {error}") from error
+    for name, metric in metrics.items():
+        own = getattr(getattr(metric.function, "func", metric.function), "__module__", "") == Metric.__module__
+        try:
+            with nullcontext() if own else ignored_warnings():          # these are not the real predictions
+                compute_metrics({name: metric}, y, data.t, loss)
+        except Exception as error:
+            if own or isinstance(error, ImportError) or str(error).startswith("metrics:"):
+                raise
+            raise ValueError(
+                f"metrics: {name} fails for outputs {checks.format_shape(y.shape)} and targets "
+                f"{checks.format_shape(data.t.shape)}: {type(error).__name__}: {error}") from error
 
 
 # ---- what is told before the first step ----
@@ -198,20 +226,25 @@ def as_display(verbose: object) -> ProgressBar | None:
     raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
 
 
+def check_data(
+    model: Any, data: Data, held_out: Data | None, loss: Any, metrics: Mapping[str, Metric],
+) -> dict[str, float]:
+    """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t."""
+    if held_out is not None:
+        check_inputs(model, held_out)
+        check_evaluation(model, held_out, loss, metrics)
+    largest = check_inputs(model, data)
+    if metrics:
+        check_evaluation(model, data, loss, metrics)
+    return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
+
+
 def find_monitors(metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool) -> dict[str, str | None]:
     """Each name that the logs of an epoch will have, and which way is better."""
     parts = {"data_loss": "min", "penalty": "min"} if has_penalty else {}
     own = {name: metric.direction for name, metric in metrics.items()}
     validation = {f"val_{name}": way for name, way in {"loss": "min", **own}.items()} if has_validation else {}
     return {"loss": "min", **parts, **own, **validation}
-
-
-def warn_before(model: Any, loss: Any, optimizer: Any, steps: int) -> None:
-    """Warnings about what can be seen without a step."""
-    for found in (find_double_activation(model, loss), find_strong_decay(model, optimizer),
-                  find_vanishing_rate(optimizer.lr, optimizer.steps, steps)):
-        if found:
-            warn(found)
 
 
 # ---- the loop ----
@@ -243,10 +276,11 @@ class CtrlC:
 
     def stops(self, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
         """The function for ``run_epoch(progress=…)``: it ends training if Ctrl-C was pressed."""
+
         def between_batches(done: int, steps: int) -> None:
             if progress is not None:
                 progress(done, steps)
-            if self.pressed:
+            if self.pressed and done < steps:       # the last batch ends the epoch anyway
                 raise StopTraining
 
         return between_batches
@@ -276,9 +310,9 @@ def fit(
     notebook, else a line for each epoch; 2 always lines; all on stderr.
 
     What can be known before the first step, also of the validation data, the metrics and what callbacks monitor, raises
-    ValueError or TypeError before it. ``TrainingWarning`` says what is probably not meant: a softmax or sigmoid that the
-    loss applies as well, weight decay that is too strong, a schedule that vanishes, and once, a loss that is NaN or
-    grows.
+    ValueError or TypeError before it. ``TrainingWarning`` says what is probably not meant: a softmax or sigmoid that
+    the loss applies as well, weight decay that is too strong, a schedule that vanishes, and once, a loss that is NaN or
+    rises and rises.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -294,21 +328,16 @@ def fit(
     check_objects(model, loss, optimizer)
     data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split)
     check_last_batch(model, data.x, batch_size)
-    largest = {"x": check_inputs(model, data), "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
-    if measures:
-        rehearse(model, data, loss, measures)
-    if held_out is not None:
-        check_inputs(model, held_out)
-        rehearse(model, held_out, loss, measures)
+    largest = check_data(model, data, held_out, loss, measures)
     steps = -(-len(data.x) // batch_size)
-    monitors = find_monitors(measures, model.has_penalty, held_out is not None)
+    params = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "largest": largest,
+              "monitors": find_monitors(measures, model.has_penalty, held_out is not None)}
     history = History()
-    hooks = CallbackList(history, callbacks, model, optimizer, {
-        "epochs": epochs, "steps": steps, "batch_size": batch_size, "monitors": monitors, "largest": largest}, display)
+    hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     batch_hooks = {f"on_batch_{when}": hooks.hook(f"on_train_batch_{when}") for when in ("begin", "end")}
     optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
-    warn_before(model, loss, optimizer, steps * epochs)
-    watch = LossWatch(lambda: likely_causes(model, optimizer, largest))
+    diagnosis.warn_before(model, loss, optimizer, steps * epochs)
+    watch = diagnosis.LossWatch(model, optimizer, largest)
     model.stop_training = False
     logs: dict[str, float] = {}
     hooks.call("on_train_begin")
@@ -325,13 +354,7 @@ def fit(
                     data.weights, mixup, resume=resume is not None and model.network.batch > 0, **batch_hooks)
                 history.seconds.append(time.perf_counter() - start)
                 watch.see(epoch, value)
-                logs = {"loss": value}
-                if model.has_penalty:
-                    logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
-                if measures:
-                    logs |= compute_metrics(measures, model.predict(data.x), data.t, loss)
-                if held_out is not None:
-                    logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, measures).items()}
+                logs = epoch_logs(model, value, data, held_out, loss, measures)
                 hooks.call("on_epoch_end", epoch, logs)
                 if model.stop_training or ctrl_c.pressed:
                     break

@@ -12,10 +12,11 @@ from typing import Any
 from . import checks
 from .callbacks import Callback, Logs
 from .optional import optional
+from .schedule import latest_rate
 
 
 class CSVLogger(Callback):
-    """Writes a line for each epoch: ``epoch``, everything in the logs, and ``lr``, the rate that the next step takes.
+    """Writes a line for each epoch: ``epoch``, everything in the logs, and ``lr``, the rate of the last step.
 
     The line is in the file when the epoch ends, in one write. A new training begins the file anew, with
     ``append=True`` at its end, where the columns must be the same. A training that is resumed (``fit(resume=…)``) goes
@@ -60,8 +61,8 @@ class CSVLogger(Callback):
             self.check_columns(["epoch", *self.params.get("monitors", ()), "lr"])
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        values = {"epoch": epoch, **(logs or {}), "lr": self.optimizer.current_lr}
-        lines = [] if self.columns else [list(values)]
+        values = {"epoch": epoch, **(logs or {}), "lr": latest_rate(self.optimizer)}
+        lines: list[Sequence[object]] = [] if self.columns else [list(values)]
         self.columns = self.columns or list(values)
         self.check_columns(values)
         lines.append([values.get(column, "") for column in self.columns])
@@ -126,7 +127,7 @@ class TensorBoard(Callback):
         for name, value in (logs or {}).items():
             part = "validation" if name.startswith("val_") else "train"
             self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
-        self.write("train", "lr", self.optimizer.current_lr, epoch)
+        self.write("train", "lr", latest_rate(self.optimizer), epoch)
         for writer in self._writers.values():
             writer.flush()
 

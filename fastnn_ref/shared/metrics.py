@@ -7,11 +7,11 @@
     expected_calibration_error  Σ |B|/n · |accuracy in B − confidence in B| over bins B of the confidence
     mae, mse, r2                mean |y − t|, mean (y − t)², 1 − Σ(y − t)² / Σ(t − mean t)²
 
-Outputs decide in one of two ways. K >= 2 outputs of which one is right *compete*: the largest wins. A single output, or
-several that each answer a question of their own (BCEWithLogitsLoss), are *labels*: yes if y > ``threshold``. ``fit`` and
-``evaluate`` know the threshold from the loss: 0 for BCEWithLogitsLoss, whose y are logits; the middle of the targets for
-a single output of MSELoss, L1Loss and HuberLoss (0.5 between 0 and 1, 0 between −1 and 1); for a loss of your own its
-attribute ``decision_threshold``.
+Outputs decide in one of two ways. K >= 2 outputs of which one is right *compete*: the largest wins. A single output,
+or several that each answer a question of their own (BCEWithLogitsLoss), are *labels*: yes if y > ``threshold``. ``fit``
+and ``evaluate`` know the threshold from the loss: 0 for BCEWithLogitsLoss, whose y are logits; the middle of the
+targets for a single output of MSELoss, L1Loss and HuberLoss (0.5 between 0 and 1, 0 between −1 and 1); for a loss of
+your own its attribute ``decision_threshold``.
 
 A row with a NaN is a wrong decision. Written once, for both packages.
 """
@@ -244,11 +244,11 @@ def ranked(name: str, y: Array, t: Array, threshold: float | None) -> tuple[Arra
 
 
 def mean_over_columns(function: Measure, scores: Array, answers: Array, usable: Array) -> float:
-    """The mean of function(answer, score) over the usable columns; NaN if there is none, or with a score that is no
-    finite number."""
-    if not usable.any() or not np.isfinite(scores).all():
+    """The mean of function(answer, score) over the columns ``usable``; NaN if there are none, or with a score that is
+    no finite number."""
+    if not len(usable) or not np.isfinite(scores).all():
         return float("nan")
-    return float(np.mean([function(answers[:, column], scores[:, column]) for column in np.flatnonzero(usable)]))
+    return float(np.mean([function(answers[:, column], scores[:, column]) for column in usable]))
 
 
 def roc_auc(y: Array, t: Array, threshold: float | None = None) -> float:
@@ -263,7 +263,8 @@ def roc_auc(y: Array, t: Array, threshold: float | None = None) -> float:
     """
     metrics = optional("sklearn.metrics", extra="train")
     scores, answers = ranked("roc_auc", y, t, threshold)
-    return mean_over_columns(metrics.roc_auc_score, scores, answers, answers.any(axis=0) & ~answers.all(axis=0))
+    usable = answers.any(axis=0) & ~answers.all(axis=0)
+    return mean_over_columns(metrics.roc_auc_score, scores, answers, np.flatnonzero(usable))
 
 
 def average_precision(y: Array, t: Array, threshold: float | None = None) -> float:
@@ -276,7 +277,7 @@ def average_precision(y: Array, t: Array, threshold: float | None = None) -> flo
     """
     metrics = optional("sklearn.metrics", extra="train")
     scores, answers = ranked("average_precision", y, t, threshold)
-    return mean_over_columns(metrics.average_precision_score, scores, answers, answers.any(axis=0))
+    return mean_over_columns(metrics.average_precision_score, scores, answers, np.flatnonzero(answers.any(axis=0)))
 
 
 # ---- values ----
@@ -343,7 +344,7 @@ METRICS: dict[str, Measure] = {
     "roc_auc": roc_auc, "average_precision": average_precision,
     "expected_calibration_error": expected_calibration_error, "mae": mae, "mse": mse, "r2": r2,
 }
-DECIDING = (accuracy, precision, recall, f1, expected_calibration_error, roc_auc, average_precision)   # take a threshold
+DECIDING = (accuracy, precision, recall, f1, roc_auc, average_precision, expected_calibration_error)
 LABEL_LOSSES = {"BCEWithLogitsLoss"}                    # each of whose outputs is a label, as a logit
 VALUE_LOSSES = {"MSELoss", "L1Loss", "HuberLoss"}       # whose outputs are where the targets are
 FALLING = {"loss", "penalty", "error", "mae", "mse", "rmse", "mape"}            # last words of names

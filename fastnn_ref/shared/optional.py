@@ -21,5 +21,5 @@ def optional(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = (error.name or module).partition(".")[0]
-        raise ModuleNotFoundError(
-            f'{DISTRIBUTIONS.get(package, package)} is missing: pip install "fastnn[{extra}]"', name=error.name) from error
+        message = f'{DISTRIBUTIONS.get(package, package)} is missing: pip install "fastnn[{extra}]"'
+        raise ModuleNotFoundError(message, name=error.name) from error

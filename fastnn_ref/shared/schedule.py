@@ -59,6 +59,15 @@ def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
     return np.array(found, np.float64)
 
 
+def latest_rate(optimizer: Any) -> float:
+    """The rate of an optimizer's last step, or its ``lr`` where that is a number.
+
+    A schedule is not asked for a step that training may never take.
+    """
+    lr = optimizer.lr
+    return checks.as_number("lr", lr(max(optimizer.steps - 1, 0)), 0) if callable(lr) else float(lr)
+
+
 def lr_record(lr: Any) -> Any:
     """What an optimizer's state holds of ``lr``: a number, a record of a schedule of this module, or None for a user's
     own schedule or function, which comes with the optimizer."""
@@ -265,7 +274,7 @@ def fill_steps_per_epoch(lr: Any, steps_per_epoch: int, steps: int) -> Any:
     """
     if not isinstance(lr, PerEpoch) or lr.steps_per_epoch == steps_per_epoch:
         return lr
-    start = lr.start if lr.steps_per_epoch is None else (steps, int(lr.epoch(np.float64(steps))))
+    start = lr.start if lr.steps_per_epoch is None else (steps, int(lr.epoch(np.array(steps, np.float64))))
     return PerEpoch(lr.schedule, steps_per_epoch, start)
 
 
