@@ -233,7 +233,7 @@ def test_values_never_warn(t, seed):
 def test_constant_targets():
     t = np.full((3, 1), 0.1)
     assert metrics.r2(t, t) == 1
-    assert metrics.r2(t + [[0], [0], [1e-9]], t) == 0
+    assert metrics.r2(t + np.array([[0], [0], [1e-9]]), t) == 0
     assert metrics.r2(np.ones((1, 1)), np.zeros((1, 1))) == 0
     assert math.isnan(metrics.r2(np.full((3, 1), math.nan), t))
 
@@ -254,14 +254,14 @@ def test_decisions_never_warn(seed, n, k):
     ("call", "message"),
     [
         (lambda: metrics.accuracy(np.zeros((3, 2)), np.zeros((3, 1))), "accuracy: expected outputs (n, K) and targets"),
-        (lambda: metrics.accuracy(np.zeros((3, 2)), [0, 1, 2]), "t: expected class numbers from 0 to 1, got 2 at row 2"),
+        (lambda: metrics.accuracy(np.zeros((3, 2)), [0, 1, 2]), "t: expected class numbers from 0 to 1, got 2 at"),
         (lambda: metrics.accuracy(np.zeros((3, 2)), [0, 1]), "t: expected 3 targets, one for each row of x, got 2"),
         (lambda: metrics.accuracy(np.zeros((0, 2)), []), "y: expected at least one row, got (0, 2)"),
         (lambda: metrics.accuracy(np.zeros((3, 1)), [0, 0.5, 3.5], 0), "accuracy: expected targets from 0 to 1, or −1"),
         (lambda: metrics.f1(np.zeros((3, 1)), [0, -1, 1], 0), "f1: expected targets from 0 to 1, or −1 and 1, got 0 "),
         (lambda: metrics.top_k_accuracy(np.zeros((3, 4)), [0, 1, 2], 4), "k: expected an integer >= 1 and <= 3, got 4"),
         (lambda: metrics.top_k_accuracy(np.zeros((3, 1)), [0, 1, 2]), "top_k_accuracy: expected outputs (n, K)"),
-        (lambda: metrics.mae(np.zeros((3, 2)), [0, 1, 2]), "mae: expected outputs and targets of one shape, got (3, 2)"),
+        (lambda: metrics.mae(np.zeros((3, 2)), [0, 1, 2]), "mae: expected outputs and targets of one shape, got"),
         (lambda: metrics.roc_auc(np.zeros((3, 2)), [0, 1, 7]), "t: expected class numbers from 0 to 1, got 7"),
         (lambda: Metric("val_x", max), "name: expected a name that does not begin with 'val_'"),
         (lambda: Metric("x", max, "mni"), "mode: unknown name 'mni', did you mean 'min'?"),
@@ -290,7 +290,8 @@ def test_names():
         "accuracy": "max", "top_2_accuracy": "max", "top_12_accuracy": "max", "mae": "min", "odd": "max",
     }  # fmt: skip
     assert all(metrics.known_mode(name) for name in metrics.METRICS)
-    assert [metrics.known_mode(f"val_{name}") for name in ("loss", "mse", "auc", "share")] == ["min", "min", "max", None]
+    ways = {name: metrics.known_mode(f"val_{name}") for name in ("loss", "mse", "auc", "share")}
+    assert ways == {"loss": "min", "mse": "min", "auc": "max", "share": None}
     with pytest.raises(ValueError, match="did you mean 'recall'"):
         metrics.resolve_metrics(["recal"])
     with pytest.raises(ValueError, match="metrics: unknown name 'top_0_accuracy'"):

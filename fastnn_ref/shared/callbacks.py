@@ -337,10 +337,10 @@ class LearningRateScheduler(Callback):
             self.optimizer.lr = checks.as_number("schedule", self.rate(epoch), 0)
             self.epoch = epoch
 
-    def rate(self, epoch: int) -> float:
-        """The rate of an epoch."""
+    def rate(self, epoch: int) -> Any:
+        """The rate of an epoch, as the function gives it."""
         function = self.schedule.schedule if isinstance(self.schedule, PerEpoch) else self.schedule
-        return float(function(epoch, self.optimizer.lr) if takes_two(function) else function(epoch))
+        return function(epoch, self.optimizer.lr) if takes_two(function) else function(epoch)
 
 
 def takes_two(function: Callable[..., Any]) -> bool:

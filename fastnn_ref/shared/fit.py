@@ -112,13 +112,15 @@ def largest_value(values: Array) -> float:
 
 
 def check_inputs(model: Any, data: Data) -> float:
-    """The largest |x|. A NaN or ∞ from which the model makes another is an error, and one that it swallows is not."""
+    """The largest |x|, which must be finite: NaN and ∞ become NaN gradients. Only a first layer without parameters that
+    makes finite numbers of them, such as one that fills gaps, may get them."""
     largest = largest_value(data.x)
     if not np.isfinite(largest):
         row = next(i for i, each in enumerate(data.x) if not np.isfinite(each).all())
-        if not np.isfinite(model.predict(data.x[row:row + 1])).all():
-            values = data.x[row][~np.isfinite(data.x[row])]
-            raise ValueError(f"{data.names[0]}: expected finite values, got {values[0]} at row {row}")
+        first = model.layers[0]
+        if first.params or not np.isfinite(first(data.x[row:row + 1])).all():
+            value = data.x[row][~np.isfinite(data.x[row])][0]
+            raise ValueError(f"{data.names[0]}: expected finite values, got {value} at row {row}")
     return largest
 
 
@@ -274,16 +276,32 @@ class CtrlC:
         if self.handles:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def stops(self, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
-        """The function for ``run_epoch(progress=…)``: it ends training if Ctrl-C was pressed."""
+    def check(self, done: int, steps: int) -> None:
+        """Ends training if it was pressed; an epoch whose batches are all done ends as always."""
+        if self.pressed and done < steps:
+            raise StopTraining
 
-        def between_batches(done: int, steps: int) -> None:
-            if progress is not None:
-                progress(done, steps)
-            if self.pressed and done < steps:       # the last batch ends the epoch anyway
-                raise StopTraining
 
-        return between_batches
+def epoch_hooks(hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Callable[..., None] | None]:
+    """What ``run_epoch`` calls: batch hooks only where a callback has one, ``progress`` always, for Ctrl-C."""
+    progress, begin, end = map(hooks.hook, ("on_progress", "on_train_batch_begin", "on_train_batch_end"))
+
+    def report(done: int, steps: int) -> None:
+        if progress is not None:
+            progress(done, steps)
+        ctrl_c.check(done, steps)
+
+    def begin_batch(batch: int) -> None:
+        if begin is not None:
+            begin(batch, {})
+
+    def end_batch(batch: int, logs: Mapping[str, float]) -> None:
+        if end is not None:
+            end(batch, logs)
+        ctrl_c.check(batch + 1, steps)
+
+    return {"progress": report, "on_batch_begin": begin_batch if begin is not None else None,
+            "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
 def fit(
@@ -334,24 +352,23 @@ def fit(
               "monitors": find_monitors(measures, model.has_penalty, held_out is not None)}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
-    batch_hooks = {f"on_batch_{when}": hooks.hook(f"on_train_batch_{when}") for when in ("begin", "end")}
     optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
     watch = diagnosis.LossWatch(model, optimizer, largest)
     model.stop_training = False
     logs: dict[str, float] = {}
-    hooks.call("on_train_begin")
+    hooks.call("on_train_begin", {})
     with CtrlC() as ctrl_c:
         try:
             if resume is not None:
                 load_training_state(resume, model, optimizer, hooks.callbacks)
                 optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
             for epoch in range(len(history.epoch), epochs):
-                hooks.call("on_epoch_begin", epoch)
+                hooks.call("on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 value = model.run_epoch(
-                    data.x, data.t, loss, optimizer, batch_size, shuffle, ctrl_c.stops(hooks.hook("on_progress")),
-                    data.weights, mixup, resume=resume is not None and model.network.batch > 0, **batch_hooks)
+                    data.x, data.t, loss, optimizer, batch_size, shuffle, sample_weight=data.weights, mixup=mixup,
+                    resume=resume is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 watch.see(epoch, value)
                 logs = epoch_logs(model, value, data, held_out, loss, measures)
