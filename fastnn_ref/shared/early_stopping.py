@@ -18,17 +18,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import checks
-from .callbacks import Callback, monitored
+from .callbacks import MonitorCallback, monitored
 
 CRITERIA = ("patience", "GL", "PQ", "UP")
 DEFAULT_THRESHOLDS = {"GL": 5.0, "PQ": 0.75, "UP": 3.0}      # thresholds in the middle of those that Prechelt compares
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(MonitorCallback):
     """Stops ``fit`` when ``monitor`` no longer improves, and brings the best epoch's weights back.
 
     An improvement is a change by more than ``min_delta`` >= 0 beyond the best value so far, downwards with
-    ``mode="min"`` and upwards with ``"max"``; ``"auto"`` is ``"max"`` for names that end in accuracy. NaN never is one.
+    ``mode="min"`` and upwards with ``"max"``; ``"auto"`` knows losses, common errors and scores by their names, and
+    each ``Metric`` with a mode, and is a ValueError before the first step for others. NaN never is an improvement.
     ``patience`` >= 0 epochs may pass without; those before ``start_from_epoch`` (the first is 0) do not count. With
     ``restore_best_weights`` the state of the best epoch, running statistics included, comes back bit by bit however
     training ended, by Ctrl-C, too.
@@ -36,12 +37,13 @@ class EarlyStopping(Callback):
     ``criterion`` is ``"patience"``, or one of Prechelt's ``"GL"``, ``"PQ"`` and ``"UP"`` (for a positive error that is
     to fall), which use ``threshold`` (> 0; by default 5, 0.75 and 3) and, the last two, strips of ``strip`` epochs.
 
-    Afterwards ``best``, ``best_epoch`` and ``stopped_epoch`` (None if nothing stopped it) say what happened.
+    Afterwards ``best``, ``best_epoch`` (None if no epoch counted) and ``stopped_epoch`` (None if nothing stopped it)
+    say what happened.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]])
     >>> model, stopping = nn.Sequential(nn.Linear(1, 1, init="zeros")), nn.EarlyStopping(monitor="loss", patience=2)
-    >>> history = model.fit(x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=1.2), epochs=50, callbacks=[stopping])
+    >>> history = model.fit(x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.8), epochs=50, callbacks=[stopping])
     >>> len(history.epoch), stopping.best_epoch, stopping.stopped_epoch
     (3, 0, 2)
     """
@@ -53,30 +55,27 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = True, start_from_epoch: int = 0, criterion: str = "patience",
         threshold: float | None = None, strip: int = 5,
     ) -> None:
-        self.monitor = monitor
+        super().__init__(monitor, mode, min_delta)
         self.patience = checks.as_integer("patience", patience, 0)
-        self.min_delta = checks.as_number("min_delta", min_delta, 0)
-        self.mode = checks.as_choice("mode", mode, ("auto", "min", "max"))
         self.restore_best_weights = checks.as_flag("restore_best_weights", restore_best_weights)
         self.start_from_epoch = checks.as_integer("start_from_epoch", start_from_epoch, 0)
         self.criterion = checks.as_choice("criterion", criterion, CRITERIA)
         self.threshold = None if threshold is None else checks.as_number("threshold", threshold, 0, low_open=True)
         self.strip = checks.as_integer("strip", strip, 1)
-        if criterion != "patience" and self.sign() < 0:
-            raise ValueError(f"criterion: expected 'patience' for a value that is to rise, got {criterion!r}")
+        self.check_criterion()
         self.reset()
 
-    def sign(self) -> int:
-        """1 for an error, which is to fall; −1 for what is to rise."""
-        rises = self.mode == "max" or (self.mode == "auto" and str(self.monitor).endswith("accuracy"))
-        return -1 if rises else 1
+    def check_criterion(self) -> None:
+        """Prechelt's criteria are for errors."""
+        if self.criterion != "patience" and self.direction() == "max":
+            raise ValueError(f"criterion: expected 'patience' for a value that is to rise, got {self.criterion!r}")
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self.reset()
+        self.check_criterion()
+        super().on_train_begin(logs)
 
     def reset(self) -> None:
-        """Forgets what earlier trainings brought."""
-        self.best = self.sign() * math.inf
+        self.best: float | None = None
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
         self.wait = 0
@@ -91,7 +90,7 @@ class EarlyStopping(Callback):
         self.errors.append(value)
         self.losses.append(next((logs[name] for name in ("data_loss", "loss") if logs and name in logs), math.nan))
         self.wait += 1
-        if self.sign() * (self.best - value) > self.min_delta:
+        if self.improves(value):
             self.best, self.best_epoch, self.wait = value, epoch, 0
             self.weights = self.model.state_dict() if self.restore_best_weights else None
         if self.should_stop():

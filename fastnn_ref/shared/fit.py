@@ -1,34 +1,164 @@
 """fit: the loop around the epochs, with its record (History) and its hooks (Callback), as in Keras.
 
 What takes time is ``model.run_epoch``; everything here is bookkeeping, written once for both packages. It uses a
-model's public methods only.
+model's public methods only. First it looks at everything that the user passed, so that a mistake is told before the
+first step and by the name of the argument.
 """
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
-from . import checks
-from .callbacks import Callback, CallbackList
+from . import checks, diagnosis
+from .callbacks import Callback, CallbackList, StopTraining
+from .custom import CustomLoss, CustomOptimizer
 from .history import History
-from .metrics import Metric, compute_metrics, resolve_metrics
+from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
+from .progress import ProgressBar
+from .schedule import fill_steps_per_epoch
 from .state import load_training_state
 
 Array = npt.NDArray[Any]
 
+PREDICTED = 256         # rows that are predicted before the first step
+AS_ARGUMENTS = ("x", "t", "sample_weight")
+AS_VALIDATION_DATA = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
 
-def prepare_data(name: str, model: Any, x: object, t: object) -> tuple[Array, Array]:
-    """``x`` and ``t`` as arrays that fit the model and each other, so that no epoch need convert them again."""
-    x = checks.as_batch(name, x, model.dtype, model.input_shape)
-    return x, checks.as_targets(t, len(x))
+
+# ---- data ----
+
+
+class Data(NamedTuple):
+    """Arrays that fit the model and each other, and what the user calls them."""
+
+    x: Array
+    t: Array
+    weights: Array | None
+    names: tuple[str, str, str] = AS_ARGUMENTS
+
+
+@contextmanager
+def named_as(names: tuple[str, str, str]) -> Iterator[None]:
+    """Errors about x, t and sample_weight name what the user passed."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        argument, colon, rest = str(error).partition(":")
+        if type(error) not in (TypeError, ValueError) or argument not in AS_ARGUMENTS or names == AS_ARGUMENTS:
+            raise
+        name = names[AS_ARGUMENTS.index(argument)]
+        raise type(error)(name + colon + rest.replace("row of x", f"row of {names[0]}")) from None
+
+
+def prepare_inputs(model: Any, x: object) -> Array:
+    """``x`` as an array that the model takes."""
+    found = checks.as_batch("x", x, model.dtype, None)
+    try:
+        model.output_shape(found.shape[1:])
+    except ValueError as error:
+        checks.as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
+        raise ValueError(f"x: {error}") from None
+    return found
+
+
+def prepare_data(
+    model: Any, x: object, t: object, sample_weight: object = None, names: tuple[str, str, str] = AS_ARGUMENTS,
+) -> Data:
+    """Arrays that fit the model and each other, so that no epoch need convert them again."""
+    with named_as(names):
+        x = prepare_inputs(model, x)
+        t = checks.as_targets(t, len(x))
+        return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names)
+
+
+def split_data(
+    model: Any, x: object, t: object, sample_weight: object, held_out: Any, share: object,
+) -> tuple[Data, Data | None]:
+    """The data to train with and to validate with: what is given, or, as in Keras, the last ``share`` of the rows."""
+    share = checks.as_number("validation_split", share, 0, 1, high_open=True)
+    if held_out is not None:
+        if not isinstance(held_out, tuple | list) or len(held_out) not in (2, 3):
+            raise TypeError(f"validation_data: expected (x, t) or (x, t, sample_weight), got "
+                            f"{type(held_out).__name__}{f' of {len(held_out)}' if isinstance(held_out, tuple) else ''}")
+        if share:
+            raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
+        xv, tv, weights = (*held_out, None)[:3]
+        return (prepare_data(model, x, t, sample_weight), prepare_data(model, xv, tv, weights, AS_VALIDATION_DATA))
+    data = prepare_data(model, x, t, sample_weight)
+    if share == 0:
+        return data, None
+    n = len(data.x) - int(len(data.x) * share)
+    if not 0 < n < len(data.x):
+        raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
+    first, last = (Data(data.x[part], data.t[part], None if data.weights is None else data.weights[part])
+                   for part in (slice(n), slice(n, None)))
+    return first, last
+
+
+def largest_value(values: Array) -> float:
+    """max |values|; NaN or ∞ if one of them is."""
+    with np.errstate(invalid="ignore"):
+        return max(abs(float(values.min())), abs(float(values.max()))) if values.dtype.kind != "b" else 1.0
+
+
+def check_inputs(model: Any, data: Data) -> float:
+    """The largest |x|, which must be finite: NaN and ∞ become NaN gradients. Only a first layer without parameters that
+    makes finite numbers of them, such as one that fills gaps, may get them."""
+    largest = largest_value(data.x)
+    if not np.isfinite(largest):
+        row = next(i for i, each in enumerate(data.x) if not np.isfinite(each).all())
+        first = model.layers[0]
+        if first.params or not np.isfinite(first(data.x[row:row + 1])).all():
+            value = data.x[row][~np.isfinite(data.x[row])][0]
+            raise ValueError(f"{data.names[0]}: expected finite values, got {value} at row {row}")
+    return largest
+
+
+# ---- evaluating ----
+
+
+@contextmanager
+def ignored_warnings() -> Iterator[None]:
+    """No warnings in this block."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def measure(
+    model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric], batch_size: int = 1024,
+) -> dict[str, float]:
+    """``{"loss": …, metric: …}`` of a model's predictions."""
+    y = model.predict(data.x, batch_size)
+    return {"loss": loss.forward(y, data.t, data.weights), **compute_metrics(metrics, y, data.t, loss)}
+
+
+def epoch_logs(
+    model: Any, value: float, data: Data, held_out: Data | None, loss: Any, metrics: Mapping[str, Metric],
+) -> dict[str, float]:
+    """What is known after an epoch with the loss ``value``."""
+    logs = {"loss": value}
+    if model.has_penalty:
+        logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
+    if metrics:
+        logs |= compute_metrics(metrics, model.predict(data.x), data.t, loss)
+    if held_out is not None:
+        logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}
+    return logs
 
 
 def evaluate(
-    model: Any, x: object, t: object, loss: Any, metrics: Iterable[Metric] = (), batch_size: int = 1024,
+    model: Any, x: object, t: object, loss: Any, metrics: Iterable[MetricLike] = (), batch_size: int = 1024,
     sample_weight: object = None,
 ) -> dict[str, float]:
     """``{"loss": …, metric: …}`` of a model's predictions for ``x``, made ``batch_size`` rows at a time.
@@ -41,46 +171,166 @@ def evaluate(
     0.75
     """
     measures = resolve_metrics(metrics)
-    x, t = prepare_data("x", model, x, t)
-    y = model.predict(x, batch_size)
-    return {"loss": loss.forward(y, t, sample_weight), **compute_metrics(measures, y, t)}
+    return measure(model, prepare_data(model, x, t, sample_weight), loss, measures, batch_size)
 
 
-def split_validation(x: object, t: object, held_out: object, share: object) -> tuple[Any, Any, tuple[Any, Any] | None]:
-    """(x, t, validation data): the pair that is given, or, as in Keras, the last ``share`` of the rows."""
-    share = checks.as_number("validation_split", share, 0, 1, high_open=True)
+def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric]) -> None:
+    """Computes what the end of an epoch will, with the predictions of the first rows repeated for the others: targets
+    and metrics that fail then fail here."""
+    y = model.predict(data.x[:PREDICTED])
+    y = np.resize(y, (len(data.x), *y.shape[1:]))
+    with named_as(data.names):
+        loss.forward(y, data.t, data.weights)
+    for name, metric in metrics.items():
+        own = getattr(getattr(metric.function, "func", metric.function), "__module__", "") == Metric.__module__
+        try:
+            with nullcontext() if own else ignored_warnings():          # these are not the real predictions
+                compute_metrics({name: metric}, y, data.t, loss)
+        except Exception as error:
+            if own or isinstance(error, ImportError) or str(error).startswith("metrics:"):
+                raise
+            raise ValueError(
+                f"metrics: {name} fails for outputs {checks.format_shape(y.shape)} and targets "
+                f"{checks.format_shape(data.t.shape)}: {type(error).__name__}: {error}") from error
+
+
+# ---- what is told before the first step ----
+
+
+def package_of(model: Any) -> Any:
+    """The package that a model belongs to."""
+    names = (kind.__module__.partition(".")[0] for kind in type(model).__mro__)
+    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
+
+
+def check_objects(model: Any, loss: object, optimizer: object) -> None:
+    """Loss and optimizer are objects of the model's package, or the user's own."""
+    package = package_of(model)
+    if not isinstance(loss, CustomLoss):
+        checks.check_instance("loss", loss, package.Loss)
+    if not isinstance(optimizer, CustomOptimizer):
+        checks.check_instance("optimizer", optimizer, package.Optimizer)
+    checks.check_is_root(model)
+
+
+def check_last_batch(model: Any, x: Array, batch_size: int) -> None:
+    """Batch normalization needs several rows, in the last batch, too."""
+    rows, least = (len(x) - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
+    if rows < least:
+        raise ValueError(f"batch_size: expected at least {least} rows in every training batch, to normalise over, got "
+                         f"{batch_size}, which leaves {rows} of {len(x)} for the last one")
+
+
+def as_display(verbose: object) -> ProgressBar | None:
+    """What ``verbose`` asks for."""
+    if isinstance(verbose, bool | int | str) and verbose in (0, 1, 2, "auto"):
+        return ProgressBar(style="lines" if verbose == 2 else "auto") if verbose else None
+    raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
+
+
+def check_data(
+    model: Any, data: Data, held_out: Data | None, loss: Any, metrics: Mapping[str, Metric],
+) -> dict[str, float]:
+    """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t."""
     if held_out is not None:
-        if not isinstance(held_out, tuple | list) or len(held_out) != 2:
-            raise TypeError(f"validation_data: expected a pair (x, t), got {type(held_out).__name__}")
-        if share:
-            raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
-        return x, t, (held_out[0], held_out[1])
-    if share == 0:
-        return x, t, None
-    x = checks.as_number_array("x", x)
-    t = checks.as_targets(t, len(x))
-    n = len(x) - int(len(x) * share)
-    if not 0 < n < len(x):
-        raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(x)} rows")
-    return x[:n], t[:n], (x[n:], t[n:])
+        check_inputs(model, held_out)
+        check_evaluation(model, held_out, loss, metrics)
+    largest = check_inputs(model, data)
+    if metrics:
+        check_evaluation(model, data, loss, metrics)
+    return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
+
+
+def find_monitors(metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool) -> dict[str, str | None]:
+    """Each name that the logs of an epoch will have, and which way is better."""
+    parts = {"data_loss": "min", "penalty": "min"} if has_penalty else {}
+    own = {name: metric.direction for name, metric in metrics.items()}
+    validation = {f"val_{name}": way for name, way in {"loss": "min", **own}.items()} if has_validation else {}
+    return {"loss": "min", **parts, **own, **validation}
+
+
+# ---- the loop ----
+
+
+class CtrlC:
+    """Remembers the first Ctrl-C, so that training ends after the running batch; the second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self.handles = False
+
+    def __enter__(self) -> CtrlC:
+        main = threading.current_thread() is threading.main_thread()
+        self.handles = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self.handles:                            # a handler of the user's own stays
+            signal.signal(signal.SIGINT, self.press)
+        return self
+
+    def press(self, *_: object) -> None:
+        """The handler."""
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True
+
+    def __exit__(self, *exception: object) -> None:
+        if self.handles:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def check(self, done: int, steps: int) -> None:
+        """Ends training if it was pressed; an epoch whose batches are all done ends as always."""
+        if self.pressed and done < steps:
+            raise StopTraining
+
+
+def epoch_hooks(hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Callable[..., None] | None]:
+    """What ``run_epoch`` calls: batch hooks only where a callback has one, ``progress`` always, for Ctrl-C."""
+    progress, begin, end = map(hooks.hook, ("on_progress", "on_train_batch_begin", "on_train_batch_end"))
+
+    def report(done: int, steps: int) -> None:
+        if progress is not None:
+            progress(done, steps)
+        ctrl_c.check(done, steps)
+
+    def begin_batch(batch: int) -> None:
+        if begin is not None:
+            begin(batch, {})
+
+    def end_batch(batch: int, logs: Mapping[str, float]) -> None:
+        if end is not None:
+            end(batch, logs)
+        ctrl_c.check(batch + 1, steps)
+
+    return {"progress": report, "on_batch_begin": begin_batch if begin is not None else None,
+            "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
 def fit(
     model: Any, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
-    validation_data: tuple[object, object] | None = None, validation_split: float = 0.0, shuffle: bool = True,
-    metrics: Iterable[Metric] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
-    mixup: float = 0.0, resume: Mapping[str, Any] | None = None,
+    validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0, shuffle: bool = True,
+    metrics: Iterable[MetricLike] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
+    mixup: float = 0.0, resume: Mapping[str, Any] | None = None, verbose: int | str = 0,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
     After each epoch the history gets ``loss`` (the mean over the epoch), with a penalty also its parts ``data_loss``
     and ``penalty`` (``val_loss`` has none), each metric on the training data, and with ``validation_data=(xv, tv)`` or
-    ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss`` and
-    ``val_…``. A metric is ``"accuracy"`` or a function of (y, t). Training ends early when a callback sets
-    ``model.stop_training``. ``sample_weight``, a number >= 0 for each row of ``x``, makes the training loss a weighted
-    mean; ``mixup`` is as for ``run_epoch``. ``resume``, a record of ``training_state``, goes on where it was taken, to
-    the same bits, with objects and data as they were then; ``epochs`` counts from the first start. Raises ValueError or
-    TypeError before the first step for what can be known by then.
+    ``(xv, tv, sample_weight)`` or ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss``
+    and ``val_…``. ``metrics`` are names, ``"accuracy"`` and the others of ``metrics.METRICS``; functions of (y, t); and
+    ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
+    count every row the same. ``mixup`` is as for ``run_epoch``.
+
+    Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``, and by Ctrl-C: the
+    first lets the running batch end, and the history so far is returned, with ``interrupted`` true; the second one is a
+    KeyboardInterrupt. ``resume``, a record of ``training_state``, goes on where it was taken, to the same bits, with
+    objects and data as they were then; ``epochs`` counts from the first start.
+
+    ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
+    notebook, else a line for each epoch; 2 always lines; all on stderr.
+
+    What can be known before the first step, also of the validation data, the metrics and what callbacks monitor, raises
+    ValueError or TypeError before it. ``TrainingWarning`` says what is probably not meant: a softmax or sigmoid that
+    the loss applies as well, weight decay that is too strong, a schedule that vanishes, and once, a loss that is NaN or
+    rises and rises.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -91,41 +341,43 @@ def fit(
     1.0
     """
     epochs, batch_size = checks.as_integer("epochs", epochs, 0), checks.as_integer("batch_size", batch_size, 1)
-    shuffle, measures = checks.as_flag("shuffle", shuffle), resolve_metrics(metrics)
-    weights = None
-    if sample_weight is not None:
-        weights = checks.as_sample_weight(sample_weight, len(checks.as_number_array("x", x)))
-    x, t, held_out = split_validation(x, t, validation_data, validation_split)
-    x, t = prepare_data("x", model, x, t)
-    weights = None if weights is None else weights[:len(x)]
-    held_out = None if held_out is None else prepare_data("validation_data[0]", model, *held_out)
+    shuffle, measures, display = checks.as_flag("shuffle", shuffle), resolve_metrics(metrics), as_display(verbose)
+    checks.as_mixup(mixup, sample_weight)
+    check_objects(model, loss, optimizer)
+    data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split)
+    check_last_batch(model, data.x, batch_size)
+    largest = check_data(model, data, held_out, loss, measures)
+    steps = -(-len(data.x) // batch_size)
+    params = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "largest": largest,
+              "monitors": find_monitors(measures, model.has_penalty, held_out is not None)}
     history = History()
-    hooks = CallbackList(history, callbacks, model, optimizer, {"epochs": epochs, "steps": -(-len(x) // batch_size)})
-    batch_hooks = {f"on_batch_{when}": hooks.hook(f"on_train_batch_{when}") for when in ("begin", "end")}
+    hooks = CallbackList(history, callbacks, model, optimizer, params, display)
+    optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
+    diagnosis.warn_before(model, loss, optimizer, steps * epochs)
+    watch = diagnosis.LossWatch(model, optimizer, largest)
     model.stop_training = False
     logs: dict[str, float] = {}
-    hooks.call("on_train_begin")
-    try:
-        if resume is not None:
-            load_training_state(resume, model, optimizer, hooks.callbacks)
-        for epoch in range(len(history.epoch), epochs):
-            hooks.call("on_epoch_begin", epoch)
-            start = time.perf_counter()
-            value = model.run_epoch(
-                x, t, loss, optimizer, batch_size, shuffle, hooks.hook("on_progress"), weights, mixup,
-                resume=model.network.batch > 0, **batch_hooks)
-            history.seconds.append(time.perf_counter() - start)
-            logs = {"loss": value}
-            if model.has_penalty:
-                logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
-            if measures:
-                logs |= compute_metrics(measures, model.predict(x), t)
-            if held_out is not None:
-                found = evaluate(model, *held_out, loss, measures.values())
-                logs |= {f"val_{name}": value for name, value in found.items()}
-            hooks.call("on_epoch_end", epoch, logs)
-            if model.stop_training:
-                break
-    finally:
-        hooks.call("on_train_end", logs)
+    hooks.call("on_train_begin", {})
+    with CtrlC() as ctrl_c:
+        try:
+            if resume is not None:
+                load_training_state(resume, model, optimizer, hooks.callbacks)
+                optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
+            for epoch in range(len(history.epoch), epochs):
+                hooks.call("on_epoch_begin", epoch, {})
+                start = time.perf_counter()
+                value = model.run_epoch(
+                    data.x, data.t, loss, optimizer, batch_size, shuffle, sample_weight=data.weights, mixup=mixup,
+                    resume=resume is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
+                history.seconds.append(time.perf_counter() - start)
+                watch.see(epoch, value)
+                logs = epoch_logs(model, value, data, held_out, loss, measures)
+                hooks.call("on_epoch_end", epoch, logs)
+                if model.stop_training or ctrl_c.pressed:
+                    break
+        except StopTraining:
+            pass
+        finally:
+            history.interrupted = ctrl_c.pressed
+            hooks.call("on_train_end", logs)
     return history

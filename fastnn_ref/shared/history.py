@@ -10,7 +10,8 @@ from .callbacks import Callback
 class History(Callback):
     """The record of a training: ``history`` (name → value for each epoch), ``epoch``, ``params``, ``seconds``.
 
-    ``seconds`` is the time of each epoch's training alone, without validation.
+    ``seconds`` is the time of each epoch's training alone, without validation. ``interrupted`` says whether Ctrl-C
+    ended the training.
 
     >>> history = History()
     >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
@@ -24,6 +25,7 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.seconds: list[float] = []
+        self.interrupted = False
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self.epoch.append(epoch)

@@ -1,8 +1,9 @@
 """Learning-rate schedules: how large a step, as training goes on.
 
 A schedule is a pure function from the number of steps done (0, 1, 2, …) to the learning rate. Give it to an optimizer
-in place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``; any function of one number will do. Written once,
-for both packages.
+in place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``; any function of one number will do. A step is
+one batch. ``PerEpoch(schedule)`` counts epochs instead, as PyTorch's schedulers usually do. Written once, for both
+packages.
 """
 
 from __future__ import annotations
@@ -58,9 +59,25 @@ def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
     return np.array(found, np.float64)
 
 
+def latest_rate(optimizer: Any) -> float:
+    """The rate of an optimizer's last step, or its ``lr`` where that is a number.
+
+    A schedule is not asked for a step that training may never take.
+    """
+    lr = optimizer.lr
+    return checks.as_number("lr", lr(max(optimizer.steps - 1, 0)), 0) if callable(lr) else float(lr)
+
+
 def lr_record(lr: Any) -> Any:
-    """What an optimizer's state holds of ``lr``: a number, a schedule's record, or None for a user's own function."""
-    return lr.config() if isinstance(lr, Schedule) else None if callable(lr) else lr
+    """What an optimizer's state holds of ``lr``: a number, a record of a schedule of this module, or None for a user's
+    own schedule or function, which comes with the optimizer."""
+    return lr if not callable(lr) else lr.config() if has_record(lr) else None
+
+
+def has_record(lr: Any) -> bool:
+    """Can ``lr_from_record`` build this schedule again?"""
+    known = isinstance(lr, Schedule) and type(lr).__module__ == __name__
+    return known and (not isinstance(lr, PerEpoch) or has_record(lr.schedule))
 
 
 def lr_from_record(record: Any, current: Any) -> Any:
@@ -117,6 +134,29 @@ class ExponentialLR(Schedule):
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self.lr * self.gamma**s
+
+
+class LinearLR(Schedule):
+    """A straight line from lr · ``start_factor`` to lr · ``end_factor`` over ``total_steps``, constant from there on.
+
+    rate(s) = lr · (start_factor + (end_factor − start_factor) · min(s / total_steps, 1)); both factors >= 0. The
+    defaults, PyTorch's, are a warm-up; ``start_factor=1, end_factor=0`` is a linear decay.
+
+    >>> LinearLR(1.0, total_steps=4, start_factor=1, end_factor=0)([0, 1, 4, 9]).tolist()
+    [1.0, 0.75, 0.0, 0.0]
+    """
+
+    def __init__(
+        self, lr: float, total_steps: int, start_factor: float = 1 / 3, end_factor: float = 1.0,
+    ) -> None:
+        self.lr = checks.as_number("lr", lr, 0)
+        self.total_steps = checks.as_integer("total_steps", total_steps, 1)
+        self.start_factor = checks.as_number("start_factor", start_factor, 0)
+        self.end_factor = checks.as_number("end_factor", end_factor, 0)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        share = np.clip(s / self.total_steps, 0, 1)
+        return self.lr * (self.start_factor * (1 - share) + self.end_factor * share)
 
 
 def cosine(start: float, end: float, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -177,4 +217,67 @@ class OneCycleLR(Schedule):
                         cosine(self.max_lr, start / self.final_div_factor, down))
 
 
-__all__ = ["Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR"]  # noqa: RUF022
+class PerEpoch(Schedule):
+    """Counts epochs: the rate of step s is ``schedule(epoch)``, the same in all steps of an epoch.
+
+    epoch = ⌊s / steps_per_epoch⌋. ``schedule`` is a Schedule, whose steps are then epochs (``step_size`` and
+    ``total_steps``, too), or a function of the epoch's number. ``fit`` knows how many steps its epochs have and fills
+    ``steps_per_epoch`` (>= 1) in; a loop of your own has to give it, else the first call is a ValueError. ``start``, a
+    step and the epoch that begins with it, is where counting starts; ``fit`` sets it when a later training has epochs
+    of another length, so that the epochs go on from where they were.
+
+    Why a class around a schedule, and no argument ``per="epoch"`` of each: a schedule stays a pure function of one
+    number, a user's own function or schedule can be counted in epochs as well, and what belongs to an epoch, its
+    number of steps, is kept in one place and goes into the optimizer's state.
+
+    PyTorch's ``StepLR(optimizer, step_size=1, gamma=0.7)`` with ``scheduler.step()`` after each epoch:
+
+    >>> schedule = PerEpoch(StepLR(1.0, step_size=1, gamma=0.7), steps_per_epoch=938)
+    >>> schedule(0), schedule(937), schedule(938), round(schedule(13 * 938), 4)
+    (1.0, 1.0, 0.7, 0.0097)
+    """
+
+    def __init__(
+        self, schedule: Any, steps_per_epoch: int | None = None, start: tuple[int, int] = (0, 0),
+    ) -> None:
+        if not callable(schedule) or isinstance(schedule, PerEpoch | type):
+            raise TypeError(f"schedule: expected a Schedule or a function of the epoch, got {schedule!r}")
+        if not isinstance(start, tuple | list) or len(start) != 2:
+            raise TypeError(f"start: expected a step and an epoch, got {start!r}")
+        self.schedule = schedule
+        self.steps_per_epoch = None if steps_per_epoch is None else checks.as_integer(
+            "steps_per_epoch", steps_per_epoch, 1)
+        self.start = (checks.as_integer("start[0]", start[0], 0), checks.as_integer("start[1]", start[1], 0))
+
+    def epoch(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The epoch of each step."""
+        if self.steps_per_epoch is None:
+            raise ValueError(f"steps_per_epoch: expected the number of steps of an epoch, which only fit knows by "
+                             f"itself, got None in {self!r}")
+        return np.maximum(self.start[1] + (s - self.start[0]) // self.steps_per_epoch, 0)
+
+    def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        epochs = self.epoch(s)
+        if isinstance(self.schedule, Schedule):
+            return np.broadcast_to(np.asarray(self.schedule(epochs), np.float64), s.shape)
+        values, place = np.unique(epochs, return_inverse=True)
+        found = np.array([checks.as_number("lr", self.schedule(int(epoch)), 0) for epoch in values], np.float64)
+        return found[place].reshape(s.shape)
+
+
+def fill_steps_per_epoch(lr: Any, steps_per_epoch: int, steps: int) -> Any:
+    """``lr`` for a training of so many steps an epoch that begins after ``steps`` of them.
+
+    >>> schedule = fill_steps_per_epoch(PerEpoch(ExponentialLR(1.0, 0.5)), 10, steps=0)
+    >>> schedule(20), fill_steps_per_epoch(schedule, 5, steps=20)([20, 24, 25]).tolist()
+    (0.25, [0.25, 0.25, 0.125])
+    """
+    if not isinstance(lr, PerEpoch) or lr.steps_per_epoch == steps_per_epoch:
+        return lr
+    start = lr.start if lr.steps_per_epoch is None else (steps, int(lr.epoch(np.array(steps, np.float64))))
+    return PerEpoch(lr.schedule, steps_per_epoch, start)
+
+
+__all__ = [  # noqa: RUF022
+    "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "LinearLR", "CosineLR", "OneCycleLR", "PerEpoch",
+]

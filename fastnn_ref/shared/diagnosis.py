@@ -1,0 +1,150 @@
+"""What is probably wrong with a training, in plain words: before the first step, and once its loss goes astray."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .schedule import PerEpoch, Schedule, latest_rate
+
+LARGE = 100.0                       # inputs and targets beyond are called unscaled
+GROWTH = 10.0                       # times the loss of the first epoch, and rising: diverging
+TINY = 1e-6                         # a rate below this share of the largest trains nothing
+PASS_THROUGH = ("Identity", "Flatten")
+TWICE = {                           # (loss, last activation) → what is wrong
+    ("CrossEntropyLoss", "Softmax"): "applies softmax itself: twice, it hardly learns",
+    ("CrossEntropyLoss", "LogSoftmax"): "applies log_softmax itself: twice is the same as once",
+    ("CrossEntropyLoss", "Sigmoid"): "takes logits of any size: the Sigmoid keeps them between 0 and 1",
+    ("BCEWithLogitsLoss", "Sigmoid"): "applies sigmoid itself: twice, it hardly learns",
+    ("BCEWithLogitsLoss", "Softmax"): "takes logits of any size: the Softmax keeps them between 0 and 1",
+    ("BCEWithLogitsLoss", "LogSoftmax"): "takes logits of any size: the LogSoftmax keeps them below 0",
+}
+
+
+class TrainingWarning(UserWarning):
+    """Something about a training is probably not as it was meant; it goes on."""
+
+
+def warn(text: str) -> None:
+    """One TrainingWarning, at the user's line that called ``fit``."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("fastnn.", "fastnn_ref.")):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, TrainingWarning, stacklevel=level)
+
+
+# ---- before the first step ----
+
+
+def last_activation(layer: Any) -> str | None:
+    """The class of the activation that a model ends in, ``""`` if it ends in another layer; None: nothing is done."""
+    inside = getattr(layer, "layers", None)
+    if inside is not None:
+        return next((found for found in map(last_activation, reversed(tuple(inside))) if found is not None), None)
+    if type(layer).__name__ in PASS_THROUGH:
+        return None
+    own = getattr(layer, "activation", None)
+    name = type(layer if own is None else own).__name__
+    return name if name in {activation for _, activation in TWICE} else ""
+
+
+def find_double_activation(model: Any, loss: Any) -> str | None:
+    """What to say of a model that ends in what its loss applies, too."""
+    name = last_activation(model) or ""
+    reason = next((TWICE[kind.__name__, name] for kind in type(loss).__mro__ if (kind.__name__, name) in TWICE), None)
+    return reason and (f"the model ends in a {name}, and {type(loss).__name__} {reason}. Leave the {name} out; "
+                       f"predict then gives logits")
+
+
+def l2_strength(penalty: Any) -> float:
+    """λ₂ of a penalty."""
+    return float(getattr(penalty, "l2", penalty.strength if type(penalty).__name__ == "L2" else 0.0))
+
+
+def find_strong_decay(model: Any, optimizer: Any, lr: float) -> str | None:
+    """What to say when weight decay alone makes weights grow: a step of w ← w − lr·λ·w with lr·λ > 2 overshoots zero
+    by more than |w|. With momentum μ the limit is 2(1 + μ), with Nesterov's 2(1 + μ)/(1 + 2μ)."""
+    kinds = {kind.__name__ for kind in type(optimizer).__mro__}
+    strength = getattr(optimizer, "weight_decay", 0.0)
+    if "SGD" in kinds:
+        penalties: dict[int, float] = {}
+        for penalty, value, _ in model.network.constraints:
+            penalties[id(value)] = penalties.get(id(value), 0.0) + l2_strength(penalty)
+        strength += max(penalties.values(), default=0.0)
+        limit = 2 * (1 + optimizer.momentum) / (1 + 2 * optimizer.momentum * optimizer.nesterov)
+    elif "AdamW" in kinds:
+        limit = 2.0
+    else:
+        return None
+    if lr * strength <= limit:
+        return None
+    return (f"weight decay makes the weights grow: lr·λ = {lr:g} · {strength:g} = {lr * strength:.3g}, and beyond "
+            f"{limit:.3g} each step overshoots zero. Make the learning rate or λ smaller")
+
+
+def find_vanishing_rate(lr: Any, first: int, count: int) -> str | None:
+    """What to say of a schedule that leaves most of the ``count`` steps from ``first`` on next to no learning rate."""
+    if not isinstance(lr, Schedule) or count < 1:
+        return None
+    steps = np.unique(np.linspace(first, first + count - 1, min(count, 1000)).astype(np.int64))
+    rates = np.broadcast_to(lr(steps), steps.shape)
+    tiny = rates < TINY * rates.max()
+    if not np.isfinite(rates).all() or tiny.mean() <= 0.5:
+        return None
+    advice = "" if isinstance(lr, PerEpoch) else f" It counts steps; PerEpoch({lr!r}) counts epochs"
+    return (f"{lr!r} falls from {rates[0]:.3g} to {rates[-1]:.3g} in {count} steps, and is below {TINY:g} of its "
+            f"largest value in most of them.{advice}")
+
+
+def warn_before(model: Any, loss: Any, optimizer: Any, steps: int) -> None:
+    """Warnings about what can be seen without one of the ``steps``."""
+    lr = optimizer.lr
+    found = [find_double_activation(model, loss), find_vanishing_rate(lr, optimizer.steps, steps)]
+    if not callable(lr) or isinstance(lr, Schedule):            # a user's own function is asked by the steps alone
+        found.append(find_strong_decay(model, optimizer, optimizer.current_lr))
+    for text in found:
+        if text:
+            warn(text)
+
+
+# ---- when the loss goes astray ----
+
+
+def likely_causes(model: Any, optimizer: Any, largest: Mapping[str, float]) -> str:
+    """A sentence of causes, the likeliest first; ``largest`` has the largest absolute value of each array of data."""
+    lr = latest_rate(optimizer)
+    causes = [f"{name} is not scaled, with values up to {value:.3g} (bring them to about 1)"
+              for name, value in largest.items() if value > LARGE]
+    strong = find_strong_decay(model, optimizer, lr)
+    causes += [strong] if strong else []
+    causes.append(f"the learning rate {lr:.3g} is too large (try {lr / 10:.3g})")
+    return "Likely causes: " + "; ".join(causes)
+
+
+class LossWatch:
+    """Says once that a loss has become NaN or infinite, or rises and rises."""
+
+    def __init__(self, model: Any, optimizer: Any, largest: Mapping[str, float]) -> None:
+        self.known = model, optimizer, largest
+        self.losses: list[float] = []
+        self.silent = False
+
+    def see(self, epoch: int, loss: float) -> None:
+        """Looks at the loss of an epoch."""
+        self.losses.append(loss)
+        if self.silent:
+            return
+        first, last = self.losses[0], self.losses[-3:]
+        if not math.isfinite(loss):
+            trouble = f"the loss of epoch {epoch} (the first is 0) is {loss:g}."
+        elif 0 < first < loss / GROWTH and last == sorted(last):
+            trouble = f"the loss has risen from {first:.3g} to {loss:.3g} in epoch {epoch}: training diverges."
+        else:
+            return
+        self.silent = True
+        warn(f"{trouble} {likely_causes(*self.known)}")

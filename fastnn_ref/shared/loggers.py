@@ -1,0 +1,145 @@
+"""Callbacks that write a training down: a CSV file, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import checks
+from .callbacks import Callback, Logs
+from .optional import optional
+from .schedule import latest_rate
+
+
+class CSVLogger(Callback):
+    """Writes a line for each epoch: ``epoch``, everything in the logs, and ``lr``, the rate of the last step.
+
+    The line is in the file when the epoch ends, in one write. A new training begins the file anew, with
+    ``append=True`` at its end, where the columns must be the same. A training that is resumed (``fit(resume=…)``) goes
+    on behind the last epoch of its state: lines that were written after that was taken give way. ``separator`` is one
+    character. Raises ValueError before the first step for a ``filename`` that cannot be written or has other columns.
+
+    >>> import tempfile, numpy as np, fastnn_ref as nn
+    >>> from pathlib import Path
+    >>> path = f"{tempfile.mkdtemp()}/log.csv"
+    >>> _ = nn.Sequential(nn.Linear(1, 1, init="zeros")).fit(
+    ...     np.ones((4, 1)), np.ones((4, 1)), loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.25), epochs=2,
+    ...     callbacks=[CSVLogger(path)])
+    >>> print(Path(path).read_text().strip())
+    epoch,loss,lr
+    0,1.0,0.25
+    1,0.0,0.25
+    """
+
+    state_names = ("position", "columns")
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        if not isinstance(filename, str | os.PathLike):
+            raise TypeError(f"filename: expected a path, got {filename!r}")
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
+            raise ValueError(f"separator: expected one character, no quote and no line end, got {separator!r}")
+        self.filename = os.fspath(filename)
+        self.separator = separator
+        self.append = checks.as_flag("append", append)
+        self.position = 0                           # bytes of the file that belong to this training, and before it
+        self.columns: list[str] | None = None
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        path = Path(self.filename)
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ValueError(f"filename: expected a file that can be written, got {self.filename!r}")
+        self.position, self.columns = 0, None
+        if self.append and path.exists():
+            whole = path.read_bytes()
+            self.position = whole.rfind(b"\n") + 1              # a line that a kill cut short is none
+            lines = whole[:self.position].decode().splitlines()
+            self.columns = next(csv.reader(lines, delimiter=self.separator), None)
+            self.check_columns(["epoch", *self.params.get("monitors", ()), "lr"])
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        values = {"epoch": epoch, **(logs or {}), "lr": latest_rate(self.optimizer)}
+        lines: list[Sequence[object]] = [] if self.columns else [list(values)]
+        self.columns = self.columns or list(values)
+        self.check_columns(values)
+        lines.append([values.get(column, "") for column in self.columns])
+        self.write(self.encode(lines))
+
+    def check_columns(self, names: Any) -> None:
+        """Every value needs a column."""
+        missing = [name for name in names if self.columns and name not in self.columns]
+        if missing:
+            raise ValueError(f"{self.filename}: expected the columns {', '.join(self.columns or ())}, "
+                             f"got {', '.join(map(repr, missing))}, too")
+
+    def encode(self, lines: Sequence[Sequence[object]]) -> bytes:
+        """Lines as they stand in the file."""
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(lines)
+        return text.getvalue().encode()
+
+    def write(self, data: bytes) -> None:
+        """Puts ``data`` at ``position`` and ends the file there."""
+        with open(self.filename, "r+b" if self.position else "wb") as file:
+            if file.seek(0, os.SEEK_END) < self.position:
+                raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of the "
+                                 f"training was taken, got {file.tell()}")
+            file.truncate(self.position)
+            file.seek(self.position)
+            file.write(data)
+        self.position += len(data)
+
+
+class TensorBoard(Callback):
+    """Writes an epoch's logs and the learning rate for TensorBoard, by tensorboardX.
+
+    ``log_dir`` gets a folder ``train`` and, with validation data, ``validation``, so that both curves stand in one
+    picture: ``epoch_loss``, ``epoch_…`` over epochs, ``lr`` beside them. ``update_freq`` is ``"epoch"``, ``"batch"`` or
+    a number k >= 1: then every k-th batch's ``batch_loss`` is written, too, over steps, to ``train/batches``, which
+    needs the hook of every batch. Without tensorboardX the constructor raises ModuleNotFoundError.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str] = "logs", update_freq: str | int = "epoch") -> None:
+        if not isinstance(log_dir, str | os.PathLike):
+            raise TypeError(f"log_dir: expected a path, got {log_dir!r}")
+        optional("tensorboardX", extra="tensorboard")
+        self.log_dir = os.fspath(log_dir)
+        self.update_freq = update_freq
+        if isinstance(update_freq, str):
+            checks.as_choice("update_freq", update_freq, ("epoch", "batch"))
+        else:
+            checks.as_integer("update_freq", update_freq, 1)
+        if update_freq != "epoch":
+            self.on_train_batch_end = self.write_batch          # type: ignore[method-assign]
+        self._writers: dict[str, Any] = {}
+
+    def write(self, part: str, name: str, value: float, step: int) -> None:
+        """Adds a point to a curve; a training that is resumed replaces the points from ``step`` on."""
+        if part not in self._writers:
+            self._writers[part] = optional("tensorboardX", extra="tensorboard").SummaryWriter(
+                os.path.join(self.log_dir, part), purge_step=step or None)
+        self._writers[part].add_scalar(name, value, step)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        for name, value in (logs or {}).items():
+            part = "validation" if name.startswith("val_") else "train"
+            self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
+        self.write("train", "lr", latest_rate(self.optimizer), epoch)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def write_batch(self, batch: int, logs: Logs = None) -> None:
+        """The loss of a batch, in place of ``on_train_batch_end``."""
+        if logs and (self.update_freq == "batch" or batch % int(self.update_freq) == 0):
+            self.write("train/batches", "batch_loss", logs["loss"], self.optimizer.steps)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_writers": {}}

@@ -1,0 +1,25 @@
+"""Optional packages: everything here runs on NumPy alone, and what needs another package says so."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}         # import name → pip's name, where they differ
+
+
+def optional(module: str, extra: str) -> Any:
+    """The module, imported; a ModuleNotFoundError says which extra of fastnn brings it.
+
+    >>> optional("math", extra="train").pi > 3
+    True
+    >>> optional("no_such_package", extra="train")
+    Traceback (most recent call last):
+    ModuleNotFoundError: no_such_package is missing: pip install "fastnn[train]"
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or module).partition(".")[0]
+        message = f'{DISTRIBUTIONS.get(package, package)} is missing: pip install "fastnn[{extra}]"'
+        raise ModuleNotFoundError(message, name=error.name) from error

@@ -1,0 +1,948 @@
+"""Callbacks that steer and record a training, schedules by the epoch, what fit says before and while it runs."""
+
+import copy
+import csv
+import io
+import math
+import os
+import signal
+import struct
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from fastnn_ref.shared import progress
+from fastnn_ref.shared.callbacks import (
+    LambdaCallback,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+    StopTraining,
+    TerminateOnNaN,
+)
+from fastnn_ref.shared.diagnosis import TrainingWarning
+from fastnn_ref.shared.early_stopping import EarlyStopping
+from fastnn_ref.shared.fit import fit
+from fastnn_ref.shared.loggers import CSVLogger, TensorBoard
+from fastnn_ref.shared.metrics import Metric
+from fastnn_ref.shared.schedule import (
+    CosineLR,
+    ExponentialLR,
+    LinearLR,
+    PerEpoch,
+    Schedule,
+    StepLR,
+    lr_from_record,
+    lr_record,
+    rates,
+)
+from fastnn_ref.shared.state import training_state
+from tests.check import normal, same_parameters
+
+X = normal((20, 4))
+CLASSES = np.arange(20) % 3
+NAN = math.nan
+
+
+def net(nn, *middle, seed=1, **arguments):
+    return nn.Sequential(nn.Linear(4, 6, activation="tanh"), *middle, nn.Linear(6, 3), seed=seed, dtype="float64",
+                         **arguments)  # fmt: skip
+
+
+def train(nn, model=None, optimizer=None, **arguments):
+    """fit with what most tests want; the model, the optimizer and the history."""
+    model, optimizer = model or net(nn), optimizer or nn.SGD(lr=0.1)
+    given = {"loss": nn.CrossEntropyLoss(), "epochs": 3, "batch_size": 5} | arguments
+    return model, optimizer, fit(model, given.pop("x", X), given.pop("t", CLASSES), optimizer=optimizer, **given)
+
+
+def untouched(nn, error, match, model=None, optimizer=None, **arguments):
+    """The error comes before the first step, and before the first hook."""
+    begun = []
+    callbacks = [LambdaCallback(on_train_begin=begun.append), *arguments.pop("callbacks", ())]
+    model, optimizer = model or net(nn), optimizer or nn.SGD(lr=0.1)
+    with pytest.raises(error, match=match):
+        train(nn, model, optimizer, callbacks=callbacks, **arguments)
+    assert (model.steps, optimizer.steps, begun) == (0, 0, [])
+
+
+def share(y, t):
+    return float(np.mean(y.argmax(axis=1) == t))
+
+
+# ---- what is watched ----
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, ReduceLROnPlateau])
+def test_a_monitor_that_cannot_exist(nn, kind):
+    cases = [
+        ({}, "val_loss", r"expected one of loss, got 'val_loss'; fit needs validation_data"),
+        ({}, "accuracy", "expected one of loss, got 'accuracy'$"),
+        ({}, "penalty", "expected one of loss, got 'penalty'"),
+        ({"metrics": ["accuracy"]}, "val_accuracy", "expected one of loss, accuracy, got 'val_accuracy'; fit needs"),
+        ({"validation_split": 0.5}, "val_acc", "expected one of loss, val_loss, got 'val_acc'$"),
+    ]
+    for arguments, monitor, message in cases:
+        untouched(nn, ValueError, f"monitor: {message}", callbacks=[kind(monitor=monitor)], **arguments)
+    model = net(nn, penalty=nn.L2(0.1))
+    train(nn, model, callbacks=[kind(monitor="penalty"), kind(monitor="data_loss")])
+
+
+def test_a_callback_may_add_to_the_logs(nn):
+    class Adds(nn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["wrong"] = [3, 2, 2, 2, 2][epoch]
+
+    stopping = EarlyStopping("wrong", mode="min", patience=2)
+    _, _, history = train(nn, epochs=5, callbacks=[Adds(), stopping])
+    assert (stopping.best_epoch, len(history.epoch)) == (1, 4)
+    adds = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(odd=epoch))
+    train(nn, callbacks=[adds, EarlyStopping("odd", mode="max")])
+    untouched(nn, ValueError, "monitor: expected one of loss, got 'wrong'", callbacks=[stopping, Adds()])
+    model, optimizer = net(nn), nn.SGD()
+    with pytest.raises(ValueError, match="monitor: expected one of loss, wrong, got 'rwong'"):
+        train(nn, model, optimizer, callbacks=[Adds(), EarlyStopping("rwong", mode="min")])
+    assert optimizer.steps == 4             # what no other knows comes after the first epoch
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, ReduceLROnPlateau])
+def test_auto_does_not_guess(nn, kind):
+    """A name that does not tell needs a mode, of the callback or of the metric."""
+    message = "mode: expected 'min' or 'max' for 'share', whose name does not tell which is better, got 'auto'"
+    model, optimizer = net(nn), nn.SGD()
+    with pytest.raises(ValueError, match=message):
+        train(nn, model, optimizer, metrics=[share], callbacks=[kind("share")])
+    assert (model.steps, optimizer.steps) == (0, 0)
+    train(nn, metrics=[share], callbacks=[kind("share", mode="max")])
+    for mode, way in (("max", -1), ("min", 1)):
+        callback = kind("val_share")
+        train(nn, metrics=[Metric("share", share, mode)], callbacks=[callback], validation_split=0.2)
+        assert callback.sign() == way
+    metric = Metric("error", share, "max")              # its word counts more than its name
+    callback = kind("error")
+    train(nn, metrics=[metric], callbacks=[callback])
+    assert callback.sign() == -1
+
+
+def test_criteria_are_for_errors(nn):
+    with pytest.raises(ValueError, match="criterion: expected 'patience' for a value that is to rise"):
+        train(nn, metrics=[Metric("share", share, "max")], callbacks=[EarlyStopping("share", criterion="GL")])
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "want"),
+    [
+        ("min", [3, 2, 2, 2, 2], [1, 1, 1, 0.5, 0.5]),
+        ("max", [3, 4, 4, 4, 4], [1, 1, 1, 0.5, 0.5]),
+        ("max", [-3, -4, -5, -2, -2], [1, 1, 0.5, 0.5, 0.5]),
+        ("max", [3, 3.5, 3.9, 4.5, 5], [1, 1, 0.5, 0.5, 0.5]),          # 1 more than the best, or nothing
+        ("min", [NAN, NAN, NAN, 1, 0.5], [1, 0.5, 0.5, 0.5, 0.5]),
+        ("max", [NAN, 1, NAN, NAN, 3], [1, 1, 1, 0.5, 0.5]),
+    ],
+)  # fmt: skip
+def test_plateau(nn, mode, values, want):
+    """patience 2: the second epoch without an improvement cuts."""
+    optimizer, seen = nn.SGD(lr=1.0), []
+    callback = ReduceLROnPlateau("x", factor=0.5, patience=2, mode=mode, min_delta=0.99)
+    callback.optimizer = optimizer
+    callback.on_train_begin()
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {"x": value})
+        seen.append(optimizer.lr)
+    assert seen == want
+
+
+# ---- the learning rate ----
+
+
+class Rates(LambdaCallback):
+    """The rate of each step of a training."""
+
+    def __init__(self):
+        super().__init__(on_train_batch_begin=lambda batch, logs=None: self.seen.append(self.optimizer.current_lr))
+        self.seen = []
+
+
+def test_linear():
+    schedule = LinearLR(0.3, total_steps=5, start_factor=0.5, end_factor=2)
+    for step in range(9):
+        assert math.isclose(schedule(step), 0.3 * (0.5 + 1.5 * min(step, 5) / 5))
+    assert LinearLR(1.0, 4, 1, 0)(np.arange(6)).tolist() == [1, 0.75, 0.5, 0.25, 0, 0]
+
+
+def test_linear_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.3)
+    theirs, ours = torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=5), LinearLR(0.3, total_steps=5)
+    for step in range(8):
+        assert math.isclose(ours(step), optimizer.param_groups[0]["lr"], rel_tol=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+def test_epochs_are_pytorchs(nn):
+    """StepLR(step_size=1, gamma=0.7), stepped after each epoch: 0.7¹³ in the 14th, not 0.7^(13·4)."""
+    rate = Rates()
+    train(nn, optimizer=nn.SGD(lr=PerEpoch(StepLR(1e-3, step_size=1, gamma=0.7))), epochs=14, callbacks=[rate])
+    want = [1e-3 * 0.7**epoch for epoch in range(14) for _ in range(4)]
+    assert np.allclose(rate.seen, want, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [StepLR(0.1, 2), ExponentialLR(0.1, 0.5), CosineLR(0.1, 6, warmup_steps=2), LinearLR(0.1, 4),
+     lambda epoch: 0.1 / (1 + epoch), lambda epoch: 0.1 if epoch < 2 else 1],
+)  # fmt: skip
+def test_a_rate_for_each_epoch(schedule):
+    """The schedule's, or the function's, at the number of the epoch: asked for one step or for many."""
+    by_epoch, steps = PerEpoch(schedule, 7), np.arange(50)
+    want = [schedule(step // 7) for step in range(50)]
+    assert by_epoch(steps).tolist() == want == [by_epoch(step) for step in range(50)]
+    assert rates(by_epoch, 3, 40).tolist() == want[3:43]
+    assert by_epoch(np.array([[0, 7], [8, 21]])).tolist() == [[want[0], want[7]], [want[8], want[21]]]
+
+
+def test_a_schedule_of_ones_own_by_the_epoch():
+    """Also one that, against the rules, gives one number for all steps."""
+
+    class Same(Schedule):
+        def rate(self, s):
+            return 0.25
+
+    assert PerEpoch(Same(), 3)(np.arange(5)).tolist() == [0.25] * 5
+    assert rates(PerEpoch(Same(), 3), 0, 5).tolist() == [0.25] * 5
+
+
+def test_without_fit_the_number_of_steps_must_be_given(nn):
+    model, optimizer = net(nn), nn.SGD(lr=PerEpoch(StepLR(0.1, 2)))
+    with pytest.raises(ValueError, match="steps_per_epoch: expected the number of steps of an epoch, which only fit"):
+        model.run_epoch(X, CLASSES, nn.CrossEntropyLoss(), optimizer, batch_size=5)
+    for arguments in ({"schedule": 0.1}, {"schedule": PerEpoch(StepLR(0.1, 2))}, {"schedule": StepLR}):
+        with pytest.raises(TypeError, match="schedule: expected a Schedule or a function of the epoch"):
+            PerEpoch(**arguments)
+    with pytest.raises(ValueError, match="steps_per_epoch: expected an integer >= 1, got 0"):
+        PerEpoch(StepLR(0.1, 2), 0)
+    with pytest.raises(TypeError, match="start: expected a step and an epoch, got 3"):
+        PerEpoch(StepLR(0.1, 2), 4, 3)
+
+
+def test_epochs_go_on_when_batches_change(nn):
+    """Two epochs of 4 steps, then two of 2: four epochs, not 2 and then (8 + …) / 2."""
+    rate, model, optimizer = Rates(), net(nn), nn.SGD(lr=PerEpoch(ExponentialLR(0.1, 0.5)))
+    train(nn, model, optimizer, epochs=2, callbacks=[rate])
+    train(nn, model, optimizer, epochs=2, batch_size=10, callbacks=[rate])
+    train(nn, model, optimizer, epochs=1, batch_size=10, callbacks=[rate])
+    assert rate.seen == [0.1] * 4 + [0.05] * 4 + [0.025] * 2 + [0.0125] * 2 + [0.00625] * 2
+    assert repr(optimizer.lr) == "PerEpoch(ExponentialLR(0.1, 0.5), steps_per_epoch=2, start=(8, 2))"
+
+
+def test_the_state_has_the_epochs():
+    bound = PerEpoch(StepLR(0.1, 2), 4, (8, 2))
+    assert repr(lr_from_record(lr_record(bound), None)) == repr(bound)
+    for own in (lambda epoch: 0.1, type("Own", (StepLR,), {})(0.1, 2)):
+        for lr in (own, PerEpoch(own, 4)):
+            assert lr_record(lr) is None                # comes with the optimizer again
+            assert lr_from_record(None, lr) is lr
+
+
+def test_scheduler(nn):
+    rate = Rates()
+    _, optimizer, _ = train(nn, callbacks=[LearningRateScheduler(lambda epoch: [0.3, 0.2, 0.1][epoch]), rate])
+    assert rate.seen == [0.3] * 4 + [0.2] * 4 + [0.1] * 4
+    assert optimizer.lr == 0.1
+    rate = Rates()
+    train(nn, callbacks=[LearningRateScheduler(PerEpoch(StepLR(0.4, 1, gamma=0.5))), rate])
+    assert rate.seen == [0.4] * 4 + [0.2] * 4 + [0.1] * 4
+    rate = Rates()
+    train(nn, callbacks=[LearningRateScheduler(lambda epoch, lr: lr / 2), rate])
+    assert rate.seen == [0.05] * 4 + [0.025] * 4 + [0.0125] * 4
+    rate = Rates()
+    train(nn, callbacks=[LearningRateScheduler(lambda epoch, base=0.5: base / (1 + epoch)), rate])
+    assert rate.seen[::4] == [0.5, 0.25, 0.5 / 3]
+
+
+def test_scheduler_counts_epochs_only():
+    message = r"schedule: expected a function of the epoch or PerEpoch\(StepLR\(0.1, 2\)\), got a Schedule"
+    with pytest.raises(TypeError, match=message):
+        LearningRateScheduler(StepLR(0.1, 2))
+    for wrong in (0.1, None, StepLR):
+        with pytest.raises(TypeError, match="schedule: expected a function of the epoch"):
+            LearningRateScheduler(wrong)
+
+
+@pytest.mark.parametrize("make", [lambda: LearningRateScheduler(lambda epoch: 0.1), lambda: ReduceLROnPlateau("loss")])
+def test_one_rule_for_one_rate(nn, make):
+    model, optimizer = net(nn), nn.SGD(lr=StepLR(0.1, 2))
+    with pytest.raises(TypeError, match=f"{type(make()).__name__}: expected an optimizer whose lr is a number"):
+        train(nn, model, optimizer, callbacks=[make()])
+    assert optimizer.steps == 0
+
+
+def test_a_scheduler_that_gives_no_rate(nn):
+    for wrong, error in ((-1, ValueError), (NAN, ValueError), ("0.1", TypeError), (lambda step: 0.1, TypeError)):
+        with pytest.raises(error, match="schedule: expected a finite number >= 0"):
+            train(nn, callbacks=[LearningRateScheduler(lambda epoch, wrong=wrong: wrong)])
+
+
+# ---- ends ----
+
+
+def test_stop_at_a_step(nn):
+    """After the batch, not after the epoch: the weights are those of so many steps."""
+
+    class Stop(nn.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.optimizer.steps == 6:
+                raise StopTraining
+
+    ended = []
+    stop, end = Stop(), LambdaCallback(on_train_end=ended.append)
+    model, optimizer, history = train(nn, shuffle=False, callbacks=[stop, end])
+    by_hand, other = net(nn), nn.SGD(lr=0.1)
+    for start in (0, 5, 10, 15, 0, 5):
+        by_hand.step(X[start:start + 5], CLASSES[start:start + 5], nn.CrossEntropyLoss(), other)  # fmt: skip
+    same_parameters(model, by_hand)
+    assert (optimizer.steps, history.epoch, history.interrupted) == (6, [0], False)
+    assert ended == [{"loss": history.history["loss"][0]}]
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_progress", "on_train_batch_begin"])
+def test_stop_in_any_hook(nn, hook):
+    def stop(*arguments):
+        raise StopTraining
+
+    _, optimizer, history = train(nn, callbacks=[LambdaCallback(**{hook: stop})])
+    assert optimizer.steps == {"on_epoch_end": 4, "on_progress": optimizer.steps}.get(hook, 0)     # now and then
+    assert history.epoch == ([0] if hook == "on_epoch_end" else [])
+
+
+def explosion(nn):
+    """A model whose loss is ∞ after a few steps, and data for it."""
+    x = normal((40, 2))
+    return nn.Sequential(nn.Linear(2, 1), dtype="float64"), {
+        "x": x, "t": x[:, :1] * 3, "loss": nn.MSELoss(), "batch_size": 2, "epochs": 40,
+    }  # fmt: skip
+
+
+def test_terminate_on_nan(nn):
+    model, arguments = explosion(nn)
+    callback, losses = TerminateOnNaN(), []
+    watch = LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]))
+    with pytest.warns(TrainingWarning) as caught, np.errstate(all="ignore"):
+        _, optimizer, history = train(nn, model, nn.SGD(lr=10.0), callbacks=[watch, callback], **arguments)
+    finite = [math.isfinite(loss) for loss in losses]
+    assert not finite[-1] and all(finite[:-1])
+    assert optimizer.steps == len(losses) == 20 * callback.stopped_epoch + callback.stopped_batch + 1
+    assert len(history.epoch) == callback.stopped_epoch
+    assert f"the loss of batch {callback.stopped_batch} in epoch {callback.stopped_epoch}" in str(caught[-1].message)
+    assert "Likely causes: the learning rate 10 is too large (try 1)" in str(caught[-1].message)
+    assert "training ends here" in str(caught[-1].message)
+    train(nn, callbacks=[callback])
+    assert (callback.stopped_epoch, callback.stopped_batch) == (None, None)
+
+
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100):        # the handler runs between two instructions of the main thread
+        pass
+
+
+@pytest.fixture
+def terminal():
+    """Ctrl-C as in a program of one's own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+class Press(LambdaCallback):
+    """Ctrl-C in a hook."""
+
+    def __init__(self, hook, when, times=1):
+        super().__init__(**{hook: self.press})
+        self.when, self.times, self.calls = when, times, 0
+
+    def press(self, *_):
+        self.calls += 1
+        if self.calls == self.when:
+            for _ in range(self.times):
+                ctrl_c()
+
+
+def test_ctrl_c_ends_after_the_batch(nn, terminal):
+    ended = []
+    end = LambdaCallback(on_train_end=lambda logs: ended.append(True))
+    model, optimizer, history = train(nn, epochs=9, callbacks=[Press("on_train_batch_begin", 6), end])
+    assert history.interrupted
+    assert history.epoch == [0]
+    assert len(history.history["loss"]) == 1
+    assert optimizer.steps == 6
+    assert ended == [True]
+    _, _, after = train(nn, model, optimizer)
+    assert (after.interrupted, after.epoch) == (False, [0, 1, 2])
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_end", "on_epoch_begin"])
+def test_ctrl_c_between_epochs(nn, terminal, hook):
+    _, optimizer, history = train(nn, epochs=9, callbacks=[Press(hook, 2)])
+    assert history.interrupted
+    assert len(history.epoch) <= 2
+    assert optimizer.steps <= 8
+
+
+def test_ctrl_c_where_there_are_no_batch_hooks(nn, terminal):
+    """At the next report of progress, which the engine makes every 50 ms and at the end of an epoch."""
+    _, optimizer, history = train(nn, epochs=9, callbacks=[Press("on_progress", 1)])
+    assert history.interrupted
+    assert (1 <= optimizer.steps < 4 and history.epoch == []) or (optimizer.steps, history.epoch) == (4, [0])
+
+
+def test_ctrl_c_in_the_last_batch_of_an_epoch(nn, terminal):
+    """The epoch ends as always."""
+    _, optimizer, history = train(nn, epochs=9, callbacks=[Press("on_train_batch_end", 8)])
+    assert (history.interrupted, history.epoch, optimizer.steps) == (True, [0, 1], 8)
+
+
+def test_ctrl_c_twice(nn, terminal):
+    ended = []
+    end = LambdaCallback(on_train_end=lambda logs: ended.append(True))
+    with pytest.raises(KeyboardInterrupt):
+        train(nn, epochs=9, callbacks=[Press("on_train_batch_begin", 6, times=2), end])
+    assert ended == [True]
+
+
+def test_the_best_weights_come_back_after_ctrl_c(nn, terminal):
+    stopping = EarlyStopping("loss", patience=50)
+    model, _, history = train(nn, epochs=9, callbacks=[stopping, Press("on_epoch_begin", 4)])
+    again, _, _ = train(nn, epochs=stopping.best_epoch + 1)
+    assert history.interrupted
+    same_parameters(model, again)
+
+
+def test_a_handler_of_the_users_stays(nn, terminal):
+    calls = []
+    signal.signal(signal.SIGINT, lambda *_: calls.append(True))
+    try:
+        _, _, history = train(nn, callbacks=[Press("on_train_batch_begin", 6)])
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert (calls, history.interrupted, history.epoch) == ([True], False, [0, 1, 2])
+
+
+# ---- functions ----
+
+
+def test_lambda(nn):
+    calls = []
+    functions = {
+        hook: lambda *arguments, hook=hook: calls.append(hook)
+        for hook in ("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
+                     "on_train_batch_end")
+    }  # fmt: skip
+    train(nn, epochs=1, batch_size=10, callbacks=[LambdaCallback(**functions)])
+    batch = ["on_train_batch_begin", "on_train_batch_end"]
+    assert calls == ["on_train_begin", "on_epoch_begin", *batch, *batch, "on_epoch_end", "on_train_end"]
+    with pytest.raises(TypeError, match="on_epoch_end: expected a function, got 3"):
+        LambdaCallback(on_epoch_end=3)
+    assert repr(LambdaCallback()) == "LambdaCallback()"
+    assert repr(LambdaCallback(on_epoch_end=print)) == "LambdaCallback(on_epoch_end=<built-in function print>)"
+    assert set(LambdaCallback().config().values()) == {"LambdaCallback", None}
+    with pytest.raises(TypeError, match=r"LambdaCallback\.on_epoch_end: expected a value that a record can hold"):
+        LambdaCallback(on_epoch_end=print).config()
+
+
+def test_nobody_pays_for_batch_hooks_that_nobody_has(nn):
+    """run_epoch gets them only from a callback that has one."""
+    model, seen = net(nn), []
+    kind = type(model)
+
+    class Watched(kind):
+        def run_epoch(self, *arguments, **named):
+            seen.append((named["on_batch_begin"], named["on_batch_end"]))
+            return super().run_epoch(*arguments, **named)
+
+    for callback in (LambdaCallback(on_epoch_end=lambda *_: None), EarlyStopping("loss"), ReduceLROnPlateau("loss")):
+        watched = Watched(nn.Linear(4, 3), dtype="float64")
+        train(nn, watched, epochs=1, callbacks=[callback])
+    assert seen == [(None, None)] * 3
+    train(nn, Watched(nn.Linear(4, 3), dtype="float64"), epochs=1, callbacks=[TerminateOnNaN()])
+    assert seen[-1][0] is None and callable(seen[-1][1])
+
+
+# ---- files ----
+
+
+def table(path, separator=","):
+    return list(csv.reader(io.StringIO(path.read_text()), delimiter=separator))
+
+
+def test_csv(nn, tmp_path):
+    path = tmp_path / "log.csv"
+    lines = []
+    look = LambdaCallback(on_epoch_end=lambda epoch, logs: lines.append(len(path.read_text().splitlines())))
+    optimizer = nn.SGD(lr=PerEpoch(ExponentialLR(0.1, 0.5)))
+    _, _, history = train(nn, optimizer=optimizer, callbacks=[CSVLogger(path), look], validation_split=0.2)
+    header, *rows = table(path)
+    assert header == ["epoch", "loss", "val_loss", "lr"]
+    assert [int(row[0]) for row in rows] == [0, 1, 2]
+    assert [float(row[1]) for row in rows] == history.history["loss"]               # every digit
+    assert [float(row[2]) for row in rows] == history.history["val_loss"]
+    assert [float(row[3]) for row in rows] == [0.1, 0.05, 0.025]                    # of the epoch's steps
+    assert lines == [2, 3, 4]                                                       # in the file as the epoch ends
+
+
+def test_csv_begins_anew_or_goes_on(nn, tmp_path):
+    path = tmp_path / "log.csv"
+    train(nn, callbacks=[CSVLogger(path, separator=";")])
+    first = path.read_text()
+    train(nn, callbacks=[CSVLogger(path, separator=";")])
+    assert path.read_text() == first
+    path.write_text(first + "3;0.5")                    # a kill cut this line short
+    train(nn, epochs=1, callbacks=[CSVLogger(path, separator=";", append=True)])
+    assert path.read_text() == first + first.splitlines(keepends=True)[1]
+    other = tmp_path / "new.csv"
+    train(nn, callbacks=[CSVLogger(other, separator=";", append=True)])
+    assert other.read_text() == first
+    with pytest.raises(ValueError, match=r"log\.csv: expected the columns epoch, loss, lr, got 'val_loss', too"):
+        train(nn, callbacks=[CSVLogger(path, separator=";", append=True)], validation_split=0.2)
+
+
+@pytest.mark.parametrize("where", ["no/folder/log.csv", ""])
+def test_csv_that_cannot_be_written(nn, tmp_path, where):
+    model, optimizer = net(nn), nn.SGD()
+    with pytest.raises(ValueError, match="filename: expected a file that can be written, got"):
+        train(nn, model, optimizer, callbacks=[CSVLogger(tmp_path / where)])
+    assert optimizer.steps == 0
+
+
+def test_csv_arguments():
+    with pytest.raises(TypeError, match="filename: expected a path, got 3"):
+        CSVLogger(3)
+    with pytest.raises(ValueError, match="separator: expected one character"):
+        CSVLogger("log.csv", separator="::")
+    assert CSVLogger("log.csv", append=True).config() == {
+        "class": "CSVLogger", "filename": "log.csv", "separator": ",", "append": True,
+    }  # fmt: skip
+
+
+def records(folder):
+    """The events in TensorBoard's files: length, checksum, data, checksum."""
+    event = pytest.importorskip("tensorboardX.proto.event_pb2")
+    for path in sorted(folder.glob("events*")):
+        data = path.read_bytes()
+        while data:
+            size = struct.unpack("<Q", data[:8])[0]
+            yield event.Event.FromString(data[12:12 + size])  # fmt: skip
+            data = data[16 + size :]
+
+
+def points(folder):
+    """(tag, step, value)."""
+    return [(value.tag, each.step, value.simple_value) for each in records(folder) for value in each.summary.value]
+
+
+@pytest.mark.filterwarnings("default")
+def test_tensorboard(nn, tmp_path):
+    pytest.importorskip("tensorboardX")
+    _, _, history = train(nn, callbacks=[TensorBoard(tmp_path, update_freq=3)], validation_split=0.2, metrics=[share])
+    found = points(tmp_path / "train")
+    assert {tag for tag, _, _ in found} == {"epoch_loss", "epoch_share", "lr"}
+    losses = [value for tag, _, value in found if tag == "epoch_loss"]
+    assert np.allclose(losses, history.history["loss"], rtol=1e-6)
+    assert [step for tag, step, _ in found if tag == "lr"] == [0, 1, 2]
+    validation = points(tmp_path / "validation")
+    assert np.allclose([v for tag, _, v in validation if tag == "epoch_loss"], history.history["val_loss"], rtol=1e-6)
+    assert [step for _, step, _ in points(tmp_path / "train" / "batches")] == [1, 4, 5, 8, 9, 12]
+
+
+def test_tensorboard_arguments(monkeypatch):
+    pytest.importorskip("tensorboardX")
+    with pytest.raises(ValueError, match="update_freq: unknown name 'epohc', did you mean 'epoch'"):
+        TensorBoard("logs", update_freq="epohc")
+    with pytest.raises(ValueError, match="update_freq: expected an integer >= 1, got 0"):
+        TensorBoard("logs", update_freq=0)
+    assert repr(TensorBoard("runs", update_freq="batch")) == "TensorBoard(log_dir='runs', update_freq='batch')"
+
+
+def test_without_tensorboard(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        TensorBoard()
+    assert str(caught.value) == 'tensorboardX is missing: pip install "fastnn[tensorboard]"'
+
+
+# ---- resume ----
+
+
+def watchers(nn, path):
+    return [
+        EarlyStopping("val_loss", patience=4),
+        ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05),
+        TerminateOnNaN(),
+        CSVLogger(path),
+    ]
+
+
+def schedulers(nn, path):
+    return [LearningRateScheduler(lambda epoch, lr: lr * 0.9), CSVLogger(path)]
+
+
+@pytest.mark.parametrize("make", [watchers, schedulers])
+@pytest.mark.parametrize("step", [1, 7, 12, 16, 21])
+def test_every_callback_resumes(nn, tmp_path, make, step):
+    """Stopped after any step, inside an epoch or between two, and gone on with: the same bits, history and file."""
+
+    class Keep(nn.Callback):
+        state = None
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.optimizer.steps == step and self.state is None:
+                self.state = training_state(self.model, self.optimizer, self.callbacks)
+
+    def run(name, model, **arguments):
+        keep = Keep()
+        callbacks = [*make(nn, tmp_path / name), keep]
+        _, _, history = train(nn, model, nn.Adam(lr=0.05), epochs=8, validation_split=0.2, callbacks=callbacks,
+                              **arguments)  # fmt: skip
+        return history, callbacks, keep.state
+
+    whole = net(nn, nn.Dropout(0.2))
+    history, callbacks, state = run("whole.csv", whole)
+    text = (tmp_path / "whole.csv").read_text()
+    (tmp_path / "again.csv").write_text(text)           # the killed training had come farther than its state
+    again = net(nn, nn.Dropout(0.2), seed=1)
+    resumed, others, _ = run("again.csv", again, resume=state)
+    same_parameters(whole, again)
+    assert resumed.history == history.history
+    assert (tmp_path / "again.csv").read_text() == text
+    for one, two in zip(callbacks[:-1], others[:-1], strict=True):
+        mine, theirs = one.state_dict(), two.state_dict()
+        assert mine.pop("weights", None) == theirs.pop("weights", None)
+        assert mine == theirs
+
+
+def test_a_csv_file_that_became_shorter(nn, tmp_path):
+    path = tmp_path / "log.csv"
+    model, optimizer, keep = net(nn), nn.SGD(lr=0.1), {}
+
+    def save(epoch, logs):
+        keep["state"] = training_state(model, optimizer, look.callbacks)
+
+    look = LambdaCallback(on_epoch_end=save)
+    train(nn, model, optimizer, callbacks=[CSVLogger(path), look])
+    path.write_text("epoch")
+    with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of the training"):
+        train(nn, net(nn), nn.SGD(lr=0.1), callbacks=[CSVLogger(path), look], resume=keep["state"], epochs=5)
+
+
+def test_interrupted_and_resumed(nn, terminal):
+    """What Ctrl-C leaves goes on to the bits of a training that was never interrupted."""
+    model, optimizer, keep = net(nn), nn.Adam(lr=0.05), {}
+
+    def save(logs):
+        keep["state"] = training_state(model, optimizer, press.callbacks)
+
+    press = Press("on_train_batch_begin", 6)
+    end = LambdaCallback(on_train_end=save)
+    train(nn, model, optimizer, callbacks=[press, end])
+    again = net(nn)
+    _, _, history = train(nn, again, nn.Adam(lr=0.05), callbacks=[press, LambdaCallback()], resume=keep["state"])
+    whole, _, want = train(nn, optimizer=nn.Adam(lr=0.05))
+    same_parameters(again, whole)
+    assert history.history == want.history
+    assert not history.interrupted
+
+
+def test_a_new_training_does_not_go_on_with_an_old_epoch(nn):
+    """Only resume does: fit after a training that stopped in mid-epoch begins an epoch of its own."""
+    model, optimizer = net(nn), nn.SGD(lr=0.1)
+
+    def stop(batch, logs=None):
+        raise StopTraining
+
+    train(nn, model, optimizer, callbacks=[LambdaCallback(on_train_batch_end=stop)])
+    assert optimizer.steps == 1
+    train(nn, model, optimizer, epochs=2)
+    assert optimizer.steps == 9
+
+
+def test_callbacks_are_copied_without_the_model(nn):
+    callbacks = [EarlyStopping("loss"), ReduceLROnPlateau("loss"), TerminateOnNaN(), CSVLogger("x.csv")]
+    for callback in callbacks:
+        callback.model = callback.optimizer = object()
+        copied = copy.deepcopy(callback)
+        assert copied.model is None and copied.optimizer is None
+        assert copied.config() == callback.config()
+        assert copied.state_dict() == callback.state_dict()
+
+
+# ---- what is shown ----
+
+
+def test_silent_unless_asked(nn, capfd):
+    train(nn)
+    train(nn, verbose=0)
+    train(nn, verbose=False)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("verbose", [1, 2, True, "auto"])
+def test_a_line_for_each_epoch_without_a_terminal(nn, capsys, verbose):
+    train(nn, verbose=verbose, validation_split=0.2, metrics=[share])
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert [line.split()[:2] for line in lines] == [["epoch", f"{epoch}/3"] for epoch in (1, 2, 3)]
+    assert all(word in lines[0] for word in (" s  loss ", "  share ", "  val_loss ", "  val_share "))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_in_a_terminal(nn, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    train(nn, verbose=1)
+    text = screen.getvalue()
+    assert "epoch 3 of 3" in text
+    assert "100% |" in text
+    assert "loss=" in text
+    screen.truncate(0)
+    train(nn, verbose=2)
+    assert "|" not in screen.getvalue()
+
+
+def test_lines_where_there_is_no_tqdm(nn, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    train(nn, verbose=1)
+    assert len(screen.getvalue().splitlines()) == 3
+    with pytest.raises(ModuleNotFoundError, match=r'tqdm is missing: pip install "fastnn\[train\]"'):
+        progress.ProgressBar(epochs=1, style="bar")
+
+
+def test_verbose_says_that_it_was_interrupted(nn, capsys, terminal):
+    train(nn, verbose=2, epochs=9, callbacks=[Press("on_epoch_end", 2)])
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted after 2 of 9 epochs"
+
+
+def test_the_display_is_no_part_of_the_state(nn):
+    states = []
+    for verbose in (0, 2):
+        model, optimizer = net(nn), nn.SGD(lr=0.1)
+        _, _, history = train(nn, model, optimizer, verbose=verbose)
+        states.append(len(history.callbacks))
+    assert states == [1, 1]
+
+
+@pytest.mark.parametrize("wrong", [3, -1, "yes", None, 0.5])
+def test_verbose_mistyped(nn, wrong):
+    untouched(nn, ValueError, "verbose: expected 0, 1, 2 or 'auto', got", verbose=wrong)
+
+
+def test_progress_in_a_loop_of_ones_own(nn, capsys):
+    with progress.ProgressBar("mine", epochs=1, style="lines") as bar:
+        net(nn).run_epoch(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD(), batch_size=5, progress=bar.on_progress)
+        assert bar.done == 1
+    train(nn, callbacks=[progress.ProgressBar("label", show=("loss",), style="lines")], metrics=[share])
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("label epoch ") and "share" not in line for line in lines)
+    train(nn, callbacks=[progress.ProgressBar(disable=True)])
+    assert capsys.readouterr().err == ""
+
+
+# ---- told before the first step, by the name of what was passed ----
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ((X[:, :3], CLASSES), ValueError, r"validation_data\[0\]: expected \(n, 4\), got \(20, 3\)"),
+        ((X[:0], CLASSES[:0]), ValueError, r"validation_data\[0\]: expected at least one row, got \(0, 4\)"),
+        ((X, CLASSES[:7]), ValueError,
+         r"validation_data\[1\]: expected 20 targets, one for each row of validation_data\[0\], got 7"),
+        ((X, CLASSES + 1), ValueError, r"validation_data\[1\]: expected class numbers from 0 to 2, got 3 at row 2"),
+        ((X, X), ValueError, r"validation_data\[1\]: expected class numbers \(20,\) or probabilities \(20, 3\), got"),
+        ((X, ["a"] * 20), TypeError, r"validation_data\[1\]: expected numbers, got dtype"),
+        ((X, CLASSES, np.ones(3)), ValueError,
+         r"validation_data\[2\]: expected \(20,\), one number for each row of validation_data\[0\], got \(3,\)"),
+        ((X, CLASSES, -np.ones(20)), ValueError, r"validation_data\[2\]: expected finite numbers >= 0, got -1"),
+        ((X,), TypeError, r"validation_data: expected \(x, t\) or \(x, t, sample_weight\), got tuple of 1"),
+        (X, TypeError, r"validation_data: expected \(x, t\) or \(x, t, sample_weight\), got ndarray"),
+        ((np.where(np.arange(80).reshape(20, 4) == 30, NAN, X), CLASSES), ValueError,
+         r"validation_data\[0\]: expected finite values, got nan at row 7"),
+    ],
+)  # fmt: skip
+def test_validation_data(nn, data, error, message):
+    untouched(nn, error, message, validation_data=data)
+
+
+def test_values_of_x(nn):
+    for value, name in ((NAN, "nan"), (math.inf, "inf"), (-math.inf, "-inf")):
+        x = X.copy()
+        x[13, 2] = value
+        untouched(nn, ValueError, f"x: expected finite values, got {name} at row 13", x=x)
+    untouched(nn, ValueError, r"x: expected \(n, 4\), got \(20, 3\)", x=X[:, :3])
+    untouched(nn, ValueError, "sample_weight: expected finite numbers >= 0, got -1", sample_weight=-np.ones(20))
+
+
+def test_an_infinity_that_the_first_layer_bounds(nn):
+    """tanh(∞) = 1, with the derivative 0; a weight's gradient would be ∞·0."""
+    x = X.copy()
+    x[3] = math.inf
+    model, _, history = train(nn, nn.Sequential(nn.Tanh(), nn.Linear(4, 3), dtype="float64"), x=x)
+    assert np.isfinite(history.history["loss"]).all()
+    assert np.isfinite(model.layers[1].weight).all()
+
+
+def test_the_last_batch(nn):
+    """Batch normalization needs two rows, in the last batch as well."""
+    model = net(nn, nn.BatchNorm1d(6))
+    message = "batch_size: expected at least 2 rows in every training batch, .* got 19, which leaves 1 of 20 for the la"
+    untouched(nn, ValueError, message, model, batch_size=19)
+    train(nn, net(nn, nn.BatchNorm1d(6)), batch_size=18)
+
+
+def test_objects(nn, ref, fast):
+    other = fast if nn is ref else ref
+    untouched(nn, TypeError, f"loss: expected a Loss of {nn.__name__}, got str", loss="mse")
+    untouched(nn, TypeError, f"loss: expected a Loss of {nn.__name__}, got {other.__name__}", loss=other.MSELoss())
+    with pytest.raises(TypeError, match=f"optimizer: expected an Optimizer of {nn.__name__}, got str"):
+        fit(net(nn), X, CLASSES, loss=nn.CrossEntropyLoss(), optimizer="adam")
+
+
+# ---- warnings ----
+
+
+def told(nn, *arguments, **named):
+    """The texts of the TrainingWarnings of a training."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(nn, *arguments, **named)
+    assert all(each.category is TrainingWarning for each in caught)
+    return [str(each.message) for each in caught]
+
+
+def test_a_warning_names_the_users_line(nn):
+    with pytest.warns(TrainingWarning) as caught:
+        fit(nn.Sequential(nn.Linear(4, 3), nn.Softmax()), X, CLASSES, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD())
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("loss", ["CrossEntropyLoss", "BCEWithLogitsLoss", "MSELoss"])
+@pytest.mark.parametrize("last", ["Softmax", "LogSoftmax", "Sigmoid", "Tanh", "ReLU", None])
+def test_twice(nn, loss, last):
+    t = np.eye(3)[CLASSES]
+    wanted = last in ("Softmax", "LogSoftmax", "Sigmoid") and loss != "MSELoss"
+    ends = [
+        lambda: [nn.Linear(4, 3), *([getattr(nn, last)()] if last else [])],
+        lambda: [nn.Linear(4, 3, activation=last and getattr(nn, last)())],
+        lambda: [nn.Sequential(nn.Linear(4, 3), *([getattr(nn, last)()] if last else [])), nn.Identity(), nn.Flatten()],
+    ]
+    for end in ends:
+        texts = told(nn, nn.Sequential(*end(), dtype="float64"), t=t, loss=getattr(nn, loss)(), epochs=1)
+        assert len(texts) == wanted
+        if wanted:
+            assert texts[0].startswith(f"the model ends in a {last}, and {loss} ")
+            assert f"Leave the {last} out" in texts[0]
+    inside = nn.Sequential(nn.Linear(4, 3), nn.Softmax(), nn.Linear(3, 3), dtype="float64")
+    assert told(nn, inside, t=t, loss=getattr(nn, loss)(), epochs=1) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "penalty", "warns"),
+    [
+        (lambda nn: nn.SGD(lr=0.5, weight_decay=4.1), None, True),
+        (lambda nn: nn.SGD(lr=0.5, weight_decay=3.9), None, False),
+        (lambda nn: nn.SGD(lr=0.5, momentum=0.5, weight_decay=5.9), None, False),
+        (lambda nn: nn.SGD(lr=0.5, momentum=0.5, weight_decay=6.1), None, True),
+        (lambda nn: nn.SGD(lr=0.5, momentum=0.5, nesterov=True, weight_decay=2.9), None, False),
+        (lambda nn: nn.SGD(lr=0.5, momentum=0.5, nesterov=True, weight_decay=3.1), None, True),
+        (lambda nn: nn.SGD(lr=0.5), lambda nn: nn.L2(4.1), True),
+        (lambda nn: nn.SGD(lr=0.5, weight_decay=2.0), lambda nn: nn.ElasticNet(0.1, 2.1), True),
+        (lambda nn: nn.SGD(lr=0.5), lambda nn: nn.L2(3.9), False),
+        (lambda nn: nn.SGD(lr=0.5), lambda nn: nn.L1(9.0), False),
+        (lambda nn: nn.AdamW(lr=0.5, weight_decay=4.1), None, True),
+        (lambda nn: nn.AdamW(lr=0.5, weight_decay=3.9), None, False),
+        (lambda nn: nn.Adam(lr=0.5, weight_decay=4.1), None, False),
+    ],
+)  # fmt: skip
+def test_strong_decay(nn, make, penalty, warns):
+    """Just where a weight that only decays begins to grow."""
+    model = net(nn, penalty=penalty and penalty(nn))
+    texts = [text for text in told(nn, model, make(nn), epochs=1, batch_size=20) if text.startswith("weight decay")]
+    assert len(texts) == warns
+    if penalty is None and isinstance(make(nn), nn.SGD):            # and the limit is the formula's
+        optimizer, w, v = make(nn), 1.0, 0.0
+        for _ in range(400):
+            g = optimizer.weight_decay * w
+            v = optimizer.momentum * v + g
+            w -= optimizer.lr * (g + optimizer.momentum * v if optimizer.nesterov else v)
+        assert (abs(w) > 1) == warns
+
+
+def test_a_schedule_that_vanishes(nn):
+    """PyTorch's StepLR(step_size=1, gamma=0.7) is by the epoch; by the step it ends near 1e-34."""
+    texts = told(nn, optimizer=nn.SGD(lr=StepLR(1.0, step_size=1, gamma=0.7)), epochs=60)
+    assert len(texts) == 1
+    assert texts[0].startswith("StepLR(1.0, 1, gamma=0.7) falls from 1 to ")
+    assert texts[0].endswith("It counts steps; PerEpoch(StepLR(1.0, 1, gamma=0.7)) counts epochs")
+    assert told(nn, optimizer=nn.SGD(lr=PerEpoch(StepLR(0.1, step_size=1, gamma=0.7))), epochs=14) == []
+    assert told(nn, optimizer=nn.SGD(lr=CosineLR(0.1, total_steps=12))) == []
+    assert "PerEpoch" not in told(nn, optimizer=nn.SGD(lr=PerEpoch(ExponentialLR(0.1, 1e-4))), epochs=9)[0][-40:]
+    asked = []
+    told(nn, optimizer=nn.SGD(lr=lambda step: asked.append(step) or 0.1), epochs=1, batch_size=20)
+    assert set(asked) == {0}                # a function of the user's own is asked for the steps that are made
+
+
+def test_a_loss_that_explodes_is_told_once(nn):
+    model, arguments = explosion(nn)
+    with np.errstate(all="ignore"):
+        texts = told(nn, model, nn.SGD(lr=10.0), **arguments)
+    assert len(texts) == 1
+    assert texts[0].startswith(("the loss of epoch ", "the loss has risen from "))
+    assert "Likely causes: the learning rate 10 is too large (try 1)" in texts[0]
+
+
+def test_a_loss_that_is_nan_from_the_start(nn):
+    def make():
+        model = net(nn)
+        model.layers[0].weight = np.full((4, 6), NAN)
+        return model
+
+    assert len(told(nn, make())) == 1
+    assert told(nn, make())[0].startswith("the loss of epoch 0 (the first is 0) is nan. Likely causes: the learning")
+
+
+def test_a_loss_that_rises_and_rises(nn):
+    """lr·curvature slightly over 2: the loss grows, and no number is infinite yet."""
+    x = np.ones((4, 1))
+    model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"), dtype="float64")
+    arguments = {"x": x, "t": 3 * x, "loss": nn.MSELoss(), "epochs": 8}
+    texts = told(nn, model, nn.SGD(lr=1.2), **arguments)        # w − 3 is multiplied by 1 − 2·1.2 = −1.4
+    assert len(texts) == 1
+    assert texts[0].startswith("the loss has risen from 4 to 59 in epoch 4: training diverges. Likely causes: ")
+    calm = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"), dtype="float64")
+    assert told(nn, calm, nn.SGD(lr=0.9), **arguments) == []
+
+
+def test_the_likely_cause(nn):
+    """Unscaled data come first, then what decays too strongly; a learning rate is always suspected."""
+    x = 1e5 * X
+    with np.errstate(all="ignore"):
+        texts = told(nn, nn.Sequential(nn.Linear(4, 1), dtype="float64"), nn.SGD(lr=0.01), x=x, t=X[:, :1],
+                     loss=nn.MSELoss(), epochs=60)  # fmt: skip
+    largest = f"{np.abs(x).max():.3g}"
+    assert f"Likely causes: x is not scaled, with values up to {largest} (bring them to about 1); the learn" in texts[0]
+    with np.errstate(all="ignore"):
+        texts = told(nn, nn.Sequential(nn.Linear(4, 1), dtype="float64"), nn.SGD(lr=1.0, weight_decay=5.0), t=X[:, :1],
+                     loss=nn.MSELoss(), epochs=200)  # fmt: skip
+    assert texts[0].startswith("weight decay makes the weights grow: lr·λ = 1 · 5 = 5, and beyond 2 each step")
+    assert "Likely causes: weight decay makes the weights grow" in texts[1]
+    assert len(texts) == 2
