@@ -18,7 +18,7 @@ from . import philox
 from .layer import Array, Layer
 from .loss import check_loss
 from .network import Network
-from .optim import Optimizer, as_optimizer
+from .optimizer import Optimizer, as_optimizer
 from .shared import checks
 from .shared.closed import Setting
 from .shared.fit import evaluate, fit
