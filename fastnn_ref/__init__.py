@@ -40,7 +40,8 @@ from .gaussian_noise import GaussianNoise
 from .augment import Augment
 from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
 from .penalty import Penalty, L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
-from .optim import Optimizer, SGD, RMSprop, Adam, AdamW
+from .optimizer import Optimizer
+from .optim import SGD, RMSprop, Adam, AdamW
 from .shared.schedule import Schedule, ConstantLR, StepLR, ExponentialLR, CosineLR, OneCycleLR
 from .shared.callbacks import ReduceLROnPlateau
 from .shared.early_stopping import EarlyStopping

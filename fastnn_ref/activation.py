@@ -11,9 +11,11 @@ Sources: beside each. Engine: fastnn/activation.pyx.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from . import init as initialisers
 from .custom import Host, as_host
 from .layer import Array, Layer, Shape
 from .shared import checks
@@ -152,6 +154,11 @@ def normal_distribution(u: Array) -> Array:
     return np.array(flat, dtype=u.dtype).reshape(u.shape)
 
 
+def tanh_argument(u: Array) -> Array:
+    """√(2/π)·(u + 0.044715·u³): its tanh is nearly 2·Φ(u) − 1."""
+    return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
+
+
 class GELU(Activation):
     """y = u · Φ(u) (Hendrycks and Gimpel 2016), Φ the normal distribution function.
 
@@ -169,18 +176,14 @@ class GELU(Activation):
     def name(self) -> str:                              # type: ignore[override]
         return "gelu_tanh" if self.approximate == "tanh" else "gelu"
 
-    def tanh_argument(self, u: Array) -> Array:
-        """√(2/π)·(u + 0.044715·u³): its tanh is nearly 2·Φ(u) − 1."""
-        return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
-
     def act(self, u: Array) -> Array:
         if self.approximate == "tanh":
-            return u * sigmoid(2 * self.tanh_argument(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
+            return u * sigmoid(2 * tanh_argument(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
         return u * normal_distribution(u)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         if self.approximate == "tanh":
-            s = sigmoid(2 * self.tanh_argument(u))
+            s = sigmoid(2 * tanh_argument(u))
             slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
             return dy * (s + u * s * (1 - s) * slope)
         density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
@@ -298,6 +301,19 @@ def get_activation(activation: str | Activation | CustomActivation | None) -> Ac
     return NAMES[checks.as_choice("activation", activation, NAMES)]()
 
 
-def hosted(activation: Activation | Host) -> tuple[tuple[str, Layer], ...]:
-    """A user's activation is a layer inside the one that applies it: it may have parameters."""
-    return (("activation", activation),) if isinstance(activation, Host) else ()
+class Weighted(Layer):
+    """What ``Linear`` and ``Conv2d`` share: a weight, a bias unless there is none, and an activation behind them."""
+
+    changes_shape = True
+
+    def _add_weights(self, shape: Shape, outside: int, activation: Any, bias: object, init: str | None) -> None:
+        """Declares weight and bias; the last line of the constructor."""
+        self.activation, self.init = get_activation(activation), init
+        checks.check_size("weight", *shape)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, init), decays=True)
+        if checks.as_flag("bias", bias):
+            self.add("bias", (outside,), "zeros")
+        self.adopt()
+
+    def children(self) -> tuple[tuple[str, Layer], ...]:
+        return (("activation", self.activation),) if isinstance(self.activation, Host) else ()

@@ -40,9 +40,8 @@ def batch_moments(x: Array) -> tuple[Array, Array, Array]:
     return centred, mean + rest, (centred**2).mean(axis=axes(x))
 
 
-def batch_norm_forward(
-    centred: Array, var: Array, weight: Array, bias: Array, eps: float,
-) -> tuple[Array, Array, Array]:
+def batch_norm_forward(centred: Array, var: Array, weight: Array, bias: Array,
+                       eps: float) -> tuple[Array, Array, Array]:
     """y, x̂ and 1 / √(var + ε)."""
     inv_std = 1 / np.sqrt(var + var.dtype.type(eps))
     x_hat = centred * column(inv_std, centred)

@@ -17,10 +17,10 @@ Engine: fastnn/conv.pyx.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from . import init as initialisers
-from .activation import Activation, get_activation, hosted
-from .layer import Array, Layer, Shape
+from .activation import Activation, Weighted, get_activation
+from .layer import Array, Shape
 from .shared import checks
+from .shared.custom import CustomActivation
 from .shared.parameter import Parameter
 
 Pair = tuple[int, int]
@@ -51,9 +51,8 @@ def matrix(w: Array, groups: int) -> Array:
     return w.reshape(groups, len(w) // groups, -1).swapaxes(1, 2)
 
 
-def conv2d_forward(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int,
-) -> tuple[Array, Array]:
+def conv2d_forward(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dilation: Pair,
+                   groups: int) -> tuple[Array, Array]:
     """u (n, out, h', w') and the patches (n, groups, positions, inside)."""
     windows = patches_of(x, w.shape[2:], stride, padding, dilation)
     n, _, height, width = windows.shape[:4]
@@ -63,9 +62,8 @@ def conv2d_forward(
     return (u if b is None else u + b[:, None, None]), patches
 
 
-def conv2d_backward(
-    du: Array, shape: Shape, patches: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair,
-) -> tuple[Array, Array, Array]:
+def conv2d_backward(du: Array, shape: Shape, patches: Array, w: Array, stride: Pair, padding: Pair,
+                    dilation: Pair) -> tuple[Array, Array, Array]:
     """dx in x's ``shape``, dW, db."""
     n, groups = patches.shape[:2]
     height, width = du.shape[2:]
@@ -76,7 +74,7 @@ def conv2d_backward(
     return sum_of_patches(dpatches, shape, stride, padding, dilation), dw, du.sum(axis=(0, 2, 3))
 
 
-class Conv2d(Layer):
+class Conv2d(Weighted):
     """y = act(x ⋆ W + b): x (n, in_channels, h, w), W (out_channels, in_channels / groups, kh, kw), b (out_channels,).
 
     y is (n, out_channels, h', w'), h' = ⌊(h + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, which must be >= 1.
@@ -92,14 +90,13 @@ class Conv2d(Layer):
      [-4. -4.]]
     """
 
-    changes_shape = True
     weight = Parameter("W, shape (out_channels, in_channels / groups, kh, kw)")
     bias = Parameter("b, shape (out_channels,), or None")
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
         padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1,
-        activation: str | Activation | None = None, bias: bool = True, *, init: str | None = None,
+        activation: str | Activation | CustomActivation | None = None, bias: bool = True, *, init: str | None = None,
     ) -> None:
         self.in_channels = checks.as_integer("in_channels", in_channels, 1)
         self.out_channels = checks.as_integer("out_channels", out_channels, 1)
@@ -108,17 +105,8 @@ class Conv2d(Layer):
         self.padding = checks.as_pair("padding", padding, 0)
         self.dilation = checks.as_pair("dilation", dilation, 1)
         self.groups = checks.as_groups(groups, self.in_channels, self.out_channels)
-        self.activation, self.init = checks.check_elementwise(get_activation(activation)), init
-        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        checks.check_size("weight", *shape)
-        self.add("weight", shape, initialisers.default_init(self.activation.name, init), decays=True)
-        if checks.as_flag("bias", bias):
-            self.add("bias", (self.out_channels,), "zeros")
-
-        self.adopt()
-
-    def children(self) -> tuple[tuple[str, Layer], ...]:
-        return hosted(self.activation)
+        self._add_weights((self.out_channels, self.in_channels // self.groups, *self.kernel_size), self.out_channels,
+                          checks.check_elementwise(get_activation(activation)), bias, init)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(out_channels, h', w') for (in_channels, h, w)."""

@@ -24,6 +24,7 @@ from .dropout import dropout
 from .layer import Array, Shape
 from .linear import Linear, linear_backward, linear_forward
 from .shared import checks
+from .shared.custom import CustomActivation
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
@@ -69,7 +70,8 @@ class DropConnect(Linear):
 
     def __init__(
         self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example", inference: str = "gaussian",
-        activation: str | Activation | None = None, bias: bool = True, *, init: str | None = None, samples: int = 100,
+        activation: str | Activation | CustomActivation | None = None, bias: bool = True, *, init: str | None = None,
+        samples: int = 100,
     ) -> None:
         super().__init__(in_features, out_features, activation, bias, init=init)
         self.mask = checks.as_choice("mask", mask, ("example", "batch"))

@@ -51,7 +51,6 @@ class Layer(Closed):
     """
 
     changes_shape = False                   # does y have another shape than x?
-    penalty: tuple[Any, ...] = ()           # of a Sequential: for the parameters inside
     saved: Any = None                       # what backward_pass needs of the last forward_pass
 
     _contract = """forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan
@@ -59,6 +58,7 @@ class Layer(Closed):
     _instead = "CustomLayer"
     _changeable = frozenset(("saved",))
     _numbered = 1                           # does it take a stream of random numbers? A Sequential takes none
+    _penalties: tuple[Any, ...] = ()        # of a Sequential: for the parameters inside
     _index = 0                              # its number in the network, hence its stream
     _input_shape: Shape | None = None       # of one example, where it is known
     _around: weakref.ref[Layer] | None = None           # the layer that this one stands in
@@ -261,7 +261,7 @@ class Layer(Closed):
 
     def host_optimizer(self, custom: Any) -> Any:
         """The optimizer of this package that runs ``custom``, a ``CustomOptimizer``."""
-        from .optim import as_optimizer  # optimizers know layers, and not the other way round
+        from .optimizer import as_optimizer  # optimizers know layers, and not the other way round
 
         return as_optimizer(custom)
 

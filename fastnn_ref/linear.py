@@ -9,10 +9,10 @@
 Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/linear.pyx.
 """
 
-from . import init as initialisers
-from .activation import Activation, get_activation, hosted
-from .layer import Array, Layer, Shape
+from .activation import Activation, Weighted
+from .layer import Array, Shape
 from .shared import checks
+from .shared.custom import CustomActivation
 from .shared.parameter import Parameter
 
 
@@ -31,7 +31,7 @@ def linear_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
     return dx.reshape(x.shape), dw, db
 
 
-class Linear(Layer):
+class Linear(Weighted):
     """y = act(x @ W + b): x (n, …, in_features), W (in_features, out_features), b (out_features,).
 
     y is (n, …, out_features): the last axis is transformed. ``in_features`` and ``out_features`` >= 1. ``activation``
@@ -47,28 +47,17 @@ class Linear(Layer):
     [[9.0, 0.0]]
     """
 
-    changes_shape = True
     weight = Parameter("W, shape (in_features, out_features)")
     bias = Parameter("b, shape (out_features,), or None")
 
     def __init__(
-        self, in_features: int, out_features: int, activation: str | Activation | None = None, bias: bool = True,
-        *, init: str | None = None,
+        self, in_features: int, out_features: int, activation: str | Activation | CustomActivation | None = None,
+        bias: bool = True, *, init: str | None = None,
     ) -> None:
         self.in_features = checks.as_integer("in_features", in_features, 1)
         self.out_features = checks.as_integer("out_features", out_features, 1)
-        checks.check_size("weight", in_features, out_features)
-        self.activation, self.init = get_activation(activation), init
         self._input_shape = (self.in_features,)
-        start = initialisers.default_init(self.activation.name, init)
-        self.add("weight", (self.in_features, self.out_features), start, decays=True)
-        if checks.as_flag("bias", bias):
-            self.add("bias", (self.out_features,), "zeros")
-
-        self.adopt()
-
-    def children(self) -> tuple[tuple[str, Layer], ...]:
-        return hosted(self.activation)
+        self._add_weights((self.in_features, self.out_features), self.out_features, activation, bias, init)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(…, out_features) for (…, in_features)."""

@@ -18,7 +18,7 @@ from . import philox
 from .layer import Array, Layer
 from .loss import check_loss
 from .network import Network
-from .optim import Optimizer, as_optimizer
+from .optimizer import Optimizer, as_optimizer
 from .shared import checks
 from .shared.closed import Setting
 from .shared.fit import evaluate, fit
@@ -70,7 +70,7 @@ class Model(Layer):
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
                 batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
-        """Arrays and optimizer that fit the model and each other; the only thing that changes is the optimizer."""
+        """Arrays that fit, and the optimizer, a host for a user's own; only the optimizer's slots are new."""
         check_loss(loss)
         optimizer = as_optimizer(optimizer)
         checks.check_is_root(self)
@@ -98,10 +98,10 @@ class Model(Layer):
         True
         """
         with self.network.training() as network:
-            x, t, weights, optimizer = self.checked(network, x, t, loss, optimizer, sample_weight)
-            lr = optimizer.current_lr
+            x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight)
+            lr = host.current_lr
             with network:
-                return self.step_pass(network, x, t, weights, loss, optimizer, lr) + self._penalty_loss
+                return self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
 
     def run_epoch(
         self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
@@ -133,7 +133,7 @@ class Model(Layer):
         size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         with self.network.training() as network:
-            x, t, weights, optimizer = self.checked(network, x, t, loss, optimizer, sample_weight, size)
+            x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size)
             n, steps = len(x), -(-len(x) // size)
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
@@ -149,9 +149,9 @@ class Model(Layer):
                 xs, ts, ws = x[rows], t[rows], None if weights is None else weights[rows]
                 if alpha:
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
-                lr = optimizer.current_lr
+                lr = host.current_lr
                 with network:
-                    value = self.step_pass(network, xs, ts, ws, loss, optimizer, lr)
+                    value = self.step_pass(network, xs, ts, ws, loss, host, lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
                 done = value * count, penalty * len(rows), count
                 network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]

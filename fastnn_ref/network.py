@@ -121,7 +121,7 @@ class Network:
                 for arrays in layer.values, layer.gradients:
                     arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
             self._dtype, self._parameters = dtype, listed(root)
-            self._constraints = [(penalty, w, g) for _, layer in walk(root) for penalty in layer.penalty
+            self._constraints = [(penalty, w, g) for _, layer in walk(root) for penalty in layer._penalties
                                  for _, w, g, decays in listed(layer) if penalty.applies_to(decays)]
             self.awake = True
         finally:

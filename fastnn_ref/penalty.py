@@ -132,10 +132,7 @@ class L1(ElasticNet):
     def __init__(self, strength: float, mode: str = "proximal", biases: bool = False) -> None:
         super().__init__(checks.as_number("strength", strength, 0), 0.0, mode, biases)
 
-    @property
-    def strength(self) -> float:
-        """λ."""
-        return self.l1
+    strength = property(lambda self: self.l1, doc="λ.")
 
 
 class L2(ElasticNet):
@@ -155,10 +152,7 @@ class L2(ElasticNet):
     def __init__(self, strength: float, biases: bool = False) -> None:
         super().__init__(0.0, checks.as_number("strength", strength, 0), biases=biases)
 
-    @property
-    def strength(self) -> float:
-        """λ."""
-        return self.l2
+    strength = property(lambda self: self.l2, doc="λ.")
 
 
 class MaxNorm(Penalty):

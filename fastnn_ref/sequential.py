@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy.typing as npt
 
@@ -60,7 +60,7 @@ class Sequential(Model):
         self.layers = tuple(as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers))
         checks.check_layers(self.layers, Layer)
         self._input_shape = checks.infer_input_shape(self.layers)
-        self.penalty = checks.as_tuple_of("penalty", penalty, Penalty)
+        self.penalty = self._penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         if chosen is None:
             common_dtype(dtypes_inside(self))
         self.adopt()
@@ -110,11 +110,8 @@ class Sequential(Model):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    @overload
-    def __getitem__(self, index: int) -> Layer: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequential: ...
-    def __getitem__(self, index: int | slice) -> Layer | Sequential:
+    def __getitem__(self, index: int | slice) -> Any:
+        """A layer, or for a slice the part of the model with these layers."""
         if not isinstance(index, slice):
             return self.layers[index]
         layers = self.layers[index]

@@ -86,6 +86,7 @@ LINEAR = [
     linear(7, 47, 33),
     linear(17, 31, 49),
     Case("linear without bias", lambda nn: nn.Linear(11, 7, bias=False), (5, 11)),
+    Case("linear of three axes", lambda nn: nn.Linear(7, 5, activation="gelu"), (2, 3, 7)),
 ]
 FUSED = [_fused(a) for a in ACTIVATIONS[1:] + OTHER_SHAPES_OF_ACTIVATION]
 ALONE = [
@@ -256,6 +257,11 @@ CONNECTIONS = [
     _dropconnect(0.9, 3, 67, 2, activation="relu", bias=False),
     _dropconnect(0.1, 31, 149, 3),
 ]
+RESIDUALS = [
+    Case("residual", lambda nn: nn.Residual(nn.Linear(7, 7, activation="tanh")), (5, 7)),
+    Case("residual of three axes", lambda nn: nn.Residual(nn.Sequential(nn.Linear(7, 3), nn.ReLU(), nn.Linear(3, 7))),
+         (5, 2, 7)),
+]
 DEPTHS = [
     *(_residual(p, mode) for p in PROBABILITIES for mode in ("batch", "row")),
     *(_residual(0.4, mode, deep=True) for mode in ("batch", "row")),
@@ -284,8 +290,8 @@ MODELS = [
     ),
 ]  # fmt: skip
 CASES = [
-    *LINEAR, *FUSED, *ALONE, *CONVS, *POOLS, *IMAGE_NETS, *NORMS, *MASKS, *NOISES, *AUGMENTS, *CONNECTIONS, *DEPTHS,
-    *MODELS,
+    *LINEAR, *FUSED, *ALONE, *CONVS, *POOLS, *IMAGE_NETS, *NORMS, *MASKS, *NOISES, *AUGMENTS, *CONNECTIONS, *RESIDUALS,
+    *DEPTHS, *MODELS,
 ]  # fmt: skip
 
 

