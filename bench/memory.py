@@ -1,6 +1,6 @@
 """What pytest-benchmark cannot measure: imports, and the memory of a step. Each figure has an interpreter of its own.
 
-Linux only (/proc). ``python -m bench.memory torch "784-128-10"`` is what the report runs for one network.
+Linux with glibc only. ``python -m bench.memory torch "784-128-10"`` is what the report runs for one network.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ from bench.rows import Row
 MODULES = ["numpy", "fastnn", "torch", "jax", "sklearn.neural_network"]
 NETS = [MLPS[1], MLPS[3], MLPS[4], MLPS[6], MLPS[7], *CONVOLUTIONAL]
 RUNS, STEPS = 3, 5
+LIBC: Any = ctypes.CDLL(None)
 IMPORT = """
 import json, sys, time
 def resident():
@@ -34,22 +35,22 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def in_turns(group: str, case: str, candidates: Iterable[str], *command: str) -> list[Row]:
-    """A row for each candidate: medians of interpreters that take turns; the first turn fills the disk's cache."""
+def in_turns(group: str, case: str, candidates: Iterable[str], *command: str, warm: int = 0) -> list[Row]:
+    """A row for each candidate: medians of interpreters that take turns; ``warm`` turns are not counted."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates if installed(name.partition(".")[0])}
-    for _ in range(RUNS + 1):
+    for _ in range(warm + RUNS):
         for name, figures in found.items():
             run = subprocess.run([sys.executable, *command[:2], name, *command[2:]], capture_output=True, text=True,
                                  check=True, env=ENVIRONMENT, cwd=Path(__file__).parents[1])
             figures.append(json.loads(run.stdout))
     return [{"group": group, "case": case, "candidate": name, "threads": 1,
-             **{key: round(statistics.median(each[key] for each in figures[1:])) for key in figures[0]}}
+             **{key: round(statistics.median(each[key] for each in figures[warm:])) for key in figures[0]}}
             for name, figures in found.items()]
 
 
 def imports() -> list[Row]:
-    """Time and resident memory of each import."""
-    return in_turns("import", "import", MODULES, "-c", IMPORT)
+    """Time and resident memory of each import; the first turn fills the disk's cache."""
+    return in_turns("import", "import", MODULES, "-c", IMPORT, warm=1)
 
 
 def steps() -> list[Row]:
@@ -64,10 +65,24 @@ def status(key: str) -> int:
     return int(found.split()[1]) * 1024
 
 
+class Heap(ctypes.Structure):
+    """glibc's struct mallinfo2: ``in_use`` and ``mapped`` are the bytes that malloc has given away."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "mapped", "usmblks",
+                                                     "fsmblks", "in_use", "fordblks", "keepcost")]
+
+
+def heap() -> int:
+    """Bytes in use of the C heap. Resident memory would not do: a system that swaps brings back what was there."""
+    LIBC.mallinfo2.restype = Heap
+    found = LIBC.mallinfo2()
+    return int(found.in_use + found.mapped)
+
+
 def tidy() -> None:
-    """Gives free memory back to the system, where the C library can."""
+    """Gives free memory back to the system."""
     gc.collect()
-    getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+    LIBC.malloc_trim(0)
 
 
 def step(candidate: str, net: Net) -> Work:
@@ -79,8 +94,8 @@ def step(candidate: str, net: Net) -> Work:
 def figures(candidate: str, net: Net) -> dict[str, Any]:
     """``memory``: the most that a few steps have resident, less what was there before the network and its batch.
 
-    A small network has loaded the code before, and what building the network took has been given back. ``growth``: what
-    is resident after more steps beyond a page, which to read it may take.
+    A small network has loaded the code before, and what building the network took has been given back. ``growth``: by
+    how much the C heap grows in 1,000 further steps, for fastnn and fast networks.
     """
     warm = step(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=17))
     warm(), warm()
@@ -91,10 +106,13 @@ def figures(candidate: str, net: Net) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5")           # VmHWM starts again
     for _ in range(STEPS):
         work()
-    most, start = status("VmHWM"), status("VmRSS")
-    for _ in range(1000 if net.flops() < 1e8 else 10):
-        work()
-    return {"memory": most - before, "growth": max(0, status("VmRSS") - start - 4096)}
+    found = {"memory": status("VmHWM") - before}
+    if candidate == "fastnn" and net.flops() < 2e8:
+        start = [heap() for _ in range(3)][-1]              # the first ones allocate, too
+        for _ in range(1000):
+            work()
+        found["growth"] = heap() - start
+    return found
 
 
 if __name__ == "__main__":

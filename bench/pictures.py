@@ -35,10 +35,10 @@ def shares(rows: Rows, axes: Any) -> None:
     for name, colour in COLOURS.items():
         found = [rows.share("products", case, name) or math.nan for _, case in sizes]
         axes.plot([flops for flops, _ in sizes], found, "o-", color=colour, label=name)
-    for flops, case in sizes:
-        axes.annotate(case, (flops, 0.01), rotation=90, fontsize=7, color="#555555", ha="right", va="bottom")
-    axes.set(xscale="log", ylim=(0, 1.05), xlabel="floating-point operations of one relu(x @ W + b)",
+    axes.set(xscale="log", ylim=(0, 1.05), xlabel="relu(x @ W + b)",
              ylabel="share of the multiply-add peak, one thread")
+    axes.set_xticks([flops for flops, _ in sizes], [case for _, case in sizes], rotation=90, fontsize=7)
+    axes.minorticks_off()
     axes.legend(loc="upper left", fontsize=8)
 
 

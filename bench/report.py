@@ -35,7 +35,7 @@ def run(names: list[str], options: list[str]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "benchmark.json"
             subprocess.run([sys.executable, "-m", "pytest", "bench/test_cases.py", "-q", "--benchmark-quiet",
-                            f"--benchmark-json={file}", "--only", timed, "--seconds", "2.5", "--threads",
+                            f"--benchmark-json={file}", "--only", timed, "--seconds", "2", "--threads",
                             "1,2" if CORES > 1 else "1", *options], check=False, cwd=ROOT)
             if not file.exists() or not file.stat().st_size:
                 sys.exit("pytest measured nothing: see above")
@@ -74,7 +74,7 @@ def limits(found: Rows) -> str:
 def group_table(found: Rows, group: str, threads: int) -> list[str]:
     """A group with one number of threads: µs and speed-ups; fastnn's quartiles, rate and share of the limit."""
     names = [name for name in found.of("candidate", group) if name not in LIMITS.values()]
-    units = [(of, unit) for of, unit in (("flops", "GFLOP/s"), ("bytes", "GB/s"))
+    units = [(of, head) for of, head in (("flops", ["GFLOP/s", "of the peak"]), ("bytes", ["GB/s", "over a copy's"]))
              if "fastnn" in names and any(row["group"] == group and row[of] for row in found.all)]
     lines = []
     for case in found.of("case", group):
@@ -84,22 +84,23 @@ def group_table(found: Rows, group: str, threads: int) -> list[str]:
             line.append(f"{time:,.1f}" + f" ({times(ratio)})" * bool(ratio and name != "fastnn") if time else "")
         for of, _ in units:
             rate, share = (ask(group, case, "fastnn", threads, of) for ask in (found.rate, found.share))
-            line += [f"{rate:.1f}" if rate else "", f"{share:.0%}" if share else ""]
+            line += [f"{rate:.1f}" if rate else "", f"{share:.{'0%' if of == 'flops' else '2f'}}" if share else ""]
         row = found.get(group, case, "fastnn", threads) or {}
-        lines.append([*line, f"{row['q1_us']:,.1f}, {row['q3_us']:,.1f}" if "q1_us" in row else ""])
-    more = [word for of, unit in units for word in (unit, f"of the {LIMITS[of]}'s")]
-    return markdown([f"{group}, {threads} thread{'s' * (threads > 1)}", *names, *more, "quartiles"], lines)
+        line.append(f"{row['q1_us']:,.1f}, {row['q3_us']:,.1f}" if "q1_us" in row else "")
+        lines.append(line if units else line[:-1])
+    heads = [head for _, each in units for head in each] + ["quartiles"] * bool(units)
+    return markdown([f"{group}, {threads} thread{'s' * (threads > 1)}", *names, *heads], lines)
 
 
 def memory_table(found: Rows, group: str) -> list[str]:
     """Megabytes, and milliseconds where there is a time."""
     names, lines = found.of("candidate", group), []
     for case in found.of("case", group):
-        known = [row for name in names if (row := found.get(group, case, name))]
+        known = [found.get(group, case, name) or {} for name in names]
         for key, scale, unit in (("memory", 1e6, "MB"), ("median_us", 1e3, "ms"),
-                                 ("growth", 1, "bytes more after further steps")):
-            if all(key in row for row in known):
-                lines.append([f"{case}, {unit}", *(f"{row[key] / scale:,.3g}" for row in known)])
+                                 ("growth", 1, "bytes more after 1,000 steps")):
+            if any(key in row for row in known):
+                lines.append([f"{case}, {unit}", *(f"{row[key] / scale:,.3g}" if key in row else "" for row in known)])
     return markdown([group, *names], lines)
 
 
@@ -122,7 +123,7 @@ def readme(result: dict[str, Any]) -> str:
                ("epochs", "64-32-10 B32", "64-32-10 B32, an epoch of 20 batches")]
     for group, case, what in chosen:
         if own := found.time(group, case):
-            lines.append([what, f"{own:,.{0 if own >= 100 else 1}f} µs",
+            lines.append([what, f"{own:.3g} µs" if own < 1000 else f"{own / 1e3:.3g} ms",
                           *(times(found.speed_up(group, case, names, threads.get(peer, 1)))
                             for peer, names in PEERS.items())])
     return "\n".join([*markdown(["training step", "fastnn", *PEERS], lines), about(result)])
