@@ -11,19 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, Net, Work, multiply_adds, package
+from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, Net, Turn, multiply_adds, package
 from bench.peers import Build, builders
-from bench.peers.ours import EXAMPLES, PARAMETERS, Make, Size, loss_data
+from bench.peers.ours import EXAMPLES, PARAMETERS, Size, loss_data
 from tests.cases import ACTIVATIONS, ALL_CHANGES, CASES, LOSSES, OPTIMIZERS, PENALTIES, Array, Named
 
 SIZES: list[Size] = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
-WIDE, IMAGES = (256, 1024), (64, 32, 16, 16)
-CONVOLUTIONS = [            # channels in, channels out, height and width, kernel
+WIDE, IMAGES, DIGITS = (256, 1024), (64, 32, 16, 16), (64, 1, 28, 28)
+LAYERS: list[tuple[Named, tuple[int, ...], int]] = [        # and bytes for each value of x: read or written once, where
+    *((each, WIDE, 20) for each in ACTIVATIONS[1:]),        # x (or y) is read again in the backward pass
+    (Named("BatchNorm1d", "BatchNorm1d", {"num_features": WIDE[1]}), WIDE, 20),
+    (Named("BatchNorm2d", "BatchNorm2d", {"num_features": IMAGES[1]}), IMAGES, 20),
+    (Named("LayerNorm", "LayerNorm", {"normalized_shape": WIDE[1]}), WIDE, 20),
+    (Named("Dropout", "Dropout", {"p": 0.5}), WIDE, 16),    # here it is not
+    (Named("GaussianNoise", "GaussianNoise", {"std": 0.1}), WIDE, 16),
+    *((Named(f"Augment {name}", "Augment", {name: value}), DIGITS, 16) for name, value in ALL_CHANGES.items()),
+    (Named("Augment all nine", "Augment", ALL_CHANGES), DIGITS, 16),
+    (Named("MaxPool2d", "MaxPool2d", {"kernel_size": 2}), IMAGES, 14),          # y is a quarter of x
+    (Named("AvgPool2d", "AvgPool2d", {"kernel_size": 2}), IMAGES, 10),
+]
+CONVOLUTIONS = [            # those of the networks: channels in, channels out, height and width, kernel
     (1, 8, 8, 3), (1, 16, 28, 5), (16, 32, 14, 5),
     (3, 32, 32, 3), (32, 32, 32, 3), (32, 64, 16, 3), (64, 64, 16, 3), (64, 128, 8, 3), (128, 128, 8, 3),
 ]  # fmt: skip
 SLOTS = {"SGD": 0, "RMSprop": 1, "Adam": 2, "AdamW": 2}     # numbers an optimizer keeps for each weight
-FORWARD_AND_BACK, MASKED = 20, 16       # bytes a value: x read, y written; x (or y) and dy read, dx written; no x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +62,14 @@ class Case:
         return {name: functools.partial(build, *args) for name, build in builders(self.kind).items()
                 if not self.only or name in self.only}
 
-    def check(self, works: dict[str, Work]) -> None:
+    def check(self, turns: dict[str, Turn]) -> None:
         """AssertionError unless works that were just built return what the first one returns."""
         want: list[list[Array]] = []
-        for name, work in works.items():
-            got = [arrays(work()) for _ in range(self.calls)]
+        for name, turn in turns.items():
+            if name.rpartition(", ")[0] in self.apart:
+                continue
+            turn.before()
+            got = [arrays(turn.work()) for _ in range(self.calls)]
             want = want or got
             for a, b in ((a, b) for call in zip(got, want, strict=True) for a, b in zip(*call, strict=True)):
                 error, scale = np.abs(a - b).max(), np.abs(b).max()
@@ -88,44 +102,17 @@ def products(group: str) -> Iterable[Case]:
                    dtype=dtype, tolerance=8 * k * float(real.eps), only=("numpy", "fastnn", "torch"))
 
 
-def of_layer(group: str, name: str, make: Make, shape: tuple[int, ...], each: float = FORWARD_AND_BACK,
-             **options: Any) -> Case:
-    """A layer forward and backward, ``each`` bytes for each value of x."""
-    return Case(group, f"{name} {'×'.join(map(str, shape))}", "layer", (make, shape), bytes=each * math.prod(shape),
-                **options)
-
-
-def norms() -> Iterable[Case]:
-    """Over the batch, over images, over an example."""
-    yield of_layer("norms", "BatchNorm1d", lambda nn: nn.BatchNorm1d(WIDE[1]), WIDE)
-    yield of_layer("norms", "BatchNorm2d", lambda nn: nn.BatchNorm2d(IMAGES[1]), IMAGES)
-    yield of_layer("norms", "LayerNorm", lambda nn: nn.LayerNorm(WIDE[1]), WIDE)
-
-
-def noises() -> Iterable[Case]:
-    """Masks, noise, augmentation; PyTorch draws other masks."""
-    yield of_layer("noise", "Dropout", lambda nn: nn.Dropout(0.5), WIDE, MASKED, apart=("torch",))
-    yield of_layer("noise", "GaussianNoise", lambda nn: nn.GaussianNoise(0.1), WIDE, MASKED)
-    for name, changes in [*((name, {name: value}) for name, value in ALL_CHANGES.items()), ("all nine", ALL_CHANGES)]:
-        augment = Named(f"Augment {name}", "Augment", changes)
-        yield of_layer("noise", augment.name, augment.make, (64, 1, 28, 28), MASKED)
-
-
-def pools() -> Iterable[Case]:
-    """Windows of 2×2: y is a quarter of x."""
-    yield of_layer("pools", "MaxPool2d", lambda nn: nn.MaxPool2d(2), IMAGES, 14)
-    yield of_layer("pools", "AvgPool2d", lambda nn: nn.AvgPool2d(2), IMAGES, 10)
-
-
-def convolutions() -> Iterable[Case]:
-    """The layers of the networks: forward, dW and dx."""
+def layers() -> Iterable[Case]:
+    """Each forward and backward; only fastnn's two packages draw the same random numbers."""
+    for layer, shape, each in LAYERS:
+        yield Case("layers", f"{layer.name} {'×'.join(map(str, shape))}", "layer", (layer.make, shape),
+                   bytes=each * math.prod(shape), apart=("torch",) if layer.cls == "Dropout" else ())
     for inside, outside, side, kernel in CONVOLUTIONS:
-        def make(nn: Any, args: tuple[int, ...] = (inside, outside, kernel)) -> Any:
-            return nn.Conv2d(*args, padding=args[-1] // 2)
-
-        shape = (64, inside, side, side)
-        yield of_layer("convolutions", f"{outside} of {kernel}×{kernel} on", make, shape, 0.0,
-                       flops=6 * 64 * multiply_adds(make(package("fastnn_ref")), shape[1:]))
+        arguments = {"in_channels": inside, "out_channels": outside, "kernel_size": kernel, "padding": kernel // 2}
+        convolution, shape = Named("", "Conv2d", arguments), (64, inside, side, side)
+        yield Case("layers", f"{outside} of {kernel}×{kernel} on {'×'.join(map(str, shape))}", "layer",
+                   (convolution.make, shape),
+                   flops=6 * 64 * multiply_adds(convolution.make(package("fastnn")), shape[1:]))
 
 
 def losses() -> Iterable[Case]:
@@ -153,29 +140,22 @@ def small() -> Iterable[Case]:
     yield Case("small", "epoch with mixup", "mixup", (MLPS[2],))
 
 
-def of_growth(group: str) -> Iterable[Case]:
-    """One size after the other."""
-    return (of_net(group, net, only=("fastnn", "torch")) for _, net in GROWTH[group])
-
-
 GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
     "steps": lambda: (of_net("steps", net) for net in MLPS),
     "conv": lambda: (of_net("conv", net) for net in CONVOLUTIONAL),
     "hand": lambda: (of_net("hand", net, "hand") for net in [*MLPS[:5], CONVOLUTIONAL[0]]),
     "epochs": lambda: (Case("epochs", str(net), "epoch", (net,), flops=20 * net.flops(), apart=("scikit-learn",))
                        for net in MLPS[:5]),
-    "predict": lambda: (Case("predict", str(net), "predict", (net,), flops=net.flops() / 3, apart=("scikit-learn",))
+    "predict": lambda: (Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",))
                         for net in [MLPS[1]._replace(batch=1), MLPS[3]._replace(batch=1), MLPS[3]]),
     "products": lambda: products("products"),
     "backward": lambda: products("backward"),
     "isa": lambda: (of_net("isa", net, "isa") for net in [*MLPS[1:6], *CONVOLUTIONAL]),
     "optimizers": optimizers,
-    "activations": lambda: (of_layer("activations", each.name, each.make, WIDE) for each in ACTIVATIONS[1:]),
     "losses": losses,
-    "norms": norms,
-    "noise": noises,
-    "pools": pools,
-    "convolutions": convolutions,
-    **{group: functools.partial(of_growth, group) for group in GROWTH},
+    "layers": layers,
+    "batch": lambda: (of_net("batch", net, only=("fastnn", "torch")) for _, net in GROWTH["batch"]),
+    "width": lambda: (of_net("width", net, only=("fastnn", "torch")) for _, net in GROWTH["width"]),
+    "depth": lambda: (of_net("depth", net, only=("fastnn", "torch")) for _, net in GROWTH["depth"]),
     "small": small,
 }

@@ -1,9 +1,9 @@
 """The machine: what it is, and its two limits, multiply-adds from registers and the copying of memory.
 
-A limit takes its turns among the candidates of a case, so a share of it is a ratio within one run; its best round
-counts. The multiply-add loop is compiled at run time (`peak.c`, by ``cc`` or ``$CC``); without a compiler there is no
-peak. The peak of n threads is n times that of one. Measured with threads pinned to cores of their own it was 193
-GFLOP/s on two where one had 102 — when both cores were free, else less than fastnn reached beside it.
+A limit takes its turns among the candidates of a case; its best round counts, for the peak that of the whole run. The
+multiply-add loop is compiled at run time (`peak.c`, by ``cc`` or ``$CC``); without a compiler there is no peak. The
+peak of n threads is n times that of one. Measured on two threads, each pinned to a core of its own, it was 193 GFLOP/s
+where one had 102, but only while both cores were free, else as little as 95, less than a matrix product beside it.
 """
 
 import ctypes

@@ -17,6 +17,13 @@ Work = Callable[[], Any]                        # one call of it is timed
 Layers = Callable[[Any, float], list[Any]]      # of a package and the dropout probability
 
 
+class Turn(NamedTuple):
+    """A candidate's work, and what is called before each round of it (to set threads and instruction set)."""
+
+    work: Work
+    before: Work = lambda: None
+
+
 def package(name: str) -> Any:
     """``fastnn_ref``, ``fastnn`` or any other module."""
     return importlib.import_module(name)
@@ -51,20 +58,21 @@ class Net(NamedTuple):
         """Has it Linear layers with relu between them and nothing else? A peer written by hand can do no more."""
         return all(hasattr(layer, "in_features") for layer in self.layers(package("fastnn_ref"), 0.0))
 
-    def flops(self) -> float:
-        """Floating-point operations of one step's products: forward, dW, and dx for all but the first layer."""
+    def flops(self, training: bool = True) -> float:
+        """Floating-point operations of products: forward, and in training dW, and dx for all but the first layer."""
         total, shape = 0.0, self.shape
-        for layer in self.layers(package("fastnn_ref"), self.dropout):
+        for layer in self.layers(package("fastnn"), self.dropout):
             if hasattr(layer, "weight") and layer.weight.ndim > 1:
-                total += 2 * self.batch * multiply_adds(layer, shape) * (3 if total else 2)
+                passes = (3 if total else 2) if training else 1
+                total += 2 * self.batch * multiply_adds(layer, shape) * passes
             shape = layer.output_shape(shape)
         return total
 
 
 def multiply_adds(layer: Any, shape: tuple[int, ...]) -> float:
-    """Of one example through a Linear or Conv2d layer of fastnn_ref; not those with the zeros of the padding."""
+    """Of one example through a Linear or Conv2d layer; not those with the zeros of the padding."""
     layer.weight = np.ones_like(layer.weight)
-    return float(layer(np.ones((1, *shape))).sum())         # biases are 0 at first, relu changes no positive number
+    return float(layer(np.ones((1, *shape))).sum(dtype=np.float64))     # biases are 0; relu changes no positive number
 
 
 def mlp(widths: tuple[int, ...], batch: int, name: str = "") -> Net:

@@ -51,8 +51,8 @@ def growth(group: str, rows: Rows, axes: Any) -> None:
         if len(found) == len(nets):
             axes.plot(sizes, found, style, color=COLOURS[name], markersize=4, label=f"{name}, {threads} "
                       f"thread{'s' * (threads > 1)}: ~ size^{exponent(sizes, found):.2f}")
-    limit = [net.flops() / 1e3 / (rows.rate(group, str(net), "peak") or math.nan) for net in nets]
-    axes.plot(sizes, limit, "k:", linewidth=1, label="limit of one thread: flops / peak")
+    for peak in rows.limits("peak", "float32")[-1:]:
+        axes.plot(sizes, [net.flops() / 1e3 / peak for net in nets], "k:", linewidth=1, label="1 thread: flops / peak")
     axes.set(xscale="log", yscale="log", xlabel=f"{group} ({LABELS[group]})", ylabel="µs a step")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()

@@ -60,20 +60,17 @@ def about(result: dict[str, Any]) -> str:
 
 
 def limits(found: Rows) -> str:
-    """The machine's limits in the best rounds of all cases, from the least to the most."""
-    parts = []
-    for name, of, dtype, what in (("peak", "flops", "float32", "GFLOP/s a thread in float32"),
-                                  ("peak", "flops", "float64", "GFLOP/s a thread in float64"),
-                                  ("copy", "bytes", "float32", "GB/s in a copy, by size")):
-        known = [row for row in found.all if row["candidate"] == name and row["dtype"] == dtype]
-        rates = sorted({f"{row[of] / row['min_us'] / 1e3:.0f}" for row in known}, key=float)
-        parts += [" to ".join(dict.fromkeys([rates[0], rates[-1]])) + f" {what}"] if rates else []
-    return f"At most {', '.join(parts) or 'nothing was measured'}."
+    """The machine's limits."""
+    peaks = [f"{dtype} {rates[-1]:.0f} GFLOP/s" for dtype in ("float32", "float64")
+             if (rates := found.limits("peak", dtype))]
+    copies = found.limits("copy", "float32")
+    copy = f" A copy: {copies[0]:.0f} to {copies[-1]:.0f} GB/s, by size." if copies else ""
+    return f"Peak of a thread: {', '.join(peaks) or 'not measured'}.{copy}"
 
 
 def group_table(found: Rows, group: str, threads: int) -> list[str]:
     """A group with one number of threads: µs and speed-ups; fastnn's quartiles, rate and share of the limit."""
-    names = [name for name in found.of("candidate", group) if name not in LIMITS.values()]
+    names = [name for name in found.of("candidate", group) if name not in LIMITS]
     units = [(of, head) for of, head in (("flops", ["GFLOP/s", "of the peak"]), ("bytes", ["GB/s", "over a copy's"]))
              if "fastnn" in names and any(row["group"] == group and row[of] for row in found.all)]
     lines = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-LIMITS = {"flops": "peak", "bytes": "copy"}         # candidates that are the machine itself
+LIMITS = {"peak": "flops", "copy": "bytes"}         # candidates that are the machine itself
 PEERS = {"PyTorch": ["torch", "torch channels_last"], "torch.compile": ["torch.compile"], "JAX": ["jax"],
          "NumPy": ["numpy"], "scikit-learn": ["scikit-learn"], "fastnn_ref": ["fastnn_ref"]}
 
@@ -63,15 +63,23 @@ class Rows:
 
     def rate(self, group: str, case: str, candidate: str = "fastnn", threads: int = 1, of: str = "flops",
              ) -> float | None:
-        """GFLOP/s, or GB/s for ``of="bytes"``: of a candidate's median, of a limit's best round."""
-        row, key = self.get(group, case, candidate, threads), "min_us" if candidate == LIMITS[of] else "median_us"
-        return row[of] / row[key] / 1e3 if row and row.get(of) else None
+        """GFLOP/s, or GB/s for ``of="bytes"``."""
+        row = self.get(group, case, candidate, threads)
+        return row[of] / row["median_us"] / 1e3 if row and row.get(of) else None
+
+    def limits(self, name: str, dtype: str) -> list[float]:
+        """The rates of the best rounds of "peak" or "copy" in all cases, from the least to the most."""
+        return sorted(row[LIMITS[name]] / row["min_us"] / 1e3 for row in self.all
+                      if row["candidate"] == name and row["dtype"] == dtype)
 
     def share(self, group: str, case: str, candidate: str = "fastnn", threads: int = 1, of: str = "flops",
               ) -> float | None:
-        """Of the peak of one thread in the same turns, times the threads; for bytes of a copy's rate."""
-        own, limit = self.rate(group, case, candidate, threads, of), self.rate(group, case, LIMITS[of], 1, of)
-        return own / limit / (threads if of == "flops" else 1) if own and limit else None
+        """Of the peak of one thread in its best round, times the threads; for bytes of a copy of the same size."""
+        row, own = self.get(group, case, candidate, threads), self.rate(group, case, candidate, threads, of)
+        copy = self.rate(group, case, "copy", of="bytes")
+        peaks = self.limits("peak", row["dtype"]) if row else []
+        limit = copy if of == "bytes" else peaks[-1] * threads if peaks else None
+        return own / limit if own and limit else None
 
 
 def exponent(sizes: list[float], times: list[float]) -> float:

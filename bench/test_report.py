@@ -7,9 +7,9 @@ import pytest
 
 from bench import targets
 from bench.cases import GROUPS
-from bench.nets import CONVOLUTIONAL, MLPS
+from bench.nets import CONVOLUTIONAL, MLPS, Turn
 from bench.rows import Rows, exponent, load
-from bench.timing import Turn, in_turns
+from bench.timing import in_turns
 
 
 def row(candidate: str, us: float, threads: int = 1, case: str = "c", group: str = "g", **more: Any) -> dict[str, Any]:

@@ -6,12 +6,12 @@ same work twice differed by 39 % (median of 12 tries, on a shared machine of two
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from bench import machine
 from bench.cases import Case
-from bench.nets import Work, package
+from bench.nets import Turn, package
 from bench.peers import EVERY_CORE, OPTIONAL, use_threads
 
 ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 25, 5, 0.01
@@ -20,13 +20,6 @@ PAUSE = 0.003                   # until the threads of the candidate before slee
 CLOCK = time.perf_counter       # time.process_time: for one thread on a machine with other work
 KERNELS = package("fastnn._kernels")
 ISA = KERNELS.isa()             # the instruction set that was chosen at import
-
-
-class Turn(NamedTuple):
-    """A candidate's work, and what is called before each round of it (to set threads and instruction set)."""
-
-    work: Work
-    before: Callable[[], object] = lambda: None
 
 
 class Timed(NamedTuple):
@@ -84,18 +77,10 @@ def build(case: Case, args: tuple[Any, ...], threads: list[int], without: Collec
     return turns
 
 
-def equal(case: Case, turns: Mapping[str, Turn]) -> None:
-    """AssertionError unless all results are equal within the case's tolerance."""
-    def after(turn: Turn) -> Work:
-        return lambda: (turn.before(), turn.work())[1]
-
-    case.check({name: after(turn) for name, turn in turns.items() if name.rpartition(", ")[0] not in case.apart})
-
-
 def measure(case: Case, threads: list[int], without: Collection[str] = (), seconds: float = 3.0) -> dict[str, Timed]:
     """Times by "candidate, threads", and those of the machine's limits, which take turns with them."""
     turns = build(case, case.args, threads, without)
-    equal(case, turns if case.compared is None else build(case, case.compared, threads, {*without, *OPTIONAL}))
+    case.check(turns if case.compared is None else build(case, case.compared, threads, {*without, *OPTIONAL}))
     if case.flops and machine.loop(ISA, case.dtype):
         turns["peak, 1"] = Turn(machine.peak(ISA, case.dtype))
     if case.bytes:

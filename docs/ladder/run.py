@@ -26,7 +26,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import cases, machine, report, rows, timing  # noqa: E402
-from bench.nets import package  # noqa: E402
+from bench.nets import Turn, package  # noqa: E402
 from bench.peers import numpy as by_numpy  # noqa: E402
 from bench.peers import ours, use_threads  # noqa: E402
 from bench.rows import Row, Rows  # noqa: E402
@@ -164,7 +164,7 @@ def timed(group: str, size: ours.Size, works: dict[tuple[str, int], Callable[...
     """In turns; a short call of ladder.c is many in one."""
     flops = 2.0 * size[0] * size[1] * size[2]
     times = {key: TIMES if flops < SMALL and isinstance(work, Call) else 1 for key, work in works.items()}
-    turns = {f"{key}": timing.Turn(functools.partial(work, times[key]) if isinstance(work, Call) else work,
+    turns = {f"{key}": Turn(functools.partial(work, times[key]) if isinstance(work, Call) else work,
                                    functools.partial(use_threads, key[1])) for key, work in works.items()}
     found = timing.in_turns(turns, seconds)
     return [{"group": group, "case": "×".join(map(str, size)), "candidate": name, "threads": n,
