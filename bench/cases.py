@@ -1,92 +1,161 @@
-"""What is timed: groups of cases, and for each its candidates, its flops or bytes, and how equality is shown first."""
+"""What is timed, in groups: each case has a kind of work (`bench.peers`), arguments for it, and its flops or bytes.
 
-from __future__ import annotations
+``bytes`` is the least traffic, every operand once, though a kernel may need a second look (a mean before a variance).
+"""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from bench.candidates import Candidates, epochs, products, steps
-from bench.nets import Array, Net
-from bench.timing import Work
+from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, Net, Turn, multiply_adds, package
+from bench.peers import Build, builders
+from bench.peers.ours import EXAMPLES, PARAMETERS, Size, loss_data
+from tests.cases import ACTIVATIONS, ALL_CHANGES, CASES, LOSSES, OPTIMIZERS, PENALTIES, Array, Named
 
-SIZES = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
+SIZES: list[Size] = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
+WIDE, IMAGES, DIGITS = (256, 1024), (64, 32, 16, 16), (64, 1, 28, 28)
+LAYERS: list[tuple[Named, tuple[int, ...], int]] = [        # and bytes for each value of x: read or written once, where
+    *((each, WIDE, 20) for each in ACTIVATIONS[1:]),        # x (or y) is read again in the backward pass
+    (Named("BatchNorm1d", "BatchNorm1d", {"num_features": WIDE[1]}), WIDE, 20),
+    (Named("BatchNorm2d", "BatchNorm2d", {"num_features": IMAGES[1]}), IMAGES, 20),
+    (Named("LayerNorm", "LayerNorm", {"normalized_shape": WIDE[1]}), WIDE, 20),
+    (Named("Dropout", "Dropout", {"p": 0.5}), WIDE, 16),    # here it is not
+    (Named("GaussianNoise", "GaussianNoise", {"std": 0.1}), WIDE, 16),
+    *((Named(f"Augment {name}", "Augment", {name: value}), DIGITS, 16) for name, value in ALL_CHANGES.items()),
+    (Named("Augment all nine", "Augment", ALL_CHANGES), DIGITS, 16),
+    (Named("MaxPool2d", "MaxPool2d", {"kernel_size": 2}), IMAGES, 14),          # y is a quarter of x
+    (Named("AvgPool2d", "AvgPool2d", {"kernel_size": 2}), IMAGES, 10),
+]
+CONVOLUTIONS = [            # those of the networks: channels in, channels out, height and width, kernel
+    (1, 8, 8, 3), (1, 16, 28, 5), (16, 32, 14, 5),
+    (3, 32, 32, 3), (32, 32, 32, 3), (32, 64, 16, 3), (64, 64, 16, 3), (64, 128, 8, 3), (128, 128, 8, 3),
+]  # fmt: skip
+SLOTS = {"SGD": 0, "RMSprop": 1, "Adam": 2, "AdamW": 2}     # numbers an optimizer keeps for each weight
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One line of a table; ``flops`` or ``bytes`` are those of one call."""
+    """A row of a table; ``flops`` and ``bytes`` are those of one call."""
 
     group: str
     name: str
-    candidates: Candidates
+    kind: str
+    args: tuple[Any, ...]
+    compared: tuple[Any, ...] | None = None     # these instead, where libraries draw random numbers of their own
     flops: float = 0.0
     bytes: float = 0.0
     dtype: str = "float32"
-    calls: int = 1                          # what each of so many calls returns is compared
-    tolerance: float = 1e-4                 # relative to the largest value; seen: 1e-5
-    calm: Case | None = None                # compared instead, where random numbers differ by library
-    apart: tuple[str, ...] = ()             # candidates that return nothing comparable
+    calls: int = 1                              # the results of so many calls are compared
+    tolerance: float = 1e-4                     # relative to the largest value; seen: 1e-5
+    apart: tuple[str, ...] = ()                 # candidates whose results cannot be compared
+    only: tuple[str, ...] = ()                  # candidates; empty: all
 
-    def only(self, without: Iterable[str]) -> Case:
-        """The same case without some candidates."""
-        left = {name: found for name, found in self.candidates.items() if name not in without}
-        return dataclasses.replace(self, candidates=left, calm=self.calm and self.calm.only(without))
+    def __str__(self) -> str:
+        return f"{self.group} {self.name}"
 
-    def check(self, works: dict[str, Work]) -> None:
-        """AssertionError unless the works, fresh from their builders, return the same as the first one."""
-        names = [name for name in works if name.split(" (")[0] not in self.apart]
-        want = [values(works[names[0]]()) for _ in range(self.calls)] if names else []
-        for name in names[1:]:
-            for got, expected in zip((values(works[name]()) for _ in range(self.calls)), want, strict=True):
-                for a, b in zip(got, expected, strict=True):
-                    error, scale = np.abs(a - b).max(), np.abs(b).max()
-                    assert a.shape == b.shape and error <= self.tolerance * scale, (
-                        f"{self.group}, {self.name}: {name} differs from {names[0]} by {error / scale:.1e}")
+    def candidates(self, args: tuple[Any, ...]) -> dict[str, Build]:
+        """Functions without arguments, by the candidate's name."""
+        return {name: functools.partial(build, *args) for name, build in builders(self.kind).items()
+                if not self.only or name in self.only}
+
+    def check(self, turns: dict[str, Turn]) -> None:
+        """AssertionError unless works that were just built return what the first one returns."""
+        want: list[list[Array]] = []
+        for name, turn in turns.items():
+            if name.rpartition(", ")[0] in self.apart:
+                continue
+            turn.before()
+            got = [arrays(turn.work()) for _ in range(self.calls)]
+            want = want or got
+            for a, b in ((a, b) for call in zip(got, want, strict=True) for a, b in zip(*call, strict=True)):
+                error, scale = np.abs(a - b).max(), np.abs(b).max()
+                assert a.shape == b.shape, f"{self}: {name} gives an array of shape {a.shape}, expected {b.shape}"
+                assert error <= self.tolerance * scale, f"{self}: {name} differs by {error / scale:.1e}"
 
 
-def values(result: Any) -> list[Array]:
-    """What a call returned, as arrays of our own."""
+def arrays(result: Any) -> list[Array]:
+    """Copies of what a call returned."""
     parts = result if isinstance(result, tuple) else (result,)
     return [np.array(part.detach().numpy() if hasattr(part, "detach") else part) for part in parts]
 
 
-def of_net(group: str, candidates: Callable[[Net], Candidates], net: Net) -> Case:
-    """A case for a network; three steps are compared, without dropout."""
-    case = Case(group, str(net), candidates(net), flops=net.flops(), calls=3)
+def of_net(group: str, net: Net, kind: str = "step", only: tuple[str, ...] = ()) -> Case:
+    """Steps of a network; three are compared, without dropout."""
+    case = Case(group, str(net), kind, (net,), flops=net.flops(), calls=3, only=only)
     if not net.dropout:
         return case
-    calm = dataclasses.replace(case, candidates=candidates(net.calm()), tolerance=1e-3)   # BatchNorm; seen: 1e-4
-    return dataclasses.replace(case, calm=calm)
+    return dataclasses.replace(case, compared=(net._replace(dropout=0.0),), tolerance=1e-3)    # BatchNorm; seen: 1e-4
 
 
-def of_product(size: tuple[int, int, int], dtype: str, back: bool) -> Case:
-    """relu(x @ W + b), forward or there and back."""
-    n, k, m = size
-    candidates = products(size, dtype, back)
-    tolerance = 8 * k * float(np.finfo(dtype).eps)
-    passes = 3 if back else 1
-    traffic = passes * (n * k + k * m + n * m) * np.dtype(dtype).itemsize
-    name = "×".join(map(str, size)) + (" float64" if dtype == "float64" else "")
-    return Case("backward" if back else "products", name, candidates,
-                flops=2.0 * n * k * m * passes, bytes=traffic, dtype=dtype, tolerance=tolerance)
+def products(group: str) -> Iterable[Case]:
+    """relu(x @ W + b), alone or with its gradients: every size in float32, the two largest in float64, too."""
+    back = group == "backward"
+    for size, dtype in [(size, "float32") for size in SIZES] + [(size, "float64") for size in SIZES[-2:]]:
+        n, k, m = size
+        passes, real = 3 if back else 1, np.finfo(dtype)
+        yield Case(group, "×".join(map(str, size)) + " float64" * (dtype == "float64"), "product", (size, dtype, back),
+                   flops=2.0 * n * k * m * passes, bytes=passes * (n * k + k * m + n * m) * real.bits / 8,
+                   dtype=dtype, tolerance=8 * k * float(real.eps), only=("numpy", "fastnn", "torch"))
 
 
-def product_cases(back: bool) -> Iterable[Case]:
-    """Every size in float32, the two largest in float64, too."""
-    for size in SIZES:
-        yield of_product(size, "float32", back)
-    for size in SIZES[-2:]:
-        yield of_product(size, "float64", back)
+def layers() -> Iterable[Case]:
+    """Each forward and backward; only fastnn's two packages draw the same random numbers."""
+    for layer, shape, each in LAYERS:
+        yield Case("layers", f"{layer.name} {'×'.join(map(str, shape))}", "layer", (layer.make, shape),
+                   bytes=each * math.prod(shape), apart=("torch",) if layer.cls == "Dropout" else ())
+    for inside, outside, side, kernel in CONVOLUTIONS:
+        arguments = {"in_channels": inside, "out_channels": outside, "kernel_size": kernel, "padding": kernel // 2}
+        convolution, shape = Named("", "Conv2d", arguments), (64, inside, side, side)
+        yield Case("layers", f"{outside} of {kernel}×{kernel} on {'×'.join(map(str, shape))}", "layer",
+                   (convolution.make, shape),
+                   flops=6 * 64 * multiply_adds(convolution.make(package("fastnn")), shape[1:]))
 
 
-def of_epoch(net: Net) -> Case:
-    """Twenty steps and a shuffle; scikit-learn's has other initial values."""
-    return Case("epochs", str(net), epochs(net), flops=20 * net.flops(), apart=("scikit-learn",))
+def losses() -> Iterable[Case]:
+    """y read and dy written, and a target for each value unless it is a class number."""
+    for case in LOSSES:
+        y, t = loss_data(case)
+        yield Case("losses", f"{case.name} {'×'.join(map(str, EXAMPLES))}", "loss", (case,),
+                   bytes=y.size * (8 if t.dtype.kind == "i" else 12))
 
 
-def fastnn_and_torch(net: Net) -> Candidates:
-    """Who takes part where times grow."""
-    return {name: found for name, found in steps(net).items() if name in ("fastnn", "torch")}
+def optimizers() -> Iterable[Case]:
+    """One pass over weights, gradients and slots."""
+    for case in OPTIMIZERS:
+        slots = SLOTS[case.cls] + ("momentum" in case.arguments)
+        yield Case("optimizers", f"{case.name} {PARAMETERS:,}", "optimizer", (case,), calls=3,
+                   bytes=(12 + 8 * slots) * PARAMETERS)
+
+
+def small() -> Iterable[Case]:
+    """Every case of the tests: small shapes, so this is what a call costs; then penalties, and mixup."""
+    for case in CASES:
+        yield Case("small", case.name, "layer", (case.make, case.shape), only=("fastnn_ref", "fastnn"))
+    for penalty in PENALTIES:
+        yield Case("small", f"step with {penalty.name}", "step", (MLPS[2], penalty), only=("fastnn_ref", "fastnn"))
+    yield Case("small", "epoch with mixup", "mixup", (MLPS[2],))
+
+
+GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
+    "steps": lambda: (of_net("steps", net) for net in MLPS),
+    "conv": lambda: (of_net("conv", net) for net in CONVOLUTIONAL),
+    "hand": lambda: (of_net("hand", net, "hand") for net in [*MLPS[:5], CONVOLUTIONAL[0]]),
+    "epochs": lambda: (Case("epochs", str(net), "epoch", (net,), flops=20 * net.flops(), apart=("scikit-learn",))
+                       for net in MLPS[:5]),
+    "predict": lambda: (Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",))
+                        for net in [MLPS[1]._replace(batch=1), MLPS[3]._replace(batch=1), MLPS[3]]),
+    "products": lambda: products("products"),
+    "backward": lambda: products("backward"),
+    "isa": lambda: (of_net("isa", net, "isa") for net in [*MLPS[1:6], *CONVOLUTIONAL]),
+    "optimizers": optimizers,
+    "losses": losses,
+    "layers": layers,
+    "batch": lambda: (of_net("batch", net, only=("fastnn", "torch")) for _, net in GROWTH["batch"]),
+    "width": lambda: (of_net("width", net, only=("fastnn", "torch")) for _, net in GROWTH["width"]),
+    "depth": lambda: (of_net("depth", net, only=("fastnn", "torch")) for _, net in GROWTH["depth"]),
+    "small": small,
+}

@@ -1,44 +1,37 @@
-"""Short rounds, one thread by default, and a last table with the ratio of every group."""
+"""Options of ``pytest bench/``, and how a case's times get into the tables and the JSON file of pytest-benchmark."""
 
-from __future__ import annotations
-
-from collections import defaultdict
 from typing import Any
 
 import pytest
 
-from bench.candidates import use_threads
+from bench import machine
+from bench.cases import GROUPS
+from bench.peers import PEERS, installed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--threads", type=int, default=1, help="threads for every candidate (default 1)")
+    group = parser.getgroup("bench")
+    group.addoption("--only", default=",".join(GROUPS), metavar="GROUPS", help=f"some of {','.join(GROUPS)}")
+    group.addoption("--threads", default="1", help="of every candidate, as 1,2 (default %(default)s)")
+    group.addoption("--without", default="", metavar="CANDIDATES", help="as torch.compile,jax")
+    group.addoption("--seconds", type=float, default=0.3, help="of a case (default %(default)s); 0: only compare")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.option.benchmark_max_time = 0.05
-    config.option.benchmark_disable_gc = True
-    config.option.benchmark_columns = ["min", "median", "iqr", "rounds"]
-    config.option.benchmark_sort = "name"
+    config.option.benchmark_columns = ["median", "iqr", "min", "rounds"]
 
 
-@pytest.fixture(autouse=True)
-def threads(request: pytest.FixtureRequest) -> int:
-    n: int = request.config.getoption("--threads")
-    use_threads(n)
-    return n
+def pytest_report_header() -> list[str]:
+    return [f"bench: {name} is not installed, its columns are missing" for name in PEERS if not installed(name)]
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The others' median over that of fastnn, for every group that has one."""
-    groups: dict[str, dict[str, float]] = defaultdict(dict)
-    for found in getattr(config, "_benchmarksession").benchmarks:      # noqa: B009 — the plugin's own name
-        groups[found.group][found.extra_info["candidate"]] = found.stats.median
-    if not groups:
-        return
-    terminalreporter.section("medians; in brackets how often fastnn fits in")
-    for group, medians in groups.items():
-        own = medians.get("fastnn")
-        cells = (f"{name} {value * 1e6:.1f} µs" + (f" ({value / own:.1f}×)" if own and name != "fastnn" else "")
-                 for name, value in medians.items())
-        terminalreporter.write_line(f"{group:36} {', '.join(cells)}")
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    machine_info["fastnn"] = machine.about()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        groups = metafunc.config.getoption("--only").split(",")
+        cases = [case for name, group in GROUPS.items() if name in groups for case in group()]
+        metafunc.parametrize("case", cases, ids=lambda case: str(case).replace(" ", "_"))

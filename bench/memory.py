@@ -1,167 +1,119 @@
-"""What a library costs before it does anything, and what a step needs: each figure from an interpreter of its own.
+"""What pytest-benchmark cannot measure: imports, and the memory of a step. Each figure has an interpreter of its own.
 
-``python -m bench.memory step torch "784-128-10"`` is what the report runs for one of them. Linux only (/proc).
+Linux with glibc only. ``python -m bench.memory torch "784-128-10"`` is what the report runs for one network.
 """
-
-from __future__ import annotations
 
 import ctypes
 import gc
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
-import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.candidates import installed, peer_step, step
-from bench.nets import CONVOLUTIONAL, MLPS, Net
+from bench.nets import CONVOLUTIONAL, MLPS, Net, Work, package
+from bench.peers import installed
 from bench.rows import Row
-from bench.timing import Work
 
 MODULES = ["numpy", "fastnn", "torch", "jax", "sklearn.neural_network"]
-# What pip installs is compiled; what stands in a clone is at its first import, unless that is switched off.
-COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-RUNS, FRESH, STEPS, MORE_STEPS = 7, 3, 5, 1000
+NETS = [MLPS[1], MLPS[3], MLPS[4], MLPS[6], MLPS[7], *CONVOLUTIONAL]
+RUNS, STEPS = 3, 5
+LIBC: Any = ctypes.CDLL(None)
 IMPORT = """
-import time
+import json, sys, time
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 before, start = resident(), time.perf_counter()
-import {module}
-seconds = time.perf_counter() - start
-print(seconds, resident() - before)
+__import__(sys.argv[1])
+print(json.dumps({"median_us": (time.perf_counter() - start) * 1e6, "memory": (resident() - before) * 4096}))
 """
-SIZED = [MLPS[3], MLPS[4], MLPS[6], *CONVOLUTIONAL]
-REPEATED = [MLPS[1], MLPS[3], MLPS[7], CONVOLUTIONAL[0]]
+# One thread. A clone is compiled at its first import, unless that is switched off; pip compiles what it installs.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def in_turns(group: str, case: str, candidates: Iterable[str], *command: str, warm: int = 0) -> list[Row]:
+    """A row for each candidate: medians of interpreters that take turns; ``warm`` turns are not counted."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates if installed(name.partition(".")[0])}
+    for _ in range(warm + RUNS):
+        for name, figures in found.items():
+            run = subprocess.run([sys.executable, *command[:2], name, *command[2:]], capture_output=True, text=True,
+                                 check=True, env=ENVIRONMENT, cwd=Path(__file__).parents[1])
+            figures.append(json.loads(run.stdout))
+    return [{"group": group, "case": case, "candidate": name, "threads": 1,
+             **{key: round(statistics.median(each[key] for each in figures[warm:])) for key in figures[0]}}
+            for name, figures in found.items()]
 
 
 def imports() -> list[Row]:
-    """Time and resident memory of each import, interpreters in turns; the first turn only warms the disk's cache."""
-    found: dict[str, list[tuple[float, int]]] = {name: [] for name in MODULES if installed(name.partition(".")[0])}
-    for _ in range(RUNS + 1):
-        for name, figures in found.items():
-            run = subprocess.run([sys.executable, "-c", IMPORT.format(module=name)], capture_output=True, text=True,
-                                 check=True, env=COMPILED)
-            seconds, pages = run.stdout.split()
-            figures.append((float(seconds), int(pages) * resource.getpagesize()))
-    rows = []
-    for name, figures in found.items():
-        seconds_, bytes_ = zip(*figures[1:], strict=True)
-        rows.append({"group": "import", "case": "import", "candidate": name, "threads": 1,
-                     "median_us": statistics.median(seconds_) * 1e6, "min_us": min(seconds_) * 1e6, "rounds": RUNS,
-                     "memory": int(statistics.median(bytes_))})
-    return rows
+    """Time and resident memory of each import; the first turn fills the disk's cache."""
+    return in_turns("import", "import", MODULES, "-c", IMPORT, warm=1)
+
+
+def steps() -> list[Row]:
+    """What a step needs, and what is left behind by more of them."""
+    return [row for net in NETS
+            for row in in_turns("memory", str(net), ["fastnn", "torch"], "-m", "bench.memory", net.name)]
 
 
 def status(key: str) -> int:
     """A field of /proc/self/status in bytes: VmRSS is resident now, VmHWM the most so far."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status: no {key}")
-
-
-def work(candidate: str, net: Net) -> Work:
-    """A step of ``net``."""
-    return peer_step("peer_torch", net) if candidate == "torch" else step(candidate, net)
-
-
-def of_step(candidate: str, net: Net) -> dict[str, int]:
-    """The most resident memory of a few steps, less what was there before the network and its batch.
-
-    Code has been loaded by a small network first, and what building the network needed has been given back.
-    """
-    warm = work(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=17))
-    warm(), warm()
-    tidy()
-    before = status("VmRSS")
-    found = work(candidate, net)
-    tidy()
-    Path("/proc/self/clear_refs").write_text("5")           # VmHWM starts again
-    for _ in range(STEPS):
-        found()
-    return {"memory": status("VmHWM") - before}
-
-
-def of_repetition(candidate: str, net: Net) -> dict[str, int]:
-    """What MORE_STEPS steps leave behind after the second one: resident memory, C heap, Python's allocations."""
-    found = work(candidate, net)
-    found(), found()
-    tidy()
-    for _ in range(3):                                      # these allocate, too, the first time
-        status("VmRSS"), heap()
-    resident, used = status("VmRSS"), heap()
-    for _ in range(MORE_STEPS):
-        found()
-    grown = {"resident": status("VmRSS") - resident, "heap": heap() - used}
-    tracemalloc.start()
-    found()
-    tracemalloc.reset_peak()
-    before, _ = tracemalloc.get_traced_memory()
-    for _ in range(MORE_STEPS):
-        found()
-    after, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return {**grown, "python": after - before, "python_most": most - before}
+    found = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(found.split()[1]) * 1024
 
 
 class Heap(ctypes.Structure):
-    """glibc's struct mallinfo2: ``in_use`` and ``mapped`` are the bytes that malloc has given away."""
+    """glibc's struct mallinfo2; the fifth and the eighth of its sizes are the bytes that malloc has given away."""
 
-    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "mapped", "usmblks",
-                                                     "fsmblks", "in_use", "fordblks", "keepcost")]
-
-
-LIBC: Any = ctypes.CDLL(None)
-if hasattr(LIBC, "mallinfo2"):
-    LIBC.mallinfo2.restype = Heap
+    _fields_ = [(f"size{index}", ctypes.c_size_t) for index in range(1, 11)]
 
 
 def heap() -> int:
-    """Bytes in use of the C heap, 0 where the C library does not tell."""
-    if not hasattr(LIBC, "mallinfo2"):
-        return 0
+    """Bytes in use of the C heap. Resident memory would not do: a system that swaps brings back what was there."""
+    LIBC.mallinfo2.restype = Heap
     found = LIBC.mallinfo2()
-    return int(found.in_use + found.mapped)
+    return int(found.size5 + found.size8)
 
 
 def tidy() -> None:
-    """Gives back what is free."""
+    """Gives free memory back to the system."""
     gc.collect()
-    if hasattr(LIBC, "malloc_trim"):
-        LIBC.malloc_trim(0)
+    LIBC.malloc_trim(0)
 
 
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-KINDS = {"memory": (of_step, SIZED, ["fastnn", "torch"]), "allocation": (of_repetition, REPEATED, ["fastnn"])}
+def step(candidate: str, net: Net) -> Work:
+    """A step of ``net``."""
+    module = package("bench.peers.torch" if candidate == "torch" else "bench.peers.ours")
+    return module.step(net) if candidate == "torch" else module.step(candidate, net)
 
 
-def rows(kind: str) -> list[Row]:
-    """A row for each network and candidate: medians of fresh interpreters that take turns."""
-    found = []
-    _, nets, candidates = KINDS[kind]
-    for net in nets:
-        figures: dict[str, list[dict[str, int]]] = {name: [] for name in filter(installed, candidates)}
-        for _ in range(FRESH):
-            for candidate, each in figures.items():
-                run = subprocess.run([sys.executable, "-m", "bench.memory", kind, candidate, net.name], check=True,
-                                     capture_output=True, text=True, cwd=Path(__file__).parent.parent, env=ONE_THREAD)
-                each.append(json.loads(run.stdout))
-        for candidate, each in figures.items():
-            medians = {key: statistics.median(figure[key] for figure in each) for key in each[0]}
-            found.append({"group": kind, "case": str(net), "candidate": candidate, "threads": 1, **medians})
+def figures(candidate: str, net: Net) -> dict[str, Any]:
+    """``memory``: the most that a few steps have resident, less what was there before the network and its batch.
+
+    A small network has loaded the code before, and what building the network took has been given back. ``growth``: by
+    how much the C heap grows in 1,000 further steps, for fastnn and fast networks.
+    """
+    warm = step(candidate, (CONVOLUTIONAL[0] if len(net.shape) > 1 else MLPS[0])._replace(batch=17))
+    warm(), warm()
+    tidy()
+    before = status("VmRSS")
+    work = step(candidate, net)
+    tidy()
+    Path("/proc/self/clear_refs").write_text("5")           # VmHWM starts again
+    for _ in range(STEPS):
+        work()
+    found = {"memory": status("VmHWM") - before}
+    if candidate == "fastnn" and net.flops() < 2e8:
+        start = [heap() for _ in range(3)][-1]              # the first ones allocate, too
+        for _ in range(1000):
+            work()
+        found["growth"] = heap() - start
     return found
 
 
-def main() -> None:
-    kind, candidate, name = sys.argv[1:]
-    measure, nets, _ = KINDS[kind]
-    print(json.dumps(measure(candidate, next(net for net in nets if net.name == name))))
-
-
 if __name__ == "__main__":
-    main()
+    candidate, name = sys.argv[1:]
+    print(json.dumps(figures(candidate, next(net for net in NETS if net.name == name))))

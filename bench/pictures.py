@@ -1,100 +1,75 @@
-"""Two pictures of a result: how near the limit, and how time grows."""
+"""Two pictures of a result: how fast (speed-ups over PyTorch, share of the peak), and how time grows with size."""
 
-from __future__ import annotations
-
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.nets import BATCHES, DEPTHS, WIDTHS, package
-from bench.rows import Rows, exponent
+from bench.nets import GROWTH, package
+from bench.rows import PEERS, Rows, exponent, times
 
 COLOURS = {"fastnn": "#c0392b", "torch": "#2c6fbb", "numpy": "#7f8c8d"}
+LABELS = {"batch": "256-256-10", "width": "w-w-w-w, B64", "depth": "layers of 128, B64"}
 
 
-def figure(panels: int, title: str) -> tuple[Any, Any]:
-    """Panels side by side."""
-    matplotlib = package("matplotlib")
-    matplotlib.use("Agg")
-    made, axes = package("matplotlib.pyplot").subplots(1, panels, figsize=(5.5 * panels, 4.8), layout="constrained")
-    made.suptitle(title)
-    for each in axes:
-        each.grid(alpha=0.3, which="both", linewidth=0.5)
-    return made, axes
+def speed_ups(rows: Rows, axes: Any) -> None:
+    """Bars: PyTorch's time over fastnn's."""
+    nets = [(group, case) for group in ("steps", "conv") for case in rows.of("case", group)]
+    for threads, colour, shift in ((1, "#c0392b", -0.2), (2, "#e8a79f", 0.2)):
+        found = [rows.speed_up(group, case, PEERS["PyTorch"], threads) or math.nan for group, case in nets]
+        bars = axes.barh([index + shift for index in range(len(nets))], found, 0.4, color=colour,
+                         label=f"{threads} thread{'s' * (threads > 1)}")
+        axes.bar_label(bars, [times(value) for value in found], fontsize=7, padding=2)
+    axes.axvline(1, color="k", linewidth=1)
+    axes.set(xscale="log", xlabel="speed-up of a training step = PyTorch's time / fastnn's time", xlim=(0.5, 400))
+    axes.set_yticks(range(len(nets)), [case.replace(" Batch", "\nBatch") for _, case in nets], fontsize=8)
+    axes.invert_yaxis()
+    axes.legend(fontsize=8)
 
 
-def peak(result: dict[str, Any], path: Path) -> None:
-    """relu(x @ W + b): the share of the peak against size, and the roofline; one thread, float32."""
-    rows = Rows(result["rows"])
-    cases = [case for case in rows.cases("products") if "float64" not in case]
-    cases.sort(key=lambda case: rows.found["products", case, "fastnn", 1]["flops"])
-    made, (left, right) = figure(2, f"relu(x @ W + b), float32, one thread — {result['machine']['cpu']}")
-    flops = [rows.found["products", case, "fastnn", 1]["flops"] for case in cases]
-    top = 1.0
+def shares(rows: Rows, axes: Any) -> None:
+    """The share of the peak of relu(x @ W + b) against its size."""
+    sizes = sorted((rows.found["products", case, "fastnn", 1]["flops"], case)
+                   for case in rows.of("case", "products") if "float64" not in case)
     for name, colour in COLOURS.items():
-        shares = [share for case in cases if (share := rows.share("products", case, name))]
-        if len(shares) == len(cases):
-            left.plot(flops, shares, "o-", color=colour, label=name)
-            top = max(top, *shares)
-    left.plot(flops, [roof(rows, case) for case in cases], "k--", linewidth=1.5, label="roof: peak, or the copy's pace")
-    for case, x in zip(cases, flops, strict=True):
-        left.annotate(case, (x, 0.01), rotation=90, fontsize=7, color="#555555", ha="right", va="bottom")
-    left.set(xscale="log", ylim=(0, 1.2 * top), xlabel="flops of one call", ylabel="share of the multiply-add peak")
-    left.yaxis.set_major_formatter(package("matplotlib.ticker").PercentFormatter(1))
-    left.legend(loc="upper left", ncols=2, fontsize=8)
-    roofline(rows, cases, right)
-    made.savefig(path, dpi=110)
+        found = [rows.share("products", case, name) or math.nan for _, case in sizes]
+        axes.plot([flops for flops, _ in sizes], found, "o-", color=colour, label=name)
+    axes.set(xscale="log", ylim=(0, 1.05), xlabel="relu(x @ W + b)",
+             ylabel="share of the multiply-add peak, one thread")
+    axes.set_xticks([flops for flops, _ in sizes], [case for _, case in sizes], rotation=90, fontsize=7)
+    axes.minorticks_off()
+    axes.legend(loc="upper left", fontsize=8)
 
 
-def roof(rows: Rows, case: str) -> float:
-    """The share of the peak that memory allows: a copy of the operands' size sets the pace of what cannot be reused."""
-    row = rows.found["products", case, "fastnn", 1]
-    most = rows.rate("products", case, "peak")
-    copy = rows.time("products", case, "copy")
-    return min(1.0, row["flops"] / copy / 1e3 / most) if most and copy else math.nan
+def growth(group: str, rows: Rows, axes: Any) -> None:
+    """Time a step against batch, width or depth, and the limit."""
+    nets = [net for _, net in GROWTH[group]]
+    sizes = [float(size) for size, _ in GROWTH[group]]
+    for name, threads, style in (("fastnn", 1, "o-"), ("fastnn", 2, "s--"), ("torch", 1, "o-")):
+        found = [time for net in nets if (time := rows.time(group, str(net), name, threads))]
+        if len(found) == len(nets):
+            axes.plot(sizes, found, style, color=COLOURS[name], markersize=4, label=f"{name}, {threads} "
+                      f"thread{'s' * (threads > 1)}: ~ size^{exponent(sizes, found):.2f}")
+    for peak in rows.limits("peak", "float32")[-1:]:
+        axes.plot(sizes, [net.flops() / 1e3 / peak for net in nets], "k:", linewidth=1, label="1 thread: flops / peak")
+    axes.set(xscale="log", yscale="log", xlabel=f"{group} ({LABELS[group]})", ylabel="µs a step")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
 
 
-def roofline(rows: Rows, cases: list[str], axes: Any) -> None:
-    """GFLOP/s against flops a byte, below the copy's slopes and the peak."""
-    peaks = [rate for case in cases if (rate := rows.rate("products", case, "peak"))]
-    copies = [rate for row in rows.all if row["candidate"] == "copy"
-              if (rate := rows.rate(row["group"], row["case"], "copy", of="bytes"))]
-    top = sorted(peaks)[len(peaks) // 2] if peaks else math.nan
-    reach = [0.25, 1000.0]
-    for speed, style in ((max(copies), "-"), (min(copies), ":")):
-        knee = top / speed
-        axes.plot([reach[0], knee, reach[1]], [reach[0] * speed, top, top], "k" + style, linewidth=1,
-                  label=f"roof: copy {speed:.0f} GB/s, peak {top:.0f} GFLOP/s")
-    for name, colour in COLOURS.items():
-        points = [(row["flops"] / row["bytes"], rate) for case in cases if (row := rows.get("products", case, name))
-                  if (rate := rows.rate("products", case, name))]
-        if points:
-            axes.plot(*zip(*points, strict=True), "o", color=colour, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="flops a byte (every operand once)", ylabel="GFLOP/s", xlim=reach)
-    axes.legend(loc="lower right", fontsize=8)
-
-
-def growth(result: dict[str, Any], path: Path) -> None:
-    """Time a step against batch, width and depth, with fitted exponents and the limit."""
+def draw(result: dict[str, Any], folder: Path) -> None:
+    """speed.png and growth.png."""
+    package("matplotlib").use("Agg")
     rows = Rows(result["rows"])
-    made, axes = figure(3, f"A training step: time against size — {result['machine']['cpu']}")
-    panels = (("batch", BATCHES, [net.batch for net in BATCHES], "256-256-10"),
-              ("width", WIDTHS, [net.shape[0] for net in WIDTHS], "w-w-w-w, B64"),
-              ("depth", DEPTHS, [int(net.name.split()[0]) for net in DEPTHS], "layers of 128, B64"))
-    for (group, nets, sizes, what), each in zip(panels, axes, strict=True):
-        for name, threads, style in (("fastnn", 1, "o-"), ("fastnn", 2, "s--"), ("torch", 1, "o-")):
-            times = [rows.time(group, str(net), name, threads) for net in nets]
-            known = [time for time in times if time]
-            if len(known) == len(nets):
-                p = exponent([float(size) for size in sizes], known)
-                each.plot(sizes, known, style, color=COLOURS[name], markersize=4,
-                          label=f"{name}, {threads} thread{'s' * (threads > 1)}: ~ size^{p:.2f}")
-        rates = [rows.rate(group, str(net), "peak") for net in nets]
-        if all(rates):
-            limit = [net.flops() / rate / 1e3 for net, rate in zip(nets, rates, strict=True) if rate]
-            each.plot(sizes, limit, "k:", linewidth=1, label="limit: flops / peak")
-        each.set(xscale="log", yscale="log", xlabel=f"{group} ({what})", ylabel="µs a step")
-        each.set_xticks(sizes, [str(size) for size in sizes])
-        each.minorticks_off()
-        each.legend(fontsize=8)
-    made.savefig(path, dpi=110)
+    figures: dict[str, list[Callable[[Rows, Any], None]]] = {
+        "speed": [speed_ups, shares], "growth": [functools.partial(growth, group) for group in GROWTH]}
+    for name, panels in figures.items():
+        made, axes = package("matplotlib.pyplot").subplots(1, len(panels), figsize=(5.5 * len(panels), 4.8),
+                                                           layout="constrained")
+        made.suptitle(f"float32 — {result['machine']['cpu']}, {result['machine']['isa']}")
+        for panel, each in zip(panels, axes, strict=True):
+            each.grid(alpha=0.3, which="both", linewidth=0.5)
+            panel(rows, each)
+        made.savefig(folder / f"{name}.png", dpi=110)

@@ -1,108 +1,158 @@
-"""Figures that are kept: ``python -m bench.report`` writes bench/results/<date>-<commit>.json and prints its tables.
+"""``python -m bench.report``: runs ``pytest bench/``, adds memory and imports, prints tables, targets met and missed.
 
-The whole of it also draws docs/peak.png and docs/growth.png and renews README's table.
+The whole of it is kept in bench/results/<date>-<commit>.json, draws docs/speed.png and docs/growth.png and renews
+README's table. A part is printed only. Options that are not listed below go to pytest (see ``pytest bench/ --help``).
 
-    python -m bench.report --only steps,conv --threads 1        # a part: printed, not kept
-    python -m bench.report --only steps --match 784- --without torch.compile,jax --seconds 1
-    python -m bench.report --table FILE [--pictures FOLDER] [--readme]      # what is kept, again
+    python -m bench.report --only steps                         # two minutes
+    python -m bench.report --only steps,conv --threads 1 -k 784- --without torch.compile,jax --seconds 1
+    python -m bench.report --table FILE [--pictures FOLDER] [--readme]      # a kept result, or pytest's own JSON file
 """
 
-from __future__ import annotations
-
 import argparse
-import json
 import os
 import re
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import machine, memory, pictures, tables, timing
-from bench.candidates import missing
-from bench.groups import GROUPS
-from bench.measure import measure, warn
-from bench.rows import Row
+from bench import machine, memory, pictures, rows, targets
+from bench.cases import GROUPS
+from bench.rows import LIMITS, PEERS, Rows, times
 
-ROOT = Path(__file__).parent.parent
-RESULTS, DOCS, README = ROOT / "bench" / "results", ROOT / "docs", ROOT / "README.md"
-PROCESSES: dict[str, Callable[[], list[Row]]] = {
-    "import": memory.imports, "memory": lambda: memory.rows("memory"), "allocation": lambda: memory.rows("allocation"),
-}
-NAMES = [*GROUPS, *PROCESSES]
+ROOT = Path(__file__).parents[1]
+PROCESSES = {"import": memory.imports, "memory": memory.steps}
+NAMES = [name for name in (*GROUPS, *PROCESSES) if name != "small"]
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(names: list[str], threads: list[int], match: str, without: list[str]) -> dict[str, Any]:
+def run(names: list[str], options: list[str]) -> dict[str, Any]:
     """A result: the machine and the rows."""
-    for name in missing():
-        warn(f"{name} is not installed")
     result: dict[str, Any] = {"machine": machine.about(), "rows": []}
-    for group in names:
-        start = time.perf_counter()
-        if group in PROCESSES:
-            result["rows"] += PROCESSES[group]()
-        else:
-            for case in GROUPS[group]():
-                if match in case.name:
-                    result["rows"] += measure(case.only(without), threads)
-        print(f"{group}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    timed = ",".join(name for name in names if name in GROUPS)
+    if timed:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "benchmark.json"
+            subprocess.run([sys.executable, "-m", "pytest", "bench/test_cases.py", "-q", "--benchmark-quiet",
+                            f"--benchmark-json={file}", "--only", timed, "--seconds", "2", "--threads",
+                            "1,2" if CORES > 1 else "1", *options], check=False, cwd=ROOT)
+            if not file.exists() or not file.stat().st_size:
+                sys.exit("pytest measured nothing: see above")
+            result = rows.load(file)
+    for name in filter(PROCESSES.__contains__, names):
+        result["rows"] += PROCESSES[name]()
     return result
 
 
-def draw(result: dict[str, Any], folder: Path) -> None:
-    """The pictures that the result has figures for."""
-    groups = {row["group"] for row in result["rows"]}
-    if "products" in groups:
-        pictures.peak(result, folder / "peak.png")
-    if {"batch", "width", "depth"} <= groups:
-        pictures.growth(result, folder / "growth.png")
+def markdown(head: list[str], lines: list[list[str]]) -> list[str]:
+    """A table whose first column is text."""
+    return [f"| {' | '.join(line)} |" for line in [head, ["---", *["---:"] * (len(head) - 1)], *lines]] + [""]
 
 
-def renew(result: dict[str, Any]) -> None:
-    """The table between README's two marks."""
-    text = f"<!-- bench -->\n{tables.readme(result)}\n<!-- /bench -->"
-    README.write_text(re.sub("<!-- bench -->.*<!-- /bench -->", lambda _: text, README.read_text(), flags=re.DOTALL))
+def about(result: dict[str, Any]) -> str:
+    """Where and with what it was measured."""
+    found = result["machine"]
+    names = ("python", "numpy", "scikit-learn", "torch", "jax")
+    return (f"{found['cpu']}, {found['cores']} cores, {found['isa']}, {found['compiler']}; "
+            f"{', '.join(f'{name} {found[name]}' for name in names if found.get(name))}; "
+            f"commit {found['commit']}, {found['date']}.")
 
 
-def arguments() -> argparse.Namespace:
-    """The command line's."""
-    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__,
+def limits(found: Rows) -> str:
+    """The machine's limits."""
+    peaks = [f"{dtype} {rates[-1]:.0f} GFLOP/s" for dtype in ("float32", "float64")
+             if (rates := found.limits("peak", dtype))]
+    copies = found.limits("copy", "float32")
+    copy = f" A copy: {copies[0]:.0f} to {copies[-1]:.0f} GB/s, by size." if copies else ""
+    return f"Peak of a thread: {', '.join(peaks) or 'not measured'}.{copy}"
+
+
+def group_table(found: Rows, group: str, threads: int) -> list[str]:
+    """A group with one number of threads: µs and speed-ups; fastnn's quartiles, rate and share of the limit."""
+    names = [name for name in found.of("candidate", group) if name not in LIMITS]
+    units = [(of, head) for of, head in (("flops", ["GFLOP/s", "of the peak"]), ("bytes", ["GB/s", "over a copy's"]))
+             if "fastnn" in names and any(row["group"] == group and row[of] for row in found.all)]
+    lines = []
+    for case in found.of("case", group):
+        line = [case]
+        for name in names:
+            time, ratio = found.time(group, case, name, threads), found.speed_up(group, case, [name], threads)
+            line.append(f"{time:,.1f}" + f" ({times(ratio)})" * bool(ratio and name != "fastnn") if time else "")
+        for of, _ in units:
+            rate, share = (ask(group, case, "fastnn", threads, of) for ask in (found.rate, found.share))
+            line += [f"{rate:.1f}" if rate else "", f"{share:.{'0%' if of == 'flops' else '2f'}}" if share else ""]
+        row = found.get(group, case, "fastnn", threads) or {}
+        line.append(f"{row['q1_us']:,.1f}, {row['q3_us']:,.1f}" if "q1_us" in row else "")
+        lines.append(line if units else line[:-1])
+    heads = [head for _, each in units for head in each] + ["quartiles"] * bool(units)
+    return markdown([f"{group}, {threads} thread{'s' * (threads > 1)}", *names, *heads], lines)
+
+
+def memory_table(found: Rows, group: str) -> list[str]:
+    """Megabytes, and milliseconds where there is a time."""
+    names, lines = found.of("candidate", group), []
+    for case in found.of("case", group):
+        known = [found.get(group, case, name) or {} for name in names]
+        for key, scale, unit in (("memory", 1e6, "MB"), ("median_us", 1e3, "ms"),
+                                 ("growth", 1, "bytes more after 1,000 steps")):
+            if any(key in row for row in known):
+                lines.append([f"{case}, {unit}", *(f"{row[key] / scale:,.3g}" if key in row else "" for row in known)])
+    return markdown([group, *names], lines)
+
+
+def everything(result: dict[str, Any]) -> str:
+    """A table for each group; the targets last."""
+    found = Rows(result["rows"])
+    lines = [about(result), limits(found), "Medians in µs; in brackets the speed-up: the other's time / fastnn's.", ""]
+    for group in dict.fromkeys(row["group"] for row in found.all):
+        for threads in sorted(found.of("threads", group)):
+            lines += memory_table(found, group) if group in PROCESSES else group_table(found, group, threads)
+    return "\n".join([*lines, *targets.table(found)])
+
+
+def readme(result: dict[str, Any]) -> str:
+    """Speed-ups on one thread, over JAX on all."""
+    found, lines = Rows(result["rows"]), []
+    threads = {"JAX": max(found.of("threads", "steps"), default=1)}
+    chosen = [(group, case, case) for group in ("steps", "conv") for case in found.of("case", group)]
+    chosen += [("hand", "64-32-10 B32", "64-32-10 B32, forward and backward called by hand"),
+               ("epochs", "64-32-10 B32", "64-32-10 B32, an epoch of 20 batches")]
+    for group, case, what in chosen:
+        if own := found.time(group, case):
+            lines.append([what, f"{own:.3g} µs" if own < 1000 else f"{own / 1e3:.3g} ms",
+                          *(times(found.speed_up(group, case, names, threads.get(peer, 1)))
+                            for peer, names in PEERS.items())])
+    return "\n".join([*markdown(["training step", "fastnn", *PEERS], lines), about(result)])
+
+
+def renew(path: Path, mark: str, text: str) -> None:
+    """Writes a text between two marks of a file."""
+    pattern, old = f"<!-- {mark} -->.*<!-- /{mark} -->", path.read_text()
+    if not re.search(pattern, old, re.DOTALL):
+        sys.exit(f"{path}: expected the marks <!-- {mark} --> and <!-- /{mark} -->")
+    path.write_text(re.sub(pattern, lambda _: f"<!-- {mark} -->\n{text}\n<!-- /{mark} -->", old, flags=re.DOTALL))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--only", metavar="GROUPS", help=f"some of {','.join(NAMES)}")
-    parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name holds TEXT")
-    parser.add_argument("--without", default="", metavar="CANDIDATES", help="some to leave out")
-    parser.add_argument("--threads", default="1,2" if cores > 1 else "1", help="default %(default)s")
-    parser.add_argument("--seconds", type=float, default=timing.CASE_SECONDS, help="a case (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep a part, too")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the tables of a kept result")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw them there")
     parser.add_argument("--readme", action="store_true", help="renew README's table")
-    return parser.parse_args()
-
-
-def main() -> None:
-    options = arguments()
-    whole = not (options.only or options.match or options.without or options.table)
-    if options.table:
-        result = json.loads(options.table.read_text())
-    else:
-        timing.CASE_SECONDS = options.seconds
-        names = options.only.split(",") if options.only else NAMES
-        threads = [int(n) for n in options.threads.split(",")]
-        result = run(names, threads, options.match, options.without.split(","))
-    out = options.out
-    if whole:
+    own, options = parser.parse_known_args()
+    whole = not (own.only or own.table or options)
+    result = rows.load(own.table) if own.table else run(own.only.split(",") if own.only else NAMES, options)
+    if own.out or whole:
         about = result["machine"]
-        out = out or RESULTS / f"{about['date']}-{about['commit']}.json"
-    if out:
-        out.write_text(json.dumps(result, indent=1) + "\n")
-    if whole or options.pictures:
-        draw(result, options.pictures or DOCS)
-    if whole or options.readme:
-        renew(result)
-    print(tables.everything(result))
+        rows.keep(result, own.out or ROOT / f"bench/results/{about['date']}-{about['commit']}.json")
+    if own.pictures or whole:
+        pictures.draw(result, own.pictures or ROOT / "docs")
+    if own.readme or whole:
+        renew(ROOT / "README.md", "bench", readme(result))
+    print(everything(result))
 
 
 if __name__ == "__main__":

@@ -1,32 +1,26 @@
-"""Every case of every group: equality first, then time. ``pytest bench/ -k "steps and 64-32-10"`` picks some."""
+"""Every case: equality first, then time, all candidates in turns. ``pytest bench/ --only steps -k 64-32-10``."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bench.cases import Case
-from bench.groups import GROUPS
-from bench.measure import built, ready
+from bench.machine import PEAK_FLOPS
+from bench.timing import measure
 
 
-def each() -> Iterator[Any]:
-    """(case, candidate), named by group, case and candidate."""
-    for group, cases in GROUPS.items():
-        for case in cases():
-            for name in case.candidates:
-                yield pytest.param(case, name, id=f"{group}-{case.name}-{name}".replace(" ", "_"))
-
-
-@pytest.mark.parametrize(("case", "name"), list(each()))
-def test_case(benchmark: Any, case: Case, name: str, threads: int) -> None:
-    first = next(iter(case.candidates))
-    found = built(case.only(set(case.candidates) - {first, name}), [threads])
-    if (name, threads) not in found:
-        pytest.skip(f"{name} does not run here")
-    benchmark.group, benchmark.extra_info["candidate"] = f"{case.group} {case.name}", name
-    work = ready(found[name, threads])
-    work()
-    benchmark(found[name, threads].work)
+@pytest.mark.filterwarnings("default")              # other libraries' warnings are no errors here
+def test_case(benchmark: Any, case: Case, request: pytest.FixtureRequest) -> None:
+    option = request.config.getoption
+    threads = [int(n) for n in option("--threads").split(",")]
+    times = measure(case, threads, option("--without").split(","), 0.0 if benchmark.disabled else option("--seconds"))
+    benchmark.group, benchmark._mode, nodeid = str(case), "in turns", benchmark.fullname
+    for name, timed in times.items():               # pytest-benchmark's own loop would time one after the other
+        candidate, _, n = name.rpartition(", ")
+        benchmark.name, benchmark.fullname = f"{candidate}, {n} thread{'s' * (n != '1')}", f"{nodeid} {name}"
+        benchmark.extra_info = {
+            "group": case.group, "case": case.name, "candidate": candidate, "threads": int(n), "bytes": case.bytes,
+            "flops": PEAK_FLOPS if candidate == "peak" else case.flops, "dtype": case.dtype}
+        stats = benchmark._make_stats(timed.calls)
+        for seconds in timed.seconds:
+            stats.update(seconds * timed.calls)

@@ -1,58 +1,88 @@
-"""How it is timed: candidates take turns, A B C A B C …, so that a machine whose speed drifts is fair to all."""
+"""How it is timed: all candidates of a case are found equal, then take turns, A B C A B C …, in one process.
 
-from __future__ import annotations
+A machine whose speed drifts is fair to all of them so. One after the other, as pytest-benchmark's own loop does it, the
+same work twice differed by 39 % (median of 12 tries, on a shared machine of two cores); in turns by 3 %.
+"""
 
-import statistics
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-Work = Callable[[], Any]
+from bench import machine
+from bench.cases import Case
+from bench.nets import Turn, package
+from bench.peers import EVERY_CORE, OPTIONAL, use_threads
 
-ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS, CASE_SECONDS = 25, 5, 0.01, 3.0
-SLOW, SLOW_ROUNDS = 12, 3       # who takes so many times the fastest's time gets fewer turns
-PAUSE = 0.003                   # the threads of the one before go to sleep
-CLOCK = time.perf_counter       # time.process_time counts what a busy machine left to one thread
-
-
-class Turn(NamedTuple):
-    """A candidate: what it does, and what must hold each time before it does it (threads, instruction set)."""
-
-    work: Work
-    before: Callable[[], object] = lambda: None
+ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 25, 5, 0.01
+SLOW, SLOW_ROUNDS = 12, 3       # a candidate that takes so many times the fastest one's time gets fewer rounds
+PAUSE = 0.003                   # until the threads of the candidate before sleep
+CLOCK = time.perf_counter       # time.process_time: for one thread on a machine with other work
+KERNELS = package("fastnn._kernels")
+ISA = KERNELS.isa()             # the instruction set that was chosen at import
 
 
-class Times(NamedTuple):
-    """Microseconds a call: one figure a round, so the minimum is that of a round."""
+class Timed(NamedTuple):
+    """Seconds a call, one figure for each round of so many ``calls``."""
 
-    median: float
-    minimum: float
-    rounds: int
+    calls: int
+    seconds: list[float]
 
 
-def once(turn: Turn, repeats: int = 1) -> float:
+def one_round(turn: Turn, calls: int = 1) -> float:
     """Seconds a call, after one call that is not counted."""
     turn.before()
     time.sleep(PAUSE)
     turn.work()
     start = CLOCK()
-    for _ in range(repeats):
+    for _ in range(calls):
         turn.work()
-    return (CLOCK() - start) / repeats
+    return (CLOCK() - start) / calls
 
 
-def turns(candidates: Mapping[str, Turn]) -> dict[str, Times]:
-    """Every candidate's times; rounds as many as fit into CASE_SECONDS, at least FEWEST_ROUNDS."""
-    first = {name: once(turn) for name, turn in candidates.items()}
-    first = {name: min(seconds, once(candidates[name])) if seconds < ROUND_SECONDS else seconds
-             for name, seconds in first.items()}
-    repeats = {name: max(1, int(ROUND_SECONDS / seconds)) for name, seconds in first.items()}
-    slow = {name for name, seconds in first.items() if seconds > SLOW * min(first.values()) and seconds > ROUND_SECONDS}
-    round_seconds = sum(seconds * (repeats[name] + 1) for name, seconds in first.items() if name not in slow)
-    rounds = max(FEWEST_ROUNDS, min(ROUNDS, int(CASE_SECONDS / round_seconds)))
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for index in range(rounds):
-        for name, turn in candidates.items():
+def in_turns(turns: Mapping[str, Turn], seconds: float) -> dict[str, Timed]:
+    """Rounds of every candidate: ROUNDS, or as many as fit into ``seconds``, but at least FEWEST_ROUNDS."""
+    first = {name: min(one_round(turn), one_round(turn)) for name, turn in turns.items()}
+    timed = {name: Timed(max(1, int(ROUND_SECONDS / once)), []) for name, once in first.items()}
+    slow = {name for name, once in first.items() if once > max(ROUND_SECONDS, SLOW * min(first.values()))}
+    start = time.perf_counter()
+    for index in range(ROUNDS):
+        if index >= FEWEST_ROUNDS and time.perf_counter() - start > seconds:
+            break
+        for name, turn in turns.items():
             if index < SLOW_ROUNDS or name not in slow:
-                times[name].append(once(turn, repeats[name]) * 1e6)
-    return {name: Times(statistics.median(found), min(found), len(found)) for name, found in times.items()}
+                timed[name].seconds.append(one_round(turn, timed[name].calls))
+    return timed
+
+
+def build(case: Case, args: tuple[Any, ...], threads: list[int], without: Collection[str]) -> dict[str, Turn]:
+    """"fastnn, 2" and so on: a turn for each candidate and number of threads; they give equal results."""
+    turns: dict[str, Turn] = {}
+    for name, make in case.candidates(args).items():
+        for n in (threads[-1:] if name in EVERY_CORE else threads) if name not in without else ():
+            def before(n: int = n, isa: str = name.split()[-1] if case.kind == "isa" else ISA) -> None:
+                use_threads(n)
+                KERNELS.use_isa(isa)
+
+            before()
+            try:
+                work = make()
+            except Exception as error:              # whatever a compiler may raise
+                if name not in OPTIONAL:
+                    raise
+                warnings.warn(f"{case}: no {name}: {type(error).__name__}: {str(error)[:200]}", stacklevel=2)
+                continue
+            if work:
+                turns[f"{name}, {n}"] = Turn(work, before)
+    return turns
+
+
+def measure(case: Case, threads: list[int], without: Collection[str] = (), seconds: float = 3.0) -> dict[str, Timed]:
+    """Times by "candidate, threads", and those of the machine's limits, which take turns with them."""
+    turns = build(case, case.args, threads, without)
+    case.check(turns if case.compared is None else build(case, case.compared, threads, {*without, *OPTIONAL}))
+    if case.flops and machine.loop(ISA, case.dtype):
+        turns["peak, 1"] = Turn(machine.peak(ISA, case.dtype))
+    if case.bytes:
+        turns["copy, 1"] = Turn(machine.copy(case.bytes))
+    return in_turns(turns, seconds) if seconds else {}

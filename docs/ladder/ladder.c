@@ -1,6 +1,6 @@
-/* The ladder of docs/kernels.md: y = relu(x @ w + b) in float32, from three loops to the engine, a function a rung.
+/* The ladder of README.md: y = relu(x @ w + b) in float32, from three loops to the engine, a function a rung.
 
-   x (m, k), w (k, n), b (n) and y (m, n) stand row after row; k is at least 1. ladder.py compiles this file twice: for
+   x (m, k), w (k, n), b (n) and y (m, n) stand row after row; k is at least 1. run.py compiles this file twice: for
    numbers one at a time, and for the vectors of an instruction set, with the engine's sizes (fastnn/kernels/isa_*.c):
 
        VL   floats in a vector          MR, NV   rows and vectors of a tile: MR × NR values of y
@@ -10,7 +10,7 @@
    (here MR or 1), masks for the last columns (here the plain tile). */
 #include <stdint.h>
 #include <string.h>
-#include "../fastnn/kernels/kernels.h"
+#include "../../fastnn/kernels/kernels.h"
 
 #define NR (NV * VL)
 #define NC (PACK_BYTES / (KC * (int)sizeof(float)) / NR * NR)

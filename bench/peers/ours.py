@@ -1,0 +1,131 @@
+"""fastnn and fastnn_ref: the same code for both, ``name`` says which."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.nets import Net, Work, package
+from tests.cases import Array, LossCase, Named
+
+Size = tuple[int, int, int]
+Make = Callable[[Any], Any]
+EXAMPLES, PARAMETERS = (1024, 100), 512 * 512       # of a loss; of an optimizer: 1 MB in each of up to four arrays
+
+
+def step(name: str, net: Net, penalty: Named | None = None) -> Work:
+    """``model.step``: one call."""
+    nn, (x, t) = package(name), net.data()
+    model, loss, optimizer = net.build(nn, penalty=penalty and penalty.make(nn)), nn.CrossEntropyLoss(), nn.Adam()
+    return lambda: model.step(x, t, loss, optimizer)
+
+
+def hand(name: str, net: Net) -> Work:
+    """The same step, written out."""
+    nn, (x, t) = package(name), net.data()
+    model, loss, optimizer = net.build(nn), nn.CrossEntropyLoss(), nn.Adam()
+
+    def work() -> Any:
+        y = model.forward(x, training=True)
+        value = loss.forward(y, t)
+        model.backward(loss.backward())
+        optimizer.step(model)
+        return value
+
+    return work
+
+
+def twenty_batches(net: Net) -> tuple[Array, Array]:
+    """Twenty batches in one array, x and class numbers."""
+    x, t = net.data()
+    return np.concatenate([x] * 20), np.tile(t, 20)
+
+
+def epoch(name: str, net: Net, **options: float) -> Work:
+    """What ``fit`` runs once an epoch: shuffle, gather, step."""
+    nn, (x, t) = package(name), twenty_batches(net)
+    model, loss, optimizer = net.build(nn), nn.CrossEntropyLoss(), nn.Adam()
+    return lambda: model.run_epoch(x, t, loss, optimizer, batch_size=net.batch, **options)
+
+
+def predict(name: str, net: Net) -> Work:
+    """One batch, forward only."""
+    model, (x, _) = net.build(package(name)), net.data()
+    return lambda: model(x)
+
+
+def operands(size: Size, dtype: str) -> tuple[Array, ...]:
+    """x (n, k), W (k, m), b (m,) and dy (n, m) of relu(x @ W + b)."""
+    n, k, m = size
+    rng = np.random.default_rng(0)
+    return tuple(rng.normal(size=shape).astype(dtype) for shape in ((n, k), (k, m), (m,), (n, m)))
+
+
+def product(name: str, size: Size, dtype: str, back: bool) -> Work:
+    """A Linear layer with relu: y, or y, dx, dW and db."""
+    nn, (x, w, b, dy) = package(name), operands(size, dtype)
+    model = nn.Sequential(nn.Linear(size[1], size[2], activation="relu"), dtype=dtype)
+    layer = model.layers[0]
+    layer.weight, layer.bias = w, b
+
+    def work() -> tuple[Array, ...]:
+        y = model.forward(x, training=True)
+        dx = model.backward(dy)
+        return y, dx, layer.grads["weight"], layer.grads["bias"]
+
+    return work if back else lambda: model.forward(x)
+
+
+def alone(nn: Any, make: Make, shape: tuple[int, ...]) -> tuple[Any, Array, Array]:
+    """A model of one layer, x and dy."""
+    rng, model = np.random.default_rng(0), nn.Sequential(make(nn), seed=0, dtype="float32")
+    x = rng.normal(size=shape).astype(np.float32)
+    return model, x, rng.normal(size=(shape[0], *model.output_shape(shape[1:]))).astype(np.float32)
+
+
+def layer(name: str, make: Make, shape: tuple[int, ...]) -> Work:
+    """A layer alone in a model, forward and backward."""
+    model, x, dy = alone(package(name), make, shape)
+
+    def work() -> tuple[Array, Array]:
+        model.steps = 0                         # the same masks each time
+        return model.forward(x, training=True), model.backward(dy)
+
+    return work
+
+
+def loss_data(case: LossCase) -> tuple[Array, Array]:
+    """Outputs and targets."""
+    rng = np.random.default_rng(0)
+    y, t = rng.normal(size=EXAMPLES).astype(np.float32), case.targets(rng, *EXAMPLES)
+    return y, t if t.dtype.kind == "i" else t.astype(np.float32)
+
+
+def loss(name: str, case: LossCase) -> Work:
+    """Value and gradient."""
+    found, (y, t) = case.make(package(name)), loss_data(case)
+    return lambda: (found.forward(y, t), found.backward())
+
+
+def one_weight(nn: Any) -> Any:
+    """A model of one weight matrix of so many PARAMETERS."""
+    side = math.isqrt(PARAMETERS)
+    return nn.Sequential(nn.Linear(side, side, bias=False), seed=0, dtype="float32")
+
+
+def optimizer(name: str, case: Named) -> Work:
+    """An update of one large weight, which is returned."""
+    model, found = one_weight(package(name)), case.make(package(name))
+    model.layers[0].grads["weight"][...] = 0.01
+
+    return lambda: (found.step(model), model.layers[0].weight)[1]
+
+
+CANDIDATES: dict[str, dict[str, Any]] = {
+    function.__name__: {name: functools.partial(function, name) for name in ("fastnn_ref", "fastnn")}
+    for function in (step, hand, epoch, predict, product, layer, loss, optimizer)
+}
+CANDIDATES["mixup"] = {name: functools.partial(build, mixup=0.4) for name, build in CANDIDATES["epoch"].items()}
+CANDIDATES["isa"] = {f"fastnn {isa}": CANDIDATES["step"]["fastnn"] for isa in package("fastnn._kernels").available()}
