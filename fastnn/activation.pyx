@@ -8,10 +8,7 @@ Twin: fastnn_ref/activation.py, which has the formulas and their sources; kernel
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport (
-    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, KEEPS_SLOPE, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU,
-    SOFTMAX, SOFTPLUS, TANH,
-)
+from fastnn._kernels cimport IDENTITY, activation_kind, is_elementwise, saves_slope
 from fastnn.layer cimport EITHER, NO_BLOCKS, Arena, Blocks, Layer, Pass
 
 from fastnn._kernels import ACTIVATIONS
@@ -30,12 +27,12 @@ cdef class Activation(Layer):
         return KERNEL_NAMES[self.kind]
 
     cdef Blocks blocks(self):
-        return EITHER if self.kind < SOFTMAX else NO_BLOCKS
+        return EITHER if is_elementwise(self.kind) else NO_BLOCKS
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.width = shape[len(shape) - 1] if shape else 1
-        if KEEPS_SLOPE(self.kind):
+        if saves_slope(self.kind):
             arena.reserve(&self.y, <object>rows * self.out_size)
         if self.kind != IDENTITY and not self.over_x:
             arena.reserve(&self.kept, <object>rows * self.out_size)
@@ -47,7 +44,7 @@ cdef class Activation(Layer):
             return <void *>x
         if self.over_x:
             self.kept = <void *>x
-        y = self.y if KEEPS_SLOPE(self.kind) else self.kept
+        y = self.y if saves_slope(self.kind) else self.kept
         p.k.activate(self.kind, self.parameter, x, y, self.kept if p.training else y,
                      p.rows * self.in_size // self.width, self.width, p.threads)
         return y
@@ -70,7 +67,7 @@ cdef class Identity(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = IDENTITY
+        self.kind = activation_kind("identity")
 
 
 cdef class ReLU(Activation):
@@ -84,7 +81,7 @@ cdef class ReLU(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = RELU
+        self.kind = activation_kind("relu")
 
 
 cdef class LeakyReLU(Activation):
@@ -98,7 +95,7 @@ cdef class LeakyReLU(Activation):
 
     def __init__(self, negative_slope=0.01):
         Activation.__init__(self)
-        self.kind = LEAKY_RELU
+        self.kind = activation_kind("leaky_relu")
         self.parameter = validation.number("negative_slope", negative_slope, 0, low_open=True)
 
     @property
@@ -121,7 +118,7 @@ cdef class ELU(Activation):
 
     def __init__(self, alpha=1.0):
         Activation.__init__(self)
-        self.kind = ELU_KIND
+        self.kind = activation_kind("elu")
         self.parameter = validation.number("alpha", alpha, 0, low_open=True)
 
     @property
@@ -144,7 +141,7 @@ cdef class SiLU(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = SILU
+        self.kind = activation_kind("silu")
 
 
 cdef class GELU(Activation):
@@ -160,13 +157,13 @@ cdef class GELU(Activation):
 
     def __init__(self, approximate="none"):
         Activation.__init__(self)
-        self.kind = GELU_TANH if validation.choice("approximate", approximate, ("none", "tanh")) == "tanh" \
-            else GELU_KIND
+        self.kind = activation_kind(
+            "gelu_tanh" if validation.choice("approximate", approximate, ("none", "tanh")) == "tanh" else "gelu")
 
     @property
     def approximate(self):
         """``"none"`` or ``"tanh"``."""
-        return "tanh" if self.kind == GELU_TANH else "none"
+        return "tanh" if self.kind == activation_kind("gelu_tanh") else "none"
 
     def arguments(self):
         return (self.approximate,), {}
@@ -183,7 +180,7 @@ cdef class Softplus(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = SOFTPLUS
+        self.kind = activation_kind("softplus")
 
 
 cdef class Tanh(Activation):
@@ -197,7 +194,7 @@ cdef class Tanh(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = TANH
+        self.kind = activation_kind("tanh")
 
 
 cdef class Sigmoid(Activation):
@@ -211,7 +208,7 @@ cdef class Sigmoid(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = SIGMOID
+        self.kind = activation_kind("sigmoid")
 
 
 cdef class RowActivation(Activation):
@@ -234,7 +231,7 @@ cdef class Softmax(RowActivation):
 
     def __init__(self):
         RowActivation.__init__(self)
-        self.kind = SOFTMAX
+        self.kind = activation_kind("softmax")
 
 
 cdef class LogSoftmax(RowActivation):
@@ -248,7 +245,7 @@ cdef class LogSoftmax(RowActivation):
 
     def __init__(self):
         RowActivation.__init__(self)
-        self.kind = LOG_SOFTMAX
+        self.kind = activation_kind("log_softmax")
 
 
 NAMES = {

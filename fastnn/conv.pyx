@@ -16,7 +16,7 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes, threads,
+    CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, saves_slope, threads,
 )
 from fastnn.activation cimport Activation, activation_of
 from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
@@ -222,10 +222,10 @@ bias=True, *, init=None)\n--\n
         arena.borrow(&g.back.memory, <object>rows * g.back.size)
         g.back.dense = sw == 1                      # in its one plane rows follow each other whatever their stride
         g.scratch_size = validation.size(
-            "planes", line, max((1 + KEEPS_SLOPE(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
+            "planes", line, max((1 + saves_slope(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
                                 4 * <object>g.taps))
         arena.reserve(&g.y, <object>rows * self.out_size)
-        if KEEPS_SLOPE(self.act.kind):
+        if saves_slope(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
         arena.borrow(&g.scratch, <object>threads() * g.scratch_size)
         arena.borrow(&g.turned, <object>g.filters * g.taps)
@@ -234,7 +234,7 @@ bias=True, *, init=None)\n--\n
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.images, self.g.threads = p.rows, p.threads
         self.g.x = x
-        self.g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.g.y
+        self.g.u = self.u if saves_slope(self.act.kind) else self.g.y
         self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
         return self.g.y

@@ -13,7 +13,7 @@ Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn._kernels cimport (
-    IDENTITY, KEEPS_SLOPE, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream, threads,
+    IDENTITY, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream, saves_slope, threads,
 )
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 from fastnn.linear cimport Linear
@@ -81,7 +81,7 @@ cdef class DropConnect(Linear):
             arena.borrow(&self.squares, <object>rows * self.inside)
             arena.borrow(&self.variance, <object>rows * self.outside)
             arena.borrow(&self.row_work, <object>threads() * self.outside)
-            if not KEEPS_SLOPE(self.act.kind):          # else Linear has the buffer
+            if not saves_slope(self.act.kind):          # else Linear has the buffer
                 arena.reserve(&self.u, <object>rows * self.outside)
             if self.act.kind != RELU:
                 self.draws = philox.normal((self.samples, self.outside), self.outermost().seed_value, PREDICTION,
@@ -101,7 +101,7 @@ cdef class DropConnect(Linear):
             p.k.dropout(self.w, self.masked, self.inside * self.outside, self.threshold, self.scale, &stream, p.threads)
             return self.product(p, x, self.masked, self.act.kind)
         g = self.by_example(p)
-        g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.y
+        g.u = self.u if saves_slope(self.act.kind) else self.y
         p.k.dropconnect(&g)
         if self.act.kind != IDENTITY:
             p.k.activate(self.act.kind, self.act.parameter, g.u, self.y, g.u, p.rows, self.outside, p.threads)

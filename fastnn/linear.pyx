@@ -11,7 +11,7 @@ Twin: fastnn_ref/linear.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport IDENTITY, KEEPS_SLOPE, address, fastnn_gemm
+from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, saves_slope
 from fastnn.activation cimport Activation, activation_of
 from fastnn.layer cimport Arena, Layer, Pass
 
@@ -112,7 +112,7 @@ cdef class Linear(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         arena.reserve(&self.y, <object>rows * self.outside)
-        if KEEPS_SLOPE(self.act.kind):
+        if saves_slope(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.outside)
         return self.out_shape
 
@@ -132,7 +132,7 @@ cdef class Linear(Layer):
         g.a, g.a_row, g.a_col = x, self.inside, 1
         g.b, g.b_row, g.b_col = w, self.outside, 1
         g.bias = self.b if self.has_bias else NULL
-        g.c = self.u if KEEPS_SLOPE(activation) else self.y
+        g.c = self.u if saves_slope(activation) else self.y
         g.y, g.c_row = self.y, self.outside
         g.activation, g.alpha = activation, self.act.parameter
         g.work, g.threads = p.work, p.threads
@@ -141,7 +141,7 @@ cdef class Linear(Layer):
 
     cdef void through_activation(self, Pass *p, void *dy) noexcept nogil:
         """du over dy, and db."""
-        p.k.activate_backward(self.act.kind, self.act.parameter, self.u if KEEPS_SLOPE(self.act.kind) else self.y,
+        p.k.activate_backward(self.act.kind, self.act.parameter, self.u if saves_slope(self.act.kind) else self.y,
                               dy, dy, self.db if self.has_bias else NULL, p.rows, self.outside, p.threads)
 
     cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil:

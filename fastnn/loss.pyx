@@ -11,7 +11,7 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, fastnn_kernels, floats, ready, table,
+    address, bad_class, fastnn_kernels, fastnn_loss, floats, loss_kind, ready, table,
 )
 
 from fastnn_ref import validation
@@ -136,9 +136,9 @@ cdef class ElementwiseLoss(Loss):
 
     cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
                            const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
-        if weights == NULL:
-            return k.loss(self.kind, self.threshold, y, t, dy, rows * size)
-        return k.loss_weighted(self.kind, self.threshold, y, t, weights, dy, rows, size)
+        cdef fastnn_loss g = fastnn_loss(kind=self.kind, delta=self.threshold, y=y, t=t, classes=NULL, weights=weights,
+                                         class_weight=NULL, dy=dy, rows=rows, size=size)
+        return k.loss(&g)
 
 
 cdef class MSELoss(ElementwiseLoss):
@@ -152,7 +152,7 @@ cdef class MSELoss(ElementwiseLoss):
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
-        self.kind = MSE
+        self.kind = loss_kind("mse")
 
 
 cdef class L1Loss(ElementwiseLoss):
@@ -166,7 +166,7 @@ cdef class L1Loss(ElementwiseLoss):
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
-        self.kind = L1_KIND
+        self.kind = loss_kind("l1")
 
 
 cdef class HuberLoss(ElementwiseLoss):
@@ -180,7 +180,7 @@ cdef class HuberLoss(ElementwiseLoss):
 
     def __init__(self, delta=1.0):
         ElementwiseLoss.__init__(self)
-        self.kind = HUBER
+        self.kind = loss_kind("huber")
         self.threshold = validation.number("delta", delta, 0, low_open=True)
 
     @property
@@ -205,7 +205,7 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
 
     def __init__(self, label_smoothing=0.0):
         ElementwiseLoss.__init__(self)
-        self.kind = BCE_WITH_LOGITS
+        self.kind = loss_kind("bce_with_logits")
         self.low, self.high = 0, 1
         self.threshold = validation.number("label_smoothing", label_smoothing, 0, 1)
 
@@ -270,11 +270,10 @@ cdef class CrossEntropyLoss(Loss):
 
     cdef double value_pass(self, const fastnn_kernels *k, const void *y, const void *t, bint classes,
                            const double *weights, void *dy, int64_t rows, int64_t size) noexcept nogil:
-        if weights != NULL or self.by_class != NULL:
-            if classes:
-                return k.cross_entropy_weighted(y, <const int64_t *>t, NULL, self.smoothing, self.by_class, weights, dy,
-                                                rows, size)
-            return k.cross_entropy_weighted(y, NULL, t, self.smoothing, self.by_class, weights, dy, rows, size)
+        cdef fastnn_loss g = fastnn_loss(kind=0, delta=self.smoothing, y=y, t=NULL, classes=NULL, weights=weights,
+                                         class_weight=self.by_class, dy=dy, rows=rows, size=size)
         if classes:
-            return k.cross_entropy(y, <const int64_t *>t, NULL, self.smoothing, dy, rows, size)
-        return k.cross_entropy(y, NULL, t, self.smoothing, dy, rows, size)
+            g.classes = <const int64_t *>t
+        else:
+            g.t = t
+        return k.cross_entropy(&g)

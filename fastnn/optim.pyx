@@ -8,10 +8,10 @@ Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/opt
 
 import numpy as np
 
-from libc.math cimport pow, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, aligned, table, threads
+from fastnn._kernels cimport address, aligned, fastnn_update, table, threads
 from fastnn.layer cimport Layer, Pass
 
 from fastnn_ref import validation
@@ -210,6 +210,13 @@ cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
     return <char *>base + index * p.k.real_size if base != NULL else NULL
 
 
+cdef fastnn_update update_of(Optimizer o, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
+    """What every optimizer tells its kernel; the slots and its own numbers come after."""
+    return fastnn_update(w=at(o.model.flat_w, start, p), g=at(o.model.flat_g, start, p), mean=NULL, square=NULL, n=n,
+                         step=o.updates, lr=lr, beta1=0, beta2=0, eps=0, decay=decay, nesterov=0, decoupled=0,
+                         threads=p.threads)
+
+
 cdef class SGD(Optimizer):
     """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n
     Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
@@ -249,8 +256,9 @@ cdef class SGD(Optimizer):
         return 0
 
     cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.sgd(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.v, start, p), n,
-                lr, self.momentum, self.nesterov, decay, p.threads)
+        cdef fastnn_update u = update_of(self, p, lr, start, n, decay)
+        u.mean, u.beta1, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
+        p.k.sgd(&u)
 
 
 cdef class RMSprop(Optimizer):
@@ -286,8 +294,9 @@ cdef class RMSprop(Optimizer):
         return 0
 
     cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.rmsprop(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.square, start, p), n,
-                    lr, self.alpha, self.eps, decay, p.threads)
+        cdef fastnn_update u = update_of(self, p, lr, start, n, decay)
+        u.square, u.beta2, u.eps = at(self.square, start, p), self.alpha, self.eps
+        p.k.rmsprop(&u)
 
 
 cdef class Adam(Optimizer):
@@ -333,9 +342,10 @@ cdef class Adam(Optimizer):
         return False
 
     cdef void update_run(self, Pass *p, double lr, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.adam(at(self.model.flat_w, start, p), at(self.model.flat_g, start, p), at(self.mean, start, p),
-                 at(self.square, start, p), n, lr, self.beta1, self.beta2, self.eps, decay, self.decoupled(),
-                 1 - pow(self.beta1, <double>self.updates), 1 - pow(self.beta2, <double>self.updates), p.threads)
+        cdef fastnn_update u = update_of(self, p, lr, start, n, decay)
+        u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
+        u.eps, u.decoupled = self.eps, self.decoupled()
+        p.k.adam(&u)
 
 
 cdef class AdamW(Adam):

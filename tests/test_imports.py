@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
 CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.pxd")])
 PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
-KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
+KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h", ".def"))
 
 WRITTEN_ONCE = {
     "validation", "philox", "init", "schedule", "training", "early_stopping", "gradcheck", "text_noise", "mixup",

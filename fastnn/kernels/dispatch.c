@@ -32,6 +32,26 @@ int fastnn_isa_count(void) { return set_count; }
 const char *fastnn_isa_name(int i) { return sets[i]->isa; }
 const fastnn_kernels *fastnn_table(int i, int is_double) { return &sets[i][is_double]; }
 
+const char *fastnn_activation_name(int kind)
+{
+    static const char *const names[] = {
+#define ACTIVATION_FROM_Y(NAME, name, ...) name,
+#define ACTIVATION_FROM_SLOPE(NAME, name, ...) name,
+#define ACTIVATION_OF_ROWS(NAME, name) name,
+#include "activations.def"
+    };
+    return kind < (int)(sizeof names / sizeof *names) ? names[kind] : NULL;
+}
+
+const char *fastnn_loss_name(int kind)
+{
+    static const char *const names[] = {
+#define LOSS(NAME, name, ...) name,
+#include "losses.def"
+    };
+    return kind < (int)(sizeof names / sizeof *names) ? names[kind] : NULL;
+}
+
 int fastnn_has_openmp(void)
 {
 #ifdef _OPENMP

@@ -135,7 +135,7 @@ static void F(expectation_part)(const void *job, int part, int parts)
         for (int64_t s = 0; s < samples; ++s) {
             const real *draw = z + s * cols;
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) u[j] = F(fma_)(sigma[j], draw[j], middle[j]);
-            if (g->activation < SOFTMAX) F(activate_run)(g->activation, g->alpha, u, u, u, cols);
+            if (activation_is_elementwise(g->activation)) F(activate_run)(g->activation, g->alpha, u, u, u, cols);
             else F(softmax_row)(g->activation, u, u, cols);
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) to[j] += u[j];
         }

@@ -1,22 +1,6 @@
-/* Activations and their derivatives, one line a formula.
+/* Activations and their derivatives. The formulas stand in activations.def, one row each.
 
-   Twin: fastnn_ref/activation.py. u is the pre-activation, y the activation, g the gradient that comes in, s what backward was
-   given: y, or act'(u) where that is worked out with y, from the same exponential (gelu, there and back: 649 → 430 µs for
-   262,144 values). A select, never a product with 0 or 1: ∞·0 must not make a NaN. */
-
-#undef EACH_ELEMENTWISE
-#define EACH_ELEMENTWISE(X) \
-    /*  name         y =                                                  act'(u) if kept              du = */ \
-    X(IDENTITY,    u,                                                   0,                           g) \
-    X(RELU,        u < 0 ? 0 : u,                                       0,                           s > 0 ? g : 0) \
-    X(LEAKY_RELU,  u > 0 ? u : a * u,                                   0,                           s > 0 ? g : a * g) \
-    X(ELU,         u > 0 ? u : a * F(expm1_)(u),                        0,                           s > 0 ? g : g * (s + a)) \
-    X(SILU,        u * F(sigmoid_)(u),                                  F(silu_slope)(u),            g * s) \
-    X(GELU,        u * F(phi_)(u),                                      F(phi_)(u) + u * F(gauss_)(u), g * s) \
-    X(GELU_TANH,   (real)0.5 * u * (1 + F(gelu_tanh)(u)),               F(gelu_tanh_slope)(u),       g * s) \
-    X(SOFTPLUS,    (u > 0 ? u : 0) + F(log1p_)(F(exp_)(u > 0 ? -u : u)), 0,                          -g * F(expm1_)(-s)) \
-    X(TANH,        F(tanh_)(u),                                         0,                           g * (1 - s * s)) \
-    X(SIGMOID,     F(sigmoid_)(u),                                      0,                           g * (s * (1 - s)))
+   Twin: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
 
 /* σ(u)·(1 + u·(1 − σ(u))) */
 static inline real F(silu_slope)(real u)
@@ -38,35 +22,44 @@ static inline real F(gelu_tanh_slope)(real u)
     return (real)0.5 * (1 + y) + (real)0.5 * u * (1 - y * y) * inner;
 }
 
-/* A run of n elements; act'(u) is kept in `kept`, which may be x, unless that is y. The compiler makes a vector loop of each. */
-static void F(activate_run)(int activation, real a, const real *x, real *y, real *kept, int64_t n)
+/* A run of n elements; an activation that saves act'(u) writes it to `saved`, which may be x, unless that is y. The
+   compiler makes a vector loop of each row. */
+static void F(activate_run)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
     switch (activation) {
-#define FORWARD(NAME, formula, slope, back) \
+#define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
-        if (KEEPS_SLOPE(NAME) && kept != y) { \
-            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i], d = slope; y[i] = formula; kept[i] = d; } \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
+        break;
+#define ACTIVATION_FROM_SLOPE(NAME, name, value, slope) \
+    case NAME: \
+        if (saved != y) { \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i], d = slope; y[i] = value; saved[i] = d; } \
         } else { \
-            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = formula; } \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
         } \
         break;
-    EACH_ELEMENTWISE(FORWARD)
-#undef FORWARD
+#define ACTIVATION_OF_ROWS(...)
+#include "activations.def"
     }
-    (void)a;
+    (void)alpha;
 }
 
-static void F(slope_run)(int activation, real a, const real *saved, const real *dy, real *du, int64_t n)
+static void F(slope_run)(int activation, real alpha, const real *saved, const real *g, real *to, int64_t n)
 {
     switch (activation) {
-#define BACKWARD(NAME, formula, slope, back) \
+#define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
-        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real s = saved[i], g = dy[i]; du[i] = back; (void)s; } \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real y = saved[i], dy = g[i]; to[i] = du; (void)y; } \
         break;
-    EACH_ELEMENTWISE(BACKWARD)
-#undef BACKWARD
+#define ACTIVATION_FROM_SLOPE(NAME, name, value, slope) \
+    case NAME: \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) to[i] = g[i] * saved[i]; \
+        break;
+#define ACTIVATION_OF_ROWS(...)
+#include "activations.def"
     }
-    (void)a;
+    (void)alpha;
 }
 
 /* y = exp(u − max) / Σ exp(u − max), or its logarithm, for one row. */
@@ -150,7 +143,7 @@ typedef struct {
     int activation;
     real alpha;
     const real *u;
-    real *y, *kept;
+    real *y, *saved;
     int64_t rows, cols;
 } F(activate_t);
 
@@ -158,17 +151,17 @@ static void F(activate_part)(const void *job, int part, int parts)
 {
     const F(activate_t) *g = job;
     const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
-    if (g->activation < SOFTMAX)
+    if (activation_is_elementwise(g->activation))
         F(activate_run)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols,
-                        g->kept + from * cols, (to - from) * cols);
+                        g->saved + from * cols, (to - from) * cols);
     else
         F(softmax_rows)(g->activation, g->u + from * cols, g->y + from * cols, to - from, cols, cols);
 }
 
-static void F(activate)(int activation, double alpha, const void *u, void *y, void *kept, int64_t rows, int64_t cols,
+static void F(activate)(int activation, double alpha, const void *u, void *y, void *saved, int64_t rows, int64_t cols,
                         int threads)
 {
-    const F(activate_t) job = {activation, (real)alpha, u, y, kept, rows, cols};
+    const F(activate_t) job = {activation, (real)alpha, u, y, saved, rows, cols};
     run(F(activate_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
 }
 
@@ -208,7 +201,7 @@ static void F(slope_rows_part)(const void *job, int part, int parts)
 {
     const F(slope_t) *g = job;
     const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
-    if (g->activation < SOFTMAX) {
+    if (activation_is_elementwise(g->activation)) {
         if (g->activation != IDENTITY || g->dy != g->du)
             F(slope_run)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols, g->du + from * cols,
                          (to - from) * cols);
@@ -241,7 +234,7 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
                                  int64_t rows, int64_t cols, int threads)
 {
     F(slope_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
-    if (activation >= SOFTMAX || !db) {
+    if (!activation_is_elementwise(activation) || !db) {
         run(F(slope_rows_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
         job.activation = IDENTITY;
         job.dy = du;

@@ -148,7 +148,7 @@ static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j
                         .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
                     };
                     F(tiles)[rows - 1][vectors - 1](&t);
-                    if (final && g->activation != IDENTITY && g->activation < SOFTMAX)
+                    if (final && g->activation != IDENTITY && activation_is_elementwise(g->activation))
                         for (int i = 0; i < rows; ++i) {
                             real *u = tile + i * g->c_row;
                             F(activate_run)(g->activation, (real)g->alpha, u, y + (u - c), u, valid);
@@ -193,5 +193,5 @@ static void F(gemm)(const fastnn_gemm *g)
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
     const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
     run(F(gemm_share), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
-    if (g->activation >= SOFTMAX) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);
+    if (!activation_is_elementwise(g->activation)) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);
 }

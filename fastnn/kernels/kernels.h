@@ -12,15 +12,46 @@
 #include <stdint.h>
 #include "philox.h"
 
-/* Up to SIGMOID an activation works element by element and may run in the product's epilogue; the last two work
-   on whole rows. SILU, GELU and GELU_TANH keep act'(u) for backward, which costs little on the way; the others keep y. */
-enum fastnn_activation {
-    IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
+/* The kinds of activations and of element-by-element losses, from the lists that also hold their formulas. */
+enum fastnn_activation_kind {
+#define ACTIVATION_FROM_Y(NAME, ...) NAME,
+#define ACTIVATION_FROM_SLOPE(NAME, ...) NAME,
+#define ACTIVATION_OF_ROWS(NAME, ...) NAME,
+#include "activations.def"
 };
 
-#define KEEPS_SLOPE(activation) ((activation) >= SILU && (activation) <= GELU_TANH)
+enum fastnn_loss_kind {
+#define LOSS(NAME, ...) NAME,
+#include "losses.def"
+};
 
-enum fastnn_loss { MSE, L1, HUBER, BCE_WITH_LOGITS };
+/* Whether an activation saves act'(u) for backward; the others save y. */
+static inline int activation_saves_slope(int activation)
+{
+    switch (activation) {
+#define ACTIVATION_FROM_Y(...)
+#define ACTIVATION_FROM_SLOPE(NAME, ...) case NAME:
+#define ACTIVATION_OF_ROWS(...)
+#include "activations.def"
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Whether an activation works element by element; the others need whole rows. */
+static inline int activation_is_elementwise(int activation)
+{
+    switch (activation) {
+#define ACTIVATION_FROM_Y(...)
+#define ACTIVATION_FROM_SLOPE(...)
+#define ACTIVATION_OF_ROWS(NAME, ...) case NAME:
+#include "activations.def"
+        return 0;
+    default:
+        return 1;
+    }
+}
 
 /* c = start + a @ b, y = act(c), where start is the bias in every row, or 0.
    a[i][p] stands at a[i·a_row + p·a_col], b[p][j] at b[p·b_row + j·b_col], so a transposed operand is only a pair
@@ -141,101 +172,39 @@ typedef struct {
     int64_t units, unit_step, inner_step;
 } fastnn_restraint;
 
+/* A loss of outputs y (rows, size): the value is Σ wᵢ·lᵢ / Σ w with a weight wᵢ for each example (NULL: 1), and dy is its
+   gradient. lᵢ is the mean over the example's elements of what `kind` says (kernel `loss`), or the cross-entropy
+   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (NULL: 1) (kernel `cross_entropy`). Targets are
+   values t in y's shape, or rows of probabilities t, or class numbers; then t is NULL. */
+typedef struct {
+    int kind;                   /* of kernel `loss` */
+    double delta;               /* Huber's delta; ε, the label smoothing, of the cross-entropies */
+    const void *y, *t;
+    const int64_t *classes;
+    const double *weights, *class_weight;
+    void *dy;
+    int64_t rows, size;
+} fastnn_loss;
+
+/* One update of n parameters w by their gradients g. mean and square are the optimizer's slots: a running mean (or
+   momentum) and a running mean of squares; NULL where it has none. lr is the learning rate, decay is λ (0 for biases). */
+typedef struct {
+    void *w, *mean, *square;
+    const void *g;
+    int64_t n, step;            /* step: 1 for the first update */
+    double lr, beta1, beta2;    /* of mean (SGD: momentum) and of square (RMSprop: alpha) */
+    double eps, decay;
+    int nesterov;
+    int decoupled;              /* w shrinks by lr·decay first (AdamW); otherwise g grows by decay·w (Adam) */
+    int threads;
+} fastnn_update;
+
 typedef struct {
     const char *isa;
     int64_t real_size;          /* bytes of a real */
-    int64_t pack_bytes;         /* workspace that gemm wants for each thread */
-
-    void (*gemm)(const fastnn_gemm *g);
-
-    /* y = act(u), (rows, cols); y may be u. An activation that keeps act'(u) does so in `kept`, which may be u, unless it is y. */
-    void (*activate)(int activation, double alpha, const void *u, void *y, void *kept, int64_t rows, int64_t cols,
-                     int threads);
-
-    /* du = dy · act'(saved), and db = column sums of du unless db is NULL; du may be dy. saved: see the enum. */
-    void (*activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
-                              int64_t rows, int64_t cols, int threads);
-
-    void (*conv)(const fastnn_conv *g);
-    void (*conv_backward_weight)(const fastnn_conv *g);         /* dw and db */
-    void (*conv_backward_input)(const fastnn_conv *g);          /* dx */
-
-    void (*max_pool)(const fastnn_pool *g);                     /* NaN if there is one */
-    void (*max_pool_backward)(const fastnn_pool *g);            /* to the first maximum, found again in x */
-    void (*avg_pool)(const fastnn_pool *g);                     /* padding counts as 0 */
-    void (*avg_pool_backward)(const fastnn_pool *g);
-    void (*global_pool)(const fastnn_pool *g);                  /* the window is the image; no scratch */
-    void (*global_pool_backward)(const fastnn_pool *g);
-
-    void (*batchnorm)(const fastnn_norm *g);
-    void (*batchnorm_backward)(const fastnn_norm *g);
-    void (*layernorm)(const fastnn_norm *g);
-    void (*layernorm_backward)(const fastnn_norm *g);
-
-    /* y[i] = 0 where word i of the stream is below the threshold, else x[i]·scale; y may be x. */
-    void (*dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
-                    int threads);
-
-    /* Row i of x ·= scale, or 0 where word i is below the threshold;  y = x + z·scale, or x in such a row (threshold 0:
-       in none). y may be x or z. */
-    void (*mask_rows)(void *x, int64_t rows, int64_t cols, uint64_t threshold, double scale, const fastnn_stream *s);
-    void (*residual)(const void *x, const void *z, void *y, int64_t rows, int64_t cols, uint64_t threshold, double scale,
-                     const fastnn_stream *s);
-
-    /* y = x + std·z, z normal numbers by pairs of the stream's words; y may be x. */
-    void (*gaussian_noise)(const void *x, void *y, int64_t n, double std, const fastnn_stream *s, int threads);
-    void (*augment)(const fastnn_augment *g);
-    void (*augment_backward)(const fastnn_augment *g);  /* overwrites dy, which may be dx if nothing is warped */
-
-    /* out[i] = share·x[i] + (1 − share)·x[(i + 1) mod rows], row by row. */
-    void (*mix)(const void *x, void *out, int64_t rows, int64_t cols, double share);
-
-    void (*dropconnect)(const fastnn_dropconnect *g);
-    void (*dropconnect_backward)(const fastnn_dropconnect *g);
-    void (*square)(const void *x, void *y, int64_t n, double factor);       /* y = factor·x² */
-    /* y = E[act(u)] for u ~ N(mean, variance), (rows, cols); draws z (samples, cols), none for relu; the variance is
-       overwritten, work has threads × cols values. */
-    void (*expectation)(int activation, double alpha, const void *mean, void *variance, const void *z, int64_t samples,
-                        void *y, void *work, int64_t rows, int64_t cols, int threads);
-
-    /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's, or the ε of
-       binary cross-entropy. */
-    double (*loss)(int loss, double delta, const void *y, const void *t, void *dy, int64_t count);
-
-    /* Cross-entropy of logits y (rows, k) in one pass: value, and dy = (softmax(y) − q) / rows with
-       q = (1−ε)·target + ε/k. Targets: class numbers, or rows of probabilities (the other one NULL). */
-    double (*cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
-                            void *dy, int64_t rows, int64_t k);
-
-    /* The same, each example with a weight of its own (NULL: 1), each class with one (NULL: 1): see loss.inc.c. */
-    double (*loss_weighted)(int loss, double delta, const void *y, const void *t, const double *weights, void *dy,
-                            int64_t rows, int64_t size);
-    double (*cross_entropy_weighted)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
-                                     const double *class_weight, const double *weights, void *dy, int64_t rows,
-                                     int64_t k);
-
-    /* The first i whose x[i] is not in low … high (a NaN never is), or −1. */
-    int64_t (*first_outside)(const void *x, int64_t n, double low, double high);
-
-    /* Optimizers: one pass over flat arrays of n values; decay is λ (the caller passes 0 for biases). */
-    void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, int nesterov,
-                double decay, int threads);
-    void (*rmsprop)(void *w, const void *g, void *square, int64_t n, double lr, double alpha, double eps,
-                    double decay, int threads);
-    /* decoupled: w shrinks by lr·decay first (AdamW), otherwise the gradient grows by decay·w (Adam).
-       correction1 = 1 − β1^t, correction2 = 1 − β2^t. */
-    void (*adam)(void *w, const void *g, void *mean, void *square, int64_t n, double lr, double beta1, double beta2,
-                 double eps, double decay, int decoupled, double correction1, double correction2, int threads);
-
-    /* Penalties: R; g grows by R's gradient; after the update, w is thresholded and limited. */
-    double (*penalty)(const fastnn_restraint *list, int64_t count);
-    void (*penalty_gradient)(const fastnn_restraint *list, int64_t count);
-    void (*restrain)(const fastnn_restraint *list, int64_t count, double lr);
-
-    /* Gradient clipping. */
-    double (*sum_squares)(const void *g, int64_t n);
-    void (*scale)(void *g, int64_t n, double factor);
-    void (*clamp)(void *g, int64_t n, double limit);
+    int64_t pack_bytes;         /* workspace that gemm needs for each thread */
+#define KERNEL(returns, name, arguments) returns (*name) arguments;
+#include "table.def"
 } fastnn_kernels;
 
 /* ---- dispatch.c: what else does not depend on the dtype ---- */
@@ -243,9 +212,10 @@ typedef struct {
 int fastnn_isa_count(void);                             /* instruction sets this machine runs, simplest first */
 const char *fastnn_isa_name(int i);
 const fastnn_kernels *fastnn_table(int i, int is_double);
-int fastnn_best_isa(void);
 
 void fastnn_init(void);                                 /* once, at import */
+const char *fastnn_activation_name(int kind);           /* "relu", NULL beyond the last kind */
+const char *fastnn_loss_name(int kind);
 int fastnn_has_openmp(void);
 int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
 void fastnn_set_threads(int n);

@@ -1,49 +1,62 @@
 /* Losses: value and gradient in one pass. Twin: fastnn_ref/loss.py. Values are summed in double. */
 
-/* l = loss of one element, d = its derivative; e = y − t. */
-#undef EACH_LOSS
-#define EACH_LOSS(X) \
-    X(MSE,   l = e * e,                                              d = 2 * e) \
-    X(L1,    l = e < 0 ? -e : e,                                     d = e > 0 ? 1 : e < 0 ? -1 : e) \
-    X(HUBER, { const real size = e < 0 ? -e : e; \
-               l = size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta); }, \
-             d = e > delta ? delta : e < -delta ? -delta : e) \
-    X(BCE_WITH_LOGITS, \
-             l = (y > 0 ? y : 0) - y * F(smooth)(t, delta) + F(log1p_)(F(exp_)(y > 0 ? -y : y)), \
-             d = F(sigmoid_)(y) - F(smooth)(t, delta))
-
 /* (1 − ε)·t + ε/2 */
 static inline real F(smooth)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
 
-static double F(loss)(int loss, double delta_, const void *y_, const void *t_, void *dy_, int64_t count)
+static inline real F(huber)(real e, real delta)
 {
-    const real *restrict ys = y_, *restrict ts = t_;
-    real *restrict dy = dy_;
-    const real delta = (real)delta_, share = (real)(1.0 / (double)count);
+    const real size = e < 0 ? -e : e;
+    return size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta);
+}
+
+/* The mean over `count` elements. */
+static double F(loss_mean)(int kind, real delta, const real *restrict ys, const real *restrict ts, real *restrict dy,
+                           int64_t count)
+{
+    const real scale = (real)(1.0 / (double)count);
     double lane[LANES] = {0};
-    real value[LANES];
+    real values[LANES];
     for (int64_t i = 0; i < count; i += LANES) {
         const int n = (int)min64(LANES, count - i);
-        switch (loss) {
-#define ELEMENT(NAME, VALUE, SLOPE) \
+        switch (kind) {
+#define LOSS(NAME, name, value, slope) \
         case NAME: \
             for (int j = 0; j < n; ++j) { \
-                const real y = ys[i + j], t = ts[i + j], e = y - t; \
-                real l, d; \
-                VALUE; \
-                SLOPE; \
-                value[j] = l; \
-                dy[i + j] = d * share; \
+                const real y = ys[i + j], t = ts[i + j], e = y - t, d = slope; \
+                values[j] = value; \
+                dy[i + j] = d * scale; \
                 (void)e; \
             } \
             break;
-        EACH_LOSS(ELEMENT)
-#undef ELEMENT
+#include "losses.def"
         }
-        for (int j = 0; j < n; ++j) lane[j] += (double)value[j];
+        for (int j = 0; j < n; ++j) lane[j] += (double)values[j];
     }
     (void)delta;
     return F(tree_double)(lane) / (double)count;
+}
+
+/* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements. */
+static double F(loss_weighted)(const fastnn_loss *g)
+{
+    const real *y = g->y, *t = g->t;
+    real *dy = g->dy;
+    const int64_t size = g->size;
+    double total = 0, value = 0;
+    for (int64_t i = 0; i < g->rows; ++i) total += g->weights[i];
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const double weight = total > 0 ? g->weights[i] / total : 0;
+        const double l = F(loss_mean)(g->kind, (real)g->delta, y + i * size, t + i * size, dy + i * size, size);
+        if (weight > 0) value += weight * l;
+        for (int64_t j = 0; j < size; ++j) dy[i * size + j] = weight > 0 ? dy[i * size + j] * (real)weight : 0;
+    }
+    return value;
+}
+
+static double F(loss)(const fastnn_loss *g)
+{
+    if (g->weights) return F(loss_weighted)(g);
+    return F(loss_mean)(g->kind, (real)g->delta, g->y, g->t, g->dy, g->rows * g->size);
 }
 
 /* Cross-entropy with z = y − max(y):  −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z,  its gradient softmax(y) − q, where
@@ -129,45 +142,30 @@ static double F(entropy_row)(const F(entropy_t) *g, int64_t i)
     return cost + log((double)sum);
 }
 
-static double F(cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
-                               void *dy, int64_t rows, int64_t k)
+/* Every example counts alike. */
+static double F(cross_entropy_mean)(const fastnn_loss *g)
 {
     const F(entropy_t) job = {
-        .y = y, .probabilities = probabilities, .classes = classes, .dy = dy, .k = k, .share = (real)(1.0 / (double)rows),
-        .keep = (real)(1 - smoothing), .spread = (real)(smoothing / (double)k),
+        .y = g->y, .probabilities = g->t, .classes = g->classes, .dy = g->dy, .k = g->size,
+        .share = (real)(1.0 / (double)g->rows), .keep = (real)(1 - g->delta),
+        .spread = (real)(g->delta / (double)g->size),
     };
     double total = 0;
-    if (k <= STRIP) for (int64_t i = 0; i < rows; i += LANES) total += F(entropy_block)(&job, i, min64(LANES, rows - i));
-    else for (int64_t i = 0; i < rows; ++i) total += F(entropy_row)(&job, i);
-    return total / (double)rows;
-}
-
-/* The same with a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its `size` elements. */
-static double F(loss_weighted)(int loss, double delta, const void *y_, const void *t_, const double *weights, void *dy_,
-                               int64_t rows, int64_t size)
-{
-    const real *y = y_, *t = t_;
-    real *dy = dy_;
-    double total = 0, value = 0;
-    for (int64_t i = 0; i < rows; ++i) total += weights[i];
-    for (int64_t i = 0; i < rows; ++i) {
-        const double share = total > 0 ? weights[i] / total : 0;
-        const double l = F(loss)(loss, delta, y + i * size, t + i * size, dy + i * size, size);
-        if (share > 0) value += share * l;
-        for (int64_t j = 0; j < size; ++j) dy[i * size + j] = share > 0 ? dy[i * size + j] * (real)share : 0;
-    }
-    return value;
+    if (g->size <= STRIP)
+        for (int64_t i = 0; i < g->rows; i += LANES) total += F(entropy_block)(&job, i, min64(LANES, g->rows - i));
+    else for (int64_t i = 0; i < g->rows; ++i) total += F(entropy_row)(&job, i);
+    return total / (double)g->rows;
 }
 
 /* a = class_weight·q instead of q; example i counts wᵢ of Σ w, or with class numbers and class weights wᵢ of
    Σ wᵢ·class_weight[classᵢ]. The gradient is Σa·softmax(y) − a. */
-static double F(cross_entropy_weighted)(const void *y_, const int64_t *classes, const void *probabilities_,
-                                        double smoothing, const double *class_weight, const double *weights, void *dy_,
-                                        int64_t rows, int64_t k)
+static double F(cross_entropy_weighted)(const fastnn_loss *g)
 {
-    const real *y = y_, *probabilities = probabilities_;
-    real *dy = dy_;
-    const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)k);
+    const real *y = g->y, *probabilities = g->t;
+    const int64_t *classes = g->classes, rows = g->rows, k = g->size;
+    const double *weights = g->weights, *class_weight = g->class_weight;
+    real *dy = g->dy;
+    const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)k);
     double count = 0, value = 0;
     for (int64_t i = 0; i < rows; ++i)
         count += (weights ? weights[i] : 1) * (classes && class_weight ? class_weight[F(class_of)(classes, i, k)] : 1);
@@ -193,6 +191,11 @@ static double F(cross_entropy_weighted)(const void *y_, const int64_t *classes, 
         }
     }
     return value;
+}
+
+static double F(cross_entropy)(const fastnn_loss *g)
+{
+    return g->weights || g->class_weight ? F(cross_entropy_weighted)(g) : F(cross_entropy_mean)(g);
 }
 
 /* Counts first, in blocks, because a loop that stops early is no vector loop. */

@@ -53,13 +53,13 @@ static void F(nesterov_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(sgd)(void *w, const void *g, void *v, int64_t n, double lr, double momentum, int nesterov, double decay,
-                   int threads)
+static void F(sgd)(const fastnn_update *u)
 {
     const F(update_t) job = {
-        .w = w, .g = g, .mean = v, .n = n, .lr = (real)lr, .beta1 = (real)momentum, .decay = (real)decay,
+        .w = u->w, .g = u->g, .mean = u->mean, .n = u->n, .lr = (real)u->lr, .beta1 = (real)u->beta1,
+        .decay = (real)u->decay,
     };
-    F(update)(!v ? F(sgd_part) : nesterov ? F(nesterov_part) : F(momentum_part), &job, threads);
+    F(update)(!u->mean ? F(sgd_part) : u->nesterov ? F(nesterov_part) : F(momentum_part), &job, u->threads);
 }
 
 static void F(rmsprop_part)(const void *job, int part, int parts)
@@ -74,14 +74,13 @@ static void F(rmsprop_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(rmsprop)(void *w, const void *g, void *square, int64_t n, double lr, double alpha, double eps,
-                       double decay, int threads)
+static void F(rmsprop)(const fastnn_update *u)
 {
     const F(update_t) job = {
-        .w = w, .g = g, .square = square, .n = n, .lr = (real)lr, .beta2 = (real)alpha, .rest2 = (real)(1 - alpha),
-        .eps = (real)eps, .decay = (real)decay,
+        .w = u->w, .g = u->g, .square = u->square, .n = u->n, .lr = (real)u->lr, .beta2 = (real)u->beta2,
+        .rest2 = (real)(1 - u->beta2), .eps = (real)u->eps, .decay = (real)u->decay,
     };
-    F(update)(F(rmsprop_part), &job, threads);
+    F(update)(F(rmsprop_part), &job, u->threads);
 }
 
 static void F(adam_part)(const void *job, int part, int parts)
@@ -98,17 +97,16 @@ static void F(adam_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(adam)(void *w, const void *g, void *mean, void *square, int64_t n, double lr, double beta1,
-                    double beta2, double eps, double decay, int decoupled, double correction1, double correction2,
-                    int threads)
+static void F(adam)(const fastnn_update *u)
 {
+    const double correction1 = 1 - pow(u->beta1, (double)u->step), correction2 = 1 - pow(u->beta2, (double)u->step);
     const F(update_t) job = {
-        .w = w, .g = g, .mean = mean, .square = square, .n = n, .lr = (real)(lr / correction1),
-        .beta1 = (real)beta1, .rest1 = (real)(1 - beta1), .beta2 = (real)beta2, .rest2 = (real)(1 - beta2),
-        .eps = (real)eps, .root = (real)(1 / sqrt(correction2)),
-        .decay = (real)(decoupled ? 0 : decay), .shrink = (real)(decoupled ? 1 - lr * decay : 1),
+        .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .n = u->n, .lr = (real)(u->lr / correction1),
+        .beta1 = (real)u->beta1, .rest1 = (real)(1 - u->beta1), .beta2 = (real)u->beta2,
+        .rest2 = (real)(1 - u->beta2), .eps = (real)u->eps, .root = (real)(1 / sqrt(correction2)),
+        .decay = (real)(u->decoupled ? 0 : u->decay), .shrink = (real)(u->decoupled ? 1 - u->lr * u->decay : 1),
     };
-    F(update)(F(adam_part), &job, threads);
+    F(update)(F(adam_part), &job, u->threads);
 }
 
 static void F(scale)(void *g_, int64_t n, double factor_)

@@ -60,27 +60,15 @@ static inline int64_t cut(int64_t n, int part, int parts) { return n * part / pa
 #undef REAL_BITS
 #undef F
 
-#define KERNELS(suffix, type) { \
-    .isa = ISA, .real_size = sizeof(type), .pack_bytes = PACK_BYTES, \
-    .gemm = gemm##suffix, .activate = activate##suffix, .activate_backward = activate_backward##suffix, \
-    .conv = conv##suffix, .conv_backward_weight = conv_backward_weight##suffix, \
-    .conv_backward_input = conv_backward_input##suffix, \
-    .max_pool = max_pool##suffix, .max_pool_backward = max_pool_backward##suffix, \
-    .avg_pool = avg_pool##suffix, .avg_pool_backward = avg_pool_backward##suffix, .global_pool = global_pool##suffix, \
-    .global_pool_backward = global_pool_backward##suffix, \
-    .batchnorm = batchnorm##suffix, .batchnorm_backward = batchnorm_backward##suffix, \
-    .layernorm = layernorm##suffix, .layernorm_backward = layernorm_backward##suffix, \
-    .dropout = dropout##suffix, .mask_rows = mask_rows##suffix, .residual = residual##suffix, \
-    .mix = mix##suffix, \
-    .gaussian_noise = gaussian_noise##suffix, .augment = augment##suffix, .augment_backward = augment_backward##suffix, \
-    .dropconnect = dropconnect##suffix, .dropconnect_backward = dropconnect_backward##suffix, \
-    .square = square##suffix, .expectation = expectation##suffix, \
-    .loss = loss##suffix, .cross_entropy = cross_entropy##suffix, \
-    .loss_weighted = loss_weighted##suffix, .cross_entropy_weighted = cross_entropy_weighted##suffix, \
-    .first_outside = first_outside##suffix, \
-    .sgd = sgd##suffix, .rmsprop = rmsprop##suffix, .adam = adam##suffix, \
-    .penalty = penalty##suffix, .penalty_gradient = penalty_gradient##suffix, .restrain = restrain##suffix, \
-    .sum_squares = sum_squares##suffix, .scale = scale##suffix, .clamp = clamp##suffix, \
-}
-
-const fastnn_kernels TABLE[2] = {KERNELS(_f32, float), KERNELS(_f64, double)};
+const fastnn_kernels TABLE[2] = {
+    {
+        .isa = ISA, .real_size = sizeof(float), .pack_bytes = PACK_BYTES,
+#define KERNEL(returns, name, arguments) .name = name##_f32,
+#include "table.def"
+    },
+    {
+        .isa = ISA, .real_size = sizeof(double), .pack_bytes = PACK_BYTES,
+#define KERNEL(returns, name, arguments) .name = name##_f64,
+#include "table.def"
+    },
+};
