@@ -6,6 +6,7 @@ include "kernels.pxi"
 
 cdef extern from "kernels.h" nogil:
     enum:
+        CONV_DOT_FILTERS "FASTNN_CONV_DOT_FILTERS"
         CONV_FILTERS "FASTNN_CONV_FILTERS"
         CONV_PIXELS "FASTNN_CONV_PIXELS"
     enum:                                            # the activations that are cases of their own somewhere
@@ -24,7 +25,7 @@ cdef int threads() noexcept nogil
 cdef double seconds() noexcept nogil
 cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil
 cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes) noexcept nogil
-cdef bint kept(uint64_t threshold, const fastnn_stream *s) noexcept nogil
+cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil
 cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil
 
 # NumPy arrays without NumPy's headers. `ready` says whether x is a C-contiguous ndarray of that format character and

@@ -28,7 +28,7 @@ cdef extern from "kernels.h" nogil:
     void fastnn_words(uint32_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_permutation(int64_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_gather(void *, const void *, const int64_t *, int64_t, int64_t)
-    int fastnn_kept(uint64_t, const fastnn_stream *)
+    int fastnn_bernoulli(uint64_t, const fastnn_stream *)
     int64_t fastnn_bad_class(const int64_t *, int64_t, int64_t)
 
 # ---- the table in use ----
@@ -147,8 +147,8 @@ cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, i
     fastnn_gather(out, rows, order, n, bytes)
 
 
-cdef bint kept(uint64_t threshold, const fastnn_stream *s) noexcept nogil:
-    return fastnn_kept(threshold, s)
+cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil:
+    return fastnn_bernoulli(threshold, s)
 
 
 cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil:

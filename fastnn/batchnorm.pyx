@@ -94,7 +94,7 @@ cdef class BatchNorm(Layer):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
-        self.g.inner, self.g.in_blocks = self.in_size // self.num_features, self.x_in_blocks
+        self.g.inner, self.g.interleaved = self.in_size // self.num_features, self.x_in_blocks
         self.least = 1 if self.g.inner > 1 else 2
         arena.reserve(&self.y, <object>rows * self.out_size)
         arena.reserve(&self.saved, 3 * <object>self.num_features)

@@ -3,45 +3,30 @@
     forward     u = patches @ W + b,  y = act(u)
     backward    du = dy · act'(u),  dW = patchesᵀ @ du,  db = Σ du,  dx from du @ Wᵀ
 
-The matrix of patches is never built: kernels/conv.inc.c says how it is read from a padded copy of the images, which
-forward keeps for dW. Here it is worked out where in that copy, and in the one of du, every pixel stands.
+The matrix of patches is never built: the kernels read a padded copy of the images, which forward keeps for dW, and one
+of du. conv_tables.py works out where in these copies every pixel stands; kernels/conv_layout.inc.c and its neighbours
+use it.
 
 Twin: fastnn_ref/conv.py.
 """
 
 import math
 
-import numpy as np
-
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, saves_slope, threads,
+    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, saves_slope,
+    threads,
 )
 from fastnn.activation cimport Activation, activation_of
 from fastnn.layer cimport BLOCKS, Arena, Blocks, Layer, Pass
 
+from fastnn import conv_tables
 from fastnn_ref import init as initialisers, validation
 
 
-MOST_SEEN = 2**18       # entries of the list of the taps that each kind of pixel sees; with more of them all see all
-
-
-def _sees(windows, step, pixels, taps):
-    """(window, tap) → does the tap, at window · step + its own place, meet one of the pixels?"""
-    return np.isin(np.arange(windows)[:, None] * step + taps, pixels)
-
-
-def _kinds(down, across, inside):
-    """(kinds, seen, starts): of which kind each window is, and which taps a kind sees, from start to start; the last kind
-    sees all. ``down`` and ``across`` say what a window's rows and columns meet."""
-    (rows, row_kinds), (cols, col_kinds) = (np.unique(sees, axis=0, return_inverse=True) for sees in (down, across))
-    every = np.arange(inside * down.shape[1] * across.shape[1])
-    if len(rows) * len(cols) * len(every) > MOST_SEEN:
-        return np.zeros(len(down) * len(across), np.int64), every, np.array([0, len(every)])
-    seen = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), inside)) for row in rows for col in cols] + [every]
-    kinds = row_kinds.reshape(-1, 1) * len(cols) + col_kinds.ravel()
-    return kinds.ravel(), np.concatenate(seen), np.cumsum([0, *map(len, seen)])
+cdef const int64_t *pointer(object table) except? NULL:
+    return <const int64_t *>address(table)
 
 
 cdef class Conv2d(Layer):
@@ -69,11 +54,11 @@ bias=True, *, init=None)\n--\n
     cdef bint has_bias
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
-    cdef list tables                            # what g points to
+    cdef list tables                            # the arrays that g points to
     cdef void *u                                # where act'(u) is kept, if it is; else y itself
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None,
-                 bias=True, *, init=None):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
+                 activation=None, bias=True, *, init=None):
         Layer.__init__(self)
         in_channels = validation.integer("in_channels", in_channels, 1)
         out_channels = validation.integer("out_channels", out_channels, 1)
@@ -87,7 +72,7 @@ bias=True, *, init=None)\n--\n
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         validation.size("weight", *shape)
         self.g.channels, self.g.filters, self.g.groups = in_channels, out_channels, groups
-        self.g.taps = math.prod(shape[1:])
+        self.g.filter_size = math.prod(shape[1:])
         start = initialisers.name_for(self.act.name, init)
         self.specifications = [initialisers.Specification("weight", shape, start, True)]
         self.has_bias = validation.flag("bias", bias)
@@ -97,8 +82,8 @@ bias=True, *, init=None)\n--\n
     def arguments(self):
         named = {}
         for name, value, usual in (
-                ("stride", self.stride, (1, 1)), ("padding", self.padding, (0, 0)), ("dilation", self.dilation, (1, 1)),
-                ("groups", self.groups, 1), ("init", self.initialiser, None)):
+                ("stride", self.stride, (1, 1)), ("padding", self.padding, (0, 0)),
+                ("dilation", self.dilation, (1, 1)), ("groups", self.groups, 1), ("init", self.initialiser, None)):
             if value != usual:
                 named[name] = value
         if self.act.kind != IDENTITY:
@@ -165,70 +150,48 @@ bias=True, *, init=None)\n--\n
     cdef bint forgets_y(self):
         return self.act.kind == IDENTITY
 
-    cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
-                     int64_t rows, int64_t line) except -1:
-        """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,
-        and so do the rows of taps; columns as well. `pixels` and `taps` are (rows, columns) of the padded image."""
-        (y, x), (i, j), (sh, sw) = pixels, taps, stride
-        height = max(out[0] + int(i.max()) // sh, int(y.max()) // sh + 1)
-        pitch = max(out[1] + int(j.max()) // sw, int(x.max()) // sw + 1)
-        plane = validation.size("planes", sh, sw, height, pitch)
-        g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sh == sw == 1
-        g.size = validation.size("planes", channels, plane) + line      # a vector may reach beyond the last row
-        inside = channels // self.g.groups
-        if rows >= line:
-            sees = _sees(out[0], sh, y, i), _sees(out[1], sw, x, j)
-        else:                                       # no block: nobody asks
-            sees = np.ones((1, len(i)), bool), np.ones((1, len(j)), bool)
-        kinds, seen, starts = _kinds(*sees, inside)
-        order = np.lexsort((kinds, np.arange(len(kinds)) // CONV_PIXELS))
-        places = order // out[1] * pitch + order % out[1]
-        (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
-            n % sw * height * pitch + n // sw for n in (x, j)]
-        offsets = np.arange(inside)[:, None, None] * plane + i[:, None] + j
-        tables = [np.ascontiguousarray(table, np.int64) for table in (
-            down, across, offsets, offsets * line, order, places, kinds[order], seen, starts)]
-        self.tables += tables
-        g.down, g.across = <const int64_t *>address(tables[0]), <const int64_t *>address(tables[1])
-        g.offsets, g.line_offsets = <const int64_t *>address(tables[2]), <const int64_t *>address(tables[3])
-        g.order, g.places = <const int64_t *>address(tables[4]), <const int64_t *>address(tables[5])
-        g.kinds, g.seen = <const int64_t *>address(tables[6]), <const int64_t *>address(tables[7])
-        g.starts, g.every = <const int64_t *>address(tables[8]), len(starts) - 2
+    cdef int set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes) except -1:
+        """Points g to the tables of `planes`, for `rows` images of `channels` channels."""
+        g.channel_size = validation.size("planes", *planes.stride, planes.height, planes.pitch)
+        g.image_size = validation.size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
+        tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes else None)
+        interleaved = tables.tap_offset * lanes
+        self.tables += [tables, interleaved]
+        g.height, g.width, g.pitch = len(tables.row_offset), len(tables.col_offset), planes.pitch
+        g.contiguous, g.full_set = tables.contiguous, tables.full_set
+        g.row_offset, g.col_offset = pointer(tables.row_offset), pointer(tables.col_offset)
+        g.tap_offset, g.tap_offset_interleaved = pointer(tables.tap_offset), pointer(interleaved)
+        g.order, g.window_begin = pointer(tables.order), pointer(tables.window_begin)
+        g.tap_set, g.taps, g.tap_set_begin = (
+            pointer(tables.tap_set), pointer(tables.taps), pointer(tables.tap_set_begin))
         return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         cdef fastnn_conv *g = &self.g
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups
-        cdef int64_t line = 64 // arena.real_size
+        cdef int64_t lanes = 64 // arena.real_size
         Layer.plan(self, shape, rows, arena)
-        _, height, width = shape
-        _, out_height, out_width = self.out_shape
-        (kh, kw), (ph, pw), (dh, dw) = self.kernel_size, self.padding, self.dilation
+        image, windows = shape[1:], self.out_shape[1:]
         # A stride as long as the padded image makes one step, however much longer it is.
-        sh, sw = min(self.stride[0], height + 2 * ph), min(self.stride[1], width + 2 * pw)
-        g.out_rows, g.out_cols, g.stride_h, g.stride_w = out_height, out_width, sh, sw
-        g.x_in_blocks, g.y_in_blocks = self.x_in_blocks, self.y_in_blocks
+        stride = tuple([min(step, side + 2 * pad) for step, side, pad in zip(self.stride, image, self.padding)])
+        g.out_rows, g.out_cols = windows
+        g.stride_h, g.stride_w = stride
+        g.x_interleaved, g.y_interleaved = self.x_in_blocks, self.y_in_blocks
         self.tables = []
-        i, j = np.arange(kh) * dh, np.arange(kw) * dw
-        self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),
-                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), rows, line)
-        arena.reserve(&g.front.memory, <object>rows * g.front.size)
-        # du has the stride's gaps, and a border: dx at 0 sees it from (k − 1)·dilation − padding before its beginning.
-        before_h, before_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
-        edge_h, edge_w = max(before_h, 0), max(before_w, 0)
-        self.lay_out(&g.back, g.filters, (height, width), (1, 1),
-                     (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
-                     (i + edge_h - before_h, j + edge_w - before_w), rows, line)
-        arena.borrow(&g.back.memory, <object>rows * g.back.size)
-        g.back.dense = sw == 1                      # in its one plane rows follow each other whatever their stride
+        geometry = image, self.kernel_size, stride, self.padding, self.dilation, windows
+        self.set_planes(&g.input, conv_tables.input_planes(*geometry), g.channels, rows, lanes)
+        arena.reserve(&g.input.memory, <object>rows * g.input.image_size)
+        self.set_planes(&g.gradient, conv_tables.gradient_planes(*geometry), g.filters, rows, lanes)
+        arena.borrow(&g.gradient.memory, <object>rows * g.gradient.image_size)
+        # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
+        piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = validation.size(
-            "planes", line, max((1 + saves_slope(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
-                                4 * <object>g.taps))
+            "planes", lanes, max((1 + saves_slope(self.act.kind)) * piece, CONV_DOT_FILTERS * <object>g.filter_size))
         arena.reserve(&g.y, <object>rows * self.out_size)
         if saves_slope(self.act.kind):
             arena.reserve(&self.u, <object>rows * self.out_size)
         arena.borrow(&g.scratch, <object>threads() * g.scratch_size)
-        arena.borrow(&g.turned, <object>g.filters * g.taps)
+        arena.borrow(&g.flipped, <object>g.filters * g.filter_size)
         return self.out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

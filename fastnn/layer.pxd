@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels, fastnn_restraint, fastnn_stream
+from fastnn._kernels cimport fastnn_constraint, fastnn_kernels, fastnn_stream
 
 
 # What travels through the layers during one pass.
@@ -50,7 +50,7 @@ cdef class Layer:
     cdef void *flat_g
     cdef int64_t decaying, parameter_count
     cdef object restraint_memory                # what penalties do to which parameters
-    cdef const fastnn_restraint *restraints
+    cdef const fastnn_constraint *restraints
     cdef int64_t restraint_count
     cdef int64_t passes                         # training passes so far: the counter of the random masks
     # The plan: buffers for up to `capacity` rows of shape `shape`.

@@ -54,10 +54,10 @@ cdef class Arena:
 
 
 cdef object restraints_of(list covered):
-    """What penalties do to which parameters, as the kernels read it: an array of fastnn_restraint."""
-    cdef fastnn_restraint *r
-    memory = aligned(max(len(covered), 1) * sizeof(fastnn_restraint))
-    r = <fastnn_restraint *>address(memory)
+    """What penalties do to which parameters, as the kernels read it: an array of fastnn_constraint."""
+    cdef fastnn_constraint *r
+    memory = aligned(max(len(covered), 1) * sizeof(fastnn_constraint))
+    r = <fastnn_constraint *>address(memory)
     for penalty, value, gradient in covered:
         r.w, r.g, r.n = address(value), address(gradient), value.size
         r.l1, r.l2, r.proximal, limit = penalty._terms()
@@ -356,7 +356,7 @@ cdef class Layer:
         covered = self.covered()
         self.restraint_count = len(covered)
         self.restraint_memory = restraints_of(covered)
-        self.restraints = <const fastnn_restraint *>address(self.restraint_memory)
+        self.restraints = <const fastnn_constraint *>address(self.restraint_memory)
         return 0
 
     cdef int make_room(self, tuple shape, int64_t rows) except -1:

@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, aligned, fastnn_restraint, gather, permute, seconds, table
+from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, permute, seconds, table
 from fastnn.layer cimport BLOCKS, EITHER, Arena, Layer, Pass, restraints_of
 from fastnn.loss cimport Loss
 from fastnn.optim cimport Optimizer
@@ -166,7 +166,7 @@ cdef class Sequential(Layer):
         root.build()
         covered = self.covered()
         memory = restraints_of(covered)
-        return table(root.real_size).penalty(<const fastnn_restraint *>address(memory), len(covered))
+        return table(root.real_size).penalty(<const fastnn_constraint *>address(memory), len(covered))
 
     cdef list leaves(self, str prefix):
         return [leaf for index, layer in enumerate(self.layers or ())       # None in a half-made object

@@ -197,7 +197,7 @@ cdef class Optimizer:
         self.update_run(p, lr, 0, weights, self.weight_decay)
         self.update_run(p, lr, weights, n - weights, 0)
         if self.model.restraint_count:
-            p.k.restrain(self.model.restraints, self.model.restraint_count, lr)
+            p.k.constrain(self.model.restraints, self.model.restraint_count, lr)
 
 
 def _rebuild(kind, arguments, state):

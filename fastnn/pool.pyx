@@ -29,7 +29,7 @@ cdef class Pooling(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Arena arena):
         Layer.plan(self, shape, rows, arena)
         self.g.channels, self.g.height, self.g.width = shape
-        self.g.x_in_blocks, self.g.y_in_blocks = self.x_in_blocks, self.y_in_blocks
+        self.g.x_interleaved, self.g.y_interleaved = self.x_in_blocks, self.y_in_blocks
         arena.reserve(&self.g.y, <object>rows * self.out_size)
         return self.out_shape
 

@@ -14,7 +14,7 @@ import numpy as np
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn._kernels cimport address, fastnn_stream, kept
+from fastnn._kernels cimport address, bernoulli, fastnn_stream
 from fastnn.layer cimport Arena, Layer, Pass, stream_of
 
 from fastnn_ref import philox, validation
@@ -106,7 +106,7 @@ cdef class StochasticDepth(Layer):
         cdef uint64_t rows_below = 0                    # no row is left out
         cdef double scale = 1
         if p.training:
-            if self.whole and not kept(self.threshold, &stream):
+            if self.whole and not bernoulli(self.threshold, &stream):
                 return <void *>x
             scale = self.scale
             rows_below = 0 if self.whole else self.threshold
@@ -116,7 +116,7 @@ cdef class StochasticDepth(Layer):
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef int64_t i
-        if self.whole and not kept(self.threshold, &stream):
+        if self.whole and not bernoulli(self.threshold, &stream):
             for i in range(self.span_count):
                 memset(<void *><uintptr_t>self.span[2 * i], 0, self.span[2 * i + 1])
             return dy

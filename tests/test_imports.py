@@ -25,7 +25,7 @@ REF_FLOORS = [
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
-    {"_kernels"}, {"config", "layer"},
+    {"_kernels", "conv_tables"}, {"config", "layer"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise",
      "augment", "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"compare"}, {"__init__"},

@@ -13,15 +13,15 @@ static void F(normal_line)(real z[64], int64_t line, const fastnn_stream *s)
     philox_line(words, (uint64_t)line, s);
     for (int i = 0; i < 64; i += 2) {
         real across, up;
-        const real radius = F(radius_)(words[i]);
-        F(turn_)(words[i + 1], &across, &up);
+        const real radius = F(box_muller_radius)(words[i]);
+        F(box_muller_direction)(words[i + 1], &across, &up);
         z[i] = radius * across;
         z[i + 1] = radius * up;
     }
 }
 
 /* y = x + std·z; element i takes what word first + i gives, the first of a pair if that is even. y may be x. */
-static void F(noise_run)(const real *x, real *y, int64_t n, int64_t first, real std, const fastnn_stream *s)
+static void F(noise_range)(const real *x, real *y, int64_t n, int64_t first, real std, const fastnn_stream *s)
 {
     for (int64_t i = 0; i < n;) {
         real z[64];
@@ -47,14 +47,14 @@ static void F(noise_part)(const void *job, int part, int parts)
 {
     const F(noise_t) *g = job;
     const int64_t lines = ceil_div(g->n, 64);
-    const int64_t from = cut(lines, part, parts) * 64, to = min64(cut(lines, part + 1, parts) * 64, g->n);
-    F(noise_run)(g->x + from, g->y + from, to - from, from, g->std, g->stream);
+    const int64_t from = part_begin(lines, part, parts) * 64, to = min64(part_begin(lines, part + 1, parts) * 64, g->n);
+    F(noise_range)(g->x + from, g->y + from, to - from, from, g->std, g->stream);
 }
 
 static void F(gaussian_noise)(const void *x, void *y, int64_t n, double std, const fastnn_stream *s, int threads)
 {
     const F(noise_t) job = {x, y, n, (real)std, s};
-    run(F(noise_part), &job, parts_of(threads, ceil_div(n, 64), n, PARALLEL_NORMALS));
+    run_parts(F(noise_part), &job, part_count(threads, ceil_div(n, 64), n, PARALLEL_NORMALS));
 }
 
 #undef AUGMENT_WORDS
@@ -112,10 +112,10 @@ static int F(moves)(const fastnn_augment *g)
     return g->rotation != 0 || g->shift_h != 0 || g->shift_w != 0 || g->zoom != 0 || g->shear != 0 || g->flip != 0;
 }
 
-/* Up to STRIP pixels of a row: where in the frame the first of the four stands that each is made of; their weights. */
+/* Up to STACK_COLUMNS pixels of a row: where in the frame the first of the four stands that each is made of; their weights. */
 typedef struct {
-    int64_t at[STRIP];
-    real weight[4][STRIP];
+    int64_t at[STACK_COLUMNS];
+    real weight[4][STACK_COLUMNS];
 } F(sources_t);
 
 /* ⌊x⌋ for |x| < 2⁵¹: floor is a call where SSE4 is not to be had. */
@@ -182,9 +182,9 @@ static void F(warp)(const fastnn_augment *g, const F(change_t) *change, const re
     const int64_t pitch = g->width + 3, image = g->height * g->width;
     F(frame_image)(g, x, framed);
     for (int64_t i = 0; i < g->height; ++i)
-        for (int64_t j = 0; j < g->width; j += STRIP) {
+        for (int64_t j = 0; j < g->width; j += STACK_COLUMNS) {
             F(sources_t) s;
-            const int count = (int)min64(STRIP, g->width - j);
+            const int count = (int)min64(STACK_COLUMNS, g->width - j);
             F(look_up)(g, change, i, j, count, &s);
             for (int64_t c = 0; c < g->channels; ++c) {
                 const real *from = framed + c * F(frame)(g);
@@ -205,9 +205,9 @@ static void F(unwarp)(const fastnn_augment *g, const F(change_t) *change, const 
     const int64_t pitch = g->width + 3, image = g->height * g->width;
     memset(framed, 0, sizeof(real) * (size_t)(g->channels * F(frame)(g)));
     for (int64_t i = 0; i < g->height; ++i)
-        for (int64_t j = 0; j < g->width; j += STRIP) {
+        for (int64_t j = 0; j < g->width; j += STACK_COLUMNS) {
             F(sources_t) s;
-            const int count = (int)min64(STRIP, g->width - j);
+            const int count = (int)min64(STACK_COLUMNS, g->width - j);
             F(look_up)(g, change, i, j, count, &s);
             for (int64_t c = 0; c < g->channels; ++c) {
                 const real *from = dy + c * image + i * g->width + j;
@@ -236,7 +236,7 @@ static void F(augment_part)(const void *job, int part, int parts)
 {
     const fastnn_augment *g = job;
     const int64_t size = g->channels * g->height * g->width;
-    for (int64_t n = cut(g->rows, part, parts); n < cut(g->rows, part + 1, parts); ++n) {
+    for (int64_t n = part_begin(g->rows, part, parts); n < part_begin(g->rows, part + 1, parts); ++n) {
         const F(change_t) change = F(draw_change)(g, n);
         const real *x = (const real *)g->x + n * size;
         real *y = (real *)g->y + n * size;
@@ -248,7 +248,7 @@ static void F(augment_part)(const void *job, int part, int parts)
             const real mean = F(sum)(y, size) / (real)size;
             for (int64_t e = 0; e < size; ++e) y[e] = (y[e] - mean) * change.factor + mean;
         }
-        if (g->noise != 0) F(noise_run)(y, y, size, g->rows * AUGMENT_WORDS + n * size, (real)g->noise, &g->stream);
+        if (g->noise != 0) F(noise_range)(y, y, size, g->rows * AUGMENT_WORDS + n * size, (real)g->noise, &g->stream);
         F(erase)(g, &change, y);
     }
 }
@@ -258,7 +258,7 @@ static void F(augment_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_augment *g = job;
     const int64_t size = g->channels * g->height * g->width;
-    for (int64_t n = cut(g->rows, part, parts); n < cut(g->rows, part + 1, parts); ++n) {
+    for (int64_t n = part_begin(g->rows, part, parts); n < part_begin(g->rows, part + 1, parts); ++n) {
         const F(change_t) change = F(draw_change)(g, n);
         real *dy = (real *)g->dy + n * size;
         F(erase)(g, &change, dy);
@@ -270,10 +270,10 @@ static void F(augment_backward_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(share_examples)(fastnn_part part, const fastnn_augment *g)
+static void F(run_over_examples)(fastnn_part part, const fastnn_augment *g)
 {
-    run(part, g, parts_of(g->threads, g->rows, g->rows * g->channels * g->height * g->width, PARALLEL_NORMALS));
+    run_parts(part, g, part_count(g->threads, g->rows, g->rows * g->channels * g->height * g->width, PARALLEL_NORMALS));
 }
 
-static void F(augment)(const fastnn_augment *g) { F(share_examples)(F(augment_part), g); }
-static void F(augment_backward)(const fastnn_augment *g) { F(share_examples)(F(augment_backward_part), g); }
+static void F(augment)(const fastnn_augment *g) { F(run_over_examples)(F(augment_part), g); }
+static void F(augment_backward)(const fastnn_augment *g) { F(run_over_examples)(F(augment_backward_part), g); }

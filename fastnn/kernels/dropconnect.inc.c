@@ -20,12 +20,12 @@ static void F(dropconnect_part)(const void *job, int part, int parts)
     const real *x = g->x, *w = g->w, *b = g->b;
     real *u = g->u;
     const int64_t inside = g->inside, outside = g->outside;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         real *to = u + i * outside;
         for (int64_t c = 0; c < outside; ++c) to[c] = b ? b[c] : 0;
         FOR_CHUNKS(0, inside, outside) {
             real masked[CHUNK];
-            F(mask_run)(w + k * outside + j, masked, (i * inside + k) * outside + j, rows * cols, g->threshold,
+            F(mask_range)(w + k * outside + j, masked, (i * inside + k) * outside + j, rows * cols, g->threshold,
                         (real)g->scale, &g->stream);
             for (int64_t r = 0; r < rows; ++r) {
                 const real value = x[i * inside + k + r];
@@ -44,7 +44,7 @@ static const uint32_t *F(draw_words)(uint32_t *words, int64_t first, int64_t n, 
 }
 
 /* dw += value·du where a word says so, in one row of weights; returns Σ w·du over the same ones. */
-static real F(kept_run)(const uint32_t *words, uint32_t below, real value, const real *w, const real *du, real *dw,
+static real F(masked_gradient_range)(const uint32_t *words, uint32_t below, real value, const real *w, const real *du, real *dw,
                         int64_t n)
 {
     real kept[CHUNK];
@@ -63,7 +63,7 @@ static void F(dropconnect_backward_part)(const void *job, int part, int parts)
     const real *x = g->x, *w = g->w, *du = g->du, scale = (real)g->scale;
     real *dw = g->dw, *dx = g->dx;
     const int64_t inside = g->inside, outside = g->outside;
-    const int64_t from = cut(inside, part, parts), to = cut(inside, part + 1, parts);
+    const int64_t from = part_begin(inside, part, parts), to = part_begin(inside, part + 1, parts);
     const int none = g->threshold >> 32 != 0;           /* p = 1: no word is that large, so all are 0 and below 1 */
     const uint32_t below = none ? 1 : (uint32_t)g->threshold;
     for (int64_t at = from * outside; at < to * outside; ++at) dw[at] = 0;
@@ -76,7 +76,7 @@ static void F(dropconnect_backward_part)(const void *job, int part, int parts)
                 : F(draw_words)(drawn, first, rows * cols, &g->stream);
             for (int64_t r = 0; r < rows; ++r) {
                 const int64_t at = (k + r) * outside + j, example = i * inside + k + r;
-                const real sum = F(kept_run)(words + r * cols, below, x[example] * scale, w + at, du + i * outside + j,
+                const real sum = F(masked_gradient_range)(words + r * cols, below, x[example] * scale, w + at, du + i * outside + j,
                                              dw + at, cols);
                 if (dx) dx[example] += sum * scale;
             }
@@ -85,16 +85,16 @@ static void F(dropconnect_backward_part)(const void *job, int part, int parts)
 }
 
 /* Masks are what takes the time: one word for each weight of each example. */
-static void F(share_masks)(fastnn_part part, const fastnn_dropconnect *g, int64_t units)
+static void F(run_over_masks)(fastnn_part part, const fastnn_dropconnect *g, int64_t units)
 {
-    run(part, g, parts_of(g->threads, units, g->rows * g->inside * g->outside, PARALLEL_WORDS));
+    run_parts(part, g, part_count(g->threads, units, g->rows * g->inside * g->outside, PARALLEL_WORDS));
 }
 
-static void F(dropconnect)(const fastnn_dropconnect *g) { F(share_masks)(F(dropconnect_part), g, g->rows); }
+static void F(dropconnect)(const fastnn_dropconnect *g) { F(run_over_masks)(F(dropconnect_part), g, g->rows); }
 
 static void F(dropconnect_backward)(const fastnn_dropconnect *g)
 {
-    F(share_masks)(F(dropconnect_backward_part), g, g->inside);
+    F(run_over_masks)(F(dropconnect_backward_part), g, g->inside);
 }
 
 static void F(square)(const void *x_, void *y_, int64_t n, double factor_)
@@ -120,14 +120,14 @@ static void F(expectation_part)(const void *job, int part, int parts)
     real *variance = g->variance, *y = g->y;
     const int64_t cols = g->cols, samples = g->samples;
     real *u = g->work + part * cols;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         const real *middle = mean + i * cols;
         real *sigma = variance + i * cols, *to = y + i * cols;
         ELEMENTWISE for (int64_t j = 0; j < cols; ++j) sigma[j] = F(sqrt_)(sigma[j]);
         if (g->activation == RELU) {
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) {
                 const real m = middle[j], t = sigma[j] > 0 ? m / sigma[j] : 0;
-                to[j] = sigma[j] > 0 ? F(fma_)(m, F(phi_)(t), sigma[j] * F(gauss_)(t)) : m < 0 ? 0 : m;
+                to[j] = sigma[j] > 0 ? F(fma_)(m, F(normal_cdf)(t), sigma[j] * F(normal_pdf)(t)) : m < 0 ? 0 : m;
             }
             continue;
         }
@@ -135,7 +135,7 @@ static void F(expectation_part)(const void *job, int part, int parts)
         for (int64_t s = 0; s < samples; ++s) {
             const real *draw = z + s * cols;
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) u[j] = F(fma_)(sigma[j], draw[j], middle[j]);
-            if (activation_is_elementwise(g->activation)) F(activate_run)(g->activation, g->alpha, u, u, u, cols);
+            if (activation_is_elementwise(g->activation)) F(activate_range)(g->activation, g->alpha, u, u, u, cols);
             else F(softmax_row)(g->activation, u, u, cols);
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) to[j] += u[j];
         }
@@ -148,5 +148,5 @@ static void F(expectation)(int activation, double alpha, const void *mean, void 
 {
     const F(expectation_t) job = {activation, (real)alpha, mean, z, variance, y, work, samples, rows, cols};
     const int64_t each = activation == RELU ? 1 : samples;
-    run(F(expectation_part), &job, parts_of(threads, rows, rows * cols * each, PARALLEL_ELEMENTS));
+    run_parts(F(expectation_part), &job, part_count(threads, rows, rows * cols * each, PARALLEL_ELEMENTS));
 }

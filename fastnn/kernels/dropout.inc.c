@@ -3,7 +3,7 @@
    Twin: fastnn_ref/dropout.py. The mask is never stored: backward draws the same words again. */
 
 /* A run of elements that starts at element `first` of the mask's stream; y may be x. */
-static void F(mask_run)(const real *x, real *y, int64_t first, int64_t n, uint64_t threshold, real scale,
+static void F(mask_range)(const real *x, real *y, int64_t first, int64_t n, uint64_t threshold, real scale,
                         const fastnn_stream *s)
 {
     if (threshold >> 32) {                              /* p = 1: a word is never that large */
@@ -40,15 +40,15 @@ static void F(dropout_part)(const void *job, int part, int parts)
 {
     const F(dropout_t) *g = job;
     const int64_t lines = ceil_div(g->n, 64);
-    const int64_t from = cut(lines, part, parts) * 64, to = min64(cut(lines, part + 1, parts) * 64, g->n);
-    F(mask_run)(g->x + from, g->y + from, from, to - from, g->threshold, g->scale, g->stream);
+    const int64_t from = part_begin(lines, part, parts) * 64, to = min64(part_begin(lines, part + 1, parts) * 64, g->n);
+    F(mask_range)(g->x + from, g->y + from, from, to - from, g->threshold, g->scale, g->stream);
 }
 
 static void F(dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
                        int threads)
 {
     const F(dropout_t) job = {x, y, n, threshold, (real)scale, s};
-    run(F(dropout_part), &job, parts_of(threads, ceil_div(n, 64), n, PARALLEL_WORDS));
+    run_parts(F(dropout_part), &job, part_count(threads, ceil_div(n, 64), n, PARALLEL_WORDS));
 }
 
 /* Row i keeps its values, times scale, unless word i is below the threshold: then they are 0. */

@@ -24,7 +24,7 @@ static inline real F(gelu_tanh_slope)(real u)
 
 /* A run of n elements; an activation that saves act'(u) writes it to `saved`, which may be x, unless that is y. The
    compiler makes a vector loop of each row. */
-static void F(activate_run)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
+static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
     switch (activation) {
 #define ACTIVATION_FROM_Y(NAME, name, value, du) \
@@ -45,7 +45,7 @@ static void F(activate_run)(int activation, real alpha, const real *x, real *y, 
     (void)alpha;
 }
 
-static void F(slope_run)(int activation, real alpha, const real *saved, const real *g, real *to, int64_t n)
+static void F(activate_backward_range)(int activation, real alpha, const real *saved, const real *g, real *to, int64_t n)
 {
     switch (activation) {
 #define ACTIVATION_FROM_Y(NAME, name, value, du) \
@@ -81,9 +81,9 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     }
 }
 
-/* For n <= LANES rows of at most STRIP columns, `stride` apart: a lane becomes a row, since a row of ten columns is too short
+/* For n <= LANES rows of at most STACK_COLUMNS columns, `stride` apart: a lane becomes a row, since a row of ten columns is too short
    for a vector, and each row's maximum is taken off. Lanes that have no row hold 0. */
-static void F(turn_rows)(const real *u, int64_t n, int64_t cols, int64_t stride, real (*z)[LANES])
+static void F(load_rows_as_lanes)(const real *u, int64_t n, int64_t cols, int64_t stride, real (*z)[LANES])
 {
     real top[LANES];
     for (int64_t j = 0; j < cols && n < LANES; ++j)
@@ -99,8 +99,8 @@ static void F(turn_rows)(const real *u, int64_t n, int64_t cols, int64_t stride,
 /* softmax_row for such rows. */
 static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, int64_t cols, int64_t stride)
 {
-    real z[STRIP][LANES], total[LANES] = {0};
-    F(turn_rows)(u, n, cols, stride, z);
+    real z[STACK_COLUMNS][LANES], total[LANES] = {0};
+    F(load_rows_as_lanes)(u, n, cols, stride, z);
     for (int64_t j = 0; j < cols; ++j)
         for (int l = 0; l < LANES; ++l) {
             const real e = F(exp_)(z[j][l]);
@@ -117,7 +117,7 @@ static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, 
 /* Rows `stride` apart. */
 static void F(softmax_rows)(int activation, const real *u, real *y, int64_t rows, int64_t cols, int64_t stride)
 {
-    const int64_t each = cols <= STRIP ? LANES : 1;
+    const int64_t each = cols <= STACK_COLUMNS ? LANES : 1;
     for (int64_t i = 0; i < rows; i += each)
         if (each == 1) F(softmax_row)(activation, u + i * stride, y + i * stride, cols);
         else F(softmax_block)(activation, u + i * stride, y + i * stride, min64(each, rows - i), cols, stride);
@@ -150,9 +150,9 @@ typedef struct {
 static void F(activate_part)(const void *job, int part, int parts)
 {
     const F(activate_t) *g = job;
-    const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
+    const int64_t from = part_begin(g->rows, part, parts), to = part_begin(g->rows, part + 1, parts), cols = g->cols;
     if (activation_is_elementwise(g->activation))
-        F(activate_run)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols,
+        F(activate_range)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols,
                         g->saved + from * cols, (to - from) * cols);
     else
         F(softmax_rows)(g->activation, g->u + from * cols, g->y + from * cols, to - from, cols, cols);
@@ -162,7 +162,7 @@ static void F(activate)(int activation, double alpha, const void *u, void *y, vo
                         int threads)
 {
     const F(activate_t) job = {activation, (real)alpha, u, y, saved, rows, cols};
-    run(F(activate_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+    run_parts(F(activate_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
 }
 
 /* sums[j] += Σ_i x[i·stride + j] for as many vectors of columns, of the last one only the lanes in `mask`. */
@@ -200,10 +200,10 @@ typedef struct {
 static void F(slope_rows_part)(const void *job, int part, int parts)
 {
     const F(slope_t) *g = job;
-    const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
+    const int64_t from = part_begin(g->rows, part, parts), to = part_begin(g->rows, part + 1, parts), cols = g->cols;
     if (activation_is_elementwise(g->activation)) {
         if (g->activation != IDENTITY || g->dy != g->du)
-            F(slope_run)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols, g->du + from * cols,
+            F(activate_backward_range)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols, g->du + from * cols,
                          (to - from) * cols);
         return;
     }
@@ -217,7 +217,7 @@ static void F(slope_columns_part)(const void *job, int part, int parts)
 {
     const F(slope_t) *g = job;
     const int64_t lines = ceil_div(g->cols, LANES), cols = g->cols;
-    const int64_t from = cut(lines, part, parts) * LANES, to = min64(cut(lines, part + 1, parts) * LANES, cols);
+    const int64_t from = part_begin(lines, part, parts) * LANES, to = min64(part_begin(lines, part + 1, parts) * LANES, cols);
     const int64_t width = to - from, block = 1 + 2048 / (width + 1);
     for (int64_t j = from; j < to; ++j) g->db[j] = 0;
     for (int64_t i = 0; i < g->rows; i += block) {
@@ -225,7 +225,7 @@ static void F(slope_columns_part)(const void *job, int part, int parts)
         const int64_t first = i * cols + from;
         if (g->activation != IDENTITY || g->dy != g->du)
             for (int64_t r = 0, at = first; r < runs; ++r, at += cols)
-                F(slope_run)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
+                F(activate_backward_range)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
         F(column_sums)(g->du + first, rows, cols, width, g->db + from);
     }
 }
@@ -235,11 +235,11 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
 {
     F(slope_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
     if (!activation_is_elementwise(activation) || !db) {
-        run(F(slope_rows_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+        run_parts(F(slope_rows_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
         job.activation = IDENTITY;
         job.dy = du;
     }
-    if (db) run(F(slope_columns_part), &job, parts_of(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
+    if (db) run_parts(F(slope_columns_part), &job, part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
 /* Mixup: out[i] = share·x[i] + (1 − share)·x[i + 1], the last row's next is the first. Twin: fastnn_ref/mixup.py. */

@@ -97,13 +97,13 @@ static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(tile);
 
 /* How many of the `left` units the next tile takes: as even a split into tiles of at most `most` as there is
    (10 rows are 5 + 5, not 8 + 2: a thin tile waits for its own multiply-adds). */
-static inline int F(share)(int64_t left, int most) { return (int)ceil_div(left, ceil_div(left, most)); }
+static inline int F(balanced_tile)(int64_t left, int most) { return (int)ceil_div(left, ceil_div(left, most)); }
 
 /* Copies b[0…k, 0…n] into panels, each k rows of `width` consecutive values: panel after panel. */
 static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
 {
     for (int64_t j = 0; j < n;) {
-        const int64_t width = (int64_t)F(share)(ceil_div(n - j, VL), NV) * VL, valid = min64(width, n - j);
+        const int64_t width = (int64_t)F(balanced_tile)(ceil_div(n - j, VL), NV) * VL, valid = min64(width, n - j);
         const real *from = b + j * b_col;
         if (b_row == 1) F(transpose)(from, b_col, to, width, valid, k);
         else if (b_col == 1)
@@ -121,7 +121,7 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
 #define PACK_ROWS (16 * MR)
 
 /* The product for the rows and columns of one thread. */
-static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
+static void F(gemm_region)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
 {
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
@@ -135,10 +135,10 @@ static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j
             const real *block = b + pc * g->b_row + jc * g->b_col;
             if (pack) F(pack)(work, block, g->b_row, g->b_col, k, n);
             for (int64_t ir = i0; ir < i1;) {
-                const int rows = F(share)(i1 - ir, MR);
+                const int rows = F(balanced_tile)(i1 - ir, MR);
                 const real *panel = work;
                 for (int64_t jr = 0; jr < n;) {
-                    const int vectors = F(share)(ceil_div(n - jr, VL), NV);
+                    const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), NV);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
                     real *tile = c + ir * g->c_row + jc + jr;
                     const F(tile_t) t = {
@@ -151,7 +151,7 @@ static void F(gemm_part)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j
                     if (final && g->activation != IDENTITY && activation_is_elementwise(g->activation))
                         for (int i = 0; i < rows; ++i) {
                             real *u = tile + i * g->c_row;
-                            F(activate_run)(g->activation, (real)g->alpha, u, y + (u - c), u, valid);
+                            F(activate_range)(g->activation, (real)g->alpha, u, y + (u - c), u, valid);
                         }
                     panel += k * width;
                     jr += width;
@@ -174,16 +174,16 @@ static inline int F(by_rows)(const fastnn_gemm *g)
     return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
 }
 
-static void F(gemm_share)(const void *job, int part, int parts)
+static void F(gemm_part)(const void *job, int part, int parts)
 {
     const fastnn_gemm *g = job;
     real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
     if (F(by_rows)(g)) {
-        const int64_t tiles = ceil_div(g->m, MR), from = cut(tiles, part, parts), to = cut(tiles, part + 1, parts);
-        F(gemm_part)(g, from * MR, min64(to * MR, g->m), 0, g->n, work);
+        const int64_t tiles = ceil_div(g->m, MR), from = part_begin(tiles, part, parts), to = part_begin(tiles, part + 1, parts);
+        F(gemm_region)(g, from * MR, min64(to * MR, g->m), 0, g->n, work);
     } else {
-        const int64_t tiles = ceil_div(g->n, NR), from = cut(tiles, part, parts), to = cut(tiles, part + 1, parts);
-        F(gemm_part)(g, 0, g->m, from * NR, min64(to * NR, g->n), work);
+        const int64_t tiles = ceil_div(g->n, NR), from = part_begin(tiles, part, parts), to = part_begin(tiles, part + 1, parts);
+        F(gemm_region)(g, 0, g->m, from * NR, min64(to * NR, g->n), work);
     }
 }
 
@@ -192,6 +192,6 @@ static void F(gemm)(const fastnn_gemm *g)
     if (g->m == 0 || g->n == 0) return;
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
     const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
-    run(F(gemm_share), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
+    run_parts(F(gemm_part), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
     if (!activation_is_elementwise(g->activation)) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);
 }

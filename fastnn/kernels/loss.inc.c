@@ -79,15 +79,15 @@ static inline int64_t F(class_of)(const int64_t *classes, int64_t i, int64_t k)
 /* −q·z, which is 0 for q = 0 even where z is −∞. */
 static inline double F(cost)(real q, real z) { return q > 0 ? -(double)(q * z) : 0; }
 
-/* Rows i … i + n − 1, n <= LANES, of at most STRIP classes, a lane a row. One logarithm, of the product of the sums, which are
-   at most STRIP each. */
+/* Rows i … i + n − 1, n <= LANES, of at most STACK_COLUMNS classes, a lane a row. One logarithm, of the product of the sums, which are
+   at most STACK_COLUMNS each. */
 static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
 {
-    real z[STRIP][LANES], q[STRIP][LANES], scale[LANES];
+    real z[STACK_COLUMNS][LANES], q[STACK_COLUMNS][LANES], scale[LANES];
     double sum[LANES] = {0}, cost[LANES] = {0}, product = 1;
     const int64_t k = g->k;
     const int one_class = g->classes && g->spread == 0;
-    F(turn_rows)(g->y + i * k, n, k, k, z);
+    F(load_rows_as_lanes)(g->y + i * k, n, k, k, z);
     if (one_class) {
         for (int64_t l = 0; l < n; ++l) cost[l] = F(cost)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
     } else {
@@ -151,7 +151,7 @@ static double F(cross_entropy_mean)(const fastnn_loss *g)
         .spread = (real)(g->delta / (double)g->size),
     };
     double total = 0;
-    if (g->size <= STRIP)
+    if (g->size <= STACK_COLUMNS)
         for (int64_t i = 0; i < g->rows; i += LANES) total += F(entropy_block)(&job, i, min64(LANES, g->rows - i));
     else for (int64_t i = 0; i < g->rows; ++i) total += F(entropy_row)(&job, i);
     return total / (double)g->rows;

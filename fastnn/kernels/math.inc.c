@@ -161,7 +161,7 @@ ALWAYS_INLINE real F(tanh_)(real x)
 }
 
 /* exp(−x²/2), the rounding error of x² made good: it would cost x² ulp. */
-ALWAYS_INLINE real F(bell)(real x)
+ALWAYS_INLINE real F(exp_half_square)(real x)
 {
     x = x > PHI_END ? PHI_END : x < -PHI_END ? -PHI_END : x;
     const real square = x * x, error = F(fma_)(x, x, -square), e = F(exp_)((real)-0.5 * square);
@@ -170,18 +170,18 @@ ALWAYS_INLINE real F(bell)(real x)
 
 /* The normal distribution's density and distribution function: φ(x) = exp(−x²/2) / √(2π), and
    Φ(−a) = φ(a)·(Mills' ratio), of which t·polynomial(t − ½) is a fit, t = 1/(1 + a/4). */
-ALWAYS_INLINE real F(gauss_)(real x) { return F(bell)(x) * (real)0.3989422804014327; }
+ALWAYS_INLINE real F(normal_pdf)(real x) { return F(exp_half_square)(x) * (real)0.3989422804014327; }
 
-ALWAYS_INLINE real F(phi_)(real x)
+ALWAYS_INLINE real F(normal_cdf)(real x)
 {
     const real a = x < 0 ? -x : x > PHI_END ? PHI_END : x;
-    const real t = 4 / (4 + a), tail = F(bell)(x) * (t * POLYNOMIAL(t - (real)0.5, mills));
+    const real t = 4 / (4 + a), tail = F(exp_half_square)(x) * (t * POLYNOMIAL(t - (real)0.5, mills));
     return x > 0 ? 1 - tail : tail;
 }
 
 /* √(−2·log u) for u = (word + ½)/2³², of which this is the distance from 0 or from 1, so that no digit of it is lost.
    u = 2ⁿ·(1 + f) as in log1p; a carry into the exponent tells on which side of √½ the rest is. */
-ALWAYS_INLINE real F(radius_)(uint32_t word)
+ALWAYS_INLINE real F(box_muller_radius)(uint32_t word)
 {
     const real signed_word = (real)(int32_t)word + (real)0.5;
     const real distance = (signed_word < 0 ? -signed_word : signed_word) * (real)0x1p-32;
@@ -197,7 +197,7 @@ ALWAYS_INLINE real F(radius_)(uint32_t word)
 }
 
 /* cos and sin of 2π·(word + ½)/2³²: so many quarters of a turn, and x in −π/4 … π/4 from there. */
-ALWAYS_INLINE void F(turn_)(uint32_t word, real *cosine, real *sine)
+ALWAYS_INLINE void F(box_muller_direction)(uint32_t word, real *cosine, real *sine)
 {
     const uint32_t from = word + (1u << 29), quarter = from >> 30;
     const real x = ((real)((int32_t)(from & ((1u << 30) - 1)) - (1 << 29)) + (real)0.5) * (real)1.4629180792671596e-9;

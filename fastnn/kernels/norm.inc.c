@@ -12,12 +12,12 @@ ALWAYS_INLINE void F(add_differences)(const int squares, const real *x, int64_t 
 {
     const vec from = vload(origin), middle = vload(mean);
     for (; n >= LANES; x += LANES, n -= LANES)
-        UNROLL for (int v = 0; v < SPAN; ++v) {
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
             const vec d = vload(x + v * VL) - from - middle;
             sum[v] += d;
             if (squares) square[v] = vfma(d, d, square[v]);
         }
-    UNROLL for (int v = 0; v < SPAN; ++v, x += VL, n -= VL)
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v, x += VL, n -= VL)
         if (n > 0) {
             const vmask some = vfirst((int)min64(n, VL));
             const vec d = vload_first(x, some) - vload_first(origin, some) - vload_first(mean, some);
@@ -32,7 +32,7 @@ typedef struct { int64_t first, count, stride, n; } F(runs_t);
 /* Where those of channel c lie: in the blocks, then in the images that are left. How many of the two there are. */
 static int F(runs_of)(const fastnn_norm *g, int64_t c, F(runs_t) *runs)
 {
-    const int64_t blocks = g->in_blocks ? F(blocks_of)(g->rows) : 0, row = g->channels * g->inner, seen = blocks * LANES;
+    const int64_t blocks = g->interleaved ? F(interleaved_blocks)(g->rows) : 0, row = g->channels * g->inner, seen = blocks * LANES;
     int sets = 0;
     if (blocks) runs[sets++] = (F(runs_t)){c * g->inner * LANES, blocks, row * LANES, g->inner * LANES};
     if (seen < g->rows) runs[sets++] = (F(runs_t)){seen * row + c * g->inner, g->rows - seen, row, g->inner};
@@ -53,17 +53,17 @@ static void F(moments)(const real *x, const F(runs_t) *runs, int sets, real *shi
             to = min64(from + some, r->count);
             const real *first = x + r->first + from * r->stride, *end = x + r->first + to * r->stride;
             const double count = (double)((to - from) * n), each = 1 / count, share = count / (seen + count);
-            vec sum[SPAN], left[SPAN], square[SPAN];
-            UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = left[v] = square[v] = vzero();
+            vec sum[LANE_VECTORS], left[LANE_VECTORS], square[LANE_VECTORS];
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = left[v] = square[v] = vzero();
             for (int l = 0; l < VL; ++l) middle[l] = 0;
             for (const real *run = first; run < end; run += r->stride)
                 F(add_differences)(0, run, n, origin, middle, sum, square);
-            const real near = F(tree_of)(sum) * (real)each;     /* a reciprocal waits for no sum */
+            const real near = F(tree_of_vectors)(sum) * (real)each;     /* a reciprocal waits for no sum */
             for (int l = 0; l < VL; ++l) middle[l] = near;
             for (const real *run = first; run < end; run += r->stride)
                 F(add_differences)(1, run, n, origin, middle, left, square);
-            const double d = (double)F(tree_of)(left) * each, apart = (double)near + d - mean;
-            squares += (double)F(tree_of)(square) - d * d * count + apart * apart * (seen * share);
+            const double d = (double)F(tree_of_vectors)(left) * each, apart = (double)near + d - mean;
+            squares += (double)F(tree_of_vectors)(square) - d * d * count + apart * apart * (seen * share);
             mean += apart * share;
             seen += count;
         }
@@ -74,7 +74,7 @@ static void F(moments)(const real *x, const F(runs_t) *runs, int sets, real *shi
 }
 
 /* y = (x − shift − rest)·inv·w + b for a run under one mean. */
-static inline void F(normalise_run)(const real *x, real *y, int64_t n, real shift, real rest, real inv, real w, real b)
+static inline void F(normalise_range)(const real *x, real *y, int64_t n, real shift, real rest, real inv, real w, real b)
 {
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - shift - rest) * inv, w, b);
 }
@@ -84,19 +84,19 @@ static void F(channel_sums)(const real *x, const real *dy, const F(runs_t) *runs
                             real *sum, real *dot)
 {
     const vec from = vset1(shift), middle = vset1(rest), scale = vset1(inv);
-    vec lane[SPAN], with[SPAN];
-    UNROLL for (int v = 0; v < SPAN; ++v) lane[v] = with[v] = vzero();
+    vec lane[LANE_VECTORS], with[LANE_VECTORS];
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) lane[v] = with[v] = vzero();
     for (const F(runs_t) *r = runs; r < runs + sets; ++r)
         for (int64_t s = 0; s < r->count; ++s) {
             const real *xs = x + r->first + s * r->stride, *ds = dy + r->first + s * r->stride;
             int64_t left = r->n;
             for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
-                UNROLL for (int v = 0; v < SPAN; ++v) {
+                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
                     const vec d = vload(ds + v * VL);
                     lane[v] += d;
                     with[v] = vfma(d, (vload(xs + v * VL) - from - middle) * scale, with[v]);
                 }
-            UNROLL for (int v = 0; v < SPAN; ++v, xs += VL, ds += VL, left -= VL)
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v, xs += VL, ds += VL, left -= VL)
                 if (left > 0) {
                     const vmask some = vfirst((int)min64(left, VL));
                     const vec d = vload_first(ds, some);
@@ -104,8 +104,8 @@ static void F(channel_sums)(const real *x, const real *dy, const F(runs_t) *runs
                     with[v] = vfma(d, (vload_first(xs, some) - from - middle) * scale, with[v]);
                 }
         }
-    *sum = F(tree_of)(lane);
-    *dot = F(tree_of)(with);
+    *sum = F(tree_of_vectors)(lane);
+    *dot = F(tree_of_vectors)(with);
 }
 
 /* A batch of single values: the channels lie side by side, so each is a lane of its own. So many vectors of them at a
@@ -179,19 +179,19 @@ static void F(follow)(const fastnn_norm *g, int64_t from, int64_t to, const real
 }
 
 /* Threads split the channels, columns at cache lines. */
-static inline int F(side_by_side)(const fastnn_norm *g) { return g->inner == 1 && !g->in_blocks; }
+static inline int F(side_by_side)(const fastnn_norm *g) { return g->inner == 1 && !g->interleaved; }
 static inline int64_t F(channel_unit)(const fastnn_norm *g) { return F(side_by_side)(g) ? LANES : 1; }
 
 static inline int64_t F(channel_cut)(const fastnn_norm *g, int part, int parts)
 {
     const int64_t unit = F(channel_unit)(g);
-    return min64(cut(ceil_div(g->channels, unit), part, parts) * unit, g->channels);
+    return min64(part_begin(ceil_div(g->channels, unit), part, parts) * unit, g->channels);
 }
 
-static void F(share_channels)(fastnn_part part, const fastnn_norm *g)
+static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)
 {
     const int64_t units = ceil_div(g->channels, F(channel_unit)(g));
-    run(part, g, parts_of(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
+    run_parts(part, g, part_count(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
 }
 
 /* Channels from … to: what to normalise by in training, or what prediction takes for it. */
@@ -238,7 +238,7 @@ static void F(batchnorm_part)(const void *job, int part, int parts)
         F(statistics)(g, c, c + 1, shift, rest, inv);
         for (const F(runs_t) *r = runs; r < runs + sets; ++r)
             for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
-                F(normalise_run)(x + at, y + at, r->n, shift[c], rest[c], inv[c], w[c], b[c]);
+                F(normalise_range)(x + at, y + at, r->n, shift[c], rest[c], inv[c], w[c], b[c]);
     }
 }
 
@@ -292,7 +292,7 @@ static void F(layernorm_part)(const void *job, int part, int parts)
     const real *x = g->x, *w = g->w, *b = g->b;
     real *y = g->y, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
     const int64_t n = g->inner;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         const real *xs = x + i * n;
         real *ys = y + i * n;
         F(moments)(xs, &(F(runs_t)){0, 1, n, n}, 1, shift + i, rest + i, inv + i);
@@ -309,7 +309,7 @@ static void F(layernorm_sums_part)(const void *job, int part, int parts)
     const real *x = g->x, *dy = g->dy, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
     real *dw = g->dw, *db = g->db;
     const int64_t n = g->inner, lines = ceil_div(n, LANES);
-    const int64_t from = cut(lines, part, parts) * LANES, to = min64(cut(lines, part + 1, parts) * LANES, n);
+    const int64_t from = part_begin(lines, part, parts) * LANES, to = min64(part_begin(lines, part + 1, parts) * LANES, n);
     for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
         const real *xs = x + i * n, *ds = dy + i * n;
@@ -328,7 +328,7 @@ static void F(layernorm_dx_part)(const void *job, int part, int parts)
     const real *x = g->x, *w = g->w, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
     real *dy = g->dy;
     const int64_t n = g->inner;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         const real *xs = x + i * n;
         real *ds = dy + i * n;
         const real origin = shift[i], mean = rest[i], root = inv[i];
@@ -341,17 +341,17 @@ static void F(layernorm_dx_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(batchnorm)(const fastnn_norm *g) { F(share_channels)(F(batchnorm_part), g); }
-static void F(batchnorm_backward)(const fastnn_norm *g) { F(share_channels)(F(batchnorm_backward_part), g); }
+static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g); }
+static void F(batchnorm_backward)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_backward_part), g); }
 
 static void F(layernorm)(const fastnn_norm *g)
 {
-    run(F(layernorm_part), g, parts_of(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
+    run_parts(F(layernorm_part), g, part_count(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
 }
 
 static void F(layernorm_backward)(const fastnn_norm *g)
 {
     const int64_t values = g->rows * g->inner;
-    run(F(layernorm_sums_part), g, parts_of(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
-    run(F(layernorm_dx_part), g, parts_of(g->threads, g->rows, values, PARALLEL_ELEMENTS));
+    run_parts(F(layernorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
+    run_parts(F(layernorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }

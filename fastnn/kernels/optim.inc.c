@@ -10,8 +10,8 @@ typedef struct {
 /* for i in this part's share of 0 … n − 1, shares meeting at a multiple of LANES */
 #undef FOR_EACH
 #define FOR_EACH(i, n) \
-    ELEMENTWISE for (int64_t i = cut((n) / LANES, part, parts) * LANES, \
-                     end = part + 1 < parts ? cut((n) / LANES, part + 1, parts) * LANES : (n); i < end; ++i)
+    ELEMENTWISE for (int64_t i = part_begin((n) / LANES, part, parts) * LANES, \
+                     end = part + 1 < parts ? part_begin((n) / LANES, part + 1, parts) * LANES : (n); i < end; ++i)
 
 /* Parameters from which on a second thread pays, when other threads' caches hold none of them. */
 #undef PARALLEL_UPDATES
@@ -19,7 +19,7 @@ typedef struct {
 
 static void F(update)(fastnn_part part, const F(update_t) *job, int threads)
 {
-    run(part, job, parts_of(threads, job->n, job->n, PARALLEL_UPDATES));
+    run_parts(part, job, part_count(threads, job->n, job->n, PARALLEL_UPDATES));
 }
 
 static void F(sgd_part)(const void *job, int part, int parts)

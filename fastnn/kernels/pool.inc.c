@@ -17,12 +17,12 @@ static inline void F(larger_row)(const real *a, const real *b, real *to, int64_t
     int64_t j = 0;
     for (; j + VL <= n; j += VL) {
         const vec one = vload(a + j), other = vload(b + j);
-        vstore(to + j, vlarger(one, other));
+        vstore(to + j, vmax_nan(one, other));
     }
     if (j < n) {
         const vmask mask = vfirst((int)(n - j));
         const vec one = vload_first(a + j, mask), other = vload_first(b + j, mask);
-        vstore_first(to + j, mask, vlarger(one, other));
+        vstore_first(to + j, mask, vmax_nan(one, other));
     }
 }
 
@@ -33,9 +33,9 @@ ALWAYS_INLINE void F(largest_across)(const real *row, real *y, int64_t n, int64_
         for (int64_t e = 0; e < n; ++e) y[e] = row[e * step];
         return;
     }
-    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = LARGER(row[e * step], row[e * step + 1]);
+    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(row[e * step], row[e * step + 1]);
     for (int64_t c = 2; c < kernel; ++c)
-        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = LARGER(y[e], row[e * step + c]);
+        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(y[e], row[e * step + c]);
 }
 
 static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, int64_t step)
@@ -48,7 +48,7 @@ static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, 
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
+    const int64_t from = part_begin(F(planes)(g), part, parts), to = part_begin(F(planes)(g), part + 1, parts);
     const int64_t width = g->width + 2 * g->pad_w, rows = g->out_rows;
     real *row = (real *)g->scratch + part * g->scratch_size, *y = (real *)g->y + from * rows * g->out_cols;
     for (int64_t e = 0; e < width; ++e) row[e] = -INFINITY;         /* padding never wins */
@@ -63,16 +63,16 @@ static void F(max_pool_part)(const void *job, int part, int parts)
         }
 }
 
-/* The slopes of windows start … end − 1 of output row i, at most STRIP: each goes to the first value, by rows, that is the
+/* The slopes of windows start … end − 1 of output row i, at most STACK_COLUMNS: each goes to the first value, by rows, that is the
    window's maximum; `open` says whose is not found yet. Tap by tap of those that see the image: window j sees column
    shift + j·step. x and dx are the image's, y and dy the output row's. */
-static void F(share_strip)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
+static void F(route_range)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
                            const real *dy, real *dx)
 {
     const int64_t step = g->stride_w, leftmost = -min64(g->pad_w, (end - 1) * step);
     const int64_t rightmost = min64(g->kernel_w - g->pad_w, g->width - start * step);
     int64_t top, bottom;
-    real open[STRIP];
+    real open[STACK_COLUMNS];
     for (int64_t j = start; j < end; ++j) open[j - start] = 1;
     F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
     for (int64_t row = top; row < bottom; ++row)
@@ -94,15 +94,15 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
+    const int64_t from = part_begin(F(planes)(g), part, parts), to = part_begin(F(planes)(g), part + 1, parts);
     for (int64_t p = from; p < to; ++p) {
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i) {
             const real *y = (const real *)g->y + p * size + i * g->out_cols;
             const real *dy = (const real *)g->dy + p * size + i * g->out_cols;
-            for (int64_t j = 0; j < g->out_cols; j += STRIP)
-                F(share_strip)(g, i, j, min64(j + STRIP, g->out_cols), (const real *)g->x + p * image, y, dy, dx);
+            for (int64_t j = 0; j < g->out_cols; j += STACK_COLUMNS)
+                F(route_range)(g, i, j, min64(j + STACK_COLUMNS, g->out_cols), (const real *)g->x + p * image, y, dy, dx);
         }
     }
 }
@@ -112,7 +112,7 @@ static void F(avg_pool_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p) {
+    for (int64_t p = part_begin(F(planes)(g), part, parts); p < part_begin(F(planes)(g), part + 1, parts); ++p) {
         const real *x = (const real *)g->x + p * image;
         real *y = (real *)g->y + p * size;
         for (int64_t i = 0; i < g->out_rows; ++i)
@@ -133,7 +133,7 @@ static void F(avg_pool_backward_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p) {
+    for (int64_t p = part_begin(F(planes)(g), part, parts); p < part_begin(F(planes)(g), part + 1, parts); ++p) {
         const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
@@ -154,7 +154,7 @@ static void F(global_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width;
-    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p)
+    for (int64_t p = part_begin(F(planes)(g), part, parts); p < part_begin(F(planes)(g), part + 1, parts); ++p)
         ((real *)g->y)[p] = F(sum)((const real *)g->x + p * image, image) / (real)image;
 }
 
@@ -175,9 +175,9 @@ static void F(max_lines)(const fastnn_pool *g, const real *x, real *y)
                     vec column = vload(from);
                     for (int64_t r = top + 1; r < bottom; ++r) {
                         from += g->width * LANES;
-                        column = vlarger(column, vload(from));
+                        column = vmax_nan(column, vload(from));
                     }
-                    best = c > left ? vlarger(column, best) : column;
+                    best = c > left ? vmax_nan(column, best) : column;
                 }
                 vstore(y + v, best);
             }
@@ -192,7 +192,7 @@ static inline int F(tiled)(const fastnn_pool *g)
 }
 
 /* The slopes of one window of `rows` × `cols` lines, `pitch` values from row to row: `rest` is still to be given away. */
-ALWAYS_INLINE void F(share_lines)(const int tiled, const real *x, const real *y, const real *dy, real *dx, int64_t rows,
+ALWAYS_INLINE void F(route_interleaved)(const int tiled, const real *x, const real *y, const real *dy, real *dx, int64_t rows,
                                   int64_t cols, int64_t pitch)
 {
     UNROLL for (int v = 0; v < LANES; v += VL) {
@@ -202,10 +202,10 @@ ALWAYS_INLINE void F(share_lines)(const int tiled, const real *x, const real *y,
             for (int64_t c = 0; c < cols; ++c) {
                 const int64_t at = r * pitch + c * LANES + v;
                 const vec value = vload(x + at);
-                vec given = vif(value, top, rest);
+                vec given = vwhere_equal(value, top, rest);
                 if (!tiled) given += vload(dx + at);
                 vstore(dx + at, given);
-                rest = vifnot(value, top, rest);
+                rest = vwhere_other(value, top, rest);
             }
     }
 }
@@ -221,8 +221,8 @@ static void F(max_lines_backward)(const fastnn_pool *g, const real *x, const rea
             F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
             F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
             const int64_t at = top * pitch + left * LANES;
-            if (tiled) F(share_lines)(1, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
-            else F(share_lines)(0, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
+            if (tiled) F(route_interleaved)(1, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
+            else F(route_interleaved)(0, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
         }
 }
 
@@ -274,16 +274,16 @@ typedef struct {
 } F(pool_blocks_t);
 
 /* The channel of a block as lines: where it stands, or a copy in `lines`; and from lines back to where it stands. */
-static const real *F(lines_of)(int in_blocks, const real *x, int64_t image, int64_t size, real *lines)
+static const real *F(lines_of)(int interleaved, const real *x, int64_t image, int64_t size, real *lines)
 {
-    if (in_blocks) return x;
+    if (interleaved) return x;
     F(transpose)(x, image, lines, LANES, LANES, size);
     return lines;
 }
 
-static void F(lines_to)(int in_blocks, const real *lines, real *x, int64_t image, int64_t size)
+static void F(lines_to)(int interleaved, const real *lines, real *x, int64_t image, int64_t size)
 {
-    if (!in_blocks) F(transpose)(lines, LANES, x, image, size, LANES);
+    if (!interleaved) F(transpose)(lines, LANES, x, image, size, LANES);
 }
 
 /* A share of the blocks' channels. */
@@ -291,12 +291,12 @@ static void F(pool_blocks_part)(const void *job, int part, int parts)
 {
     const F(pool_blocks_t) *p = job;
     const fastnn_pool *g = p->pool;
-    const int x_in = g->x_in_blocks, y_in = g->y_in_blocks;
+    const int x_in = g->x_interleaved, y_in = g->y_interleaved;
     const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols, channels = g->channels;
-    const int64_t all = F(blocks_of)(g->images) * channels;
+    const int64_t all = F(interleaved_blocks)(g->images) * channels;
     real *x_lines = (real *)g->scratch + part * g->scratch_size, *dx_lines = x_lines + inside * LANES;
     real *y_lines = dx_lines + inside * LANES, *dy_lines = y_lines + outside * LANES;
-    for (int64_t e = cut(all, part, parts); e < cut(all, part + 1, parts); ++e) {
+    for (int64_t e = part_begin(all, part, parts); e < part_begin(all, part + 1, parts); ++e) {
         const int64_t n = e / channels * LANES, c = e % channels;
         const int64_t in = (n * channels + c * (x_in ? LANES : 1)) * inside, out = (n * channels + c * (y_in ? LANES : 1)) * outside;
         const real *x = F(lines_of)(x_in, (const real *)g->x + in, channels * inside, inside, x_lines);
@@ -317,7 +317,7 @@ static void F(pool_blocks_part)(const void *job, int part, int parts)
 /* The blocks, then image by image. */
 static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int back)
 {
-    const int64_t blocks = kind->lines ? F(blocks_of)(g->images) : 0, seen = blocks * LANES * g->channels;
+    const int64_t blocks = kind->lines ? F(interleaved_blocks)(g->images) : 0, seen = blocks * LANES * g->channels;
     const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols;
     const F(pool_blocks_t) job = {g, kind, back};
     fastnn_pool rest = *g;
@@ -328,10 +328,10 @@ static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int back)
         rest.dy = (const real *)g->dy + seen * outside;
         rest.dx = (real *)g->dx + seen * inside;
     }
-    if (blocks) run(F(pool_blocks_part), &job, parts_of(g->threads, blocks * g->channels, seen * inside, PARALLEL_ELEMENTS));
+    if (blocks) run_parts(F(pool_blocks_part), &job, part_count(g->threads, blocks * g->channels, seen * inside, PARALLEL_ELEMENTS));
     if (rest.images)
-        run(back ? kind->backward : kind->forward, &rest,
-            parts_of(g->threads, F(planes)(&rest), F(planes)(&rest) * inside, PARALLEL_ELEMENTS));
+        run_parts(back ? kind->backward : kind->forward, &rest,
+            part_count(g->threads, F(planes)(&rest), F(planes)(&rest) * inside, PARALLEL_ELEMENTS));
 }
 
 static const F(pooling_t)

@@ -27,22 +27,22 @@
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* A kernel that threads share is a function of its job and of a part of it: run(part_of_kernel, &job, parts). One part is
+/* A kernel that threads share is a function of its job and of a part of it: run_parts(part_of_kernel, &job, parts). One part is
    a plain call: a parallel region for it would cost 0.3 µs, more than many a small kernel takes. */
-static inline void run(fastnn_part part_of_kernel, const void *job, int parts)
+static inline void run_parts(fastnn_part part_of_kernel, const void *job, int parts)
 {
     if (parts <= 1) part_of_kernel(job, 0, 1);
     else fastnn_parallel(part_of_kernel, job, parts);
 }
 
 /* How many parts: no more than threads or units, and one for each `least` of the work. */
-static inline int parts_of(int threads, int64_t units, int64_t work, int64_t least)
+static inline int part_count(int threads, int64_t units, int64_t work, int64_t least)
 {
     return (int)min64(min64(threads, units), 1 + work / least);
 }
 
 /* Where part `part` of n units begins; the next part's begin is its end. */
-static inline int64_t cut(int64_t n, int part, int parts) { return n * part / parts; }
+static inline int64_t part_begin(int64_t n, int part, int parts) { return n * part / parts; }
 
 #define real float
 #define REAL_BITS 32

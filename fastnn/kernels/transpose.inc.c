@@ -1,7 +1,7 @@
 /* Rows become columns: a square of VL × VL values in registers. Zipping row i with row i + VL/2 moves the highest bit of the
    row's number to the lowest of the column's; after log₂ VL rounds the two have changed places. */
 
-ALWAYS_INLINE void F(turn)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
+ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
                              int64_t cols)
 {
     const vmask across = vfirst(full ? VL : (int)cols), down = vfirst(full ? VL : (int)rows);
@@ -28,8 +28,8 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
             const real *part = from + i * from_row + j;
             real *turned = to + j * to_row + i;
             const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
-            if (down == VL && across == VL) F(turn)(1, part, from_row, turned, to_row, VL, VL);
-            else F(turn)(0, part, from_row, turned, to_row, down, across);
+            if (down == VL && across == VL) F(transpose_tile)(1, part, from_row, turned, to_row, VL, VL);
+            else F(transpose_tile)(0, part, from_row, turned, to_row, down, across);
         }
 }
 
@@ -48,4 +48,4 @@ static void F(trees)(const real *lanes, real *sums, int64_t n)
 
 /* Images in blocks: LANES of them side by side, channel by channel, pixel by pixel, a cache line with a value of each. What is
    left of a batch behind its whole blocks stands image by image, as ever; so a batch takes the same memory. */
-static inline int64_t F(blocks_of)(int64_t images) { return images / LANES; }
+static inline int64_t F(interleaved_blocks)(int64_t images) { return images / LANES; }
