@@ -1,6 +1,7 @@
 """Augmentation: in training every image comes a little different each time.
 
-    warp, brightness, contrast, noise, erasing, in this order; backward their transposes, drawn again, the other way round
+    warp, brightness, contrast, noise, erasing, in this order; backward their transposes, drawn again, in the opposite
+    order
 
 Twin: fastnn_ref/augment.py, which has the formulas and their sources; kernels/augment.inc.c has them in C.
 """
@@ -39,8 +40,8 @@ erase=0.0, image_shape=None)\n--\n
     cdef void *y
     cdef void *scratch
 
-    def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0, noise=0.0,
-                 erase=0.0, image_shape=None):
+    def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0,
+                 noise=0.0, erase=0.0, image_shape=None):
         Layer.__init__(self)
         self.g.rotation = validation.number("rotation", rotation, 0)
         self.g.shift_h, self.g.shift_w = validation.number_pair("shift", shift, 0)
@@ -58,7 +59,8 @@ erase=0.0, image_shape=None)\n--\n
 
     def arguments(self):
         usual = {"shift": (0.0, 0.0), "image_shape": None}
-        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase", "image_shape")
+        names = ("rotation", "shift", "zoom", "shear", "flip", "brightness", "contrast", "noise", "erase",
+                 "image_shape")
         return (), {name: getattr(self, name) for name in names if getattr(self, name) != usual.get(name, 0.0)}
 
     @property

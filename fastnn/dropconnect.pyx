@@ -4,8 +4,8 @@
     backward    du = dy · act'(u),  dW = (xᵀ @ du)∘m / (1 − p),  db = Σ_rows du,  dx = du @ (W∘m / (1 − p))ᵀ
     prediction  y = E[act(u)], u ~ N(x @ W + b, p/(1 − p) · (x∘x) @ (W∘W))
 
-A mask for the batch is applied to W once, and the rest is Linear's; masks for each example have a kernel that draws them
-a piece of W at a time, in backward again.
+A mask for the batch is applied to W once, and the rest is Linear's; masks for each example have a kernel that draws
+them a piece of W at a time, in backward again.
 
 Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect.inc.c.
 """
@@ -54,8 +54,8 @@ cdef class DropConnect(Linear):
     cdef void *variance
     cdef void *row_work
 
-    def __init__(self, in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None, bias=True,
-                 *, init=None, samples=100):
+    def __init__(self, in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None,
+                 bias=True, *, init=None, samples=100):
         Linear.__init__(self, in_features, out_features, activation, bias, init=init)
         self.mask = validation.choice("mask", mask, ("example", "batch"))
         self.inference = validation.choice("inference", inference, ("gaussian", "mean"))

@@ -15,14 +15,14 @@ cdef struct Pass:
     void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
 
 
-# What a layer does with images in blocks (kernels/transpose.inc.c): it knows none; what goes in comes out, either way; it
-# works in blocks and takes and gives both.
+# What a layer does with images in blocks (kernels/transpose.inc.c): it knows none; what goes in comes out, either way;
+# it works in blocks and takes and gives both.
 cdef enum Blocks:
     NO_BLOCKS, EITHER, BLOCKS
 
 
-# One block of memory for many buffers: first everybody reserves, then all pointers are set at once. What a layer borrows is
-# its own only during one of its passes: one piece of memory serves them all.
+# One block of memory for many buffers: first everybody reserves, then all pointers are set at once. What a layer
+# borrows is its own only during one of its passes: one piece of memory serves them all.
 cdef class Arena:
     cdef list wishes, loans
     cdef object size, lent, most    # reserved; borrowed by the layer that plans now, and by the one that borrows most

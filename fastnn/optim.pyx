@@ -1,7 +1,7 @@
 """Optimizers: how weights follow their gradients; one pass over the model's flat memory.
 
-Order: penalty, clipping by value, clipping by norm, update, what the penalties restrain. Weight decay touches weights, never biases, so an update is one run
-over the weights with decay and one over the rest without.
+Order: penalty, clipping by value, clipping by norm, update, what the penalties restrain. Weight decay touches weights,
+never biases, so an update is one run over the weights with decay and one over the rest without.
 
 Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """

@@ -85,8 +85,8 @@ cdef class Pool(Pooling):
         Pooling.plan(self, shape, rows, arena)
         self.g.out_rows, self.g.out_cols = self.out_shape[1:]
         # x, dx, y and dy of one channel of a block, if there is one, or a padded row of an image.
-        self.g.scratch_size = max((rows >= line) * 2 * line * (self.g.height * self.g.width + self.g.out_rows * self.g.out_cols),
-                                  self.g.width + 2 * self.g.pad_w)
+        pixels = self.g.height * self.g.width + self.g.out_rows * self.g.out_cols
+        self.g.scratch_size = max((rows >= line) * 2 * line * pixels, self.g.width + 2 * self.g.pad_w)
         arena.borrow(&self.g.scratch, <object>threads() * self.g.scratch_size)
         return self.out_shape
 

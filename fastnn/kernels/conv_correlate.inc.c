@@ -1,8 +1,8 @@
 /* Convolution, 2 of 3: the correlation, which is forward and, with flipped weights, dx.
 
-   An output is one chain of fused multiply-adds, in the order of the taps, started from the bias; which tile it is worked
-   out in does not show. Taps that meet only zeros may be missing from a chain: they would add 0 (or NaN, for an infinite
-   weight). */
+   An output is one chain of fused multiply-adds, in the order of the taps, started from the bias; which tile it is
+   worked out in does not show. Taps that meet only zeros may be missing from a chain: they would add 0 (or NaN, for
+   an infinite weight). */
 
 /* A tile: some filters by some vectors of windows, which see the `count` taps of `taps`. Vector v of tap t stands at
    from[tap_offset[t] + begin[v]]; lanes[v] of its values go to to[out[v]], in the next filter to_row further. */
@@ -84,10 +84,10 @@ static void F(conv_single_rows)(const F(conv_tile_t) *first, int64_t filters, in
     }
 }
 
-/* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`. Windows
-   of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
-static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_planes *g, int64_t filters, int64_t first,
-                                      int64_t n)
+/* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`.
+   Windows of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
+static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_planes *g, int64_t filters,
+                                      int64_t first, int64_t n)
 {
     F(conv_tile_t) t = *tile;
     for (int v = 0; v < NV; ++v) t.lanes[v] = VL;

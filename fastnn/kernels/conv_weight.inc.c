@@ -17,7 +17,8 @@
 #define DOT_TAPS 3
 #endif
 
-/* A tile's sums over some images, or interleaved blocks, of `rows` rows of `lines` lines each; a line is LANES values. */
+/* A tile's sums over some images, or interleaved blocks, of `rows` rows of `lines` lines each; a line is LANES
+   values. */
 typedef struct {
     const real *du, *planes;
     const int64_t *tap_offset;

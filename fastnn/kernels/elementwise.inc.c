@@ -22,8 +22,8 @@ static inline real F(gelu_tanh_slope)(real u)
     return (real)0.5 * (1 + y) + (real)0.5 * u * (1 - y * y) * inner;
 }
 
-/* A run of n elements; an activation that saves act'(u) writes it to `saved`, which may be x, unless that is y. The
-   compiler makes a vector loop of each row. */
+/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
+   y. The compiler makes a vector loop of each row of activations.def. */
 static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
     switch (activation) {
@@ -34,7 +34,11 @@ static void F(activate_range)(int activation, real alpha, const real *x, real *y
 #define ACTIVATION_FROM_SLOPE(NAME, name, value, slope) \
     case NAME: \
         if (saved != y) { \
-            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i], d = slope; y[i] = value; saved[i] = d; } \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { \
+                const real u = x[i], d = slope; \
+                y[i] = value; \
+                saved[i] = d; \
+            } \
         } else { \
             ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
         } \
@@ -45,7 +49,9 @@ static void F(activate_range)(int activation, real alpha, const real *x, real *y
     (void)alpha;
 }
 
-static void F(activate_backward_range)(int activation, real alpha, const real *saved, const real *g, real *to, int64_t n)
+/* to = g · act'(u) for n elements, from y or from act'(u). */
+static void F(activate_backward_range)(int activation, real alpha, const real *saved, const real *g, real *to,
+                                       int64_t n)
 {
     switch (activation) {
 #define ACTIVATION_FROM_Y(NAME, name, value, du) \
@@ -81,8 +87,8 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     }
 }
 
-/* For n <= LANES rows of at most STACK_COLUMNS columns, `stride` apart: a lane becomes a row, since a row of ten columns is too short
-   for a vector, and each row's maximum is taken off. Lanes that have no row hold 0. */
+/* Transposes n <= LANES rows of at most STACK_COLUMNS columns, `stride` apart, so that each row has a lane: ten
+   columns are too short for a vector. Subtracts from each row its maximum. Lanes without a row hold 0. */
 static void F(load_rows_as_lanes)(const real *u, int64_t n, int64_t cols, int64_t stride, real (*z)[LANES])
 {
     real top[LANES];
@@ -96,7 +102,7 @@ static void F(load_rows_as_lanes)(const real *u, int64_t n, int64_t cols, int64_
         for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
 }
 
-/* softmax_row for such rows. */
+/* softmax_row for so many rows at a time. */
 static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, int64_t cols, int64_t stride)
 {
     real z[STACK_COLUMNS][LANES], total[LANES] = {0};
@@ -114,7 +120,7 @@ static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, 
     F(transpose)(z[0], LANES, y, stride, cols, n);
 }
 
-/* Rows `stride` apart. */
+/* softmax_row for rows that are `stride` apart. */
 static void F(softmax_rows)(int activation, const real *u, real *y, int64_t rows, int64_t cols, int64_t stride)
 {
     const int64_t each = cols <= STACK_COLUMNS ? LANES : 1;
@@ -123,7 +129,7 @@ static void F(softmax_rows)(int activation, const real *u, real *y, int64_t rows
         else F(softmax_block)(activation, u + i * stride, y + i * stride, min64(each, rows - i), cols, stride);
 }
 
-/* softmax: du = y·(g − Σ g·y);  log-softmax: du = g − exp(y)·Σ g. */
+/* softmax: du = y·(dy − Σ dy·y);  log-softmax: du = dy − exp(y)·Σ dy. */
 static void F(softmax_row_backward)(int activation, const real *y, const real *dy, real *du, int64_t cols)
 {
     if (activation == LOG_SOFTMAX) {
@@ -135,7 +141,7 @@ static void F(softmax_row_backward)(int activation, const real *y, const real *d
     }
 }
 
-/* A second thread pays from about so many elements on: it takes about 1 µs to start. */
+/* A second thread pays from about so many elements on; it takes about 1 µs to start. */
 #undef PARALLEL_ELEMENTS
 #define PARALLEL_ELEMENTS 32768
 
@@ -153,7 +159,7 @@ static void F(activate_part)(const void *job, int part, int parts)
     const int64_t from = part_begin(g->rows, part, parts), to = part_begin(g->rows, part + 1, parts), cols = g->cols;
     if (activation_is_elementwise(g->activation))
         F(activate_range)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols,
-                        g->saved + from * cols, (to - from) * cols);
+                          g->saved + from * cols, (to - from) * cols);
     else
         F(softmax_rows)(g->activation, g->u + from * cols, g->y + from * cols, to - from, cols, cols);
 }
@@ -165,7 +171,7 @@ static void F(activate)(int activation, double alpha, const void *u, void *y, vo
     run_parts(F(activate_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* sums[j] += Σ_i x[i·stride + j] for as many vectors of columns, of the last one only the lanes in `mask`. */
+/* sums[j] += Σ_i x[i·stride + j] for some vectors of columns; of the last vector only the lanes in `mask` count. */
 ALWAYS_INLINE void F(add_columns)(const int vectors, const vmask mask, const real *x, int64_t rows, int64_t stride,
                                   real *sums)
 {
@@ -180,7 +186,7 @@ ALWAYS_INLINE void F(add_columns)(const int vectors, const vmask mask, const rea
         else vstore(sums + v * VL, acc[v]);
 }
 
-/* The same for any number of columns. Each sum is a chain in the order of the rows, kept in a register. */
+/* The same for any number of columns. Each sum is a chain in the order of the rows, and stays in a register. */
 static void F(column_sums)(const real *x, int64_t rows, int64_t stride, int64_t cols, real *sums)
 {
     int64_t j = 0;
@@ -194,30 +200,31 @@ typedef struct {
     const real *saved, *dy;
     real *du, *db;
     int64_t rows, cols;
-} F(slope_t);
+} F(activate_backward_t);
 
-/* du for a share of the rows. */
-static void F(slope_rows_part)(const void *job, int part, int parts)
+/* du for this part of the rows. */
+static void F(activate_backward_rows_part)(const void *job, int part, int parts)
 {
-    const F(slope_t) *g = job;
+    const F(activate_backward_t) *g = job;
     const int64_t from = part_begin(g->rows, part, parts), to = part_begin(g->rows, part + 1, parts), cols = g->cols;
     if (activation_is_elementwise(g->activation)) {
         if (g->activation != IDENTITY || g->dy != g->du)
-            F(activate_backward_range)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols, g->du + from * cols,
-                         (to - from) * cols);
+            F(activate_backward_range)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols,
+                                       g->du + from * cols, (to - from) * cols);
         return;
     }
     for (int64_t i = from; i < to; ++i)
         F(softmax_row_backward)(g->activation, g->saved + i * cols, g->dy + i * cols, g->du + i * cols, cols);
 }
 
-/* du and db for a share of the columns, so that each sum stays one chain; threads meet at a cache line, not inside it.
-   Some rows at a time, so that du is in the first-level cache when it is summed. */
-static void F(slope_columns_part)(const void *job, int part, int parts)
+/* du and db for this part of the columns, so that each sum is one chain; parts meet at the border of a cache line. Some
+   rows at a time, so that du is in the first-level cache when it is summed. */
+static void F(activate_backward_columns_part)(const void *job, int part, int parts)
 {
-    const F(slope_t) *g = job;
+    const F(activate_backward_t) *g = job;
     const int64_t lines = ceil_div(g->cols, LANES), cols = g->cols;
-    const int64_t from = part_begin(lines, part, parts) * LANES, to = min64(part_begin(lines, part + 1, parts) * LANES, cols);
+    const int64_t from = part_begin(lines, part, parts) * LANES;
+    const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, cols);
     const int64_t width = to - from, block = 1 + 2048 / (width + 1);
     for (int64_t j = from; j < to; ++j) g->db[j] = 0;
     for (int64_t i = 0; i < g->rows; i += block) {
@@ -233,19 +240,21 @@ static void F(slope_columns_part)(const void *job, int part, int parts)
 static void F(activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
                                  int64_t rows, int64_t cols, int threads)
 {
-    F(slope_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
+    F(activate_backward_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
     if (!activation_is_elementwise(activation) || !db) {
-        run_parts(F(slope_rows_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+        run_parts(F(activate_backward_rows_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
         job.activation = IDENTITY;
         job.dy = du;
     }
-    if (db) run_parts(F(slope_columns_part), &job, part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
+    if (db)
+        run_parts(F(activate_backward_columns_part), &job,
+                  part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* Mixup: out[i] = share·x[i] + (1 − share)·x[i + 1], the last row's next is the first. Twin: fastnn_ref/mixup.py. */
-static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double share)
+/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; behind the last row comes the first. Twin: fastnn_ref/mixup.py. */
+static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double lambda)
 {
-    const real *x = x_, one = (real)share, other = (real)(1 - share);
+    const real *x = x_, one = (real)lambda, other = (real)(1 - lambda);
     real *out = out_;
     for (int64_t i = 0; i < rows; ++i) {
         const real *row = x + i * cols, *next = x + (i + 1 < rows ? i + 1 : 0) * cols;

@@ -9,10 +9,10 @@
              for jr in tiles of NV vectors of columns
                micro-kernel: for p in block: tile += a[:, p] ⊗ b[p, :]
 
-   What differs from the textbook: a is never packed, its MR rows are read where they stand; b is packed only when
-   it is transposed or when enough rows of a will come by to pay for it. So a small product reads both operands in
-   place. Tiles start from c (from the bias in the first block), hence every output is one chain of fused
-   multiply-adds in the order of p, and no blocking, packing or thread count shows in the bits. */
+   Two things differ from the textbook. a is never packed: its MR rows are read where they stand. b is packed only when
+   it is transposed, or when enough rows of a use it to pay for the packing. So a small product reads both operands in
+   place. Tiles start from c (from the bias in the first block), so every output is one chain of fused multiply-adds in
+   the order of p, and no blocking, packing or thread count shows in the bits. */
 
 #undef NR
 #undef NC
@@ -24,7 +24,7 @@ typedef struct {
     int64_t a_row, a_col;
     const real *b;
     int64_t b_row;
-    const real *start;          /* what the tile starts from: c, the bias (start_row 0), or NULL for zero */
+    const real *start;          /* the tile's start values: c, the bias (start_row 0), or NULL for zeros */
     int64_t start_row;
     real *c;
     int64_t c_row;
@@ -32,13 +32,13 @@ typedef struct {
     int tail;                   /* valid lanes of the last vector */
 } F(tile_t);
 
-/* The micro-kernel, for rows <= MR and vectors <= NV; `part`: only t->tail lanes of the last vector count. All three are
-   constants wherever it is inlined, so with its inner loops unrolled the arrays become registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int part, const F(tile_t) *t)
+/* The micro-kernel, for rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector count. All
+   three are constants wherever it is inlined, so its inner loops are unrolled and the arrays become registers. */
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const F(tile_t) *t)
 {
     const real *a = t->a, *b = t->b;
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, k = t->k;
-    const int last = part ? vectors - 1 : vectors;      /* the vector that needs a mask */
+    const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
     const vmask mask = vfirst(t->tail);
     vec acc[MR][NV];
 
@@ -64,7 +64,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int part, co
         }
 }
 
-/* One copy of it for each tile shape; a convolution has its own, made by the same macros. */
+/* One copy of it for each tile shape. conv_correlate.inc.c makes its own tiles by the same macros. */
 #undef TILE
 #undef TILE_ROW
 #undef TILE_ENTRY
@@ -95,11 +95,11 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int part, co
 FOR_TILE_ROWS(TILE_ROW)
 static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(tile);
 
-/* How many of the `left` units the next tile takes: as even a split into tiles of at most `most` as there is
-   (10 rows are 5 + 5, not 8 + 2: a thin tile waits for its own multiply-adds). */
+/* The size of the next tile, where `left` units are to be cut into tiles of at most `most`: as even as possible. 10
+   rows are 5 + 5, not 8 + 2, because a thin tile waits for the latency of its own multiply-adds. */
 static inline int F(balanced_tile)(int64_t left, int most) { return (int)ceil_div(left, ceil_div(left, most)); }
 
-/* Copies b[0…k, 0…n] into panels, each k rows of `width` consecutive values: panel after panel. */
+/* Copies b[0 … k − 1, 0 … n − 1] into panels, one after the other; a panel is k rows of `width` consecutive values. */
 static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
 {
     for (int64_t j = 0; j < n;) {
@@ -116,20 +116,21 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
     }
 }
 
-/* Rows of a that make packing b worth while where it could be read in place. */
+/* From so many rows of a on, packing b pays where it could be read in place, too. */
 #undef PACK_ROWS
 #define PACK_ROWS (16 * MR)
 
-/* The product for the rows and columns of one thread. */
+/* The product for rows i0 … i1 − 1 and columns j0 … j1 − 1. */
 static void F(gemm_region)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
 {
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
     const int pack = g->b_col != 1 || (i1 - i0 >= PACK_ROWS && g->n > NR);
+    const int activate = g->activation != IDENTITY && activation_is_elementwise(g->activation);
     for (int64_t jc = j0; jc < j1; jc += NC) {
         const int64_t n = min64(NC, j1 - jc);
         int64_t pc = 0;
-        do {                                            /* once even for an empty inner dimension: y = act(start) */
+        do {                                    /* once even if the inner dimension is empty: y = act(start) */
             const int64_t k = min64(KC, g->k - pc);
             const int first = pc == 0, final = pc + k == g->k;
             const real *block = b + pc * g->b_row + jc * g->b_col;
@@ -148,7 +149,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t
                         .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
                     };
                     F(tiles)[rows - 1][vectors - 1](&t);
-                    if (final && g->activation != IDENTITY && activation_is_elementwise(g->activation))
+                    if (final && activate)
                         for (int i = 0; i < rows; ++i) {
                             real *u = tile + i * g->c_row;
                             F(activate_range)(g->activation, (real)g->alpha, u, y + (u - c), u, valid);
@@ -163,12 +164,13 @@ static void F(gemm_region)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t
     }
 }
 
-/* Multiply-adds that keep one thread busy for about 30 µs. With half of it (256-256-10, batch 16) a step took 79 µs on two
-   threads and 65 on one: the second has to fetch what the first one has in its cache. */
+/* A second thread pays from so many multiply-adds on, which take one thread about 30 µs. From half as many on, a step
+   of 256-256-10 with batch 16 took 79 µs on two threads and 65 on one: the second thread has to fetch what the first
+   one has in its cache. */
 #undef PARALLEL_FMAS
 #define PARALLEL_FMAS (1 << 21)
 
-/* Threads split the rows, or the columns where there are more tiles of them or b must be packed. */
+/* Threads split the rows; or the columns, if these make more tiles or if b must be packed. */
 static inline int F(by_rows)(const fastnn_gemm *g)
 {
     return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
@@ -179,11 +181,11 @@ static void F(gemm_part)(const void *job, int part, int parts)
     const fastnn_gemm *g = job;
     real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
     if (F(by_rows)(g)) {
-        const int64_t tiles = ceil_div(g->m, MR), from = part_begin(tiles, part, parts), to = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, from * MR, min64(to * MR, g->m), 0, g->n, work);
+        const int64_t tiles = ceil_div(g->m, MR), end = part_begin(tiles, part + 1, parts);
+        F(gemm_region)(g, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, work);
     } else {
-        const int64_t tiles = ceil_div(g->n, NR), from = part_begin(tiles, part, parts), to = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, 0, g->m, from * NR, min64(to * NR, g->n), work);
+        const int64_t tiles = ceil_div(g->n, NR), end = part_begin(tiles, part + 1, parts);
+        F(gemm_region)(g, 0, g->m, part_begin(tiles, part, parts) * NR, min64(end * NR, g->n), work);
     }
 }
 

@@ -1,8 +1,9 @@
 /* What the engine knows of its kernels: the structs that they take, and the table that holds them.
 
-   Each instruction set (isa_*.c) compiles the same source for float and for double and hands out two tables. dispatch.c
-   chooses the set once, by what the processor has. table.def is the table of contents: every kernel, with a line on what
-   it does. All arrays are row-major. void * stands for an array of `real`, so that one type of table serves both dtypes.
+   Each instruction set (isa_*.c) compiles the same source for float and for double and hands out two tables.
+   dispatch.c chooses the set once, by what the processor has. table.def is the table of contents: every kernel, with
+   a line on what it does. All arrays are row-major. void * stands for an array of `real`, so that one type of table
+   serves both dtypes.
 
    Cython reads the structs of this file through setup.py, so a struct is a plain list of `type name, *name;`. */
 #ifndef FASTNN_KERNELS_H
@@ -75,8 +76,8 @@ typedef struct {
     int threads;
 } fastnn_gemm;
 
-/* Images are *interleaved* where LANES of them (as many as 64 bytes hold values) stand side by side, pixel by pixel; the
-   rest of a batch, behind its interleaved blocks, stands image by image: see transpose.inc.c. */
+/* Images are *interleaved* where LANES of them (as many as 64 bytes hold values) stand side by side, pixel by pixel;
+   the rest of a batch, behind its interleaved blocks, stands image by image: see transpose.inc.c. */
 
 /* The padded copy of images that a convolution reads. fastnn/conv_tables.py makes the tables and explains them; offsets
    count values, tap_offset_interleaved those of a block. An image takes image_size values. */
@@ -90,16 +91,17 @@ typedef struct {
     void *memory;
 } fastnn_planes;
 
-/* How much of an interleaved block is worked out before it is transposed into single images: filters · pixels, a multiple
-   of every LANES. conv_tables.py sorts the windows within such pieces. */
+/* How much of an interleaved block is worked out before it is transposed into single images: filters · pixels, a
+   multiple of every LANES. conv_tables.py sorts the windows within such pieces. */
 #define FASTNN_CONV_FILTERS 64
 #define FASTNN_CONV_PIXELS 96
 /* The most filters whose dW is worked out together: scratch holds the running sums of so many filters. */
 #define FASTNN_CONV_DOT_FILTERS 4
 
-/* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels / groups,
-   window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds. `input` is filled
-   by conv and read by conv_backward_weight, which comes before conv_backward_input; both read `gradient`. */
+/* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels /
+   groups, window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds.
+   `input` is filled by conv and read by conv_backward_weight, which comes before conv_backward_input; both read
+   `gradient`. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t filter_size;                /* weights of one filter: channels / groups · window */
@@ -115,9 +117,9 @@ typedef struct {
     int threads;
 } fastnn_conv;
 
-/* Pooling of images · channels planes. dx and y must not be x and dy. scratch: threads · scratch_size values; these are the
-   padded row, or if there are interleaved blocks and that is more, 2 · LANES for each pixel of an input and an output
-   plane. */
+/* Pooling of images · channels planes. dx and y must not be x and dy. scratch: threads · scratch_size values; these
+   are the padded row, or if there are interleaved blocks and that is more, 2 · LANES for each pixel of an input and
+   an output plane. */
 typedef struct {
     int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
     int x_interleaved, y_interleaved;   /* x and dx; y and dy */
@@ -127,9 +129,9 @@ typedef struct {
     int threads;
 } fastnn_pool;
 
-/* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change in either
-   direction; flip and erase are probabilities, angles are in degrees. scratch, needed where pixels move: threads ·
-   channels · (height + 3) · (width + 3) values. */
+/* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change in
+   either direction; flip and erase are probabilities, angles are in degrees. scratch, needed where pixels move:
+   threads · channels · (height + 3) · (width + 3) values. */
 typedef struct {
     int64_t rows, channels, height, width;
     double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase;
@@ -140,9 +142,10 @@ typedef struct {
 } fastnn_augment;
 
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps); backward: db = Σ dy, dw = Σ dy·x̂, and dx over dy.
-   batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training (the
-   running ones are updated: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner), and a row
-   has a mean and a variance. saved: three values a channel, or a row, from forward to backward. Nothing may overlap. */
+   batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
+   (the running ones are updated: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner),
+   and a row has a mean and a variance. saved: three values a channel, or a row, from forward to backward. Nothing may
+   overlap. */
 typedef struct {
     int64_t rows, channels, inner;
     const void *x, *w, *b;
@@ -152,8 +155,8 @@ typedef struct {
     int training, interleaved, threads;         /* interleaved: x, y and dy */
 } fastnn_norm;
 
-/* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for each
-   of `rows` examples. b and dx may be NULL. */
+/* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for
+   each of `rows` examples. b and dx may be NULL. */
 typedef struct {
     int64_t rows, inside, outside;
     const void *x, *w, *b, *du;
@@ -164,10 +167,10 @@ typedef struct {
     int threads;
 } fastnn_dropconnect;
 
-/* A loss of outputs y (rows, size): the value is Σ wᵢ·lᵢ / Σ w with a weight wᵢ for each example (NULL: 1), and dy is its
-   gradient. lᵢ is the mean over the example's elements of what `kind` says (kernel `loss`), or the cross-entropy
-   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (NULL: 1) (kernel `cross_entropy`). Targets are
-   values t in y's shape, or rows of probabilities t, or class numbers; then t is NULL. */
+/* A loss of outputs y (rows, size): the value is Σ wᵢ·lᵢ / Σ w with a weight wᵢ for each example (NULL: 1), and dy is
+   its gradient. lᵢ is the mean over the example's elements of what `kind` says (kernel `loss`), or the cross-entropy
+   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (NULL: 1) (kernel `cross_entropy`).
+   Targets are values t in y's shape, or rows of probabilities t, or class numbers; then t is NULL. */
 typedef struct {
     int kind;                   /* of kernel `loss` */
     double delta;               /* Huber's delta; ε, the label smoothing, of the cross-entropies */
@@ -179,7 +182,8 @@ typedef struct {
 } fastnn_loss;
 
 /* One update of n parameters w by their gradients g. mean and square are the optimizer's slots: a running mean (or
-   momentum) and a running mean of squares; NULL where it has none. lr is the learning rate, decay is λ (0 for biases). */
+   momentum) and a running mean of squares; NULL where it has none. lr is the learning rate, decay is λ (0 for
+   biases). */
 typedef struct {
     void *w, *mean, *square;
     const void *g;
@@ -191,8 +195,9 @@ typedef struct {
     int threads;
 } fastnn_update;
 
-/* The penalty and the limit of one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update each of `units` units (0: no
-   limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart, their others inner_step. */
+/* The penalty and the limit of one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update each of `units` units (0:
+   no limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart, their others
+   inner_step. */
 typedef struct {
     void *w, *g;
     int64_t n;

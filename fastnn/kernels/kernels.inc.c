@@ -1,4 +1,4 @@
-/* The kernels of one dtype, in reading order. */
+/* The kernels of one dtype, in reading order: what the others use comes first. */
 #include "simd.h"
 #include "math.inc.c"
 #include "reduce.inc.c"

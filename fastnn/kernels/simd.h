@@ -1,18 +1,19 @@
-/* Vectors of `real`: the only place that names an instruction, but for philox.h.
+/* Vectors of `real`: with philox.h the only file that names instructions.
 
-   Included once for each dtype (REAL_BITS 32 or 64), so there is no include guard. Gives
+   It is included once for each dtype (REAL_BITS 32 or 64), so it has no include guard. It defines
        vec, VL             the vector type and its length
        vload vstore vset1 vzero
-       vfma(a, b, c)       a·b + c, fused where the machine has it
-       vmask, vfirst(n)    the first n lanes, 0 <= n <= VL
-       vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
-       vstore_first(p, m, v)
-       vmax_nan(a, b)       the larger one, NaN if one is
-       vzip_low, vzip_high a₀ b₀ a₁ b₁ … of the lower halves, and of the upper
-       vwhere_equal(a, b, x)        x where a = b or a is no number, else 0;  vwhere_other(a, b, x): the others
-   The product is written in these, and what the compiler would make scalars of: maxima, two sums in one loop. All other
-   kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar fused multiply-add. The
-   two x86 sets with FMA therefore give the same bits. */
+       vfma(a, b, c)               a·b + c, fused where the machine has it
+       vmask, vfirst(n)            the first n lanes, 0 <= n <= VL
+       vload_first(p, m)           loads those lanes, 0 in the others; reads no other memory
+       vstore_first(p, m, v)       stores those lanes only
+       vmax_nan(a, b)              the larger value, NaN if one of the two is NaN
+       vzip_low, vzip_high         a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves
+       vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
+       vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
+   The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
+   one loop. All other kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the
+   scalar fused multiply-add. So the two x86 sets with FMA give the same bits. */
 
 #undef vec
 #undef vmask
@@ -115,7 +116,7 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 
 #elif defined(__GNUC__) && !defined(FASTNN_PLAIN_C)
 
-/* 16 bytes: NEON on aarch64, SSE2 on x86-64, whatever the compiler has elsewhere. */
+/* 16 bytes: NEON on aarch64, SSE2 on x86-64, and what the compiler makes of them elsewhere. */
 typedef real F(vec16) __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 #define vec F(vec16)
 #define vmask int
@@ -191,7 +192,7 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 
 #endif
 
-/* sqrt without the errno that would keep it out of vector loops (-fno-math-errno). */
+/* A square root that sets no errno (-fno-math-errno), which would keep it out of vector loops. */
 static inline real F(sqrt_)(real x)
 {
 #if REAL_BITS == 32

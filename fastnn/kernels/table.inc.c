@@ -1,15 +1,16 @@
-/* Every kernel, first for float, then for double: the two tables of one instruction set.
+/* The two tables of one instruction set: every kernel for float, then for double.
 
-   isa_<set>.c defines TABLE (the tables' name), ISA (its name as a string) and the set's tile and block sizes,
-   then includes this file. Everything is static: were it not, the linker could keep the AVX-512 copy of a function
-   for the portable caller. */
+   isa_<set>.c defines TABLE (the tables' name), ISA (the set's name as a string) and the set's tile and block sizes,
+   then includes this file. Every function is static: otherwise the linker could keep the AVX-512 copy of a function for
+   the portable caller. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 #include "kernels.h"
 
-/* UNROLL: a short inner loop with constant bounds goes away, and arrays that it indexes become registers.
-   ELEMENTWISE: step i of the loop reads and writes index i only, so an output may be the input itself. */
+/* UNROLL: the compiler unrolls a short inner loop with constant bounds, and arrays that it indexes become registers.
+   ELEMENTWISE: iteration i reads and writes index i only, so the loop is a vector loop even if an output is an input.
+   */
 #if defined(__clang__)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -27,21 +28,22 @@
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* A kernel that threads share is a function of its job and of a part of it: run_parts(part_of_kernel, &job, parts). One part is
-   a plain call: a parallel region for it would cost 0.3 µs, more than many a small kernel takes. */
-static inline void run_parts(fastnn_part part_of_kernel, const void *job, int parts)
+/* Runs all parts of a job: kernel_part(job, part, parts) does one of them. A single part is a plain call; the team
+   would cost 0.3 µs more, and many small kernels take less than that. */
+static inline void run_parts(fastnn_part kernel_part, const void *job, int parts)
 {
-    if (parts <= 1) part_of_kernel(job, 0, 1);
-    else fastnn_parallel(part_of_kernel, job, parts);
+    if (parts <= 1) kernel_part(job, 0, 1);
+    else fastnn_parallel(kernel_part, job, parts);
 }
 
-/* How many parts: no more than threads or units, and one for each `least` of the work. */
+/* The number of parts for some work: at most the threads, at most the units that it can be divided into, and one more
+   part for each `least` of the work. */
 static inline int part_count(int threads, int64_t units, int64_t work, int64_t least)
 {
     return (int)min64(min64(threads, units), 1 + work / least);
 }
 
-/* Where part `part` of n units begins; the next part's begin is its end. */
+/* Where part `part` of n units begins; it ends where the next part begins. */
 static inline int64_t part_begin(int64_t n, int part, int parts) { return n * part / parts; }
 
 #define real float

@@ -1,9 +1,9 @@
 /* The threads that a kernel's parts are shared between, and the clock.
 
-   OpenMP says how many threads to use (dispatch.c), but its regions end in a barrier: where another process holds a core,
-   all threads wait for the one that does not run, and a step took forty times as long. Here every free thread takes the
-   next part, the caller first, and the caller waits only for parts that some thread has begun. Which thread runs a part
-   shows in no result.
+   OpenMP says how many threads to use (dispatch.c), but its regions end in a barrier: where another process holds a
+   core, all threads wait for the one that does not run, and a step took forty times as long. Here every free thread
+   takes the next part, the caller first, and the caller waits only for parts that some thread has begun. Which thread
+   runs a part shows in no result.
 
    The ticket is one word, (generation, parts, next part), so taking a part is one compare-and-swap: if it succeeds, the
    job was the current one all the time. A job is over when `done` counts all its parts; only then can another begin. */
@@ -16,7 +16,7 @@
 double fastnn_seconds(void)
 {
     struct timespec now;
-#ifdef CLOCK_MONOTONIC                  /* nobody sets this clock back */
+#ifdef CLOCK_MONOTONIC                  /* this clock is never set back */
     clock_gettime(CLOCK_MONOTONIC, &now);
 #else
     timespec_get(&now, TIME_UTC);
@@ -32,7 +32,7 @@ double fastnn_seconds(void)
 #include <stdatomic.h>
 
 #define MAX_PARTS 1024
-#define SPIN_SECONDS 200e-6             /* a worker waits so long for the next job before it sleeps: kernels come in rows */
+#define SPIN_SECONDS 200e-6             /* a worker spins so long before it sleeps: kernels follow each other closely */
 #define SPINS_BEFORE_YIELD 2000         /* of the caller, while it waits for the last parts */
 
 static _Atomic uint64_t ticket;
@@ -59,8 +59,8 @@ static inline void cpu_relax(void)
 }
 
 /* A worker that spins on the caller's own core delays the caller, and some schedulers leave it there. So it moves to
-   another core that it may use, if there is one. A step of 256-256-10, batch 128: 628 µs with the worker on the caller's
-   core, 355 on one thread, 273 on two cores. */
+   another core that it may use, if there is one. A step of 256-256-10, batch 128: 628 µs with the worker on the
+   caller's core, 355 on one thread, 273 on two cores. */
 #if defined(__linux__)
 static inline int current_core(void) { return sched_getcpu(); }
 
@@ -114,18 +114,18 @@ static void *worker_main(void *unused)
     return unused;
 }
 
-/* Starts workers until there are `wanted`, or as many as the system allows. They block all signals: those are for the
+/* Starts workers until there are `count`, or as many as the system allows. They block all signals, which are for the
    threads of the interpreter. */
-static void start_workers(int wanted)
+static void start_workers(int count)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
     pthread_t thread;
-    if (workers >= wanted || pthread_attr_init(&attributes)) return;
+    if (workers >= count || pthread_attr_init(&attributes)) return;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (workers < wanted && !pthread_create(&thread, &attributes, worker_main, NULL)) ++workers;
+    while (workers < count && !pthread_create(&thread, &attributes, worker_main, NULL)) ++workers;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
 }
