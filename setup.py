@@ -7,6 +7,7 @@ threads, as a compiler without OpenMP does by itself.
 
 import os
 import platform
+import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "fastnn/kernels/"
+GENERATED = "build/cython"
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 # No fast-math: contraction, reassociation and flushing would cost the equality of bits. The two switches given
 # here change no value; without them the compiler will not vectorise a loop with a square root or a select.
@@ -76,9 +78,32 @@ class BuildExt(build_ext):
         return ["-fopenmp"]
 
 
+def write_declarations() -> None:
+    """Restates kernels.h and table.def for Cython in ``kernels.pxi``, which ``fastnn/_kernels.pxd`` includes.
+
+    Both are written so that a line of C becomes a line of Cython: a struct is a list of members ``type name, *name;``,
+    a kernel is ``KERNEL(type, name, (type name, ...))``.
+    """
+    def read(*names: str) -> str:
+        return re.sub(r"/\*.*?\*/", "", "".join(Path(KERNELS, name).read_text("utf-8") for name in names), flags=re.S)
+
+    lines = ['cdef extern from "kernels.h" nogil:']
+    for members, name in re.findall(r"typedef struct \{(.*?)\} (\w+);", read("philox.h", "kernels.h"), re.S):
+        lines.append(f"    ctypedef struct {name}:")
+        for kind, declarators in re.findall(r"^\s*((?:const )?\w+) ([^;#()]+);", members, re.M):
+            lines += [f"        {kind} {declarator.strip()}" for declarator in declarators.split(",")]
+    # The table of kernels is the last struct; its members come from the other file.
+    for kind, name, arguments in re.findall(r"^KERNEL\((\w+), (\w+), \((.*?)\)\)", read("table.def"), re.M | re.S):
+        lines.append(f"        {kind} (*{name})({' '.join(arguments.split())}) noexcept nogil")
+    text, target = "\n".join([*lines, ""]), Path(GENERATED, "kernels.pxi")
+    if not target.exists() or target.read_text("utf-8") != text:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+
+
 def extensions() -> list[Extension]:
     sets = ["isa_portable.c", *(["isa_x86_v3.c", "isa_x86_v4.c"] if IS_X86 else [])]
-    headers = sorted(str(path) for pattern in ("*.h", "*.inc.c") for path in Path(KERNELS).glob(pattern))
+    headers = sorted(str(path) for pattern in ("*.h", "*.inc.c", "*.def") for path in Path(KERNELS).glob(pattern))
     kernels = Extension(
         "fastnn._kernels",
         ["fastnn/_kernels.pyx", KERNELS + "dispatch.c", KERNELS + "team.c", *(KERNELS + name for name in sets)],
@@ -92,10 +117,12 @@ def extensions() -> list[Extension]:
     return [kernels, *modules]
 
 
+write_declarations()
 setup(
     ext_modules=cythonize(
         extensions(),
-        build_dir="build/cython",
+        build_dir=GENERATED,
+        include_path=[GENERATED],
         compiler_directives={
             "language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
             "embedsignature": True, "embedsignature.format": "clinic", "binding": True,

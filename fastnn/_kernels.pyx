@@ -17,6 +17,8 @@ cdef extern from "kernels.h" nogil:
     int fastnn_isa_count()
     const char *fastnn_isa_name(int)
     const fastnn_kernels *fastnn_table(int, int)
+    const char *fastnn_activation_name(int) noexcept
+    const char *fastnn_loss_name(int) noexcept
     void fastnn_init()
     int fastnn_has_openmp()
     int fastnn_threads()
@@ -26,7 +28,7 @@ cdef extern from "kernels.h" nogil:
     void fastnn_words(uint32_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_permutation(int64_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_gather(void *, const void *, const int64_t *, int64_t, int64_t)
-    int fastnn_kept(uint64_t, const fastnn_stream *)
+    int fastnn_bernoulli(uint64_t, const fastnn_stream *)
     int64_t fastnn_bad_class(const int64_t *, int64_t, int64_t)
 
 # ---- the table in use ----
@@ -77,6 +79,28 @@ cdef int64_t pack_bytes() noexcept nogil:
     return most_pack_bytes
 
 
+# ---- kinds of activations and losses ----
+
+cdef dict kinds(const char *(*name)(int) noexcept nogil):
+    """Name → number, of the list that ``name`` reads."""
+    found = {}
+    while name(len(found)) != NULL:
+        found[name(len(found)).decode()] = len(found)
+    return found
+
+
+ACTIVATIONS = kinds(fastnn_activation_name)
+LOSSES = kinds(fastnn_loss_name)
+
+
+cdef int activation_kind(str name) except -1:
+    return ACTIVATIONS[name]
+
+
+cdef int loss_kind(str name) except -1:
+    return LOSSES[name]
+
+
 # ---- threads ----
 
 cdef int threads() noexcept nogil:
@@ -123,8 +147,8 @@ cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, i
     fastnn_gather(out, rows, order, n, bytes)
 
 
-cdef bint kept(uint64_t threshold, const fastnn_stream *s) noexcept nogil:
-    return fastnn_kept(threshold, s)
+cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil:
+    return fastnn_bernoulli(threshold, s)
 
 
 cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil:
@@ -236,11 +260,6 @@ def threading():
 
 # ---- hooks for tests ----
 
-ACTIVATIONS = {
-    "identity": IDENTITY, "relu": RELU, "leaky_relu": LEAKY_RELU, "elu": ELU, "silu": SILU, "gelu": GELU,
-    "gelu_tanh": GELU_TANH, "softplus": SOFTPLUS, "tanh": TANH, "sigmoid": SIGMOID, "softmax": SOFTMAX,
-    "log_softmax": LOG_SOFTMAX,
-}
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 
 
@@ -267,7 +286,8 @@ def gemm(a, b, bias=None, activation="identity", c=None):
         raise ValueError("gemm: expected a (m, k) and b (k, n) of one dtype, float32 or float64")
     if c is None:
         c = np.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
-    if c.dtype != a.dtype or c.shape != (a.shape[0], b.shape[1]) or (c.size and c.shape[1] > 1 and c.strides[1] != size):
+    if c.dtype != a.dtype or c.shape != (a.shape[0], b.shape[1]) or (
+            c.size and c.shape[1] > 1 and c.strides[1] != size):
         raise ValueError("gemm: expected c (m, n) of the same dtype with unit column stride")
     if bias is not None and (bias.dtype != a.dtype or bias.shape != (b.shape[1],) or not bias.flags.c_contiguous):
         raise ValueError("gemm: expected a contiguous bias (n,) of the same dtype")
@@ -307,6 +327,6 @@ def activation(name, x, dy=None):
     if dy is None:
         return y
     dx = np.array(dy, dtype=x.dtype, order="C")
-    saved = slope if KEEPS_SLOPE(kind) else y
+    saved = slope if saves_slope(kind) else y
     k.activate_backward(kind, alpha, address(saved), address(dx), address(dx), NULL, rows, cols, threads())
     return dx

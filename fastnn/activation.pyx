@@ -8,10 +8,7 @@ Twin: fastnn_ref/activation.py, which has the formulas and their sources; kernel
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport (
-    ELU as ELU_KIND, GELU as GELU_KIND, GELU_TANH, IDENTITY, KEEPS_SLOPE, LEAKY_RELU, LOG_SOFTMAX, RELU, SIGMOID, SILU,
-    SOFTMAX, SOFTPLUS, TANH,
-)
+from fastnn._kernels cimport IDENTITY, activation_kind, is_elementwise, saves_slope
 from fastnn.custom cimport as_layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport PASS_THROUGH, PLAIN, Layout, Pass
@@ -36,12 +33,12 @@ cdef class Activation(Layer):
         return KERNEL_NAMES[self.kind]
 
     cdef Layout layout(self):
-        return PASS_THROUGH if self.kind < SOFTMAX else PLAIN
+        return PASS_THROUGH if is_elementwise(self.kind) else PLAIN
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Layer.plan(self, shape, rows, plan)
         self.width = shape[len(shape) - 1] if shape else 1
-        if KEEPS_SLOPE(self.kind):
+        if saves_slope(self.kind):
             plan.reserve(&self.y, <object>rows * self.out_size)
         if self.kind != IDENTITY and not self.in_place:
             plan.reserve(&self.saved, <object>rows * self.out_size)
@@ -53,7 +50,7 @@ cdef class Activation(Layer):
             return <void *>x
         if self.in_place:
             self.saved = <void *>x
-        y = self.y if KEEPS_SLOPE(self.kind) else self.saved
+        y = self.y if saves_slope(self.kind) else self.saved
         p.k.activate(self.kind, self.parameter, x, y, self.saved if p.training else y,
                      p.rows * self.in_size // self.width, self.width, p.threads)
         return y
@@ -71,7 +68,7 @@ cdef class Identity(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = IDENTITY
+        self.kind = activation_kind("identity")
 
 
 cdef class ReLU(Activation):
@@ -80,7 +77,7 @@ cdef class ReLU(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = RELU
+        self.kind = activation_kind("relu")
 
 
 cdef class LeakyReLU(Activation):
@@ -89,7 +86,7 @@ cdef class LeakyReLU(Activation):
 
     def __init__(self, negative_slope=0.01):
         Activation.__init__(self)
-        self.kind = LEAKY_RELU
+        self.kind = activation_kind("leaky_relu")
         self.parameter = checks.as_number("negative_slope", negative_slope, 0, low_open=True)
 
     @property
@@ -103,7 +100,7 @@ cdef class ELU(Activation):
 
     def __init__(self, alpha=1.0):
         Activation.__init__(self)
-        self.kind = ELU_KIND
+        self.kind = activation_kind("elu")
         self.parameter = checks.as_number("alpha", alpha, 0, low_open=True)
 
     @property
@@ -117,7 +114,7 @@ cdef class SiLU(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = SILU
+        self.kind = activation_kind("silu")
 
 
 cdef class GELU(Activation):
@@ -126,12 +123,12 @@ cdef class GELU(Activation):
 
     def __init__(self, approximate="none"):
         Activation.__init__(self)
-        self.kind = GELU_TANH if checks.as_choice("approximate", approximate, ("none", "tanh")) == "tanh" \
-            else GELU_KIND
+        self.kind = activation_kind(
+            "gelu_tanh" if checks.as_choice("approximate", approximate, ("none", "tanh")) == "tanh" else "gelu")
 
     @property
     def approximate(self):
-        return "tanh" if self.kind == GELU_TANH else "none"
+        return "tanh" if self.kind == activation_kind("gelu_tanh") else "none"
 
 
 cdef class Softplus(Activation):
@@ -140,7 +137,7 @@ cdef class Softplus(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = SOFTPLUS
+        self.kind = activation_kind("softplus")
 
 
 cdef class Tanh(Activation):
@@ -149,7 +146,7 @@ cdef class Tanh(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = TANH
+        self.kind = activation_kind("tanh")
 
 
 cdef class Sigmoid(Activation):
@@ -158,7 +155,7 @@ cdef class Sigmoid(Activation):
 
     def __init__(self):
         Activation.__init__(self)
-        self.kind = SIGMOID
+        self.kind = activation_kind("sigmoid")
 
 
 cdef class RowActivation(Activation):
@@ -176,7 +173,7 @@ cdef class Softmax(RowActivation):
 
     def __init__(self):
         RowActivation.__init__(self)
-        self.kind = SOFTMAX
+        self.kind = activation_kind("softmax")
 
 
 cdef class LogSoftmax(RowActivation):
@@ -185,7 +182,7 @@ cdef class LogSoftmax(RowActivation):
 
     def __init__(self):
         RowActivation.__init__(self)
-        self.kind = LOG_SOFTMAX
+        self.kind = activation_kind("log_softmax")
 
 
 NAMES = {

@@ -3,49 +3,33 @@
     forward     u = patches @ W + b,  y = act(u)
     backward    du = dy · act'(u),  dW = patchesᵀ @ du,  db = Σ du,  dx from du @ Wᵀ
 
-The matrix of patches is never built: kernels/conv.inc.c says how it is read from a padded copy of the images, which
-forward keeps for dW. Here it is worked out where in that copy, and in the one of du, every pixel stands.
+The matrix of patches is never built: the kernels read a padded copy of the images, which forward keeps for dW, and one
+of du. conv_tables.py works out where in these copies every pixel stands; kernels/conv_layout.inc.c and its neighbours
+use it.
 
 Twin: fastnn_ref/conv.py.
 """
 
 import math
 
-import numpy as np
-
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_PIXELS, IDENTITY, KEEPS_SLOPE, address, fastnn_conv, fastnn_planes,
+    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport Activation, fused, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, plan_node
 
+from fastnn import conv_tables
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
 
 
-MOST_SEEN = 2**18       # entries of the list of the taps that each kind of pixel sees; with more of them all see all
-
-
-def _sees(windows, step, pixels, taps):
-    """(window, tap) → does the tap, at window · step + its own place, meet one of the pixels?"""
-    return np.isin(np.arange(windows)[:, None] * step + taps, pixels)
-
-
-def _kinds(down, across, inside):
-    """(kinds, seen, starts): of which kind each window is, and which taps a kind sees, from start to start; the last kind
-    sees all. ``down`` and ``across`` say what a window's rows and columns meet."""
-    (rows, row_kinds), (cols, col_kinds) = (np.unique(sees, axis=0, return_inverse=True) for sees in (down, across))
-    every = np.arange(inside * down.shape[1] * across.shape[1])
-    if len(rows) * len(cols) * len(every) > MOST_SEEN:
-        return np.zeros(len(down) * len(across), np.int64), every, np.array([0, len(every)])
-    seen = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), inside)) for row in rows for col in cols] + [every]
-    kinds = row_kinds.reshape(-1, 1) * len(cols) + col_kinds.ravel()
-    return kinds.ravel(), np.concatenate(seen), np.cumsum([0, *map(len, seen)])
+cdef const int64_t *pointer(object table) except? NULL:
+    return <const int64_t *>address(table)
 
 
 cdef class Conv2d(Layer):
@@ -81,7 +65,7 @@ bias=True, *, init=None)\n--\n\n"""
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         checks.check_size("weight", *shape)
         self.g.channels, self.g.filters, self.g.groups = in_channels, out_channels, groups
-        self.g.taps = math.prod(shape[1:])
+        self.g.filter_size = math.prod(shape[1:])
         self.has_bias = checks.as_flag("bias", bias)
         self.add("weight", shape, initialisers.default_init(self.activation.name, init), True)
         if self.has_bias:
@@ -121,35 +105,20 @@ bias=True, *, init=None)\n--\n\n"""
     cdef bint output_is_reusable(self):
         return self.act.kind == IDENTITY and not self.is_hosted
 
-    cdef int lay_out(self, fastnn_planes *g, int64_t channels, tuple out, tuple stride, tuple pixels, tuple taps,
-                     int64_t rows, int64_t line) except -1:
-        """Planes for `out` = (rows, columns) of windows: row y of the image goes to row y // stride of phase y % stride,
-        and so do the rows of taps; columns as well. `pixels` and `taps` are (rows, columns) of the padded image."""
-        (y, x), (i, j), (sh, sw) = pixels, taps, stride
-        height = max(out[0] + int(i.max()) // sh, int(y.max()) // sh + 1)
-        pitch = max(out[1] + int(j.max()) // sw, int(x.max()) // sw + 1)
-        plane = checks.check_size("planes", sh, sw, height, pitch)
-        g.height, g.width, g.plane, g.pitch, g.dense = len(y), len(x), plane, pitch, sh == sw == 1
-        g.size = checks.check_size("planes", channels, plane) + line      # a vector may reach beyond the last row
-        inside = channels // self.g.groups
-        if rows >= line:
-            sees = _sees(out[0], sh, y, i), _sees(out[1], sw, x, j)
-        else:                                       # no block: nobody asks
-            sees = np.ones((1, len(i)), bool), np.ones((1, len(j)), bool)
-        kinds, seen, starts = _kinds(*sees, inside)
-        order = np.lexsort((kinds, np.arange(len(kinds)) // CONV_PIXELS))
-        places = order // out[1] * pitch + order % out[1]
-        (down, i), (across, j) = [(n % sh * sw * height + n // sh) * pitch for n in (y, i)], [
-            n % sw * height * pitch + n // sw for n in (x, j)]
-        offsets = np.arange(inside)[:, None, None] * plane + i[:, None] + j
-        tables = [np.ascontiguousarray(table, np.int64) for table in (
-            down, across, offsets, offsets * line, order, places, kinds[order], seen, starts)]
-        self.tables += tables
-        g.down, g.across = <const int64_t *>address(tables[0]), <const int64_t *>address(tables[1])
-        g.offsets, g.line_offsets = <const int64_t *>address(tables[2]), <const int64_t *>address(tables[3])
-        g.order, g.places = <const int64_t *>address(tables[4]), <const int64_t *>address(tables[5])
-        g.kinds, g.seen = <const int64_t *>address(tables[6]), <const int64_t *>address(tables[7])
-        g.starts, g.every = <const int64_t *>address(tables[8]), len(starts) - 2
+    cdef int set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes) except -1:
+        """Points g to the tables of `planes`, for `rows` images of `channels` channels."""
+        g.channel_size = checks.check_size("planes", *planes.stride, planes.height, planes.pitch)
+        g.image_size = checks.check_size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
+        tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes else None)
+        interleaved = tables.tap_offset * lanes
+        self.tables += [tables, interleaved]
+        g.height, g.width, g.pitch = len(tables.row_offset), len(tables.col_offset), planes.pitch
+        g.contiguous, g.full_set = tables.contiguous, tables.full_set
+        g.row_offset, g.col_offset = pointer(tables.row_offset), pointer(tables.col_offset)
+        g.tap_offset, g.tap_offset_interleaved = pointer(tables.tap_offset), pointer(interleaved)
+        g.order, g.window_begin = pointer(tables.order), pointer(tables.window_begin)
+        g.tap_set, g.taps, g.tap_set_begin = (
+            pointer(tables.tap_set), pointer(tables.taps), pointer(tables.tap_set_begin))
         return 0
 
     cdef tuple named_children(self):
@@ -158,36 +127,29 @@ bias=True, *, init=None)\n--\n\n"""
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef fastnn_conv *g = &self.g
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups
-        cdef int64_t line = 64 // plan.real_size
+        cdef int64_t lanes = 64 // plan.real_size
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
-        _, height, width = shape
-        _, out_height, out_width = out_shape
-        (kh, kw), (ph, pw), (dh, dw) = self.kernel_size, self.padding, self.dilation
+        image, windows = shape[1:], out_shape[1:]
         # A stride as long as the padded image makes one step, however much longer it is.
-        sh, sw = min(self.stride[0], height + 2 * ph), min(self.stride[1], width + 2 * pw)
-        g.out_rows, g.out_cols, g.stride_h, g.stride_w = out_height, out_width, sh, sw
-        g.x_in_blocks, g.y_in_blocks = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
+        stride = tuple([min(step, side + 2 * pad) for step, side, pad in zip(self.stride, image, self.padding)])
+        g.out_rows, g.out_cols = windows
+        g.stride_h, g.stride_w = stride
+        g.x_interleaved, g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.tables = []
-        i, j = np.arange(kh) * dh, np.arange(kw) * dw
-        self.lay_out(&g.front, g.channels, (out_height, out_width), (sh, sw),
-                     (np.arange(height) + ph, np.arange(width) + pw), (i, j), rows, line)
-        plan.reserve(&g.front.memory, <object>rows * g.front.size)
-        # du has the stride's gaps, and a border: dx at 0 sees it from (k − 1)·dilation − padding before its beginning.
-        before_h, before_w = (kh - 1) * dh - ph, (kw - 1) * dw - pw
-        edge_h, edge_w = max(before_h, 0), max(before_w, 0)
-        self.lay_out(&g.back, g.filters, (height, width), (1, 1),
-                     (np.arange(out_height) * sh + edge_h, np.arange(out_width) * sw + edge_w),
-                     (i + edge_h - before_h, j + edge_w - before_w), rows, line)
-        plan.reserve_scratch(&g.back.memory, <object>rows * g.back.size)
-        g.back.dense = sw == 1                      # in its one plane rows follow each other whatever their stride
+        geometry = image, self.kernel_size, stride, self.padding, self.dilation, windows
+        self.set_planes(&g.input, conv_tables.input_planes(*geometry), g.channels, rows, lanes)
+        plan.reserve(&g.input.memory, <object>rows * g.input.image_size)
+        self.set_planes(&g.gradient, conv_tables.gradient_planes(*geometry), g.filters, rows, lanes)
+        plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
+        # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
+        piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = checks.check_size(
-            "planes", line, max((1 + KEEPS_SLOPE(self.act.kind)) * CONV_PIXELS * min(CONV_FILTERS, max(inside, outside)),
-                                4 * <object>g.taps))
+            "planes", lanes, max((1 + saves_slope(self.act.kind)) * piece, CONV_DOT_FILTERS * <object>g.filter_size))
         plan.reserve(&g.y, <object>rows * self.out_size)
-        if KEEPS_SLOPE(self.act.kind):
+        if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
-        plan.reserve_scratch(&g.turned, <object>g.filters * g.taps)
+        plan.reserve_scratch(&g.flipped, <object>g.filters * g.filter_size)
         if self.is_hosted:
             plan_node(self.activation, out_shape, rows, plan)
         return out_shape
@@ -195,7 +157,7 @@ bias=True, *, init=None)\n--\n\n"""
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.images, self.g.threads = p.rows, p.threads
         self.g.x = x
-        self.g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.g.y
+        self.g.u = self.u if saves_slope(self.act.kind) else self.g.y
         self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
         return self.activation.forward_pass(p, self.g.y) if self.is_hosted else self.g.y

@@ -13,7 +13,7 @@ Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn._kernels cimport (
-    IDENTITY, KEEPS_SLOPE, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream,
+    IDENTITY, RELU, address, fastnn_dropconnect, fastnn_gemm, fastnn_stream, saves_slope,
 )
 from fastnn.custom cimport Host, carry
 from fastnn.linear cimport Linear
@@ -70,7 +70,7 @@ cdef class DropConnect(Linear):
             plan.reserve_scratch(&self.squares, <object>rows * self.in_features)
             plan.reserve_scratch(&self.variance, <object>rows * self.out_features)
             plan.reserve_scratch(&self.row_work, <object>plan.threads * self.out_features)
-            if not KEEPS_SLOPE(self.act.kind):          # else Linear has the buffer
+            if not saves_slope(self.act.kind):          # else Linear has the buffer
                 plan.reserve(&self.u, <object>rows * self.out_features)
             if self.act.kind != RELU:
                 self.draws = philox.normal((self.samples, self.out_features), plan.seed, PREDICTION,
@@ -90,7 +90,7 @@ cdef class DropConnect(Linear):
             p.k.dropout(self.w, self.masked, self.in_features * self.out_features, self.threshold, self.scale, &stream, p.threads)
             return self.activated(p, self.product(p, x, self.masked, self.act.kind))
         g = self.by_example(p)
-        g.u = self.u if KEEPS_SLOPE(self.act.kind) else self.y
+        g.u = self.u if saves_slope(self.act.kind) else self.y
         p.k.dropconnect(&g)
         if self.act.kind != IDENTITY:
             p.k.activate(self.act.kind, self.act.parameter, g.u, self.y, g.u, p.rows, self.out_features, p.threads)

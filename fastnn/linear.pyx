@@ -11,7 +11,7 @@ Twin: fastnn_ref/linear.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport IDENTITY, KEEPS_SLOPE, address, fastnn_gemm
+from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, saves_slope
 from fastnn.activation cimport Activation, fused, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
@@ -66,7 +66,7 @@ cdef class Linear(Layer):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         self.groups = self.in_size // self.in_features
         plan.reserve(&self.y, <object>rows * self.out_size)
-        if KEEPS_SLOPE(self.act.kind):
+        if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
         if self.is_hosted:
             plan_node(self.activation, out_shape, rows, plan)
@@ -88,7 +88,7 @@ cdef class Linear(Layer):
         g.a, g.a_row, g.a_col = x, self.in_features, 1
         g.b, g.b_row, g.b_col = w, self.out_features, 1
         g.bias = self.b if self.has_bias else NULL
-        g.c = self.u if KEEPS_SLOPE(activation) else self.y
+        g.c = self.u if saves_slope(activation) else self.y
         g.y, g.c_row = self.y, self.out_features
         g.activation, g.alpha = activation, self.act.parameter
         g.work, g.threads = p.work, p.threads
@@ -103,7 +103,7 @@ cdef class Linear(Layer):
         """du, over dy where the activation is part of the product, and db."""
         if self.is_hosted:
             dy = self.activation.backward_pass(p, dy, True)
-        p.k.activate_backward(self.act.kind, self.act.parameter, self.u if KEEPS_SLOPE(self.act.kind) else self.y,
+        p.k.activate_backward(self.act.kind, self.act.parameter, self.u if saves_slope(self.act.kind) else self.y,
                               dy, dy, self.db if self.has_bias else NULL, p.rows * self.groups, self.out_features, p.threads)
         return dy
 

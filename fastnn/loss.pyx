@@ -11,9 +11,7 @@ import numpy as np
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport (
-    BCE_WITH_LOGITS, HUBER, L1_KIND, MSE, address, bad_class, floats, new_array, ready, table,
-)
+from fastnn._kernels cimport address, bad_class, fastnn_loss, floats, loss_kind, new_array, ready, table
 from fastnn.custom cimport carry
 from fastnn.network cimport Pass, check_class
 
@@ -144,9 +142,9 @@ cdef class ElementwiseLoss(Loss):
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            int64_t rows, int64_t size) noexcept nogil:
-        if weights == NULL:
-            return p.k.loss(self.kind, self.threshold, y, t, dy, rows * size)
-        return p.k.loss_weighted(self.kind, self.threshold, y, t, weights, dy, rows, size)
+        cdef fastnn_loss g = fastnn_loss(kind=self.kind, delta=self.threshold, y=y, t=t, classes=NULL, weights=weights,
+                                         class_weight=NULL, dy=dy, rows=rows, size=size)
+        return p.k.loss(&g)
 
 
 cdef class MSELoss(ElementwiseLoss):
@@ -154,7 +152,7 @@ cdef class MSELoss(ElementwiseLoss):
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
-        self.kind = MSE
+        self.kind = loss_kind("mse")
 
 
 cdef class L1Loss(ElementwiseLoss):
@@ -162,7 +160,7 @@ cdef class L1Loss(ElementwiseLoss):
 
     def __init__(self):
         ElementwiseLoss.__init__(self)
-        self.kind = L1_KIND
+        self.kind = loss_kind("l1")
 
 
 cdef class HuberLoss(ElementwiseLoss):
@@ -170,7 +168,7 @@ cdef class HuberLoss(ElementwiseLoss):
 
     def __init__(self, delta=1.0):
         ElementwiseLoss.__init__(self)
-        self.kind = HUBER
+        self.kind = loss_kind("huber")
         self.threshold = checks.as_number("delta", delta, 0, low_open=True)
 
     @property
@@ -183,7 +181,7 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
 
     def __init__(self, label_smoothing=0.0):
         ElementwiseLoss.__init__(self)
-        self.kind = BCE_WITH_LOGITS
+        self.kind = loss_kind("bce_with_logits")
         self.low, self.high = 0, 1
         self.threshold = checks.as_number("label_smoothing", label_smoothing, 0, 1)
 
@@ -221,16 +219,13 @@ cdef class CrossEntropyLoss(Loss):
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            int64_t rows, int64_t size) noexcept nogil:
-        cdef const int64_t *numbers = NULL
-        cdef const void *shares = NULL
+        cdef fastnn_loss g = fastnn_loss(kind=0, delta=self.label_smoothing, y=y, t=NULL, classes=NULL, weights=weights,
+                                         class_weight=self.by_class, dy=dy, rows=rows, size=size)
         if classes:
-            numbers = <const int64_t *>t
+            g.classes = <const int64_t *>t
         else:
-            shares = t
-        if weights != NULL or self.by_class != NULL:
-            return p.k.cross_entropy_weighted(y, numbers, shares, self.label_smoothing, self.by_class, weights, dy, rows,
-                                              size)
-        return p.k.cross_entropy(y, numbers, shares, self.label_smoothing, dy, rows, size)
+            g.t = t
+        return p.k.cross_entropy(&g)
 
 
 # ---- a user's own ----

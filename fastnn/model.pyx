@@ -14,7 +14,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, aligned, fastnn_restraint, gather, new_array, permute, seconds, table
+from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, new_array, permute, seconds, table
 from fastnn.loss cimport as_loss
 from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
@@ -58,7 +58,7 @@ cdef class Model(Layer):
     def penalty_value(self):
         constraints = self.own_constraints()
         memory = constraint_memory(constraints)
-        return table(self.climb().real_size).penalty(<const fastnn_restraint *>address(memory), len(constraints))
+        return table(self.climb().real_size).penalty(<const fastnn_constraint *>address(memory), len(constraints))
 
     def own_constraints(self):
         """(penalty, value, gradient) of every parameter inside that a penalty inside applies to."""

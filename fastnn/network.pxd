@@ -1,7 +1,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels, fastnn_restraint, fastnn_stream
+from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_stream
 from fastnn.memory cimport Plan
 
 
@@ -83,7 +83,7 @@ cdef class Network:
     cdef int64_t parameter_count            # values in a slot
     cdef list constraint_list
     cdef object constraint_memory
-    cdef const fastnn_restraint *constraint_array
+    cdef const fastnn_constraint *constraint_array
     cdef int64_t constraint_count
     cdef Plan planned
     cdef Pass run

@@ -197,10 +197,10 @@ cdef list constraints_of(Node node, dict arrays):
 
 
 cdef object constraint_memory(list constraints):
-    """What penalties do to which parameters, as the kernels read it: an array of fastnn_restraint."""
-    cdef fastnn_restraint *r
-    memory = aligned(max(len(constraints), 1) * sizeof(fastnn_restraint))
-    r = <fastnn_restraint *>address(memory)
+    """What penalties do to which parameters, as the kernels read it: an array of fastnn_constraint."""
+    cdef fastnn_constraint *r
+    memory = aligned(max(len(constraints), 1) * sizeof(fastnn_constraint))
+    r = <fastnn_constraint *>address(memory)
     for penalty, value, gradient in constraints:
         r.w, r.g, r.n = address(value), address(gradient), value.size
         r.l1, r.l2, r.proximal, limit = penalty.coefficients()
@@ -396,7 +396,7 @@ cdef class Network:
             self.gradient_copy = <char *>address(copy_memory)
         self.parameter_count, self.found_dtype, self.real_size = total, dtype, real_size
         self.constraint_memory, self.constraint_list = constraint_array, constraints
-        self.constraint_array = <const fastnn_restraint *>address(constraint_array)
+        self.constraint_array = <const fastnn_constraint *>address(constraint_array)
         self.constraint_count = len(constraints)
         for _, node in nodes:
             node.bind()

@@ -10,10 +10,10 @@ import weakref
 
 import numpy as np
 
-from libc.math cimport pow, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, aligned, table, threads
+from fastnn._kernels cimport address, aligned, fastnn_update, table, threads
 from fastnn.custom cimport carry
 from fastnn.layer cimport Layer
 from fastnn.network cimport Network, Pass, check_class
@@ -181,7 +181,7 @@ cdef class Optimizer:
         if p.error != NULL:
             self.updates -= 1
         elif network.constraint_count:
-            p.k.restrain(network.constraint_array, network.constraint_count, lr)
+            p.k.constrain(network.constraint_array, network.constraint_count, lr)
 
     cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil:
         """Updates all parameters, span by span."""
@@ -208,6 +208,13 @@ cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
     return <char *>base + index * p.k.real_size if base != NULL else NULL
 
 
+cdef fastnn_update update_of(
+        Optimizer o, Pass *p, double lr, void *w, void *g, int64_t n, double decay) noexcept nogil:
+    """What every optimizer gives its kernel; the slots and its own numbers come after."""
+    return fastnn_update(w=w, g=g, mean=NULL, square=NULL, n=n, step=o.updates, lr=lr, beta1=0, beta2=0, eps=0,
+                         decay=decay, nesterov=0, decoupled=0, threads=p.threads)
+
+
 cdef class SGD(Optimizer):
     """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
 
@@ -231,8 +238,9 @@ cdef class SGD(Optimizer):
         return 0
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.sgd(w, g, at(self.v, start, p), n,
-                lr, self.momentum, self.nesterov, decay, p.threads)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        u.mean, u.beta1, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
+        p.k.sgd(&u)
 
 
 cdef class RMSprop(Optimizer):
@@ -254,8 +262,9 @@ cdef class RMSprop(Optimizer):
         return 0
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.rmsprop(w, g, at(self.square, start, p), n,
-                    lr, self.alpha, self.eps, decay, p.threads)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        u.square, u.beta2, u.eps = at(self.square, start, p), self.alpha, self.eps
+        p.k.rmsprop(&u)
 
 
 cdef class Adam(Optimizer):
@@ -286,8 +295,10 @@ cdef class Adam(Optimizer):
         return False
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
-        p.k.adam(w, g, at(self.mean, start, p), at(self.square, start, p), n, lr, self.beta1, self.beta2, self.eps, decay, self.decoupled(),
-                 1 - pow(self.beta1, <double>self.updates), 1 - pow(self.beta2, <double>self.updates), p.threads)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
+        u.eps, u.decoupled = self.eps, self.decoupled()
+        p.k.adam(&u)
 
 
 cdef class AdamW(Adam):

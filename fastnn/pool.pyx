@@ -30,7 +30,7 @@ cdef class Pooling(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         self.g.channels, self.g.height, self.g.width = shape
-        self.g.x_in_blocks, self.g.y_in_blocks = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
+        self.g.x_interleaved, self.g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         plan.reserve(&self.g.y, <object>rows * self.out_size)
         return out_shape
 

@@ -15,7 +15,7 @@ import numpy as np
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn._kernels cimport address, fastnn_stream, kept
+from fastnn._kernels cimport address, bernoulli, fastnn_stream
 from fastnn.custom cimport as_layer
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
@@ -142,14 +142,14 @@ cdef class StochasticDepth(Residual):
         cdef fastnn_stream stream = stream_of(self, p)
         if not p.training:
             return self.add_block(p, x, 0, 1)
-        if self.whole and not kept(self.threshold, &stream):
+        if self.whole and not bernoulli(self.threshold, &stream):
             return <void *>x
         return self.add_block(p, x, 0 if self.whole else self.threshold, self.scale)
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef int64_t i
-        if self.whole and not kept(self.threshold, &stream):
+        if self.whole and not bernoulli(self.threshold, &stream):
             for i in range(self.span_count):
                 memset(<void *><uintptr_t>self.span[2 * i], 0, self.span[2 * i + 1])
             return dy

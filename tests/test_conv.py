@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastnn import conv_tables
 from tests.cases import CONVS, IMAGE_NETS
 from tests.check import check_against_reference, check_gradient, close, normal, python, same
 
@@ -138,10 +139,10 @@ def test_a_prediction_does_not_depend_on_its_batch(nn, dtype):
 
 @pytest.mark.parametrize("case", [case for case in CONVS if case.shape[0] > 5], ids=lambda case: case.name)
 def test_what_meets_only_zeros_may_be_left_out(fast, dtype, case, monkeypatch):
-    """Padding and the gaps of a stride: where the list of what is seen would be too long, they are multiplied, too."""
+    """Padding and the gaps of a stride: where the lists of taps would be too long, they are multiplied, too."""
     found = []
-    for most in (fast.conv.MOST_SEEN, 0):
-        monkeypatch.setattr(fast.conv, "MOST_SEEN", most)
+    for most in (conv_tables.MAX_LISTED_TAPS, 0):
+        monkeypatch.setattr(conv_tables, "MAX_LISTED_TAPS", most)
         model = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
         y = model.forward(normal(case.shape, dtype), training=True)
         found.append([y, model.backward(normal(y.shape, dtype, seed=1)), *model.grads.values()])

@@ -12,7 +12,7 @@ REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
 SHARED = sorted((ROOT / "fastnn_ref" / "shared").glob("*.py"))
 CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.pxd")])
 PYTHON = sorted((ROOT / "fastnn").rglob("*.py"))
-KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h"))
+KERNELS = sorted(p for p in (ROOT / "fastnn" / "kernels").iterdir() if p.suffix in (".c", ".h", ".def"))
 
 # What the engine may import of the reference: the shared room, random numbers and initial values.
 WRITTEN_ONCE = {"shared", "philox", "init"}
@@ -30,7 +30,7 @@ SHARED_FLOORS = [
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version"},
-    {"_kernels"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
+    {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise",
      "augment", "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},

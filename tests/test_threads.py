@@ -432,3 +432,60 @@ def test_the_team_serves_one_caller_at_a_time(fast, openmp):
                 same_parameters(found, want)
     finally:
         fast.set_num_threads(before)
+
+
+# ---- the floating-point mode ----
+
+MODE = """
+    import ctypes, platform, numpy as np, fastnn
+    from fastnn import _kernels
+
+    # glibc's fenv_t: MXCSR at byte 28 on x86-64, FPCR at byte 0 on aarch64.
+    c = ctypes.CDLL(None)
+    at, modes = {{"x86_64": (28, {{"default": 0, "flush": 0x8040, "up": 0x4000}}),
+                 "aarch64": (0, {{"default": 0, "flush": 1 << 24, "up": 1 << 22}})}}[platform.machine()]
+    field = 0xE040 if at else 0x1C00000
+
+    def read():
+        env = (ctypes.c_uint32 * 16)()
+        assert c.fegetenv(env) == 0
+        return env
+
+    def set_mode(name):
+        env = read()
+        env[at // 4] = env[at // 4] & ~field | modes[name]
+        assert c.fesetenv(env) == 0
+
+    def mode():
+        return read()[at // 4] & field
+
+    n = np.arange(2048, dtype=np.float32)
+    jobs = [  # subnormal results, and sums that are rounded
+        ((n[:, None] + 1) * np.float32(1e-30), np.full((1, 1100), 1e-15, np.float32)),
+        (np.tile(1 / (n[:1100] + 3), (64, 1)).T.copy(), np.tile(1 / (n[:64] + 7), (64, 1))),
+    ]
+
+    def results(threads, name):
+        fastnn.set_num_threads(threads)
+        set_mode(name)
+        found = [_kernels.gemm(a, b) for a, b in jobs]
+        kept = mode() == modes[name]
+        set_mode("default")
+        assert kept, "a kernel changed its caller's mode"
+        return [x.view(np.uint32) for x in found]
+
+    first, second = {order}
+    want = {{name: results(1, name) for name in (first, second)}}
+    assert any((a != b).any() for a, b in zip(want[first], want[second])), "the mode does not show"
+    for name in (first, second, first):
+        for _ in range(20):
+            for a, b in zip(results(2, name), want[name]):
+                assert (a == b).all(), f"{{(a != b).sum()}} of {{a.size}} values differ in mode {{name}}"
+"""
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("default", "flush", "up"), 2)), ids="-".join)
+@pytest.mark.skipif(sys.platform != "linux" or os.uname().machine not in ("x86_64", "aarch64"), reason="reads fenv_t")
+def test_parts_run_in_their_callers_mode(openmp, order):
+    """Flush-to-zero and rounding are the calling thread's, whoever started the workers, and stay as they are."""
+    python(MODE.format(order=order))

@@ -1,6 +1,5 @@
-/* Which tables this machine runs, how many threads a call may use, and the kernels without a dtype. */
+/* The instruction sets that this machine runs, the number of threads for a call, and the kernels without a dtype. */
 #include <string.h>
-#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -9,7 +8,7 @@
 
 static const fastnn_kernels *sets[3];
 static int set_count;
-static int requested;           /* by set_num_threads; 0 = not asked */
+static int requested;           /* by set_num_threads; 0: no limit */
 
 void fastnn_init(void)
 {
@@ -32,6 +31,26 @@ int fastnn_isa_count(void) { return set_count; }
 const char *fastnn_isa_name(int i) { return sets[i]->isa; }
 const fastnn_kernels *fastnn_table(int i, int is_double) { return &sets[i][is_double]; }
 
+const char *fastnn_activation_name(int kind)
+{
+    static const char *const names[] = {
+#define ACTIVATION_FROM_Y(NAME, name, ...) name,
+#define ACTIVATION_FROM_SLOPE(NAME, name, ...) name,
+#define ACTIVATION_OF_ROWS(NAME, name) name,
+#include "activations.def"
+    };
+    return kind < (int)(sizeof names / sizeof *names) ? names[kind] : NULL;
+}
+
+const char *fastnn_loss_name(int kind)
+{
+    static const char *const names[] = {
+#define LOSS(NAME, name, ...) name,
+#include "losses.def"
+    };
+    return kind < (int)(sizeof names / sizeof *names) ? names[kind] : NULL;
+}
+
 int fastnn_has_openmp(void)
 {
 #ifdef _OPENMP
@@ -41,12 +60,12 @@ int fastnn_has_openmp(void)
 #endif
 }
 
-/* The smaller of what was asked for and what OpenMP allows now, so that OMP_NUM_THREADS, threadpoolctl and
-   set_num_threads can each only lower what the others left. */
+/* The smaller of what set_num_threads asked for and what OpenMP allows now. So OMP_NUM_THREADS, threadpoolctl and
+   set_num_threads can each only lower the number that the others left. */
 int fastnn_threads(void)
 {
 #ifdef _OPENMP
-    if (fastnn_team_lost() || omp_in_parallel()) return 1;
+    if (fastnn_after_fork() || omp_in_parallel()) return 1;
     const int allowed = omp_get_max_threads();
     return requested && requested < allowed ? requested : allowed;
 #else
@@ -58,7 +77,7 @@ void fastnn_set_threads(int n)
 {
     requested = n;
 #ifdef _OPENMP
-    if (!fastnn_team_lost()) omp_set_num_threads(n);
+    if (!fastnn_after_fork()) omp_set_num_threads(n);
 #endif
 }
 
@@ -71,17 +90,6 @@ const char *fastnn_compiler(void)
 #else
     return "unknown";
 #endif
-}
-
-double fastnn_seconds(void)
-{
-    struct timespec now;
-#ifdef CLOCK_MONOTONIC          /* the other clock may be set back */
-    clock_gettime(CLOCK_MONOTONIC, &now);
-#else
-    timespec_get(&now, TIME_UTC);
-#endif
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream)
@@ -113,7 +121,7 @@ void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n,
         memcpy((char *)out + i * bytes, (const char *)rows + order[i] * bytes, (size_t)bytes);
 }
 
-int fastnn_kept(uint64_t threshold, const fastnn_stream *s)
+int fastnn_bernoulli(uint64_t threshold, const fastnn_stream *s)
 {
     uint32_t words[4];
     philox(words, 0, s);

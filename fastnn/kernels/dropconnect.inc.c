@@ -1,32 +1,33 @@
-/* A product whose weights are masked anew for each example, and what it is on average.
+/* A product whose weights have a new mask for each example, and its expectation.
 
-   Twin: fastnn_ref/dropconnect.py. Weight (k, j) of example i is element (i·inside + k)·outside + j of the mask's stream. */
+   Twin: fastnn_ref/dropconnect.py. Weight (k, j) of example i is element (i·inside + k)·outside + j of the mask's
+   stream. */
 
 #undef CHUNK
 #define CHUNK 2048                                      /* masked weights at a time, on the stack */
 
-/* Calls the body for chunks of weights from row `from` to row `to`: rows k … k + rows − 1, columns j … j + cols − 1; one
-   of a whole number of rows, or a part of a single one. */
+/* Runs the body for chunks of the weights in rows `from` … `to` − 1. A chunk is rows k … k + rows − 1 and columns
+   j … j + cols − 1: some whole rows, or a part of one row. */
 #undef FOR_CHUNKS
 #define FOR_CHUNKS(from, to, width) \
     for (int64_t k = (from), rows = (width) > CHUNK ? 1 : CHUNK / (width), j, cols; k < (to); k += rows) \
         for (rows = min64(rows, (to) - k), j = 0; j < (width); j += cols) \
             if ((cols = min64(CHUNK, (width) - j)), 1)
 
-/* u = x @ (W∘m)·scale + b, one chain a value, in the order of the weights' rows. Threads split the examples. */
+/* u = x @ (W∘m)·scale + b; each value is one chain, in the order of the weights' rows. Threads split the examples. */
 static void F(dropconnect_part)(const void *job, int part, int parts)
 {
     const fastnn_dropconnect *g = job;
     const real *x = g->x, *w = g->w, *b = g->b;
     real *u = g->u;
     const int64_t inside = g->inside, outside = g->outside;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         real *to = u + i * outside;
         for (int64_t c = 0; c < outside; ++c) to[c] = b ? b[c] : 0;
         FOR_CHUNKS(0, inside, outside) {
             real masked[CHUNK];
-            F(mask_run)(w + k * outside + j, masked, (i * inside + k) * outside + j, rows * cols, g->threshold,
-                        (real)g->scale, &g->stream);
+            F(mask_range)(w + k * outside + j, masked, (i * inside + k) * outside + j, rows * cols, g->threshold,
+                          (real)g->scale, &g->stream);
             for (int64_t r = 0; r < rows; ++r) {
                 const real value = x[i * inside + k + r];
                 for (int64_t c = 0; c < cols; ++c) to[j + c] = F(fma_)(value, masked[r * cols + c], to[j + c]);
@@ -35,7 +36,7 @@ static void F(dropconnect_part)(const void *job, int part, int parts)
     }
 }
 
-/* Words first … first + n − 1 of the stream, n <= CHUNK; `words` has room for them and for the rest of their lines. */
+/* Words first … first + n − 1 of the stream, n <= CHUNK. `words` has room for all their lines of 64 words. */
 static const uint32_t *F(draw_words)(uint32_t *words, int64_t first, int64_t n, const fastnn_stream *s)
 {
     for (int64_t line = first / 64, i = 0; line * 64 < first + n; ++line, i += 64)
@@ -43,28 +44,29 @@ static const uint32_t *F(draw_words)(uint32_t *words, int64_t first, int64_t n, 
     return words + first % 64;
 }
 
-/* dw += value·du where a word says so, in one row of weights; returns Σ w·du over the same ones. */
-static real F(kept_run)(const uint32_t *words, uint32_t below, real value, const real *w, const real *du, real *dw,
-                        int64_t n)
+/* dw += value·du for those of n weights whose word is not below; returns Σ w·du over the same weights. */
+static real F(masked_gradient_range)(const uint32_t *words, uint32_t below, real value, const real *w, const real *du,
+                                     real *dw, int64_t n)
 {
-    real kept[CHUNK];
+    real masked[CHUNK];
     ELEMENTWISE for (int64_t c = 0; c < n; ++c) {
         const real sum = F(fma_)(value, du[c], dw[c]), weight = w[c];
         dw[c] = words[c] < below ? dw[c] : sum;
-        kept[c] = words[c] < below ? 0 : weight;
+        masked[c] = words[c] < below ? 0 : weight;
     }
-    return F(dot)(kept, du, n);
+    return F(dot)(masked, du, n);
 }
 
-/* dW = Σ_i (x_i ⊗ du_i)∘m_i·scale and dx_i = (W∘m_i)·scale @ du_i, one draw for both. Threads split the rows of W. */
+/* dW = Σ_i (x_i ⊗ du_i)∘m_i·scale and dx_i = (W∘m_i)·scale @ du_i, with one draw of the masks for both. Threads split
+   the rows of W. */
 static void F(dropconnect_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_dropconnect *g = job;
     const real *x = g->x, *w = g->w, *du = g->du, scale = (real)g->scale;
     real *dw = g->dw, *dx = g->dx;
     const int64_t inside = g->inside, outside = g->outside;
-    const int64_t from = cut(inside, part, parts), to = cut(inside, part + 1, parts);
-    const int none = g->threshold >> 32 != 0;           /* p = 1: no word is that large, so all are 0 and below 1 */
+    const int64_t from = part_begin(inside, part, parts), to = part_begin(inside, part + 1, parts);
+    const int none = g->threshold >> 32 != 0;           /* p = 1: all words count as 0, which is below 1 */
     const uint32_t below = none ? 1 : (uint32_t)g->threshold;
     for (int64_t at = from * outside; at < to * outside; ++at) dw[at] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
@@ -76,25 +78,25 @@ static void F(dropconnect_backward_part)(const void *job, int part, int parts)
                 : F(draw_words)(drawn, first, rows * cols, &g->stream);
             for (int64_t r = 0; r < rows; ++r) {
                 const int64_t at = (k + r) * outside + j, example = i * inside + k + r;
-                const real sum = F(kept_run)(words + r * cols, below, x[example] * scale, w + at, du + i * outside + j,
-                                             dw + at, cols);
+                const real sum = F(masked_gradient_range)(words + r * cols, below, x[example] * scale, w + at,
+                                                          du + i * outside + j, dw + at, cols);
                 if (dx) dx[example] += sum * scale;
             }
         }
     }
 }
 
-/* Masks are what takes the time: one word for each weight of each example. */
-static void F(share_masks)(fastnn_part part, const fastnn_dropconnect *g, int64_t units)
+/* The masks take most of the time: one word for each weight of each example. */
+static void F(run_over_masks)(fastnn_part part, const fastnn_dropconnect *g, int64_t units)
 {
-    run(part, g, parts_of(g->threads, units, g->rows * g->inside * g->outside, PARALLEL_WORDS));
+    run_parts(part, g, part_count(g->threads, units, g->rows * g->inside * g->outside, PARALLEL_WORDS));
 }
 
-static void F(dropconnect)(const fastnn_dropconnect *g) { F(share_masks)(F(dropconnect_part), g, g->rows); }
+static void F(dropconnect)(const fastnn_dropconnect *g) { F(run_over_masks)(F(dropconnect_part), g, g->rows); }
 
 static void F(dropconnect_backward)(const fastnn_dropconnect *g)
 {
-    F(share_masks)(F(dropconnect_backward_part), g, g->inside);
+    F(run_over_masks)(F(dropconnect_backward_part), g, g->inside);
 }
 
 static void F(square)(const void *x_, void *y_, int64_t n, double factor_)
@@ -104,7 +106,8 @@ static void F(square)(const void *x_, void *y_, int64_t n, double factor_)
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = factor * (x[i] * x[i]);
 }
 
-/* E[act(u)], u ~ N(mean, variance): closed for relu, else the mean over the rows of z. A row of `variance` becomes σ. */
+/* E[act(u)] for u ~ N(mean, variance): a closed form for relu, else the mean over the rows of z. A row of `variance` is
+   overwritten by σ. */
 typedef struct {
     int activation;
     real alpha;
@@ -120,22 +123,22 @@ static void F(expectation_part)(const void *job, int part, int parts)
     real *variance = g->variance, *y = g->y;
     const int64_t cols = g->cols, samples = g->samples;
     real *u = g->work + part * cols;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
-        const real *middle = mean + i * cols;
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
+        const real *means = mean + i * cols;
         real *sigma = variance + i * cols, *to = y + i * cols;
         ELEMENTWISE for (int64_t j = 0; j < cols; ++j) sigma[j] = F(sqrt_)(sigma[j]);
         if (g->activation == RELU) {
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) {
-                const real m = middle[j], t = sigma[j] > 0 ? m / sigma[j] : 0;
-                to[j] = sigma[j] > 0 ? F(fma_)(m, F(phi_)(t), sigma[j] * F(gauss_)(t)) : m < 0 ? 0 : m;
+                const real m = means[j], t = sigma[j] > 0 ? m / sigma[j] : 0;
+                to[j] = sigma[j] > 0 ? F(fma_)(m, F(normal_cdf)(t), sigma[j] * F(normal_pdf)(t)) : m < 0 ? 0 : m;
             }
             continue;
         }
         for (int64_t j = 0; j < cols; ++j) to[j] = 0;
         for (int64_t s = 0; s < samples; ++s) {
             const real *draw = z + s * cols;
-            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) u[j] = F(fma_)(sigma[j], draw[j], middle[j]);
-            if (g->activation < SOFTMAX) F(activate_run)(g->activation, g->alpha, u, u, u, cols);
+            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) u[j] = F(fma_)(sigma[j], draw[j], means[j]);
+            if (activation_is_elementwise(g->activation)) F(activate_range)(g->activation, g->alpha, u, u, u, cols);
             else F(softmax_row)(g->activation, u, u, cols);
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) to[j] += u[j];
         }
@@ -143,10 +146,10 @@ static void F(expectation_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(expectation)(int activation, double alpha, const void *mean, void *variance, const void *z, int64_t samples,
-                           void *y, void *work, int64_t rows, int64_t cols, int threads)
+static void F(expectation)(int activation, double alpha, const void *mean, void *variance, const void *z,
+                           int64_t samples, void *y, void *work, int64_t rows, int64_t cols, int threads)
 {
     const F(expectation_t) job = {activation, (real)alpha, mean, z, variance, y, work, samples, rows, cols};
     const int64_t each = activation == RELU ? 1 : samples;
-    run(F(expectation_part), &job, parts_of(threads, rows, rows * cols * each, PARALLEL_ELEMENTS));
+    run_parts(F(expectation_part), &job, part_count(threads, rows, rows * cols * each, PARALLEL_ELEMENTS));
 }

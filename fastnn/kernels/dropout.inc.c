@@ -1,12 +1,12 @@
-/* Random masks: y = x·m/(1 − p), m drawn from Philox by an integer threshold, so that it is equal in every dtype.
+/* Random masks: y = x·m/(1 − p). m is drawn from Philox by an integer threshold, so that it is the same in every dtype.
 
    Twin: fastnn_ref/dropout.py. The mask is never stored: backward draws the same words again. */
 
-/* A run of elements that starts at element `first` of the mask's stream; y may be x. */
-static void F(mask_run)(const real *x, real *y, int64_t first, int64_t n, uint64_t threshold, real scale,
-                        const fastnn_stream *s)
+/* n elements, the first of which is element `first` of the mask's stream; y may be x. */
+static void F(mask_range)(const real *x, real *y, int64_t first, int64_t n, uint64_t threshold, real scale,
+                          const fastnn_stream *s)
 {
-    if (threshold >> 32) {                              /* p = 1: a word is never that large */
+    if (threshold >> 32) {                              /* p = 1: every word is below */
         for (int64_t i = 0; i < n; ++i) y[i] = 0;
         return;
     }
@@ -40,19 +40,19 @@ static void F(dropout_part)(const void *job, int part, int parts)
 {
     const F(dropout_t) *g = job;
     const int64_t lines = ceil_div(g->n, 64);
-    const int64_t from = cut(lines, part, parts) * 64, to = min64(cut(lines, part + 1, parts) * 64, g->n);
-    F(mask_run)(g->x + from, g->y + from, from, to - from, g->threshold, g->scale, g->stream);
+    const int64_t from = part_begin(lines, part, parts) * 64, to = min64(part_begin(lines, part + 1, parts) * 64, g->n);
+    F(mask_range)(g->x + from, g->y + from, from, to - from, g->threshold, g->scale, g->stream);
 }
 
 static void F(dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
                        int threads)
 {
     const F(dropout_t) job = {x, y, n, threshold, (real)scale, s};
-    run(F(dropout_part), &job, parts_of(threads, ceil_div(n, 64), n, PARALLEL_WORDS));
+    run_parts(F(dropout_part), &job, part_count(threads, ceil_div(n, 64), n, PARALLEL_WORDS));
 }
 
-/* Row i keeps its values, times scale, unless word i is below the threshold: then they are 0. */
-static inline int F(kept)(int64_t row, uint64_t threshold, const fastnn_stream *s)
+/* Whether a row stays: whether its word is at or above the threshold. */
+static inline int F(row_stays)(int64_t row, uint64_t threshold, const fastnn_stream *s)
 {
     uint32_t words[4];
     philox(words, (uint64_t)(row / 4), s);
@@ -64,7 +64,7 @@ static void F(mask_rows)(void *x_, int64_t rows, int64_t cols, uint64_t threshol
     real *x = x_;
     for (int64_t i = 0; i < rows; ++i) {
         real *row = x + i * cols;
-        if (F(kept)(i, threshold, s)) for (int64_t j = 0; j < cols; ++j) row[j] *= (real)scale;
+        if (F(row_stays)(i, threshold, s)) for (int64_t j = 0; j < cols; ++j) row[j] *= (real)scale;
         else for (int64_t j = 0; j < cols; ++j) row[j] = 0;
     }
 }
@@ -77,7 +77,7 @@ static void F(residual)(const void *x_, const void *z_, void *y_, int64_t rows, 
     for (int64_t i = 0; i < rows; ++i) {
         const real *xs = x + i * cols, *zs = z + i * cols;
         real *ys = y + i * cols;
-        if (!threshold || F(kept)(i, threshold, s))
+        if (!threshold || F(row_stays)(i, threshold, s))
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) ys[j] = F(fma_)(zs[j], scale, xs[j]);
         else
             ELEMENTWISE for (int64_t j = 0; j < cols; ++j) ys[j] = xs[j];

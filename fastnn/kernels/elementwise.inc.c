@@ -1,22 +1,6 @@
-/* Activations and their derivatives, one line a formula.
+/* Activations and their derivatives. The formulas stand in activations.def, one row each.
 
-   Twin: fastnn_ref/activation.py. u is the pre-activation, y the activation, g the gradient that comes in, s what backward was
-   given: y, or act'(u) where that is worked out with y, from the same exponential (gelu, there and back: 649 → 430 µs for
-   262,144 values). A select, never a product with 0 or 1: ∞·0 must not make a NaN. */
-
-#undef EACH_ELEMENTWISE
-#define EACH_ELEMENTWISE(X) \
-    /*  name         y =                                                  act'(u) if kept              du = */ \
-    X(IDENTITY,    u,                                                   0,                           g) \
-    X(RELU,        u < 0 ? 0 : u,                                       0,                           s > 0 ? g : 0) \
-    X(LEAKY_RELU,  u > 0 ? u : a * u,                                   0,                           s > 0 ? g : a * g) \
-    X(ELU,         u > 0 ? u : a * F(expm1_)(u),                        0,                           s > 0 ? g : g * (s + a)) \
-    X(SILU,        u * F(sigmoid_)(u),                                  F(silu_slope)(u),            g * s) \
-    X(GELU,        u * F(phi_)(u),                                      F(phi_)(u) + u * F(gauss_)(u), g * s) \
-    X(GELU_TANH,   (real)0.5 * u * (1 + F(gelu_tanh)(u)),               F(gelu_tanh_slope)(u),       g * s) \
-    X(SOFTPLUS,    (u > 0 ? u : 0) + F(log1p_)(F(exp_)(u > 0 ? -u : u)), 0,                          -g * F(expm1_)(-s)) \
-    X(TANH,        F(tanh_)(u),                                         0,                           g * (1 - s * s)) \
-    X(SIGMOID,     F(sigmoid_)(u),                                      0,                           g * (s * (1 - s)))
+   Twin: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
 
 /* σ(u)·(1 + u·(1 − σ(u))) */
 static inline real F(silu_slope)(real u)
@@ -38,35 +22,50 @@ static inline real F(gelu_tanh_slope)(real u)
     return (real)0.5 * (1 + y) + (real)0.5 * u * (1 - y * y) * inner;
 }
 
-/* A run of n elements; act'(u) is kept in `kept`, which may be x, unless that is y. The compiler makes a vector loop of each. */
-static void F(activate_run)(int activation, real a, const real *x, real *y, real *kept, int64_t n)
+/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
+   y. The compiler makes a vector loop of each row of activations.def. */
+static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
     switch (activation) {
-#define FORWARD(NAME, formula, slope, back) \
+#define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
-        if (KEEPS_SLOPE(NAME) && kept != y) { \
-            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i], d = slope; y[i] = formula; kept[i] = d; } \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
+        break;
+#define ACTIVATION_FROM_SLOPE(NAME, name, value, slope) \
+    case NAME: \
+        if (saved != y) { \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { \
+                const real u = x[i], d = slope; \
+                y[i] = value; \
+                saved[i] = d; \
+            } \
         } else { \
-            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = formula; } \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
         } \
         break;
-    EACH_ELEMENTWISE(FORWARD)
-#undef FORWARD
+#define ACTIVATION_OF_ROWS(...)
+#include "activations.def"
     }
-    (void)a;
+    (void)alpha;
 }
 
-static void F(slope_run)(int activation, real a, const real *saved, const real *dy, real *du, int64_t n)
+/* to = g · act'(u) for n elements, from y or from act'(u). */
+static void F(activate_backward_range)(int activation, real alpha, const real *saved, const real *g, real *to,
+                                       int64_t n)
 {
     switch (activation) {
-#define BACKWARD(NAME, formula, slope, back) \
+#define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
-        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real s = saved[i], g = dy[i]; du[i] = back; (void)s; } \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real y = saved[i], dy = g[i]; to[i] = du; (void)y; } \
         break;
-    EACH_ELEMENTWISE(BACKWARD)
-#undef BACKWARD
+#define ACTIVATION_FROM_SLOPE(NAME, name, value, slope) \
+    case NAME: \
+        ELEMENTWISE for (int64_t i = 0; i < n; ++i) to[i] = g[i] * saved[i]; \
+        break;
+#define ACTIVATION_OF_ROWS(...)
+#include "activations.def"
     }
-    (void)a;
+    (void)alpha;
 }
 
 /* y = exp(u − max) / Σ exp(u − max), or its logarithm, for one row. */
@@ -88,9 +87,9 @@ static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
     }
 }
 
-/* For n <= LANES rows of at most STRIP columns, `stride` apart: a lane becomes a row, since a row of ten columns is too short
-   for a vector, and each row's maximum is taken off. Lanes that have no row hold 0. */
-static void F(turn_rows)(const real *u, int64_t n, int64_t cols, int64_t stride, real (*z)[LANES])
+/* Transposes n <= LANES rows of at most STACK_COLUMNS columns, `stride` apart, so that each row has a lane: ten
+   columns are too short for a vector. Subtracts from each row its maximum. Lanes without a row hold 0. */
+static void F(load_rows_as_lanes)(const real *u, int64_t n, int64_t cols, int64_t stride, real (*z)[LANES])
 {
     real top[LANES];
     for (int64_t j = 0; j < cols && n < LANES; ++j)
@@ -103,11 +102,11 @@ static void F(turn_rows)(const real *u, int64_t n, int64_t cols, int64_t stride,
         for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
 }
 
-/* softmax_row for such rows. */
+/* softmax_row for so many rows at a time. */
 static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, int64_t cols, int64_t stride)
 {
-    real z[STRIP][LANES], total[LANES] = {0};
-    F(turn_rows)(u, n, cols, stride, z);
+    real z[STACK_COLUMNS][LANES], total[LANES] = {0};
+    F(load_rows_as_lanes)(u, n, cols, stride, z);
     for (int64_t j = 0; j < cols; ++j)
         for (int l = 0; l < LANES; ++l) {
             const real e = F(exp_)(z[j][l]);
@@ -121,16 +120,16 @@ static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, 
     F(transpose)(z[0], LANES, y, stride, cols, n);
 }
 
-/* Rows `stride` apart. */
+/* softmax_row for rows that are `stride` apart. */
 static void F(softmax_rows)(int activation, const real *u, real *y, int64_t rows, int64_t cols, int64_t stride)
 {
-    const int64_t each = cols <= STRIP ? LANES : 1;
+    const int64_t each = cols <= STACK_COLUMNS ? LANES : 1;
     for (int64_t i = 0; i < rows; i += each)
         if (each == 1) F(softmax_row)(activation, u + i * stride, y + i * stride, cols);
         else F(softmax_block)(activation, u + i * stride, y + i * stride, min64(each, rows - i), cols, stride);
 }
 
-/* softmax: du = y·(g − Σ g·y);  log-softmax: du = g − exp(y)·Σ g. */
+/* softmax: du = y·(dy − Σ dy·y);  log-softmax: du = dy − exp(y)·Σ dy. */
 static void F(softmax_row_backward)(int activation, const real *y, const real *dy, real *du, int64_t cols)
 {
     if (activation == LOG_SOFTMAX) {
@@ -142,7 +141,7 @@ static void F(softmax_row_backward)(int activation, const real *y, const real *d
     }
 }
 
-/* A second thread pays from about so many elements on: it takes about 1 µs to start. */
+/* A second thread pays from about so many elements on; it takes about 1 µs to start. */
 #undef PARALLEL_ELEMENTS
 #define PARALLEL_ELEMENTS 32768
 
@@ -150,29 +149,29 @@ typedef struct {
     int activation;
     real alpha;
     const real *u;
-    real *y, *kept;
+    real *y, *saved;
     int64_t rows, cols;
 } F(activate_t);
 
 static void F(activate_part)(const void *job, int part, int parts)
 {
     const F(activate_t) *g = job;
-    const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
-    if (g->activation < SOFTMAX)
-        F(activate_run)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols,
-                        g->kept + from * cols, (to - from) * cols);
+    const int64_t from = part_begin(g->rows, part, parts), to = part_begin(g->rows, part + 1, parts), cols = g->cols;
+    if (activation_is_elementwise(g->activation))
+        F(activate_range)(g->activation, g->alpha, g->u + from * cols, g->y + from * cols,
+                          g->saved + from * cols, (to - from) * cols);
     else
         F(softmax_rows)(g->activation, g->u + from * cols, g->y + from * cols, to - from, cols, cols);
 }
 
-static void F(activate)(int activation, double alpha, const void *u, void *y, void *kept, int64_t rows, int64_t cols,
+static void F(activate)(int activation, double alpha, const void *u, void *y, void *saved, int64_t rows, int64_t cols,
                         int threads)
 {
-    const F(activate_t) job = {activation, (real)alpha, u, y, kept, rows, cols};
-    run(F(activate_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+    const F(activate_t) job = {activation, (real)alpha, u, y, saved, rows, cols};
+    run_parts(F(activate_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* sums[j] += Σ_i x[i·stride + j] for as many vectors of columns, of the last one only the lanes in `mask`. */
+/* sums[j] += Σ_i x[i·stride + j] for some vectors of columns; of the last vector only the lanes in `mask` count. */
 ALWAYS_INLINE void F(add_columns)(const int vectors, const vmask mask, const real *x, int64_t rows, int64_t stride,
                                   real *sums)
 {
@@ -187,7 +186,7 @@ ALWAYS_INLINE void F(add_columns)(const int vectors, const vmask mask, const rea
         else vstore(sums + v * VL, acc[v]);
 }
 
-/* The same for any number of columns. Each sum is a chain in the order of the rows, kept in a register. */
+/* The same for any number of columns. Each sum is a chain in the order of the rows, and stays in a register. */
 static void F(column_sums)(const real *x, int64_t rows, int64_t stride, int64_t cols, real *sums)
 {
     int64_t j = 0;
@@ -201,30 +200,31 @@ typedef struct {
     const real *saved, *dy;
     real *du, *db;
     int64_t rows, cols;
-} F(slope_t);
+} F(activate_backward_t);
 
-/* du for a share of the rows. */
-static void F(slope_rows_part)(const void *job, int part, int parts)
+/* du for this part of the rows. */
+static void F(activate_backward_rows_part)(const void *job, int part, int parts)
 {
-    const F(slope_t) *g = job;
-    const int64_t from = cut(g->rows, part, parts), to = cut(g->rows, part + 1, parts), cols = g->cols;
-    if (g->activation < SOFTMAX) {
+    const F(activate_backward_t) *g = job;
+    const int64_t from = part_begin(g->rows, part, parts), to = part_begin(g->rows, part + 1, parts), cols = g->cols;
+    if (activation_is_elementwise(g->activation)) {
         if (g->activation != IDENTITY || g->dy != g->du)
-            F(slope_run)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols, g->du + from * cols,
-                         (to - from) * cols);
+            F(activate_backward_range)(g->activation, g->alpha, g->saved + from * cols, g->dy + from * cols,
+                                       g->du + from * cols, (to - from) * cols);
         return;
     }
     for (int64_t i = from; i < to; ++i)
         F(softmax_row_backward)(g->activation, g->saved + i * cols, g->dy + i * cols, g->du + i * cols, cols);
 }
 
-/* du and db for a share of the columns, so that each sum stays one chain; threads meet at a cache line, not inside it.
-   Some rows at a time, so that du is in the first-level cache when it is summed. */
-static void F(slope_columns_part)(const void *job, int part, int parts)
+/* du and db for this part of the columns, so that each sum is one chain; parts meet at the border of a cache line. Some
+   rows at a time, so that du is in the first-level cache when it is summed. */
+static void F(activate_backward_columns_part)(const void *job, int part, int parts)
 {
-    const F(slope_t) *g = job;
+    const F(activate_backward_t) *g = job;
     const int64_t lines = ceil_div(g->cols, LANES), cols = g->cols;
-    const int64_t from = cut(lines, part, parts) * LANES, to = min64(cut(lines, part + 1, parts) * LANES, cols);
+    const int64_t from = part_begin(lines, part, parts) * LANES;
+    const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, cols);
     const int64_t width = to - from, block = 1 + 2048 / (width + 1);
     for (int64_t j = from; j < to; ++j) g->db[j] = 0;
     for (int64_t i = 0; i < g->rows; i += block) {
@@ -232,7 +232,7 @@ static void F(slope_columns_part)(const void *job, int part, int parts)
         const int64_t first = i * cols + from;
         if (g->activation != IDENTITY || g->dy != g->du)
             for (int64_t r = 0, at = first; r < runs; ++r, at += cols)
-                F(slope_run)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
+                F(activate_backward_range)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
         F(column_sums)(g->du + first, rows, cols, width, g->db + from);
     }
 }
@@ -240,19 +240,21 @@ static void F(slope_columns_part)(const void *job, int part, int parts)
 static void F(activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
                                  int64_t rows, int64_t cols, int threads)
 {
-    F(slope_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
-    if (activation >= SOFTMAX || !db) {
-        run(F(slope_rows_part), &job, parts_of(threads, rows, rows * cols, PARALLEL_ELEMENTS));
+    F(activate_backward_t) job = {activation, (real)alpha, saved, dy, du, db, rows, cols};
+    if (!activation_is_elementwise(activation) || !db) {
+        run_parts(F(activate_backward_rows_part), &job, part_count(threads, rows, rows * cols, PARALLEL_ELEMENTS));
         job.activation = IDENTITY;
         job.dy = du;
     }
-    if (db) run(F(slope_columns_part), &job, parts_of(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
+    if (db)
+        run_parts(F(activate_backward_columns_part), &job,
+                  part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* Mixup: out[i] = share·x[i] + (1 − share)·x[i + 1], the last row's next is the first. Twin: fastnn_ref/mixup.py. */
-static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double share)
+/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; behind the last row comes the first. Twin: fastnn_ref/mixup.py. */
+static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double lambda)
 {
-    const real *x = x_, one = (real)share, other = (real)(1 - share);
+    const real *x = x_, one = (real)lambda, other = (real)(1 - lambda);
     real *out = out_;
     for (int64_t i = 0; i < rows; ++i) {
         const real *row = x + i * cols, *next = x + (i + 1 < rows ? i + 1 : 0) * cols;

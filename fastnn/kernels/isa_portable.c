@@ -1,4 +1,4 @@
-/* The set every machine has: 16-byte vectors (SSE2, NEON) where the compiler knows them, plain C elsewhere. */
+/* The set that every machine has: 16-byte vectors (SSE2, NEON) where the compiler knows them, plain C elsewhere. */
 #define TABLE fastnn_portable
 #define ISA "portable"
 #if defined(__aarch64__)

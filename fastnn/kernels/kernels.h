@@ -1,31 +1,65 @@
-/* The table of kernels: C's table of contents.
+/* What the engine knows of its kernels: the structs that they take, and the table that holds them.
 
-   Each instruction set (isa_*.c) compiles the same source for float and for double and hands out two of these
-   tables. dispatch.c picks the set once, by CPUID. All arrays are row-major; a kernel cannot fail: what can fail
-   (shapes, dtypes, sizes) is checked before it is called. Unless a line says otherwise, input and output must not
-   overlap. `threads` is the number a kernel may use, not the number it must.
+   Each instruction set (isa_*.c) compiles the same source for float and for double and hands out two tables.
+   dispatch.c chooses the set once, by what the processor has. table.def is the table of contents: every kernel, with
+   a line on what it does. All arrays are row-major. void * stands for an array of `real`, so that one type of table
+   serves both dtypes.
 
-   void * stands for an array of `real`, so that one table type serves both dtypes. */
+   Cython reads the structs of this file through setup.py, so a struct is a plain list of `type name, *name;`. */
 #ifndef FASTNN_KERNELS_H
 #define FASTNN_KERNELS_H
 
 #include <stdint.h>
 #include "philox.h"
 
-/* Up to SIGMOID an activation works element by element and may run in the product's epilogue; the last two work
-   on whole rows. SILU, GELU and GELU_TANH keep act'(u) for backward, which costs little on the way; the others keep y. */
-enum fastnn_activation {
-    IDENTITY, RELU, LEAKY_RELU, ELU, SILU, GELU, GELU_TANH, SOFTPLUS, TANH, SIGMOID, SOFTMAX, LOG_SOFTMAX
+/* ---- kinds of activations and losses ---- */
+
+enum fastnn_activation_kind {
+#define ACTIVATION_FROM_Y(NAME, ...) NAME,
+#define ACTIVATION_FROM_SLOPE(NAME, ...) NAME,
+#define ACTIVATION_OF_ROWS(NAME, ...) NAME,
+#include "activations.def"
 };
 
-#define KEEPS_SLOPE(activation) ((activation) >= SILU && (activation) <= GELU_TANH)
+enum fastnn_loss_kind {
+#define LOSS(NAME, ...) NAME,
+#include "losses.def"
+};
 
-enum fastnn_loss { MSE, L1, HUBER, BCE_WITH_LOGITS };
+/* Whether an activation saves act'(u) for backward; the others save y. */
+static inline int activation_saves_slope(int activation)
+{
+    switch (activation) {
+#define ACTIVATION_FROM_Y(...)
+#define ACTIVATION_FROM_SLOPE(NAME, ...) case NAME:
+#define ACTIVATION_OF_ROWS(...)
+#include "activations.def"
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Whether an activation works element by element; the others need whole rows. */
+static inline int activation_is_elementwise(int activation)
+{
+    switch (activation) {
+#define ACTIVATION_FROM_Y(...)
+#define ACTIVATION_FROM_SLOPE(...)
+#define ACTIVATION_OF_ROWS(NAME, ...) case NAME:
+#include "activations.def"
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+/* ---- structs ---- */
 
 /* c = start + a @ b, y = act(c), where start is the bias in every row, or 0.
-   a[i][p] stands at a[i·a_row + p·a_col], b[p][j] at b[p·b_row + j·b_col], so a transposed operand is only a pair
-   of strides; c[i][j] at c[i·c_row + j], and y the same. y may be c; with act = IDENTITY it must be. If it is not, an
-   activation that keeps act'(u) does so in c.
+   a[i][p] stands at a[i·a_row + p·a_col], b[p][j] at b[p·b_row + j·b_col], so a transposed operand is only a pair of
+   strides. c[i][j] stands at c[i·c_row + j], and y[i][j] likewise. y may be c; with the identity it must be. Where y is
+   not c, an activation that saves act'(u) does so in c.
    Each output is one chain of fused multiply-adds in the order of p, whatever the blocking and the threads. */
 typedef struct {
     int64_t m, n, k;
@@ -38,63 +72,66 @@ typedef struct {
     int64_t c_row;
     int activation;
     double alpha;               /* leaky_relu's slope, elu's alpha */
-    void *work;                 /* threads × pack_bytes, 64-byte aligned */
+    void *work;                 /* threads · pack_bytes bytes, 64-byte aligned */
     int threads;
 } fastnn_gemm;
 
-/* "In blocks" says that so many images as 64 bytes hold values stand side by side: see transpose.inc.c. */
+/* Images are *interleaved* where LANES of them (as many as 64 bytes hold values) stand side by side, pixel by pixel;
+   the rest of a batch, behind its interleaved blocks, stands image by image: see transpose.inc.c. */
 
-/* Images as a convolution reads them (conv.inc.c), whole blocks and then single ones, `size` values an image: pixel (i, j) of a channel stands at down[i] +
-   across[j] of `plane` values, zero where there is none. `dense`: row by row, the pixels of a row side by side. Tap t begins at
-   offsets[t], in a block at line_offsets[t].
-   What comes out of a block is worked out FASTNN_CONV_PIXELS at a time, in each piece by kinds: pixel order[e], whose window
-   begins at places[e], is of kind kinds[e]; a kind sees the taps seen[starts[kind]] … seen[starts[kind + 1] − 1] and nothing
-   but zeros through the others. The last kind, `every`, sees all. */
+/* The padded copy of images that a convolution reads. fastnn/conv_tables.py makes the tables and explains them; offsets
+   count values, tap_offset_interleaved those of a block. An image takes image_size values. */
 typedef struct {
-    int64_t height, width;              /* of what is copied */
-    int64_t plane, pitch, size;
-    int dense;
-    const int64_t *down, *across, *offsets, *line_offsets, *order, *places, *kinds, *seen, *starts;
-    int64_t every;
+    int64_t height, width;              /* of the image that is copied */
+    int64_t channel_size, pitch, image_size;
+    int contiguous;
+    const int64_t *row_offset, *col_offset, *tap_offset, *tap_offset_interleaved;
+    const int64_t *order, *window_begin, *tap_set, *taps, *tap_set_begin;
+    int64_t full_set;
     void *memory;
 } fastnn_planes;
 
-/* What is worked out of a block before it is turned into images again: filters × pixels, a multiple of every LANES. */
+/* How much of an interleaved block is worked out before it is transposed into single images: filters · pixels, a
+   multiple of every LANES. conv_tables.py sorts the windows within such pieces. */
 #define FASTNN_CONV_FILTERS 64
 #define FASTNN_CONV_PIXELS 96
+/* The most filters whose dW is worked out together: scratch holds the running sums of so many filters. */
+#define FASTNN_CONV_DOT_FILTERS 4
 
-/* A convolution, forward and back: x (images, channels, front.height, front.width), w (filters, channels / groups, window),
-   y, u and du (images, filters, out_rows, out_cols). u may be y, and ends as gemm's c does. front is filled by forward and
-   read by backward_weight, which comes before backward_input; both work with back. scratch: threads × scratch_size values.
-   turned: as many values as w. b, db may be NULL. */
+/* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels /
+   groups, window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds.
+   `input` is filled by conv and read by conv_backward_weight, which comes before conv_backward_input; both read
+   `gradient`. */
 typedef struct {
     int64_t images, channels, filters, groups;
-    int64_t taps;                       /* weights of one filter: channels / groups · window */
+    int64_t filter_size;                /* weights of one filter: channels / groups · window */
     int64_t out_rows, out_cols, stride_h, stride_w;
-    fastnn_planes front, back;          /* of x, and of du, spread by the stride */
-    int x_in_blocks, y_in_blocks;       /* and dx, and u and du */
+    fastnn_planes input, gradient;      /* of x, and of du, spread by the stride */
+    int x_interleaved, y_interleaved;   /* x and dx; y, u and du */
     int64_t scratch_size;
-    const void *x, *w, *b, *du;
-    void *u, *y, *dw, *db, *dx, *scratch, *turned;
+    const void *x, *w, *b, *du;         /* b may be NULL */
+    void *u, *y, *dw, *db, *dx;         /* db may be NULL */
+    void *scratch, *flipped;            /* threads · scratch_size values; as many values as w */
     int activation;
     double alpha;
     int threads;
 } fastnn_conv;
 
-/* Pooling of images · channels planes. dx and y are not x and dy. scratch: threads × scratch_size values, 128 bytes for each
-   pixel that goes in and each that comes out if there are whole blocks, or the padded row, if that is more. */
+/* Pooling of images · channels planes. dx and y must not be x and dy. scratch: threads · scratch_size values; these
+   are the padded row, or if there are interleaved blocks and that is more, 2 · LANES for each pixel of an input and
+   an output plane. */
 typedef struct {
     int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
-    int x_in_blocks, y_in_blocks;
+    int x_interleaved, y_interleaved;   /* x and dx; y and dy */
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
     const void *x, *dy;
     void *y, *dx, *scratch;
     int threads;
 } fastnn_pool;
 
-/* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change either
-   way, flip and erase are probabilities, angles are in degrees. scratch, wanted if anything moves: threads × channels ×
-   (height + 3) × (width + 3) values. */
+/* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change in
+   either direction; flip and erase are probabilities, angles are in degrees. scratch, needed where pixels move:
+   threads · channels · (height + 3) · (width + 3) values. */
 typedef struct {
     int64_t rows, channels, height, width;
     double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase;
@@ -104,22 +141,22 @@ typedef struct {
     int threads;
 } fastnn_augment;
 
-/* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps), and the way back: db = Σ dy, dw = Σ dy·x̂, dy ← dx.
-   batchnorm: x is (rows, channels, inner), a mean and a variance for each channel, those of the batch in training (the
-   running ones follow: momentum, unbiased variance), else the running ones; x, y and dy may be in blocks. layernorm: x is
-   (rows, inner), a mean and a variance for each row. saved: three values a channel, or a row, from forward to backward. Nothing may overlap. */
+/* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps); backward: db = Σ dy, dw = Σ dy·x̂, and dx over dy.
+   batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
+   (the running ones are updated: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner),
+   and a row has a mean and a variance. saved: three values a channel, or a row, from forward to backward. Nothing may
+   overlap. */
 typedef struct {
     int64_t rows, channels, inner;
     const void *x, *w, *b;
-    void *y, *saved;
-    void *running_mean, *running_var;
+    void *y, *saved, *running_mean, *running_var;
     void *dy, *dw, *db;
     double eps, momentum;
-    int training, in_blocks, threads;
+    int training, interleaved, threads;         /* interleaved: x, y and dy */
 } fastnn_norm;
 
-/* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for each
-   of `rows` examples. b and dx may be NULL. */
+/* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for
+   each of `rows` examples. b and dx may be NULL. */
 typedef struct {
     int64_t rows, inside, outside;
     const void *x, *w, *b, *du;
@@ -130,8 +167,37 @@ typedef struct {
     int threads;
 } fastnn_dropconnect;
 
-/* What a penalty does to one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update the norm of each of `units` units
-   (0: no limit), whose first weights are unit_step apart and whose others inner_step, is brought to at most limit. */
+/* A loss of outputs y (rows, size): the value is Σ wᵢ·lᵢ / Σ w with a weight wᵢ for each example (NULL: 1), and dy is
+   its gradient. lᵢ is the mean over the example's elements of what `kind` says (kernel `loss`), or the cross-entropy
+   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (NULL: 1) (kernel `cross_entropy`).
+   Targets are values t in y's shape, or rows of probabilities t, or class numbers; then t is NULL. */
+typedef struct {
+    int kind;                   /* of kernel `loss` */
+    double delta;               /* Huber's delta; ε, the label smoothing, of the cross-entropies */
+    const void *y, *t;
+    const int64_t *classes;
+    const double *weights, *class_weight;
+    void *dy;
+    int64_t rows, size;
+} fastnn_loss;
+
+/* One update of n parameters w by their gradients g. mean and square are the optimizer's slots: a running mean (or
+   momentum) and a running mean of squares; NULL where it has none. lr is the learning rate, decay is λ (0 for
+   biases). */
+typedef struct {
+    void *w, *mean, *square;
+    const void *g;
+    int64_t n, step;            /* step: 1 for the first update */
+    double lr, beta1, beta2;    /* of mean (SGD: momentum) and of square (RMSprop: alpha) */
+    double eps, decay;
+    int nesterov;
+    int decoupled;              /* w shrinks by lr·decay first (AdamW); otherwise g grows by decay·w (Adam) */
+    int threads;
+} fastnn_update;
+
+/* The penalty and the limit of one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update each of `units` units (0:
+   no limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart, their others
+   inner_step. */
 typedef struct {
     void *w, *g;
     int64_t n;
@@ -139,118 +205,30 @@ typedef struct {
     int proximal;               /* l1 by a soft threshold after the update, else by its subgradient */
     double limit;
     int64_t units, unit_step, inner_step;
-} fastnn_restraint;
+} fastnn_constraint;
 
+/* The kernels of one dtype and instruction set; setup.py relies on it that this is the last struct. */
 typedef struct {
     const char *isa;
     int64_t real_size;          /* bytes of a real */
-    int64_t pack_bytes;         /* workspace that gemm wants for each thread */
-
-    void (*gemm)(const fastnn_gemm *g);
-
-    /* y = act(u), (rows, cols); y may be u. An activation that keeps act'(u) does so in `kept`, which may be u, unless it is y. */
-    void (*activate)(int activation, double alpha, const void *u, void *y, void *kept, int64_t rows, int64_t cols,
-                     int threads);
-
-    /* du = dy · act'(saved), and db = column sums of du unless db is NULL; du may be dy. saved: see the enum. */
-    void (*activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,
-                              int64_t rows, int64_t cols, int threads);
-
-    void (*conv)(const fastnn_conv *g);
-    void (*conv_backward_weight)(const fastnn_conv *g);         /* dw and db */
-    void (*conv_backward_input)(const fastnn_conv *g);          /* dx */
-
-    void (*max_pool)(const fastnn_pool *g);                     /* NaN if there is one */
-    void (*max_pool_backward)(const fastnn_pool *g);            /* to the first maximum, found again in x */
-    void (*avg_pool)(const fastnn_pool *g);                     /* padding counts as 0 */
-    void (*avg_pool_backward)(const fastnn_pool *g);
-    void (*global_pool)(const fastnn_pool *g);                  /* the window is the image; no scratch */
-    void (*global_pool_backward)(const fastnn_pool *g);
-
-    void (*batchnorm)(const fastnn_norm *g);
-    void (*batchnorm_backward)(const fastnn_norm *g);
-    void (*layernorm)(const fastnn_norm *g);
-    void (*layernorm_backward)(const fastnn_norm *g);
-
-    /* y[i] = 0 where word i of the stream is below the threshold, else x[i]·scale; y may be x. */
-    void (*dropout)(const void *x, void *y, int64_t n, uint64_t threshold, double scale, const fastnn_stream *s,
-                    int threads);
-
-    /* Row i of x ·= scale, or 0 where word i is below the threshold;  y = x + z·scale, or x in such a row (threshold 0:
-       in none). y may be x or z. */
-    void (*mask_rows)(void *x, int64_t rows, int64_t cols, uint64_t threshold, double scale, const fastnn_stream *s);
-    void (*residual)(const void *x, const void *z, void *y, int64_t rows, int64_t cols, uint64_t threshold, double scale,
-                     const fastnn_stream *s);
-
-    /* y = x + std·z, z normal numbers by pairs of the stream's words; y may be x. */
-    void (*gaussian_noise)(const void *x, void *y, int64_t n, double std, const fastnn_stream *s, int threads);
-    void (*augment)(const fastnn_augment *g);
-    void (*augment_backward)(const fastnn_augment *g);  /* overwrites dy, which may be dx if nothing is warped */
-
-    /* out[i] = share·x[i] + (1 − share)·x[(i + 1) mod rows], row by row. */
-    void (*mix)(const void *x, void *out, int64_t rows, int64_t cols, double share);
-
-    void (*dropconnect)(const fastnn_dropconnect *g);
-    void (*dropconnect_backward)(const fastnn_dropconnect *g);
-    void (*square)(const void *x, void *y, int64_t n, double factor);       /* y = factor·x² */
-    /* y = E[act(u)] for u ~ N(mean, variance), (rows, cols); draws z (samples, cols), none for relu; the variance is
-       overwritten, work has threads × cols values. */
-    void (*expectation)(int activation, double alpha, const void *mean, void *variance, const void *z, int64_t samples,
-                        void *y, void *work, int64_t rows, int64_t cols, int threads);
-
-    /* Mean over all `count` elements of the loss of y against t; dy = its gradient. delta is Huber's, or the ε of
-       binary cross-entropy. */
-    double (*loss)(int loss, double delta, const void *y, const void *t, void *dy, int64_t count);
-
-    /* Cross-entropy of logits y (rows, k) in one pass: value, and dy = (softmax(y) − q) / rows with
-       q = (1−ε)·target + ε/k. Targets: class numbers, or rows of probabilities (the other one NULL). */
-    double (*cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
-                            void *dy, int64_t rows, int64_t k);
-
-    /* The same, each example with a weight of its own (NULL: 1), each class with one (NULL: 1): see loss.inc.c. */
-    double (*loss_weighted)(int loss, double delta, const void *y, const void *t, const double *weights, void *dy,
-                            int64_t rows, int64_t size);
-    double (*cross_entropy_weighted)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
-                                     const double *class_weight, const double *weights, void *dy, int64_t rows,
-                                     int64_t k);
-
-    /* The first i whose x[i] is not in low … high (a NaN never is), or −1. */
-    int64_t (*first_outside)(const void *x, int64_t n, double low, double high);
-
-    /* Optimizers: one pass over flat arrays of n values; decay is λ (the caller passes 0 for biases). */
-    void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, int nesterov,
-                double decay, int threads);
-    void (*rmsprop)(void *w, const void *g, void *square, int64_t n, double lr, double alpha, double eps,
-                    double decay, int threads);
-    /* decoupled: w shrinks by lr·decay first (AdamW), otherwise the gradient grows by decay·w (Adam).
-       correction1 = 1 − β1^t, correction2 = 1 − β2^t. */
-    void (*adam)(void *w, const void *g, void *mean, void *square, int64_t n, double lr, double beta1, double beta2,
-                 double eps, double decay, int decoupled, double correction1, double correction2, int threads);
-
-    /* Penalties: R; g grows by R's gradient; after the update, w is thresholded and limited. */
-    double (*penalty)(const fastnn_restraint *list, int64_t count);
-    void (*penalty_gradient)(const fastnn_restraint *list, int64_t count);
-    void (*restrain)(const fastnn_restraint *list, int64_t count, double lr);
-
-    /* Gradient clipping. */
-    double (*sum_squares)(const void *g, int64_t n);
-    void (*scale)(void *g, int64_t n, double factor);
-    void (*clamp)(void *g, int64_t n, double limit);
+    int64_t pack_bytes;         /* workspace that gemm needs for each thread */
+#define KERNEL(returns, name, arguments) returns (*name) arguments;
+#include "table.def"
 } fastnn_kernels;
 
-/* ---- dispatch.c: what else does not depend on the dtype ---- */
+/* ---- dispatch.c: what does not depend on the dtype ---- */
 
 int fastnn_isa_count(void);                             /* instruction sets this machine runs, simplest first */
 const char *fastnn_isa_name(int i);
 const fastnn_kernels *fastnn_table(int i, int is_double);
-int fastnn_best_isa(void);
 
 void fastnn_init(void);                                 /* once, at import */
+const char *fastnn_activation_name(int kind);           /* "relu"; NULL beyond the last kind */
+const char *fastnn_loss_name(int kind);
 int fastnn_has_openmp(void);
 int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
 void fastnn_set_threads(int n);
 const char *fastnn_compiler(void);
-double fastnn_seconds(void);                            /* a clock, for intervals */
 
 /* n words of the stream: Philox4x32-10, counter (block, step, stream), key = seed. */
 void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
@@ -258,18 +236,21 @@ void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32
 void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
 /* out[i] = rows[order[i]], for rows of `bytes` bytes. */
 void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes);
-/* Whether word 0 of the stream is at or above the threshold. */
-int fastnn_kept(uint64_t threshold, const fastnn_stream *s);
+/* Whether word 0 of the stream is at or above the threshold: true with probability 1 − threshold/2³². */
+int fastnn_bernoulli(uint64_t threshold, const fastnn_stream *s);
 /* The first i whose class is not in 0 … k−1, or −1. */
 int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k);
 
-/* ---- team.c: threads ---- */
+/* ---- team.c: threads, and the clock ---- */
 
 /* Calls part(job, 0, parts) … part(job, parts − 1, parts), in any order, on as many threads as are free. */
 typedef void (*fastnn_part)(const void *job, int part, int parts);
 void fastnn_parallel(fastnn_part part, const void *job, int parts);
 void fastnn_team_init(void);
-int fastnn_team_lost(void);                             /* in a forked child, whose threads stayed behind */
+int fastnn_after_fork(void);                            /* true in a forked child, which has no workers */
+double fastnn_seconds(void);                            /* a clock, for intervals */
+
+/* ---- the tables: float, double ---- */
 
 extern const fastnn_kernels fastnn_portable[2];
 #ifdef FASTNN_X86

@@ -1,11 +1,13 @@
-/* The kernels of one dtype, in reading order. */
+/* The kernels of one dtype, in reading order: what the others use comes first. */
 #include "simd.h"
 #include "math.inc.c"
 #include "reduce.inc.c"
 #include "transpose.inc.c"
 #include "elementwise.inc.c"
 #include "gemm.inc.c"
-#include "conv.inc.c"
+#include "conv_layout.inc.c"
+#include "conv_correlate.inc.c"
+#include "conv_weight.inc.c"
 #include "pool.inc.c"
 #include "norm.inc.c"
 #include "dropout.inc.c"

@@ -1,82 +1,98 @@
-/* Losses: value and gradient in one pass. Twin: fastnn_ref/loss.py. Values are summed in double. */
-
-/* l = loss of one element, d = its derivative; e = y − t. */
-#undef EACH_LOSS
-#define EACH_LOSS(X) \
-    X(MSE,   l = e * e,                                              d = 2 * e) \
-    X(L1,    l = e < 0 ? -e : e,                                     d = e > 0 ? 1 : e < 0 ? -1 : e) \
-    X(HUBER, { const real size = e < 0 ? -e : e; \
-               l = size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta); }, \
-             d = e > delta ? delta : e < -delta ? -delta : e) \
-    X(BCE_WITH_LOGITS, \
-             l = (y > 0 ? y : 0) - y * F(smooth)(t, delta) + F(log1p_)(F(exp_)(y > 0 ? -y : y)), \
-             d = F(sigmoid_)(y) - F(smooth)(t, delta))
+/* Losses: value and gradient in one pass. Twin: fastnn_ref/loss.py. Values are summed in double. The formulas of the
+   losses that are means over elements stand in losses.def. */
 
 /* (1 − ε)·t + ε/2 */
-static inline real F(smooth)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
+static inline real F(smooth_target)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
 
-static double F(loss)(int loss, double delta_, const void *y_, const void *t_, void *dy_, int64_t count)
+static inline real F(huber)(real e, real delta)
 {
-    const real *restrict ys = y_, *restrict ts = t_;
-    real *restrict dy = dy_;
-    const real delta = (real)delta_, share = (real)(1.0 / (double)count);
+    const real size = e < 0 ? -e : e;
+    return size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta);
+}
+
+/* The mean over `count` elements. */
+static double F(loss_mean)(int kind, real delta, const real *restrict ys, const real *restrict ts, real *restrict dy,
+                           int64_t count)
+{
+    const real scale = (real)(1.0 / (double)count);
     double lane[LANES] = {0};
-    real value[LANES];
+    real values[LANES];
     for (int64_t i = 0; i < count; i += LANES) {
         const int n = (int)min64(LANES, count - i);
-        switch (loss) {
-#define ELEMENT(NAME, VALUE, SLOPE) \
+        switch (kind) {
+#define LOSS(NAME, name, value, slope) \
         case NAME: \
             for (int j = 0; j < n; ++j) { \
-                const real y = ys[i + j], t = ts[i + j], e = y - t; \
-                real l, d; \
-                VALUE; \
-                SLOPE; \
-                value[j] = l; \
-                dy[i + j] = d * share; \
+                const real y = ys[i + j], t = ts[i + j], e = y - t, d = slope; \
+                values[j] = value; \
+                dy[i + j] = d * scale; \
                 (void)e; \
             } \
             break;
-        EACH_LOSS(ELEMENT)
-#undef ELEMENT
+#include "losses.def"
         }
-        for (int j = 0; j < n; ++j) lane[j] += (double)value[j];
+        for (int j = 0; j < n; ++j) lane[j] += (double)values[j];
     }
     (void)delta;
     return F(tree_double)(lane) / (double)count;
 }
 
-/* Cross-entropy with z = y − max(y):  −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z,  its gradient softmax(y) − q, where
-   q = keep·target + spread; `share` is 1/n. Targets are classes, or rows of probabilities (the other one NULL). */
+/* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements. */
+static double F(loss_weighted)(const fastnn_loss *g)
+{
+    const real *y = g->y, *t = g->t;
+    real *dy = g->dy;
+    const int64_t size = g->size;
+    double total = 0, value = 0;
+    for (int64_t i = 0; i < g->rows; ++i) total += g->weights[i];
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const double weight = total > 0 ? g->weights[i] / total : 0;
+        const double l = F(loss_mean)(g->kind, (real)g->delta, y + i * size, t + i * size, dy + i * size, size);
+        if (weight > 0) value += weight * l;
+        for (int64_t j = 0; j < size; ++j) dy[i * size + j] = weight > 0 ? dy[i * size + j] * (real)weight : 0;
+    }
+    return value;
+}
+
+static double F(loss)(const fastnn_loss *g)
+{
+    if (g->weights) return F(loss_weighted)(g);
+    return F(loss_mean)(g->kind, (real)g->delta, g->y, g->t, g->dy, g->rows * g->size);
+}
+
+/* Cross-entropy, with z = y − max(y): −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z, and its gradient is softmax(y) − q.
+   Here q = keep·target + spread, and `weight` is 1/n. Targets are classes, or rows of probabilities (the other one is
+   NULL). */
 typedef struct {
     const real *y, *probabilities;
     const int64_t *classes;
-    real keep, spread, share;
+    real keep, spread, weight;
     real *dy;
     int64_t k;
-} F(entropy_t);
+} F(cross_entropy_t);
 
-/* Classes were checked; here they are read once and kept in range, since another thread might change them meanwhile. */
+/* The class of example i. Classes were checked before; they are clamped once more, because another thread might change
+   them meanwhile. */
 static inline int64_t F(class_of)(const int64_t *classes, int64_t i, int64_t k)
 {
     const int64_t c = classes[i];
     return c < 0 ? 0 : min64(c, k - 1);
 }
 
-/* −q·z, which is 0 for q = 0 even where z is −∞. */
-static inline double F(cost)(real q, real z) { return q > 0 ? -(double)(q * z) : 0; }
+/* −q·z, and 0 for q = 0 even where z is −∞. */
+static inline double F(cross_term)(real q, real z) { return q > 0 ? -(double)(q * z) : 0; }
 
-/* Rows i … i + n − 1, n <= LANES, of at most STRIP classes, a lane a row. One logarithm, of the product of the sums, which are
-   at most STRIP each. */
-static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
+/* The sum over rows i … i + n − 1, n <= LANES, of at most STACK_COLUMNS classes; each row has a lane. It takes one
+   logarithm, of the product of all Σ exp(z): each is at most STACK_COLUMNS, so the product does not overflow. */
+static double F(cross_entropy_lanes)(const F(cross_entropy_t) *g, int64_t i, int64_t n)
 {
-    real z[STRIP][LANES], q[STRIP][LANES], scale[LANES];
+    real z[STACK_COLUMNS][LANES], q[STACK_COLUMNS][LANES], scale[LANES];
     double sum[LANES] = {0}, cost[LANES] = {0}, product = 1;
     const int64_t k = g->k;
     const int one_class = g->classes && g->spread == 0;
-    F(turn_rows)(g->y + i * k, n, k, k, z);
+    F(load_rows_as_lanes)(g->y + i * k, n, k, k, z);
     if (one_class) {
-        for (int64_t l = 0; l < n; ++l) cost[l] = F(cost)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
+        for (int64_t l = 0; l < n; ++l) cost[l] = F(cross_term)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
     } else {
         for (int64_t j = 0; j < k; ++j)
             for (int l = 0; l < LANES; ++l) q[j][l] = 0;
@@ -85,7 +101,7 @@ static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
         for (int64_t j = 0; j < k; ++j)
             for (int l = 0; l < LANES; ++l) {
                 q[j][l] = F(fma_)(g->keep, q[j][l], g->spread);
-                cost[l] += F(cost)(q[j][l], z[j][l]);
+                cost[l] += F(cross_term)(q[j][l], z[j][l]);
             }
     }
     for (int64_t j = 0; j < k; ++j)
@@ -93,88 +109,76 @@ static double F(entropy_block)(const F(entropy_t) *g, int64_t i, int64_t n)
             z[j][l] = F(exp_)(z[j][l]);
             sum[l] += (double)z[j][l];
         }
-    for (int l = 0; l < LANES; ++l) scale[l] = g->share / (real)sum[l];
+    for (int l = 0; l < LANES; ++l) scale[l] = g->weight / (real)sum[l];
     for (int64_t j = 0; j < k; ++j)
-        for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (one_class ? 0 : q[j][l] * g->share);
+        for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (one_class ? 0 : q[j][l] * g->weight);
     for (int64_t l = 0; l < n; ++l) {
         product *= sum[l];
-        if (one_class) z[F(class_of)(g->classes, i + l, k)][l] -= g->keep * g->share;
+        if (one_class) z[F(class_of)(g->classes, i + l, k)][l] -= g->keep * g->weight;
     }
     F(transpose)(z[0], LANES, g->dy + i * k, k, k, n);
     return F(tree_double)(cost) + log(product);
 }
 
-/* Row i, of any number of classes. */
-static double F(entropy_row)(const F(entropy_t) *g, int64_t i)
+/* The same for row i alone, of any number of classes. */
+static double F(cross_entropy_row)(const F(cross_entropy_t) *g, int64_t i)
 {
     const int64_t k = g->k, whole = k / LANES * LANES;
     const real *y = g->y + i * k, *t = g->classes ? NULL : g->probabilities + i * k, top = F(maximum)(y, k);
-    const real keep = g->keep, spread = g->spread, share = g->share;
+    const real keep = g->keep, spread = g->spread, weight = g->weight;
     real *p = g->dy + i * k;
     double lane[LANES] = {0}, cost = 0;
     ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = y[j] - top;
-    if (g->classes) cost = F(cost)(keep, p[F(class_of)(g->classes, i, k)]) + (spread > 0 ? F(cost)(spread, F(sum)(p, k)) : 0);
-    else {
+    if (g->classes) {
+        const double spread_cost = spread > 0 ? F(cross_term)(spread, F(sum)(p, k)) : 0;
+        cost = F(cross_term)(keep, p[F(class_of)(g->classes, i, k)]) + spread_cost;
+    } else {
         for (int64_t j = 0; j < whole; j += LANES)
-            for (int l = 0; l < LANES; ++l) lane[l] += F(cost)(F(fma_)(keep, t[j + l], spread), p[j + l]);
-        for (int64_t j = whole; j < k; ++j) lane[j - whole] += F(cost)(F(fma_)(keep, t[j], spread), p[j]);
+            for (int l = 0; l < LANES; ++l) lane[l] += F(cross_term)(F(fma_)(keep, t[j + l], spread), p[j + l]);
+        for (int64_t j = whole; j < k; ++j) lane[j - whole] += F(cross_term)(F(fma_)(keep, t[j], spread), p[j]);
         cost = F(tree_double)(lane);
     }
     ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = F(exp_)(p[j]);
-    const real sum = F(sum)(p, k), scale = share / sum;
+    const real sum = F(sum)(p, k), scale = weight / sum;
     if (g->classes) {
-        ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * share;
-        p[F(class_of)(g->classes, i, k)] -= keep * share;
-    } else ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(fma_)(keep, t[j], spread) * share;
+        ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - spread * weight;
+        p[F(class_of)(g->classes, i, k)] -= keep * weight;
+    } else ELEMENTWISE for (int64_t j = 0; j < k; ++j) p[j] = p[j] * scale - F(fma_)(keep, t[j], spread) * weight;
     return cost + log((double)sum);
 }
 
-static double F(cross_entropy)(const void *y, const int64_t *classes, const void *probabilities, double smoothing,
-                               void *dy, int64_t rows, int64_t k)
+/* The mean over the examples, without weights. */
+static double F(cross_entropy_mean)(const fastnn_loss *g)
 {
-    const F(entropy_t) job = {
-        .y = y, .probabilities = probabilities, .classes = classes, .dy = dy, .k = k, .share = (real)(1.0 / (double)rows),
-        .keep = (real)(1 - smoothing), .spread = (real)(smoothing / (double)k),
+    const F(cross_entropy_t) job = {
+        .y = g->y, .probabilities = g->t, .classes = g->classes, .dy = g->dy, .k = g->size,
+        .weight = (real)(1.0 / (double)g->rows), .keep = (real)(1 - g->delta),
+        .spread = (real)(g->delta / (double)g->size),
     };
     double total = 0;
-    if (k <= STRIP) for (int64_t i = 0; i < rows; i += LANES) total += F(entropy_block)(&job, i, min64(LANES, rows - i));
-    else for (int64_t i = 0; i < rows; ++i) total += F(entropy_row)(&job, i);
-    return total / (double)rows;
+    if (g->size <= STACK_COLUMNS)
+        for (int64_t i = 0; i < g->rows; i += LANES)
+            total += F(cross_entropy_lanes)(&job, i, min64(LANES, g->rows - i));
+    else for (int64_t i = 0; i < g->rows; ++i) total += F(cross_entropy_row)(&job, i);
+    return total / (double)g->rows;
 }
 
-/* The same with a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its `size` elements. */
-static double F(loss_weighted)(int loss, double delta, const void *y_, const void *t_, const double *weights, void *dy_,
-                               int64_t rows, int64_t size)
+/* The weighted mean. a = class_weight·q takes the place of q, and the gradient is Σa·softmax(y) − a. Example i counts
+   wᵢ of Σ w; with class numbers and class weights, wᵢ of Σ wᵢ·class_weight[classᵢ]. */
+static double F(cross_entropy_weighted)(const fastnn_loss *g)
 {
-    const real *y = y_, *t = t_;
-    real *dy = dy_;
-    double total = 0, value = 0;
-    for (int64_t i = 0; i < rows; ++i) total += weights[i];
-    for (int64_t i = 0; i < rows; ++i) {
-        const double share = total > 0 ? weights[i] / total : 0;
-        const double l = F(loss)(loss, delta, y + i * size, t + i * size, dy + i * size, size);
-        if (share > 0) value += share * l;
-        for (int64_t j = 0; j < size; ++j) dy[i * size + j] = share > 0 ? dy[i * size + j] * (real)share : 0;
-    }
-    return value;
-}
-
-/* a = class_weight·q instead of q; example i counts wᵢ of Σ w, or with class numbers and class weights wᵢ of
-   Σ wᵢ·class_weight[classᵢ]. The gradient is Σa·softmax(y) − a. */
-static double F(cross_entropy_weighted)(const void *y_, const int64_t *classes, const void *probabilities_,
-                                        double smoothing, const double *class_weight, const double *weights, void *dy_,
-                                        int64_t rows, int64_t k)
-{
-    const real *y = y_, *probabilities = probabilities_;
-    real *dy = dy_;
-    const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)k);
+    const real *y = g->y, *probabilities = g->t;
+    const int64_t *classes = g->classes, rows = g->rows, k = g->size;
+    const double *weights = g->weights, *class_weight = g->class_weight;
+    real *dy = g->dy;
+    const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)k);
     double count = 0, value = 0;
     for (int64_t i = 0; i < rows; ++i)
         count += (weights ? weights[i] : 1) * (classes && class_weight ? class_weight[F(class_of)(classes, i, k)] : 1);
     for (int64_t i = 0; i < rows; ++i) {
         const real *row = y + i * k;
         real *d = dy + i * k;
-        const double share = count > 0 ? (weights ? weights[i] : 1) / count : 0;
+        const double weight = count > 0 ? (weights ? weights[i] : 1) / count : 0;
         const real top = F(maximum)(row, k);
         ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(row[j] - top);
         const real sum = F(sum)(d, k);
@@ -185,17 +189,22 @@ static double F(cross_entropy_weighted)(const void *y_, const int64_t *classes, 
             all += a;
             if (a > 0) cost -= a * (double)(row[j] - top);
         }
-        if (share > 0) value += share * (cost + all * log((double)sum));
+        if (weight > 0) value += weight * (cost + all * log((double)sum));
         for (int64_t j = 0; j < k; ++j) {
             const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
             const real a = F(fma_)(keep, target, spread) * (real)(class_weight ? class_weight[j] : 1);
-            d[j] = share > 0 ? (d[j] / sum * (real)all - a) * (real)share : 0;
+            d[j] = weight > 0 ? (d[j] / sum * (real)all - a) * (real)weight : 0;
         }
     }
     return value;
 }
 
-/* Counts first, in blocks, because a loop that stops early is no vector loop. */
+static double F(cross_entropy)(const fastnn_loss *g)
+{
+    return g->weights || g->class_weight ? F(cross_entropy_weighted)(g) : F(cross_entropy_mean)(g);
+}
+
+/* Looks at 1024 values at once, because a loop that can stop early is no vector loop; then for the first in them. */
 static int64_t F(first_outside)(const void *x_, int64_t n, double low_, double high_)
 {
     const real *x = x_, low = (real)low_, high = (real)high_;

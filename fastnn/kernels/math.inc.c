@@ -1,9 +1,10 @@
-/* Elementary functions for vector loops: no branches, no tables, no calls, so that a loop over one becomes SIMD.
+/* Elementary functions for vector loops: they have no branches, tables or calls, so a loop over one becomes SIMD.
 
-   Every operation is written out, fused multiply-adds included; hence the same bits on every set that has them. The
-   constants come from tools/fit_math.py, which explains them. Worst errors seen, in units in the last place, float and
-   double (tests/test_math.py): expm1 0.8 and 1.1, log1p(exp) 1.4 and 1.3, sigmoid 1.7 and 1.9, tanh 2.4 and 2.5,
-   u·Φ(u) 4.2 and 5.9, a normal number 4.4 and 2.3; without a fused multiply-add Φ(u) loses another u²/2. */
+   Every operation is written out, fused multiply-adds included, so all instruction sets that have them give the same
+   bits. The constants come from tools/fit_math.py, which explains them. Worst errors seen, in units in the last
+   place, float and double (tests/test_math.py): expm1 0.8 and 1.1, log1p(exp) 1.4 and 1.3, sigmoid 1.7 and 1.9, tanh
+   2.4 and 2.5, u·Φ(u) 4.2 and 5.9, a normal number 4.4 and 2.3; without a fused multiply-add Φ(u) loses another u²/2.
+   */
 
 #undef SIGNIFICAND
 #undef HALF_UP
@@ -114,7 +115,7 @@ ALWAYS_INLINE real F(reduce)(real x, real *n)
     return F(fma_)(*n, -LOG2_LOW, F(fma_)(*n, -LOG2_HIGH, x));
 }
 
-/* exp(x) = 2ⁿ·exp(r) for x <= 0, or not far above: 2ⁿ⁺⁶⁴ must not overflow. 2ⁿ in two factors, so that a subnormal
+/* exp(x) = 2ⁿ·exp(r) for x <= 0, or not far above: 2ⁿ⁺⁶⁴ must not overflow. 2ⁿ is two factors, so that a subnormal
    result is rounded once. */
 ALWAYS_INLINE real F(exp_)(real x)
 {
@@ -146,7 +147,7 @@ ALWAYS_INLINE real F(log1p_)(real z)
     return (upper ? LOG2_HIGH : 0) + (f - (square - low));
 }
 
-/* σ(u) = 1 / (1 + exp(−u)), by the exponential that does not overflow. */
+/* σ(u) = 1 / (1 + exp(−u)), by whichever exponential does not overflow. */
 ALWAYS_INLINE real F(sigmoid_)(real u)
 {
     const real e = F(exp_)(u > 0 ? -u : u);
@@ -160,28 +161,29 @@ ALWAYS_INLINE real F(tanh_)(real x)
     return x < 0 ? -y : y;
 }
 
-/* exp(−x²/2), the rounding error of x² made good: it would cost x² ulp. */
-ALWAYS_INLINE real F(bell)(real x)
+/* exp(−x²/2). The rounding error of x² is made good; it would cost x² ulp. */
+ALWAYS_INLINE real F(exp_half_square)(real x)
 {
     x = x > PHI_END ? PHI_END : x < -PHI_END ? -PHI_END : x;
     const real square = x * x, error = F(fma_)(x, x, -square), e = F(exp_)((real)-0.5 * square);
     return F(fma_)((real)-0.5 * error, e, e);
 }
 
-/* The normal distribution's density and distribution function: φ(x) = exp(−x²/2) / √(2π), and
-   Φ(−a) = φ(a)·(Mills' ratio), of which t·polynomial(t − ½) is a fit, t = 1/(1 + a/4). */
-ALWAYS_INLINE real F(gauss_)(real x) { return F(bell)(x) * (real)0.3989422804014327; }
+/* The normal distribution's density φ(x) = exp(−x²/2) / √(2π) and distribution function Φ(x).
+   Φ(−a) = exp(−a²/2) · t · polynomial(t − ½) with t = 1/(1 + a/4): the polynomial fits Mills' ratio. */
+ALWAYS_INLINE real F(normal_pdf)(real x) { return F(exp_half_square)(x) * (real)0.3989422804014327; }
 
-ALWAYS_INLINE real F(phi_)(real x)
+ALWAYS_INLINE real F(normal_cdf)(real x)
 {
     const real a = x < 0 ? -x : x > PHI_END ? PHI_END : x;
-    const real t = 4 / (4 + a), tail = F(bell)(x) * (t * POLYNOMIAL(t - (real)0.5, mills));
+    const real t = 4 / (4 + a), tail = F(exp_half_square)(x) * (t * POLYNOMIAL(t - (real)0.5, mills));
     return x > 0 ? 1 - tail : tail;
 }
 
-/* √(−2·log u) for u = (word + ½)/2³², of which this is the distance from 0 or from 1, so that no digit of it is lost.
-   u = 2ⁿ·(1 + f) as in log1p; a carry into the exponent tells on which side of √½ the rest is. */
-ALWAYS_INLINE real F(radius_)(uint32_t word)
+/* The length of Box and Muller's pair: √(−2·log u) for u = (word + ½)/2³². `distance` is u's distance from 0 or from
+   1, whichever is nearer, so that no digit of it is lost. u = 2ⁿ·(1 + f); the bits of 1 less those of √½, added to
+   the bits of u, carry into the exponent where that brings 1 + f into √½ … √2. */
+ALWAYS_INLINE real F(box_muller_radius)(uint32_t word)
 {
     const real signed_word = (real)(int32_t)word + (real)0.5;
     const real distance = (signed_word < 0 ? -signed_word : signed_word) * (real)0x1p-32;
@@ -196,15 +198,16 @@ ALWAYS_INLINE real F(radius_)(uint32_t word)
     return F(sqrt_)(-2 * F(fma_)(n, LOG2_HIGH, f - (square - low)));
 }
 
-/* cos and sin of 2π·(word + ½)/2³²: so many quarters of a turn, and x in −π/4 … π/4 from there. */
-ALWAYS_INLINE void F(turn_)(uint32_t word, real *cosine, real *sine)
+/* The direction of the pair: cos and sin of 2π·(word + ½)/2³², which is a number of quarter turns and an angle x in
+   −π/4 … π/4. */
+ALWAYS_INLINE void F(box_muller_direction)(uint32_t word, real *cosine, real *sine)
 {
     const uint32_t from = word + (1u << 29), quarter = from >> 30;
     const real x = ((real)((int32_t)(from & ((1u << 30) - 1)) - (1 << 29)) + (real)0.5) * (real)1.4629180792671596e-9;
     const real x2 = x * x;
     const real s = F(fma_)(x * x2, POLYNOMIAL(x2, sin_tail), x);
     const real c = 1 + F(fma_)(x2 * x2, POLYNOMIAL(x2, cos_tail), (real)-0.5 * x2);
-    const real across = quarter & 1 ? s : c, up = quarter & 1 ? c : s;
-    *cosine = (quarter + 1) & 2 ? -across : across;
-    *sine = quarter & 2 ? -up : up;
+    const real x_part = quarter & 1 ? s : c, y_part = quarter & 1 ? c : s;
+    *cosine = (quarter + 1) & 2 ? -x_part : x_part;
+    *sine = quarter & 2 ? -y_part : y_part;
 }

@@ -1,115 +1,143 @@
 /* Normalisation: y = weight·x̂ + bias, x̂ = (x − mean)/√(var + ε).
 
-   Twins: fastnn_ref/batchnorm.py (mean and variance of a channel, over batch and image) and fastnn_ref/layernorm.py (of a
-   row). A mean is kept as shift + rest: shift is the group's first value, so that x − shift is exact, or nearly so, when
-   the mean is large beside the deviation. The variance takes a second pass, less what the first one's rounding left.
-   `saved` holds shift, rest and 1/√(var + ε) of every group, one array after the other. */
+   Twins: fastnn_ref/batchnorm.py (a channel has a mean and a variance, over batch and image), fastnn_ref/layernorm.py
+   (a row has them). A mean is stored as mean_hi + mean_lo: mean_hi is the first of the values, so that x − mean_hi is
+   exact, or nearly so, where the mean is large beside the deviation. The variance takes a second pass over x, and is
+   corrected by what rounding left of Σ (x − mean). */
 
-/* Adds up a run's differences d = x − origin − mean, lane by lane, and their squares where those are wanted. Vectors by
-   name: of two sums in one loop over lanes the compiler makes scalars, 0.63 instead of 0.21 ns a value. */
-ALWAYS_INLINE void F(add_differences)(const int squares, const real *x, int64_t n, const real *origin, const real *mean,
-                                      vec *sum, vec *square)
+/* What forward saves for backward: mean_hi, mean_lo and 1/√(var + ε) of every channel, or row. */
+typedef struct {
+    real *mean_hi, *mean_lo, *inv;
+} F(stats_t);
+
+static inline F(stats_t) F(stats_of)(const fastnn_norm *g, int64_t groups)
 {
-    const vec from = vload(origin), middle = vload(mean);
+    real *saved = g->saved;
+    return (F(stats_t)){saved, saved + groups, saved + 2 * groups};
+}
+
+/* Adds to the lanes of `sum` the differences d = x − mean_hi − mean_lo of n values, and their squares to `square` if
+   `squares`. The means are vectors. The loop is written in vectors, because the compiler leaves two sums in one loop
+   over lanes scalar (0.63 instead of 0.21 ns a value). */
+ALWAYS_INLINE void F(add_differences)(const int squares, const real *x, int64_t n, const real *mean_hi,
+                                      const real *mean_lo, vec *sum, vec *square)
+{
+    const vec hi = vload(mean_hi), lo = vload(mean_lo);
     for (; n >= LANES; x += LANES, n -= LANES)
-        UNROLL for (int v = 0; v < SPAN; ++v) {
-            const vec d = vload(x + v * VL) - from - middle;
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+            const vec d = vload(x + v * VL) - hi - lo;
             sum[v] += d;
             if (squares) square[v] = vfma(d, d, square[v]);
         }
-    UNROLL for (int v = 0; v < SPAN; ++v, x += VL, n -= VL)
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v, x += VL, n -= VL)
         if (n > 0) {
             const vmask some = vfirst((int)min64(n, VL));
-            const vec d = vload_first(x, some) - vload_first(origin, some) - vload_first(mean, some);
+            const vec d = vload_first(x, some) - vload_first(mean_hi, some) - vload_first(mean_lo, some);
             sum[v] += d;
             if (squares) square[v] = vfma(d, d, square[v]);
         }
 }
 
-/* Values that lie in `count` runs of `n`, `stride` apart, the first one at `first`. */
-typedef struct { int64_t first, count, stride, n; } F(runs_t);
+/* `count` ranges of n values each, which begin `stride` apart, the first one at `first`. */
+typedef struct {
+    int64_t first, count, stride, n;
+} F(ranges_t);
 
-/* Where those of channel c lie: in the blocks, then in the images that are left. How many of the two there are. */
-static int F(runs_of)(const fastnn_norm *g, int64_t c, F(runs_t) *runs)
+/* Where the values of channel c stand: in the interleaved blocks, and in the single images behind them. Returns how
+   many of the two there are. */
+static int F(channel_ranges)(const fastnn_norm *g, int64_t c, F(ranges_t) *ranges)
 {
-    const int64_t blocks = g->in_blocks ? F(blocks_of)(g->rows) : 0, row = g->channels * g->inner, seen = blocks * LANES;
+    const int64_t blocks = g->interleaved ? F(interleaved_blocks)(g->rows) : 0, images = blocks * LANES;
+    const int64_t row = g->channels * g->inner;
     int sets = 0;
-    if (blocks) runs[sets++] = (F(runs_t)){c * g->inner * LANES, blocks, row * LANES, g->inner * LANES};
-    if (seen < g->rows) runs[sets++] = (F(runs_t)){seen * row + c * g->inner, g->rows - seen, row, g->inner};
+    if (blocks) ranges[sets++] = (F(ranges_t)){c * g->inner * LANES, blocks, row * LANES, g->inner * LANES};
+    if (images < g->rows) ranges[sets++] = (F(ranges_t)){images * row + c * g->inner, g->rows - images, row, g->inner};
     return sets;
 }
 
-/* The moments of some such sets. Two passes over so many runs at a time that the second finds them in the first-level cache: of
-   channels that are a power of two apart, the second-level one keeps eight. Joined as Chan, Golub and LeVeque do, "Updating
-   formulae and a pairwise algorithm for computing sample variances" (1979). */
-static void F(moments)(const real *x, const F(runs_t) *runs, int sets, real *shift, real *rest, real *var)
+/* Mean and variance of the values in some sets of ranges. The two passes go over so many ranges at a time that the
+   second pass finds them in the first-level cache (of channels that are a power of two apart, the second-level cache
+   holds eight). The results are joined as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+   computing sample variances" (1979). */
+static void F(moments)(const real *x, const F(ranges_t) *ranges, int sets, real *mean_hi, real *mean_lo, real *var)
 {
-    real origin[VL], middle[VL];
-    double mean = 0, squares = 0, seen = 0;
-    for (int l = 0; l < VL; ++l) origin[l] = x[runs->first];
-    for (const F(runs_t) *r = runs; r < runs + sets; ++r) {
+    real hi[VL], lo[VL];
+    double mean = 0, squares = 0, seen = 0;             /* of all values so far; the mean is less mean_hi */
+    for (int l = 0; l < VL; ++l) hi[l] = x[ranges->first];
+    for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r) {
         const int64_t n = r->n, some = 1 + 2048 / n;
         for (int64_t from = 0, to; from < r->count; from = to) {
             to = min64(from + some, r->count);
             const real *first = x + r->first + from * r->stride, *end = x + r->first + to * r->stride;
-            const double count = (double)((to - from) * n), each = 1 / count, share = count / (seen + count);
-            vec sum[SPAN], left[SPAN], square[SPAN];
-            UNROLL for (int v = 0; v < SPAN; ++v) sum[v] = left[v] = square[v] = vzero();
-            for (int l = 0; l < VL; ++l) middle[l] = 0;
-            for (const real *run = first; run < end; run += r->stride)
-                F(add_differences)(0, run, n, origin, middle, sum, square);
-            const real near = F(tree_of)(sum) * (real)each;     /* a reciprocal waits for no sum */
-            for (int l = 0; l < VL; ++l) middle[l] = near;
-            for (const real *run = first; run < end; run += r->stride)
-                F(add_differences)(1, run, n, origin, middle, left, square);
-            const double d = (double)F(tree_of)(left) * each, apart = (double)near + d - mean;
-            squares += (double)F(tree_of)(square) - d * d * count + apart * apart * (seen * share);
-            mean += apart * share;
+            const double count = (double)((to - from) * n), inverse = 1 / count, weight = count / (seen + count);
+            vec sum[LANE_VECTORS], residual[LANE_VECTORS], square[LANE_VECTORS];
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = residual[v] = square[v] = vzero();
+            for (int l = 0; l < VL; ++l) lo[l] = 0;
+            for (const real *range = first; range < end; range += r->stride)
+                F(add_differences)(0, range, n, hi, lo, sum, square);
+            /* The reciprocal is ready before the sum is; a division would begin only then. */
+            const real near = F(tree_of_vectors)(sum) * (real)inverse;
+            for (int l = 0; l < VL; ++l) lo[l] = near;
+            for (const real *range = first; range < end; range += r->stride)
+                F(add_differences)(1, range, n, hi, lo, residual, square);
+            const double d = (double)F(tree_of_vectors)(residual) * inverse, apart = (double)near + d - mean;
+            squares += (double)F(tree_of_vectors)(square) - d * d * count + apart * apart * (seen * weight);
+            mean += apart * weight;
             seen += count;
         }
     }
-    *shift = origin[0];
-    *rest = (real)mean;
+    *mean_hi = hi[0];
+    *mean_lo = (real)mean;
     *var = (real)(squares / seen);
 }
 
-/* y = (x − shift − rest)·inv·w + b for a run under one mean. */
-static inline void F(normalise_run)(const real *x, real *y, int64_t n, real shift, real rest, real inv, real w, real b)
+/* y = (x − mean_hi − mean_lo)·inv·w + b for n values of one channel. */
+static inline void F(normalise_range)(const real *x, real *y, int64_t n, real mean_hi, real mean_lo, real inv, real w,
+                                      real b)
 {
-    ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - shift - rest) * inv, w, b);
+    ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - mean_hi - mean_lo) * inv, w, b);
 }
 
-/* Σ dy and Σ dy·x̂ of some sets of runs under one mean. */
-static void F(channel_sums)(const real *x, const real *dy, const F(runs_t) *runs, int sets, real shift, real rest, real inv,
-                            real *sum, real *dot)
+/* dx = scale·((dy − sum_mean) − x̂·dot_mean) over n values dy of one channel. */
+static inline void F(normalise_range_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv,
+                                               real scale, real sum_mean, real dot_mean)
 {
-    const vec from = vset1(shift), middle = vset1(rest), scale = vset1(inv);
-    vec lane[SPAN], with[SPAN];
-    UNROLL for (int v = 0; v < SPAN; ++v) lane[v] = with[v] = vzero();
-    for (const F(runs_t) *r = runs; r < runs + sets; ++r)
+    ELEMENTWISE for (int64_t i = 0; i < n; ++i)
+        dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, dy[i] - sum_mean);
+}
+
+/* Σ dy and Σ dy·x̂ of the values in some sets of ranges, which have one mean. */
+static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *ranges, int sets, real mean_hi,
+                             real mean_lo, real inv, real *sum, real *dot)
+{
+    const vec hi = vset1(mean_hi), lo = vset1(mean_lo), scale = vset1(inv);
+    vec sums[LANE_VECTORS], dots[LANE_VECTORS];
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sums[v] = dots[v] = vzero();
+    for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
         for (int64_t s = 0; s < r->count; ++s) {
             const real *xs = x + r->first + s * r->stride, *ds = dy + r->first + s * r->stride;
             int64_t left = r->n;
             for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
-                UNROLL for (int v = 0; v < SPAN; ++v) {
+                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
                     const vec d = vload(ds + v * VL);
-                    lane[v] += d;
-                    with[v] = vfma(d, (vload(xs + v * VL) - from - middle) * scale, with[v]);
+                    sums[v] += d;
+                    dots[v] = vfma(d, (vload(xs + v * VL) - hi - lo) * scale, dots[v]);
                 }
-            UNROLL for (int v = 0; v < SPAN; ++v, xs += VL, ds += VL, left -= VL)
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v, xs += VL, ds += VL, left -= VL)
                 if (left > 0) {
                     const vmask some = vfirst((int)min64(left, VL));
                     const vec d = vload_first(ds, some);
-                    lane[v] += d;
-                    with[v] = vfma(d, (vload_first(xs, some) - from - middle) * scale, with[v]);
+                    sums[v] += d;
+                    dots[v] = vfma(d, (vload_first(xs, some) - hi - lo) * scale, dots[v]);
                 }
         }
-    *sum = F(tree_of)(lane);
-    *dot = F(tree_of)(with);
+    *sum = F(tree_of_vectors)(sums);
+    *dot = F(tree_of_vectors)(dots);
 }
 
-/* A batch of single values: the channels lie side by side, so each is a lane of its own. So many vectors of them at a
-   time, their sums in registers; a single one may be a part of a vector, the lanes in `mask`. */
+/* ---- batch normalisation of rows: channels stand side by side, and each is a lane of its own ---- */
+
+/* Some vectors of channels at a time, their sums in registers. A single vector may have only the lanes in `mask`. */
 #undef COLUMN_VECTORS
 #define COLUMN_VECTORS 4
 #undef LOAD
@@ -121,34 +149,34 @@ static void F(channel_sums)(const real *x, const real *dy, const F(runs_t) *runs
 } while (0)
 
 ALWAYS_INLINE void F(column_moments)(const int vectors, const vmask mask, const real *x, int64_t rows, int64_t cols,
-                                     real *shift, real *rest, real *var)
+                                     real *mean_hi, real *mean_lo, real *var)
 {
     const vec count = vset1((real)rows);
-    vec origin[COLUMN_VECTORS], mean[COLUMN_VECTORS], square[COLUMN_VECTORS], left[COLUMN_VECTORS];
+    vec hi[COLUMN_VECTORS], mean[COLUMN_VECTORS], square[COLUMN_VECTORS], residual[COLUMN_VECTORS];
     UNROLL for (int v = 0; v < vectors; ++v) {
-        origin[v] = LOAD(x);
-        mean[v] = square[v] = left[v] = vzero();
+        hi[v] = LOAD(x);
+        mean[v] = square[v] = residual[v] = vzero();
     }
     for (int64_t i = 0; i < rows; ++i)
-        UNROLL for (int v = 0; v < vectors; ++v) mean[v] += LOAD(x + i * cols) - origin[v];
+        UNROLL for (int v = 0; v < vectors; ++v) mean[v] += LOAD(x + i * cols) - hi[v];
     UNROLL for (int v = 0; v < vectors; ++v) mean[v] /= count;
     for (int64_t i = 0; i < rows; ++i)
         UNROLL for (int v = 0; v < vectors; ++v) {
-            const vec d = LOAD(x + i * cols) - origin[v] - mean[v];
+            const vec d = LOAD(x + i * cols) - hi[v] - mean[v];
             square[v] = vfma(d, d, square[v]);
-            left[v] += d;
+            residual[v] += d;
         }
     UNROLL for (int v = 0; v < vectors; ++v) {
-        STORE(shift, origin[v]);
-        STORE(rest, mean[v] + left[v] / count);
-        STORE(var, (square[v] - left[v] * left[v] / count) / count);
+        STORE(mean_hi, hi[v]);
+        STORE(mean_lo, mean[v] + residual[v] / count);
+        STORE(var, (square[v] - residual[v] * residual[v] / count) / count);
     }
 }
 
-/* db and dw: see below. */
-ALWAYS_INLINE void F(column_sums_of)(const int vectors, const vmask mask, const real *x, const real *dy, int64_t rows,
-                                     int64_t cols, const real *shift, const real *rest, const real *inv, real *dw,
-                                     real *db)
+/* db = Σ dy and dw = Σ dy·x̂. */
+ALWAYS_INLINE void F(column_gradient_sums)(const int vectors, const vmask mask, const real *x, const real *dy,
+                                           int64_t rows, int64_t cols, const real *mean_hi, const real *mean_lo,
+                                           const real *inv, real *dw, real *db)
 {
     vec sum[COLUMN_VECTORS], dot[COLUMN_VECTORS];
     UNROLL for (int v = 0; v < vectors; ++v) sum[v] = dot[v] = vzero();
@@ -156,7 +184,7 @@ ALWAYS_INLINE void F(column_sums_of)(const int vectors, const vmask mask, const 
         UNROLL for (int v = 0; v < vectors; ++v) {
             const vec d = LOAD(dy);
             sum[v] += d;
-            dot[v] = vfma(d, (LOAD(x) - LOAD(shift) - LOAD(rest)) * LOAD(inv), dot[v]);
+            dot[v] = vfma(d, (LOAD(x) - LOAD(mean_hi) - LOAD(mean_lo)) * LOAD(inv), dot[v]);
         }
     UNROLL for (int v = 0; v < vectors; ++v) {
         STORE(db, sum[v]);
@@ -166,192 +194,215 @@ ALWAYS_INLINE void F(column_sums_of)(const int vectors, const vmask mask, const 
 #undef LOAD
 #undef STORE
 
-/* The running statistics follow, and the variance becomes 1/√(var + ε). */
-static void F(follow)(const fastnn_norm *g, int64_t from, int64_t to, const real *shift, const real *rest, real *var)
+/* Updates the running statistics, and makes 1/√(var + ε) of the variance. */
+static void F(update_running_stats)(const fastnn_norm *g, int64_t from, int64_t to, const F(stats_t) *s)
 {
-    real *mean = g->running_mean, *variance = g->running_var;
+    real *mean = g->running_mean, *variance = g->running_var, *var = s->inv;
     const real count = (real)(g->rows * g->inner), m = (real)g->momentum, old = 1 - m, eps = (real)g->eps;
     for (int64_t c = from; c < to; ++c) {
-        mean[c] = old * mean[c] + m * (shift[c] + rest[c]);
+        mean[c] = old * mean[c] + m * (s->mean_hi[c] + s->mean_lo[c]);
         variance[c] = old * variance[c] + m * (var[c] * count / (count - 1));
         var[c] = 1 / F(sqrt_)(var[c] + eps);
     }
 }
 
-/* Threads split the channels, columns at cache lines. */
-static inline int F(side_by_side)(const fastnn_norm *g) { return g->inner == 1 && !g->in_blocks; }
-static inline int64_t F(channel_unit)(const fastnn_norm *g) { return F(side_by_side)(g) ? LANES : 1; }
-
-static inline int64_t F(channel_cut)(const fastnn_norm *g, int part, int parts)
-{
-    const int64_t unit = F(channel_unit)(g);
-    return min64(cut(ceil_div(g->channels, unit), part, parts) * unit, g->channels);
-}
-
-static void F(share_channels)(fastnn_part part, const fastnn_norm *g)
-{
-    const int64_t units = ceil_div(g->channels, F(channel_unit)(g));
-    run(part, g, parts_of(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
-}
-
-/* Channels from … to: what to normalise by in training, or what prediction takes for it. */
-static void F(statistics)(const fastnn_norm *g, int64_t from, int64_t to, real *shift, real *rest, real *inv)
+/* Completes the statistics of channels from … to − 1: in training from the batch's variance in s->inv, in prediction
+   from the running ones. */
+static void F(complete_stats)(const fastnn_norm *g, int64_t from, int64_t to, const F(stats_t) *s)
 {
     const real *mean = g->running_mean, *variance = g->running_var;
-    if (g->training) F(follow)(g, from, to, shift, rest, inv);
+    if (g->training) F(update_running_stats)(g, from, to, s);
     else for (int64_t c = from; c < to; ++c) {
-        shift[c] = mean[c];
-        rest[c] = 0;
-        inv[c] = 1 / F(sqrt_)(variance[c] + (real)g->eps);
+        s->mean_hi[c] = mean[c];
+        s->mean_lo[c] = 0;
+        s->inv[c] = 1 / F(sqrt_)(variance[c] + (real)g->eps);
     }
+}
+
+static void F(batchnorm_columns)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const real *x = g->x, *w = g->w, *b = g->b;
+    const int64_t cols = g->channels;
+    const F(stats_t) s = F(stats_of)(g, g->channels);
+    real *y = g->y, *mean_hi = s.mean_hi, *mean_lo = s.mean_lo, *inv = s.inv;
+    if (g->training) {
+        int64_t c = from;
+#define MOMENTS(vectors, mask) F(column_moments)(vectors, mask, x + c, g->rows, cols, mean_hi + c, mean_lo + c, inv + c)
+        for (; c + COLUMN_VECTORS * VL <= to; c += COLUMN_VECTORS * VL) MOMENTS(COLUMN_VECTORS, vfirst(VL));
+        for (; c < to; c += VL) MOMENTS(1, vfirst((int)min64(VL, to - c)));
+#undef MOMENTS
+    }
+    F(complete_stats)(g, from, to, &s);
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const real *xs = x + i * cols;
+        real *ys = y + i * cols;
+        ELEMENTWISE for (int64_t c = from; c < to; ++c)
+            ys[c] = F(fma_)((xs[c] - mean_hi[c] - mean_lo[c]) * inv[c], w[c], b[c]);
+    }
+}
+
+/* dx = w·inv·(dy − db/N − x̂·dw/N), over dy. */
+static void F(batchnorm_columns_backward)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const real *x = g->x, *w = g->w;
+    const int64_t cols = g->channels;
+    const F(stats_t) s = F(stats_of)(g, g->channels);
+    const real *mean_hi = s.mean_hi, *mean_lo = s.mean_lo, *inv = s.inv;
+    real *dy = g->dy, *dw = g->dw, *db = g->db;
+    int64_t c = from;
+#define SUMS(vectors, mask) F(column_gradient_sums)( \
+    vectors, mask, x + c, dy + c, g->rows, cols, mean_hi + c, mean_lo + c, inv + c, dw + c, db + c)
+    for (; c + COLUMN_VECTORS * VL <= to; c += COLUMN_VECTORS * VL) SUMS(COLUMN_VECTORS, vfirst(VL));
+    for (; c < to; c += VL) SUMS(1, vfirst((int)min64(VL, to - c)));
+#undef SUMS
+    const real inverse = 1 / (real)g->rows;             /* of N: a division for each value would be slow */
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const real *xs = x + i * cols;
+        real *ds = dy + i * cols;
+        ELEMENTWISE for (c = from; c < to; ++c) {
+            const real normal = (xs[c] - mean_hi[c] - mean_lo[c]) * inv[c];
+            ds[c] = w[c] * inv[c] * F(fma_)(-normal, dw[c] * inverse, F(fma_)(-db[c], inverse, ds[c]));
+        }
+    }
+}
+
+/* ---- batch normalisation of images: a channel from its first pass to its last, so that the later ones find it in the
+   second-level cache ---- */
+
+static void F(batchnorm_channels)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const real *x = g->x, *w = g->w, *b = g->b;
+    const F(stats_t) s = F(stats_of)(g, g->channels);
+    real *y = g->y;
+    for (int64_t c = from; c < to; ++c) {
+        F(ranges_t) ranges[2];
+        const int sets = F(channel_ranges)(g, c, ranges);
+        if (g->training) F(moments)(x, ranges, sets, s.mean_hi + c, s.mean_lo + c, s.inv + c);
+        F(complete_stats)(g, c, c + 1, &s);
+        for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
+            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
+                F(normalise_range)(x + at, y + at, r->n, s.mean_hi[c], s.mean_lo[c], s.inv[c], w[c], b[c]);
+    }
+}
+
+static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const real *x = g->x, *w = g->w, count = (real)(g->rows * g->inner);
+    const F(stats_t) s = F(stats_of)(g, g->channels);
+    real *dy = g->dy, *dw = g->dw, *db = g->db;
+    for (int64_t c = from; c < to; ++c) {
+        const real mean_hi = s.mean_hi[c], mean_lo = s.mean_lo[c], inv = s.inv[c];
+        F(ranges_t) ranges[2];
+        const int sets = F(channel_ranges)(g, c, ranges);
+        F(gradient_sums)(x, dy, ranges, sets, mean_hi, mean_lo, inv, db + c, dw + c);
+        for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
+            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
+                F(normalise_range_backward)(x + at, dy + at, r->n, mean_hi, mean_lo, inv, w[c] * inv, db[c] / count,
+                                            dw[c] / count);
+    }
+}
+
+/* Threads split the channels; those that stand side by side only at the borders of cache lines. */
+static inline int F(by_columns)(const fastnn_norm *g) { return g->inner == 1 && !g->interleaved; }
+static inline int64_t F(channel_unit)(const fastnn_norm *g) { return F(by_columns)(g) ? LANES : 1; }
+
+static inline int64_t F(first_channel)(const fastnn_norm *g, int part, int parts)
+{
+    const int64_t unit = F(channel_unit)(g);
+    return min64(part_begin(ceil_div(g->channels, unit), part, parts) * unit, g->channels);
 }
 
 static void F(batchnorm_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const real *x = g->x, *w = g->w, *b = g->b;
-    real *y = g->y, *shift = g->saved, *rest = shift + g->channels, *inv = rest + g->channels;
-    const int64_t inner = g->inner, stride = g->channels * inner, to = F(channel_cut)(g, part + 1, parts);
-    const int64_t from = F(channel_cut)(g, part, parts);
-    if (F(side_by_side)(g)) {
-        if (g->training) {
-            int64_t c = from;
-#define MOMENTS(vectors, mask) F(column_moments)(vectors, mask, x + c, g->rows, stride, shift + c, rest + c, inv + c)
-            for (; c + COLUMN_VECTORS * VL <= to; c += COLUMN_VECTORS * VL) MOMENTS(COLUMN_VECTORS, vfirst(VL));
-            for (; c < to; c += VL) MOMENTS(1, vfirst((int)min64(VL, to - c)));
-#undef MOMENTS
-        }
-        F(statistics)(g, from, to, shift, rest, inv);
-        for (int64_t i = 0; i < g->rows; ++i) {
-            const real *xs = x + i * stride;
-            real *ys = y + i * stride;
-            ELEMENTWISE for (int64_t c = from; c < to; ++c)
-                ys[c] = F(fma_)((xs[c] - shift[c] - rest[c]) * inv[c], w[c], b[c]);
-        }
-        return;
-    }
-    /* A channel from the first pass to the last: the later ones find it in the second-level cache. */
-    for (int64_t c = from; c < to; ++c) {
-        F(runs_t) runs[2];
-        const int sets = F(runs_of)(g, c, runs);
-        if (g->training) F(moments)(x, runs, sets, shift + c, rest + c, inv + c);
-        F(statistics)(g, c, c + 1, shift, rest, inv);
-        for (const F(runs_t) *r = runs; r < runs + sets; ++r)
-            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
-                F(normalise_run)(x + at, y + at, r->n, shift[c], rest[c], inv[c], w[c], b[c]);
-    }
+    const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
+    if (F(by_columns)(g)) F(batchnorm_columns)(g, from, to);
+    else F(batchnorm_channels)(g, from, to);
 }
 
-/* dx = w·inv·(dy − db/N − x̂·dw/N) = scale·((dy − lost) − x̂·turn), over dy. */
 static void F(batchnorm_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const real *x = g->x, *w = g->w, *shift = g->saved, *rest = shift + g->channels, *inv = rest + g->channels;
-    real *dy = g->dy, *dw = g->dw, *db = g->db;
-    const int64_t inner = g->inner, stride = g->channels * inner, to = F(channel_cut)(g, part + 1, parts);
-    const real count = (real)(g->rows * inner);
-    const int64_t from = F(channel_cut)(g, part, parts);
-    if (F(side_by_side)(g)) {
-        int64_t c = from;
-#define SUMS(vectors, mask) \
-    F(column_sums_of)(vectors, mask, x + c, dy + c, g->rows, stride, shift + c, rest + c, inv + c, dw + c, db + c)
-        for (; c + COLUMN_VECTORS * VL <= to; c += COLUMN_VECTORS * VL) SUMS(COLUMN_VECTORS, vfirst(VL));
-        for (; c < to; c += VL) SUMS(1, vfirst((int)min64(VL, to - c)));
-#undef SUMS
-        const real each = 1 / count;                    /* not a division for each value */
-        for (int64_t i = 0; i < g->rows; ++i) {
-            const real *xs = x + i * stride;
-            real *ds = dy + i * stride;
-            ELEMENTWISE for (c = from; c < to; ++c) {
-                const real normal = (xs[c] - shift[c] - rest[c]) * inv[c];
-                ds[c] = w[c] * inv[c] * F(fma_)(-normal, dw[c] * each, F(fma_)(-db[c], each, ds[c]));
-            }
-        }
-        return;
-    }
-    for (int64_t c = from; c < to; ++c) {
-        const real origin = shift[c], mean = rest[c], root = inv[c];
-        F(runs_t) runs[2];
-        const int sets = F(runs_of)(g, c, runs);
-        F(channel_sums)(x, dy, runs, sets, origin, mean, root, db + c, dw + c);
-        const real lost = db[c] / count, turn = dw[c] / count, scale = w[c] * root;
-        for (const F(runs_t) *r = runs; r < runs + sets; ++r)
-            for (int64_t i = 0; i < r->count; ++i) {
-                const real *xs = x + r->first + i * r->stride;
-                real *ds = dy + r->first + i * r->stride;
-                ELEMENTWISE for (int64_t j = 0; j < r->n; ++j)
-                    ds[j] = scale * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
-            }
-    }
+    const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
+    if (F(by_columns)(g)) F(batchnorm_columns_backward)(g, from, to);
+    else F(batchnorm_channels_backward)(g, from, to);
 }
 
-/* The same for rows of `inner` values: `channels` is 1, a row is a group. */
+static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)
+{
+    const int64_t units = ceil_div(g->channels, F(channel_unit)(g));
+    run_parts(part, g, part_count(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
+}
+
+static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g); }
+static void F(batchnorm_backward)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_backward_part), g); }
+
+/* ---- layer normalisation: a row of `inner` values has a mean and a variance ---- */
+
 static void F(layernorm_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
     const real *x = g->x, *w = g->w, *b = g->b;
-    real *y = g->y, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
+    const F(stats_t) s = F(stats_of)(g, g->rows);
+    real *y = g->y;
     const int64_t n = g->inner;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         const real *xs = x + i * n;
         real *ys = y + i * n;
-        F(moments)(xs, &(F(runs_t)){0, 1, n, n}, 1, shift + i, rest + i, inv + i);
-        inv[i] = 1 / F(sqrt_)(inv[i] + (real)g->eps);
-        const real origin = shift[i], mean = rest[i], root = inv[i];
-        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - origin - mean) * root, w[j], b[j]);
+        F(moments)(xs, &(F(ranges_t)){0, 1, n, n}, 1, s.mean_hi + i, s.mean_lo + i, s.inv + i);
+        s.inv[i] = 1 / F(sqrt_)(s.inv[i] + (real)g->eps);
+        const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - mean_hi - mean_lo) * inv, w[j], b[j]);
     }
 }
 
-/* dw and db for a share of the columns. */
+/* dw and db for this part of the columns. */
 static void F(layernorm_sums_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const real *x = g->x, *dy = g->dy, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
+    const real *x = g->x, *dy = g->dy;
+    const F(stats_t) s = F(stats_of)(g, g->rows);
     real *dw = g->dw, *db = g->db;
-    const int64_t n = g->inner, lines = ceil_div(n, LANES);
-    const int64_t from = cut(lines, part, parts) * LANES, to = min64(cut(lines, part + 1, parts) * LANES, n);
+    const int64_t n = g->inner, lines = ceil_div(n, LANES), from = part_begin(lines, part, parts) * LANES;
+    const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, n);
     for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
         const real *xs = x + i * n, *ds = dy + i * n;
-        const real origin = shift[i], mean = rest[i], root = inv[i];
+        const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
         ELEMENTWISE for (int64_t j = from; j < to; ++j) {
             db[j] += ds[j];
-            dw[j] = F(fma_)(ds[j], (xs[j] - origin - mean) * root, dw[j]);
+            dw[j] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j]);
         }
     }
 }
 
-/* dx over dy, for a share of the rows. */
+/* dx over dy, for this part of the rows. */
 static void F(layernorm_dx_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const real *x = g->x, *w = g->w, *shift = g->saved, *rest = shift + g->rows, *inv = rest + g->rows;
+    const real *x = g->x, *w = g->w;
+    const F(stats_t) s = F(stats_of)(g, g->rows);
     real *dy = g->dy;
     const int64_t n = g->inner;
-    for (int64_t i = cut(g->rows, part, parts); i < cut(g->rows, part + 1, parts); ++i) {
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         const real *xs = x + i * n;
         real *ds = dy + i * n;
-        const real origin = shift[i], mean = rest[i], root = inv[i];
+        const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
         real sum, dot;
         ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
-        F(channel_sums)(xs, ds, &(F(runs_t)){0, 1, n, n}, 1, origin, mean, root, &sum, &dot);
-        const real lost = sum / (real)n, turn = dot / (real)n;
-        ELEMENTWISE for (int64_t j = 0; j < n; ++j)
-            ds[j] = root * F(fma_)(-((xs[j] - origin - mean) * root), turn, ds[j] - lost);
+        F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
+        F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, inv, sum / (real)n, dot / (real)n);
     }
 }
 
-static void F(batchnorm)(const fastnn_norm *g) { F(share_channels)(F(batchnorm_part), g); }
-static void F(batchnorm_backward)(const fastnn_norm *g) { F(share_channels)(F(batchnorm_backward_part), g); }
-
 static void F(layernorm)(const fastnn_norm *g)
 {
-    run(F(layernorm_part), g, parts_of(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
+    run_parts(F(layernorm_part), g, part_count(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
 }
 
 static void F(layernorm_backward)(const fastnn_norm *g)
 {
     const int64_t values = g->rows * g->inner;
-    run(F(layernorm_sums_part), g, parts_of(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
-    run(F(layernorm_dx_part), g, parts_of(g->threads, g->rows, values, PARALLEL_ELEMENTS));
+    run_parts(F(layernorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
+    run_parts(F(layernorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }

@@ -1,25 +1,29 @@
-/* Optimizers: one pass over flat arrays. Twin: fastnn_ref/optim.py, whose formulas stand here in the same order. */
+/* Optimizers: one pass over flat arrays. Twin: fastnn_ref/optim.py; its formulas stand here in the same order.
 
+   A new one is a part function with the formula, a function that fills update_t from fastnn_update, and a row of
+   table.def. */
+
+/* An update in `real`: what the formulas need, worked out once. */
 typedef struct {
-    real *w, *mean, *square;        /* what is updated: parameters, running mean (or momentum), running mean square */
+    real *w, *mean, *square;        /* parameters, running mean (or momentum), running mean of squares */
     const real *g;
     int64_t n;
-    real lr, beta1, rest1, beta2, rest2, eps, decay, shrink, root;
+    real lr, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, shrink, root;
 } F(update_t);
 
-/* for i in this part's share of 0 … n − 1, shares meeting at a multiple of LANES */
+/* Loops over this part of 0 … n − 1; parts meet at multiples of LANES. */
 #undef FOR_EACH
 #define FOR_EACH(i, n) \
-    ELEMENTWISE for (int64_t i = cut((n) / LANES, part, parts) * LANES, \
-                     end = part + 1 < parts ? cut((n) / LANES, part + 1, parts) * LANES : (n); i < end; ++i)
+    ELEMENTWISE for (int64_t i = part_begin((n) / LANES, part, parts) * LANES, \
+                     end = part + 1 < parts ? part_begin((n) / LANES, part + 1, parts) * LANES : (n); i < end; ++i)
 
-/* Parameters from which on a second thread pays, when other threads' caches hold none of them. */
+/* A second thread pays from so many parameters on, if no other thread's cache holds them. */
 #undef PARALLEL_UPDATES
 #define PARALLEL_UPDATES 98304
 
 static void F(update)(fastnn_part part, const F(update_t) *job, int threads)
 {
-    run(part, job, parts_of(threads, job->n, job->n, PARALLEL_UPDATES));
+    run_parts(part, job, part_count(threads, job->n, job->n, PARALLEL_UPDATES));
 }
 
 static void F(sgd_part)(const void *job, int part, int parts)
@@ -47,70 +51,71 @@ static void F(nesterov_part)(const void *job, int part, int parts)
     real *restrict w = u->w, *restrict v = u->mean;
     const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->beta1;
     FOR_EACH(i, u->n) {
-        const real slope = F(fma_)(decay, w[i], g[i]);
-        v[i] = F(fma_)(momentum, v[i], slope);
-        w[i] -= lr * F(fma_)(momentum, v[i], slope);
+        const real gradient = F(fma_)(decay, w[i], g[i]);
+        v[i] = F(fma_)(momentum, v[i], gradient);
+        w[i] -= lr * F(fma_)(momentum, v[i], gradient);
     }
 }
 
-static void F(sgd)(void *w, const void *g, void *v, int64_t n, double lr, double momentum, int nesterov, double decay,
-                   int threads)
+static void F(sgd)(const fastnn_update *u)
 {
     const F(update_t) job = {
-        .w = w, .g = g, .mean = v, .n = n, .lr = (real)lr, .beta1 = (real)momentum, .decay = (real)decay,
+        .w = u->w, .g = u->g, .mean = u->mean, .n = u->n, .lr = (real)u->lr, .beta1 = (real)u->beta1,
+        .decay = (real)u->decay,
     };
-    F(update)(!v ? F(sgd_part) : nesterov ? F(nesterov_part) : F(momentum_part), &job, threads);
+    F(update)(!u->mean ? F(sgd_part) : u->nesterov ? F(nesterov_part) : F(momentum_part), &job, u->threads);
 }
 
 static void F(rmsprop_part)(const void *job, int part, int parts)
 {
     const F(update_t) *u = job;
     real *restrict w = u->w, *restrict square = u->square;
-    const real *restrict g = u->g, lr = u->lr, decay = u->decay, alpha = u->beta2, rest = u->rest2, eps = u->eps;
+    const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps;
+    const real alpha = u->beta2, one_minus_alpha = u->one_minus_beta2;
     FOR_EACH(i, u->n) {
-        const real slope = F(fma_)(decay, w[i], g[i]);
-        square[i] = F(fma_)(alpha, square[i], rest * slope * slope);
-        w[i] -= lr * slope / (F(sqrt_)(square[i]) + eps);
+        const real gradient = F(fma_)(decay, w[i], g[i]);
+        square[i] = F(fma_)(alpha, square[i], one_minus_alpha * gradient * gradient);
+        w[i] -= lr * gradient / (F(sqrt_)(square[i]) + eps);
     }
 }
 
-static void F(rmsprop)(void *w, const void *g, void *square, int64_t n, double lr, double alpha, double eps,
-                       double decay, int threads)
+static void F(rmsprop)(const fastnn_update *u)
 {
     const F(update_t) job = {
-        .w = w, .g = g, .square = square, .n = n, .lr = (real)lr, .beta2 = (real)alpha, .rest2 = (real)(1 - alpha),
-        .eps = (real)eps, .decay = (real)decay,
+        .w = u->w, .g = u->g, .square = u->square, .n = u->n, .lr = (real)u->lr, .beta2 = (real)u->beta2,
+        .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps, .decay = (real)u->decay,
     };
-    F(update)(F(rmsprop_part), &job, threads);
+    F(update)(F(rmsprop_part), &job, u->threads);
 }
 
 static void F(adam_part)(const void *job, int part, int parts)
 {
     const F(update_t) *u = job;
     real *restrict w = u->w, *restrict mean = u->mean, *restrict square = u->square;
-    const real *restrict g = u->g, beta1 = u->beta1, rest1 = u->rest1, beta2 = u->beta2, rest2 = u->rest2;
+    const real *restrict g = u->g, beta1 = u->beta1, one_minus_beta1 = u->one_minus_beta1;
+    const real beta2 = u->beta2, one_minus_beta2 = u->one_minus_beta2;
     const real step = u->lr, root = u->root, eps = u->eps, couple = u->decay, shrink = u->shrink;
     FOR_EACH(i, u->n) {
-        const real slope = F(fma_)(couple, w[i], g[i]);
-        mean[i] = F(fma_)(beta1, mean[i], rest1 * slope);
-        square[i] = F(fma_)(beta2, square[i], rest2 * slope * slope);
+        const real gradient = F(fma_)(couple, w[i], g[i]);
+        mean[i] = F(fma_)(beta1, mean[i], one_minus_beta1 * gradient);
+        square[i] = F(fma_)(beta2, square[i], one_minus_beta2 * gradient * gradient);
         w[i] = w[i] * shrink - step * mean[i] / F(fma_)(F(sqrt_)(square[i]), root, eps);
     }
 }
 
-static void F(adam)(void *w, const void *g, void *mean, void *square, int64_t n, double lr, double beta1,
-                    double beta2, double eps, double decay, int decoupled, double correction1, double correction2,
-                    int threads)
+static void F(adam)(const fastnn_update *u)
 {
+    const double correction1 = 1 - pow(u->beta1, (double)u->step), correction2 = 1 - pow(u->beta2, (double)u->step);
     const F(update_t) job = {
-        .w = w, .g = g, .mean = mean, .square = square, .n = n, .lr = (real)(lr / correction1),
-        .beta1 = (real)beta1, .rest1 = (real)(1 - beta1), .beta2 = (real)beta2, .rest2 = (real)(1 - beta2),
-        .eps = (real)eps, .root = (real)(1 / sqrt(correction2)),
-        .decay = (real)(decoupled ? 0 : decay), .shrink = (real)(decoupled ? 1 - lr * decay : 1),
+        .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .n = u->n, .lr = (real)(u->lr / correction1),
+        .beta1 = (real)u->beta1, .one_minus_beta1 = (real)(1 - u->beta1), .beta2 = (real)u->beta2,
+        .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps, .root = (real)(1 / sqrt(correction2)),
+        .decay = (real)(u->decoupled ? 0 : u->decay), .shrink = (real)(u->decoupled ? 1 - u->lr * u->decay : 1),
     };
-    F(update)(F(adam_part), &job, threads);
+    F(update)(F(adam_part), &job, u->threads);
 }
 
+/* Gradient clipping: by norm, and by value. */
 static void F(scale)(void *g_, int64_t n, double factor_)
 {
     real *g = g_;

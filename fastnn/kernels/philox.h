@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Which words: word i of a stream is word i % 4 of block i / 4. */
+/* A stream of random words: word i is word i % 4 of block i / 4. */
 typedef struct {
     uint64_t seed;              /* the key */
     uint32_t step, stream;
@@ -36,8 +36,9 @@ static inline void philox(uint32_t out[4], uint64_t block, const fastnn_stream *
 
 #if defined(ISA_X86_V4) || defined(ISA_X86_V3)
 
-/* A block a lane of 64 bits, of which the lower half counts: the product takes no notice of the upper one, so nothing is
-   masked until the end. Lanes hold the blocks in such an order that pairs of lanes, unpacked, are words in theirs. */
+/* Each lane of 64 bits works on one block, in its lower half: the 32-bit product ignores the upper half, so nothing
+   is masked until the end. Lanes hold the blocks in an order in which unpacking pairs of lanes gives the words in
+   theirs. */
 #include <immintrin.h>
 #if defined(ISA_X86_V4)
 #define wide __m512i
@@ -57,8 +58,7 @@ static inline void philox(uint32_t out[4], uint64_t block, const fastnn_stream *
 #define WIDE_ORDER _mm256_setr_epi64x(0, 2, 1, 3)
 #endif
 
-/* Words 64·line … 64·line + 63: all lanes of them at once, since a product takes five times as long as it keeps others
-   waiting. */
+/* Words 64·line … 64·line + 63, in several vectors at once: the latency of a product is five times its throughput. */
 static inline void philox_line(uint32_t out[64], uint64_t line, const fastnn_stream *s)
 {
     enum { GROUPS = 16 / WIDE_LANES };

@@ -1,80 +1,84 @@
-/* Pooling. Twin: fastnn_ref/pool.py. Threads split the channels' images, and blocks of them. */
+/* Pooling. Twin: fastnn_ref/pool.py. Threads split the planes (a channel of an image), and the planes of interleaved
+   blocks. */
 
-static inline int64_t F(planes)(const fastnn_pool *g) { return g->images * g->channels; }
+static inline int64_t F(plane_count)(const fastnn_pool *g) { return g->images * g->channels; }
 
-/* The part of window i that lies inside: from … to − 1. */
-static inline void F(inside)(int64_t i, int64_t stride, int64_t pad, int64_t kernel, int64_t side, int64_t *from,
-                             int64_t *to)
+/* The rows (or columns) of window i that lie in the image: from … to − 1. */
+static inline void F(window_range)(int64_t i, int64_t stride, int64_t pad, int64_t kernel, int64_t side,
+                                   int64_t *from, int64_t *to)
 {
     const int64_t start = i * stride - pad;
     *from = start < 0 ? 0 : start;
     *to = min64(start + kernel, side);
 }
 
-/* to[j] = the larger of a[j] and b[j]; to may be a. */
-static inline void F(larger_row)(const real *a, const real *b, real *to, int64_t n)
+/* to[j] = max(a[j], b[j]); to may be a. */
+static inline void F(max_row)(const real *a, const real *b, real *to, int64_t n)
 {
     int64_t j = 0;
     for (; j + VL <= n; j += VL) {
         const vec one = vload(a + j), other = vload(b + j);
-        vstore(to + j, vlarger(one, other));
+        vstore(to + j, vmax_nan(one, other));
     }
     if (j < n) {
         const vmask mask = vfirst((int)(n - j));
         const vec one = vload_first(a + j, mask), other = vload_first(b + j, mask);
-        vstore_first(to + j, mask, vlarger(one, other));
+        vstore_first(to + j, mask, vmax_nan(one, other));
     }
 }
 
-/* y[e] = the largest of row[e·step] … row[e·step + kernel − 1]; a constant step lets the compiler load vectors. */
-ALWAYS_INLINE void F(largest_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t step)
+/* y[e] = max(row[e·step] … row[e·step + kernel − 1]). With a constant step the compiler loads vectors. */
+ALWAYS_INLINE void F(max_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t step)
 {
     if (kernel == 1) {
         for (int64_t e = 0; e < n; ++e) y[e] = row[e * step];
         return;
     }
-    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = LARGER(row[e * step], row[e * step + 1]);
+    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(row[e * step], row[e * step + 1]);
     for (int64_t c = 2; c < kernel; ++c)
-        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = LARGER(y[e], row[e * step + c]);
+        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(y[e], row[e * step + c]);
 }
 
-static void F(largest_run)(const real *row, real *y, int64_t n, int64_t kernel, int64_t step)
+static void F(max_across_any)(const real *row, real *y, int64_t n, int64_t kernel, int64_t step)
 {
-    if (step == 1) F(largest_across)(row, y, n, kernel, 1);
-    else if (step == 2) F(largest_across)(row, y, n, kernel, 2);
-    else F(largest_across)(row, y, n, kernel, step);
+    if (step == 1) F(max_across)(row, y, n, kernel, 1);
+    else if (step == 2) F(max_across)(row, y, n, kernel, 2);
+    else F(max_across)(row, y, n, kernel, step);
 }
 
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
+    const int64_t planes = F(plane_count)(g), from = part_begin(planes, part, parts);
+    const int64_t to = part_begin(planes, part + 1, parts);
     const int64_t width = g->width + 2 * g->pad_w, rows = g->out_rows;
     real *row = (real *)g->scratch + part * g->scratch_size, *y = (real *)g->y + from * rows * g->out_cols;
-    for (int64_t e = 0; e < width; ++e) row[e] = -INFINITY;         /* padding never wins */
+    for (int64_t e = 0; e < width; ++e) row[e] = -INFINITY;         /* padding is never the maximum */
     for (int64_t p = from; p < to; ++p)
-        for (int64_t i = 0; i < rows; ++i, y += g->out_cols) {      /* down the columns, then across */
+        for (int64_t i = 0; i < rows; ++i, y += g->out_cols) {      /* first down the columns, then across */
             int64_t top, bottom;
-            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
             const real *x = (const real *)g->x + (p * g->height + top) * g->width;
-            F(larger_row)(x, x + (bottom - top > 1 ? g->width : 0), row + g->pad_w, g->width);
-            for (int64_t r = 2; r < bottom - top; ++r) F(larger_row)(row + g->pad_w, x + r * g->width, row + g->pad_w, g->width);
-            F(largest_run)(row, y, g->out_cols, g->kernel_w, g->stride_w);
+            F(max_row)(x, x + (bottom - top > 1 ? g->width : 0), row + g->pad_w, g->width);
+            for (int64_t r = 2; r < bottom - top; ++r)
+                F(max_row)(row + g->pad_w, x + r * g->width, row + g->pad_w, g->width);
+            F(max_across_any)(row, y, g->out_cols, g->kernel_w, g->stride_w);
         }
 }
 
-/* The slopes of windows start … end − 1 of output row i, at most STRIP: each goes to the first value, by rows, that is the
-   window's maximum; `open` says whose is not found yet. Tap by tap of those that see the image: window j sees column
-   shift + j·step. x and dx are the image's, y and dy the output row's. */
-static void F(share_strip)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
+/* Routes the gradients of windows start … end − 1 of output row i, at most STACK_COLUMNS: each goes to the first
+   value, row by row, that is the window's maximum. `open` says which windows have not found theirs yet. The outer
+   loops go over the taps that meet the image: window j meets column shift + j·step. x and dx are the image's, y and
+   dy the output row's. */
+static void F(route_range)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
                            const real *dy, real *dx)
 {
     const int64_t step = g->stride_w, leftmost = -min64(g->pad_w, (end - 1) * step);
     const int64_t rightmost = min64(g->kernel_w - g->pad_w, g->width - start * step);
     int64_t top, bottom;
-    real open[STRIP];
+    real open[STACK_COLUMNS];
     for (int64_t j = start; j < end; ++j) open[j - start] = 1;
-    F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+    F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
     for (int64_t row = top; row < bottom; ++row)
         for (int64_t shift = leftmost; shift < rightmost; ++shift) {
             const int64_t first = shift < 0 ? ceil_div(-shift, step) : 0, low = first > start ? first : start;
@@ -94,15 +98,17 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    const int64_t from = cut(F(planes)(g), part, parts), to = cut(F(planes)(g), part + 1, parts);
+    const int64_t planes = F(plane_count)(g), from = part_begin(planes, part, parts);
+    const int64_t to = part_begin(planes, part + 1, parts);
     for (int64_t p = from; p < to; ++p) {
+        const real *x = (const real *)g->x + p * image;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i) {
             const real *y = (const real *)g->y + p * size + i * g->out_cols;
             const real *dy = (const real *)g->dy + p * size + i * g->out_cols;
-            for (int64_t j = 0; j < g->out_cols; j += STRIP)
-                F(share_strip)(g, i, j, min64(j + STRIP, g->out_cols), (const real *)g->x + p * image, y, dy, dx);
+            for (int64_t j = 0; j < g->out_cols; j += STACK_COLUMNS)
+                F(route_range)(g, i, j, min64(j + STACK_COLUMNS, g->out_cols), x, y, dy, dx);
         }
     }
 }
@@ -112,14 +118,15 @@ static void F(avg_pool_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p) {
+    const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
+    for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
         const real *x = (const real *)g->x + p * image;
         real *y = (real *)g->y + p * size;
         for (int64_t i = 0; i < g->out_rows; ++i)
             for (int64_t j = 0; j < g->out_cols; ++j) {
                 int64_t top, bottom, left, right;
-                F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-                F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+                F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+                F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
                 real total = 0;
                 for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) total += x[r * g->width + c];
@@ -133,41 +140,43 @@ static void F(avg_pool_backward_part)(const void *job, int part, int parts)
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
     const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p) {
+    const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
+    for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
         const real *dy = (const real *)g->dy + p * size;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i)
             for (int64_t j = 0; j < g->out_cols; ++j) {
                 int64_t top, bottom, left, right;
-                F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-                F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
-                const real share = dy[i * g->out_cols + j] / count;
+                F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+                F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+                const real gradient = dy[i * g->out_cols + j] / count;
                 for (int64_t r = top; r < bottom; ++r)
-                    for (int64_t c = left; c < right; ++c) dx[r * g->width + c] += share;
+                    for (int64_t c = left; c < right; ++c) dx[r * g->width + c] += gradient;
             }
     }
 }
 
-/* A window as large as the image: the sum over lanes, not a chain. */
+/* A window as large as the image: its sum has LANES running sums, where avg_pool's is one chain. */
 static void F(global_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t image = g->height * g->width;
-    for (int64_t p = cut(F(planes)(g), part, parts); p < cut(F(planes)(g), part + 1, parts); ++p)
+    const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
+    for (int64_t p = part_begin(planes, part, parts); p < end; ++p)
         ((real *)g->y)[p] = F(sum)((const real *)g->x + p * image, image) / (real)image;
 }
 
-/* ---- a channel of a block: each pixel is a line, and what is done to pixels above is done to lines ---- */
+/* ---- a plane of an interleaved block: each pixel is a line, for which the same is done as for a pixel above ---- */
 
-/* What two neighbours in a window are compared by is the same, in the same order, as above: the same bits. */
-static void F(max_lines)(const fastnn_pool *g, const real *x, real *y)
+/* The comparisons are those of max_pool_part, in the same order, so the bits are the same. */
+static void F(max_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             int64_t top, bottom, left, right;
-            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
             UNROLL for (int v = 0; v < LANES; v += VL) {
                 vec best = vzero();
                 for (int64_t c = left; c < right; ++c) {
@@ -175,42 +184,43 @@ static void F(max_lines)(const fastnn_pool *g, const real *x, real *y)
                     vec column = vload(from);
                     for (int64_t r = top + 1; r < bottom; ++r) {
                         from += g->width * LANES;
-                        column = vlarger(column, vload(from));
+                        column = vmax_nan(column, vload(from));
                     }
-                    best = c > left ? vlarger(column, best) : column;
+                    best = c > left ? vmax_nan(column, best) : column;
                 }
                 vstore(y + v, best);
             }
         }
 }
 
-/* Do the windows cover the image without a gap, an overlap, padding or a rest? Then each pixel gets its slope once. */
+/* Whether the windows cover the image without gap, overlap, padding or rest. Then each pixel gets its gradient once. */
 static inline int F(tiled)(const fastnn_pool *g)
 {
     return g->kernel_h == g->stride_h && g->kernel_w == g->stride_w && !g->pad_h && !g->pad_w
         && g->height == g->kernel_h * g->out_rows && g->width == g->kernel_w * g->out_cols;
 }
 
-/* The slopes of one window of `rows` × `cols` lines, `pitch` values from row to row: `rest` is still to be given away. */
-ALWAYS_INLINE void F(share_lines)(const int tiled, const real *x, const real *y, const real *dy, real *dx, int64_t rows,
-                                  int64_t cols, int64_t pitch)
+/* Routes the gradients of one window of `rows` × `cols` lines, whose rows are `pitch` values apart. `open` holds the
+   lanes' gradients that have not found their maximum yet, and 0 in the other lanes. */
+ALWAYS_INLINE void F(route_interleaved)(const int tiled, const real *x, const real *y, const real *dy, real *dx,
+                                        int64_t rows, int64_t cols, int64_t pitch)
 {
     UNROLL for (int v = 0; v < LANES; v += VL) {
         const vec top = vload(y + v);
-        vec rest = vload(dy + v);
+        vec open = vload(dy + v);
         for (int64_t r = 0; r < rows; ++r)
             for (int64_t c = 0; c < cols; ++c) {
                 const int64_t at = r * pitch + c * LANES + v;
                 const vec value = vload(x + at);
-                vec given = vif(value, top, rest);
-                if (!tiled) given += vload(dx + at);
-                vstore(dx + at, given);
-                rest = vifnot(value, top, rest);
+                vec gradient = vwhere_equal(value, top, open);
+                if (!tiled) gradient += vload(dx + at);
+                vstore(dx + at, gradient);
+                open = vwhere_other(value, top, open);
             }
     }
 }
 
-static void F(max_lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
+static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
     const int64_t pitch = g->width * LANES;
     const int tiled = F(tiled)(g);
@@ -218,23 +228,23 @@ static void F(max_lines_backward)(const fastnn_pool *g, const real *x, const rea
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES, dy += LANES) {
             int64_t top, bottom, left, right;
-            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
             const int64_t at = top * pitch + left * LANES;
-            if (tiled) F(share_lines)(1, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
-            else F(share_lines)(0, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
+            if (tiled) F(route_interleaved)(1, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
+            else F(route_interleaved)(0, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
         }
 }
 
-static void F(avg_lines)(const fastnn_pool *g, const real *x, real *y)
+static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
     const real count = (real)(g->kernel_h * g->kernel_w);
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             int64_t top, bottom, left, right;
             real total[LANES] = {0};
-            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)
                     for (int l = 0; l < LANES; ++l) total[l] += x[(r * g->width + c) * LANES + l];
@@ -242,7 +252,7 @@ static void F(avg_lines)(const fastnn_pool *g, const real *x, real *y)
         }
 }
 
-static void F(avg_lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
+static void F(avg_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
     const real count = (real)(g->kernel_h * g->kernel_w);
     (void)x, (void)y;
@@ -250,98 +260,102 @@ static void F(avg_lines_backward)(const fastnn_pool *g, const real *x, const rea
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, dy += LANES) {
             int64_t top, bottom, left, right;
-            real share[LANES];
-            F(inside)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(inside)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
-            for (int l = 0; l < LANES; ++l) share[l] = dy[l] / count;
+            real gradient[LANES];
+            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
+            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            for (int l = 0; l < LANES; ++l) gradient[l] = dy[l] / count;
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)
-                    for (int l = 0; l < LANES; ++l) dx[(r * g->width + c) * LANES + l] += share[l];
+                    for (int l = 0; l < LANES; ++l) dx[(r * g->width + c) * LANES + l] += gradient[l];
         }
 }
 
-/* One way of pooling and its way back. */
+/* A kind of pooling: its parts for single images, and functions for a plane of an interleaved block (NULL: none). */
 typedef struct {
     fastnn_part forward, backward;
-    void (*lines)(const fastnn_pool *g, const real *x, real *y);
-    void (*lines_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx);
+    void (*interleaved)(const fastnn_pool *g, const real *x, real *y);
+    void (*interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx);
 } F(pooling_t);
 
 typedef struct {
     const fastnn_pool *pool;
     const F(pooling_t) *kind;
-    int back;
-} F(pool_blocks_t);
+    int backward;
+} F(pool_interleaved_t);
 
-/* The channel of a block as lines: where it stands, or a copy in `lines`; and from lines back to where it stands. */
-static const real *F(lines_of)(int in_blocks, const real *x, int64_t image, int64_t size, real *lines)
+/* A plane of LANES images as lines: where it stands, or transposed into `lines`; and the way back. */
+static const real *F(lines_of)(int interleaved, const real *x, int64_t image, int64_t size, real *lines)
 {
-    if (in_blocks) return x;
+    if (interleaved) return x;
     F(transpose)(x, image, lines, LANES, LANES, size);
     return lines;
 }
 
-static void F(lines_to)(int in_blocks, const real *lines, real *x, int64_t image, int64_t size)
+static void F(lines_to)(int interleaved, const real *lines, real *x, int64_t image, int64_t size)
 {
-    if (!in_blocks) F(transpose)(lines, LANES, x, image, size, LANES);
+    if (!interleaved) F(transpose)(lines, LANES, x, image, size, LANES);
 }
 
-/* A share of the blocks' channels. */
-static void F(pool_blocks_part)(const void *job, int part, int parts)
+/* This part of the planes of the interleaved blocks. */
+static void F(pool_interleaved_part)(const void *job, int part, int parts)
 {
-    const F(pool_blocks_t) *p = job;
+    const F(pool_interleaved_t) *p = job;
     const fastnn_pool *g = p->pool;
-    const int x_in = g->x_in_blocks, y_in = g->y_in_blocks;
-    const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols, channels = g->channels;
-    const int64_t all = F(blocks_of)(g->images) * channels;
-    real *x_lines = (real *)g->scratch + part * g->scratch_size, *dx_lines = x_lines + inside * LANES;
-    real *y_lines = dx_lines + inside * LANES, *dy_lines = y_lines + outside * LANES;
-    for (int64_t e = cut(all, part, parts); e < cut(all, part + 1, parts); ++e) {
+    const int x_lines = g->x_interleaved, y_lines = g->y_interleaved;       /* whether they are lines already */
+    const int64_t x_size = g->height * g->width, y_size = g->out_rows * g->out_cols, channels = g->channels;
+    const int64_t units = F(interleaved_blocks)(g->images) * channels, end = part_begin(units, part + 1, parts);
+    real *x_copy = (real *)g->scratch + part * g->scratch_size, *dx_copy = x_copy + x_size * LANES;
+    real *y_copy = dx_copy + x_size * LANES, *dy_copy = y_copy + y_size * LANES;
+    for (int64_t e = part_begin(units, part, parts); e < end; ++e) {
         const int64_t n = e / channels * LANES, c = e % channels;
-        const int64_t in = (n * channels + c * (x_in ? LANES : 1)) * inside, out = (n * channels + c * (y_in ? LANES : 1)) * outside;
-        const real *x = F(lines_of)(x_in, (const real *)g->x + in, channels * inside, inside, x_lines);
-        real *y = (real *)g->y + out;
-        if (!p->back) {
-            p->kind->lines(g, x, y_in ? y : y_lines);
-            F(lines_to)(y_in, y_lines, y, channels * outside, outside);
+        const int64_t x_at = (n * channels + c * (x_lines ? LANES : 1)) * x_size;
+        const int64_t y_at = (n * channels + c * (y_lines ? LANES : 1)) * y_size;
+        const real *x = F(lines_of)(x_lines, (const real *)g->x + x_at, channels * x_size, x_size, x_copy);
+        real *y = (real *)g->y + y_at;
+        if (!p->backward) {
+            p->kind->interleaved(g, x, y_lines ? y : y_copy);
+            F(lines_to)(y_lines, y_copy, y, channels * y_size, y_size);
         } else {
-            const real *ys = F(lines_of)(y_in, y, channels * outside, outside, y_lines);
-            const real *dy = F(lines_of)(y_in, (const real *)g->dy + out, channels * outside, outside, dy_lines);
-            real *dx = (real *)g->dx + in;
-            p->kind->lines_backward(g, x, ys, dy, x_in ? dx : dx_lines);
-            F(lines_to)(x_in, dx_lines, dx, channels * inside, inside);
+            const real *ys = F(lines_of)(y_lines, y, channels * y_size, y_size, y_copy);
+            const real *dy = F(lines_of)(y_lines, (const real *)g->dy + y_at, channels * y_size, y_size, dy_copy);
+            real *dx = (real *)g->dx + x_at;
+            p->kind->interleaved_backward(g, x, ys, dy, x_lines ? dx : dx_copy);
+            F(lines_to)(x_lines, dx_copy, dx, channels * x_size, x_size);
         }
     }
 }
 
-/* The blocks, then image by image. */
-static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int back)
+/* The interleaved blocks, then the single images behind them. */
+static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int backward)
 {
-    const int64_t blocks = kind->lines ? F(blocks_of)(g->images) : 0, seen = blocks * LANES * g->channels;
-    const int64_t inside = g->height * g->width, outside = g->out_rows * g->out_cols;
-    const F(pool_blocks_t) job = {g, kind, back};
-    fastnn_pool rest = *g;
-    rest.images -= blocks * LANES;
-    rest.x = (const real *)g->x + seen * inside;
-    rest.y = (real *)g->y + seen * outside;
-    if (back) {
-        rest.dy = (const real *)g->dy + seen * outside;
-        rest.dx = (real *)g->dx + seen * inside;
+    const int64_t blocks = kind->interleaved ? F(interleaved_blocks)(g->images) : 0;
+    const int64_t planes = blocks * LANES * g->channels;        /* of the interleaved images */
+    const int64_t x_size = g->height * g->width, y_size = g->out_rows * g->out_cols;
+    const F(pool_interleaved_t) job = {g, kind, backward};
+    fastnn_pool single = *g;
+    single.images -= blocks * LANES;
+    single.x = (const real *)g->x + planes * x_size;
+    single.y = (real *)g->y + planes * y_size;
+    if (backward) {
+        single.dy = (const real *)g->dy + planes * y_size;
+        single.dx = (real *)g->dx + planes * x_size;
     }
-    if (blocks) run(F(pool_blocks_part), &job, parts_of(g->threads, blocks * g->channels, seen * inside, PARALLEL_ELEMENTS));
-    if (rest.images)
-        run(back ? kind->backward : kind->forward, &rest,
-            parts_of(g->threads, F(planes)(&rest), F(planes)(&rest) * inside, PARALLEL_ELEMENTS));
+    if (blocks)
+        run_parts(F(pool_interleaved_part), &job,
+                  part_count(g->threads, blocks * g->channels, planes * x_size, PARALLEL_ELEMENTS));
+    if (single.images)
+        run_parts(backward ? kind->backward : kind->forward, &single,
+                  part_count(g->threads, F(plane_count)(&single), F(plane_count)(&single) * x_size, PARALLEL_ELEMENTS));
 }
 
 static const F(pooling_t)
-    F(maximum_of) = {F(max_pool_part), F(max_pool_backward_part), F(max_lines), F(max_lines_backward)},
-    F(average_of) = {F(avg_pool_part), F(avg_pool_backward_part), F(avg_lines), F(avg_lines_backward)},
-    F(average_of_all) = {F(global_pool_part), F(avg_pool_backward_part), NULL, NULL};
+    F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), F(max_interleaved), F(max_interleaved_backward)},
+    F(avg_pooling) = {F(avg_pool_part), F(avg_pool_backward_part), F(avg_interleaved), F(avg_interleaved_backward)},
+    F(global_pooling) = {F(global_pool_part), F(avg_pool_backward_part), NULL, NULL};
 
-static void F(max_pool)(const fastnn_pool *g) { F(pool)(g, &F(maximum_of), 0); }
-static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(maximum_of), 1); }
-static void F(avg_pool)(const fastnn_pool *g) { F(pool)(g, &F(average_of), 0); }
-static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(average_of), 1); }
-static void F(global_pool)(const fastnn_pool *g) { F(pool)(g, &F(average_of_all), 0); }
-static void F(global_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(average_of_all), 1); }
+static void F(max_pool)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 0); }
+static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 1); }
+static void F(avg_pool)(const fastnn_pool *g) { F(pool)(g, &F(avg_pooling), 0); }
+static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(avg_pooling), 1); }
+static void F(global_pool)(const fastnn_pool *g) { F(pool)(g, &F(global_pooling), 0); }
+static void F(global_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(global_pooling), 1); }

@@ -1,16 +1,16 @@
-/* Sums in a fixed order: LANES running sums (64 bytes of them, whatever the real vector length), then a fixed
-   tree. So the bits do not depend on the instruction set; no sum is ever split between threads. */
+/* Sums in a fixed order: LANES running sums (64 bytes, whatever the vector length of the machine), then a fixed tree.
+   So the bits do not depend on the instruction set. No sum is split between threads. */
 
 #undef LANES
 #define LANES (64 / (int)sizeof(real))
-#undef STRIP
-#define STRIP 64                                        /* columns that a kernel keeps something about on the stack */
+#undef STACK_COLUMNS
+#define STACK_COLUMNS 64                /* the most columns for which a kernel has arrays on the stack */
 
-#undef SPAN
-#define SPAN (LANES / VL)                               /* vectors that make up the lanes */
+#undef LANE_VECTORS
+#define LANE_VECTORS (LANES / VL)                       /* vectors that the lanes make */
 
-/* Lanes l and l + width become one, for half as many lanes each time; lane 0 is the result. Written out: a loop over widths
-   is not unrolled, and what is inside it no vector then. */
+/* Combines lanes l and l + width, for half as many lanes each time; lane 0 is the result. The widths are written out,
+   because a loop over widths is not unrolled, and its inner loop then does not become a vector operation. */
 #undef HALVE
 #undef FOLD
 #define HALVE(lane, combine, width) \
@@ -23,27 +23,27 @@
 } while (0)
 #undef PLUS
 #define PLUS(a, b) ((a) + (b))
-#undef LARGER
-#define LARGER(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#undef MAX_NAN
+#define MAX_NAN(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 
-/* Adds the lanes up pairwise; overwrites them. */
+/* The sum of the lanes, pairwise; it overwrites them. */
 static inline real F(tree)(real *lane)
 {
     FOLD(lane, PLUS);
     return lane[0];
 }
 
-ALWAYS_INLINE real F(tree_of)(const vec *sums)
+ALWAYS_INLINE real F(tree_of_vectors)(const vec *sums)
 {
     real lane[LANES];
-    UNROLL for (int v = 0; v < SPAN; ++v) vstore(lane + v * VL, sums[v]);
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(lane + v * VL, sums[v]);
     return F(tree)(lane);
 }
 
-/* The first n of a run's values as lanes, 1 <= n <= LANES, 0 behind them. */
-ALWAYS_INLINE void F(load_lanes)(real *lane, const real *x, int64_t n)
+/* x[0 … n − 1] as lanes, 1 <= n <= LANES; the other lanes are 0. */
+ALWAYS_INLINE void F(load_partial)(real *lane, const real *x, int64_t n)
 {
-    UNROLL for (int v = 0; v < SPAN; ++v, n -= VL)
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v, n -= VL)
         vstore(lane + v * VL, n > 0 ? vload_first(x + v * VL, vfirst((int)min64(n, VL))) : vzero());
 }
 
@@ -61,7 +61,7 @@ static real F(sum)(const real *x, int64_t n)
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; ++l) lane[l] += x[i + l];
     if (i < n) {
-        F(load_lanes)(rest, x + i, n - i);
+        F(load_partial)(rest, x + i, n - i);
         for (int l = 0; l < LANES; ++l) lane[l] += rest[l];
     }
     return F(tree)(lane);
@@ -75,29 +75,29 @@ static real F(dot)(const real *a, const real *b, int64_t n)
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(a[i + l], b[i + l], lane[l]);
     if (i < n) {
-        F(load_lanes)(rest, a + i, n - i);
-        F(load_lanes)(other, b + i, n - i);
+        F(load_partial)(rest, a + i, n - i);
+        F(load_partial)(other, b + i, n - i);
         for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(rest[l], other[l], lane[l]);
     }
     return F(tree)(lane);
 }
 
-/* max x[i], NaN if there is one; n >= 1 */
+/* max x[i], NaN if one is NaN; n >= 1. */
 static real F(maximum)(const real *x, int64_t n)
 {
-    vec best[SPAN];
+    vec best[LANE_VECTORS];
     real lane[LANES];
     int64_t i = 0;
-    UNROLL for (int v = 0; v < SPAN; ++v) best[v] = vset1(x[0]);
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) best[v] = vset1(x[0]);
     for (; i + LANES <= n; i += LANES)
-        UNROLL for (int v = 0; v < SPAN; ++v) best[v] = vlarger(vload(x + i + v * VL), best[v]);
-    UNROLL for (int v = 0; v < SPAN; ++v) vstore(lane + v * VL, best[v]);
-    for (; i < n; ++i) lane[0] = LARGER(lane[0], x[i]);
-    FOLD(lane, LARGER);
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) best[v] = vmax_nan(vload(x + i + v * VL), best[v]);
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(lane + v * VL, best[v]);
+    for (; i < n; ++i) lane[0] = MAX_NAN(lane[0], x[i]);
+    FOLD(lane, MAX_NAN);
     return lane[0];
 }
 
-/* Σ g[i]², in double: the squares of a million small gradients must not drown. */
+/* Σ g[i]², in double, so that the squares of a million small gradients are not rounded away. */
 static double F(sum_squares)(const void *g_, int64_t n)
 {
     const real *g = g_;
@@ -109,7 +109,7 @@ static double F(sum_squares)(const void *g_, int64_t n)
     return F(tree_double)(lane);
 }
 
-/* to[0 … n − 1] = from[0 … n − 1], for rows too short for memcpy to pay. */
+/* to[0 … n − 1] = from[0 … n − 1], for rows that are too short for memcpy to pay. */
 static inline void F(copy_row)(const real *from, real *to, int64_t n)
 {
     int64_t i = 0;
@@ -117,6 +117,6 @@ static inline void F(copy_row)(const real *from, real *to, int64_t n)
 #if defined(ISA_X86_V4)
     if (i < n) vstore_first(to + i, vfirst((int)(n - i)), vload_first(from + i, vfirst((int)(n - i))));
 #else
-    for (; i < n; ++i) to[i] = from[i];                 /* AVX2's masked store takes twenty operations on a Zen */
+    for (; i < n; ++i) to[i] = from[i];                 /* AVX2's masked store takes twenty operations on AMD Zen */
 #endif
 }

@@ -1,18 +1,19 @@
-/* Vectors of `real`: the only place that names an instruction, but for philox.h.
+/* Vectors of `real`: with philox.h the only file that names instructions.
 
-   Included once for each dtype (REAL_BITS 32 or 64), so there is no include guard. Gives
+   It is included once for each dtype (REAL_BITS 32 or 64), so it has no include guard. It defines
        vec, VL             the vector type and its length
        vload vstore vset1 vzero
-       vfma(a, b, c)       a·b + c, fused where the machine has it
-       vmask, vfirst(n)    the first n lanes, 0 <= n <= VL
-       vload_first(p, m)   loads those lanes, zero elsewhere; touches no other memory
-       vstore_first(p, m, v)
-       vlarger(a, b)       the larger one, NaN if one is
-       vzip_low, vzip_high a₀ b₀ a₁ b₁ … of the lower halves, and of the upper
-       vif(a, b, x)        x where a = b or a is no number, else 0;  vifnot(a, b, x): the others
-   The product is written in these, and what the compiler would make scalars of: maxima, two sums in one loop. All other
-   kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the scalar fused multiply-add. The
-   two x86 sets with FMA therefore give the same bits. */
+       vfma(a, b, c)               a·b + c, fused where the machine has it
+       vmask, vfirst(n)            the first n lanes, 0 <= n <= VL
+       vload_first(p, m)           loads those lanes, 0 in the others; reads no other memory
+       vstore_first(p, m, v)       stores those lanes only
+       vmax_nan(a, b)              the larger value, NaN if one of the two is NaN
+       vzip_low, vzip_high         a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves
+       vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
+       vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
+   The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
+   one loop. All other kernels are plain loops over `real`, which the compiler vectorises; they use F(fma_), the
+   scalar fused multiply-add. So the two x86 sets with FMA give the same bits. */
 
 #undef vec
 #undef vmask
@@ -25,12 +26,12 @@
 #undef vfirst
 #undef vload_first
 #undef vstore_first
-#undef vlarger
+#undef vmax_nan
 #undef SAME
 #undef vzip_low
 #undef vzip_high
-#undef vif
-#undef vifnot
+#undef vwhere_equal
+#undef vwhere_other
 #undef VL_LOG
 
 #if defined(ISA_X86_V4)
@@ -72,10 +73,10 @@
 #undef COMPARE
 #define COMPARE _mm512_cmp_pd_mask
 #endif
-#define vlarger(a, b) AVX512(mask_mov)(AVX512(max)(a, b), COMPARE(a, a, _CMP_UNORD_Q), a)
+#define vmax_nan(a, b) AVX512(mask_mov)(AVX512(max)(a, b), COMPARE(a, a, _CMP_UNORD_Q), a)
 #define SAME(a, b) (COMPARE(a, b, _CMP_EQ_OQ) | COMPARE(a, a, _CMP_UNORD_Q))
-#define vif(a, b, x) AVX512(maskz_mov)(SAME(a, b), x)
-#define vifnot(a, b, x) AVX512(maskz_mov)(~SAME(a, b), x)
+#define vwhere_equal(a, b, x) AVX512(maskz_mov)(SAME(a, b), x)
+#define vwhere_other(a, b, x) AVX512(maskz_mov)(~SAME(a, b), x)
 
 #elif defined(ISA_X86_V3)
 
@@ -109,13 +110,13 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vzip_low(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x20)
 #define vzip_high(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x31)
 #define SAME(a, b) AVX2(or)(AVX2(cmp)(a, b, _CMP_EQ_OQ), AVX2(cmp)(a, a, _CMP_UNORD_Q))
-#define vif(a, b, x) AVX2(and)(SAME(a, b), x)
-#define vifnot(a, b, x) AVX2(andnot)(SAME(a, b), x)
-#define vlarger(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
+#define vwhere_equal(a, b, x) AVX2(and)(SAME(a, b), x)
+#define vwhere_other(a, b, x) AVX2(andnot)(SAME(a, b), x)
+#define vmax_nan(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 
 #elif defined(__GNUC__) && !defined(FASTNN_PLAIN_C)
 
-/* 16 bytes: NEON on aarch64, SSE2 on x86-64, whatever the compiler has elsewhere. */
+/* 16 bytes: NEON on aarch64, SSE2 on x86-64, and what the compiler makes of them elsewhere. */
 typedef real F(vec16) __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 #define vec F(vec16)
 #define vmask int
@@ -155,15 +156,15 @@ static inline void F(store_first)(real *p, int n, vec v)
 {
     for (int i = 0; i < n; ++i) p[i] = v[i];
 }
-static inline vec F(vec_larger)(vec a, vec b)
+static inline vec F(vec_max_nan)(vec a, vec b)
 {
     for (int i = 0; i < VL; ++i) a[i] = b[i] > a[i] || b[i] != b[i] ? b[i] : a[i];
     return a;
 }
-#define vlarger(a, b) F(vec_larger)(a, b)
+#define vmax_nan(a, b) F(vec_max_nan)(a, b)
 #define SAME(a, b) (((a) == (b)) | ((a) != (a)))
-#define vif(a, b, x) ((vec)(SAME(a, b) & (__typeof__((a) == (b)))(x)))
-#define vifnot(a, b, x) ((vec)(~SAME(a, b) & (__typeof__((a) == (b)))(x)))
+#define vwhere_equal(a, b, x) ((vec)(SAME(a, b) & (__typeof__((a) == (b)))(x)))
+#define vwhere_other(a, b, x) ((vec)(~SAME(a, b) & (__typeof__((a) == (b)))(x)))
 #define vload_first(p, m) ((m) == VL ? vload(p) : F(load_first)(p, m))
 #define vstore_first(p, m, v) do { if ((m) == VL) vstore(p, v); else F(store_first)(p, m, v); } while (0)
 
@@ -184,14 +185,14 @@ static inline vec F(vec_larger)(vec a, vec b)
 #define vfirst(n) (n)
 #define vload_first(p, m) ((void)(m), *(p))
 #define vstore_first(p, m, v) ((void)(m), *(p) = (v))
-#define vlarger(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define vmax_nan(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 #define SAME(a, b) ((a) == (b) || (a) != (a))
-#define vif(a, b, x) (SAME(a, b) ? (x) : 0)
-#define vifnot(a, b, x) (SAME(a, b) ? 0 : (x))
+#define vwhere_equal(a, b, x) (SAME(a, b) ? (x) : 0)
+#define vwhere_other(a, b, x) (SAME(a, b) ? 0 : (x))
 
 #endif
 
-/* sqrt without the errno that would keep it out of vector loops (-fno-math-errno). */
+/* A square root that sets no errno (-fno-math-errno), which would keep it out of vector loops. */
 static inline real F(sqrt_)(real x)
 {
 #if REAL_BITS == 32

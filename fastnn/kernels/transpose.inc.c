@@ -1,8 +1,10 @@
-/* Rows become columns: a square of VL × VL values in registers. Zipping row i with row i + VL/2 moves the highest bit of the
-   row's number to the lowest of the column's; after log₂ VL rounds the two have changed places. */
+/* Transposition, and images that stand interleaved. */
 
-ALWAYS_INLINE void F(turn)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
-                             int64_t cols)
+/* Transposes a tile of VL × VL values in registers; of a tile that is not full, `rows` × `cols` values. Zipping row i
+   with row i + VL/2 moves the highest bit of the row's number to the lowest of the column's; after log₂ VL rounds the
+   two numbers have changed places. */
+ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row,
+                                     int64_t rows, int64_t cols)
 {
     const vmask across = vfirst(full ? VL : (int)cols), down = vfirst(full ? VL : (int)rows);
     vec a[VL], b[VL];
@@ -25,15 +27,15 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
 {
     for (int64_t i = 0; i < rows; i += VL)
         for (int64_t j = 0; j < cols; j += VL) {
-            const real *part = from + i * from_row + j;
-            real *turned = to + j * to_row + i;
+            const real *tile = from + i * from_row + j;
+            real *target = to + j * to_row + i;
             const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
-            if (down == VL && across == VL) F(turn)(1, part, from_row, turned, to_row, VL, VL);
-            else F(turn)(0, part, from_row, turned, to_row, down, across);
+            if (down == VL && across == VL) F(transpose_tile)(1, tile, from_row, target, to_row, VL, VL);
+            else F(transpose_tile)(0, tile, from_row, target, to_row, down, across);
         }
 }
 
-/* The trees (reduce.inc.c) of n sums that each have their lanes, side by side. */
+/* n sums from their LANES running sums each, by the tree of reduce.inc.c, LANES sums at a time. */
 static void F(trees)(const real *lanes, real *sums, int64_t n)
 {
     real z[LANES][LANES];
@@ -46,6 +48,7 @@ static void F(trees)(const real *lanes, real *sums, int64_t n)
     }
 }
 
-/* Images in blocks: LANES of them side by side, channel by channel, pixel by pixel, a cache line with a value of each. What is
-   left of a batch behind its whole blocks stands image by image, as ever; so a batch takes the same memory. */
-static inline int64_t F(blocks_of)(int64_t images) { return images / LANES; }
+/* Interleaved images. A block of LANES images holds, channel by channel and pixel by pixel, the LANES values of the
+   pixel side by side: a *line*, 64 bytes, one cache line. A batch is its interleaved blocks and then, image by image,
+   the images that do not fill a block; so it takes as much memory as it always does. */
+static inline int64_t F(interleaved_blocks)(int64_t images) { return images / LANES; }

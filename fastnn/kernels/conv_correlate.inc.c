@@ -1,0 +1,235 @@
+/* Convolution, 2 of 3: the correlation, which is forward and, with flipped weights, dx.
+
+   An output is one chain of fused multiply-adds, in the order of the taps, started from the bias; which tile it is
+   worked out in does not show. Taps that meet only zeros may be missing from a chain: they would add 0 (or NaN, for
+   an infinite weight). */
+
+/* A tile: some filters by some vectors of windows, which see the `count` taps of `taps`. Vector v of tap t stands at
+   from[tap_offset[t] + begin[v]]; lanes[v] of its values go to to[out[v]], in the next filter to_row further. */
+typedef struct {
+    const real *w, *b;                  /* of the tile's first filter; b may be NULL */
+    int64_t filter_size, count;         /* taps of a filter, and taps that are seen */
+    const int64_t *taps, *tap_offset;
+    const real *from;
+    real *to;
+    int64_t to_row;
+    int64_t begin[NV], out[NV];
+    int lanes[NV];
+} F(conv_tile_t);
+
+ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const F(conv_tile_t) *t)
+{
+    const real *w = t->w, *from[NV];
+    const int64_t filter_size = t->filter_size, count = t->count, *taps = t->taps, *tap_offset = t->tap_offset;
+    vec acc[MR][NV];
+    UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from + t->begin[v];
+    UNROLL for (int i = 0; i < rows; ++i) {
+        const vec start = vset1(t->b ? t->b[i] : 0);
+        UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = start;
+    }
+    for (int64_t q = 0; q < count; ++q) {
+        const int64_t tap = taps[q];
+        vec row[NV];
+        UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + tap_offset[tap]);
+        UNROLL for (int i = 0; i < rows; ++i) {
+            const vec x = vset1(w[i * filter_size + tap]);
+            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
+        }
+    }
+    UNROLL for (int v = 0; v < vectors; ++v) {
+        real *to = t->to + t->out[v];
+        if (t->lanes[v] == VL) {
+            UNROLL for (int i = 0; i < rows; ++i) vstore(to + i * t->to_row, acc[i][v]);
+        } else {
+            const vmask mask = vfirst(t->lanes[v]);
+            UNROLL for (int i = 0; i < rows; ++i) vstore_first(to + i * t->to_row, mask, acc[i][v]);
+        }
+    }
+}
+
+/* One copy of it for each tile shape, by the macros of gemm.inc.c. */
+#undef TILE
+#define TILE(rows, vectors) \
+    static void F(conv_tile_##rows##x##vectors)(const F(conv_tile_t) *t) { F(conv_tile)(rows, vectors, t); }
+FOR_TILE_ROWS(TILE_ROW)
+static void (*const F(conv_tiles)[MR][NV])(const F(conv_tile_t) *) = TILE_TABLE(conv_tile);
+
+/* The tiles of one panel of vectors, for all filters. */
+static void F(conv_panel)(const F(conv_tile_t) *first, int vectors, int64_t filters)
+{
+    F(conv_tile_t) t = *first;
+    for (int64_t o = 0; o < filters;) {
+        const int rows = F(balanced_tile)(filters - o, MR);
+        F(conv_tiles)[rows - 1][vectors - 1](&t);
+        o += rows;
+        t.w += rows * t.filter_size;
+        t.to += rows * t.to_row;
+        if (t.b) t.b += rows;
+    }
+}
+
+/* All filters over all windows of one image: rows `pitch` apart in the planes, side by side in the output. */
+static void F(conv_single_rows)(const F(conv_tile_t) *first, int64_t filters, int64_t rows, int64_t cols, int64_t pitch)
+{
+    F(conv_tile_t) t = *first;
+    for (int64_t e = 0, i = 0, j = 0, count = rows * ceil_div(cols, VL); e < count;) {
+        const int vectors = F(balanced_tile)(count - e, NV);
+        for (int v = 0; v < vectors; ++v, ++e) {
+            t.begin[v] = i * pitch + j;
+            t.out[v] = i * cols + j;
+            t.lanes[v] = (int)min64(VL, cols - j);
+            if ((j += VL) >= cols) j = 0, ++i;
+        }
+        F(conv_panel)(&t, vectors, filters);
+    }
+}
+
+/* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`.
+   Windows of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
+static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_planes *g, int64_t filters,
+                                      int64_t first, int64_t n)
+{
+    F(conv_tile_t) t = *tile;
+    for (int v = 0; v < NV; ++v) t.lanes[v] = VL;
+    for (int64_t e = first, end; e < first + n; e = end) {
+        const int64_t set = g->tap_set[e];
+        for (end = e + 1; end < first + n && g->tap_set[end] == set;) ++end;
+        t.taps = g->taps + g->tap_set_begin[set];
+        t.count = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
+        for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
+            const int vectors = F(balanced_tile)(end * LANE_VECTORS - q, NV);
+            for (int v = 0; v < vectors; ++v, ++q) {
+                t.begin[v] = g->window_begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
+                t.out[v] = (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;
+            }
+            F(conv_panel)(&t, vectors, filters);
+        }
+    }
+}
+
+/* One of the two directions: from x to u and y, or from du to dx. */
+typedef struct {
+    const fastnn_planes *planes;
+    const real *w, *b;
+    int64_t images, groups, in_channels, out_channels, filter_size;     /* channels of one group */
+    int64_t rows, cols;                                                 /* of the output */
+    real *u, *y, *scratch;
+    int64_t scratch_size;
+    int interleaved, activation;                                        /* whether the output is interleaved */
+    real alpha;
+} F(correlation_t);
+
+/* What the tiles of a group have in common, from its filter `first` on. */
+static F(conv_tile_t) F(tile_of_group)(const F(correlation_t) *c, int64_t group, int64_t first)
+{
+    const int64_t o = group * c->out_channels + first;
+    return (F(conv_tile_t)){
+        .w = c->w + o * c->filter_size, .b = c->b ? c->b + o : NULL, .filter_size = c->filter_size,
+        .count = c->filter_size, .taps = c->planes->taps + c->planes->tap_set_begin[c->planes->full_set],
+    };
+}
+
+static void F(correlate_single)(const F(correlation_t) *c, int64_t n)
+{
+    const fastnn_planes *g = c->planes;
+    const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size;
+    for (int64_t k = 0; k < c->groups; ++k) {
+        F(conv_tile_t) t = F(tile_of_group)(c, k, 0);
+        t.from = F(planes_at)(g, n) + k * c->in_channels * g->channel_size;
+        t.tap_offset = g->tap_offset;
+        t.to = c->u + n * image + k * c->out_channels * size;
+        t.to_row = size;
+        F(conv_single_rows)(&t, c->out_channels, c->rows, c->cols, g->pitch);
+    }
+    real *u = c->u + n * image;
+    if (c->activation != IDENTITY) F(activate_range)(c->activation, c->alpha, u, c->y + n * image, u, image);
+}
+
+/* Windows first … first + n − 1 of an interleaved block, some filters at a time. An output that is not interleaved is
+   worked out in `scratch` and transposed from there. */
+static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, int64_t first, int64_t n, real *scratch)
+{
+    const fastnn_planes *g = c->planes;
+    const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size, values = n * LANES;
+    for (int64_t k = 0; k < c->groups; ++k)
+        for (int64_t o = 0, filters; o < c->out_channels; o += filters) {
+            const int64_t filter = k * c->out_channels + o;
+            const int64_t begin = block * LANES * image + (filter * size + first) * (c->interleaved ? LANES : 1);
+            filters = min64(FASTNN_CONV_FILTERS, c->out_channels - o);
+            F(conv_tile_t) t = F(tile_of_group)(c, k, o);
+            t.from = F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES;
+            t.tap_offset = g->tap_offset_interleaved;
+            t.to = c->interleaved ? c->u + begin : scratch;
+            t.to_row = c->interleaved ? size * LANES : values;
+            F(conv_interleaved_piece)(&t, g, filters, first, n);
+            if (c->interleaved) {
+                for (int64_t f = 0; f < filters && c->activation != IDENTITY; ++f) {
+                    real *u = c->u + begin + f * size * LANES;
+                    F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, values);
+                }
+                continue;
+            }
+            real *y = c->u == c->y ? scratch : scratch + filters * values;
+            if (c->activation != IDENTITY)
+                F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
+            for (int64_t f = 0; f < filters && c->u != c->y; ++f)
+                F(transpose)(scratch + f * values, LANES, c->u + begin + f * size, image, n, LANES);
+            for (int64_t f = 0; f < filters; ++f)
+                F(transpose)(y + f * values, LANES, c->y + begin + f * size, image, n, LANES);
+        }
+}
+
+/* This part of the pieces of the interleaved blocks, and of the single images behind them. */
+static void F(correlate_part)(const void *job, int part, int parts)
+{
+    const F(correlation_t) *c = job;
+    const int64_t size = c->rows * c->cols, pieces = ceil_div(size, FASTNN_CONV_PIXELS);
+    const int64_t blocks = F(interleaved_blocks)(c->images), units = blocks * pieces + c->images % LANES;
+    const int64_t end = part_begin(units, part + 1, parts);
+    real *scratch = c->scratch + part * c->scratch_size;
+    for (int64_t e = part_begin(units, part, parts); e < end; ++e) {
+        const int64_t first = e % pieces * FASTNN_CONV_PIXELS, n = min64(FASTNN_CONV_PIXELS, size - first);
+        if (e >= blocks * pieces) F(correlate_single)(c, e - blocks * pieces + blocks * LANES);
+        else F(correlate_interleaved)(c, e / pieces, first, n, scratch);
+    }
+}
+
+static void F(conv)(const fastnn_conv *g)
+{
+    const F(correlation_t) c = {
+        .planes = &g->input, .w = g->w, .b = g->b, .images = g->images, .groups = g->groups,
+        .in_channels = g->channels / g->groups, .out_channels = g->filters / g->groups,
+        .filter_size = g->filter_size, .rows = g->out_rows, .cols = g->out_cols, .u = g->u, .y = g->y,
+        .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
+        .activation = g->activation, .alpha = (real)g->alpha,
+    };
+    F(fill_input)(g);
+    run_parts(F(correlate_part), &c, F(conv_threads)(g));
+}
+
+/* The weights of the way back: in and out channels change places, each window is turned by 180°. */
+static void F(flip_weights)(const fastnn_conv *g, real *flipped)
+{
+    const real *w = g->w;
+    const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;
+    for (int64_t k = 0; k < g->groups; ++k)
+        for (int64_t o = 0; o < out; ++o)
+            for (int64_t c = 0; c < in; ++c)
+                for (int64_t t = 0; t < window; ++t)
+                    flipped[((k * in + c) * out + o) * window + t] =
+                        w[((k * out + o) * in + c) * window + window - 1 - t];
+}
+
+static void F(conv_backward_input)(const fastnn_conv *g)
+{
+    const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
+    F(flip_weights)(g, g->flipped);
+    if (g->y_interleaved) F(fill_gradient)(g);          /* else conv_backward_weight filled it */
+    const F(correlation_t) c = {
+        .planes = &g->gradient, .w = g->flipped, .images = g->images, .groups = g->groups, .in_channels = out,
+        .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
+        .u = g->dx, .y = g->dx, .scratch = g->scratch, .scratch_size = g->scratch_size,
+        .interleaved = g->x_interleaved, .activation = IDENTITY,
+    };
+    run_parts(F(correlate_part), &c, F(conv_threads)(g));
+}

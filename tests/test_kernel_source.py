@@ -1,0 +1,45 @@
+"""The C and Cython sources: what a compiler does not check."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "fastnn"
+KERNELS = sorted(path for path in (ROOT / "kernels").iterdir() if path.suffix in (".c", ".h", ".def"))
+SOURCES = [*KERNELS, *sorted(ROOT.glob("*.pyx")), *sorted(ROOT.glob("*.pxd"))]
+
+
+def names_in(file, pattern):
+    return re.findall(pattern, (ROOT / "kernels" / file).read_text("utf-8"), re.M)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_lines(path):
+    """At most 120 columns, no tabs, no blanks at a line's end; ruff reads Python only."""
+    for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+        assert len(line) <= 120, f"{path.name}:{number}: {len(line)} columns"
+        assert line == line.rstrip(), f"{path.name}:{number} ends in a blank"
+        assert "\t" not in line, f"{path.name}:{number} has a tab"
+
+
+def test_lists_of_kinds(fast):
+    """Python's names and numbers of activations and losses are those of the lists, in their order."""
+    kernels = fast._kernels
+    activations = names_in("activations.def", r'^ACTIVATION_\w+\(\w+, "(\w+)"')
+    losses = names_in("losses.def", r'^LOSS\(\w+, "(\w+)"')
+    assert list(kernels.ACTIVATIONS.items()) == [(name, number) for number, name in enumerate(activations)]
+    assert list(kernels.LOSSES.items()) == [(name, number) for number, name in enumerate(losses)]
+    assert len(activations) >= 12
+    assert len(losses) >= 4
+
+
+def test_a_kernel_of_its_name_in_both_dtypes():
+    """Every row of the table is a function of some file, and every file is included."""
+    names = names_in("table.def", r"^KERNEL\(\w+, (\w+),")
+    assert len(names) == len(set(names)) > 30
+    defined = "".join(path.read_text("utf-8") for path in KERNELS)
+    for name in names:
+        assert re.search(rf"^static \w+ F\({name}\)\(", defined, re.M), name
+    included = names_in("kernels.inc.c", r'^#include "(.+\.inc\.c)"')
+    assert {*included, "kernels.inc.c", "table.inc.c"} == {path.name for path in KERNELS if ".inc" in path.name}
