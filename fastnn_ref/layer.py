@@ -128,7 +128,7 @@ class Layer(Closed):
         """The layers inside belong to this one from now on: the last line of the constructor."""
         own = [child._own_network for _, child in self.children() if child._own_network is not None]
         for network in own:
-            network.check_free()
+            network.check_free()                        # all checks come before the first change
         for network in own:
             network.sleep()
         for _, child in self.children():

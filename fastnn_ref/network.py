@@ -128,8 +128,7 @@ class Network:
             self._lock.release()
 
     def sleep(self) -> None:
-        """Another network takes over."""
-        self.check_free()
+        """Another network takes over; ``check_free`` comes before."""
         self.awake, self.pending = False, None
 
     def penalty_value(self) -> float:

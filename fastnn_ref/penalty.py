@@ -50,8 +50,7 @@ class Penalty(Closed):
     True
     """
 
-    biases = False
-    adds_to_loss = False
+    biases = adds_to_loss = False
 
     _contract = "value gradient constrain applies_to coefficients adds_to_loss"
 

@@ -260,6 +260,11 @@ def test_one_object_stands_in_one_model(nn):
     with pytest.raises(ValueError, match=r"layers\[1\]: this Scale already stands at layers\[0\]"):
         other = Scale(4)
         nn.Sequential(other, other)
+    swish = Swish()
+    layer = nn.Linear(4, 4, activation=swish)
+    with pytest.raises(ValueError, match="activation: this Swish already belongs to a model"):
+        nn.Linear(4, 4, activation=swish)
+    assert layer.activation.custom is swish
     del model
     assert nn.Sequential(scale).predict(X).shape == (6, 4)
 

@@ -37,7 +37,7 @@ LAYERS = [case for case in CASES if case not in NORMS and witness.twin(torch, ca
 
 def test_every_layer_that_pytorch_has():
     found = {type(case.make(fastnn_ref)).__name__ for case in LAYERS + NORMS}
-    ours = {"DropConnect", "StochasticDepth", "GaussianNoise", "Augment"}
+    ours = {"DropConnect", "Residual", "StochasticDepth", "GaussianNoise", "Augment"}
     assert found == {type(case.make(fastnn_ref)).__name__ for case in CASES} - ours
 
 
