@@ -3,9 +3,9 @@
     git worktree add ../before COMMIT && (cd ../before && python setup.py build_ext --inplace)
     python -m bench.compare_commits ../before .
 
-Each checkout has a process of its own; the two answer alternately, on one thread, so that a drifting machine is fair to
-both. Printed are medians, and the median and quartiles of the ratios B/A of all rounds; the exit status is 1 if one of
-the median ratios exceeds ``--limit``.
+Each checkout has a process of its own; the two answer alternately, on one thread and in processor time, so that a
+machine that drifts or does other work is fair to both. Printed are medians, and the median and quartiles of the ratios
+B/A of all rounds; the exit status is 1 if one of the median ratios exceeds ``--limit``.
 """
 
 import argparse
@@ -31,10 +31,10 @@ def answer(checkout: str) -> None:
     for line in sys.stdin:
         net, calls = map(int, line.split())
         works[net]()
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(calls):
             works[net]()
-        print((time.perf_counter() - start) / calls, flush=True)
+        print((time.process_time() - start) / calls, flush=True)
 
 
 def ask(process: Any, net: int, calls: int) -> float:
