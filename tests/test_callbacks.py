@@ -633,7 +633,7 @@ def test_a_csv_file_that_became_shorter(nn, tmp_path):
     look = LambdaCallback(on_epoch_end=save)
     train(nn, model, optimizer, callbacks=[CSVLogger(path), look])
     path.write_text("epoch")
-    with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of the training"):
+    with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of"):
         train(nn, net(nn), nn.SGD(lr=0.1), callbacks=[CSVLogger(path), look], resume=keep["state"], epochs=5)
 
 
