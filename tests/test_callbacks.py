@@ -804,7 +804,7 @@ def test_an_infinity_that_the_first_layer_bounds(nn):
 def test_the_last_batch(nn):
     """Batch normalization needs two rows, in the last batch as well."""
     model = net(nn, nn.BatchNorm1d(6))
-    message = "batch_size: expected at least 2 rows in every training batch, .* got 19, which leaves 1 of 20 for the la"
+    message = "batch_size: expected at least 2 rows in a training batch, .* got 19, which leaves 1 of 20 for the last"
     untouched(nn, ValueError, message, model, batch_size=19)
     train(nn, net(nn, nn.BatchNorm1d(6)), batch_size=18)
 

@@ -217,7 +217,7 @@ def check_last_batch(model: Any, x: Array, batch_size: int) -> None:
     """Batch normalization needs several rows, in the last batch, too."""
     rows, least = (len(x) - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
     if rows < least:
-        raise ValueError(f"batch_size: expected at least {least} rows in every training batch, to normalise over, got "
+        raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got "
                          f"{batch_size}, which leaves {rows} of {len(x)} for the last one")
 
 
