@@ -241,6 +241,14 @@ def check_data(
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
 
+def usual_loss(model: Any, data: Data, loss: Any) -> float:
+    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
+    y = model.predict(data.x[:PREDICTED])
+    outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
+    found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
+    return max((value for value in found if value > 0), default=np.inf)
+
+
 def find_monitors(metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool) -> dict[str, str | None]:
     """Each name that the logs of an epoch will have, and which way is better."""
     parts = {"data_loss": "min", "penalty": "min"} if has_penalty else {}
@@ -354,7 +362,7 @@ def fit(
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-    watch = diagnosis.LossWatch(model, optimizer, largest)
+    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss))
     model.stop_training = False
     logs: dict[str, float] = {}
     hooks.call("on_train_begin", {})
