@@ -201,6 +201,12 @@ def test_calibration_of_one_output(seed, n):
     assert math.isclose(metrics.expected_calibration_error(sigmoid(y), t, 0.5), want, abs_tol=1e-12)
 
 
+def test_the_right_edge_belongs_to_a_bin():
+    """(0, ½] has the first row, (½, 1] the second."""
+    y, t = np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([0, 1])
+    assert metrics.expected_calibration_error(y, t, bins=2) == (0.5 + 0.75) / 2
+
+
 def test_calibration_refuses_what_are_no_probabilities():
     with pytest.raises(ValueError, match="expected_calibration_error: expected logits and a threshold of 0"):
         metrics.expected_calibration_error(np.array([[2.0], [0.1]]), np.array([0, 1]), 0.5)
@@ -332,9 +338,11 @@ def test_binary_logits(nn, shape):
 @pytest.mark.parametrize(("low", "high", "threshold"), [(0, 1, 0.5), (-1, 1, 0.0)])
 def test_binary_values(nn, low, high, threshold):
     """MSELoss: the middle of the two targets."""
-    model = classifier(nn, 1)
-    found = model.evaluate(X, np.where(BINARY, high, low), nn.MSELoss(), ["accuracy"])
-    assert found["accuracy"] == np.mean((model.predict(X)[:, 0] > threshold) == BINARY)
+    model, x = classifier(nn, 1), normal((400, 4), seed=2)
+    answers = x[:, 1] > 0.1
+    found = model.evaluate(x, np.where(answers, high, low), nn.MSELoss(), ["accuracy", "recall"])
+    assert found["accuracy"] == np.mean((model.predict(x)[:, 0] > threshold) == answers)
+    assert math.isclose(found["recall"], np.mean(model.predict(x)[answers, 0] > threshold))
     with pytest.raises(ValueError, match="accuracy: expected targets from 0 to 1, or −1 and 1"):
         model.evaluate(X, 3 * X[:, 0], nn.MSELoss(), ["accuracy"])
 

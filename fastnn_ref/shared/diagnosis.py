@@ -13,7 +13,8 @@ import numpy as np
 from .schedule import PerEpoch, Schedule, latest_rate
 
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
-GROWTH = 10.0                       # times the loss of the first epoch, and rising: diverging
+RISE = 10.0                         # times the usual loss, and rising: training diverges
+JUMP = 1000.0                       # times the usual loss at once
 TINY = 1e-6                         # a rate below this share of the largest trains nothing
 PASS_THROUGH = ("Identity", "Flatten")
 TWICE = {                           # (loss, last activation) → what is wrong
@@ -127,24 +128,26 @@ def likely_causes(model: Any, optimizer: Any, largest: Mapping[str, float]) -> s
 
 
 class LossWatch:
-    """Says once that a loss has become NaN or infinite, or rises and rises."""
+    """Says once that a loss has become NaN or infinite, or far larger than is usual for the data.
 
-    def __init__(self, model: Any, optimizer: Any, largest: Mapping[str, float]) -> None:
+    ``usual`` is the loss of the untrained model, or of outputs that are all 0 where that is larger: what dropout and
+    noise add to a small loss is no divergence.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, largest: Mapping[str, float], usual: float) -> None:
         self.known = model, optimizer, largest
+        self.usual = usual
         self.losses: list[float] = []
         self.silent = False
 
     def see(self, epoch: int, loss: float) -> None:
         """Looks at the loss of an epoch."""
         self.losses.append(loss)
-        if self.silent:
-            return
-        first, last = self.losses[0], self.losses[-3:]
-        if not math.isfinite(loss):
-            trouble = f"the loss of epoch {epoch} (the first is 0) is {loss:g}."
-        elif 0 < first < loss / GROWTH and last == sorted(last):
-            trouble = f"the loss has risen from {first:.3g} to {loss:.3g} in epoch {epoch}: training diverges."
-        else:
+        last = self.losses[-3:]
+        rises = len(last) == 3 and last == sorted(last)
+        if self.silent or not (loss > self.usual * (RISE if rises else JUMP) or not math.isfinite(loss)):
             return
         self.silent = True
-        warn(f"{trouble} {likely_causes(*self.known)}")
+        beside = f", where {self.usual:.3g} is what a model that knows nothing has" if math.isfinite(loss) else ""
+        warn(f"the loss of epoch {epoch} (the first is 0) is {loss:.3g}{beside}: training diverges. "
+             f"{likely_causes(*self.known)}")

@@ -217,7 +217,7 @@ def check_last_batch(model: Any, x: Array, batch_size: int) -> None:
     """Batch normalization needs several rows, in the last batch, too."""
     rows, least = (len(x) - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
     if rows < least:
-        raise ValueError(f"batch_size: expected at least {least} rows in every training batch, to normalise over, got "
+        raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got "
                          f"{batch_size}, which leaves {rows} of {len(x)} for the last one")
 
 
@@ -239,6 +239,14 @@ def check_data(
     if metrics:
         check_evaluation(model, data, loss, metrics)
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
+
+
+def usual_loss(model: Any, data: Data, loss: Any) -> float:
+    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
+    y = model.predict(data.x[:PREDICTED])
+    outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
+    found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
+    return max((value for value in found if value > 0), default=np.inf)
 
 
 def find_monitors(metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool) -> dict[str, str | None]:
@@ -354,7 +362,7 @@ def fit(
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-    watch = diagnosis.LossWatch(model, optimizer, largest)
+    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss))
     model.stop_training = False
     logs: dict[str, float] = {}
     hooks.call("on_train_begin", {})
