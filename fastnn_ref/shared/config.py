@@ -39,9 +39,9 @@ def argument_names(kind: type[Any]) -> frozenset[str]:
 
 def argument(thing: Any, name: str) -> Any:
     """The value that ``thing`` was made with."""
-    value = getattr(thing, name)
     if isinstance(getattr(type(thing), name, None), Parameter):
-        return value is not None
+        return name in thing.specs                  # to look at the value would draw it
+    value = getattr(thing, name)
     return str(value) if isinstance(value, np.dtype) else value
 
 
@@ -119,6 +119,7 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
         return type(value)(rebuild(each, package) for each in value)
     if not hasattr(value, "config") or isinstance(value, type):
         return value
+    value = getattr(value, "custom", value)         # a host stands for the user's object
     kind = type(value)
     if package is not None and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
         kind = getattr(package, kind.__name__, kind)
