@@ -197,7 +197,7 @@ cdef Layer get_activation(object activation):
         return Identity()
     if isinstance(activation, Activation):
         return activation
-    if isinstance(activation, CustomActivation):
+    if isinstance(getattr(activation, "custom", activation), CustomActivation):       # or its host, in a copy
         host = as_layer(activation)
         checks.check_unowned("activation", host)
         return host

@@ -1,4 +1,4 @@
-"""compare: a model of the engine beside the same one of the book, tensor by tensor, on a user's own data."""
+"""compare: a model of the engine beside the same one of the reference, tensor by tensor, on a user's own data."""
 
 import copy
 import importlib
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.config import rebuild
 
 from .layer import Layer
 from .loss import Loss
@@ -70,7 +71,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     steps = checks.as_integer("steps", steps, 0)
     checks.check_instance("model", model, Sequential)
     checks.check_is_root(model)
-    x = checks.as_batch("x", x, model.dtype, model.input_shape)
+    x = checks.as_batch("x", x, model.dtype, None)
     pair, losses, optimizers = (
         (engine, reference(engine)) for engine in map(copy.deepcopy, (model, loss, optimizer))
     )
@@ -104,18 +105,12 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
 
 
 def reference(thing: Any) -> Any:
-    """The same object, made by ``fastnn_ref`` from the arguments it says it was made with."""
-    if isinstance(thing, tuple | list):
-        return type(thing)(reference(each) for each in thing)
-    if not type(thing).__module__.startswith("fastnn.") and not isinstance(thing, Layer | Loss | Optimizer):
-        return thing
-    name = type(thing).__name__
-    if getattr(importlib.import_module("fastnn"), name, None) is not type(thing):
-        raise TypeError(f"compare: expected classes of fastnn, got {type(thing).__module__}.{type(thing).__qualname__}")
-    given = thing.arguments()
-    positional, named = given if isinstance(given, tuple) else ((), given)
-    return getattr(importlib.import_module("fastnn_ref"), name)(
-        *reference(tuple(positional)), **{key: reference(value) for key, value in named.items()})
+    """The same object, made by ``fastnn_ref`` with the same arguments; TypeError for a class that it does not have."""
+    for each in (thing, *(getattr(thing, "layers", ()))):
+        kind = type(each)
+        if kind.__module__.partition(".")[0] != "fastnn" and isinstance(each, Layer | Loss | Optimizer):
+            raise TypeError(f"compare: expected classes of fastnn, got {kind.__module__}.{kind.__qualname__}")
+    return rebuild(thing, importlib.import_module("fastnn_ref"))
 
 
 def row(what: str, name: str, one: Array, other: Array) -> Row:

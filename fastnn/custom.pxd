@@ -6,7 +6,7 @@ from fastnn.network cimport Pass
 
 # A user's CustomLayer inside a network.
 cdef class Host(Layer):
-    cdef readonly object layer              # the user's object
+    cdef readonly object custom             # the user's object
     cdef tuple shape, out_shape
     cdef dict bound_values, bound_gradients # what the network has bound: the user's code must not replace these arrays
     cdef object dtype_in_use

@@ -42,17 +42,18 @@ cdef object as_layer(object value):
 
 
 cdef class Host(Layer):
-    """Host(layer)\n--\n\n"""
+    """Host(custom)\n--\n\n"""
 
-    def __init__(self, layer):
+    def __init__(self, custom):
         Layer.__init__(self)
-        self.layer = checks.check_instance("layer", layer, CustomLayer)
-        for name, spec in dict(layer.specs).items():
-            self.add(str(name), checks.as_shape(f"{name}.shape", spec.shape), spec.init, spec.decays, spec.trainable)
-        self.own_values, self.own_gradients = layer.values, layer.gradients
-        if layer.input_shape is not None:
-            self.input_shape = self.as_dims("input_shape", layer.input_shape)
-        layer._host = weakref.proxy(self)
+        self.custom = checks.check_instance("custom", custom, CustomLayer)
+        for name, spec in dict(custom.specs).items():
+            self.add(str(name), checks.as_shape(f"{name}.shape", spec.shape), spec.init, bool(spec.decays),
+                     bool(spec.trainable))
+        self.own_values, self.own_gradients = custom.values, custom.gradients
+        if custom.input_shape is not None:
+            self.input_shape = self.as_dims("input_shape", custom.input_shape)
+        custom._host = weakref.proxy(self)          # the host keeps the user's object alive, and not vice versa
 
     def itself(self):
         """This host, from a weak proxy of it."""
@@ -60,7 +61,7 @@ cdef class Host(Layer):
 
     @property
     def changes_shape(self):
-        return bool(self.layer.changes_shape)
+        return bool(self.custom.changes_shape)
 
     @property
     def values(self):
@@ -74,33 +75,33 @@ cdef class Host(Layer):
         return philox.uint32(checks.as_integer("n", n, 0), self.seed, self.step, self.stream)
 
     def config(self):
-        return self.layer.config()
+        return self.custom.config()
 
     def __repr__(self):
-        return repr(self.layer)
+        return repr(self.custom)
 
     def __getattr__(self, name):
-        if self.layer is None or name.startswith("__"):
+        if self.custom is None or name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self.layer, name)
+        return getattr(self.custom, name)
 
     def __reduce__(self):
-        return Host, (self.layer,)
+        return Host, (self.custom,)
 
     def as_dims(self, what, shape):
         """A shape that the user's code gave, as a tuple of integers; an example may be a single number."""
         return () if isinstance(shape, tuple) and not shape else checks.as_shape(
-            f"{type(self.layer).__name__}.{what}", shape)
+            f"{type(self.custom).__name__}.{what}", shape)
 
     # ---- the contract ----
 
     cdef tuple output_shape_of(self, tuple shape):
-        if self.layer is None:
+        if self.custom is None:
             raise RuntimeError("Host: made without a call of __init__")
-        return self.as_dims("output_shape", self.layer.output_shape(shape))
+        return self.as_dims("output_shape", self.custom.output_shape(shape))
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
-        return checks.as_integer(f"{type(self.layer).__name__}.min_batch_size", self.layer.min_batch_size(shape), 1, 2**40)
+        return checks.as_integer(f"{type(self.custom).__name__}.min_batch_size", self.custom.min_batch_size(shape), 1, 2**40)
 
     cdef int bind(self) except -1:
         self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)
@@ -139,13 +140,13 @@ cdef class Host(Layer):
     cdef int call_forward(self, Pass *p, const void *x) except -1:
         rows = (p.rows,)
         self.seed, self.step = p.seed, p.step
-        y = self.layer.forward_pass(self.copy_in(x, rows + self.shape), bool(p.training))
+        y = self.custom.forward_pass(self.copy_in(x, rows + self.shape), bool(p.training))
         self.check_bound("forward_pass")
         return self.copy_out("forward_pass", "y", y, rows + self.out_shape, self.y)
 
     cdef int call_backward(self, Pass *p, const void *dy, void *dx) except -1:
         rows = (p.rows,)
-        found = self.layer.backward_pass(self.copy_in(dy, rows + self.out_shape))
+        found = self.custom.backward_pass(self.copy_in(dy, rows + self.out_shape))
         self.check_bound("backward_pass")
         return self.copy_out("backward_pass", "dx", found, rows + self.shape, dx)
 
@@ -156,7 +157,7 @@ cdef class Host(Layer):
 
     cdef int copy_out(self, str what, str name, object found, tuple shape, void *data) except -1:
         """Copies what a user's method returned, if it is what it should be."""
-        who = f"{type(self.layer).__name__}.{what}"
+        who = f"{type(self.custom).__name__}.{what}"
         array = checks.as_number_array(f"{who}: {name}", found)
         if array.shape != shape:
             raise ValueError(f"{who}: expected {name} of shape {checks.format_shape(shape)}, "
@@ -172,6 +173,6 @@ cdef class Host(Layer):
             for name, array in bound.items():
                 if own.get(name) is not array:
                     own[name] = array
-                    raise TypeError(f"{type(self.layer).__name__}.{what}: expected {which}[{name!r}] to be written in "
+                    raise TypeError(f"{type(self.custom).__name__}.{what}: expected {which}[{name!r}] to be written in "
                                     f"place, {which}[{name!r}][...] = ..., got another array in its place")
         return 0

@@ -160,7 +160,7 @@ cdef class DropConnect(Linear):
         mean, sigma = host.copy_in(self.u, shape), np.sqrt(host.copy_in(self.variance, shape))
         total = np.zeros_like(mean)
         for z in self.draws:
-            total += host.layer.act(mean + sigma * z)
+            total += host.custom.act(mean + sigma * z)
         return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, self.y)
 
     cdef void linear_mean(self, Pass *p, const void *x) noexcept nogil:

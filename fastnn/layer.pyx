@@ -131,6 +131,7 @@ cdef class Layer(Node):
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             network.begin(self, network.x_shape, rows, in_training)
+            out = new_array((rows, *network.planned.out_shape), network.found_dtype)
             network.saved_x = None
             network.count_pass(rows, in_training)
             with nogil:
@@ -138,7 +139,6 @@ cdef class Layer(Node):
             if network.run.error != NULL:
                 network.step_count -= in_training
                 network.raise_error()
-            out = new_array((rows, *network.planned.out_shape), network.found_dtype)
             memcpy(address(out), y, out.nbytes)
             network.saved_x = x if in_training else None
             return out
@@ -191,8 +191,8 @@ cdef class Layer(Node):
     def __reduce__(self):
         return rebuild_layer(self)
 
-    def host_optimizer(self, optimizer):
-        return optimizer_host(optimizer)
+    def host_optimizer(self, custom):
+        return optimizer_host(custom)
 
 
 cdef int copy_into(dict own, dict given) except -1:
@@ -214,6 +214,8 @@ cdef object rebuild_layer(object layer):
     # A copy is free: it takes values, gradients and counters along, but not the layer around it.
     cdef Node node = layer
     cdef Network network = node.own_network
+    if node.enclosing() is not None:
+        node.climb().wake()                         # the values are those of the model
     base = engine_class(type(layer))
     given = {each.name: argument(layer, each.name) for each in signature(base)}
     arrays = [{name: np.array(value) for name, value in (each or {}).items()}

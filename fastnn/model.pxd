@@ -28,10 +28,11 @@ cdef struct Epoch:
 
 # A layer that can be trained as a whole.
 cdef class Model(Layer):
-    cdef public bint stop_training
+    cdef bint stops
     cdef readonly double penalty_loss       # the penalty's part of the last step's or epoch's loss
     cdef object batch_memory                # run_epoch's gathered examples and targets
     cdef double step_pass(self, Network network, const void *x, const void *t, bint classes, const double *weights,
                           Loss loss, Optimizer optimizer, double lr) noexcept nogil
     cdef void steps_pass(self, Network network, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil
     cdef int make_batch(self, Epoch *e) except -1
+    cdef list own_constraints(self)

@@ -19,9 +19,12 @@ from fastnn.loss cimport as_loss
 from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
-from fastnn_ref.shared import checks, fit, summary
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.fit import evaluate as evaluate_model
+from fastnn_ref.shared.fit import fit as fit_model
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
 from fastnn_ref.shared.schedule import rates
+from fastnn_ref.shared.summary import summary as summarise
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
@@ -52,6 +55,14 @@ cdef class Model(Layer):
         return self.climb().epochs
 
     @property
+    def stop_training(self):
+        return self.stops
+
+    @stop_training.setter
+    def stop_training(self, value):
+        self.stops = checks.as_flag("stop_training", value)
+
+    @property
     def has_penalty(self):
         return any(penalty.adds_to_loss for penalty, _, _ in self.own_constraints())
 
@@ -60,7 +71,7 @@ cdef class Model(Layer):
         memory = constraint_memory(constraints)
         return table(self.climb().real_size).penalty(<const fastnn_constraint *>address(memory), len(constraints))
 
-    def own_constraints(self):
+    cdef list own_constraints(self):
         """(penalty, value, gradient) of every parameter inside that a penalty inside applies to."""
         self.climb().wake()
         return constraints_of(self, {(id(node), name): ((<Layer>node).own_values[name], gradient)
@@ -314,15 +325,4 @@ cdef class Model(Layer):
         finally:
             network.unlock()
 
-    def fit(self, x, t, *, loss, optimizer, epochs=1, batch_size=32, validation_data=None, validation_split=0.0,
-            shuffle=True, metrics=(), callbacks=(), sample_weight=None, mixup=0.0):
-        return fit.fit(
-            self, x, t, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
-            validation_data=validation_data, validation_split=validation_split, shuffle=shuffle, metrics=metrics,
-            callbacks=callbacks, sample_weight=sample_weight, mixup=mixup)
-
-    def evaluate(self, x, t, loss, metrics=(), batch_size=1024, sample_weight=None):
-        return fit.evaluate(self, x, t, loss, metrics, batch_size, sample_weight)
-
-    def summary(self):
-        return summary.summary(self)
+    fit, evaluate, summary = fit_model, evaluate_model, summarise     # written once, for both packages

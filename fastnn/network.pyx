@@ -203,7 +203,7 @@ cdef object constraint_memory(list constraints):
     r = <fastnn_constraint *>address(memory)
     for penalty, value, gradient in constraints:
         r.w, r.g, r.n = address(value), address(gradient), value.size
-        r.l1, r.l2, r.proximal, limit = penalty.coefficients()
+        r.l1, r.l2, r.proximal, limit = penalty._coefficients()
         r.limit, r.units = 0 if limit is None else limit, 0
         if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
             r.units = value.shape[1] if value.ndim == 2 else value.shape[0]

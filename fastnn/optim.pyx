@@ -52,6 +52,10 @@ cdef class Optimizer:
         """The arrays it keeps beside the parameters."""
         return ()
 
+    cdef str class_name(self):
+        """The user's name for it."""
+        return type(self).__name__
+
     cdef int bind(self) except -1:
         """Takes the addresses of its slots."""
         return 0
@@ -92,6 +96,7 @@ cdef class Optimizer:
             self.attach(network)
             network.run.k, network.run.threads, network.run.error = table(network.real_size), threads(), NULL
             network.in_pass = True
+            network.saved_x = None
             with nogil:
                 self.update_pass(network, &network.run, lr)
             network.raise_error()
@@ -137,7 +142,7 @@ cdef class Optimizer:
             return 0
         if self.network is not None and self.network is not network:
             raise ValueError(
-                f"optimizer: this {type(self).__name__} already belongs to another model; make a new one")
+                f"optimizer: this {self.class_name()} already belongs to another model; make a new one")
         if self.slots is None:
             raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
         state = self.pending_state
@@ -314,21 +319,28 @@ cdef class AdamW(Adam):
 # ---- a user's own ----
 
 cdef class OptimizerHost(Optimizer):
-    """OptimizerHost(optimizer)\n--\n\n"""
+    """OptimizerHost(custom)\n--\n\n"""
     # A user's CustomOptimizer at work. The user's object owns it, and it knows that object weakly.
 
-    cdef object optimizer
+    cdef object user_object
     cdef tuple names
 
-    def __init__(self, optimizer):
-        Optimizer.__init__(self, optimizer.lr, optimizer.weight_decay, optimizer.clip_norm, optimizer.clip_value)
-        self.optimizer = weakref.ref(optimizer)
-        names = optimizer.slots
+    def __init__(self, custom):
+        Optimizer.__init__(self, custom.lr, custom.weight_decay, custom.clip_norm, custom.clip_value)
+        self.user_object = weakref.ref(custom)
+        names = custom.slots
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"{type(optimizer).__name__}.slots: expected a tuple of names, got {names!r}")
+            raise TypeError(f"{type(custom).__name__}.slots: expected a tuple of names, got {names!r}")
         self.names = names
-        if optimizer._pending is not None:
-            self.load_state_dict(optimizer._pending)
+        if custom._pending is not None:
+            self.load_state_dict(custom._pending)
+
+    @property
+    def custom(self):
+        return self.user_object()
+
+    cdef str class_name(self):
+        return type(self.user_object()).__name__
 
     cdef tuple slot_names(self):
         return self.names
@@ -342,15 +354,15 @@ cdef class OptimizerHost(Optimizer):
                     carry(p, error)
 
     cdef int call_update(self, Network network, double lr) except -1:
-        optimizer = self.optimizer()
+        custom = self.user_object()
         slots = {name: self.views(self.slots[name]) for name in self.names}
         before = [(each, each.copy()) for each in (
             *(value for _, spec, value, _ in network.entries if spec.trainable), *self.slots.values())]
         try:
             for name, spec, value, gradient in network.entries:
                 if spec.trainable:
-                    optimizer.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
-                                     **{slot: views[name] for slot, views in slots.items()})
+                    custom.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
+                                  **{slot: views[name] for slot, views in slots.items()})
         except BaseException:
             for array, values in before:
                 array[...] = values
@@ -368,4 +380,9 @@ cdef Optimizer as_optimizer(object value):
     return value._host
 
 
-set_optimizer_host(lambda optimizer: as_optimizer(optimizer))
+def host_of(optimizer):
+    """The optimizer of this package that runs ``optimizer``, a ``CustomOptimizer``."""
+    return as_optimizer(optimizer)
+
+
+set_optimizer_host(host_of)

@@ -43,13 +43,13 @@ cdef class Penalty:
 
     @property
     def adds_to_loss(self):
-        l1, l2, *_ = self.coefficients()
+        l1, l2, *_ = self._coefficients()
         return l1 > 0 or l2 > 0
 
     def applies_to(self, decays):
         return decays or self.biases
 
-    def coefficients(self):
+    def _coefficients(self):
         """(l1, l2, whether l1 is proximal, the largest norm or None): what the kernels are told."""
         return 0.0, 0.0, False, None
 
@@ -87,7 +87,7 @@ cdef class ElasticNet(Penalty):
         self.mode = checks.as_choice("mode", mode, ("proximal", "subgradient"))
         self.biases = checks.as_flag("biases", biases)
 
-    def coefficients(self):
+    def _coefficients(self):
         return self.l1, self.l2, self.mode == "proximal", None
 
 
@@ -122,7 +122,7 @@ cdef class MaxNorm(Penalty):
         Penalty.__init__(self)
         self.limit = checks.as_number("limit", limit, 0, low_open=True)
 
-    def coefficients(self):
+    def _coefficients(self):
         return 0.0, 0.0, False, self.limit
 
 

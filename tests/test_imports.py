@@ -29,7 +29,7 @@ SHARED_FLOORS = [
     {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
-    {"extras", "_version"},
+    {"extras", "_version", "docs"},
     {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {"activation", "batchnorm", "layernorm", "dropout", "stochastic_depth", "pool", "gaussian_noise",
      "augment", "loss", "penalty"},

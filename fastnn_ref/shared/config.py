@@ -40,9 +40,9 @@ def is_argument(kind: type[Any], name: str) -> bool:
 
 def argument(thing: Any, name: str) -> Any:
     """The value that ``thing`` was made with."""
-    value = getattr(thing, name)
     if isinstance(getattr(type(thing), name, None), Parameter):
-        return value is not None
+        return name in thing.specs                  # to look at the value would draw it
+    value = getattr(thing, name)
     return str(value) if isinstance(value, np.dtype) else value
 
 

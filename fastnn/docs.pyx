@@ -1,0 +1,84 @@
+"""Docstrings: they stand in the reference, and are put onto the compiled classes and functions when fastnn is imported.
+
+A compiled class has its constructor's signature as its docstring, which `inspect.signature` reads; the text follows it
+here. In examples fastnn takes the place of fastnn_ref. Where Python has dropped docstrings (-OO) there is nothing to do.
+"""
+
+import sys
+
+from cpython.object cimport PyObject
+from cpython.type cimport PyType_Modified
+
+from types import GetSetDescriptorType
+
+from fastnn_ref.shared.parameter import Parameter
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        const char *tp_doc
+        PyObject *tp_dict
+    ctypedef struct PyGetSetDef:
+        const char *doc
+    ctypedef struct PyGetSetDescrObject:
+        PyGetSetDef *d_getset
+
+cdef list texts = []            # the bytes that C strings point to
+
+
+cdef object text_of(object thing):
+    """The docstring of a part of the reference, its examples run by this package; None without one."""
+    doc = getattr(thing, "__doc__", None) if hasattr(thing, "__get__") or isinstance(thing, type) else None
+    return doc.replace("import numpy as np, fastnn_ref as nn", "import numpy as np, fastnn as nn").replace(
+        "import fastnn_ref as nn", "import fastnn as nn") if doc else None
+
+
+cdef const char *kept_bytes(object text) except NULL:
+    data = text.encode()
+    texts.append(data)
+    return <const char *>data
+
+
+cdef object find(object kind, object name):
+    """What a class or a base of it has under a name, without its being called."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
+
+
+cdef int attach_class(object kind, object twin) except -1:
+    """The docstrings of a compiled class, its methods and its properties."""
+    cdef PyTypeObject *type_object = <PyTypeObject *><PyObject *>kind
+    text = text_of(twin)
+    if text:
+        signature = (type_object.tp_doc or b"").decode().partition("\n--\n\n")
+        type_object.tp_doc = kept_bytes(f"{signature[0]}\n--\n\n{text}" if signature[1] else text)
+        (<object>type_object.tp_dict)["__doc__"] = text
+        PyType_Modified(kind)
+    for name, value in list(kind.__dict__.items()):
+        if name[:2] == "__":
+            continue
+        text = text_of(find(twin, name))
+        if not text:
+            continue
+        if type(value) is GetSetDescriptorType:
+            (<PyGetSetDescrObject *><PyObject *>value).d_getset.doc = kept_bytes(text)
+        elif type(value) is Parameter or type(value) is type(attach):
+            value.__doc__ = text
+    return 0
+
+
+def attach(package, reference):
+    """Puts the docstrings of ``reference`` onto everything compiled that ``package`` defines twice."""
+    for module_name, module in list(sys.modules.items()):
+        home, _, name = module_name.partition(".")
+        twins = sys.modules.get(f"{reference.__name__}.{name}") if home == package.__name__ else None
+        for key, value in list(vars(module).items()) if twins is not None else ():
+            if getattr(value, "__module__", None) != module_name or key not in vars(twins):
+                continue
+            twin = vars(twins)[key]
+            if isinstance(value, type):
+                attach_class(value, twin)
+            elif text_of(twin) and not value.__doc__:
+                value.__doc__ = text_of(twin)
+    package.from_config.__doc__ = text_of(reference.from_config)
