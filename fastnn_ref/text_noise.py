@@ -1,6 +1,6 @@
 """TextNoise: noisy copies of texts, as augmentation against misspelt, missing and repeated words.
 
-    words      one is replaced by a synonym; two neighbours change places; one is left out or written twice; one is added
+    words      one is replaced by a synonym; two neighbours change places; one is left out or written twice; one comes
     letters    a key beside the right one is hit; two neighbours change places; one is left out or written twice
 
 A word is a run of letters, digits and underscores; an apostrophe between two of them belongs to it ("don't" is a word).
