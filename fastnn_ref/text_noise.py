@@ -341,7 +341,8 @@ class TextNoise:
                     result += [" ", self.synonym(known[int(at)], share)]
                 result.append(between)
             elif between.strip(" ") or place == len(words) - 1:
-                result[-1] = result[-1].rstrip(" ") + between
+                result[-1] = result[-1].rstrip(" ")
+                result.append(between)
         return joined(result, text)
 
     def synonym(self, word: str, share: float) -> str:
@@ -373,6 +374,6 @@ class TextNoise:
                 moved = place + 1
         for place in inner["drop_letters"]:
             typed[place] = ""
-        for place in inner["double_letters"]:
-            typed[place] *= 2
-        return joined(typed, text)
+        doubled = set(inner["double_letters"])
+        parts = [cell for place, cell in enumerate(typed) for cell in [cell] * (1 + (place in doubled))]
+        return joined(parts if doubled else typed, text)

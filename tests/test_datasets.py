@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import io
 import os
 import struct
 import sys
@@ -306,6 +307,13 @@ def peak(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("most", [0, 1, 76, 2**20, 2**20 + 1])
+def test_so_many_bytes_are_taken_and_no_more(bomb: bytes, most: int) -> None:
+    whole = idx(IMAGES) + bytes(2**21)
+    assert files.uncompressed(io.BytesIO(bomb), "bomb", most) == whole[:most]
+    assert files.uncompressed(io.BytesIO(whole), "plain", most) == whole[:most]
 
 
 def test_no_more_is_unpacked_than_the_header_says(tmp_path: Path, bomb: bytes) -> None:

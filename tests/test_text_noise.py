@@ -226,6 +226,12 @@ def test_the_first_letter_of_a_word_stays():
         assert "'" in words(new)[1] and new.count("'") == 3
 
 
+@pytest.mark.parametrize("apostrophe", "'’‘ʼ＇")
+def test_an_apostrophe_is_no_letter(apostrophe):
+    noise = TextNoise(swap_letters=0.5, drop_letters=0.5, double_letters=0.5)
+    assert all(new.count(apostrophe) == 1 for new in noise([f"wouldn{apostrophe}t"] * 50))
+
+
 # ---- letters of several code points ----
 
 READER = ["нойе ежиный чай", "crème brûlée à côté", "नमस्ते दुनिया क्षत्रिय", "สวัสดีชาวโลก", "👨‍👩‍👧 hi 🇩🇪🇫🇷 ❤️", "각 간 갇"]
@@ -256,6 +262,18 @@ def test_no_letter_is_torn_in_any_text(text, seed):
     noise = TextNoise(swap=0.5, delete=0.3, repeat=0.3, **letters, seed=seed)
     old, new = (regex.findall(r"\X", each) for each in (text, noise([text])[0]))
     assert set(new) <= {*old, " "}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("delete", "y 🇩x🇪"), ("delete", "y 👨\u200dx👩"), ("double_letters", "a\u1100"),
+        ("swap_letters", "x\u1161\u1100"),
+    ],
+)
+def test_signs_that_would_run_together_keep_the_text_as_it_is(kind, text):
+    """Two regional indicators become a flag, two people a family, two jamo a syllable."""
+    assert TextNoise(**{kind: 1.0})([text]) == [text]
 
 
 SCRIPTS = st.sampled_from(["abcdéöñ", "абвйёжк", "'’", " ", "-.,", "019"])
