@@ -39,7 +39,7 @@ def mlp(nn: ModuleType, widths: Sequence[int], recipe: Recipe, chances: Sequence
     """
     pairs = list(itertools.pairwise(widths[:-1]))
     residual = [inside == outside for inside, outside in pairs[1:]]
-    if recipe.stochastic_depth and chances is None and not any(residual):
+    if recipe.stochastic_depth and chances is None and not any(residual):  # it would do nothing
         raise ValueError("stochastic_depth: expected hidden layers of equal width one after another, such as 128,128, "
                          f"got {','.join(map(str, widths[1:-1])) or 'none'}")
     rates = chances
@@ -111,4 +111,5 @@ def cnn(
     if not height or not width:
         raise ValueError(f"channels: expected at most as many as the image can be halved, got {len(channels)}")
     features = (channels[-1] if channels else 1) * height * width
-    return [*layers, nn.Flatten(), *mlp(nn, (features, *widths), recipe, decay[len(channels):])]
+    chances = decay[len(channels):] if channels else None
+    return [*layers, nn.Flatten(), *mlp(nn, (features, *widths), recipe, chances)]

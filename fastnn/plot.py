@@ -5,7 +5,6 @@ global state. The colours are Okabe and Ito's, which colour-blind readers can te
 """
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from . import atomic
 from .extras import extra
 
 with extra("train"):
@@ -178,13 +178,4 @@ def save(figure: Figure, path: Path, dpi: int = 120) -> None:
     """
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:] or "png", dpi=dpi)
-    if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
-        path.write_bytes(picture.getbuffer())
-        return
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(picture.getbuffer())
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    atomic.write(path, picture.getbuffer())

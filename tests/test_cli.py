@@ -1,11 +1,15 @@
-"""The command line, run in this process: what it says, what it saves, and what mistakes are answered with."""
+"""The command line: what it says, what it saves, what mistakes are answered with, and how a process of it ends."""
 
 import importlib
 import os
 import re
+import resource
+import shlex
+import signal
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ import numpy as np
 import pytest
 
 import fastnn_ref as nn
-from fastnn import cli, datasets, plot, progress
+from fastnn import atomic, cli, datasets, networks, plot, progress, terminal
+from fastnn.cli import compare, options, report, task, train
+from fastnn.cli.session import SIGNALLED, Failure, OutputError, UsageError, attempt, say
 
 PNG = b"\x89PNG"
 
@@ -46,9 +52,9 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     return code, *capsys.readouterr()
 
 
-def python(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
+def python(*argv: str, more: dict[str, str] | None = None, **how: Any) -> subprocess.CompletedProcess[str]:
     """A Python process of its own that finds the same fastnn."""
-    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2]), **(more or {})}
     return subprocess.run([sys.executable, *argv], env=env, stderr=subprocess.PIPE, text=True, **how)
 
 
@@ -58,16 +64,20 @@ def python(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
 def test_both_agree_and_the_picture_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys)
     assert code == 0
+    first, second, third = out.split("\n\n")[0].splitlines()
+    assert first == "scikit-learn's digits: 150 training and 50 test images."
+    assert second == "Network 64-128-10 relu: 9,610 parameters, float64, seed 0."
+    assert third == "Adam, learning rate 0.001, 2 epochs, batches of 32."
     head, rule, accuracy, parameter, median, fastest, _threads = out.split("\n\n")[1].splitlines()
     assert head.split()[:3] == ["float64", "fastnn_ref", "fastnn"] and set(rule) == {"-"}
-    assert re.fullmatch(r"test accuracy +(\d+\.\d\d %) +\1 +0 of 50 predictions differ", accuracy)
+    assert re.fullmatch(r"test accuracy +(\d+/50) +\1 +0 of 50 predictions differ", accuracy)
     relative = re.search(r"largest difference \S+, relative (\S+)", parameter)
     assert relative and float(relative[1]) <= 1e-10
     assert re.search(r"ms per epoch, median +[\d.]+ +[\d.]+ +[\d.]+ times as fast", median)
     assert re.search(r"ms per epoch, fastest +[\d.]+ +[\d.]+ +[\d.]+ times as fast", fastest)
-    assert "Both learnt the same" in out and out.endswith("Picture: fastnn-train-digits.png\n")
+    assert "Both end the same" in out and out.endswith("Picture: fastnn-train-digits.png\n")
     assert Path("fastnn-train-digits.png").read_bytes()[:4] == PNG
-    assert "fastnn_ref 100%" in err and "epoch 2 of 2" in err and "val_accuracy=" in err
+    assert re.fullmatch(r"fastnn_ref epoch 2 of 2, loss=\S+, val_accuracy=\S+\nfastnn epoch 2 of 2, .*\n", err)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,8 @@ def test_one_backend_alone(
     code, out, err = run(capsys, "--backend", backend, "--quiet")
     assert (code, err) == (0, "")
     assert out.split()[:2] == [dtype, name] and "between" not in out
+    out = run(capsys, "--backend", backend)[1]
+    assert re.search(rf"^{name}: accuracy (\d+)/50 \(\d+\.0%\)\.$", out, re.M)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +112,7 @@ def test_options_reach_both_packages(
     capsys: pytest.CaptureFixture[str], small_picture: None, options: str
 ) -> None:
     code, out, _ = run(capsys, *options.split())
-    assert code == 0 and "Both learnt the same" in out
+    assert code == 0 and "Both end the same" in out
 
 
 def test_a_seed_says_it_all(capsys: pytest.CaptureFixture[str], small_picture: None) -> None:
@@ -110,32 +122,69 @@ def test_a_seed_says_it_all(capsys: pytest.CaptureFixture[str], small_picture: N
     assert parameter_row("1") == parameter_row("1") != parameter_row("2")
 
 
-def test_divergence_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    with np.errstate(all="ignore"):
-        code, out, _ = run(capsys, "--backend", "ref", "--optimizer", "sgd", "--lr", "1e200")
-    assert code == 0 and "The training diverged" in out
+@pytest.mark.parametrize("backend", ["ref", "fast", "both"])
+def test_a_training_that_ends_in_nan_is_a_failure(
+    capsys: pytest.CaptureFixture[str], small_picture: None, backend: str
+) -> None:
+    """Table and picture are there all the same."""
+    code, out, err = run(capsys, "--backend", backend, "--optimizer", "sgd", "--lr", "1e200")
+    assert code == 1 and "test accuracy" in out and "Picture: " in out and Path("fastnn-train-digits.png").exists()
+    names = {"ref": "fastnn_ref", "fast": "fastnn", "both": "fastnn_ref and fastnn"}[backend]
+    assert err.endswith(f"fastnn train: error: the training of {names} diverged: loss or parameters became NaN or "
+                        "infinite; try a smaller --lr\n")
+
+
+def test_weights_that_early_stopping_brings_back_do_not_hide_nan(
+    capsys: pytest.CaptureFixture[str], small_picture: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = progress.ProgressBar.on_epoch_end
+
+    def spoil(self: Any, epoch: int, logs: Any = None) -> None:
+        end(self, epoch, logs)
+        if epoch == 1:
+            self.model.layers[0].weight = self.model.layers[0].weight * np.nan
+
+    monkeypatch.setattr(progress.ProgressBar, "on_epoch_end", spoil)
+    code, _, err = run(capsys, "--backend", "ref", "--early-stopping", "--epochs", "3")
+    assert code == 1 and "the training of fastnn_ref diverged" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "idle"),
+    [("--lr 0", True), ("--lr 1e-9 --hidden 8", True), ("--dropout 1", True), ("--epochs 4 --lr 1e-2", False)],
+)
+def test_a_run_that_learnt_nothing_says_so(
+    capsys: pytest.CaptureFixture[str], small_picture: None, option: str, idle: bool
+) -> None:
+    code, out, _ = run(capsys, *option.split())
+    said = "fastnn_ref and fastnn learnt nothing: the accuracy is not above that of a guess"
+    assert code == 0 and (said in out) == idle
 
 
 @pytest.mark.parametrize(("dtype", "off"), [("float32", 1e-2), ("float64", 1e-9)])
 def test_drift_and_unsteady_times_are_said(dtype: str, off: float) -> None:
     models = [nn.Sequential(nn.Linear(2, 2), dtype=dtype) for _ in range(2)]
     models[1].layers[0].weight = models[0].layers[0].weight * (1 + off)
-    probabilities = np.eye(2)
+    history = nn.History()
     first, second = (
-        cli.Run(name, model, None, probabilities, 1.0, median, 10.0, 1)
+        report.Run(name=name, model=model, history=history, probabilities=np.eye(2), correct=2, before=0,
+                   milliseconds=median, fastest=10.0, threads=1)
         for name, model, median in zip(("slow", "quick"), models, (20.0, 10.0), strict=True)
-    )
-    said = cli.verdict([first, second], datasets.make_moons(n=20))
-    assert f"drifted apart, by up to {off:.1e}" in said and "quick was 2.0 times as fast as slow" in said
+    )  # fmt: skip
+    t = np.array([0, 1] * 10)
+    said = report.verdict([first, second], t)
+    assert f"differ by up to {off:.1e}" in said and "quick was 2.0 times as fast as slow" in said
     assert ("--dtype float64" in said) == (dtype == "float32")
-    assert "unequal times" in said
-    same = cli.verdict([second, second], datasets.make_moons(n=20))
-    assert "Both learnt the same" in same and "unequal times" not in same
+    assert "times of the epochs vary" in said
+    same = report.verdict([second, second], t)
+    assert "Both end the same" in same and "vary" not in same
 
 
 def test_defaults_suit_the_data() -> None:
-    assert cli.completed(cli.TrainConfig("mnist")).batch_size == 64
-    assert cli.completed(cli.TrainConfig("mnist", batch_size=5)).batch_size == 5
+    assert task.completed(task.Task(data="mnist")).batch_size == 64
+    assert task.completed(train.Config(data="mnist", batch_size=5)).batch_size == 5
+    assert task.completed(train.Config(data="mnist")).epochs == 10
+    assert task.completed(task.Task(model="cnn")).channels == (16, 32) and task.completed(task.Task()).channels is None
 
 
 # -- where the picture goes
@@ -152,20 +201,13 @@ def test_out_is_a_file_or_a_folder(
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_full_disk_still_prints_the_table(capsys: pytest.CaptureFixture[str], small_picture: None) -> None:
-    code, said, err = run(capsys, "--backend", "ref", "--quiet", "--out", "/dev/full")
-    assert code == 2 and "test accuracy" in said
-    assert err == "fastnn train: error: could not save the picture /dev/full: No space left on device\n"
-
-
 def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"old")
-    monkeypatch.setattr(plot.os, "replace", no_room)
+    monkeypatch.setattr(atomic.os, "fsync", no_room)
     with pytest.raises(OSError, match="No space left"):
         plot.save(plot.new_figure(1, 1), picture)
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"] and picture.read_bytes() == b"old"
@@ -177,40 +219,53 @@ def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--data mnits", "data: .*'mnits', did you mean 'mnist'"),
-        ("--backend fats", "backend: .*'fats', did you mean 'fast'"),
-        ("--activation rleu", "activation: .*'rleu', did you mean 'relu'"),
-        ("--optimizer adm", "optimizer: .*'adm', did you mean 'adam"),
-        ("--dtype float16", "dtype: .*float16"),
-        ("--epochs 0", "epochs: expected an integer >= 1, got 0"),
-        ("--epochs two", "argument --epochs: invalid int value: 'two'"),
-        ("--batch-size -1", "batch_size: expected an integer >= 1, got -1"),
-        ("--hidden 128;64", "argument --hidden: expected widths such as 128,64, got '128;64'"),
-        ("--model ccn", "model: .*'ccn', did you mean 'cnn'"),
-        ("--model cnn --channels 2,3,4,5", "channels: expected at most as many as the image can be halved, got 4"),
-        ("--dropout 1.5", "p: expected a finite number >= 0 and <= 1, got 1.5"),
-        ("--stochastic-depth 0.5", "stochastic_depth: expected hidden layers of equal width .* got 128"),
-        ("--l1 -1", "l1: expected a finite number >= 0, got -1"),
-        ("--max-norm 0", "limit: expected a finite number > 0, got 0"),
-        ("--augment rotte", "augment: .*'rotte', did you mean 'rotate'"),
-        ("--augment rotate=much", "augment: expected a number for rotate, got 'much'"),
-        ("--early-stopping -1", "patience: expected an integer >= 0, got -1"),
-        ("--hidden 0", "out_features: expected an integer >= 1, got 0"),
-        ("--hidden 99999999999999", "2\\*\\*40"),
-        ("--lr -1", "lr: expected a finite number >= 0, got -1"),
-        ("--lr nan", "lr: expected a finite number >= 0, got nan"),
-        ("--momentum 0.9", "momentum: only sgd takes it, the optimizer is adam"),
-        ("--label-smoothing 2", "label_smoothing: .*got 2"),
-        ("--seed -1", "seed: .*got -1"),
-        ("--threads 0", "threads: expected an integer >= 1 and <= 1024, got 0"),
-        ("--threads 1025", "threads: expected an integer >= 1 and <= 1024, got 1025"),
-        ("--out nowhere/picture.png", "out: expected an existing folder, got 'nowhere'"),
-        ("--out nowhere", "out: expected an existing folder, got 'nowhere'"),
-        ("--out nowhere/", "out: expected an existing folder, got 'nowhere'"),
-        ("--out picture.xyz", "out: expected a file ending in .*png.*, got 'picture.xyz'"),
+        ("--data mnits", "--data: .*'mnits', did you mean 'mnist'"),
+        ("--backend fats", "--backend: .*'fats', did you mean 'fast'"),
+        ("--activation rleu", "--activation: .*'rleu', did you mean 'relu'"),
+        ("--optimizer adm", "--optimizer: .*'adm', did you mean 'adam"),
+        ("--dtype float16", "--dtype: .*float16"),
+        ("--epochs 0", "--epochs: expected an integer >= 1, got 0"),
+        ("--epochs two", "--epochs: expected an integer, got 'two'"),
+        ("--batch-size -1", "--batch-size: expected an integer >= 1, got -1"),
+        ("--hidden 128;64", "--hidden: expected widths such as 128,64 or none, got '128;64'"),
+        ("--model ccn", "--model: .*'ccn', did you mean 'cnn'"),
+        ("--model cnn --channels 2,3,4,5", "--channels: expected at most as many as the image can be halved, got 4"),
+        ("--dropout 50", "--dropout: expected a finite number >= 0 and <= 1, got 50"),
+        ("--dropconnect 1.5", "--dropconnect: expected a finite number >= 0 and <= 1, got 1.5"),
+        ("--dropout x", "--dropout: expected a number, got 'x'"),
+        ("--lr", "--lr: expected one argument .see fastnn train --help."),
+        ("--stochastic-depth 0.5", "--stochastic-depth: expected hidden layers of equal width .* got 128"),
+        ("--l1 -1", "--l1: expected a finite number >= 0, got -1"),
+        ("--max-norm 0", "--max-norm: expected a finite number > 0, got 0"),
+        ("--augment rotte", "--augment: .*'rotte', did you mean 'rotate'"),
+        ("--augment rotate=much", "--augment: expected a number for rotate, got 'much'"),
+        ("--early-stopping -1", "--early-stopping: expected an integer >= 0, got -1"),
+        ("--hidden 0", "--hidden: expected an integer >= 1 and <= 1048576, got 0"),
+        ("--hidden 99999999999999", "--hidden: expected an integer >= 1 and <= 1048576, got 99999999999999"),
+        ("--lr -1", "--lr: expected a finite number >= 0, got -1"),
+        ("--lr nan", "--lr: expected a finite number >= 0, got nan"),
+        ("--augment rotate=-5", "--augment: rotate: expected a finite number >= 0, got -5"),
+        ("--augment flip,flip", "--augment: expected each name once, got flip twice"),
+        ("--augment flip=", "--augment: expected a number for flip, got ''"),
+        ("--augment rotate,,flip", "--augment: unknown name ''"),
+        ("--label-smoothing 2", "--label-smoothing: .*got 2"),
+        ("--seed -1", "--seed: .*got -1"),
+        ("--threads 0", "--threads: expected an integer >= 1 and <= 1024, got 0"),
+        ("--threads 1025", "--threads: expected an integer >= 1 and <= 1024, got 1025"),
+        ("--out nowhere/picture.png", "--out: expected an existing folder, got 'nowhere'"),
+        ("--out nowhere", "--out: expected an existing folder, got 'nowhere'"),
+        ("--out nowhere/", "--out: expected an existing folder, got 'nowhere'"),
+        ("--out picture.xyz", "--out: expected a file ending in .*png.*, got 'picture.xyz'"),
         ("--speed 9", "unknown argument: --speed 9"),
-        ("--data mnist", "mnist: no file train-images-idx3-ubyte.*--data mnist --download"),
-        ("--data optdigits", "optdigits: no file optdigits.tra.*--data optdigits --download"),
+        # what does nothing beside the others
+        ("--channels 3", "--channels: has an effect only with --model cnn"),
+        ("--download", "--download: has an effect only with --data mnist or optdigits"),
+        ("--momentum 0.9", "--momentum: has an effect only with --optimizer sgd"),
+        ("--hidden none --activation tanh", "--activation: has an effect only with hidden layers"),
+        ("--hidden none --batch-norm", "--batch-norm: has an effect only with hidden layers"),
+        ("--hidden none --dropconnect 0.5", "--dropconnect: has an effect only with hidden layers"),
+        ("--model cnn --hidden none --dropconnect 0.5", "--dropconnect: has an effect only with hidden layers"),
+        ("--model cnn --channels none --stochastic-depth 0.5", "--stochastic-depth: expected hidden layers of equal"),
     ],
 )
 def test_mistake_is_one_line_before_any_training(
@@ -222,21 +277,46 @@ def test_mistake_is_one_line_before_any_training(
     assert re.search(message, err)
 
 
+@pytest.mark.parametrize("data", ["mnist", "optdigits"])
+def test_missing_data_is_a_failure(capsys: pytest.CaptureFixture[str], data: str) -> None:
+    code, out, err = run(capsys, "--data", data)
+    assert (code, out) == (1, "") and err.count("\n") == 1
+    assert re.search(f"^fastnn train: error: {data}: no file .*--data {data} --download", err)
+
+
 def test_corrupt_data_file(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "optdigits.tra").write_text("0,1,2\n")
     monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
     code, _, err = run(capsys, "--data", "optdigits")
-    assert (
-        code == 2
-        and f"{tmp_path}/optdigits.tra: expected 563,639 bytes of content, found 6; delete it" in err
-    )
+    assert code == 1
+    assert f"{tmp_path}/optdigits.tra: expected 563,639 bytes of content, found 6; delete it" in err
+
+
+def test_a_folder_that_cannot_be_written_to(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.os, "access", lambda path, mode: False)
+    code, out, err = run(capsys, "--backend", "ref")
+    assert (code, out) == (2, "")
+    assert err == "fastnn train: error: --out: expected a folder that can be written to, got '.'\n"
+
+
+def test_memory_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(task, "build", no_memory)
+    code, _, err = run(capsys, "--backend", "ref")
+    assert (code, err) == (1, "fastnn train: error: not enough memory\n")
 
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert re.fullmatch("fastnn: error: .*COMMAND.*\n", capsys.readouterr().err)
+    assert cli.main(["tran"]) == 2
+    assert re.fullmatch("fastnn: error: COMMAND: .*'tran'.*train.*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["--version"]])
@@ -264,12 +344,55 @@ def test_missing_extra(
     code, _, err = run(capsys, "--data", "mnist" if missing == "pooch" else "digits", "--backend", "ref")
     name = {"sklearn": "scikit-learn"}.get(missing, missing)
     assert (code, err.splitlines()[-1]) == (
-        2,
+        1,
         f'fastnn train: error: {name} is missing: pip install "fastnn[train]"',
     )
 
 
-# -- Ctrl-C, and as a process of its own
+# -- options
+
+
+def test_an_option_is_one_field() -> None:
+    """A field is enough: for the flag, its help, what it reads, its check and what is said of the run."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        width: float = options.option(0.5, options.number(0, 1), "how wide, in %", "training")
+        deep: bool = options.option(False, None, "deep", "training", only=("with --width 1", lambda c: c.width == 1))
+
+    parser = options.Parser(prog="x")
+    options.add(parser, Config)
+    assert re.search(r"--width X +how wide, in % \(default 0.5\)", parser.format_help())
+    config = Config(**vars(parser.parse_args(["--width", "1", "--deep"])))
+    options.check(config)
+    assert config == Config(width=1, deep=True) and options.given(config, "training") == "width 1, deep"
+    with pytest.raises(UsageError, match=r"^--width: expected a finite number >= 0 and <= 1, got 7$"):
+        options.check(Config(width=7))
+    with pytest.raises(UsageError, match=r"^--deep: has an effect only with --width 1$"):
+        options.check(Config(deep=True))
+    with pytest.raises(UsageError, match=r"^--width: expected more$"), options.usage(config):
+        raise ValueError("width: expected more")
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS.values())
+def test_every_field_is_an_option_with_a_known_group(command: Any) -> None:
+    for name, default, what in options.declared(command.Config):
+        assert what.group in options.GROUPS and what.help, name
+        if what.kind is not None and default is not None:
+            what.kind.check(name, default)
+
+
+def test_a_recipe_takes_its_fields_from_options() -> None:
+    assert {each.name for each in fields(networks.Recipe)} <= {each.name for each in fields(task.NetworkOptions)}
+
+
+def test_each_optimizer_of_the_package_can_be_chosen() -> None:
+    assert {"sgd", "rmsprop", "adam", "adamw"} <= set(task.OPTIMIZERS)
+    for name in task.OPTIMIZERS:
+        task.build_optimizer(nn, task.Task(optimizer=name, lr=0.1))
+
+
+# -- signals and broken streams, in this process
 
 
 def test_ctrl_c(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,27 +400,230 @@ def test_ctrl_c(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(progress.ProgressBar, "on_epoch_end", interrupt)
-    code, _, err = run(capsys, "--backend", "ref")
-    assert code == 130 and err.endswith("\nfastnn train: interrupted\n")
+    code, out, err = run(capsys, "--backend", "ref")
+    assert code == 130 and err == "fastnn train: interrupted\n" and "test accuracy" not in out
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_output_that_cannot_be_written_is_an_error_and_not_a_traceback() -> None:
-    with open("/dev/full", "w") as full:
-        options = ["--backend", "ref", "--epochs", "1", "--quiet"]
-        done = python("-m", "fastnn", "train", *options, stdout=full)
-    assert (done.returncode, done.stderr) == (2, "fastnn train: error: [Errno 28] No space left on device\n")
+def test_what_is_finished_is_kept_when_a_signal_comes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = progress.ProgressBar.on_train_begin
+
+    def interrupt(self: Any, logs: Any = None) -> None:
+        begin(self, logs)
+        if self.label.strip() == "fastnn":
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(progress.ProgressBar, "on_train_begin", interrupt)
+    before = signal.getsignal(signal.SIGTERM)
+    code, out, err = run(capsys)
+    assert code == SIGNALLED + signal.SIGTERM and err.endswith("fastnn train: stopped by SIGTERM\n")
+    assert re.search(r"float64 +fastnn_ref\n", out) and "test accuracy" in out
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_every_step_is_taken_and_every_failure_said(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    def fail(text: str) -> None:
+        raise Failure(text)
+
+    def steps(config: Any) -> None:
+        attempt(lambda: fail("one"), lambda: say("two"), lambda: fail("three"), lambda: fail("one"))
+
+    monkeypatch.setattr(compare, "run", steps)
+    assert cli.main(["compare"]) == 1
+    assert capsys.readouterr() == ("two\n", "fastnn compare: error: one\nfastnn compare: error: three\n")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(config: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(compare, "run", bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["compare"])
+
+
+def test_a_closed_stream_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(OutputError, match="standard output: Bad file descriptor"):
+        say("text")
+
+
+def test_a_name_that_ascii_cannot_write(tmp_path: Path) -> None:
+    done = python("-m", "fastnn", "train", *QUICK, "--out", "путь.png", stdout=subprocess.PIPE, cwd=tmp_path,
+                  more={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stdout.endswith("Picture: \\u043f\\u0443\\u0442\\u044c.png\n")
+
+
+# -- as a process of its own
+
+QUICK = ["--backend", "ref", "--epochs", "1", "--quiet"]
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+NO_ROOM = "error: standard output: No space left on device\n"
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A shell line, in which `fastnn` is the command; the exit code is that of the command."""
+    command = f"{shlex.quote(sys.executable)} -m fastnn"
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line.replace("fastnn", command)],
+        cwd=folder, env=env, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+
+
+@needs_full
+@pytest.mark.parametrize("what", ["--help", "--version", "train --help", "compare --hidden 4 --steps 1"])
+def test_output_onto_a_full_disk(tmp_path: Path, what: str) -> None:
+    done = shell(f"fastnn {what} > /dev/full", tmp_path)
+    assert done.returncode == 1 and done.stderr.endswith(NO_ROOM) and done.stderr.count("\n") == 1
+
+
+@needs_full
+def test_a_full_disk_is_noticed_before_training(tmp_path: Path) -> None:
+    done = shell("fastnn train --epochs 100000 > /dev/full", tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"fastnn train: {NO_ROOM}")
+
+
+@needs_full
+def test_a_table_that_cannot_be_printed_is_not_lost(tmp_path: Path) -> None:
+    """It goes to stderr, and the picture is written."""
+    done = shell(f"fastnn train {' '.join(QUICK)} --out p.png > /dev/full", tmp_path)
+    assert done.returncode == 1 and (tmp_path / "p.png").read_bytes()[:4] == PNG
+    assert done.stderr.endswith(f"Picture: p.png\nfastnn train: {NO_ROOM}") and "test accuracy" in done.stderr
+    assert done.stderr.count("error") == 1
+
+
+def test_nobody_reads(tmp_path: Path) -> None:
+    """As by SIGPIPE; the picture is written. `| true` is gone before the table is printed."""
+    done = shell(f"fastnn train {' '.join(QUICK)} --out p.png | true", tmp_path)
+    assert done.returncode == SIGNALLED + signal.SIGPIPE and (tmp_path / "p.png").read_bytes()[:4] == PNG
+    assert done.stderr == "fastnn train: error: standard output: Broken pipe\n"
+
+
+def test_closed_stdout(tmp_path: Path) -> None:
+    done = shell("fastnn train --epochs 100000 >&-", tmp_path)
+    said = "fastnn: error: standard output is closed; to discard what is printed, use > /dev/null\n"
+    assert (done.returncode, done.stderr) == (1, said) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stream", ["2>&-", pytest.param("2>/dev/full", marks=needs_full)])
+def test_stderr_that_takes_nothing(tmp_path: Path, stream: str) -> None:
+    """The work is done; what goes wrong is told by the exit code."""
+    done = shell(f"fastnn train --backend ref --epochs 2 --out p.png {stream}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("Picture: p.png\n")
+    assert (tmp_path / "p.png").read_bytes()[:4] == PNG
+    assert shell(f"fastnn train --dropout 50 {stream}", tmp_path).returncode == 2
+
+
+def test_all_streams_closed(tmp_path: Path) -> None:
+    assert shell("fastnn --version <&- >&- 2>&-", tmp_path).returncode == 1
+    assert shell("fastnn --version <&- >/dev/null 2>&-", tmp_path).returncode == 0
+
+
+@needs_full
+def test_a_picture_onto_a_full_device(tmp_path: Path) -> None:
+    done = shell(f"fastnn train {' '.join(QUICK)} --out /dev/full", tmp_path)
+    assert done.returncode == 1 and "test accuracy" in done.stdout
+    assert done.stderr == "fastnn train: error: could not save the picture /dev/full: No space left on device\n"
+
+
+def test_a_picture_that_does_not_fit(tmp_path: Path) -> None:
+    """The old one stays, and nothing half written beside it."""
+    (tmp_path / "p.png").write_bytes(b"old")
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-m", "fastnn", "train", *QUICK, "--out", "p.png"], cwd=tmp_path, env=env, text=True,
+        capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )  # fmt: skip
+    assert done.returncode == 1 and "test accuracy" in done.stdout
+    assert done.stderr == "fastnn train: error: could not save the picture p.png: File too large\n"
+    assert os.listdir(tmp_path) == ["p.png"] and (tmp_path / "p.png").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("backend", "number", "said"),
+    [
+        ("ref", signal.SIGTERM, "stopped by SIGTERM"),
+        ("fast", signal.SIGTERM, "stopped by SIGTERM"),
+        ("ref", signal.SIGHUP, "stopped by SIGHUP"),
+        ("fast", signal.SIGINT, "interrupted"),
+    ],
+)
+def test_a_signal_ends_a_training(tmp_path: Path, backend: str, number: int, said: str) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    line = [sys.executable, "-m", "fastnn", "train", "--backend", backend, "--epochs", "1000000"]
+    with subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
+        assert it.stdout is not None
+        while "batches" not in it.stdout.readline():
+            pass
+        time.sleep(0.5)
+        it.send_signal(number)
+        _, err = it.communicate(timeout=60)
+    assert it.returncode == SIGNALLED + number and err.splitlines()[-1] == f"fastnn train: {said}"
+    assert "Traceback" not in err and not list(tmp_path.iterdir())
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """As under nohup."""
+    line = f"fastnn train {' '.join(QUICK)}"
+    done = shell(f"trap '' TERM; {line} & sleep 2; kill -TERM $!; wait $!", tmp_path)
+    assert done.returncode == 0 and "test accuracy" in done.stdout
 
 
 # -- progress and plot, which work with any model
 
 
-def test_bar_follows_run_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bar_follows_run_epoch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.Steady, "isatty", lambda self: True)
     with progress.ProgressBar("mine", epochs=1) as bar:
         for step in range(1, 5):
             bar.on_progress(step, 4)
         assert bar.done == 1
     assert "mine 100%" in capsys.readouterr().err
+
+
+def test_a_log_file_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at the end, and before that one for each pause."""
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.ProgressBar("mine", epochs=7) as bar:
+        for epoch in range(7):
+            bar.on_epoch_begin(epoch)
+            bar.on_progress(4, 4)
+            bar.on_epoch_end(epoch, {"loss": 0.5, "other": 1.0})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "mine epoch 3 of 7, loss=0.5" and lines[-1] == "mine epoch 7 of 7, loss=0.5"
+    assert len(lines) == 3
+
+
+class Broken:
+    """A stream that takes nothing."""
+
+    encoding, errors = "utf-8", "strict"
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("stream", [None, Broken()])
+def test_a_bar_that_cannot_be_drawn_does_not_stop_training(monkeypatch: pytest.MonkeyPatch, stream: Any) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    x = np.eye(4)
+    model = nn.Sequential(nn.Linear(4, 2))
+    with progress.ProgressBar("mine") as bar:
+        history = model.fit(x, [0, 1, 0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=3, callbacks=[bar])
+    assert len(history.epoch) == 3
 
 
 def test_plot_needs_no_pyplot() -> None:
@@ -332,4 +658,16 @@ def test_compare(capsys: pytest.CaptureFixture[str]) -> None:
     differences = [float(line.split()[-2]) for line in out.splitlines() if line.startswith(("output", "value", "loss"))]
     assert len(differences) > 10 and max(differences) < 1e-9
     assert cli.main(["compare", "--steps", "-1"]) == 2
-    assert "steps: expected an integer >= 0, got -1" in capsys.readouterr().err
+    assert "--steps: expected an integer >= 0, got -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--lr 1", "--optimizer sgd", "--weight-decay 0.1"])
+def test_no_steps_need_no_optimizer(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert cli.main(["compare", "--steps", "0", *option.split()]) == 2
+    assert re.search(f"{option.split()[0]}: has an effect only with --steps of 1 or more", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("option", ["--epochs 3", "--backend ref", "--out x.png", "--early-stopping", "--quiet"])
+def test_compare_refuses_what_it_has_no_use_for(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert cli.main(["compare", *option.split()]) == 2
+    assert f"fastnn compare: error: unknown argument: {option}" in capsys.readouterr().err

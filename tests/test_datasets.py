@@ -3,9 +3,12 @@
 import gzip
 import hashlib
 import http.server
+import io
 import os
 import struct
+import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn import datasets
+from fastnn import atomic, datasets
 from fastnn.datasets import files, mnist, optdigits
 from fastnn.datasets.idx import parse_idx, read_idx
 
@@ -243,7 +246,7 @@ def test_download_onto_a_full_disk(
     address, folder = server
     write_tiny(folder)
     monkeypatch.setattr(mnist, "MIRRORS", (address,))
-    monkeypatch.setattr(files.os, "replace", no_room)
+    monkeypatch.setattr(atomic.os, "replace", no_room)
     with pytest.raises(OSError, match="No space left on device"):
         datasets.load_mnist(download=True)
     assert list(cache.iterdir()) == []
@@ -273,16 +276,174 @@ def test_idx_round_trip(code: int, dtype: str, shape: tuple[int, ...]) -> None:
         (b"\0\0\x08\0", "expected an IDX file.*found 00 00 08 00"),
         (b"\0\0\x08\x03\0\0\0\x05", "expected 16 bytes of header for 3 sizes, found 8"),
         (idx(IMAGES)[:-1], r"expected 60 bytes of values for shape \(5, 4, 3\), found 59"),
-        (idx(IMAGES) + b"\0", r"expected 60 bytes of values for shape \(5, 4, 3\), found 61"),
+        (idx(IMAGES) + b"\0", r"expected 60 bytes of values for shape \(5, 4, 3\), found more"),
         (b"\0\0\x0e\x03" + b"\xff" * 12, r"expected [\d,]{30,} bytes of values"),
+        (b"\0\0\x08\x03" + b"\xff" * 8 + b"\0" * 4, r"expected a shape that NumPy can have, got \(4294967295, "),
+        (b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"7", r"expected a shape that NumPy can have, got \(1, "),
     ],
-    ids=["empty", "png", "type", "no dimensions", "header", "short", "long", "gigantic"],
+    ids=["empty", "png", "type", "no dimensions", "header", "short", "long", "gigantic", "too large", "too many"],
 )
 def test_idx_that_is_none(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{path}: {message}"):
         read_idx(path)
+
+
+# -- files that are larger than they say
+
+
+@pytest.fixture
+def bomb() -> bytes:
+    """64 KB that unpack to 64 MB: an IDX file of 60 values with zeros behind it."""
+    return gzip.compress(idx(IMAGES) + bytes(64 * 2**20))
+
+
+def peak(work: Callable[[], object]) -> int:
+    """The most bytes that Python and NumPy held at a time while ``work`` ran."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("most", [0, 1, 76, 2**20, 2**20 + 1])
+def test_so_many_bytes_are_taken_and_no_more(bomb: bytes, most: int) -> None:
+    whole = idx(IMAGES) + bytes(2**21)
+    assert files.uncompressed(io.BytesIO(bomb), "bomb", most) == whole[:most]
+    assert files.uncompressed(io.BytesIO(whole), "plain", most) == whole[:most]
+
+
+def test_no_more_is_unpacked_than_the_header_says(tmp_path: Path, bomb: bytes) -> None:
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(bomb)
+
+    def read() -> None:
+        with pytest.raises(ValueError, match=r"bomb.gz: expected 60 bytes of values .*, found more"):
+            read_idx(path)
+
+    assert peak(read) < 8 * 2**20
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzip", "plain"])
+def test_no_more_is_read_than_the_file_should_hold(cache: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = write_tiny(cache) / "train-images-idx3-ubyte.gz"
+    path.write_bytes(pack(idx(IMAGES) + bytes(64 * 2**20)))
+
+    def read() -> None:
+        with pytest.raises(ValueError, match="expected 76 bytes of content, found more"):
+            datasets.load_mnist()
+
+    assert peak(read) < 8 * 2**20
+
+
+def test_a_download_ends_where_the_file_should(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has 64 MB where some bytes are expected; little more than those are taken."""
+    address, folder = server
+    (write_tiny(folder) / "train-images-idx3-ubyte.gz").write_bytes(bytes(64 * 2**20))
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    written = 0
+    write = files.Capped.write
+
+    def counted(self: files.Capped, data: bytes) -> int:
+        nonlocal written
+        done = write(self, data)
+        written += done
+        return done
+
+    monkeypatch.setattr(files.Capped, "write", counted)
+    with pytest.raises(OSError, match=r"ubyte.gz: expected at most 65,612 bytes, the server sends more"):
+        datasets.load_mnist(download=True)
+    assert written <= 65_612 and list(cache.iterdir()) == []
+
+
+def test_a_download_of_a_bomb_is_refused(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, bomb: bytes
+) -> None:
+    address, folder = server
+    (write_tiny(folder) / "train-images-idx3-ubyte.gz").write_bytes(bomb)
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    monkeypatch.setattr(files, "OVERHEAD", 2**20)
+    with pytest.raises(OSError, match="expected 76 bytes of content, found more"):
+        datasets.load_mnist(download=True)
+    assert list(cache.iterdir()) == []
+
+
+# -- what stands beside a file
+
+
+def test_a_link_at_the_temporary_name_is_not_followed(
+    cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither at the name that was used before (NAME.part) nor at the one that is drawn."""
+    address, folder = server
+    write_tiny(folder)
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    cache.mkdir(parents=True)
+    monkeypatch.setattr(atomic.secrets, "token_hex", lambda n: "known")
+    name = "train-images-idx3-ubyte"
+    for link in (f"{name}.part", f".{name}.gz.known.part"):
+        (cache / link).symlink_to(victim)
+    with pytest.raises(OSError, match="File exists"):
+        datasets.load_mnist(download=True)
+    assert victim.read_bytes() == b"mine"
+    (cache / f".{name}.gz.known.part").unlink()
+    datasets.load_mnist(download=True)
+    assert victim.read_bytes() == b"mine" and (cache / f"{name}.part").is_symlink()
+
+
+def test_replacing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), atomic.replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(atomic.os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size) or fsync(fd))
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+    with atomic.replacing(path) as file:
+        file.write(b"whole")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"whole" and os.listdir(tmp_path) == ["file"]
+    assert synced[0] == 5
+
+
+def test_write_keeps_a_link_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "file")
+    atomic.write(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "far" / "file").read_bytes() == b"new"
+
+
+def test_a_new_file_has_the_usual_rights(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        atomic.write(tmp_path / "file", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+# -- without pooch
+
+
+def test_files_that_are_there_need_no_pooch(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "data")
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path / "data"))
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    assert datasets.load_mnist().x_test.shape == (2, 12)
+    (tmp_path / "data" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(ModuleNotFoundError, match=r'pooch is missing: pip install "fastnn\[train\]"'):
+        datasets.load_mnist()
 
 
 # -- the real files

@@ -1,6 +1,7 @@
 """Data files: looked for in FASTNN_DATA and in the download cache, fetched on request, checked on every load.
 
-The check is the sha256 of the *uncompressed* content, so that any gzip wrapping of the published bytes does.
+The check is the sha256 of the *uncompressed* content, so that any gzip wrapping of the published bytes does. No file is
+read, unpacked or downloaded beyond what it is expected to hold.
 """
 
 import gzip
@@ -10,8 +11,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from ..atomic import replacing
 from ..extras import extra
+from ..terminal import bar
+
+CHUNK = 2**20               # bytes unpacked at a time
+OVERHEAD = 2**16            # bytes by which a packed file may be longer than its content
 
 
 @dataclass(frozen=True)
@@ -32,86 +39,119 @@ def read(folder: str, file: DataFile, download: bool = False, progress: bool = F
     """The content of ``file``, plain or gzip, from $FASTNN_DATA/folder, $FASTNN_DATA or the download cache.
 
     ``download=True`` fetches it into the cache when it is nowhere or the cache's copy is damaged, with a bar
-    if ``progress=True``. Raises FileNotFoundError or ValueError, which say how to get the file.
+    if ``progress=True``. Raises FileNotFoundError or ValueError, which say how to get the file. The cache needs the
+    package pooch; it is looked for only where $FASTNN_DATA has no such file.
     """
-    searched = list(_folders(folder))
-    for where in searched:
+    searched = []
+    for where, is_cache in folders(folder):
+        searched.append(where)
         for path in (where / f"{file.name}.gz", where / file.name):
             if path.is_file():
                 try:
                     return check(path, file)
                 except ValueError as error:
-                    if download and where == searched[-1]:
+                    if download and is_cache:
                         break
-                    raise ValueError(f"{error}; delete it and {_how_to_get(folder)}") from error
+                    raise ValueError(f"{error}; delete it and {how_to_get(folder)}") from error
     if download:
-        return _fetch(searched[-1], file, progress)
+        return fetch(searched[-1], file, progress)
     places = ", ".join(map(str, searched))
-    raise FileNotFoundError(f"{folder}: no file {file.name} (or .gz) in {places}; {_how_to_get(folder)}")
+    raise FileNotFoundError(f"{folder}: no file {file.name} (or .gz) in {places}; {how_to_get(folder)}")
 
 
 def check(path: Path, file: DataFile) -> bytes:
     """The uncompressed content of ``path``; ValueError when it is not what ``file`` says."""
-    content = uncompressed(path)
+    with path.open("rb") as stream:
+        return check_stream(stream, str(path), file)
+
+
+def check_stream(stream: BinaryIO, name: str, file: DataFile) -> bytes:
+    """The uncompressed content of an open file that messages call ``name``."""
+    content = uncompressed(stream, name, file.size + 1)
     if len(content) != file.size:
-        raise ValueError(f"{path}: expected {file.size:,} bytes of content, found {len(content):,}")
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
-        raise ValueError(f"{path}: damaged: expected sha256 {file.sha256}, found {found}")
+        found = "more" if len(content) > file.size else f"{len(content):,}"
+        raise ValueError(f"{name}: expected {file.size:,} bytes of content, found {found}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise ValueError(f"{name}: damaged: expected sha256 {file.sha256}, found {digest}")
     return content
 
 
-def uncompressed(path: Path) -> bytes:
-    """The bytes of ``path``, unpacked if they are gzip (told by their first two bytes, not by the name)."""
-    content = path.read_bytes()
-    if content[:2] != b"\x1f\x8b":
-        return content
+def uncompressed(stream: BinaryIO, name: str, most: int) -> bytes:
+    """The first bytes of an open file, ``most`` at most, unpacked if it is gzip (told by its first two bytes)."""
+    content = bytearray()
+    for piece in pieces(stream, name):
+        content += piece[:most - len(content)]
+        if len(content) >= most:
+            break
+    return bytes(content)
+
+
+def pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The bytes of an open file from its start, unpacked if they are gzip, ``CHUNK`` at a time."""
+    stream.seek(0)
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    source = gzip.GzipFile(fileobj=stream) if packed else stream
     try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: expected a whole gzip file, found a damaged one ({error})") from error
+        while piece := source.read(CHUNK):
+            yield piece
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{name}: expected a whole gzip file, found a damaged one ({error})") from error
 
 
-def _folders(folder: str) -> Iterator[Path]:
-    """Where to look, in this order; the last one is the download cache."""
+def folders(folder: str) -> Iterator[tuple[Path, bool]]:
+    """Where to look, in this order, and whether it is the download cache, which is the last one."""
     if root := os.environ.get("FASTNN_DATA"):
         if not Path(root).is_dir():
             raise FileNotFoundError(f"FASTNN_DATA: expected a folder, got {root!r}")
-        yield Path(root, folder)
-        yield Path(root)
+        yield Path(root, folder), False
+        yield Path(root), False
     with extra("train"):
         import pooch
-    yield Path(pooch.os_cache("fastnn"), folder)
+    yield Path(pooch.os_cache("fastnn"), folder), True
 
 
-def _how_to_get(folder: str) -> str:
+def how_to_get(folder: str) -> str:
+    """What a user can do about a missing file."""
     return (
         f"get it with `fastnn train --data {folder} --download`, or set FASTNN_DATA to a folder that has it"
     )
 
 
-def _fetch(cache: Path, file: DataFile, progress: bool) -> bytes:
+def fetch(cache: Path, file: DataFile, progress: bool) -> bytes:
     """Download into the cache under a passing name, check, and only then give it its own."""
     with extra("train"):
         import pooch
         import requests
         from tqdm.auto import tqdm
     cache.mkdir(parents=True, exist_ok=True)
-    part = cache / f"{file.name}.part"
     failures = []
     for url in file.urls:
         try:
-            with tqdm(
-                total=file.size, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
-            ) as bar:
-                pooch.HTTPDownloader(progressbar=bar, timeout=30)(url, str(part), None)
-            content = check(part, file)
-            os.replace(part, cache / f"{file.name}.gz")
-            return content
+            with bar(
+                tqdm, total=file.size, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
+            ) as filling, replacing(cache / f"{file.name}.gz") as part:
+                pooch.HTTPDownloader(progressbar=filling, timeout=30)(url, Capped(part, file.size + OVERHEAD), None)
+                return check_stream(part, "what came", file)
         except requests.ConnectionError:
             failures.append(f"{url}: no connection")
         except (OSError, ValueError) as error:  # no such page, no room, not the file
             failures.append(f"{url}: {error}")
-        finally:
-            part.unlink(missing_ok=True)
     raise OSError(f"could not download {file.name}: " + "; ".join(failures))
+
+
+class Capped:
+    """A file that takes ``most`` bytes; ValueError for more."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self.file, self.most, self.size = file, most, 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if self.size > self.most:
+            raise ValueError(f"expected at most {self.most:,} bytes, the server sends more")
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()

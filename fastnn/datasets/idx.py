@@ -16,13 +16,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .files import uncompressed
+from . import files
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+LONGEST_HEADER = 4 + 4 * 255
 
 
 def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
     """The array in an IDX file, plain or gzip; ValueError names the file, what it should be and what it is.
+
+    No more is unpacked than the header says that there is.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -31,7 +34,10 @@ def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
-    return parse_idx(uncompressed(Path(path)), str(path))
+    with open(path, "rb") as stream:
+        start, shape, dtype = parse_header(files.uncompressed(stream, str(path), LONGEST_HEADER), str(path))
+        content = files.uncompressed(stream, str(path), start + math.prod(shape) * dtype.itemsize + 1)
+    return parse_idx(content, str(path))
 
 
 def parse_idx(content: bytes, name: str = "content") -> npt.NDArray[np.generic]:
@@ -40,6 +46,20 @@ def parse_idx(content: bytes, name: str = "content") -> npt.NDArray[np.generic]:
     >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6]))
     array([[5, 6]], dtype=uint8)
     """
+    start, shape, dtype = parse_header(content, name)
+    size = math.prod(shape) * dtype.itemsize  # Python's integers: no overflow
+    found = len(content) - start
+    if found != size:
+        said = "more" if found > size else f"{found:,}"
+        raise ValueError(f"{name}: expected {size:,} bytes of values for shape {shape}, found {said}")
+    try:
+        return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:  # more dimensions, or larger ones, than NumPy has
+        raise ValueError(f"{name}: expected a shape that NumPy can have, got {shape}: {error}") from error
+
+
+def parse_header(content: bytes, name: str) -> tuple[int, tuple[int, ...], np.dtype[np.generic]]:
+    """(where the values begin, their shape, their type); ValueError for what is no header."""
     magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or magic[3] == 0:
         start_found = magic.hex(" ") or "an empty file"
@@ -47,10 +67,4 @@ def parse_idx(content: bytes, name: str = "content") -> npt.NDArray[np.generic]:
     dims, start = magic[3], 4 + 4 * magic[3]
     if len(content) < start:
         raise ValueError(f"{name}: expected {start} bytes of header for {dims} sizes, found {len(content)}")
-    shape = struct.unpack(f">{dims}I", content[4:start])
-    dtype = np.dtype(TYPES[magic[2]])
-    size = math.prod(shape) * dtype.itemsize  # Python's integers: no overflow
-    found = len(content) - start
-    if found != size:
-        raise ValueError(f"{name}: expected {size:,} bytes of values for shape {shape}, found {found:,}")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    return start, struct.unpack(f">{dims}I", content[4:start]), np.dtype(TYPES[magic[2]])

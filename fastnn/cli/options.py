@@ -1,0 +1,215 @@
+"""Options, each declared once: as a field of a command's configuration.
+
+    dropout: float = option(0.0, number(0, 1), "probability of zeroing a hidden value", REGULARIZERS)
+
+From that come the flag ``--dropout``, its help with the default, the check of what is given, the message that names the
+flag, and, where the group asks for it, what is said about the run.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from fastnn_ref.shared import checks
+
+from .session import UsageError, say
+
+REGULARIZERS = "regularizers, in any combination"
+GROUPS = ("data", "network", REGULARIZERS, "training", "running")       # in the order of the help
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an option takes: how it is read and what is allowed (else ValueError), what stands for it in the help."""
+
+    read: Callable[[str], Any]
+    check: Callable[[str, Any], object]
+    metavar: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of an option beside its name and its default."""
+
+    kind: Kind | None  # None: a switch
+    help: str
+    group: str
+    const: Any = None  # what the flag alone means, where a value may follow
+    only: tuple[str, Callable[[Any], bool]] | None = None  # where it does something: in words, and asked of a config
+
+
+def option(default: Any, kind: Kind | None, help: str, group: str, **more: Any) -> Any:
+    """A field of a configuration that is an option of the command line; ``more`` are fields of ``Option``."""
+    return field(default=default, metadata={"option": Option(kind, help, group, **more)})
+
+
+def flag(name: str) -> str:
+    """The flag of a field.
+
+    >>> flag("max_norm")
+    '--max-norm'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def text_of(value: Any) -> str:
+    """A value as it is typed."""
+    if value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# -- kinds
+
+
+def number(low: float | None = None, high: float | None = None, *, low_open: bool = False) -> Kind:
+    """A finite number from ``low`` to ``high``."""
+
+    def convert(typed: str) -> float:
+        return int(typed) if typed.lstrip("+-").isdecimal() else float(typed)   # so that a message shows 50, not 50.0
+
+    return Kind(
+        reader(convert, "a number"),
+        lambda name, value: checks.as_number(name, value, low, high, low_open=low_open),
+        "X",
+    )
+
+
+def integer(low: int, high: int | None = None) -> Kind:
+    """A whole number from ``low`` to ``high``."""
+    return Kind(reader(int, "an integer"), lambda name, value: checks.as_integer(name, value, low, high), "N")
+
+
+def choice(names: Sequence[str]) -> Kind:
+    """One of these names; a near miss is named in the message."""
+    return Kind(str, lambda name, value: checks.as_choice(name, value, names), "NAME")
+
+
+def text(metavar: str) -> Kind:
+    """Any text; the command looks at it."""
+    return Kind(str, lambda name, value: value, metavar)
+
+
+def widths(high: int) -> Kind:
+    """Whole numbers from 1 to ``high``, between commas, or none."""
+
+    def read(typed: str) -> tuple[int, ...]:
+        try:
+            return () if typed == "none" else tuple(int(width) for width in typed.split(","))
+        except ValueError:
+            raise ValueError(f"expected widths such as 128,64 or none, got {typed!r}") from None
+
+    def check(name: str, value: Any) -> None:
+        for width in value:
+            checks.as_integer(name, width, 1, high)
+
+    return Kind(read, check, "N,N")
+
+
+def reader(convert: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
+    """``convert``, with a message of ours."""
+
+    def read(typed: str) -> Any:
+        try:
+            return convert(typed)
+        except ValueError:
+            raise ValueError(f"expected {wanted}, got {typed!r}") from None
+
+    return read
+
+
+# -- from a configuration to a parser and back
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are UsageErrors, and output that cannot be written is an error."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; a UsageError is told which command it concerns."""
+        try:
+            return super().parse_known_args(args, namespace)
+        except UsageError as error:
+            error.prog = error.prog or self.prog
+            raise
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say(message.rstrip("\n"))               # --help and --version; errors do not come here
+
+
+def declared(config: Any) -> Iterator[tuple[str, Any, Option]]:
+    """(name, default, option) of each option of a configuration or its class."""
+    for each in dataclasses.fields(config):
+        yield each.name, each.default, each.metadata["option"]
+
+
+def add(parser: argparse.ArgumentParser, config: type) -> None:
+    """Give the parser the options of a configuration, group by group."""
+    known = list(declared(config))
+    for title in GROUPS:
+        inside = [each for each in known if each[2].group == title]
+        group = parser.add_argument_group(title) if inside else parser
+        for name, default, what in inside:
+            if what.kind is None:
+                group.add_argument(flag(name), help=what.help, default=default, action="store_true")
+                continue
+            usual = "" if default is None else f" (default {text_of(default)})"
+            how: dict[str, Any] = {} if what.const is None else {"nargs": "?", "const": what.const}
+            group.add_argument(
+                flag(name), help=(what.help + usual).replace("%", "%%"), default=default, metavar=what.kind.metavar,
+                type=naming(flag(name), what.kind.read), **how,
+            )  # fmt: skip
+
+
+def naming(name: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """``read`` for argparse, whose own message would not say what was expected."""
+
+    def typed(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from None
+
+    return typed
+
+
+def check(config: Any) -> None:
+    """UsageError for an option whose value is not allowed, or that does nothing beside the others."""
+    for name, _, what in declared(config):
+        value = getattr(config, name)
+        if what.kind is not None and value is not None:
+            try:
+                what.kind.check(flag(name), value)
+            except (ValueError, TypeError) as error:
+                raise UsageError(str(error)) from None
+    for name, default, what in declared(config):
+        if what.only is not None and getattr(config, name) != default and not what.only[1](config):
+            raise UsageError(f"{flag(name)}: has an effect only {what.only[0]}")
+
+
+def given(config: Any, group: str) -> str:
+    """The options of a group that are not at their defaults: ``dropout 0.5, batch norm``."""
+    said = []
+    for name, default, what in declared(config):
+        value = getattr(config, name)
+        if what.group == group and value != default:
+            said.append(name.replace("_", " ") + ("" if value is True else f" {text_of(value)}"))
+    return ", ".join(said)
+
+
+@contextlib.contextmanager
+def usage(config: Any) -> Iterator[None]:
+    """What the library says of an argument inside the block, with the name of the flag: a UsageError."""
+    try:
+        yield
+    except ValueError as error:
+        name, colon, rest = str(error).partition(": ")
+        known = [each for each, *_ in declared(config)]
+        raise UsageError(f"{flag(name)}: {rest}" if colon and name in known else str(error)) from error

@@ -1,0 +1,119 @@
+"""What ``fastnn train`` says of its runs: a table, and a verdict in words."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+UNSTEADY = 1.5  # median over fastest epoch from which on the times are called unsteady
+SAME = {"float32": 1e-3, "float64": 1e-10}  # a difference of parameters, relative to the largest, called none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What came of training with one package."""
+
+    name: str
+    model: Any
+    history: Any
+    probabilities: npt.NDArray[Any]  # (test examples, classes)
+    correct: int  # of the test examples
+    before: int  # the same before training
+    milliseconds: float  # of an epoch, median
+    fastest: float  # of an epoch, minimum
+    threads: int
+
+
+def table(runs: Sequence[Run]) -> str:
+    """One row a measure, one column a package, and in the last column what the two have between them."""
+    total = len(runs[0].probabilities)
+    rows = [
+        (str(runs[0].model.dtype), *(run.name for run in runs)),
+        ("test accuracy", *(f"{run.correct:,}/{total:,}" for run in runs)),
+        ("largest parameter", *(f"{largest(run.model):.6g}" for run in runs)),
+        ("ms per epoch, median", *(f"{run.milliseconds:.2f}" for run in runs)),
+        ("ms per epoch, fastest", *(f"{run.fastest:.2f}" for run in runs)),
+        ("threads", *(str(run.threads) for run in runs)),
+    ]
+    notes = [""] * len(rows)
+    if len(runs) == 2:
+        first, second = runs
+        absolute, relative = difference(first.model, second.model)
+        differ = int(np.sum(first.probabilities.argmax(axis=1) != second.probabilities.argmax(axis=1)))
+        notes[0] = "between the two"
+        notes[1] = f"{differ:,} of {total:,} predictions differ"
+        notes[2] = f"largest difference {absolute:.1e}, relative {relative:.1e}"
+        notes[3] = f"{first.milliseconds / second.milliseconds:.1f} times as fast"
+        notes[4] = f"{first.fastest / second.fastest:.1f} times as fast"
+    lines = [
+        f"{row[0]:22}" + "".join(f"{cell:>15}" for cell in row[1:]) + (f"    {note}" if note else "")
+        for row, note in zip(rows, notes, strict=True)
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def verdict(runs: Sequence[Run], t: npt.NDArray[Any]) -> str:
+    """The table in a sentence or two; ``t`` are the true classes of the test examples."""
+    last = runs[-1]
+    total = len(t)
+    lines: list[str] = []
+    if len(runs) == 1:
+        lines += [f"{last.name}: accuracy {last.correct:,}/{total:,} ({last.correct / total:.1%})."]
+    elif not any(diverged(run) for run in runs):
+        _, relative = difference(runs[0].model, last.model)
+        if relative <= SAME[str(last.model.dtype)]:
+            lines += [f"Both end the same: no parameter differs by more than {relative:.1e} of the largest one."]
+        else:
+            lines += [
+                f"The two differ by up to {relative:.1e} of the largest parameter: they round differently,",
+                "and training magnifies that."
+                + (" --dtype float64 leaves less to magnify." if last.model.dtype == np.float32 else ""),
+            ]
+        ratio = runs[0].milliseconds / last.milliseconds
+        lines += [f"{last.name} was {ratio:.1f} times as fast as {runs[0].name}."]
+    if any(run.milliseconds > UNSTEADY * run.fastest for run in runs):
+        lines += ["The times of the epochs vary, as on a busy machine: the fastest ones are the better measure."]
+    idle = [run for run in runs if learnt_nothing(run, t) and not diverged(run)]
+    if idle:
+        lines += [
+            f"{' and '.join(run.name for run in idle)} learnt nothing: the accuracy is not above that of a guess "
+            f"({idle[0].before:,}/{total:,} before training,",
+            f"{int(np.bincount(t).max()):,}/{total:,} for the most frequent class).",
+        ]
+    return "\n".join(lines)
+
+
+def learnt_nothing(run: Run, t: npt.NDArray[Any]) -> bool:
+    """Is what was learnt no more than chance: two standard deviations above the better of two guesses?
+
+    The guesses are those of the network before training, and the most frequent class for every example.
+    """
+    total = len(t)
+    guess = max(run.before, int(np.bincount(t).max()))
+    return run.correct <= guess + 2 * (guess * (total - guess) / total) ** 0.5
+
+
+def diverged(run: Run) -> bool:
+    """Did training end in numbers that are none: a parameter, or the last loss?"""
+    losses = run.history.history.get("loss", [])
+    return not np.isfinite(largest(run.model)) or not np.isfinite(losses[-1:]).all()
+
+
+def largest(model: Any) -> float:
+    """The largest absolute value of any parameter; NaN if one is NaN."""
+    return maximum(value for _, value, *_ in model.parameters())
+
+
+def difference(first: Any, second: Any) -> tuple[float, float]:
+    """The largest difference of any parameter: absolute, and relative to the first model's largest."""
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    worst = maximum(a.astype(float) - b for (_, a, *_), (_, b, *_) in pairs)
+    return worst, worst / largest(first) if worst else worst
+
+
+def maximum(arrays: Iterable[npt.NDArray[Any]]) -> float:
+    """The largest absolute value of all; NaN if anything is."""
+    return float(np.max([np.max(np.abs(array)) for array in arrays]))

@@ -1,0 +1,200 @@
+"""``fastnn train``: one network, trained on real digits by both packages from one seed.
+
+It shows in one table how well each did, how far apart their parameters are and how long an epoch took, and saves a
+picture.
+"""
+
+import contextlib
+import importlib
+import os
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import datasets
+from ..extras import extra
+from . import options, report, task
+from .options import REGULARIZERS, choice, integer, option, text
+from .report import Run
+from .session import Failure, OutputError, Stopped, attempt, say
+
+SUMMARY = "train one network with both packages, compare them, draw a picture"
+BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
+HELD_BACK = 0.1  # of the training images, to stop early by
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(task.Task):
+    """What ``fastnn train`` is told.
+
+    >>> Config().hidden
+    (128,)
+    """
+
+    early_stopping: int | None = option(
+        None, integer(0), "stop after N epochs (5) without a better loss on a tenth held back",
+        REGULARIZERS, const=5,
+    )  # fmt: skip
+    epochs: int | None = option(
+        None, integer(1), f"passes over the training data ({task.suits('epochs')})", "training"
+    )
+    backend: str = option(
+        "both", choice(tuple(BACKENDS)), "ref (fastnn_ref, NumPy), fast (fastnn, C) or both", "running"
+    )
+    threads: int | None = option(None, integer(1, 1024), "of either package (default: their own)", "running")
+    out: str | None = option(None, text("PATH"), "picture file, or a folder for it (default: here)", "running")
+    quiet: bool = option(False, None, "only the table and the picture's path", "running")
+
+
+def run(config: Config) -> None:
+    """Train with each package, print the table, save the picture. What can be checked is checked before.
+
+    >>> run(Config(backend="ref", epochs=3, out="three.png"))  # doctest: +SKIP
+    """
+    config = task.completed(config)
+    options.check(config)
+    with extra("train"):
+        from .. import plot, progress  # noqa: F401 — if one is missing, say so now
+    with options.usage(config):
+        picture = picture_path(config, plot.picture_formats())
+    data = task.load_data(config, progress=not config.quiet)
+    packages = [importlib.import_module(name) for name in BACKENDS[config.backend]]
+    # float64 wherever the reference takes part: then what is left between the two packages is rounding that training
+    # does not magnify to anything. The engine alone takes its own float32.
+    dtype = "float32" if config.backend == "fast" else "float64"
+    parts = [task.build(nn, config, data, dtype) for nn in packages]
+    if not config.quiet:
+        say(description(parts[0][0], parts[0][2], config, data))
+
+    runs: list[Run] = []
+    try:
+        for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
+            runs.append(trained(nn, model, loss, optimizer, config, data))
+    except (KeyboardInterrupt, Stopped):
+        if runs:
+            with contextlib.suppress(OutputError):
+                say(f"\n{report.table(runs)}")  # what is finished is kept
+        raise
+    title = f"{data.title}: {task.describe_network(parts[0][0], config, data)}"
+    verdict = report.verdict(runs, data.t_test)
+    attempt(
+        lambda: say(("" if config.quiet else "\n") + report.table(runs), also_on_stderr=True),
+        lambda: None if config.quiet or not verdict else say(f"\n{verdict}", also_on_stderr=True),
+        lambda: draw(title, runs, data, picture),
+        lambda: check_finite(runs),
+    )
+
+
+def trained(nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> Run:
+    """One package's run."""
+    from .. import progress
+
+    x_train, x_test = (task.inputs(config, data, x, model.dtype) for x in (data.x_train, data.x_test))
+    (x_train, t_train), watched = held_back(config, x_train, data.t_train)
+    stopping = () if config.early_stopping is None else (nn.EarlyStopping(patience=config.early_stopping),)
+    before = int(np.sum(model.predict(x_test).argmax(axis=1) == data.t_test))
+    bar = progress.ProgressBar(f"{nn.__name__:10}", disable=config.quiet)
+    with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"):
+        history = model.fit(
+            x_train,
+            t_train,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            validation_data=watched or (x_test, data.t_test),
+            metrics=("accuracy",),
+            callbacks=(bar, *stopping),
+        )
+        probabilities = softmax(model.predict(x_test))
+    return Run(
+        name=nn.__name__, model=model, history=history, probabilities=probabilities, before=before,
+        correct=int(np.sum(probabilities.argmax(axis=1) == data.t_test)), threads=count,
+        milliseconds=1000 * statistics.median(history.seconds), fastest=1000 * min(history.seconds),
+    )  # fmt: skip
+
+
+def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path) -> None:
+    """Save the picture and say where it is."""
+    from .. import plot
+
+    images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
+    histories = {run.name: run.history.history for run in runs}
+    figure = plot.training_report(title, histories, data.t_test, runs[-1].probabilities, images)
+    try:
+        plot.save(figure, path)
+    except OSError as error:
+        raise Failure(f"could not save the picture {path}: {error.strerror or error}") from error
+    say(f"Picture: {path}", also_on_stderr=True)
+
+
+def check_finite(runs: Sequence[Run]) -> None:
+    """Failure if a training ended in numbers that are none."""
+    names = " and ".join(run.name for run in runs if report.diverged(run))
+    if names:
+        raise Failure(f"the training of {names} diverged: loss or parameters became NaN or infinite; "
+                      "try a smaller --lr")
+
+
+def held_back(config: Config, x: npt.NDArray[Any], t: npt.NDArray[Any]) -> tuple[Any, Any]:
+    """(training data, what early stopping watches): the test images must not decide when to stop."""
+    if config.early_stopping is None:
+        return (x, t), None
+    n = len(x) - int(HELD_BACK * len(x))
+    return (x[:n], t[:n]), (x[n:], t[n:])
+
+
+@contextlib.contextmanager
+def threads(nn: ModuleType, wanted: int | None) -> Iterator[int]:
+    """Let ``nn`` work on so many threads in this block, None for its own choice; gives the number it has."""
+    if hasattr(nn, "set_num_threads"):
+        before = nn.get_num_threads()
+        nn.set_num_threads(wanted or before)
+        try:
+            yield nn.get_num_threads()
+        finally:
+            nn.set_num_threads(before)
+        return
+    with extra("train"):
+        from threadpoolctl import threadpool_info, threadpool_limits
+    with threadpool_limits(wanted, "blas"):  # NumPy's matrix product
+        pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        yield max(pools, default=1)
+
+
+def picture_path(config: Config, formats: Sequence[str]) -> Path:
+    """The file that ``--out`` means: itself, or fastnn-train-DATA.png in the folder that it is."""
+    path = Path(config.out or ".")
+    if path.is_dir() or not (path.suffix or path.exists()):
+        path = path / f"fastnn-train-{config.data}.png"
+    elif path.suffix and path.suffix[1:].lower() not in formats:
+        raise ValueError(f"out: expected a file ending in {', '.join(formats)}, got {config.out!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"out: expected an existing folder, got {str(path.parent)!r}")
+    if (not path.exists() or path.is_file()) and not os.access(path.resolve().parent, os.W_OK):
+        raise ValueError(f"out: expected a folder that can be written to, got {str(path.parent)!r}")
+    return path
+
+
+def description(model: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> str:
+    """What is going to be trained, on what and how."""
+    regularizers = options.given(config, REGULARIZERS)
+    return (
+        f"{data.title}: {len(data.t_train):,} training and {len(data.t_test):,} test images.\n"
+        f"{task.describe_network(model, config, data)}\n"
+        f"{type(optimizer).__name__}, learning rate {optimizer.learning_rate:g}, "
+        f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
+        + (f"\nRegularizers: {regularizers}." if regularizers else "")
+    )
+
+
+def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Logits (n, classes) -> probabilities, in float64."""
+    shares = np.exp(logits.astype(float) - logits.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
