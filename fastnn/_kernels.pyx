@@ -267,7 +267,8 @@ def gemm(a, b, bias=None, activation="identity", c=None):
         raise ValueError("gemm: expected a (m, k) and b (k, n) of one dtype, float32 or float64")
     if c is None:
         c = np.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
-    if c.dtype != a.dtype or c.shape != (a.shape[0], b.shape[1]) or (c.size and c.shape[1] > 1 and c.strides[1] != size):
+    if c.dtype != a.dtype or c.shape != (a.shape[0], b.shape[1]) or (
+            c.size and c.shape[1] > 1 and c.strides[1] != size):
         raise ValueError("gemm: expected c (m, n) of the same dtype with unit column stride")
     if bias is not None and (bias.dtype != a.dtype or bias.shape != (b.shape[1],) or not bias.flags.c_contiguous):
         raise ValueError("gemm: expected a contiguous bias (n,) of the same dtype")

@@ -101,7 +101,8 @@ cdef class Host(Layer):
         return self.as_dims("output_shape", self.custom.output_shape(shape))
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
-        return checks.as_integer(f"{type(self.custom).__name__}.min_batch_size", self.custom.min_batch_size(shape), 1, 2**40)
+        who = f"{type(self.custom).__name__}.min_batch_size"
+        return checks.as_integer(who, self.custom.min_batch_size(shape), 1, 2**40)
 
     cdef int bind(self) except -1:
         self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)
@@ -167,7 +168,7 @@ cdef class Host(Layer):
         return 0
 
     cdef int check_bound(self, str what) except -1:
-        """The arrays of values and gradients must be the ones that the network knows; the user's code writes into them."""
+        """Values and gradients must be the arrays that the network knows: the user's code writes into them."""
         for which, own, bound in (("values", self.own_values, self.bound_values),
                                   ("gradients", self.own_gradients, self.bound_gradients)):
             for name, array in bound.items():

@@ -104,7 +104,8 @@ cdef class Linear(Layer):
         if self.is_hosted:
             dy = self.activation.backward_pass(p, dy, True)
         p.k.activate_backward(self.act.kind, self.act.parameter, self.u if KEEPS_SLOPE(self.act.kind) else self.y,
-                              dy, dy, self.db if self.has_bias else NULL, p.rows * self.groups, self.out_features, p.threads)
+                              dy, dy, self.db if self.has_bias else NULL, p.rows * self.groups, self.out_features,
+                              p.threads)
         return dy
 
     cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil:

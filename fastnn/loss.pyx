@@ -228,8 +228,8 @@ cdef class CrossEntropyLoss(Loss):
         else:
             shares = t
         if weights != NULL or self.by_class != NULL:
-            return p.k.cross_entropy_weighted(y, numbers, shares, self.label_smoothing, self.by_class, weights, dy, rows,
-                                              size)
+            return p.k.cross_entropy_weighted(y, numbers, shares, self.label_smoothing, self.by_class, weights, dy,
+                                              rows, size)
         return p.k.cross_entropy(y, numbers, shares, self.label_smoothing, dy, rows, size)
 
 
