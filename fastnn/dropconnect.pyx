@@ -163,7 +163,7 @@ cdef class DropConnect(Linear):
         total = np.zeros_like(mean)
         for z in self.draws:
             total += host.custom.act(mean + sigma * z)
-        return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, self.y)
+        return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, host.dims, self.y)
 
     cdef void linear_mean(self, Pass *p, const void *x) noexcept nogil:
         """x @ W + b, in u."""
