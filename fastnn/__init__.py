@@ -64,10 +64,10 @@ from .layer import Layer
 from .layernorm import LayerNorm
 from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
-from .sequential import Sequential
 from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from .penalty import L1, L2, ElasticNet, MaxNorm, Penalty, clip_grad_norm, clip_grad_value
 from .pool import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from .sequential import Sequential
 from .stochastic_depth import Residual, StochasticDepth, stochastic_depth_rates
 
 __all__ = [  # noqa: RUF022 — reading order, not the alphabet

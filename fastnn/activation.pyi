@@ -1,4 +1,4 @@
-# The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
+# The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.activation import ELU as ELU
 from fastnn_ref.activation import GELU as GELU
 from fastnn_ref.activation import Activation as Activation

@@ -1,6 +1,6 @@
 """Augmentation: in training every image comes a little different each time.
 
-    warp, brightness, contrast, noise, erasing, in this order; backward their transposes, drawn again, the other way round
+    warp, brightness, contrast, noise, erasing, in this order; backward their transposes, drawn again, in reverse
 
 Twin: fastnn_ref/augment.py, which has the formulas and their sources; kernels/augment.inc.c has them in C.
 """
@@ -27,8 +27,8 @@ erase=0.0, image_shape=None)\n--\n\n"""
     cdef void *y
     cdef void *scratch
 
-    def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0, noise=0.0,
-                 erase=0.0, image_shape=None):
+    def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0,
+                 noise=0.0, erase=0.0, image_shape=None):
         Layer.__init__(self)
         self.g.rotation = checks.as_number("rotation", rotation, 0)
         self.g.shift_h, self.g.shift_w = checks.as_number_pair("shift", shift, 0)
@@ -92,7 +92,8 @@ erase=0.0, image_shape=None)\n--\n\n"""
         self.g.channels, self.g.height, self.g.width = shape if self.image_shape is None else self.image_shape
         plan.reserve(&self.y, <object>rows * self.out_size)
         if self.moves:
-            plan.reserve_scratch(&self.scratch, <object>plan.threads * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
+            plan.reserve_scratch(
+                &self.scratch, <object>plan.threads * self.g.channels * (self.g.height + 3) * (self.g.width + 3))
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

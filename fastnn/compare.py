@@ -13,8 +13,8 @@ from fastnn_ref.shared.config import rebuild
 
 from .layer import Layer
 from .loss import Loss
-from .sequential import Sequential
 from .optim import Optimizer
+from .sequential import Sequential
 
 Array = npt.NDArray[Any]
 

@@ -50,8 +50,8 @@ bias=True, *, init=None)\n--\n\n"""
     cdef list tables                            # what g points to
     cdef void *u                                # where act'(u) is kept, if it is; else y itself
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None,
-                 bias=True, *, init=None):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
+                 activation=None, bias=True, *, init=None):
         Layer.__init__(self)
         in_channels = checks.as_integer("in_channels", in_channels, 1)
         out_channels = checks.as_integer("out_channels", out_channels, 1)

@@ -16,7 +16,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from fastnn._kernels cimport address, new_array
+from fastnn._kernels cimport address, new_array, ready
 from fastnn.memory cimport Plan
 from fastnn.network cimport Node
 
@@ -101,15 +101,24 @@ cdef class Host(Layer):
         return self.as_dims("output_shape", self.custom.output_shape(shape))
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
-        return checks.as_integer(f"{type(self.custom).__name__}.min_batch_size", self.custom.min_batch_size(shape), 1, 2**40)
+        who = f"{type(self.custom).__name__}.min_batch_size"
+        return checks.as_integer(who, self.custom.min_batch_size(shape), 1, 2**40)
 
     cdef int bind(self) except -1:
         self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)
         return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef int axis
         self.out_shape = Layer.plan(self, shape, rows, plan)
         self.shape, self.dtype_in_use = shape, np.dtype("f4" if plan.real_size == 4 else "f8")
+        if len(shape) > 8 or len(self.out_shape) > 8:
+            raise ValueError(f"{type(self.custom).__name__}: expected at most 8 dimensions per example, got "
+                             f"{max(len(shape), len(self.out_shape))}")
+        for axis in range(len(shape)):
+            self.dims[axis] = shape[axis]
+        for axis in range(len(self.out_shape)):
+            self.out_dims[axis] = self.out_shape[axis]
         plan.reserve(&self.y, <object>rows * self.out_size)
         return self.out_shape
 
@@ -142,21 +151,27 @@ cdef class Host(Layer):
         self.seed, self.step = p.seed, p.step
         y = self.custom.forward_pass(self.copy_in(x, rows + self.shape), bool(p.training))
         self.check_bound("forward_pass")
-        return self.copy_out("forward_pass", "y", y, rows + self.out_shape, self.y)
+        return self.copy_out("forward_pass", "y", y, rows + self.out_shape, self.out_dims, self.y)
 
     cdef int call_backward(self, Pass *p, const void *dy, void *dx) except -1:
         rows = (p.rows,)
         found = self.custom.backward_pass(self.copy_in(dy, rows + self.out_shape))
         self.check_bound("backward_pass")
-        return self.copy_out("backward_pass", "dx", found, rows + self.shape, dx)
+        return self.copy_out("backward_pass", "dx", found, rows + self.shape, self.dims, dx)
 
     cdef object copy_in(self, const void *data, tuple shape):
         array = new_array(shape, self.dtype_in_use)
         memcpy(address(array), data, array.nbytes)
         return array
 
-    cdef int copy_out(self, str what, str name, object found, tuple shape, void *data) except -1:
+    cdef int copy_out(self, str what, str name, object found, tuple shape, const int64_t *dims, void *data) except -1:
         """Copies what a user's method returned, if it is what it should be."""
+        cdef const void *source = NULL
+        cdef int64_t rows = 0
+        cdef char format = c"d" if self.dtype_in_use.itemsize == 8 else c"f"
+        if ready(found, format, len(shape) - 1, dims, &source, &rows) and rows == <int64_t>shape[0]:
+            memcpy(data, source, found.nbytes)
+            return 0
         who = f"{type(self.custom).__name__}.{what}"
         array = checks.as_number_array(f"{who}: {name}", found)
         if array.shape != shape:
@@ -167,7 +182,9 @@ cdef class Host(Layer):
         return 0
 
     cdef int check_bound(self, str what) except -1:
-        """The arrays of values and gradients must be the ones that the network knows; the user's code writes into them."""
+        """Values and gradients must be the arrays that the network knows: the user's code writes into them."""
+        if not self.bound_values:
+            return 0
         for which, own, bound in (("values", self.own_values, self.bound_values),
                                   ("gradients", self.own_gradients, self.bound_gradients)):
             for name, array in bound.items():

@@ -1,7 +1,8 @@
 """Docstrings: they stand in the reference, and are put onto the compiled classes and functions when fastnn is imported.
 
 A compiled class has its constructor's signature as its docstring, which `inspect.signature` reads; the text follows it
-here. In examples fastnn takes the place of fastnn_ref. Where Python has dropped docstrings (-OO) there is nothing to do.
+here. In examples fastnn takes the place of fastnn_ref. Where Python has dropped docstrings (-OO), there are none here
+either.
 """
 
 import sys
@@ -46,6 +47,13 @@ cdef object find(object kind, object name):
     return None
 
 
+cdef int set_function_doc(object function, object text) except -1:
+    """Cython says "None" where a function has no docstring."""
+    if text or function.__doc__ == "None":
+        function.__doc__ = text
+    return 0
+
+
 cdef int attach_class(object kind, object twin) except -1:
     """The docstrings of a compiled class, its methods and its properties."""
     cdef PyTypeObject *type_object = <PyTypeObject *><PyObject *>kind
@@ -59,12 +67,12 @@ cdef int attach_class(object kind, object twin) except -1:
         if name[:2] == "__":
             continue
         text = text_of(find(twin, name))
-        if not text:
-            continue
-        if type(value) is GetSetDescriptorType:
+        if type(value) is GetSetDescriptorType and text:
             (<PyGetSetDescrObject *><PyObject *>value).d_getset.doc = kept_bytes(text)
-        elif type(value) is Parameter or type(value) is type(attach):
+        elif type(value) is Parameter and text:
             value.__doc__ = text
+        elif type(value) is type(attach):
+            set_function_doc(value, text)
     return 0
 
 
@@ -79,6 +87,6 @@ def attach(package, reference):
             twin = vars(twins)[key]
             if isinstance(value, type):
                 attach_class(value, twin)
-            elif text_of(twin) and not value.__doc__:
-                value.__doc__ = text_of(twin)
-    package.from_config.__doc__ = text_of(reference.from_config)
+            elif type(value) is type(attach):
+                set_function_doc(value, text_of(twin))
+    package.from_config.__doc__ = text_of(getattr(reference, "from_config", None))

@@ -1,2 +1,2 @@
-# The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
+# The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.dropconnect import DropConnect as DropConnect

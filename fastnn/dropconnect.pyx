@@ -4,8 +4,8 @@
     backward    du = dy · act'(u),  dW = (xᵀ @ du)∘m / (1 − p),  db = Σ_rows du,  dx = du @ (W∘m / (1 − p))ᵀ
     prediction  y = E[act(u)], u ~ N(x @ W + b, p/(1 − p) · (x∘x) @ (W∘W))
 
-A mask for the batch is applied to W once, and the rest is Linear's; masks for each example have a kernel that draws them
-a piece of W at a time, in backward again.
+A mask for the batch is applied to W once, and the rest is Linear's. Masks for each example have a kernel that draws
+them for a piece of W at a time, and again in backward.
 
 Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect.inc.c.
 """
@@ -45,8 +45,8 @@ cdef class DropConnect(Linear):
     cdef void *variance
     cdef void *row_work
 
-    def __init__(self, in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None, bias=True,
-                 *, init=None, samples=100):
+    def __init__(self, in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None,
+                 bias=True, *, init=None, samples=100):
         Linear.__init__(self, in_features, out_features, activation, bias, init=init)
         self.mask = checks.as_choice("mask", mask, ("example", "batch"))
         self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
@@ -87,7 +87,8 @@ cdef class DropConnect(Linear):
         if not p.training:
             return self.expectation(p, x)
         if self.whole:
-            p.k.dropout(self.w, self.masked, self.in_features * self.out_features, self.threshold, self.scale, &stream, p.threads)
+            p.k.dropout(self.w, self.masked, self.in_features * self.out_features, self.threshold, self.scale, &stream,
+                        p.threads)
             return self.activated(p, self.product(p, x, self.masked, self.act.kind))
         g = self.by_example(p)
         g.u = self.u if saves_slope(self.act.kind) else self.y
@@ -104,7 +105,8 @@ cdef class DropConnect(Linear):
         dy = self.through_activation(p, dy)
         if self.whole:
             self.weight_gradient(p, dy)
-            p.k.dropout(self.dw, self.dw, self.in_features * self.out_features, self.threshold, self.scale, &stream, p.threads)
+            p.k.dropout(self.dw, self.dw, self.in_features * self.out_features, self.threshold, self.scale, &stream,
+                        p.threads)
             return self.input_gradient(p, dy, self.masked) if wants_dx else dy
         g = self.by_example(p)
         g.du, g.dw, g.dx = dy, self.dw, p.spare if wants_dx else NULL
@@ -161,7 +163,7 @@ cdef class DropConnect(Linear):
         total = np.zeros_like(mean)
         for z in self.draws:
             total += host.custom.act(mean + sigma * z)
-        return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, self.y)
+        return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, host.dims, self.y)
 
     cdef void linear_mean(self, Pass *p, const void *x) noexcept nogil:
         """x @ W + b, in u."""

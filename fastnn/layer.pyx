@@ -30,8 +30,8 @@ def set_optimizer_host(function):
 
 def init_subclass(cls, **named):
     """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan "
-                     "act act_backward step_pass steps_pass network parent", "CustomLayer")
+    check_class(cls, "forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind "
+                     "plan act act_backward step_pass steps_pass network parent", "CustomLayer")
 
 
 cdef class Layer(Node):

@@ -1,4 +1,4 @@
-# The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
+# The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
 from fastnn_ref.loss import CrossEntropyLoss as CrossEntropyLoss
 from fastnn_ref.loss import HuberLoss as HuberLoss

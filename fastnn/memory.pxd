@@ -1,11 +1,11 @@
 from libc.stdint cimport int64_t, uint64_t
 
 
-# One block of memory for all buffers of a pass. First every layer reserves its buffers, then all pointers are set at once.
-# Scratch memory belongs to a layer during one of its passes only, so one piece of it serves all layers.
+# One block of memory for all buffers of a pass. First every layer reserves its buffers, then all pointers are set at
+# once. Scratch memory belongs to a layer during one of its passes only, so one piece of it serves all layers.
 cdef class Plan:
     # What it was made for.
-    cdef object head                        # the layer at which passes begin: a weak reference; None: the network's root
+    cdef object head                        # the layer at which passes begin, weakly; None: the network's root
     cdef tuple shape, out_shape             # of one example
     cdef int64_t dims[8]
     cdef int64_t out_dims[8]

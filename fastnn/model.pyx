@@ -139,8 +139,8 @@ cdef class Model(Layer):
 
     # ---- an epoch ----
 
-    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None, mixup=0.0,
-                  on_batch_begin=None, on_batch_end=None, resume=False):
+    def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None,
+                  mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False):
         cdef const void *data = NULL
         cdef const void *targets = NULL
         cdef int64_t rows = 0, size, steps, first, updates

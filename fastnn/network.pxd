@@ -18,8 +18,8 @@ cdef struct Pass:
     PyObject *error         # what a user's code raised, an owned reference; NULL: nothing
 
 
-# How images lie in memory, and what a layer does with it: PLAIN is (n, c, h, w), INTERLEAVED puts the images of a group side
-# by side (kernels/transpose.inc.c). A layer that works on values one by one passes either through.
+# How images lie in memory, and what a layer does with it: PLAIN is (n, c, h, w), INTERLEAVED puts the images of a group
+# side by side (kernels/transpose.inc.c). A layer that works on values one by one passes either through.
 cdef enum Layout:
     PLAIN, PASS_THROUGH, INTERLEAVED
 

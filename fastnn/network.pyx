@@ -244,7 +244,7 @@ cdef Network make_network(Node root, object seed, object dtype):
 
 
 cdef bint fits(object array, tuple shape, object dtype, object count) except -1:
-    """May kernels use this array as it is? It must be one of a block made here, whole cache lines of which are its own."""
+    """May kernels use this array as it is? It must lie in a block made here, in whole cache lines of its own."""
     cdef int64_t start
     if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
             and array.flags.writeable and type(array.base) is np.ndarray and array.base.dtype == np.uint8):
@@ -334,7 +334,8 @@ cdef class Network:
             number += node.numbered()
             found += [(prefix + spec.name, node, spec) for spec in node.own_specs.values()]
         # What a slot looks like, in values: weights, biases, each from the start of a cache line on.
-        sizes = [whole_lines(checks.check_size(spec.name, *spec.shape) * real_size) // real_size for _, _, spec in found]
+        sizes = [whole_lines(checks.check_size(spec.name, *spec.shape) * real_size) // real_size
+                 for _, _, spec in found]
         order = [index for decays, trains in ((True, True), (False, True), (True, False), (False, False))
                  for index, (_, _, spec) in enumerate(found) if (spec.decays, spec.trainable) == (decays, trains)]
         offsets, total = {}, 0
@@ -344,10 +345,13 @@ cdef class Network:
                 total += sizes[index]
         checks.check_memory(total * real_size)
         # Memory for what has none; values that layers already have are kept.
-        values = place_arrays([(index, found[index][2].shape, sizes[index], (<Node>found[index][1]).own_values.get(
-            found[index][2].name)) for index in order], dtype)
-        gradients = place_arrays([(index, found[index][2].shape, sizes[index], (<Node>found[index][1]).own_gradients.get(
-            found[index][2].name)) for index in order if found[index][2].trainable], dtype)
+        wanted, wanted_gradients = [], []
+        for index in order:
+            _, node, spec = found[index]
+            wanted.append((index, spec.shape, sizes[index], node.own_values.get(spec.name)))
+            if spec.trainable:
+                wanted_gradients.append((index, spec.shape, sizes[index], node.own_gradients.get(spec.name)))
+        values, gradients = place_arrays(wanted, dtype), place_arrays(wanted_gradients, dtype)
         for index, (name, node, spec) in enumerate(found):
             given = node.own_values.get(spec.name)
             if given is None:
@@ -431,7 +435,7 @@ cdef class Network:
     # ---- the lock ----
 
     cdef int lock(self, Node root, bint training) except -1:
-        """One thread at a time: the buffers are the network's. That thread may predict between two steps of training."""
+        """One thread at a time: the buffers are the network's. It may predict between two steps of its training."""
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.user:
             who = type(self.held_root).__name__

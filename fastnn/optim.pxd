@@ -22,7 +22,8 @@ cdef class Optimizer:
     cdef int bind(self) except -1
     cdef void update_pass(self, Network network, Pass *p, double lr) noexcept nogil
     cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil
 
 
 # An optimizer, or the host of a CustomOptimizer; TypeError for anything else.

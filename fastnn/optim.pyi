@@ -1,4 +1,4 @@
-# The engine mirrors the book in names, signatures and defaults, so the annotations there are the types here.
+# The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.optim import SGD as SGD
 from fastnn_ref.optim import Adam as Adam
 from fastnn_ref.optim import AdamW as AdamW

@@ -15,7 +15,9 @@ from fastnn.custom cimport as_layer
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.model cimport Model
-from fastnn.network cimport INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Pass, contents_dtype, make_network, plan_node
+from fastnn.network cimport (
+    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Pass, contents_dtype, make_network, plan_node,
+)
 
 from fastnn.network import DEFAULT_DTYPE
 from fastnn.penalty import Penalty

@@ -60,8 +60,9 @@ cdef class Residual(Layer):
     cdef int check_kept(self, Layer block, tuple shape, tuple out_shape) except -1:
         """What is added must fit."""
         if out_shape != shape:
-            raise ValueError(f"{type(self).__name__}: expected a block that keeps the shape {checks.format_shape(shape)}, "
-                             f"got {checks.format_shape(out_shape)} from {type(block).__name__}")
+            raise ValueError(f"{type(self).__name__}: expected a block that keeps the shape "
+                             f"{checks.format_shape(shape)}, got {checks.format_shape(out_shape)} from "
+                             f"{type(block).__name__}")
         return 0
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:

@@ -1,4 +1,4 @@
-"""A user's own layers, activations, losses and optimizers: the same class in both packages, at work and when it fails."""
+"""A user's own layers, activations, losses and optimizers: one class for both packages, at work and when it fails."""
 
 import copy
 import pickle
@@ -106,8 +106,8 @@ class Heavy(CustomOptimizer):
 def net(nn, dtype="float64", seed=2, **named):
     return nn.Sequential(
         nn.Linear(4, 6, activation=Square()), Scale(6), Noise(), nn.Residual(Scale(6)), Dense(6, 5),
-        nn.StochasticDepth(nn.Sequential(Scale(5), nn.Tanh()), 0.3, mode="row"), nn.Linear(5, 3), seed=seed, dtype=dtype,
-        **named)
+        nn.StochasticDepth(nn.Sequential(Scale(5), nn.Tanh()), 0.3, mode="row"), nn.Linear(5, 3),
+        seed=seed, dtype=dtype, **named)
 
 
 def data(n=10):
@@ -117,7 +117,8 @@ def data(n=10):
 def trained(nn, dtype, epochs=2):
     model, optimizer = net(nn, dtype, penalty=nn.L2(0.01)), Heavy(lr=0.01, weight_decay=0.1, clip_norm=2.0)
     x, t = data()
-    history = model.fit(x, t, loss=Quartic(), optimizer=optimizer, epochs=epochs, batch_size=4, sample_weight=np.arange(10.0))
+    history = model.fit(
+        x, t, loss=Quartic(), optimizer=optimizer, epochs=epochs, batch_size=4, sample_weight=np.arange(10.0))
     return model, optimizer, history.history["loss"]
 
 
@@ -128,14 +129,16 @@ def test_both_packages_agree(ref, fast, dtype):
     for name, value in two.state_dict().items():
         close("training", one.state_dict()[name], value, 60 * np.abs(value).max() * np.ones_like(value), name)
     for name, value in b.state_dict()["velocity"].items():
-        close("training", a.state_dict()["velocity"][name], value, 60 * max(np.abs(value).max(), 0.1) * np.ones_like(value))
+        scale = 60 * max(np.abs(value).max(), 0.1) * np.ones_like(value)
+        close("training", a.state_dict()["velocity"][name], value, scale)
     assert a.steps == b.steps == one.steps == two.steps == 6
 
 
 def test_they_count_as_layers(nn):
     model = net(nn)
     assert [name for name, *_ in model.parameters()] == [
-        "0.weight", "0.bias", "1.weight", "3.block.weight", "4.weight", "4.bias", "5.block.0.weight", "6.weight", "6.bias"]
+        "0.weight", "0.bias", "1.weight", "3.block.weight", "4.weight", "4.bias", "5.block.0.weight", "6.weight",
+        "6.bias"]
     assert {name: decays for name, _, _, decays in model.parameters()}["4.weight"]
     assert repr(model.layers[1]) == "Scale(6)"
     assert model.layers[1].size == 6
@@ -175,7 +178,8 @@ def test_dropconnect_with_an_own_activation(ref, fast, mask, inference):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))], ids=["copy", "pickle"])
 def test_copies_go_on_to_the_same_bits(nn, again):
     model, optimizer, _ = trained(nn, "float64", epochs=1)
     twin, other = again((model, optimizer))
@@ -348,11 +352,13 @@ def test_wrong_results_are_named(nn, where, what):
     x, t = data()
     model = nn.Sequential(nn.Linear(4, 6), Trouble(where, WRONG[what]), nn.Linear(6, 3))
     name = "y" if where == "forward_pass" else "dx"
-    with pytest.raises((ValueError, TypeError), match=f"Trouble.{where}: (expected {name} of shape|{name}: expected numbers)"):
+    message = f"Trouble.{where}: (expected {name} of shape|{name}: expected numbers)"
+    with pytest.raises((ValueError, TypeError), match=message):
         model.step(x, t, nn.MSELoss(), nn.SGD())
 
 
-@pytest.mark.parametrize("what", [np.float32, np.int64, bool, lambda y: y.tolist(), lambda y: y[:, ::-1], np.asfortranarray])
+@pytest.mark.parametrize("what", [
+    np.float32, np.int64, bool, lambda y: y.tolist(), lambda y: y[:, ::-1], lambda y: np.asfortranarray(y)])
 def test_other_numbers_are_taken(nn, what):
     model = nn.Sequential(Trouble(
         "forward_pass", lambda self, good: good.astype(what) if isinstance(what, type) else what(good)))
@@ -362,7 +368,7 @@ def test_other_numbers_are_taken(nn, what):
 @pytest.mark.parametrize("lie", [(10_000,), (1,), (6, 1), [], None, "ab", (0,), (2**45,), (-6,), 6.5])
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 def test_an_output_shape_that_lies(fast, lie, at):
-    """What is announced at one call and what at the next: an error or a working model, and no other memory is touched."""
+    """It says one thing at one call and another at the next: an error or a working model, and no other memory."""
     own = Trouble("output_shape", lambda self, good: lie, at=at)
     for last in (fast.ReLU(), None):
         try:
@@ -434,7 +440,7 @@ def test_a_layer_must_not_call_its_own_model(nn, call):
             return dy
 
     model = nn.Sequential(nn.Linear(3, 3), Calls())
-    with pytest.raises(RuntimeError, match="a layer must not call its own model|build it into another model afterwards|in tr"):
+    with pytest.raises(RuntimeError, match="must not call its own model|build it into another model afterwards"):
         model.predict(normal((2, 3)))
 
 

@@ -113,13 +113,8 @@ def test_the_shared_room_stands_alone(path):
 
 
 @pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
-<<<<<<< HEAD
 def test_the_engine_takes_little_from_the_reference(path):
-    if path.stem in ("cli", "plot", "lab"):  # they show both
-=======
-def test_the_engine_takes_little_from_the_book(path):
     if path.parent.name == "cli" or path.stem in ("plot", "lab"):  # they show both
->>>>>>> text
         return
     assert rooms(path, "fastnn_ref") <= WRITTEN_ONCE
 
@@ -167,11 +162,7 @@ def test_every_concept_has_its_twin():
 
 
 @pytest.mark.parametrize(
-<<<<<<< HEAD
-    "path", [p for p in REF + SHARED + PYTHON if p.name not in ("cli.py", "progress.py", "__main__.py")], ids=name_of
-=======
-    "path", [p for p in REF + PYTHON if p.parent.name != "cli" and p.name != "__main__.py"], ids=name_of
->>>>>>> text
+    "path", [p for p in REF + SHARED + PYTHON if p.parent.name != "cli" and p.name != "__main__.py"], ids=name_of
 )
 def test_library_code_does_not_print(path):
     calls = [

@@ -1,4 +1,4 @@
-"""The engine's memory: arrays that stay where they are, plans that are made once, allocations that fail, wrong user code.
+"""The engine's memory: arrays that stay where they are, one plan, allocations that fail, wrong code of a user.
 
 What both packages promise about models inside models stands in test_network.py; here stands what only the engine can do
 wrong.
@@ -277,7 +277,8 @@ def test_every_failing_allocation(fast, job, fresh):
             break
         finally:
             fast._kernels.fail_allocation(None)
-        assert alike(state_of(*copy.deepcopy((model, optimizer))), before), f"after allocation {k}"
+        if model.layers[0].values or not fresh:                         # else nothing was drawn
+            assert alike(state_of(model, optimizer), before), f"after allocation {k}"
         JOBS[job](fast, model, optimizer, x, t)
         assert alike(state_of(model, optimizer), wanted), f"after allocation {k} and a second try"
     assert failures >= (job not in ("load", "by hand"))         # those may find all memory there
@@ -323,8 +324,8 @@ def test_a_lie_told_later_is_not_heard(fast):
 CLASSES = [
     ("Linear", (3, 2), (300, 200)), ("Conv2d", (1, 2, 3), (8, 8, 5)), ("BatchNorm1d", (3,), (300,)),
     ("LayerNorm", (3,), (300,)), ("Dropout", (), ()), ("ReLU", (), ()), ("MaxPool2d", (2,), (50,)),
-    ("MSELoss", (), ()), ("CrossEntropyLoss", (0.0, [1, 2]), (0.0, [1, 2, 3])), ("HuberLoss", (), ()), ("L2", (1.0,), (2.0,)),
-    ("MaxNorm", (1.0,), (2.0,)), ("SGD", (), ()), ("Adam", (), ()), ("Augment", (), ()),
+    ("MSELoss", (), ()), ("CrossEntropyLoss", (0.0, [1, 2]), (0.0, [1, 2, 3])), ("HuberLoss", (), ()),
+    ("L2", (1.0,), (2.0,)), ("MaxNorm", (1.0,), (2.0,)), ("SGD", (), ()), ("Adam", (), ()), ("Augment", (), ()),
 ]
 
 
@@ -335,13 +336,15 @@ def test_a_second_init_is_refused(fast, cls, first, second):
         thing.__init__(*second)
 
 
-@pytest.mark.parametrize("cls", [each[0] for each in CLASSES] + ["Sequential", "Residual", "StochasticDepth", "DropConnect"])
+@pytest.mark.parametrize(
+    "cls", [*(each[0] for each in CLASSES), "Sequential", "Residual", "StochasticDepth", "DropConnect"])
 def test_half_made_objects_raise(fast, cls):
     """Made without __init__: every use is an exception, none a crash."""
     kind = getattr(fast, cls)
     for use in (
         lambda thing: thing.forward(normal((4, 3))), lambda thing: thing.predict(normal((4, 3))),
-        lambda thing: thing.parameters(), lambda thing: thing.output_shape((3,)), lambda thing: thing.min_batch_size((3,)),
+        lambda thing: thing.parameters(), lambda thing: thing.output_shape((3,)),
+        lambda thing: thing.min_batch_size((3,)),
         lambda thing: thing.step(normal((4, 3)), normal((4, 3)), fast.MSELoss(), fast.SGD()),
         lambda thing: thing.forward(normal((4, 3)), normal((4, 3))), lambda thing: repr(thing), copy.deepcopy,
         lambda thing: fast.Sequential(fast.Linear(3, 3), thing).predict(normal((4, 3))),

@@ -188,7 +188,7 @@ def description(model: Any, optimizer: Any, config: Config, data: datasets.Datas
     return (
         f"{data.title}: {len(data.t_train):,} training and {len(data.t_test):,} test images.\n"
         f"{task.describe_network(model, config, data)}\n"
-        f"{type(optimizer).__name__}, learning rate {optimizer.learning_rate:g}, "
+        f"{type(optimizer).__name__}, learning rate {optimizer.current_lr:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
         + (f"\nRegularizers: {regularizers}." if regularizers else "")
     )

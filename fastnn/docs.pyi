@@ -1,0 +1,3 @@
+from types import ModuleType
+
+def attach(package: ModuleType, reference: ModuleType) -> None: ...
