@@ -103,14 +103,9 @@ cdef class Linear(Layer):
         """du, over dy where the activation is part of the product, and db."""
         if self.is_hosted:
             dy = self.activation.backward_pass(p, dy, True)
-<<<<<<< HEAD
         p.k.activate_backward(self.act.kind, self.act.parameter, self.u if saves_slope(self.act.kind) else self.y,
-                              dy, dy, self.db if self.has_bias else NULL, p.rows * self.groups, self.out_features, p.threads)
-=======
-        p.k.activate_backward(self.act.kind, self.act.parameter, self.u if KEEPS_SLOPE(self.act.kind) else self.y,
                               dy, dy, self.db if self.has_bias else NULL, p.rows * self.groups, self.out_features,
                               p.threads)
->>>>>>> engine
         return dy
 
     cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil:

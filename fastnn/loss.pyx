@@ -224,16 +224,8 @@ cdef class CrossEntropyLoss(Loss):
         if classes:
             g.classes = <const int64_t *>t
         else:
-<<<<<<< HEAD
             g.t = t
         return p.k.cross_entropy(&g)
-=======
-            shares = t
-        if weights != NULL or self.by_class != NULL:
-            return p.k.cross_entropy_weighted(y, numbers, shares, self.label_smoothing, self.by_class, weights, dy,
-                                              rows, size)
-        return p.k.cross_entropy(y, numbers, shares, self.label_smoothing, dy, rows, size)
->>>>>>> engine
 
 
 # ---- a user's own ----

@@ -244,17 +244,11 @@ cdef class SGD(Optimizer):
             self.v = address(self.slots["momentum"])
         return 0
 
-<<<<<<< HEAD
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil:
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
         u.mean, u.beta1, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
         p.k.sgd(&u)
-=======
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
-                         double decay) noexcept nogil:
-        p.k.sgd(w, g, at(self.v, start, p), n,
-                lr, self.momentum, self.nesterov, decay, p.threads)
->>>>>>> engine
 
 
 cdef class RMSprop(Optimizer):
@@ -275,17 +269,11 @@ cdef class RMSprop(Optimizer):
         self.square = address(self.slots["square"])
         return 0
 
-<<<<<<< HEAD
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil:
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
         u.square, u.beta2, u.eps = at(self.square, start, p), self.alpha, self.eps
         p.k.rmsprop(&u)
-=======
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
-                         double decay) noexcept nogil:
-        p.k.rmsprop(w, g, at(self.square, start, p), n,
-                    lr, self.alpha, self.eps, decay, p.threads)
->>>>>>> engine
 
 
 cdef class Adam(Optimizer):
@@ -315,19 +303,12 @@ cdef class Adam(Optimizer):
     cdef bint decoupled(self) noexcept nogil:
         return False
 
-<<<<<<< HEAD
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n, double decay) noexcept nogil:
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil:
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
         u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
         u.eps, u.decoupled = self.eps, self.decoupled()
         p.k.adam(&u)
-=======
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
-                         double decay) noexcept nogil:
-        p.k.adam(w, g, at(self.mean, start, p), at(self.square, start, p), n, lr, self.beta1, self.beta2, self.eps, decay,
-                 self.decoupled(), 1 - pow(self.beta1, <double>self.updates), 1 - pow(self.beta2, <double>self.updates),
-                 p.threads)
->>>>>>> engine
 
 
 cdef class AdamW(Adam):

@@ -5,14 +5,9 @@
     ElasticNet  both
     MaxNorm     no R            after the update each output unit's weights are scaled to a norm of at most c
 
-<<<<<<< HEAD
 A network notes for each parameter that a penalty applies to what is to be done (`fastnn_constraint`); the step runs over
-that list. Clipping stands here by hand, between ``backward`` and ``optimizer.step``; optimizers have it as an argument, too.
-=======
-A network notes for each parameter that a penalty applies to what is to be done (`fastnn_restraint`); the step runs over
 that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers have
 clipping as an argument, too.
->>>>>>> engine
 
 Twin: fastnn_ref/penalty.py, which has the reasons and the sources.
 """
