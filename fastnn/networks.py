@@ -35,7 +35,7 @@ def mlp(nn: ModuleType, widths: Sequence[int], recipe: Recipe, chances: Sequence
 
     >>> import fastnn_ref
     >>> mlp(fastnn_ref, (64, 32, 10), Recipe(dropout=0.5))
-    [Linear(64, 32, activation=ReLU()), Dropout(0.5), Linear(32, 10)]
+    [Linear(64, 32, activation=ReLU()), Dropout(), Linear(32, 10)]
     """
     pairs = list(itertools.pairwise(widths[:-1]))
     residual = [inside == outside for inside, outside in pairs[1:]]
@@ -89,7 +89,7 @@ def cnn(
     >>> for layer in cnn(fastnn_ref, (8, 8), (4,), (10,), Recipe()):
     ...     print(layer)
     Conv2d(1, 4, (3, 3), padding=(1, 1), activation=ReLU())
-    MaxPool2d((2, 2), stride=(2, 2), padding=(0, 0))
+    MaxPool2d((2, 2), stride=(2, 2))
     Flatten()
     Linear(64, 10)
     """

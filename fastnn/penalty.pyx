@@ -5,8 +5,8 @@
     ElasticNet  both
     MaxNorm     no R            after the update each output unit's weights are scaled to a norm of at most c
 
-A network notes for each parameter that a penalty applies to what is to be done (`fastnn_constraint`); the step runs over
-that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers have
+A network notes for each parameter that a penalty applies to what is to be done (`fastnn_constraint`); the step runs
+over that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers have
 clipping as an argument, too.
 
 Twin: fastnn_ref/penalty.py, which has the reasons and the sources.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from fastnn_ref.shared.training import Callback
+from fastnn_ref.shared.callbacks import Callback
 
 from . import terminal
 from .extras import extra

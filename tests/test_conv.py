@@ -157,12 +157,13 @@ def test_layers_called_one_by_one(fast, dtype):
     x = normal((19, 2, 8, 7), dtype)
     y = model.forward(x, training=True)
     dx = model.backward(normal(y.shape, dtype))
-    alone = x
+    inputs = [x]
     for layer in model.layers:
-        alone = layer.forward(alone, training=True)
-    same(alone, y)
+        inputs.append(layer.forward(inputs[-1], training=True))
+    same(inputs.pop(), y)
     back = normal(y.shape, dtype)
-    for layer in reversed(model.layers):
+    for layer in reversed(model.layers):            # backward belongs to the last forward in the model
+        layer.forward(inputs.pop(), training=True)
         back = layer.backward(back)
     same(back, dx)
     same(model.forward(x, training=True), y)

@@ -83,7 +83,8 @@ def test_glorot_otherwise(nn, activation):
 
 def test_named_initialiser(nn):
     layer = nn.Linear(5, 5, init="orthogonal")
-    nn.Sequential(layer, dtype="float64")
+    model = nn.Sequential(layer, dtype="float64")           # a model that nobody keeps is gone at once
+    assert model.layers == (layer,)
     assert np.abs(layer.weight.T @ layer.weight - np.eye(5)).max() < C["product"] * 1e-13
 
 

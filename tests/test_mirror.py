@@ -67,7 +67,7 @@ def test_class(ref, fast, name):
 INNER = set(
     """
     add adopt set_gradients random_words saved forward_pass backward_pass act act_backward expectation draw
-    prepare_targets value_and_gradient checked step_pass attach update slots value gradient constrain init
+    prepare_targets value_and_gradient checked step_pass attach update slots value gradient constrain
     """.split()
 )
 INSTANCES = {
@@ -98,7 +98,7 @@ INSTANCES = {
 
 @pytest.mark.parametrize("name", INSTANCES)
 def test_attributes(ref, fast, name):
-    """The engine offers what the book offers, and nothing else."""
+    """The engine offers what the reference offers, and nothing else."""
     assert set(public(INSTANCES[name](fast))) == set(public(INSTANCES[name](ref))) - INNER
 
 
@@ -149,13 +149,14 @@ def documents(package):
         if inspect.isclass(thing) or inspect.isroutine(thing):
             found[name] = inspect.getdoc(thing)
         for method in public(thing) if inspect.isclass(thing) else ():
-            if callable(getattr(thing, method)) and method != "arguments":
+            if callable(getattr(thing, method)) and method in vars(thing):
                 found[f"{name}.{method}"] = inspect.getdoc(getattr(thing, method))
     return {key: text and text.replace("fastnn_ref", "fastnn") for key, text in found.items()}
 
 
 def test_docstrings(ref, fast):
-    """They say the same; only Layer's, in the book, also speaks of writing one's own."""
+    """They stand once, in the reference; the engine takes over each of what a class itself defines."""
     one, two = documents(ref), documents(fast)
-    different = [key for key in two if key != "Layer" and two[key] != one.get(key)]
+    assert len(two) > 100
+    different = [key for key in two if two[key] != one.get(key)]
     assert not different

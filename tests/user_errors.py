@@ -510,7 +510,7 @@ TRAINING = [
     ("split 1", fit(validation_split=1.0), V, "validation_split: expected a finite number >= 0 and < 1, got 1.0"),
     ("split leaves nothing", fit(validation_split=0.1), V,
      "validation_split: expected to leave rows on both sides, got 0.1 of 5 rows"),
-    ("validation data no pair", fit(validation_data=X), T, "validation_data: expected a pair (x, t), got ndarray"),
+    ("validation data no pair", fit(validation_data=X), T, "validation_data: expected (x, t) or (x, t, sample_weight), got ndarray"),
     ("metric mistyped", fit(metrics=["acuracy"]), V,
      "metrics: unknown name 'acuracy', did you mean 'accuracy'? known: accuracy"),
     ("metric named penalty", lambda nn: fit(metrics=[named("penalty")])(nn), V,

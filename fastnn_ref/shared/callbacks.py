@@ -177,6 +177,11 @@ class CallbackList:
 
         return run if hooks else None
 
+    def release(self) -> None:
+        """Ends the circle from each callback to the list of all, which would keep a model until a collection."""
+        for each in self.called:
+            each.callbacks = ()
+
     def call(self, name: str, *arguments: Any) -> None:
         """Runs the hook of every callback."""
         for each in self.called:
