@@ -440,7 +440,7 @@ def test_a_layer_must_not_call_its_own_model(nn, call):
             return dy
 
     model = nn.Sequential(nn.Linear(3, 3), Calls())
-    with pytest.raises(RuntimeError, match="must not call its own model|build it into another model afterwards"):
+    with pytest.raises(RuntimeError, match=r"must not call its own model|build it into another model afterwards"):
         model.predict(normal((2, 3)))
 
 

@@ -24,7 +24,8 @@ REF_FLOORS = [
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "parameter", "optional"}, {"config"}, {"closed", "schedule", "metrics"}, {"custom", "diagnosis"}, {"callbacks"},
+    {"checks", "parameter", "optional"}, {"config"}, {"closed", "schedule", "metrics"}, {"custom", "diagnosis"},
+    {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress"},
     {"fit"}, {"__init__"},
 ]  # fmt: skip
