@@ -137,16 +137,17 @@ def test_a_training_that_ends_in_nan_is_a_failure(
 def test_weights_that_early_stopping_brings_back_do_not_hide_nan(
     capsys: pytest.CaptureFixture[str], small_picture: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end = progress.ProgressBar.on_epoch_end
+    begin = progress.ProgressBar.on_epoch_begin
 
     def spoil(self: Any, epoch: int, logs: Any = None) -> None:
-        end(self, epoch, logs)
+        begin(self, epoch, logs)
         if epoch == 1:
             self.model.layers[0].weight = self.model.layers[0].weight * np.nan
 
-    monkeypatch.setattr(progress.ProgressBar, "on_epoch_end", spoil)
-    code, _, err = run(capsys, "--backend", "ref", "--early-stopping", "--epochs", "3")
+    monkeypatch.setattr(progress.ProgressBar, "on_epoch_begin", spoil)
+    code, out, err = run(capsys, "--backend", "ref", "--early-stopping", "--epochs", "3")
     assert code == 1 and "the training of fastnn_ref diverged" in err
+    assert re.search(r"largest parameter +\d", out)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +160,17 @@ def test_a_run_that_learnt_nothing_says_so(
     code, out, _ = run(capsys, *option.split())
     said = "fastnn_ref and fastnn learnt nothing: the accuracy is not above that of a guess"
     assert code == 0 and (said in out) == idle
+
+
+@pytest.mark.parametrize(
+    ("before", "correct", "idle"),
+    [(10, 10, True), (10, 60, True), (10, 61, False), (60, 60, True), (60, 69, True), (60, 70, False), (0, 100, False)],
+)
+def test_more_than_a_guess_is_two_standard_deviations_above_it(before: int, correct: int, idle: bool) -> None:
+    """Of 100 in two classes: half are right by chance, give or take 5; 60 with a deviation of 4.9."""
+    run = report.Run(name="fastnn", model=None, history=None, probabilities=np.empty((100, 2)), correct=correct,
+                     before=before, milliseconds=1.0, fastest=1.0, threads=1)  # fmt: skip
+    assert report.learnt_nothing(run, np.arange(100) % 2) == idle
 
 
 @pytest.mark.parametrize(("dtype", "off"), [("float32", 1e-2), ("float64", 1e-9)])
@@ -515,6 +527,14 @@ def test_stderr_that_takes_nothing(tmp_path: Path, stream: str) -> None:
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("Picture: p.png\n")
     assert (tmp_path / "p.png").read_bytes()[:4] == PNG
     assert shell(f"fastnn train --dropout 50 {stream}", tmp_path).returncode == 2
+
+
+def test_a_closed_stream_leaves_its_number_to_no_file(tmp_path: Path) -> None:
+    """Or what some library prints to stderr would be written into the picture."""
+    (tmp_path / "code.py").write_text(
+        "import os\nfrom fastnn.cli.session import Session\nwith Session('x'):\n    print(os.dup(1))\n")
+    done = shell(f"{shlex.quote(sys.executable)} code.py <&- 2>&-", tmp_path)
+    assert int(done.stdout) > 2
 
 
 def test_all_streams_closed(tmp_path: Path) -> None:
