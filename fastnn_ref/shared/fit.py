@@ -378,7 +378,7 @@ def fit(
                     data.x, data.t, loss, optimizer, batch_size, shuffle, sample_weight=data.weights, mixup=mixup,
                     resume=resume is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
-                watch.see(epoch, value)
+                watch.see(epoch, value - model.penalty_loss)
                 logs = epoch_logs(model, value, data, held_out, loss, measures)
                 hooks.call("on_epoch_end", epoch, logs)
                 if model.stop_training or ctrl_c.pressed:
