@@ -961,6 +961,12 @@ def test_a_loss_that_jumps(nn):
     assert texts[0].startswith(f"the loss of epoch 0 (the first is 0) is {mean:.3g}, where 9 is what a model")
 
 
+def test_a_large_penalty_is_no_divergence(nn):
+    """Weights that cost a lot are not yet a loss that grows."""
+    model = nn.Sequential(nn.Linear(4, 3), penalty=nn.L1(1e4), dtype="float64")
+    assert told(nn, model) == []
+
+
 def test_a_spike_is_no_divergence():
     """10 times the usual loss, and back again."""
     with warnings.catch_warnings():

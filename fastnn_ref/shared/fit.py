@@ -14,114 +14,21 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import checks, diagnosis
 from .callbacks import Callback, CallbackList, StopTraining
 from .custom import CustomLoss, CustomOptimizer
+from .data import Data, check_inputs, check_last_batch, largest_value, named_as, prepare_data, split_data
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
 from .progress import ProgressBar
 from .schedule import fill_steps_per_epoch
 from .state import load_training_state
 
-Array = npt.NDArray[Any]
-
 PREDICTED = 256         # rows that are predicted before the first step
-AS_ARGUMENTS = ("x", "t", "sample_weight")
-AS_VALIDATION_DATA = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-
-
-# ---- data ----
-
-
-class Data(NamedTuple):
-    """Arrays that fit the model and each other, and what the user calls them."""
-
-    x: Array
-    t: Array
-    weights: Array | None
-    names: tuple[str, str, str] = AS_ARGUMENTS
-
-
-@contextmanager
-def named_as(names: tuple[str, str, str]) -> Iterator[None]:
-    """Errors about x, t and sample_weight name what the user passed."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        argument, colon, rest = str(error).partition(":")
-        if type(error) not in (TypeError, ValueError) or argument not in AS_ARGUMENTS or names == AS_ARGUMENTS:
-            raise
-        name = names[AS_ARGUMENTS.index(argument)]
-        raise type(error)(name + colon + rest.replace("row of x", f"row of {names[0]}")) from None
-
-
-def prepare_inputs(model: Any, x: object) -> Array:
-    """``x`` as an array that the model takes."""
-    found = checks.as_batch("x", x, model.dtype, None)
-    try:
-        model.output_shape(found.shape[1:])
-    except ValueError as error:
-        checks.as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
-        raise ValueError(f"x: {error}") from None
-    return found
-
-
-def prepare_data(
-    model: Any, x: object, t: object, sample_weight: object = None, names: tuple[str, str, str] = AS_ARGUMENTS,
-) -> Data:
-    """Arrays that fit the model and each other, so that no epoch need convert them again."""
-    with named_as(names):
-        x = prepare_inputs(model, x)
-        t = checks.as_targets(t, len(x))
-        return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names)
-
-
-def split_data(
-    model: Any, x: object, t: object, sample_weight: object, held_out: Any, share: object,
-) -> tuple[Data, Data | None]:
-    """The data to train with and to validate with: what is given, or, as in Keras, the last ``share`` of the rows."""
-    share = checks.as_number("validation_split", share, 0, 1, high_open=True)
-    if held_out is not None:
-        if not isinstance(held_out, tuple | list) or len(held_out) not in (2, 3):
-            raise TypeError(f"validation_data: expected (x, t) or (x, t, sample_weight), got "
-                            f"{type(held_out).__name__}{f' of {len(held_out)}' if isinstance(held_out, tuple) else ''}")
-        if share:
-            raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
-        xv, tv, weights = (*held_out, None)[:3]
-        return (prepare_data(model, x, t, sample_weight), prepare_data(model, xv, tv, weights, AS_VALIDATION_DATA))
-    data = prepare_data(model, x, t, sample_weight)
-    if share == 0:
-        return data, None
-    n = len(data.x) - int(len(data.x) * share)
-    if not 0 < n < len(data.x):
-        raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
-    first, last = (Data(data.x[part], data.t[part], None if data.weights is None else data.weights[part])
-                   for part in (slice(n), slice(n, None)))
-    return first, last
-
-
-def largest_value(values: Array) -> float:
-    """max |values|; NaN or ∞ if one of them is."""
-    with np.errstate(invalid="ignore"):
-        return max(abs(float(values.min())), abs(float(values.max()))) if values.dtype.kind != "b" else 1.0
-
-
-def check_inputs(model: Any, data: Data) -> float:
-    """The largest |x|, which must be finite: NaN and ∞ become NaN gradients. Only a first layer without parameters that
-    makes finite numbers of them, such as one that fills gaps, may get them."""
-    largest = largest_value(data.x)
-    if not np.isfinite(largest):
-        row = next(i for i, each in enumerate(data.x) if not np.isfinite(each).all())
-        first = model.layers[0]
-        if first.params or not np.isfinite(first(data.x[row:row + 1])).all():
-            value = data.x[row][~np.isfinite(data.x[row])][0]
-            raise ValueError(f"{data.names[0]}: expected finite values, got {value} at row {row}")
-    return largest
 
 
 # ---- evaluating ----
@@ -211,14 +118,6 @@ def check_objects(model: Any, loss: object, optimizer: object) -> None:
     if not isinstance(optimizer, CustomOptimizer):
         checks.check_instance("optimizer", optimizer, package.Optimizer)
     checks.check_is_root(model)
-
-
-def check_last_batch(model: Any, x: Array, batch_size: int) -> None:
-    """Batch normalization needs several rows, in the last batch, too."""
-    rows, least = (len(x) - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
-    if rows < least:
-        raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got "
-                         f"{batch_size}, which leaves {rows} of {len(x)} for the last one")
 
 
 def as_display(verbose: object) -> ProgressBar | None:
