@@ -16,6 +16,7 @@ import fastnn_ref as nn
 from fastnn import cli, datasets, plot, progress
 
 PNG = b"\x89PNG"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
