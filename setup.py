@@ -2,7 +2,8 @@
 
 Only ``fastnn._kernels`` links the C kernels. Each instruction set is one C file with flags of its own, and never
 ``-march=native``: a wheel built here runs everywhere and chooses at import. ``FASTNN_NO_OPENMP=1`` builds without
-threads, as a compiler without OpenMP does by itself.
+threads, as a compiler without OpenMP does by itself. For many quick builds (tests/mutants.py), ``FASTNN_SETS=portable``
+leaves out the other instruction sets and ``FASTNN_OPT=-O0`` sets the level of optimisation.
 """
 
 import os
@@ -22,8 +23,10 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 # No fast-math: contraction, reassociation and flushing would cost the equality of bits. The two switches given
 # here change no value; without them the compiler will not vectorise a loop with a square root or a select.
 WARNINGS = ["-Wall", "-Wextra"]
-KERNEL_FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
-MODULE_FLAGS = ["-O2", "-fno-strict-aliasing", *WARNINGS]
+IS_X86 = IS_X86 and os.environ.get("FASTNN_SETS") != "portable"
+OPT = os.environ.get("FASTNN_OPT")
+KERNEL_FLAGS = ["-std=gnu11", OPT or "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
+MODULE_FLAGS = [OPT or "-O2", "-fno-strict-aliasing", *WARNINGS]
 AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
 SET_FLAGS = {

@@ -22,6 +22,7 @@ from fastnn.cli import compare, options, report, task, train
 from fastnn.cli.session import SIGNALLED, Failure, OutputError, UsageError, attempt, say
 
 PNG = b"\x89PNG"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)

@@ -229,6 +229,7 @@ def test_avx2_and_avx512(fast, dtype):
         same(one, other)
 
 
+@pytest.mark.slow
 def test_nothing_behind_the_last_page_is_read(isa):
     python(
         """

@@ -20,6 +20,7 @@ from fastnn import atomic, datasets
 from fastnn.datasets import files, mnist, optdigits
 from fastnn.datasets.idx import parse_idx, read_idx
 
+pytestmark = pytest.mark.slow
 needs_data = pytest.mark.skipif(
     not os.environ.get("FASTNN_DATA"),
     reason="FASTNN_DATA is not set: the real MNIST and optdigits are NOT tested",

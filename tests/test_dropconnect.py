@@ -45,6 +45,7 @@ def test_formula(ref, nn, p, mask):
         close("product", layer.grads["bias"], dy.sum(0), n * np.abs(dy).sum(0))
 
 
+@pytest.mark.slow
 @pairwise("nn", mask=["example", "batch"], activation=[None, "relu", "tanh"])
 def test_prediction_is_the_mean_over_masks(nn, mask, activation):
     """Many inputs make u nearly normal: what is predicted is what training yields on average."""

@@ -74,6 +74,7 @@ def load(name):
     return module
 
 
+@pytest.mark.slow
 def test_text_noise_makes_robust(capsys):
     gain = load("text_noise").main(seeds=1)
     assert gain["mistyped"] > 0.02
@@ -81,6 +82,7 @@ def test_text_noise_makes_robust(capsys):
     assert "points on mistyped sentences" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_image_networks_train(capsys):
     found = load("images").main(epochs=8)
     assert set(found) == {"resnet", "vgg"}

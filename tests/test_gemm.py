@@ -159,6 +159,7 @@ def test_transposes_do_not_show(fast, isa, dtype):
             same(other, results[0])
 
 
+@pytest.mark.slow
 def test_nothing_behind_the_last_page_is_read(isa):
     python(
         """

@@ -59,6 +59,17 @@ def test_orthogonal(nn, shape):
 
 
 @once
+@pytest.mark.parametrize("shape", [(7, 7), (31, 17), (17, 31)])
+def test_orthogonal_is_the_one_with_a_positive_diagonal(nn, shape):
+    """Of all Q with Q·R = Z, Z the normal numbers of the stream: the same weights from every LAPACK."""
+    w = nn.init.create("orthogonal", shape, 3, 5, np.float64)
+    z = nn.philox.normal((max(shape), min(shape)), 3, 0, 5)
+    r = (w if shape[0] >= shape[1] else w.T).T @ z
+    assert (np.diagonal(r) > 0).all()
+    close("product", np.tril(r, -1), np.zeros(r.shape), np.full(r.shape, 10.0 * max(shape)))
+
+
+@once
 def test_float32_is_the_rounded_float64(nn):
     for name in SPREAD:
         same(

@@ -212,6 +212,7 @@ def test_nothing_outside_is_read(fast, isa, dtype, shape):
     assert dy_intact()
 
 
+@pytest.mark.slow
 def test_nothing_behind_the_last_page_is_read(isa):
     """Inputs are read in place: here the byte behind them belongs to nobody."""
     python(

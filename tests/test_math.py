@@ -10,6 +10,7 @@ import pytest
 mp = pytest.importorskip("mpmath", reason="mpmath is the judge of the last place: pip install 'fastnn[test]'")
 
 DTYPES = ["float32", "float64"]
+pytestmark = pytest.mark.slow
 LOW = {"float32": -13.0, "float64": -36.0}              # Φ and exp stay normal numbers down to here
 
 # name: (the function in 40 digits, worst error allowed in ulp)                    worst seen, float32 and float64

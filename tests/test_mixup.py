@@ -7,6 +7,7 @@ from fastnn_ref.shared import mixup
 from tests.check import normal, same, same_parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.05, 0.3, 1.0, 4.0])
 def test_shares_are_beta(alpha):
     """Mean ½, variance 1 / (4·(2α + 1)), and for α = 1 uniform."""

@@ -24,6 +24,7 @@ def spoilt(values, value):
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
 @pytest.mark.parametrize(("number", "case"), list(enumerate(CASES)), ids=[case.name for case in CASES])
 def test_layer(ref, fast, number, case):

@@ -88,6 +88,7 @@ def test_permutation_of_the_kernel(fast, n, seed, step):
     )
 
 
+@pytest.mark.slow
 def test_every_order_of_three_is_as_likely(nn):
     orders, counts = np.unique(
         [nn.philox.permutation(3, 1, step, 2 << 24) for step in range(6000)], axis=0, return_counts=True

@@ -29,6 +29,7 @@ from tests.conftest import instruction_sets
 
 FILE = pathlib.Path(__file__).parent / "data" / "trained.json"
 DTYPES = ("float64", "float32")
+pytestmark = pytest.mark.slow
 REFERENCE_TOLERANCE = 1e-8      # of the norm; 16 steps or less turn rounding errors of 1e-16 into at most 1e-13 here
 FMA = [name for name in instruction_sets() if name != "portable" or platform.machine().lower() in ("aarch64", "arm64")]
 

@@ -64,6 +64,7 @@ def test_formula_by_row(ref, nn, p):
     assert np.abs(model.backward(dy) - dy * factor).max() < 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["batch", "row"])
 def test_mean(nn, mode):
     """E[y] = x + block(x): at p = 0.5 a swap of p and 1 − p would not show."""

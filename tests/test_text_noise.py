@@ -17,6 +17,7 @@ from fastnn_ref.shared.text_noise import KEYS, clusters, pieces, pieces_of, simp
 from tests.check import python
 
 TEXTS = ["One two three four five, six seven!", "Привет, мир: как дела?", "", "a", "  ...  ", "naïve Straße 漢字 x1y2"]
+pytestmark = pytest.mark.slow
 MANY = ["the quick brown fox jumps over the lazy dog again and again"] * 400
 LETTERS = {"typos": 0.3, "swap_letters": 0.3, "drop_letters": 0.3, "double_letters": 0.3}
 EVERYTHING = {
@@ -57,6 +58,12 @@ def test_swap():
         moved += sum(a != b for a, b in zip(words(old), words(new), strict=True))
     # A pair is tried at each place but those just swapped: p / (1 + p) pairs a place, two words each.
     assert abs(moved / (400 * 12) - 2 * 0.2 / 1.2 * 11 / 12) < 0.04
+
+
+def test_a_word_moves_once(nn):
+    text = [f"w{place}" for place in range(20)]
+    for noisy in nn.TextNoise(swap=0.6)([" ".join(text)] * 20):
+        assert max(abs(text.index(word) - place) for place, word in enumerate(words(noisy))) == 1
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])

@@ -14,6 +14,7 @@ import pytest
 from tests.check import normal, python, same, same_parameters
 
 THREADS = (1, 2, 3)
+pytestmark = pytest.mark.slow
 
 
 def net(nn, dtype="float32", widths=(193, 521, 131, 10), activation="gelu"):

@@ -21,6 +21,8 @@ from tests.check import close, inner_lengths, normal, randomise_biases, same
 from tests.pairwise import beside, once, pairwise
 
 torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
+torch.set_num_threads(1)
+pytestmark = pytest.mark.slow
 
 
 def tensor(values):

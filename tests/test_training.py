@@ -241,12 +241,14 @@ def train_on_digits(nn, digits, dtype, epochs, activation="relu"):
     return model, model.evaluate(xv, tv, loss, metrics=["accuracy"])["accuracy"]
 
 
+@pytest.mark.slow
 def test_digits(nn, digits):
     """At least 97 % on a held-out quarter."""
     _, accuracy = train_on_digits(nn, digits, None, epochs=30)
     assert accuracy >= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_digits_end_in_the_same_place(ref, fast, digits, activation):
     """Every float64 parameter equal to 1e-10 relative after training."""
