@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # import name -> the name that pip knows, where they differ
+from fastnn_ref.shared.optional import missing
 
 
 @contextmanager
@@ -18,6 +18,4 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        package = (error.name or "a package").partition(".")[0]
-        message = f'{DISTRIBUTIONS.get(package, package)} is missing: pip install "fastnn[{name}]"'
-        raise ModuleNotFoundError(message, name=error.name) from error
+        raise missing(error, name) from error

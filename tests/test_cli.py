@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 import fastnn_ref as nn
-from fastnn import atomic, cli, datasets, networks, plot, progress, terminal
+from fastnn import atomic, cli, datasets, networks, plot
 from fastnn.cli import compare, options, report, task, train
 from fastnn.cli.session import SIGNALLED, Failure, OutputError, UsageError, attempt, say
+from fastnn_ref.shared import progress, terminal
 
 PNG = b"\x89PNG"
 pytestmark = pytest.mark.slow
@@ -338,7 +339,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str], argv: list[str]) -
     assert "fastnn" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("missing", ["sklearn", "matplotlib", "tqdm", "pooch", "threadpoolctl"])
+@pytest.mark.parametrize("missing", ["sklearn", "matplotlib", "pooch", "threadpoolctl"])
 def test_missing_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
@@ -349,7 +350,7 @@ def test_missing_extra(
 
     for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
-    for name, package in [("fastnn.plot", plot), ("fastnn.progress", progress)]:
+    for name, package in [("fastnn.plot", plot)]:
         monkeypatch.delitem(sys.modules, name)
         monkeypatch.delattr(sys.modules["fastnn"], package.__name__.removeprefix("fastnn."))
     importlib.reload(datasets)  # the fixture's few digits would hide that scikit-learn is missing
@@ -609,14 +610,14 @@ def test_a_log_file_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: 
     """One at the end, and before that one for each pause."""
     clock = iter(range(0, 1000, 4))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.ProgressBar("mine", epochs=7) as bar:
+    with progress.ProgressBar("mine", epochs=7, show=("loss",), pause=30) as bar:
         for epoch in range(7):
             bar.on_epoch_begin(epoch)
             bar.on_progress(4, 4)
             bar.on_epoch_end(epoch, {"loss": 0.5, "other": 1.0})
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "mine epoch 3 of 7, loss=0.5" and lines[-1] == "mine epoch 7 of 7, loss=0.5"
-    assert len(lines) == 3
+    assert lines[0] == "mine epoch 4/7  4.00 s  loss 0.5" and lines[-1] == "mine epoch 7/7  4.00 s  loss 0.5"
+    assert len(lines) == 2
 
 
 class Broken:

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn_ref import TextNoise, philox, text_noise
+from fastnn_ref import TextNoise, philox
+from fastnn_ref.shared import text_noise
 from fastnn_ref.shared.text_noise import KEYS, clusters, pieces, pieces_of, simple
 from tests.check import python
 
@@ -326,7 +327,7 @@ def test_simple_texts_are_the_same_for_every_python():
     chars = [chr(c) for c in range(sys.maxunicode + 1) if simple(chr(c))]
     kinds = [4 * c.isalpha() + 2 * c.isalnum() + c.isupper() for c in chars]
     words = np.array([len(chars), *kinds], np.uint32)
-    weights = philox.words(len(words), seed=1, step=0, stream=0)
+    weights = philox.uint32(len(words), seed=1, step=0, stream=0)
     assert int((words.astype(np.uint64) * weights).sum()) == 704325880380327
 
 
@@ -385,7 +386,7 @@ def test_a_draw_is_the_word_that_the_formula_says():
     """Place i of text n: word i % 4 of block kind · 2²⁸ + i // 4 of text n; kind 6 is swap_letters, 5 are typos."""
     text, n = "g" * 1000, 3
     new = TextNoise(typos=0.25, seed=9)([text] * (n + 1), epoch=2)[n]
-    drawn = philox.words(1000, 9, 2, philox.stream(philox.TEXT, 0), block=(n << 32) + (5 << 28))
+    drawn = philox.uint32(1000, 9, 2, philox.stream(philox.TEXT, 0), block=(n << 32) + (5 << 28))
     expected = [KEYS["g"][word * 6 // 2**30] if word < 2**30 else "g" for word in drawn.tolist()]
     assert new == "".join(expected)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self, TextIO
 
-from .. import terminal
+from fastnn_ref.shared import terminal
 
 FAILURE, USAGE, SIGNALLED = 1, 2, 128
 

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 import statistics
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn_ref.shared.diagnosis import TrainingWarning
+from fastnn_ref.shared.progress import ProgressBar
 
 from .. import datasets
 from ..extras import extra
@@ -26,6 +30,7 @@ from .session import Failure, OutputError, Stopped, attempt, say
 
 SUMMARY = "train one network with both packages, compare them, draw a picture"
 BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
+PAUSE = 10.0  # seconds at least between two lines of progress where there is no terminal
 HELD_BACK = 0.1  # of the training images, to stop early by
 
 
@@ -60,7 +65,7 @@ def run(config: Config) -> None:
     config = task.completed(config)
     options.check(config)
     with extra("train"):
-        from .. import plot, progress  # noqa: F401 — if one is missing, say so now
+        from .. import plot
     with options.usage(config):
         picture = picture_path(config, plot.picture_formats())
     data = task.load_data(config, progress=not config.quiet)
@@ -93,14 +98,13 @@ def run(config: Config) -> None:
 
 def trained(nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> Run:
     """One package's run."""
-    from .. import progress
-
     x_train, x_test = (task.inputs(config, data, x, model.dtype) for x in (data.x_train, data.x_test))
     (x_train, t_train), watched = held_back(config, x_train, data.t_train)
     stopping = () if config.early_stopping is None else (nn.EarlyStopping(patience=config.early_stopping),)
     before = int(np.sum(model.predict(x_test).argmax(axis=1) == data.t_test))
-    bar = progress.ProgressBar(f"{nn.__name__:10}", disable=config.quiet)
-    with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"):
+    bar = ProgressBar(f"{nn.__name__:10}", show=("loss", "val_accuracy"), disable=config.quiet, pause=PAUSE)
+    with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrainingWarning)        # report.verdict and check_finite say it for all runs
         history = model.fit(
             x_train,
             t_train,
@@ -112,6 +116,8 @@ def trained(nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Confi
             metrics=("accuracy",),
             callbacks=(bar, *stopping),
         )
+        if history.interrupted:
+            raise KeyboardInterrupt
         probabilities = softmax(model.predict(x_test))
     return Run(
         name=nn.__name__, model=model, history=history, probabilities=probabilities, before=before,

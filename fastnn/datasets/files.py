@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fastnn_ref.shared.terminal import bar
+
 from ..atomic import replacing
 from ..extras import extra
-from ..terminal import bar
 
 CHUNK = 2**20               # bytes unpacked at a time
 OVERHEAD = 2**16            # bytes by which a packed file may be longer than its content

@@ -8,6 +8,13 @@ from typing import Any
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}         # import name → pip's name, where they differ
 
 
+def missing(error: ModuleNotFoundError, extra: str) -> ModuleNotFoundError:
+    """The error that says which extra of fastnn brings the package that is missing."""
+    package = (error.name or "a package").partition(".")[0]
+    message = f'{DISTRIBUTIONS.get(package, package)} is missing: pip install "fastnn[{extra}]"'
+    return ModuleNotFoundError(message, name=error.name)
+
+
 def optional(module: str, extra: str) -> Any:
     """The module, imported; a ModuleNotFoundError says which extra of fastnn brings it.
 
@@ -20,6 +27,4 @@ def optional(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        package = (error.name or module).partition(".")[0]
-        message = f'{DISTRIBUTIONS.get(package, package)} is missing: pip install "fastnn[{extra}]"'
-        raise ModuleNotFoundError(message, name=error.name) from error
+        raise missing(error, extra) from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
-from . import checks
+from . import checks, terminal
 from .callbacks import Callback, Logs
 from .optional import optional
 
@@ -14,22 +13,13 @@ BAR = "{desc} {percentage:3.0f}% |{bar:30}| epoch {n:.0f} of {total_fmt}, [{elap
 STYLES = ("auto", "bar", "lines")
 
 
-def in_notebook() -> bool:
-    """Does this code run in a notebook's kernel?"""
-    interactive = sys.modules.get("IPython")
-    shell = interactive.get_ipython() if interactive is not None else None
-    return shell is not None and "IPKernelApp" in shell.config
-
-
 def default_style() -> str:
-    """``"bar"`` if there is tqdm, and somebody to see it draw; else ``"lines"``."""
-    if not (in_notebook() or (sys.stderr is not None and sys.stderr.isatty())):
-        return "lines"
+    """``"bar"`` if there is tqdm, and a terminal or a notebook to draw it in; else ``"lines"``."""
     try:
-        optional("tqdm.auto", extra="train")
+        tqdm = optional("tqdm.auto", extra="train").tqdm
     except ModuleNotFoundError:
         return "lines"
-    return "bar"
+    return "bar" if terminal.in_notebook(tqdm) or terminal.Steady().isatty() else "lines"
 
 
 class ProgressBar(Callback):
@@ -37,8 +27,9 @@ class ProgressBar(Callback):
 
     ``label`` stands in front, behind it the latest values of the logs, or those of them that ``show`` names. ``style``
     is ``"bar"``, drawn by tqdm (ModuleNotFoundError without), ``"lines"``, one for each epoch, or ``"auto"``: a bar in
-    a terminal or a notebook where tqdm is installed, else lines. ``disable=True`` shows nothing. Everything goes to
-    stderr.
+    a terminal or a notebook where tqdm is installed, else lines, at least ``pause`` >= 0 seconds apart; the last one is
+    always written. ``disable=True`` shows nothing. Everything goes to stderr; where stderr is closed or full, nothing
+    is shown, and training goes on.
 
     In a loop written by hand, ``ProgressBar(epochs=1)`` with ``model.run_epoch(…, progress=bar.on_progress)`` does it.
     As a context manager it is closed however the training ends.
@@ -51,35 +42,46 @@ class ProgressBar(Callback):
 
     def __init__(
         self, label: str = "", epochs: int | None = None, show: tuple[str, ...] | None = None, disable: bool = False,
-        style: str = "auto",
+        style: str = "auto", pause: float = 0.0,
     ) -> None:
         self.label, self.show = label, show
         self.disable = checks.as_flag("disable", disable)
         self.style = checks.as_choice("style", style, STYLES)
+        self.pause = checks.as_number("pause", pause, 0)
         self.epochs = None if epochs is None else checks.as_integer("epochs", epochs, 0)
         self.done = 0.0                             # epochs, whole and begun
         self._epoch = 0
         self._bar: Any = None
+        self._line = ""                             # the last epoch's, where it is not written yet
         if epochs is not None:
             self.open(epochs)
 
     def open(self, epochs: int) -> None:
         """Begins to show a training of so many epochs."""
-        self._total, self._epoch, self.done, self._start = epochs, 0, 0.0, time.perf_counter()
+        self._total, self._epoch, self.done = epochs, 0, 0.0
+        self._start = self._written = time.monotonic()
         if not self.disable and (default_style() if self.style == "auto" else self.style) == "bar":
-            self._bar = optional("tqdm.auto", extra="train").tqdm(total=epochs, desc=self.label, bar_format=BAR)
+            tqdm = optional("tqdm.auto", extra="train").tqdm
+            self._bar = terminal.bar(tqdm, total=epochs, desc=self.label, bar_format=BAR)
 
     def close(self) -> None:
         """Leaves what is shown as it stands."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+        self.write()
+
+    def write(self) -> None:
+        """Writes the line that is not written yet."""
+        if self._line:
+            terminal.Steady().write(f"{self.label.strip()} {self._line}\n".lstrip())
+            self._line, self._written = "", time.monotonic()
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.open(self.params["epochs"])
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self._epoch, self._start = epoch, time.perf_counter()
+        self._epoch, self._start = epoch, time.monotonic()
         self.on_progress(0, 1)                      # a training that is resumed does not begin with 0
 
     def on_progress(self, done: int, steps: int) -> None:
@@ -92,16 +94,18 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.set_postfix(shown)
         elif not self.disable:
+            now = time.monotonic()
             values = "".join(f"  {name} {value}" for name, value in shown.items())
-            print(f"{self.label + ' ' if self.label else ''}epoch {epoch + 1}/{self._total}"
-                  f"  {time.perf_counter() - self._start:.2f} s{values}", file=sys.stderr, flush=True)
+            self._line = f"epoch {epoch + 1}/{self._total}  {now - self._start:.2f} s{values}"
+            if now - self._written >= self.pause:
+                self.write()
 
     def on_train_end(self, logs: Logs = None) -> None:
         self.close()
         history = self.callbacks[0] if self.callbacks else None
         if getattr(history, "interrupted", False) and not self.disable:
-            print(f"{self.label + ' ' if self.label else ''}interrupted after {self.done:.4g} of {self._total} epochs",
-                  file=sys.stderr, flush=True)
+            self._line = f"interrupted after {self.done:.4g} of {self._total} epochs"
+            self.write()
 
     def __enter__(self) -> ProgressBar:
         return self
