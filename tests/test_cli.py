@@ -79,7 +79,7 @@ def test_both_agree_and_the_picture_is_there(capsys: pytest.CaptureFixture[str])
     assert re.search(r"ms per epoch, fastest +[\d.]+ +[\d.]+ +[\d.]+ times as fast", fastest)
     assert "Both end the same" in out and out.endswith("Picture: fastnn-train-digits.png\n")
     assert Path("fastnn-train-digits.png").read_bytes()[:4] == PNG
-    assert re.fullmatch(r"fastnn_ref epoch 2 of 2, loss=\S+, val_accuracy=\S+\nfastnn epoch 2 of 2, .*\n", err)
+    assert re.fullmatch(r"fastnn_ref epoch 2/2  .* s  loss \S+  val_accuracy \S+\nfastnn epoch 2/2  .*\n", err)
 
 
 @pytest.mark.parametrize(
@@ -577,12 +577,15 @@ def test_a_signal_ends_a_training(tmp_path: Path, backend: str, number: int, sai
     env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     line = [sys.executable, "-m", "fastnn", "train", "--backend", backend, "--epochs", "1000000"]
     with subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
-        assert it.stdout is not None
-        while "batches" not in it.stdout.readline():
-            pass
-        time.sleep(0.5)
-        it.send_signal(number)
-        _, err = it.communicate(timeout=60)
+        try:
+            assert it.stdout is not None
+            while "batches" not in it.stdout.readline():
+                assert it.poll() is None
+            time.sleep(0.5)
+            it.send_signal(number)
+            _, err = it.communicate(timeout=60)
+        finally:
+            it.kill()                               # a training that went on would go on for hours
     assert it.returncode == SIGNALLED + number and err.splitlines()[-1] == f"fastnn train: {said}"
     assert "Traceback" not in err and not list(tmp_path.iterdir())
 
