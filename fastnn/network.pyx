@@ -196,13 +196,17 @@ cdef list constraints_of(Node node, dict arrays):
     return found
 
 
-cdef object constraint_memory(list constraints):
-    """What penalties do to which parameters, as the kernels read it: an array of fastnn_constraint."""
+cdef object constraint_memory(list constraints, dict starts=None):
+    """What penalties do to which parameters, as the kernels read it: an array of fastnn_constraint.
+
+    `starts` says where a parameter begins in a slot, by the id of its array.
+    """
     cdef fastnn_constraint *r
     memory = aligned(max(len(constraints), 1) * sizeof(fastnn_constraint))
     r = <fastnn_constraint *>address(memory)
     for penalty, value, gradient in constraints:
         r.w, r.g, r.n = address(value), address(gradient), value.size
+        r.offset = 0 if starts is None else starts[id(value)]
         r.l1, r.l2, r.proximal, limit = penalty._coefficients()
         r.limit, r.units = 0 if limit is None else limit, 0
         if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
@@ -381,7 +385,8 @@ cdef class Network:
         arrays = {(id(node), spec.name): (values[index], gradients.get(index))
                   for index, (_, node, spec) in enumerate(found)}
         constraints = constraints_of(root, arrays)
-        constraint_array = constraint_memory(constraints)
+        constraint_array = constraint_memory(constraints, {id(values[index]): offsets[name][0] for index, (
+            name, _, spec) in enumerate(found) if spec.trainable})
         # From here on nothing is allocated, so nothing can fail half-way.
         if self.awake:                              # another thread was faster
             return

@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t
 
+from fastnn._kernels cimport fastnn_step_size
 from fastnn.network cimport Network, Pass
 
 
@@ -24,6 +25,7 @@ cdef class Optimizer:
     cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil
 
 
 # An optimizer, or the host of a CustomOptimizer; TypeError for anything else.

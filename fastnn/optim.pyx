@@ -10,10 +10,10 @@ import weakref
 
 import numpy as np
 
-from libc.math cimport sqrt
+from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, aligned, fastnn_update, table, threads
+from fastnn._kernels cimport address, aligned, fastnn_step_size, fastnn_update, table, threads
 from fastnn.custom cimport carry
 from fastnn.layer cimport Layer
 from fastnn.network cimport Network, Pass, check_class
@@ -27,7 +27,7 @@ from fastnn_ref.shared.schedule import lr_from_record, lr_record
 
 def init_subclass(cls, **named):
     """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "update step step_pass update_pass update_run update_all bind slot_names current_lr",
+    check_class(cls, "update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
                 "CustomOptimizer")
 
 
@@ -65,6 +65,10 @@ cdef class Optimizer:
                          double decay) noexcept nogil:
         """Updates n parameters that lie side by side; `start` is their place in a slot."""
         pass
+
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        """What a weight moves by if its gradient stays 1, after the update: L1's threshold is this times λ."""
+        return step_size_of(lr, NULL, 1, 0)
 
     # ---- for users ----
 
@@ -175,6 +179,7 @@ cdef class Optimizer:
 
     cdef void update_pass(self, Network network, Pass *p, double lr) noexcept nogil:
         cdef double norm
+        cdef fastnn_step_size size
         if network.constraint_count:
             p.k.penalty_gradient(network.constraint_array, network.constraint_count)
         if self.max_value > 0:
@@ -188,7 +193,8 @@ cdef class Optimizer:
         if p.error != NULL:
             self.updates -= 1
         elif network.constraint_count:
-            p.k.constrain(network.constraint_array, network.constraint_count, lr)
+            size = self.step_size(lr)
+            p.k.constrain(network.constraint_array, network.constraint_count, &size)
 
     cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil:
         """Updates all parameters, span by span."""
@@ -222,6 +228,11 @@ cdef fastnn_update update_of(
                          decay=decay, nesterov=0, decoupled=0, threads=p.threads)
 
 
+cdef fastnn_step_size step_size_of(double scale, const void *square, double correction, double eps) noexcept nogil:
+    """scale / (√(square / correction) + eps), or `scale` where there is no `square`, a slot with a sum or mean of g²."""
+    return fastnn_step_size(each=NULL, square=square, scale=scale, root=1 / sqrt(correction), eps=eps)
+
+
 cdef class SGD(Optimizer):
     """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
 
@@ -250,6 +261,9 @@ cdef class SGD(Optimizer):
         u.mean, u.beta1, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
         p.k.sgd(&u)
 
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        return step_size_of(lr / (1 - self.momentum), NULL, 1, 0)
+
 
 cdef class RMSprop(Optimizer):
     """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
@@ -274,6 +288,9 @@ cdef class RMSprop(Optimizer):
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
         u.square, u.beta2, u.eps = at(self.square, start, p), self.alpha, self.eps
         p.k.rmsprop(&u)
+
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        return step_size_of(lr, self.square, 1, self.eps)
 
 
 cdef class Adam(Optimizer):
@@ -310,6 +327,9 @@ cdef class Adam(Optimizer):
         u.eps, u.decoupled = self.eps, self.decoupled()
         p.k.adam(&u)
 
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        return step_size_of(lr, self.square, 1 - pow(self.beta2, <double>self.updates), self.eps)
+
 
 cdef class AdamW(Adam):
     """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None)\n--\n\n"""
@@ -329,6 +349,7 @@ cdef class OptimizerHost(Optimizer):
 
     cdef object user_object
     cdef tuple names
+    cdef object sizes                       # of the steps, laid out as a slot; None where nothing is constrained
 
     def __init__(self, custom):
         Optimizer.__init__(self, custom.lr, custom.weight_decay, custom.clip_norm, custom.clip_value)
@@ -368,11 +389,29 @@ cdef class OptimizerHost(Optimizer):
                 if spec.trainable:
                     custom.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
                                   **{slot: views[name] for slot, views in slots.items()})
+            self.sizes = self.sizes_of(custom, network, lr, slots)
         except BaseException:
             for array, values in before:
                 array[...] = values
             raise
         return 0
+
+    cdef object sizes_of(self, object custom, Network network, double lr, dict slots):
+        """The step sizes that the user's method gives for what penalties constrain."""
+        if not network.constraint_list:
+            return None
+        sizes = aligned(self.count * self.real_size).view("f4" if self.real_size == 4 else "f8")
+        views, names = self.views(sizes), {id(value): name for name, _, value, _ in network.entries}
+        for _, value, _ in network.constraint_list:
+            name = names[id(value)]
+            views[name][...] = custom._step_size(value, lr, {slot: each[name] for slot, each in slots.items()})
+        return sizes
+
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        cdef fastnn_step_size size = step_size_of(lr, NULL, 1, 0)
+        with gil:
+            size.each = address(self.sizes)
+        return size
 
 
 cdef Optimizer as_optimizer(object value):

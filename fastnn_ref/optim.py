@@ -7,8 +7,8 @@
     Adam       both, with means that start unbiased
     AdamW      Adam, the decay apart from the gradient
 
-Order of a step: penalty, clipping by value, clipping by norm, update, constraint. Weight decay applies to weights,
-never to biases. Sources: beside each. Engine: fastnn/optim.pyx.
+Order of a step: penalty, clipping by value, clipping by norm, update, constraint. ``step_size`` is what a weight moves
+by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to weights, never to biases. Sources: beside each. Engine: fastnn/optim.pyx.
 """
 
 import math
@@ -50,6 +50,12 @@ def adam_step(w: Array, g: Array, lr: float, m: Array, s: Array, t: int, beta1: 
     w -= unbiased * m / (root + eps)
 
 
+def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Array:
+    """lr / (√(s / correction) + ε), s a sum or a mean of g²."""
+    size: Array = lr / (np.sqrt(s) / math.sqrt(correction) + eps)
+    return size
+
+
 class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
@@ -84,6 +90,9 @@ class SGD(Optimizer):
         else:
             sgd_step(w, g, lr)
 
+    def step_size(self, lr: float, **slots: Array) -> float:
+        return lr / (1 - self.momentum)
+
 
 class RMSprop(Optimizer):
     """Divides by a running root mean square (Tieleman and Hinton 2012).
@@ -108,6 +117,9 @@ class RMSprop(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         rmsprop_step(w, g + decay * w, lr, slots["square"], self.alpha, self.eps)
+
+    def step_size(self, lr: float, **slots: Array) -> Array:
+        return root_step_size(lr, slots["square"], 1.0, self.eps)
 
 
 class Adam(Optimizer):
@@ -134,6 +146,9 @@ class Adam(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         adam_step(w, g + decay * w, lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
+
+    def step_size(self, lr: float, **slots: Array) -> Array:
+        return root_step_size(lr, slots["square"], 1 - self.betas[1]**self._steps, self.eps)
 
 
 class AdamW(Adam):

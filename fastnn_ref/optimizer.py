@@ -44,7 +44,7 @@ class Optimizer(Closed):
     steps = Setting(lambda name, value: checks.as_integer(name, value, 0, 2**62), "Updates so far.")
     slots: tuple[str, ...] = ()             # names of what is kept beside each parameter
 
-    _contract = "update step step_pass update_pass update_run update_all bind slot_names current_lr"
+    _contract = "update step_size step step_pass update_pass update_run update_all bind slot_names current_lr"
     _instead = "CustomOptimizer"
     _lr: Any
     _steps = 0
@@ -69,6 +69,16 @@ class Optimizer(Closed):
         """Changes ``w`` and the slots in place; ``steps`` counts this step already."""
         raise NotImplementedError
 
+    def step_size(self, lr: float, **slots: Array) -> Array | float:
+        """What a weight moves by in a step if its gradient stays 1: a number for all, or an array with one for each.
+
+        ``steps`` and the slots are those after the update. L1's threshold is this times λ.
+        """
+        return lr
+
+    def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Array | float:
+        return self.step_size(lr, **slots)
+
     def step_pass(self, network: Network, lr: float) -> None:
         """``step``, unchecked, with the rate ``lr``."""
         for penalty, w, g in network.constraints:
@@ -81,8 +91,9 @@ class Optimizer(Closed):
         self._steps += 1
         for name, w, g, decays in parameters:
             self.update(w, g, lr, self.weight_decay if decays else 0.0, **self._kept[name])
+        kept = {id(w): self._kept[name] for name, w, _, _ in parameters}
         for penalty, w, _ in network.constraints:
-            penalty.constrain(w, lr)
+            penalty.constrain(w, self._step_size(w, lr, kept[id(w)]))
 
     def step(self, model: Layer) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain.
@@ -147,6 +158,10 @@ class OptimizerHost(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         self._custom.update(w, g, lr, decay, **slots)
+
+    def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Array | float:
+        size: Array = self._custom._step_size(w, lr, slots)
+        return size
 
     def step_pass(self, network: Network, lr: float) -> None:
         changing = [w for _, w, _, _ in network.parameters] + [a for kept in self._kept.values() for a in kept.values()]

@@ -1,7 +1,7 @@
 """Penalties and limits: large weights cost something, or are not allowed; and no gradient may be too long.
 
     L2          R = ½λ·Σ w²     g ← g + λ·w                             smaller weights, none of them 0
-    L1          R = λ·Σ |w|     after the update w ← sign(w)·max(|w| − lr·λ, 0): exact zeros
+    L1          R = λ·Σ |w|     after the update w ← sign(w)·max(|w| − η·λ, 0): exact zeros
     ElasticNet  both
     MaxNorm     no R            after the update each output unit's weights are scaled to a norm of at most c
 
@@ -9,11 +9,20 @@
     clipping by norm     g ← g · c / ‖g‖ if ‖g‖ > c, all parameters together, so that the direction stays
 
 |w| has no derivative at 0, where all the interest lies. The soft threshold is the proximal step: it minimises
-½(w' − w)² + lr·λ·|w'|, and a weight that it set to 0 may come back. Following the subgradient λ·sign(w) instead hardly
+(w' − w)²/2η + λ·|w'|, and a weight that it set to 0 may come back. Following the subgradient λ·sign(w) instead hardly
 ever hits 0.
 
-Sources: Tibshirani (1996) for L1; Parikh and Boyd, "Proximal algorithms" (2014), section 6.5.2; Zou and Hastie (2005)
-for the elastic net; Srebro and Shraibman (2005) for max-norm; Pascanu, Mikolov and Bengio (2013) for clipping.
+η is the optimizer's step size for that weight, ``Optimizer.step_size``: what it moves by when its gradient stays 1. At
+rest the update is −η·g, so a weight rests where g = −λ·sign(w), or at 0 where |g| <= λ: the minimum, whatever η is.
+With the learning rate in place of η the minimum would be that of another λ for every optimizer, and every weight.
+
+The L2 part has a gradient, and stands in it before clipping and before the optimizer's means of g and g². Clipping
+limits that gradient, not the threshold: where it is at work, L1 weighs more against the loss. Max-norm is a
+rescaling, no proximal step, and takes no step size.
+
+Sources: Tibshirani (1996) for L1; Parikh and Boyd, "Proximal algorithms" (2014), section 6.5.2, for the threshold;
+Duchi, Hazan and Singer (2011) for a step size of its own for each weight; Zou and Hastie (2005) for the elastic net;
+Srebro and Shraibman (2005) for max-norm; Pascanu, Mikolov and Bengio (2013) for clipping.
 Engine: fastnn/penalty.pyx.
 """
 
@@ -69,16 +78,19 @@ class Penalty(Closed):
         """What the gradient grows by, before clipping."""
         return 0.0
 
-    def constrain(self, w: Array, lr: float) -> None:
-        """Changes ``w`` in place after the update."""
+    def constrain(self, w: Array, step: Array | float) -> None:
+        """Changes ``w`` in place after the update; ``step`` is the optimizer's step size, one for all or one each."""
 
 
 class ElasticNet(Penalty):
     """R = l1·Σ |w| + ½·l2·Σ w², for all weights of a ``Sequential(..., penalty=...)`` (Zou and Hastie 2005).
 
-    ``l1``, ``l2`` >= 0. ``mode="proximal"`` makes exact zeros by a soft threshold of learning rate · l1 after each
-    update, whatever the optimizer; ``"subgradient"`` adds l1·sign(w) to the gradient, sign(0) = 0. Biases and the
-    parameters of normalisation are left out unless ``biases=True``.
+    ``l1``, ``l2`` >= 0. ``mode="proximal"`` makes exact zeros by a soft threshold of step size · l1 after each update
+    (Parikh and Boyd 2014), so that all optimizers end at the same minimum. The step size is the optimizer's own (Duchi,
+    Hazan and Singer 2011): SGD lr/(1 − momentum), RMSprop lr/(√s + eps), Adam and AdamW lr/(√s/√(1 − β2ᵗ) + eps), a
+    ``CustomOptimizer`` what its ``step_size`` returns. ``"subgradient"`` adds l1·sign(w) to the gradient, sign(0) = 0.
+    Clipping limits the gradient, l2's part included, but not the threshold. Biases and the parameters of normalisation
+    are left out unless ``biases=True``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 1, init="ones"), penalty=nn.ElasticNet(l1=0.5, l2=0.25))
@@ -107,10 +119,10 @@ class ElasticNet(Penalty):
         g = w.dtype.type(self.l2) * w
         return g + w.dtype.type(self.l1) * np.sign(w) if self.mode == "subgradient" else g
 
-    def constrain(self, w: Array, lr: float) -> None:
-        if self.mode == "proximal" and self.l1 > 0:
-            threshold = w.dtype.type(lr * self.l1)
-            w[...] = np.where(np.abs(w) > threshold, w - np.copysign(threshold, w), 0 * w + 0)
+    def constrain(self, w: Array, step: Array | float) -> None:
+        if self.mode == "proximal" and self.l1 > 0 and np.any(step):
+            threshold = np.asarray(step * self.l1, w.dtype)
+            w[...] = np.where(np.abs(w) <= threshold, 0 * w + 0, w - np.copysign(threshold, w))
 
 
 class L1(ElasticNet):
@@ -173,7 +185,7 @@ class MaxNorm(Penalty):
     def __init__(self, limit: float) -> None:
         self.limit = checks.as_number("limit", limit, 0, low_open=True)
 
-    def constrain(self, w: Array, lr: float) -> None:
+    def constrain(self, w: Array, step: Array | float) -> None:
         axes = (0,) if w.ndim == 2 else tuple(range(1, w.ndim))
         norm = np.sqrt((w.astype(np.float64) ** 2).sum(axis=axes, keepdims=True))
         w[...] = np.where(norm > self.limit, w * (self.limit / np.maximum(norm, self.limit)), w)

@@ -197,7 +197,7 @@ typedef struct {
 
 /* The penalty and the limit of one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update each of `units` units (0:
    no limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart, their others
-   inner_step. */
+   inner_step. The parameter begins at `offset` in an optimizer's slots. */
 typedef struct {
     void *w, *g;
     int64_t n;
@@ -205,7 +205,15 @@ typedef struct {
     int proximal;               /* l1 by a soft threshold after the update, else by its subgradient */
     double limit;
     int64_t units, unit_step, inner_step;
+    int64_t offset;
 } fastnn_constraint;
+
+/* An optimizer's step size, what a weight moves by if its gradient stays 1. For the weight at place i of the slots it is
+   each[i], or scale / (root·√square[i] + eps), or, where neither is given, scale. */
+typedef struct {
+    const void *each, *square;
+    double scale, root, eps;
+} fastnn_step_size;
 
 /* The kernels of one dtype and instruction set; setup.py relies on it that this is the last struct. */
 typedef struct {

@@ -75,16 +75,35 @@ static void F(limit_rows)(real *w, int64_t n, int64_t units, double limit)
     }
 }
 
+/* What is farther from 0 than t comes nearer by t, the rest becomes 0; NaN stays, wherever it stands. */
+static inline real F(soften)(real w, real t)
+{
+    return w <= t && w >= -t ? 0 * w + 0 : w < 0 ? w + t : w - t;
+}
+
+/* w ← sign(w)·max(|w| − l1·step size, 0). A step size of 0 for all leaves even the sign of a zero. */
+static void F(threshold)(const fastnn_constraint *r, const fastnn_step_size *s)
+{
+    real *w = r->w;
+    const real scale = (real)(r->l1 * s->scale), l1 = (real)r->l1, root = (real)s->root, eps = (real)s->eps;
+    if (s->each) {
+        const real *each = (const real *)s->each + r->offset;
+        ELEMENTWISE for (int64_t i = 0; i < r->n; ++i) w[i] = F(soften)(w[i], l1 * each[i]);
+    } else if (s->scale != 0 && s->square) {
+        const real *square = (const real *)s->square + r->offset;
+        ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)
+            w[i] = F(soften)(w[i], scale / F(fma_)(F(sqrt_)(square[i]), root, eps));
+    } else if (s->scale != 0) {
+        ELEMENTWISE for (int64_t i = 0; i < r->n; ++i) w[i] = F(soften)(w[i], scale);
+    }
+}
+
 /* After the update: the soft threshold, then the largest norm. */
-static void F(constrain)(const fastnn_constraint *list, int64_t count, double lr)
+static void F(constrain)(const fastnn_constraint *list, int64_t count, const fastnn_step_size *s)
 {
     for (const fastnn_constraint *r = list; r < list + count; ++r) {
         real *w = r->w;
-        if (r->proximal && r->l1 > 0) {
-            const real threshold = (real)(lr * r->l1);
-            ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)
-                w[i] = w[i] > threshold ? w[i] - threshold : w[i] < -threshold ? w[i] + threshold : 0 * w[i] + 0;
-        }
+        if (r->proximal && r->l1 > 0) F(threshold)(r, s);
         if (r->units && r->unit_step == 1) F(limit_columns)(w, r->n / r->units, r->units, r->limit);
         else if (r->units) F(limit_rows)(w, r->n / r->units, r->units, r->limit);
     }

@@ -214,7 +214,8 @@ class CustomOptimizer(Custom):
 
     ``slots`` names the arrays that it keeps beside each parameter; they start from 0. ``steps`` counts the update that
     is being made. Penalties and clipping come before ``update``, and what penalties constrain after it, as for all
-    optimizers.
+    optimizers. ``step_size(lr, **slots)`` tells ``L1`` how far ``update`` moves a weight: define it where that is not
+    lr times the gradient.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class SignDescent(nn.CustomOptimizer):
@@ -240,6 +241,25 @@ class CustomOptimizer(Custom):
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         """Changes ``w`` and the slots in place; ``decay`` is 0 for what weight decay does not apply to."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method update(w, g, lr, decay, **slots)")
+
+    def step_size(self, lr: float, **slots: Array) -> Array | float:
+        """What a weight moves by in a step if its gradient stays 1: a number >= 0, or an array with one for each.
+
+        ``L1`` and ``ElasticNet`` shrink weights by this times λ after ``update``, whose slots these are: lr/(√s + ε)
+        where ``update`` divides by √s + ε, lr/(1 − μ) with a momentum v ← μ·v + g. By default lr.
+        """
+        return lr
+
+    def _step_size(self, w: Array, lr: float, slots: Mapping[str, Array]) -> Array:
+        """What ``step_size`` returns for the parameter ``w``, checked."""
+        who = f"{type(self).__name__}.step_size"
+        found = checks.as_number_array(who, self.step_size(lr, **slots))
+        if found.shape not in ((), w.shape):
+            raise ValueError(f"{who}: expected a number or an array of shape {checks.format_shape(w.shape)}, "
+                             f"got {checks.format_shape(found.shape)}")
+        if (found < 0).any():
+            raise ValueError(f"{who}: expected >= 0, got {found.min():g}")
+        return found.astype(w.dtype if found.ndim else np.float64)
 
     @property
     def lr(self) -> Any:
