@@ -34,7 +34,7 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
 
 
 def own(name: str) -> Any:
-    """What this package has under a public name of the reference: the object itself if it is written once, else its twin.
+    """What this package has under a public name of the reference: the object that is written once, or its twin.
 
     A twin stands in the module of the same name, so one that is missing is an ImportError or an AttributeError here.
     """
@@ -49,7 +49,5 @@ def own(name: str) -> Any:
 
 
 globals().update({name: own(name) for name in reference.__all__})
-__all__ = [  # noqa: PLE0604 — the names are strings
-    *reference.__all__, "compare", "get_num_threads", "set_num_threads", "show_config", "isa",
-]
+__all__ = [*reference.__all__, "compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 attach(sys.modules[__name__], reference)

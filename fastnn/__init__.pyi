@@ -1,5 +1,5 @@
 # The public names are those of the reference, whose annotations are the types here, and these.
-from fastnn_ref import *
+from fastnn_ref import *  # noqa: F403
 
 from . import _kernels as _kernels
 from ._kernels import get_num_threads as get_num_threads

@@ -23,8 +23,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-# The order of these lines is the reading order, and ``__all__`` follows from it. ``as`` tells a type checker that a name
-# is public.
+# The order of these lines is the reading order, and ``__all__`` follows from it. ``as`` tells a type checker that a
+# name is public.
 # isort: off
 from .layer import Layer as Layer
 from .linear import Linear as Linear
@@ -93,5 +93,5 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
     return build(sys.modules[__name__], record, classes)
 
 
-__all__ = [name for name, thing in globals().items()
-           if getattr(thing, "__module__", "").startswith(__name__) or name in ("init", "philox")]
+__all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
+           "init", "philox"]
