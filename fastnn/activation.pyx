@@ -117,6 +117,15 @@ cdef class SiLU(Activation):
         self.kind = activation_kind("silu")
 
 
+cdef class Mish(Activation):
+    """Mish()\n--\n\n"""
+    # y = u · tanh(log(1 + exp(u))).
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("mish")
+
+
 cdef class GELU(Activation):
     """GELU(approximate="none")\n--\n\n"""
     # y = u · Φ(u).
@@ -186,10 +195,9 @@ cdef class LogSoftmax(RowActivation):
 
 
 NAMES = {
-    "identity": Identity, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU, "silu": SiLU, "gelu": GELU,
-    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid, "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-}
+    kind().name: kind for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, Activation) and kind not in (Activation, RowActivation)
+} | {"gelu_tanh": lambda: GELU("tanh")}
 
 
 cdef Layer get_activation(object activation):

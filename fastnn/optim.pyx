@@ -38,7 +38,7 @@ cdef class Optimizer:
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
         if type(self) is Optimizer:
-            raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
+            raise TypeError("Optimizer: an abstract class; use SGD, Adam, ...")
         if self.slots is not None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
@@ -263,6 +263,30 @@ cdef class SGD(Optimizer):
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
         return step_size_of(lr / (1 - self.momentum), NULL, 1, 0)
+
+
+cdef class Adagrad(Optimizer):
+    """Adagrad(lr=1e-2, eps=1e-10, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
+
+    cdef readonly double eps
+    cdef void *sum
+
+    def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0, *, clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+
+    cdef tuple slot_names(self):
+        return ("sum",)
+
+    cdef int bind(self) except -1:
+        self.sum = address(self.slots["sum"])
+        return 0
+
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil:
+        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        u.square, u.eps = at(self.sum, start, p), self.eps
+        p.k.adagrad(&u)
 
 
 cdef class RMSprop(Optimizer):

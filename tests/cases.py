@@ -49,6 +49,7 @@ ACTIVATIONS = [
     Named("leaky_relu", "LeakyReLU", {}),
     Named("elu", "ELU", {}),
     Named("silu", "SiLU", {}),
+    Named("mish", "Mish", {}),
     Named("gelu", "GELU", {}),
     Named("gelu_tanh", "GELU", {"approximate": "tanh"}),
     Named("softplus", "Softplus", {}),
@@ -200,6 +201,10 @@ NORMS = [
     Case("layernorm 5x67", lambda nn: nn.LayerNorm(67, eps=1e-2), (5, 67)),
     Case("layernorm 3x5x7", lambda nn: nn.LayerNorm(7), (3, 5, 7)),
     Case("layernorm 3x(5x7)", lambda nn: nn.LayerNorm((5, 7)), (3, 5, 7)),
+    Case("rmsnorm 1x3", lambda nn: nn.RMSNorm(3), (1, 3)),
+    Case("rmsnorm 5x67", lambda nn: nn.RMSNorm(67, eps=1e-2), (5, 67)),
+    Case("rmsnorm 3x5x7", lambda nn: nn.RMSNorm(7), (3, 5, 7)),
+    Case("rmsnorm 3x(5x7)", lambda nn: nn.RMSNorm((5, 7), eps=1e-3), (3, 5, 7)),
 ]
 
 
@@ -333,6 +338,8 @@ OPTIMIZERS = [
     Named("momentum", "SGD", {"lr": 0.05, "momentum": 0.9}),
     Named("momentum decay", "SGD", {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
     Named("nesterov", "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    Named("adagrad", "Adagrad", {"lr": 0.05}),
+    Named("adagrad decay", "Adagrad", {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
     Named("rmsprop", "RMSprop", {"lr": 0.01}),
     Named("rmsprop decay", "RMSprop", {"lr": 0.01, "alpha": 0.7, "eps": 1e-3, "weight_decay": 0.1}),
     Named("adam", "Adam", {"lr": 0.02}),
