@@ -288,6 +288,9 @@ cdef class Adagrad(Optimizer):
         u.square, u.eps = at(self.sum, start, p), self.eps
         p.k.adagrad(&u)
 
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        return step_size_of(lr, self.sum, 1, self.eps)
+
 
 cdef class RMSprop(Optimizer):
     """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""

@@ -59,13 +59,20 @@ from .optimizer import Optimizer as Optimizer
 from .optim import SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
 from .shared.schedule import (
     Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
-    CosineLR as CosineLR, OneCycleLR as OneCycleLR,
+    LinearLR as LinearLR, CosineLR as CosineLR, OneCycleLR as OneCycleLR, PerEpoch as PerEpoch,
 )
-from .shared.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
-from .shared.early_stopping import EarlyStopping as EarlyStopping
-from .sequential import Sequential as Sequential
-from .shared.history import History as History
+from .shared.metrics import Metric as Metric
 from .shared.callbacks import Callback as Callback
+from .shared.history import History as History
+from .shared.early_stopping import EarlyStopping as EarlyStopping
+from .shared.callbacks import (
+    ReduceLROnPlateau as ReduceLROnPlateau, LearningRateScheduler as LearningRateScheduler,
+    TerminateOnNaN as TerminateOnNaN, LambdaCallback as LambdaCallback, StopTraining as StopTraining,
+)
+from .shared.loggers import CSVLogger as CSVLogger, TensorBoard as TensorBoard
+from .shared.progress import ProgressBar as ProgressBar
+from .shared.diagnosis import TrainingWarning as TrainingWarning
+from .sequential import Sequential as Sequential
 from .shared.custom import (
     CustomLayer as CustomLayer, CustomActivation as CustomActivation, CustomLoss as CustomLoss,
     CustomOptimizer as CustomOptimizer,
@@ -74,6 +81,7 @@ from .shared.state import training_state as training_state, load_training_state 
 from .shared.gradcheck import gradcheck as gradcheck
 from .shared.text_noise import TextNoise as TextNoise
 from . import init as init, philox as philox
+from .shared import metrics as metrics
 # isort: on
 
 
@@ -94,4 +102,4 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
 
 
 __all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
-           "init", "philox"]
+           "init", "philox", "metrics"]

@@ -120,6 +120,9 @@ class Adagrad(Optimizer):
         s += g**2
         w -= lr * g / (np.sqrt(s) + self.eps)
 
+    def step_size(self, lr: float, **slots: Array) -> Array:
+        return root_step_size(lr, slots["sum"], 1.0, self.eps)
+
 
 class RMSprop(Optimizer):
     """Divides by a running root mean square (Tieleman and Hinton 2012).
