@@ -175,10 +175,11 @@ def test_threshold_of_a_later_step(nn, dtype, optimizer):
 
 @pytest.mark.parametrize("optimizer", ONE_STEP)
 def test_rate_zero(nn, dtype, optimizer):
-    """lr = 0 leaves weights alone."""
-    w = np.where(W == 0, -0.0, W)
-    found = stepped(nn, dtype, ONE_STEP[optimizer](nn, 0.0), nn.L1(1e3), w=w)
-    assert (found == w.astype(dtype)).all()
+    """lr = 0 leaves weights alone, even the sign of a zero."""
+    for w in (W, np.full_like(W, -0.0)):
+        found = stepped(nn, dtype, ONE_STEP[optimizer](nn, 0.0), nn.L1(1e3), w=w)
+        assert (found == w.astype(dtype)).all()
+        same(found, stepped(nn, dtype, ONE_STEP[optimizer](nn, 0.0), None, w=w))
 
 
 @pytest.mark.parametrize("optimizer", ONE_STEP)
