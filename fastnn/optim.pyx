@@ -229,7 +229,7 @@ cdef fastnn_update update_of(
 
 
 cdef fastnn_step_size step_size_of(double scale, const void *square, double correction, double eps) noexcept nogil:
-    """scale / (√(square / correction) + eps), or `scale` where there is no `square`, a slot with a sum or mean of g²."""
+    """scale / (√(square / correction) + eps), or `scale` without `square`, which is a slot with a sum or mean of g²."""
     return fastnn_step_size(each=NULL, square=square, scale=scale, root=1 / sqrt(correction), eps=eps)
 
 
