@@ -229,7 +229,7 @@ cdef fastnn_update update_of(
 
 
 cdef fastnn_step_size step_size_of(double scale, const void *square, double correction, double eps) noexcept nogil:
-    """scale / (√(square / correction) + eps), or `scale` where there is no `square`, a slot with a sum or mean of g²."""
+    """scale / (√(square / correction) + eps), or `scale` without `square`, which is a slot with a sum or mean of g²."""
     return fastnn_step_size(each=NULL, square=square, scale=scale, root=1 / sqrt(correction), eps=eps)
 
 
@@ -376,7 +376,7 @@ cdef class OptimizerHost(Optimizer):
 
     cdef object user_object
     cdef tuple names
-    cdef object sizes                       # of the steps, laid out as a slot; None where nothing is constrained
+    cdef object sizes                       # of the steps, laid out as a slot; None where all are 0
 
     def __init__(self, custom):
         Optimizer.__init__(self, custom.lr, custom.weight_decay, custom.clip_norm, custom.clip_value)
@@ -432,12 +432,13 @@ cdef class OptimizerHost(Optimizer):
         for _, value, _ in network.constraint_list:
             name = names[id(value)]
             views[name][...] = custom._step_size(value, lr, {slot: each[name] for slot, each in slots.items()})
-        return sizes
+        return sizes if sizes.any() else None
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
-        cdef fastnn_step_size size = step_size_of(lr, NULL, 1, 0)
+        cdef fastnn_step_size size = step_size_of(0, NULL, 1, 0)
         with gil:
-            size.each = address(self.sizes)
+            if self.sizes is not None:
+                size.each = address(self.sizes)
         return size
 
 

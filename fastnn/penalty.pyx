@@ -1,9 +1,11 @@
 """Penalties and limits: large weights cost something, or are not allowed; and no gradient may be too long.
 
     L2          R = ½λ·Σ w²     g ← g + λ·w
-    L1          R = λ·Σ |w|     after the update w ← sign(w)·max(|w| − lr·λ, 0): exact zeros
+    L1          R = λ·Σ |w|     after the update w ← sign(w)·max(|w| − η·λ, 0): exact zeros
     ElasticNet  both
     MaxNorm     no R            after the update each output unit's weights are scaled to a norm of at most c
+
+η is the optimizer's step size for the weight (`Optimizer.step_size`, `fastnn_step_size`).
 
 A network notes for each parameter that a penalty applies to what is to be done (`fastnn_constraint`); the step runs
 over that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers have

@@ -9,7 +9,8 @@
     AdamW      Adam, the decay apart from the gradient
 
 Order of a step: penalty, clipping by value, clipping by norm, update, constraint. ``step_size`` is what a weight moves
-by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to weights, never to biases. Sources: beside each. Engine: fastnn/optim.pyx.
+by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to weights, never to biases.
+Sources: beside each. Engine: fastnn/optim.pyx.
 """
 
 import math

@@ -116,8 +116,9 @@ class ElasticNet(Penalty):
         return self.l1 * float(np.abs(w).sum()) + 0.5 * self.l2 * float((w**2).sum())
 
     def gradient(self, w: Array) -> Array | float:
-        g = w.dtype.type(self.l2) * w
-        return g + w.dtype.type(self.l1) * np.sign(w) if self.mode == "subgradient" else g
+        if self.mode == "subgradient" and self.l1 > 0:
+            return w.dtype.type(self.l2) * w + w.dtype.type(self.l1) * np.sign(w)
+        return w.dtype.type(self.l2) * w if self.l2 > 0 else 0.0        # 0 · ∞ would be NaN
 
     def constrain(self, w: Array, step: Array | float) -> None:
         if self.mode == "proximal" and self.l1 > 0 and np.any(step):

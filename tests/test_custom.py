@@ -83,6 +83,9 @@ class Momentum(shared.CustomOptimizer):
         momentum[...] = 0.9 * momentum + g + decay * w
         w -= lr * momentum
 
+    def step_size(self, lr, momentum):
+        return lr / (1 - 0.9)
+
 
 class Failing(shared.CustomLayer):
     """An identity that raises in the pass that was asked for."""
@@ -169,7 +172,7 @@ def test_own_optimizer_is_sgd(nn, dtype):
         for _ in range(5):
             model.step(X, T, nn.CrossEntropyLoss(), optimizer)
     for name, value in one.state_dict().items():
-        assert np.abs(value - two.state_dict()[name]).max() < 1e-5 if dtype == np.float32 else 1e-13
+        assert np.abs(value - two.state_dict()[name]).max() < (1e-5 if dtype == np.float32 else 1e-13)
     assert own.steps == 5
     assert net(nn).step(X, T, nn.CrossEntropyLoss(), Momentum()) > 0        # kept by nobody but the call
     assert list(own.state_dict()) == ["steps", "lr", "momentum"]

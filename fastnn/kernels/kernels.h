@@ -209,8 +209,8 @@ typedef struct {
     int64_t offset;
 } fastnn_constraint;
 
-/* An optimizer's step size, what a weight moves by if its gradient stays 1. For the weight at place i of the slots it is
-   each[i], or scale / (root·√square[i] + eps), or, where neither is given, scale. */
+/* An optimizer's step size, what a weight moves by if its gradient stays 1. For the weight at place i of the slots it
+   is each[i], or scale / (root·√square[i] + eps), or, where neither is given, scale. */
 typedef struct {
     const void *each, *square;
     double scale, root, eps;
