@@ -15,80 +15,39 @@ the same up to rounding.
 import importlib
 import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
-from fastnn_ref import init, philox
-from fastnn_ref.shared.callbacks import Callback, ReduceLROnPlateau
 from fastnn_ref.shared.config import build
-from fastnn_ref.shared.custom import CustomActivation, CustomLayer, CustomLoss, CustomOptimizer
-from fastnn_ref.shared.early_stopping import EarlyStopping
-from fastnn_ref.shared.gradcheck import gradcheck
-from fastnn_ref.shared.history import History
-from fastnn_ref.shared.schedule import (
-    ConstantLR,
-    CosineLR,
-    ExponentialLR,
-    OneCycleLR,
-    Schedule,
-    StepLR,
-)
-from fastnn_ref.shared.state import load_training_state, training_state
-from fastnn_ref.shared.text_noise import TextNoise
 
 from ._kernels import get_num_threads, isa, set_num_threads
 from ._version import __version__ as __version__
-from .activation import (
-    ELU,
-    GELU,
-    Activation,
-    Identity,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from .augment import Augment
-from .batchnorm import BatchNorm1d, BatchNorm2d
 from .compare import compare
 from .config import show_config
-from .conv import Conv2d
 from .docs import attach
-from .dropconnect import DropConnect
-from .dropout import Dropout
-from .gaussian_noise import GaussianNoise
-from .layer import Layer
-from .layernorm import LayerNorm
-from .linear import Linear
-from .loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, Loss, MSELoss
-from .optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from .penalty import L1, L2, ElasticNet, MaxNorm, Penalty, clip_grad_norm, clip_grad_value
-from .pool import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
-from .sequential import Sequential
-from .stochastic_depth import Residual, StochasticDepth, stochastic_depth_rates
 
-__all__ = [  # noqa: RUF022 — reading order, not the alphabet
-    "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
-    "Activation", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax",
-    "LogSoftmax", "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect",
-    "Residual", "StochasticDepth", "stochastic_depth_rates", "GaussianNoise", "Augment",
-    "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
-    "Penalty", "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",
-    "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
-    "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
-    "EarlyStopping", "Sequential", "History", "Callback",
-    "CustomLayer", "CustomActivation", "CustomLoss", "CustomOptimizer",
-    "from_config", "training_state", "load_training_state", "gradcheck", "TextNoise",
-    "init", "philox",
-    "compare", "get_num_threads", "set_num_threads", "show_config", "isa",
-]
+reference = importlib.import_module("fastnn_ref")
 
 
 def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | None = None) -> Any:
     return build(sys.modules[__name__], record, classes)
 
 
-attach(sys.modules[__name__], importlib.import_module("fastnn_ref"))
+def own(name: str) -> Any:
+    """What this package has under a public name of the reference: the object that is written once, or its twin.
+
+    A twin stands in the module of the same name, so one that is missing is an ImportError or an AttributeError here.
+    """
+    thing = getattr(reference, name)
+    _, _, module = getattr(thing, "__module__", "").partition(".")
+    if isinstance(thing, ModuleType) or module.startswith("shared."):
+        return thing
+    if not module:
+        return globals()[name]
+    # The reference has what all optimizers share in a file of its own.
+    return getattr(importlib.import_module(f"{__name__}.{module.replace('optimizer', 'optim')}"), name)
+
+
+globals().update({name: own(name) for name in reference.__all__})
+__all__ = [*reference.__all__, "compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
+attach(sys.modules[__name__], reference)

@@ -186,10 +186,9 @@ cdef class LogSoftmax(RowActivation):
 
 
 NAMES = {
-    "identity": Identity, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU, "silu": SiLU, "gelu": GELU,
-    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid, "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-}
+    kind().name: kind for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, Activation) and kind not in (Activation, RowActivation)
+} | {"gelu_tanh": lambda: GELU("tanh")}
 
 
 cdef Layer get_activation(object activation):

@@ -38,7 +38,7 @@ cdef class Optimizer:
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
         if type(self) is Optimizer:
-            raise TypeError("Optimizer: an abstract class; use SGD, RMSprop, Adam or AdamW")
+            raise TypeError("Optimizer: an abstract class; use SGD, Adam, ...")
         if self.slots is not None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr

@@ -23,53 +23,57 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+# The order of these lines is the reading order, and ``__all__`` follows from it. ``as`` tells a type checker that a
+# name is public.
 # isort: off
-from .layer import Layer
-from .linear import Linear
-from .conv import Conv2d
-from .pool import MaxPool2d, AvgPool2d, GlobalAvgPool2d, Flatten
-from .activation import (
-    Activation, Identity, ReLU, LeakyReLU, ELU, SiLU, GELU, Softplus, Tanh, Sigmoid, Softmax, LogSoftmax,
+from .layer import Layer as Layer
+from .linear import Linear as Linear
+from .conv import Conv2d as Conv2d
+from .pool import (
+    MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d, Flatten as Flatten,
 )
-from .batchnorm import BatchNorm1d, BatchNorm2d
-from .layernorm import LayerNorm
-from .dropout import Dropout
-from .dropconnect import DropConnect
-from .stochastic_depth import Residual, StochasticDepth, stochastic_depth_rates
-from .gaussian_noise import GaussianNoise
-from .augment import Augment
-from .loss import Loss, MSELoss, L1Loss, HuberLoss, CrossEntropyLoss, BCEWithLogitsLoss
-from .penalty import Penalty, L1, L2, ElasticNet, MaxNorm, clip_grad_norm, clip_grad_value
-from .optimizer import Optimizer
-from .optim import SGD, RMSprop, Adam, AdamW
-from .shared.schedule import Schedule, ConstantLR, StepLR, ExponentialLR, CosineLR, OneCycleLR
-from .shared.callbacks import ReduceLROnPlateau
-from .shared.early_stopping import EarlyStopping
-from .sequential import Sequential
-from .shared.history import History
-from .shared.callbacks import Callback
-from .shared.custom import CustomLayer, CustomActivation, CustomLoss, CustomOptimizer
-from .shared.config import build
-from .shared.state import training_state, load_training_state
-from .shared.gradcheck import gradcheck
-from .shared.text_noise import TextNoise
-from . import init, philox
+from .activation import (
+    Activation as Activation, Identity as Identity, ReLU as ReLU, LeakyReLU as LeakyReLU, ELU as ELU, SiLU as SiLU,
+    GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid, Softmax as Softmax,
+    LogSoftmax as LogSoftmax,
+)
+from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
+from .layernorm import LayerNorm as LayerNorm
+from .dropout import Dropout as Dropout
+from .dropconnect import DropConnect as DropConnect
+from .stochastic_depth import (
+    Residual as Residual, StochasticDepth as StochasticDepth, stochastic_depth_rates as stochastic_depth_rates,
+)
+from .gaussian_noise import GaussianNoise as GaussianNoise
+from .augment import Augment as Augment
+from .loss import (
+    Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss, CrossEntropyLoss as CrossEntropyLoss,
+    BCEWithLogitsLoss as BCEWithLogitsLoss,
+)
+from .penalty import (
+    Penalty as Penalty, L1 as L1, L2 as L2, ElasticNet as ElasticNet, MaxNorm as MaxNorm,
+    clip_grad_norm as clip_grad_norm, clip_grad_value as clip_grad_value,
+)
+from .optimizer import Optimizer as Optimizer
+from .optim import SGD as SGD, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
+from .shared.schedule import (
+    Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
+    CosineLR as CosineLR, OneCycleLR as OneCycleLR,
+)
+from .shared.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
+from .shared.early_stopping import EarlyStopping as EarlyStopping
+from .sequential import Sequential as Sequential
+from .shared.history import History as History
+from .shared.callbacks import Callback as Callback
+from .shared.custom import (
+    CustomLayer as CustomLayer, CustomActivation as CustomActivation, CustomLoss as CustomLoss,
+    CustomOptimizer as CustomOptimizer,
+)
+from .shared.state import training_state as training_state, load_training_state as load_training_state
+from .shared.gradcheck import gradcheck as gradcheck
+from .shared.text_noise import TextNoise as TextNoise
+from . import init as init, philox as philox
 # isort: on
-
-__all__ = [  # noqa: RUF022 — reading order, not the alphabet
-    "Layer", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten",
-    "Activation", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax",
-    "LogSoftmax", "BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout", "DropConnect",
-    "Residual", "StochasticDepth", "stochastic_depth_rates", "GaussianNoise", "Augment",
-    "Loss", "MSELoss", "L1Loss", "HuberLoss", "CrossEntropyLoss", "BCEWithLogitsLoss",
-    "Penalty", "L1", "L2", "ElasticNet", "MaxNorm", "clip_grad_norm", "clip_grad_value",
-    "Optimizer", "SGD", "RMSprop", "Adam", "AdamW",
-    "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "CosineLR", "OneCycleLR", "ReduceLROnPlateau",
-    "EarlyStopping", "Sequential", "History", "Callback",
-    "CustomLayer", "CustomActivation", "CustomLoss", "CustomOptimizer",
-    "from_config", "training_state", "load_training_state", "gradcheck", "TextNoise",
-    "init", "philox",
-]
 
 
 def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | None = None) -> Any:
@@ -83,4 +87,10 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
     >>> nn.from_config(nn.Linear(2, 3, activation="relu").config())
     Linear(2, 3, activation=ReLU())
     """
+    from .shared.config import build
+
     return build(sys.modules[__name__], record, classes)
+
+
+__all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
+           "init", "philox"]

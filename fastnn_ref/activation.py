@@ -285,11 +285,11 @@ class LogSoftmax(RowActivation):
         return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
 
 
+# Every class above that has a function goes by its name.
 NAMES: dict[str, Callable[[], Activation]] = {
-    "identity": Identity, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU, "silu": SiLU, "gelu": GELU,
-    "gelu_tanh": lambda: GELU("tanh"), "softplus": Softplus, "tanh": Tanh, "sigmoid": Sigmoid,
-    "softmax": Softmax, "log_softmax": LogSoftmax,
-}
+    kind().name: kind for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, Activation) and kind.act is not Activation.act
+} | {"gelu_tanh": lambda: GELU("tanh")}
 
 
 def get_activation(activation: str | Activation | CustomActivation | None) -> Activation | Host:

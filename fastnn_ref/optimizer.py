@@ -54,7 +54,7 @@ class Optimizer(Closed):
 
     def __init__(self, lr: Any, weight_decay: float, clip_norm: float | None, clip_value: float | None) -> None:
         if type(self).update is Optimizer.update:
-            raise TypeError(f"{type(self).__name__}: an abstract class; use SGD, RMSprop, Adam or AdamW")
+            raise TypeError(f"{type(self).__name__}: an abstract class; use SGD, Adam, ...")
         self.lr, self.steps = lr, 0
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
         self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import oracle
+from tests.cases import ACTIVATIONS
 from tests.check import C, close, same
 from tests.pairwise import once
 
@@ -67,14 +68,17 @@ def test_float32_is_the_rounded_float64(nn):
         )
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "silu", "gelu"])
+GLOROT = ["identity", "tanh", "sigmoid", "softplus", "softmax", "log_softmax"]
+
+
+@pytest.mark.parametrize("activation", [case.name for case in ACTIVATIONS if case.name not in GLOROT])
 def test_he_before_the_relu_family(nn, activation):
     layer = nn.Linear(50, 30, activation=activation)
     nn.Sequential(layer)
     assert 0.98 * math.sqrt(6 / 50) < np.abs(layer.weight).max() <= math.sqrt(6 / 50) * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("activation", [None, "identity", "tanh", "sigmoid", "softplus", "softmax", "log_softmax"])
+@pytest.mark.parametrize("activation", [None, *GLOROT])
 def test_glorot_otherwise(nn, activation):
     layer = nn.Linear(50, 30, activation=activation)
     nn.Sequential(layer)

@@ -1,24 +1,17 @@
 """The two packages are one API: names, order, signatures, defaults and attributes; messages: see test_bad_input."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
 
-from tests.cases import ACTIVATIONS, CASES, LOSSES, OPTIMIZERS, PENALTIES
+import fastnn_ref
+from tests.cases import CASES, LOSSES, OPTIMIZERS, PENALTIES
 
 ONLY_FAST = ["compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 ABSTRACT = ("Layer", "Activation", "Loss", "Penalty", "Optimizer")
-ORDER = """
-Layer Linear Conv2d MaxPool2d AvgPool2d GlobalAvgPool2d Flatten
-Activation Identity ReLU LeakyReLU ELU SiLU GELU Softplus Tanh Sigmoid Softmax LogSoftmax
-BatchNorm1d BatchNorm2d LayerNorm Dropout DropConnect Residual StochasticDepth stochastic_depth_rates GaussianNoise
-Augment Loss MSELoss L1Loss HuberLoss CrossEntropyLoss BCEWithLogitsLoss
-Penalty L1 L2 ElasticNet MaxNorm clip_grad_norm clip_grad_value
-Optimizer SGD RMSprop Adam AdamW Schedule ConstantLR StepLR ExponentialLR CosineLR OneCycleLR
-ReduceLROnPlateau EarlyStopping Sequential History Callback CustomLayer CustomActivation CustomLoss CustomOptimizer
-from_config training_state load_training_state gradcheck TextNoise init philox
-""".split()
+ORDER = fastnn_ref.__all__
 
 
 def test_every_class_has_cases(ref, fast):
@@ -40,9 +33,11 @@ def signature(thing):
 
 
 def test_names_in_reading_order(ref, fast):
-    assert list(ref.__all__) == ORDER
-    assert [name for name in fast.__all__ if name not in ONLY_FAST] == ORDER
-    assert set(fast.__all__) == {*ORDER, *ONLY_FAST}
+    assert list(fast.__all__) == [*ref.__all__, *ONLY_FAST]
+    assert [name for name in ref.__all__ if not hasattr(fast, name)] == []
+    for first, second in itertools.pairwise("Layer Linear ReLU LayerNorm Dropout MSELoss L2 SGD Sequential".split()):
+        assert ref.__all__.index(first) < ref.__all__.index(second)
+    assert {"sys", "Any", "Mapping", "shared", "layer", "build"}.isdisjoint(ref.__all__)
 
 
 @pytest.mark.parametrize("name", [n for n in ORDER if n not in ABSTRACT and n not in ("init", "philox")])
@@ -70,53 +65,52 @@ INNER = set(
     prepare_targets value_and_gradient checked step_pass attach update slots value gradient constrain
     """.split()
 )
-INSTANCES = {
-    "Linear": lambda nn: nn.Linear(in_features=3, out_features=2),
-    "Sequential": lambda nn: nn.Sequential(nn.Linear(3, 2), dtype="float32"),
-    "BatchNorm1d": lambda nn: nn.BatchNorm1d(num_features=3),
-    "BatchNorm2d": lambda nn: nn.BatchNorm2d(num_features=3),
-    "LayerNorm": lambda nn: nn.LayerNorm(normalized_shape=3),
-    "Dropout": lambda nn: nn.Dropout(),
-    "Conv2d": lambda nn: nn.Conv2d(in_channels=3, out_channels=2, kernel_size=3),
-    "MaxPool2d": lambda nn: nn.MaxPool2d(kernel_size=2),
-    "AvgPool2d": lambda nn: nn.AvgPool2d(kernel_size=2),
-    "GlobalAvgPool2d": lambda nn: nn.GlobalAvgPool2d(),
-    "Flatten": lambda nn: nn.Flatten(),
-    "GaussianNoise": lambda nn: nn.GaussianNoise(std=0.1),
-    "Augment": lambda nn: nn.Augment(),
-    "L1": lambda nn: nn.L1(strength=0.5),
-    "L2": lambda nn: nn.L2(strength=0.5),
-    "ElasticNet": lambda nn: nn.ElasticNet(l1=0.5, l2=0.25),
-    "MaxNorm": lambda nn: nn.MaxNorm(limit=2.0),
-    "DropConnect": lambda nn: nn.DropConnect(in_features=3, out_features=2),
-    "Residual": lambda nn: nn.Residual(nn.ReLU()),
-    "StochasticDepth": lambda nn: nn.StochasticDepth(nn.ReLU(), p=0.5),
-    **{c.cls: lambda nn, cls=c.cls: getattr(nn, cls)() for c in ACTIVATIONS + LOSSES},
-    **{cls: lambda nn, cls=cls: getattr(nn, cls)() for cls in ("SGD", "RMSprop", "Adam", "AdamW")},
+# Values for the arguments that have no default, by name.
+REQUIRED = {
+    **dict.fromkeys(("in_features", "out_features", "in_channels", "out_channels", "num_features"), 3),
+    **dict.fromkeys(("normalized_shape", "kernel_size"), 2), **dict.fromkeys(("std", "p", "strength", "l1"), 0.5),
+    "l2": 0.25, "limit": 2.0,
 }
+
+
+def plain(nn, name):
+    """An object of a class, with defaults wherever there are some."""
+    if name == "Sequential":
+        return nn.Sequential(nn.Linear(3, 2), dtype="float32")
+    required = [p.name for p in inspect.signature(getattr(nn, name)).parameters.values() if p.default is p.empty]
+    return getattr(nn, name)(**{key: nn.ReLU() if key == "block" else REQUIRED[key] for key in required})
+
+
+def written_twice():
+    """The classes of tests/cases.py, which are all there are (``test_every_class_has_cases``)."""
+    found = [type(case.make(fastnn_ref)).__name__ for case in CASES]
+    return list(dict.fromkeys([*found, *(case.cls for case in LOSSES + OPTIMIZERS + PENALTIES)]))
+
+
+INSTANCES = written_twice()
 
 
 @pytest.mark.parametrize("name", INSTANCES)
 def test_attributes(ref, fast, name):
     """The engine offers what the reference offers, and nothing else."""
-    assert set(public(INSTANCES[name](fast))) == set(public(INSTANCES[name](ref))) - INNER
+    assert set(public(plain(fast, name))) == set(public(plain(ref, name))) - INNER
 
 
 @pytest.mark.parametrize("name", INSTANCES)
 def test_defaults(ref, fast, name):
     """Not what a signature says but what a constructor does: made plainly, and with defaults spelled out."""
     arguments = [p for p in inspect.signature(getattr(ref, name)).parameters.values() if p.default is not p.empty]
-    plain, book = INSTANCES[name](fast), INSTANCES[name](ref)
+    engine, book = plain(fast, name), plain(ref, name)
     for argument in arguments:
         if argument.name not in INNER and not isinstance(getattr(book, argument.name, book), np.ndarray):
-            assert repr(getattr(plain, argument.name)) == repr(getattr(book, argument.name)), argument.name
+            assert repr(getattr(engine, argument.name)) == repr(getattr(book, argument.name)), argument.name
     if all(p.default is not p.empty for p in inspect.signature(getattr(ref, name)).parameters.values()):
-        assert repr(getattr(fast, name)(**{p.name: p.default for p in arguments})) == repr(plain)
+        assert repr(getattr(fast, name)(**{p.name: p.default for p in arguments})) == repr(engine)
 
 
 @pytest.mark.parametrize("name", INSTANCES)
 def test_repr(ref, fast, name):
-    assert repr(INSTANCES[name](fast)) == repr(INSTANCES[name](ref))
+    assert repr(plain(fast, name)) == repr(plain(ref, name))
 
 
 def test_summary(ref, fast):
@@ -149,7 +143,7 @@ def documents(package):
         if inspect.isclass(thing) or inspect.isroutine(thing):
             found[name] = inspect.getdoc(thing)
         for method in public(thing) if inspect.isclass(thing) else ():
-            if callable(getattr(thing, method)) and method in vars(thing):
+            if callable(getattr(thing, method)) and (package is fastnn_ref or method in vars(thing)):
                 found[f"{name}.{method}"] = inspect.getdoc(getattr(thing, method))
     return {key: text and text.replace("fastnn_ref", "fastnn") for key, text in found.items()}
 

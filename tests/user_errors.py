@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests import cases
+
 
 class UserError(NamedTuple):
     name: str
@@ -424,18 +426,18 @@ LOSSES = [
      "y: expected at least one row, got (0, 3)"),
 ]  # fmt: skip
 
-FOUR = ("SGD", "RMSprop", "Adam", "AdamW")
+KINDS = list(dict.fromkeys(case.cls for case in cases.OPTIMIZERS))
 OPTIMIZERS = [
     *[(f"{cls} lr {lr}", made(cls, lr=lr), V, f"lr: expected a finite number >= 0, got {lr}")
-      for cls in FOUR for lr in (-1, NAN, INF)],
+      for cls in KINDS for lr in (-1, NAN, INF)],
     *[(f"{cls} decay", made(cls, weight_decay=-0.1), V,
        "weight_decay: expected a finite number >= 0, got -0.1")
-      for cls in FOUR],
+      for cls in KINDS],
     *[(f"{cls} {name} {value}", made(cls, **{name: value}), V,
        f"{name}: expected a finite number > 0, got {value}")
-      for cls in FOUR for name in ("clip_norm", "clip_value") for value in (0, -1)],
+      for cls in KINDS for name in ("clip_norm", "clip_value") for value in (0, -1)],
     *[(f"{cls} eps", made(cls, eps=0), V, "eps: expected a finite number > 0, got 0")
-      for cls in FOUR[1:]],
+      for cls in KINDS if cls != "SGD"],
     ("lr a word", made("SGD", lr="fast"), T, "lr: expected a finite number >= 0, got 'fast'"),
     ("lr beyond float", made("SGD", lr=10**400), V, "lr: expected a finite number >= 0, got 1000"),
     ("momentum 1", made("SGD", momentum=1), V, "momentum: expected a finite number >= 0 and < 1, got 1"),

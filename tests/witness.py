@@ -13,8 +13,6 @@ import numpy as np
 from fastnn_ref.shared.config import arguments
 from tests.cases import Array, LossCase, Named
 
-ALIKE = ("Identity", "ReLU", "Sigmoid", "Tanh", "SiLU", "Softplus", "Flatten")         # no arguments, the same name
-
 
 def tensor(torch: Any, values: Any) -> Any:
     return torch.tensor(np.array(values))
@@ -26,25 +24,23 @@ def twin(torch: Any, layer: Any) -> Any:
     if kind == "Sequential":
         inside = [twin(torch, each) for each in layer.layers]
         return None if None in inside else nn.Sequential(*inside)
-    if kind in ALIKE:
-        return getattr(nn, kind)()
     if kind in ("Softmax", "LogSoftmax"):
         return getattr(nn, kind)(dim=-1)
     if kind == "GlobalAvgPool2d":
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    if kind == "Dropout" and layer.p in (0, 1):                 # in between, its masks are not ours
+    if kind == "Dropout" and layer.p in (0, 1):
         return nn.Dropout(layer.p)
     named = arguments(layer)
-    if kind in ("LeakyReLU", "ELU", "GELU", "MaxPool2d", "AvgPool2d"):
-        return getattr(nn, kind)(**named)
-    if kind in ("BatchNorm1d", "BatchNorm2d", "LayerNorm"):
-        return filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
     if kind in ("Linear", "Conv2d"):
         activation = named.pop("activation")
         del named["init"]
         module = filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
         return module if activation.name == "identity" else nn.Sequential(module, twin(torch, activation))
-    return None
+    if kind == "Dropout" or not hasattr(nn, kind):              # its masks are not ours
+        return None
+    if layer.specs:
+        return filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
+    return getattr(nn, kind)(**named)
 
 
 def filled(torch: Any, module: Any, layer: Any) -> Any:
