@@ -117,6 +117,15 @@ cdef class SiLU(Activation):
         self.kind = activation_kind("silu")
 
 
+cdef class Mish(Activation):
+    """Mish()\n--\n\n"""
+    # y = u · tanh(log(1 + exp(u))).
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("mish")
+
+
 cdef class GELU(Activation):
     """GELU(approximate="none")\n--\n\n"""
     # y = u · Φ(u).

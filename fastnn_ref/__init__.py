@@ -34,7 +34,7 @@ from .pool import (
 )
 from .activation import (
     Activation as Activation, Identity as Identity, ReLU as ReLU, LeakyReLU as LeakyReLU, ELU as ELU, SiLU as SiLU,
-    GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid, Softmax as Softmax,
+    Mish as Mish, GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid, Softmax as Softmax,
     LogSoftmax as LogSoftmax,
 )
 from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d

@@ -148,6 +148,24 @@ class SiLU(Activation):
         return dy * (s * (1 + u * (1 - s)))
 
 
+class Mish(Activation):
+    """y = u · tanh(softplus(u)), softplus(u) = log(1 + exp(u)) (Misra 2019).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> print(nn.Mish()(np.array([[-1.0, 0.0]])).round(2))
+    [[-0.3  0. ]]
+    """
+
+    name = "mish"
+
+    def act(self, u: Array) -> Array:
+        return u * np.tanh(np.logaddexp(0, u))
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        gate = np.tanh(np.logaddexp(0, u))
+        return dy * (gate + u * (1 - gate**2) * sigmoid(u))         # softplus' = σ
+
+
 def normal_distribution(u: Array) -> Array:
     """Φ(u) = ½·erfc(−u/√2), element by element: NumPy has no error function."""
     flat = [0.5 * math.erfc(-v / math.sqrt(2)) for v in u.reshape(-1).tolist()]

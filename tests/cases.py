@@ -49,6 +49,7 @@ ACTIVATIONS = [
     Named("leaky_relu", "LeakyReLU", {}),
     Named("elu", "ELU", {}),
     Named("silu", "SiLU", {}),
+    Named("mish", "Mish", {}),
     Named("gelu", "GELU", {}),
     Named("gelu_tanh", "GELU", {"approximate": "tanh"}),
     Named("softplus", "Softplus", {}),

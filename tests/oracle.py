@@ -52,6 +52,7 @@ ACTIVATIONS = {  # name -> f(u, slope or alpha), each as its paper writes it
     "leaky_relu": lambda u, negative_slope=0.01: u if u > 0 else negative_slope * u,
     "elu": lambda u, alpha=1: u if u > 0 else alpha * mpmath.expm1(u),
     "silu": lambda u: u / (1 + mpmath.exp(-u)),
+    "mish": lambda u: u * mpmath.tanh(mpmath.log1p(mpmath.exp(u))),
     "gelu": lambda u: u * _phi(u),
     "gelu_tanh": lambda u: u / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (u + mpmath.mpf("0.044715") * u**3))),
     "softplus": lambda u: mpmath.log1p(mpmath.exp(u)),

@@ -9,6 +9,19 @@ static inline real F(silu_slope)(real u)
     return y * (1 + u * (1 - y));
 }
 
+/* tanh(log(1 + exp(u))) = n / (n + 2) with n = exp(u)·(exp(u) + 2), by whichever exponential does not overflow. */
+static inline real F(mish_gate)(real u)
+{
+    const real e = F(exp_)(u > 0 ? -u : u), n = u > 0 ? 1 + 2 * e : e * (e + 2);
+    return n / (n + 2 * (u > 0 ? e * e : 1));
+}
+
+static inline real F(mish_slope)(real u)
+{
+    const real gate = F(mish_gate)(u);
+    return gate + u * (1 - gate * gate) * F(sigmoid_)(u);
+}
+
 /* GELU's approximation (Hendrycks and Gimpel 2016): Φ(u) ≈ ½(1 + tanh(√(2/π)·(u + 0.044715·u³))). */
 static inline real F(gelu_tanh)(real u)
 {
