@@ -201,6 +201,10 @@ NORMS = [
     Case("layernorm 5x67", lambda nn: nn.LayerNorm(67, eps=1e-2), (5, 67)),
     Case("layernorm 3x5x7", lambda nn: nn.LayerNorm(7), (3, 5, 7)),
     Case("layernorm 3x(5x7)", lambda nn: nn.LayerNorm((5, 7)), (3, 5, 7)),
+    Case("rmsnorm 1x3", lambda nn: nn.RMSNorm(3), (1, 3)),
+    Case("rmsnorm 5x67", lambda nn: nn.RMSNorm(67, eps=1e-2), (5, 67)),
+    Case("rmsnorm 3x5x7", lambda nn: nn.RMSNorm(7), (3, 5, 7)),
+    Case("rmsnorm 3x(5x7)", lambda nn: nn.RMSNorm((5, 7), eps=1e-3), (3, 5, 7)),
 ]
 
 

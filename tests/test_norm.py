@@ -78,6 +78,22 @@ def test_formula_of_layernorm(nn, shape, normalized):
     same(model(x), model.forward(x, training=True))
 
 
+@pytest.mark.parametrize("eps", [1e-3, None])
+@pytest.mark.parametrize(("shape", "normalized"), [((5, 3), 3), ((4, 5, 7), (5, 7)), ((4, 5, 7), 7)])
+def test_formula_of_rmsnorm(nn, dtype, shape, normalized, eps):
+    """The root of the mean square, one example at a time; small values, where the dtype's own ε shows."""
+    layer = nn.RMSNorm(normalized, eps=eps)
+    model = nn.Sequential(layer, dtype=dtype)
+    layer.weight = normal(layer.weight.shape, dtype, seed=3)
+    x = np.sqrt(np.finfo(dtype).eps) * normal(shape, dtype)
+    axes = tuple(range(-layer.weight.ndim, 0))
+    wide = x.astype(np.float64)
+    mean_square = (wide**2).mean(axes, keepdims=True)
+    want = wide / np.sqrt(mean_square + (eps or np.finfo(dtype).eps)) * layer.weight
+    close("layer", model.forward(x, training=True), want, 50.0 * np.abs(want).max() * np.ones(shape))
+    same(model(x), model.forward(x, training=True))
+
+
 @pytest.mark.parametrize("case", BATCH, ids=name_of)
 def test_prediction_does_not_depend_on_the_batch(nn, dtype, case):
     model = nn.Sequential(case.make(nn), dtype=dtype)

@@ -145,7 +145,8 @@ typedef struct {
    batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
    (the running ones are updated: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner),
    and a row has a mean and a variance. saved: three values a channel, or a row, from forward to backward. Nothing may
-   overlap. */
+   overlap. rmsnorm: of rows, too, but y = w·x·inv with inv = 1/√(Σ x²/inner + eps); there is no b, and saved has one
+   value a row. */
 typedef struct {
     int64_t rows, channels, inner;
     const void *x, *w, *b;

@@ -406,3 +406,62 @@ static void F(layernorm_backward)(const fastnn_norm *g)
     run_parts(F(layernorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
     run_parts(F(layernorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }
+
+/* ---- division by the root mean square of a row of `inner` values: y = w·x·inv. Twin: fastnn_ref/rmsnorm.py ---- */
+
+static void F(rmsnorm_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const real *x = g->x, *w = g->w;
+    real *y = g->y, *saved = g->saved;
+    const int64_t n = g->inner;
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
+        const real *xs = x + i * n, inv = 1 / F(sqrt_)(F(dot)(xs, xs, n) / (real)n + (real)g->eps);
+        real *ys = y + i * n;
+        saved[i] = inv;
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = xs[j] * inv * w[j];
+    }
+}
+
+/* dw for this part of the columns. */
+static void F(rmsnorm_sums_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const real *x = g->x, *dy = g->dy, *saved = g->saved;
+    real *dw = g->dw;
+    const int64_t n = g->inner, lines = ceil_div(n, LANES), from = part_begin(lines, part, parts) * LANES;
+    const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, n);
+    for (int64_t j = from; j < to; ++j) dw[j] = 0;
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const real *xs = x + i * n, *ds = dy + i * n, inv = saved[i];
+        ELEMENTWISE for (int64_t j = from; j < to; ++j) dw[j] = F(fma_)(ds[j], xs[j] * inv, dw[j]);
+    }
+}
+
+/* dx = inv·(w·dy − x̂·Σ w·dy·x̂/n) with x̂ = x·inv, over dy, for this part of the rows. */
+static void F(rmsnorm_dx_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const real *x = g->x, *w = g->w, *saved = g->saved;
+    real *dy = g->dy;
+    const int64_t n = g->inner;
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
+        const real *xs = x + i * n, inv = saved[i];
+        real *ds = dy + i * n;
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
+        const real mean = F(dot)(xs, ds, n) * inv / (real)n;
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] = (ds[j] - xs[j] * inv * mean) * inv;
+    }
+}
+
+static void F(rmsnorm)(const fastnn_norm *g)
+{
+    run_parts(F(rmsnorm_part), g, part_count(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
+}
+
+static void F(rmsnorm_backward)(const fastnn_norm *g)
+{
+    const int64_t values = g->rows * g->inner;
+    run_parts(F(rmsnorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
+    run_parts(F(rmsnorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
+}

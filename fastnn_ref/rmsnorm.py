@@ -1,0 +1,67 @@
+"""RMSNorm: every row is divided by the root of its mean square; no mean is subtracted, and there is no bias.
+
+    forward     r = √(Σ x² / k + ε),  x̂ = x / r,  y = weight · x̂         k values of one row
+    backward    dweight = Σ_rows dy · x̂
+                g = weight · dy,  dx = (g − x̂ · Σ g·x̂ / k) / r
+
+Source: Zhang and Sennrich, "Root mean square layer normalization" (2019), equation 4; ε as in PyTorch.
+Engine: fastnn/rmsnorm.pyx.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .layer import Array, Layer, Shape
+from .shared import checks
+from .shared.parameter import Parameter
+
+
+def rms_norm_forward(x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array]:
+    """y, x̂ and 1 / r for rows x (n, k)."""
+    inverse = 1 / np.sqrt((x**2).mean(axis=1, keepdims=True) + x.dtype.type(eps))
+    x_hat = x * inverse
+    return x_hat * weight, x_hat, inverse
+
+
+def rms_norm_backward(dy: Array, weight: Array, x_hat: Array, inverse: Array) -> tuple[Array, Array]:
+    """dx, dweight for rows."""
+    g = dy * weight
+    dx = (g - x_hat * (g * x_hat).mean(axis=1, keepdims=True)) * inverse
+    return dx, (dy * x_hat).sum(axis=0)
+
+
+class RMSNorm(Layer):
+    """Divides each row by its root mean square over the last axes: ``normalized_shape``, an integer or a tuple.
+
+    x and y (n, …, *normalized_shape). ``eps`` > 0 is added to the mean square; None, the default, is PyTorch's: the
+    machine epsilon of x's dtype, 2⁻²³ in float32 and 2⁻⁵² in float64. ``weight`` has ``normalized_shape``. Training and
+    prediction do the same.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> [round(value, 3) for value in nn.RMSNorm(2)(np.array([[3.0, 4.0]]))[0].tolist()]
+    [0.849, 1.131]
+    """
+
+    weight = Parameter("The learnt scale, in ``normalized_shape``")
+
+    def __init__(self, normalized_shape: int | Sequence[int], eps: float | None = None) -> None:
+        self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
+        self.eps = None if eps is None else checks.as_number("eps", eps, 0, low_open=True)
+        self.add("weight", self.normalized_shape, "ones")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The input's own shape, which must end in ``normalized_shape``."""
+        return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        weight = self.values["weight"].reshape(-1)
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        y, *self.saved = rms_norm_forward(x.reshape(-1, weight.size), weight, eps)
+        return y.reshape(x.shape)
+
+    def backward_pass(self, dy: Array) -> Array:
+        weight = self.values["weight"]
+        dx, gradient = rms_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
+        self.set_gradients(gradient.reshape(weight.shape))
+        return dx.reshape(dy.shape)
