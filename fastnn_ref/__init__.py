@@ -56,7 +56,7 @@ from .penalty import (
     clip_grad_norm as clip_grad_norm, clip_grad_value as clip_grad_value,
 )
 from .optimizer import Optimizer as Optimizer
-from .optim import SGD as SGD, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
+from .optim import SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
 from .shared.schedule import (
     Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
     CosineLR as CosineLR, OneCycleLR as OneCycleLR,

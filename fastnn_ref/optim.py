@@ -3,6 +3,7 @@
     SGD        w ← w − lr·g
     momentum   v ← μ·v + g;  w ← w − lr·v                   the mean direction of the last steps
     Nesterov   w ← w − lr·(g + μ·v)                         one step further on
+    Adagrad    s ← s + g²;  w ← w − lr·g/(√s + ε)           shorter steps where gradients were large
     RMSprop    s ← α·s + (1−α)·g²;  w ← w − lr·g/(√s + ε)   steps of like size for every weight
     Adam       both, with means that start unbiased
     AdamW      Adam, the decay apart from the gradient
@@ -83,6 +84,32 @@ class SGD(Optimizer):
             momentum_step(w, g, lr, slots["momentum"], self.momentum, self.nesterov)
         else:
             sgd_step(w, g, lr)
+
+
+class Adagrad(Optimizer):
+    """Divides by the root of the sum of all squares so far (Duchi et al. 2011).
+
+    s ← s + g²;  w ← w − lr·g / (√s + eps). ``eps`` > 0. As in PyTorch, s starts from 0, so that the first step is lr,
+    whatever the gradient's size:
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.Adagrad(lr=0.25))
+    >>> print(model.layers[0].weight.round(6))
+    [[0.75]]
+    """
+
+    slots = ("sum",)
+
+    def __init__(self, lr: Any = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0, *,
+                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+        super().__init__(lr, weight_decay, clip_norm, clip_value)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        g, s = g + decay * w, slots["sum"]
+        s += g**2
+        w -= lr * g / (np.sqrt(s) + self.eps)
 
 
 class RMSprop(Optimizer):

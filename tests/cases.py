@@ -338,6 +338,8 @@ OPTIMIZERS = [
     Named("momentum", "SGD", {"lr": 0.05, "momentum": 0.9}),
     Named("momentum decay", "SGD", {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
     Named("nesterov", "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    Named("adagrad", "Adagrad", {"lr": 0.05}),
+    Named("adagrad decay", "Adagrad", {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
     Named("rmsprop", "RMSprop", {"lr": 0.01}),
     Named("rmsprop decay", "RMSprop", {"lr": 0.01, "alpha": 0.7, "eps": 1e-3, "weight_decay": 0.1}),
     Named("adam", "Adam", {"lr": 0.02}),

@@ -10,6 +10,7 @@ from tests.check import close, normal, same
 
 DEFAULTS = {
     "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    "Adagrad": {"eps": 1e-10, "weight_decay": 0.0},
     "RMSprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0},
     "Adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
     "AdamW": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2},
@@ -29,6 +30,9 @@ def formula(case, w, g, slots, t):
     if case.cls == "SGD":
         slots["v"] = a["momentum"] * slots.get("v", 0.0) + g
         return w - lr * (g + a["momentum"] * slots["v"] if a["nesterov"] else slots["v"])
+    if case.cls == "Adagrad":
+        slots["s"] = slots.get("s", 0.0) + g * g
+        return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])
     if case.cls == "RMSprop":
         slots["s"] = a["alpha"] * slots.get("s", 0.0) + (1 - a["alpha"]) * g * g
         return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])

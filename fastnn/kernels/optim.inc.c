@@ -66,6 +66,27 @@ static void F(sgd)(const fastnn_update *u)
     F(update)(!u->mean ? F(sgd_part) : u->nesterov ? F(nesterov_part) : F(momentum_part), &job, u->threads);
 }
 
+static void F(adagrad_part)(const void *job, int part, int parts)
+{
+    const F(update_t) *u = job;
+    real *restrict w = u->w, *restrict sum = u->square;
+    const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps;
+    FOR_EACH(i, u->n) {
+        const real gradient = F(fma_)(decay, w[i], g[i]);
+        sum[i] = F(fma_)(gradient, gradient, sum[i]);
+        w[i] -= lr * gradient / (F(sqrt_)(sum[i]) + eps);
+    }
+}
+
+static void F(adagrad)(const fastnn_update *u)
+{
+    const F(update_t) job = {
+        .w = u->w, .g = u->g, .square = u->square, .n = u->n, .lr = (real)u->lr, .eps = (real)u->eps,
+        .decay = (real)u->decay,
+    };
+    F(update)(F(adagrad_part), &job, u->threads);
+}
+
 static void F(rmsprop_part)(const void *job, int part, int parts)
 {
     const F(update_t) *u = job;
