@@ -4,6 +4,7 @@ import doctest
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pkgutil
 import re
 from pathlib import Path
@@ -59,11 +60,14 @@ def test_both_packages_have_examples():
             assert any(found.endswith(f".{name}") and found.startswith("fastnn.") for found in names), name
 
 
-def test_readme():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/extending.md"])
+def test_page(page):
+    """Each block runs by itself; on the page about extensions, in either package."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    packages = ["fastnn", "fastnn_ref"] if page == "docs/extending.md" else ["fastnn"]
+    for block, package in itertools.product(blocks, packages):
+        exec(compile(block.replace("import fastnn as nn", f"import {package} as nn"), page, "exec"), {})
 
 
 def load(name):
