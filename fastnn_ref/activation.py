@@ -148,6 +148,11 @@ class SiLU(Activation):
         return dy * (s * (1 + u * (1 - s)))
 
 
+def softplus(u: Array) -> Array:
+    """log(1 + exp(u)), by whichever exponential does not overflow."""
+    return np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u)))
+
+
 class Mish(Activation):
     """y = u · tanh(softplus(u)), softplus(u) = log(1 + exp(u)) (Misra 2019).
 
@@ -159,10 +164,10 @@ class Mish(Activation):
     name = "mish"
 
     def act(self, u: Array) -> Array:
-        return u * np.tanh(np.logaddexp(0, u))
+        return u * np.tanh(softplus(u))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        gate = np.tanh(np.logaddexp(0, u))
+        gate = np.tanh(softplus(u))
         return dy * (gate + u * (1 - gate**2) * sigmoid(u))         # softplus' = σ
 
 
@@ -219,7 +224,7 @@ class Softplus(Activation):
     name = "softplus"
 
     def act(self, u: Array) -> Array:
-        return np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u)))
+        return softplus(u)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy * sigmoid(u)

@@ -32,7 +32,7 @@ def rms_norm_backward(dy: Array, weight: Array, x_hat: Array, inverse: Array) ->
 
 
 class RMSNorm(Layer):
-    """Divides each row by its root mean square over the last axes, those of ``normalized_shape``, an integer or a tuple.
+    """Divides each row by its root mean square over the last axes: ``normalized_shape``, an integer or a tuple.
 
     x and y (n, …, *normalized_shape). ``eps`` > 0 is added to the mean square; None, the default, is PyTorch's: the
     machine epsilon of x's dtype, 2⁻²³ in float32 and 2⁻⁵² in float64. ``weight`` has ``normalized_shape``. Training and

@@ -91,7 +91,8 @@ LINEAR = [
 ]
 FUSED = [_fused(a) for a in ACTIVATIONS[1:] + OTHER_SHAPES_OF_ACTIVATION]
 ALONE = [
-    *(_alone(a, (1, 1)) for a in ACTIVATIONS),
+    # The one number that is drawn for (1, 1) lies beside the zero of mish', whose two terms cancel there.
+    *(_alone(a, (2, 1) if a.name == "mish" else (1, 1)) for a in ACTIVATIONS),
     *(_alone(a, (5, 17)) for a in ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION),
     *(_alone(a, (2, 3, 5)) for a in ACTIVATIONS),
 ]

@@ -21,7 +21,7 @@ LAYERS = "layers"
 REF_FLOORS = [
     {"philox"}, {"init"}, {"network"}, {"layer"}, {"custom"},
     {LAYERS},
-    {"linear", "conv", "loss", "penalty", "augment"}, {"dropconnect", "optimizer"}, {"optim"},
+    {"linear", "conv", "loss", "penalty", "stochastic_depth", "augment"}, {"dropconnect", "optimizer"}, {"optim"},
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
