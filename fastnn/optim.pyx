@@ -292,30 +292,6 @@ cdef class Adagrad(Optimizer):
         return step_size_of(lr, self.sum, 1, self.eps)
 
 
-cdef class Adagrad(Optimizer):
-    """Adagrad(lr=1e-2, eps=1e-10, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
-
-    cdef readonly double eps
-    cdef void *sum
-
-    def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
-        self.eps = checks.as_number("eps", eps, 0, low_open=True)
-
-    cdef tuple slot_names(self):
-        return ("sum",)
-
-    cdef int bind(self) except -1:
-        self.sum = address(self.slots["sum"])
-        return 0
-
-    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
-                         double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
-        u.square, u.eps = at(self.sum, start, p), self.eps
-        p.k.adagrad(&u)
-
-
 cdef class RMSprop(Optimizer):
     """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
 

@@ -125,32 +125,6 @@ class Adagrad(Optimizer):
         return root_step_size(lr, slots["sum"], 1.0, self.eps)
 
 
-class Adagrad(Optimizer):
-    """Divides by the root of the sum of all squares so far (Duchi et al. 2011).
-
-    s ← s + g²;  w ← w − lr·g / (√s + eps). ``eps`` > 0. As in PyTorch, s starts from 0, so that the first step is lr,
-    whatever the gradient's size:
-
-    >>> import numpy as np, fastnn_ref as nn
-    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
-    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.Adagrad(lr=0.25))
-    >>> print(model.layers[0].weight.round(6))
-    [[0.75]]
-    """
-
-    slots = ("sum",)
-
-    def __init__(self, lr: Any = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
-        super().__init__(lr, weight_decay, clip_norm, clip_value)
-        self.eps = checks.as_number("eps", eps, 0, low_open=True)
-
-    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        g, s = g + decay * w, slots["sum"]
-        s += g**2
-        w -= lr * g / (np.sqrt(s) + self.eps)
-
-
 class RMSprop(Optimizer):
     """Divides by a running root mean square (Tieleman and Hinton 2012).
 

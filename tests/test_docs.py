@@ -23,7 +23,7 @@ def test_help_is_complete(fast, name):
     assert text
     assert "import fastnn_ref" not in text or thing.__module__.startswith("fastnn_ref.shared")
     assert text.splitlines()[0] in pydoc.render_doc(thing, renderer=pydoc.plaintext)
-    if inspect.isclass(thing):
+    if inspect.isclass(thing) and not issubclass(thing, Exception):
         inspect.signature(thing)
         if thing.__module__.startswith("fastnn."):
             missing = [part for part, what in parts(thing)
