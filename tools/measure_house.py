@@ -175,17 +175,21 @@ def run(code: str, *arguments: str) -> str | None:
 
 
 def fields() -> int | None:
-    """Attributes that layer.pxd declares in `cdef class Layer`: every name of each line that declares no function."""
-    for path in sorted((ROOT / "fastnn").rglob("layer.pxd")):
-        inside, count = False, 0
-        for line in path.read_text(encoding="utf-8").splitlines():
-            line = line.partition("#")[0].rstrip()
+    """Attributes that `cdef class Layer` and what it derives from declare: every name of each line without a function."""
+    text = [line.partition("#")[0].rstrip() for path in sorted((ROOT / "fastnn").rglob("*.pxd"))
+            for line in path.read_text(encoding="utf-8").splitlines()]
+    kind, count, found = "Layer", 0, False
+    while kind:
+        inside, base = False, ""
+        for line in text:
             if line and not line.startswith(" "):
-                inside = line.startswith("cdef class Layer")
+                head = re.match(rf"cdef class {kind}(?:\((\w+)\))?:", line)
+                inside, base = bool(head), (head[1] or "") if head else base
+                found = found or inside
             elif inside and line.strip().startswith("cdef ") and "(" not in line:
                 count += line.count(",") + 1
-        return count
-    return None
+        kind = base
+    return count if found else None
 
 
 def lines_of(folder: str) -> int | None:
