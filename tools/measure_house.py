@@ -175,7 +175,7 @@ def run(code: str, *arguments: str) -> str | None:
 
 
 def fields() -> int | None:
-    """Attributes that `cdef class Layer` and what it derives from declare: every name of each line without a function."""
+    """Attributes of `cdef class Layer` and of its base classes: each name of each line that declares no function."""
     text = [line.partition("#")[0].rstrip() for path in sorted((ROOT / "fastnn").rglob("*.pxd"))
             for line in path.read_text(encoding="utf-8").splitlines()]
     kind, count, found = "Layer", 0, False
