@@ -8,8 +8,8 @@
 η is the optimizer's step size for the weight (`Optimizer.step_size`, `fastnn_step_size`).
 
 A network notes for each parameter that a penalty applies to what is to be done (`fastnn_constraint`); the step runs
-over that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers have
-clipping as an argument, too.
+over that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers
+have clipping as an argument, too.
 
 Twin: fastnn_ref/penalty.py, which has the reasons and the sources.
 """
