@@ -102,7 +102,7 @@ def restrain(torch: Any, ours: Any, module: Any, lr: float) -> None:
     with torch.no_grad():
         for w in covered(ours, module):
             if named.get("mode") == "proximal":
-                w.copy_(torch.nn.functional.softshrink(w, lr * named.get("strength", named.get("l1"))))
+                w.copy_(torch.nn.functional.softshrink(w, lr * named.get("strength", named.get("l1", 0.0))))
             if "limit" in named:
                 w.mul_((named["limit"] / w.flatten(1).norm(dim=1, keepdim=True)).clamp(max=1))
 
