@@ -231,7 +231,7 @@ cdef int check_class(object kind, str names, str instead) except -1:
         if base.__module__.partition(".")[0] == "fastnn":
             for name in names.split():
                 if any(name in vars(each) for each in kind.__mro__[:kind.__mro__.index(base)]):
-                    raise TypeError(f"fastnn.{base.__name__}: {name} runs in C and cannot be overridden"
+                    raise TypeError(f"fastnn.{base.__name__}: {name} runs in C in fastnn and cannot be overridden"
                                     f"{'; derive from fastnn.' if instead else ''}{instead}")
             return 0
     return 0

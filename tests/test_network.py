@@ -526,7 +526,7 @@ def test_an_override_is_refused_when_the_class_is_made(nn, base, name, instead):
     with pytest.raises(TypeError) as caught:
         type("Mine", (getattr(nn, base),), {name: lambda self, *arguments: None})
     message = str(caught.value)
-    assert message.startswith(f"{nn.__name__}.{base}: {name} runs in C and cannot be overridden")
+    assert message.startswith(f"{nn.__name__}.{base}: {name} runs in C in fastnn and cannot be overridden")
     assert message.endswith(f"; derive from {nn.__name__}.{instead}" if instead else "overridden")
 
 

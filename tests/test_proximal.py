@@ -243,5 +243,5 @@ def test_step_size_is_checked(nn, size, error, text):
 
 
 def test_step_size_cannot_be_overridden(nn):
-    with pytest.raises(TypeError, match=r"SGD: step_size runs in C and cannot be overridden"):
+    with pytest.raises(TypeError, match=r"SGD: step_size runs in C in fastnn and cannot be overridden"):
         type("Mine", (nn.SGD,), {"step_size": lambda self, lr: lr})
