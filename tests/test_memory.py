@@ -304,7 +304,8 @@ def test_what_runs_in_c_cannot_be_overridden(fast, method):
     ("Sequential", "forward_pass", "CustomLayer"),
 ])
 def test_nor_in_other_classes(fast, cls, method, instead):
-    with pytest.raises(TypeError, match=f"fastnn.{cls}: {method} runs in C in fastnn and cannot be overridden.*{instead}$"):
+    said = f"fastnn.{cls}: {method} runs in C in fastnn and cannot be overridden.*{instead}$"
+    with pytest.raises(TypeError, match=said):
         type("Mine", (getattr(fast, cls),), {method: lambda self, *given: given})
 
 

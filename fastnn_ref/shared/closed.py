@@ -47,7 +47,8 @@ class Closed(Configured):
         for name in cls._contract.split():
             if name in own:
                 advice = f"; derive from {PACKAGE}.{cls._instead}" if cls._instead else ""
-                raise TypeError(f"{PACKAGE}.{base.__name__}: {name} runs in C in fastnn and cannot be overridden{advice}")
+                who = f"{PACKAGE}.{base.__name__}"
+                raise TypeError(f"{who}: {name} runs in C in fastnn and cannot be overridden{advice}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)
