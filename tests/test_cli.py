@@ -430,6 +430,7 @@ def test_what_is_finished_is_kept_when_a_signal_comes(
 
     monkeypatch.setattr(progress.ProgressBar, "on_train_begin", interrupt)
     before = signal.getsignal(signal.SIGTERM)
+    assert before is signal.SIG_DFL
     code, out, err = run(capsys)
     assert code == SIGNALLED + signal.SIGTERM and err.endswith("fastnn train: stopped by SIGTERM\n")
     assert re.search(r"float64 +fastnn_ref\n", out) and "test accuracy" in out
@@ -576,16 +577,19 @@ def test_a_picture_that_does_not_fit(tmp_path: Path) -> None:
 def test_a_signal_ends_a_training(tmp_path: Path, backend: str, number: int, said: str) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     line = [sys.executable, "-m", "fastnn", "train", "--backend", backend, "--epochs", "1000000"]
-    with subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it:
+    with subprocess.Popen(
+        line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),       # nohup and `&` hand down that it is ignored
+    ) as it:  # fmt: skip
         try:
             assert it.stdout is not None
             while "batches" not in it.stdout.readline():
                 assert it.poll() is None
             time.sleep(0.5)
             it.send_signal(number)
-            _, err = it.communicate(timeout=60)
+            _, err = it.communicate(timeout=120)
         finally:
-            it.kill()                               # a training that went on would go on for hours
+            it.kill()
     assert it.returncode == SIGNALLED + number and err.splitlines()[-1] == f"fastnn train: {said}"
     assert "Traceback" not in err and not list(tmp_path.iterdir())
 

@@ -191,6 +191,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     folder = tmp_path / "web"
     folder.mkdir()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder))) as web:
+        web.handle_error = lambda *args: None  # type: ignore[method-assign]  # a client that hangs up
         threading.Thread(target=web.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{web.server_port}/", folder
         web.shutdown()
