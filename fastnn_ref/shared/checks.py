@@ -171,31 +171,6 @@ def as_image_shape(name: str, value: Any) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
-def as_texts(name: str, value: Any) -> list[str]:
-    """A sequence of texts; one text is none."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(f"{name}: expected a sequence of texts, got {value!r}")
-    found = list(value)
-    for number, text in enumerate(found):
-        if not isinstance(text, str):
-            raise TypeError(f"{name}[{number}]: expected a text, got {text!r}")
-    return found
-
-
-def as_replacements(name: str, value: Any) -> dict[str, tuple[str, ...]]:
-    """Word → words, all in lower case on the left; None is no word."""
-    if not isinstance(value, Mapping | None):
-        raise TypeError(f"{name}: expected a dict from word to words, got {value!r}")
-    found = {}
-    for word, several in (value or {}).items():
-        if not isinstance(word, str):
-            raise TypeError(f"{name}: expected words, got {word!r}")
-        found[word.lower()] = (several,) if isinstance(several, str) else tuple(as_texts(f"{name}[{word!r}]", several))
-        if not all(found[word.lower()]) or not found[word.lower()]:
-            raise ValueError(f"{name}[{word!r}]: expected a word or several, got {several!r}")
-    return found
-
-
 def check_pool_padding(name: str, value: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
     """Padding of a pool: no window lies outside."""
     if 2 * value[0] > kernel[0] or 2 * value[1] > kernel[1]:
