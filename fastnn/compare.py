@@ -85,7 +85,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
             for place, layer in enumerate(layers):
                 layer.steps = start  # the masks that the whole model's pass draws below
                 outputs[place] = layer.forward(outputs[place], training=what == "training")
-            rows.append(row(what, f"{index}  {type(layers[0]).__name__}", *outputs))
+            rows.append(row(what, f"{index}  {checks.class_name(layers[0])}", *outputs))
     for each in pair:
         each.load_state_dict(state)
         each.steps = start

@@ -56,7 +56,7 @@ cdef class Node:
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil
 
-    cdef int add(self, str name, tuple shape, str init, bint decays=*, bint trainable=*) except -1
+    cdef int add(self, str name, tuple shape, object init, bint decays=*, bint trainable=*) except -1
     cdef int adopt(self, tuple nodes) except -1
     cdef Node enclosing(self)
     cdef Network climb(self)

@@ -100,7 +100,7 @@ cdef class Node:
 
     # ---- its place ----
 
-    cdef int add(self, str name, tuple shape, str init, bint decays=False, bint trainable=True) except -1:
+    cdef int add(self, str name, tuple shape, object init, bint decays=False, bint trainable=True) except -1:
         """Declares a parameter."""
         checks.check_size(name, *shape)
         self.own_specs[name] = ParameterSpec(name, shape, init, decays, trainable)

@@ -62,16 +62,19 @@ NAMES = (
 )
 
 
-def create(name: str, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike) -> Array:
+def create(name: str | float, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike) -> Array:
     """New values for a parameter, drawn in float64 and then rounded to ``dtype``.
 
-    ``name`` is one of ``NAMES`` (else ValueError); ``stream`` is the parameter's running number in its model.
+    ``name`` is one of ``NAMES`` (else ValueError), or a number, which all values get. ``stream`` is the parameter's
+    running number in its model.
 
     >>> create("zeros", (2,), seed=0, stream=0, dtype="float32").tolist()
     [0.0, 0.0]
     >>> bool((abs(create("he_uniform", (6, 4), seed=0, stream=0, dtype="float64")) < 1).all())
     True
     """
+    if isinstance(name, float):
+        return np.full(shape, name, dtype)
     checks.as_choice("init", name, NAMES)
     stream = philox.stream(philox.INIT, stream)
     if name in ("zeros", "ones"):

@@ -110,7 +110,7 @@ class Layer(Closed):
         """Sets ``gradients`` and returns dx; ``dy`` is known to fit, and is not changed."""
         raise NotImplementedError
 
-    def add(self, name: str, shape: Shape, init: str, decays: bool = False, trainable: bool = True) -> None:
+    def add(self, name: str, shape: Shape, init: str | float, decays: bool = False, trainable: bool = True) -> None:
         """Declares a parameter, or with ``trainable=False`` a running statistic."""
         self.specs[name] = ParameterSpec(name, shape, init, decays, trainable)
 

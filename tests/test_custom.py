@@ -255,6 +255,36 @@ def test_what_comes_back_is_checked(nn):
         nn.Sequential(nn.Linear(4, 5), Pairs())
 
 
+def test_a_parameter_that_starts_from_a_number(nn, dtype):
+    class Slope(Scale):
+        def __init__(self, start):
+            self.start = start
+            self.add("weight", (4,), start)
+
+    model = nn.Sequential(Slope(0.25), Slope(-3), dtype=dtype)
+    same(model.state_dict()["0.weight"], np.full(4, 0.25, dtype))
+    same(model.state_dict()["1.weight"], np.full(4, -3.0, dtype))
+    assert model.config()["layers"][0] == {"class": "Slope", "start": 0.25}
+    for start in (float("nan"), None, [1.0] * 4):
+        with pytest.raises((TypeError, ValueError), match="init: expected a finite number, got "):
+            Slope(start)
+
+
+def test_an_optimizer_without_a_learning_rate(nn):
+    class Plain(shared.CustomOptimizer):
+        def __init__(self, lr=0.1, power=2.0):
+            self.power = power
+
+    model = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(RuntimeError, match=r"Plain.__init__: expected a call of super\(\).__init__\(lr\)"):
+        model.step(X, T, nn.CrossEntropyLoss(), Plain())
+
+
+def test_compare_names_the_users_class(fast):
+    report = fast.compare(fast.Sequential(Scale(4), dtype="float64"), X, X, fast.MSELoss(), fast.SGD(), steps=1)
+    assert report.rows[0].name == "0  Scale"
+
+
 def test_one_object_stands_in_one_model(nn):
     scale = Scale(4)
     model = nn.Sequential(scale)

@@ -78,11 +78,15 @@ class CustomLayer(Custom):
         return {}
 
     def add(
-        self, name: str, shape: Sequence[int], init: str = "zeros", *, decays: bool | None = None,
+        self, name: str, shape: Sequence[int], init: str | float = "zeros", *, decays: bool | None = None,
         trainable: bool = True,
     ) -> None:
-        """Declares a parameter. ``decays`` says whether weight decay and penalties apply: by default to matrices."""
+        """Declares a parameter, whose values start from ``init``: an initialiser's name, or a number.
+
+        ``decays`` says whether weight decay and penalties apply: by default to matrices.
+        """
         dims = checks.as_shape("shape", shape)
+        init = init if isinstance(init, str) else checks.as_number("init", init)
         self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
 
     def set_gradients(self, *values: Any) -> None:
@@ -264,6 +268,8 @@ class CustomOptimizer(Custom):
     @property
     def lr(self) -> Any:
         """The learning rate: a number, or a schedule from step to number."""
+        if "_lr" not in self.__dict__:
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected a call of super().__init__(lr)")
         return self._lr
 
     @lr.setter

@@ -20,7 +20,7 @@ class ParameterSpec(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
-    init: str                       # the initialiser's name
+    init: str | float               # the initialiser's name, or what all values start from
     decays: bool = False            # do weight decay and penalties apply? To weights they do, to biases not.
     trainable: bool = True          # running statistics are not: the layer itself changes them
 
