@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastnn_ref.activation import NAMES
+
 Array = npt.NDArray[Any]
 
 
@@ -43,20 +45,9 @@ class LossCase(NamedTuple):
         return getattr(nn, self.cls)(**self.arguments)
 
 
-ACTIVATIONS = [
-    Named("identity", "Identity", {}),
-    Named("relu", "ReLU", {}),
-    Named("leaky_relu", "LeakyReLU", {}),
-    Named("elu", "ELU", {}),
-    Named("silu", "SiLU", {}),
-    Named("mish", "Mish", {}),
-    Named("gelu", "GELU", {}),
-    Named("gelu_tanh", "GELU", {"approximate": "tanh"}),
-    Named("softplus", "Softplus", {}),
-    Named("tanh", "Tanh", {}),
-    Named("sigmoid", "Sigmoid", {}),
-    Named("softmax", "Softmax", {}),
-    Named("log_softmax", "LogSoftmax", {}),
+ACTIVATIONS = [                 # every one that has a name
+    Named(name, type(make()).__name__, {"approximate": "tanh"} if name == "gelu_tanh" else {})
+    for name, make in NAMES.items()
 ]
 OTHER_SHAPES_OF_ACTIVATION = [  # the same functions with a parameter that is not the default
     Named("leaky_relu 0.3", "LeakyReLU", {"negative_slope": 0.3}),
@@ -209,6 +200,7 @@ NORMS = [
 ]
 
 
+
 def _dropout(p: float) -> Case:
     return Case(f"dropout {p:g}", lambda nn: nn.Dropout(p), (5, 47))
 
@@ -295,10 +287,7 @@ MODELS = [
         (6, 7),
     ),
 ]  # fmt: skip
-CASES = [
-    *LINEAR, *FUSED, *ALONE, *CONVS, *POOLS, *IMAGE_NETS, *NORMS, *MASKS, *NOISES, *AUGMENTS, *CONNECTIONS, *RESIDUALS,
-    *DEPTHS, *MODELS,
-]  # fmt: skip
+CASES = [case for each in list(globals().values()) if isinstance(each, list) for case in each if isinstance(case, Case)]
 
 
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:

@@ -1,2 +1,0 @@
-# The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
-from fastnn_ref.layernorm import LayerNorm as LayerNorm
