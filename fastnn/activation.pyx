@@ -126,6 +126,15 @@ cdef class Mish(Activation):
         self.kind = activation_kind("mish")
 
 
+cdef class Hardswish(Activation):
+    """Hardswish()\n--\n\n"""
+    # y = u · min(max(u + 3, 0), 6) / 6.
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("hardswish")
+
+
 cdef class GELU(Activation):
     """GELU(approximate="none")\n--\n\n"""
     # y = u · Φ(u).

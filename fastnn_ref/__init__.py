@@ -34,8 +34,8 @@ from .pool import (
 )
 from .activation import (
     Activation as Activation, Identity as Identity, ReLU as ReLU, LeakyReLU as LeakyReLU, ELU as ELU, SiLU as SiLU,
-    Mish as Mish, GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid, Softmax as Softmax,
-    LogSoftmax as LogSoftmax,
+    Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid,
+    Softmax as Softmax, LogSoftmax as LogSoftmax,
 )
 from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
 from .layernorm import LayerNorm as LayerNorm

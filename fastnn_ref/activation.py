@@ -171,6 +171,24 @@ class Mish(Activation):
         return dy * (gate + u * (1 - gate**2) * sigmoid(u))         # softplus' = σ
 
 
+class Hardswish(Activation):
+    """y = u · min(max(u + 3, 0), 6) / 6, silu in three pieces (Howard et al. 2019).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Hardswish()(np.array([[-1.5, 0.0, 6.0]])).tolist()
+    [[-0.375, 0.0, 6.0]]
+    """
+
+    name = "hardswish"
+
+    def act(self, u: Array) -> Array:
+        inner = np.clip(u, -3, 3)                               # u² of a large u would overflow
+        return np.where(u > 3, u, inner * (inner + 3) / 6)
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy * np.where(u <= -3, 0, np.where(u >= 3, 1, u / 3 + 0.5))
+
+
 def normal_distribution(u: Array) -> Array:
     """Φ(u) = ½·erfc(−u/√2), element by element: NumPy has no error function."""
     flat = [0.5 * math.erfc(-v / math.sqrt(2)) for v in u.reshape(-1).tolist()]

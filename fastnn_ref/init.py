@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 Shape = Sequence[int]
 
 
-HE_FAMILY = ("relu", "leaky_relu", "elu", "silu", "mish", "gelu", "gelu_tanh")
+HE_FAMILY = ("relu", "leaky_relu", "elu", "silu", "mish", "hardswish", "gelu", "gelu_tanh")
 
 
 def fans(shape: Shape) -> tuple[int, int]:

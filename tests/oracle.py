@@ -53,6 +53,7 @@ ACTIVATIONS = {  # name -> f(u, slope or alpha), each as its paper writes it
     "elu": lambda u, alpha=1: u if u > 0 else alpha * mpmath.expm1(u),
     "silu": lambda u: u / (1 + mpmath.exp(-u)),
     "mish": lambda u: u * mpmath.tanh(mpmath.log1p(mpmath.exp(u))),
+    "hardswish": lambda u: u * min(max(u + 3, 0), 6) / 6,
     "gelu": lambda u: u * _phi(u),
     "gelu_tanh": lambda u: u / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (u + mpmath.mpf("0.044715") * u**3))),
     "softplus": lambda u: mpmath.log1p(mpmath.exp(u)),

@@ -120,6 +120,7 @@ INFINITE = {  # f(-inf), f(inf)
     "relu": (0, np.inf),
     "leaky_relu": (-np.inf, np.inf),
     "elu": (-1, np.inf),
+    "hardswish": (0, np.inf),
     "softplus": (0, np.inf),
     "tanh": (-1, 1),
     "sigmoid": (0, 1),
