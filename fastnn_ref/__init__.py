@@ -40,6 +40,7 @@ from .activation import (
 from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
 from .layernorm import LayerNorm as LayerNorm
 from .rmsnorm import RMSNorm as RMSNorm
+from .prelu import PReLU as PReLU
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect
 from .stochastic_depth import (

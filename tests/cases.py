@@ -199,6 +199,20 @@ NORMS = [
     Case("rmsnorm 3x(5x7)", lambda nn: nn.RMSNorm((5, 7), eps=1e-3), (3, 5, 7)),
 ]
 
+SLOPES = [
+    Case("prelu 1x1", lambda nn: nn.PReLU(), (1, 1)),
+    Case("prelu 5x67", lambda nn: nn.PReLU(67, init=-0.5), (5, 67)),
+    Case("prelu shared 5x17", lambda nn: nn.PReLU(), (5, 17)),
+    Case("prelu 2x3x5x7", lambda nn: nn.PReLU(3), (2, 3, 5, 7)),
+    Case("prelu shared 2x3x5x7", lambda nn: nn.PReLU(init=0.1), (2, 3, 5, 7)),
+    Case("prelu 3x17x31", lambda nn: nn.PReLU(17), (3, 17, 31)),
+    Case(                       # where convolutions stand beside it, images are interleaved
+        "prelu in blocks",
+        lambda nn: nn.Sequential(nn.Conv2d(1, 3, 2), nn.PReLU(3, init=-0.3), nn.Conv2d(3, 2, 2), nn.PReLU(),
+                                 nn.AvgPool2d(2)),
+        (19, 1, 7, 6),
+    ),
+]
 
 
 def _dropout(p: float) -> Case:

@@ -38,8 +38,8 @@ class Recipe(NamedTuple):
 
     def has_corner(self) -> bool:
         """Is its derivative not continuous? Rounding to float32 may then choose the other side."""
-        return (self.cls in ("ReLU", "LeakyReLU", "MaxPool2d") or self.arguments.get("activation") in WITH_A_CORNER
-                or any(each.has_corner() for each in self.inside))
+        return (self.cls in ("ReLU", "LeakyReLU", "PReLU", "MaxPool2d")
+                or self.arguments.get("activation") in WITH_A_CORNER or any(each.has_corner() for each in self.inside))
 
 
 PROBABILITY = st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0])
@@ -54,7 +54,7 @@ ANY_BATCH = st.one_of(st.sampled_from([1, 2]), BATCH)
 def anywhere(draw, shape):
     """A layer that keeps any shape. ε is large, so that few values of nearly the same size do no harm."""
     name = draw(st.sampled_from(["activation", "Softmax", "LogSoftmax", "Dropout", "GaussianNoise", "BatchNorm",
-                                 "LayerNorm", "Identity"]))
+                                 "LayerNorm", "PReLU", "Identity"]))
     if name == "activation":
         return Recipe(LAYERS[draw(ACTIVATION.filter(bool))], {})
     if name == "Dropout":
@@ -63,6 +63,8 @@ def anywhere(draw, shape):
         return Recipe(name, {"std": 0.1})
     if name == "BatchNorm":
         return Recipe(f"BatchNorm{'1d' if len(shape) == 1 else '2d'}", {"num_features": shape[0], "eps": 0.1})
+    if name == "PReLU":
+        return Recipe(name, {"num_parameters": draw(st.sampled_from([1, shape[0]]))})
     if name == "LayerNorm":
         return Recipe(name, {"normalized_shape": shape[draw(st.integers(0, len(shape) - 1)):], "eps": 0.1})
     return Recipe(name, {})

@@ -273,6 +273,10 @@ REGULARISERS = [
     ("layer norm of 0", made("LayerNorm", (3, 0)), V, "normalized_shape: expected an integer >= 1, got 0"),
     ("layer norm too narrow", lambda nn: nn.LayerNorm(4).forward(np.zeros((5, 3))), V,
      "LayerNorm: expected (..., 4) per example, got (3,)"),
+    ("prelu without a slope", made("PReLU", 0), V, "num_parameters: expected an integer >= 1, got 0"),
+    ("prelu from no number", made("PReLU", 3, init="ones"), T, "init: expected a finite number, got 'ones'"),
+    ("prelu of other channels", lambda nn: nn.PReLU(3).forward(np.zeros((5, 4, 2))), V,
+     "PReLU: expected (3, ...) per example, got (4, 2)"),
 ]  # fmt: skip
 
 MODELS = [

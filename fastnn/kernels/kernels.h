@@ -156,6 +156,15 @@ typedef struct {
     int training, interleaved, threads;         /* interleaved: x, y and dy */
 } fastnn_norm;
 
+/* y = x where x > 0, else a·x, with a slope a for each channel of x (rows, channels, inner). Backward: da, and dx over
+   dy. y must not be x. */
+typedef struct {
+    int64_t rows, channels, inner;
+    const void *x, *a;
+    void *y, *dy, *da;
+    int interleaved, threads;                   /* interleaved: x, y and dy */
+} fastnn_prelu;
+
 /* Forward u = x @ (w∘m)·scale + b, backward dw = Σ (x ⊗ du)∘m·scale and dx = du @ ((w∘m)·scale)ᵀ, with a mask m for
    each of `rows` examples. b and dx may be NULL. */
 typedef struct {

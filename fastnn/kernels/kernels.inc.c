@@ -10,6 +10,7 @@
 #include "conv_weight.inc.c"
 #include "pool.inc.c"
 #include "norm.inc.c"
+#include "prelu.inc.c"
 #include "dropout.inc.c"
 #include "dropconnect.inc.c"
 #include "augment.inc.c"

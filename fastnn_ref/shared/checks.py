@@ -608,6 +608,13 @@ def check_image_shape(who: str, shape: Sequence[int], channels: int | None = Non
     return tuple(shape)
 
 
+def check_channels(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
+    """``shape``, if its first axis has so many channels; 1 fits any shape."""
+    if channels != 1 and tuple(shape[:1]) != (channels,):
+        raise ValueError(f"{who}: expected {format_shape((channels, '...'))} per example, got {format_shape(shape)}")
+    return tuple(shape)
+
+
 def window_counts(
     who: str, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
     dilation: Sequence[int],
