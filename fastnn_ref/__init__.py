@@ -37,10 +37,10 @@ from .activation import (
     Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid,
     Softmax as Softmax, LogSoftmax as LogSoftmax,
 )
+from .prelu import PReLU as PReLU
 from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
 from .layernorm import LayerNorm as LayerNorm
 from .rmsnorm import RMSNorm as RMSNorm
-from .prelu import PReLU as PReLU
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect
 from .stochastic_depth import (

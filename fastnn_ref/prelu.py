@@ -31,6 +31,7 @@ class PReLU(Layer):
 
     ``weight`` has ``num_parameters``: one slope for all values, the default, or one for each of so many channels, which
     are the axis behind the batch's: (n, channels, …). It starts from ``init``, and weight decay does not apply to it.
+    This is a layer and no ``activation=`` of another one, because it has a parameter.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.PReLU()(np.array([[-1.0, 2.0]])).tolist()
