@@ -61,9 +61,9 @@ class Model(Layer):
         """A step on a batch, unchecked; returns the loss without penalty."""
         network.begin()
         y = self.forward_pass(x, training=True)
-        value = loss.forward_pass(y, t, weights)
+        value, dy = loss.evaluated(y, t, weights)
         self._penalty_loss = network.penalty_value()
-        self.backward_pass(loss.backward())
+        self.backward_pass(dy)
         optimizer.step_pass(network, lr)
         network.steps += 1
         return value

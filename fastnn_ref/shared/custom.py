@@ -181,22 +181,16 @@ class CustomLoss(Custom):
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
         """The value and gradient that the user's method gives, checked."""
         value, dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
-        found = checks.as_number_array("dy", dy)
-        if found.shape != y.shape:
-            raise ValueError(f"{type(self).__name__}.value_and_gradient: expected a gradient of shape "
-                             f"{checks.format_shape(y.shape)}, got {checks.format_shape(found.shape)}")
-        return float(value), checks.as_contiguous(found, y.dtype)
-
-    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
-        """``forward`` for arrays that are known to fit."""
-        value, self._dy = self.evaluated(y, t, weights)
-        return value
+        who = f"{type(self).__name__}.value_and_gradient"
+        return (float(checks.as_result(who, "value", value, (), np.float64)),
+                checks.as_result(who, "gradient", dy, y.shape, y.dtype))
 
     def forward(self, y: object, t: object, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
         found = checks.as_outputs("y", y)
         targets = self.prepare_targets(t, found.shape, found.dtype)
-        return self.forward_pass(found, targets, checks.as_sample_weight(sample_weight, len(found)))
+        value, self._dy = self.evaluated(found, targets, checks.as_sample_weight(sample_weight, len(found)))
+        return value
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
         """``forward(y, t, sample_weight)``."""
