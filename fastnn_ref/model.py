@@ -70,7 +70,7 @@ class Model(Layer):
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
                 batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
-        """Arrays that fit, and the optimizer, a host for a user's own; only the optimizer's slots are new."""
+        """Arrays that fit, and the optimizer, a host for a user's own; nothing has changed."""
         check_loss(loss)
         optimizer = as_optimizer(optimizer)
         checks.check_is_root(self)
@@ -79,7 +79,6 @@ class Model(Layer):
         targets = loss.prepare_targets(t, (len(found), *shape), network.dtype)
         weights = checks.as_sample_weight(sample_weight, len(found))
         checks.check_batch_size((len(found) - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
-        optimizer.attach(network)
         return found, targets, weights, optimizer
 
     def step(self, x: Any, t: Any, loss: Any, optimizer: Any, sample_weight: Any = None) -> float:
@@ -99,7 +98,8 @@ class Model(Layer):
         """
         with self.network.training() as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight)
-            lr = host.current_lr
+            lr = host.current_lr                    # a user's schedule may raise: nothing has changed yet
+            host.attach(network)
             with network:
                 return self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
 
@@ -138,6 +138,7 @@ class Model(Layer):
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             checks.check_resume(network.batch, steps)
+            host.attach(network)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)

@@ -1,4 +1,4 @@
-"""Random programs (tests/fuzz): what they found stays mended, some of them run each time, and they can find something."""
+"""Random programs (tests/fuzz): what they found stays mended, some run each time, and they can find something."""
 
 import subprocess
 import sys

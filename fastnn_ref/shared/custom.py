@@ -102,6 +102,14 @@ class CustomLayer(Custom):
         """The fewest examples that a training batch needs."""
         return 1
 
+    def checked_shape(self, what: str, shape: object) -> Shape:
+        """A shape that the user's code gave, as a tuple of integers; an example may be a single number."""
+        return () if shape == () else checks.as_shape(f"{type(self).__name__}.{what}", shape)
+
+    def checked_batch_size(self, shape: Shape) -> int:
+        """What the user's ``min_batch_size`` gives, as an integer."""
+        return checks.as_integer(f"{type(self).__name__}.min_batch_size", self.min_batch_size(shape), 1, 2**40)
+
     def forward_pass(self, x: Array, training: bool) -> Array:
         """y for ``x`` (n, …), both of the model's dtype; ``x`` is a copy, which the layer may keep."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method forward_pass(x, training)")

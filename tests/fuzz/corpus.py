@@ -26,4 +26,10 @@ CORPUS: list[tuple[str, list[str]]] = [
     ("two losses in place of one", [
         "x = data(0, 2, 3)", "t = data(8, 2, 8)", "model = nn.Sequential(nn.Linear(3, 8), dtype='float64')",
         "model.step(x, t, own_loss('two values'), nn.SGD())"]),
+    ("a user's output_shape that is a number", [
+        "model = nn.Sequential(nn.Linear(17, 17), own_layer('shape', 17))", "model.output_shape((17,))"]),
+    ("a schedule that raised left slots in the reference", [
+        "x = data(0, 2, 5)", "t = labels(3, 2, 5)", "model = nn.Sequential(nn.Linear(5, 5), dtype='float64')",
+        "optimizer = nn.Adagrad(lr=schedule('raises'))", "model.step(x, t, nn.CrossEntropyLoss(), optimizer)",
+        "optimizer.state_dict()"]),
 ]

@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import fastnn
-import fastnn_ref
 import numpy as np
 
+import fastnn
+import fastnn_ref
 from tests.fuzz.tools import namespace
 
 LARGE = 1e6         # beyond, and after a number that is not finite, numbers are not compared
@@ -26,7 +26,7 @@ def describe(value: Any) -> Any:
     if value is None or isinstance(value, bool | str | bytes):
         return value
     if isinstance(value, int | float | np.number):
-        return np.asarray(float(value) if abs(value) < 1e300 else np.inf * value)
+        return np.asarray(np.inf if abs(value) >= 1e300 else float(value))
     if isinstance(value, np.ndarray):
         return value.astype(np.float64) if value.dtype.kind in "biuf" else (str(value.dtype.kind), value.shape)
     if isinstance(value, Mapping):
@@ -46,10 +46,10 @@ def run(nn: Any, lines: list[str]) -> list[Result]:
                 try:
                     code = compile(line, "<program>", "eval")
                 except SyntaxError:
-                    exec(line, scope)                                       # noqa: S102
+                    exec(line, scope)
                     results.append(("done", None))
                 else:
-                    results.append(("value", describe(eval(code, scope))))  # noqa: S307
+                    results.append(("value", describe(eval(code, scope))))
         except Exception as error:
             results.append(("error", (type(error).__name__, str(error).replace("fastnn_ref", "fastnn"))))
             if isinstance(error, NameError):

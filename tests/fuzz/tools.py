@@ -6,6 +6,7 @@ A program is a list of Python lines. ``namespace(nn)`` is what they see; ``nn`` 
 import copy
 import gc
 import pickle
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -140,9 +141,26 @@ def callback(nn: Any, event: str, action: str, scope: dict[str, Any]) -> Any:
     """Runs ``action``, a line of the program, at an event; its exceptions leave it."""
 
     def act(*_: Any) -> None:
-        exec(action, scope)                             # noqa: S102
+        exec(action, scope)
 
     return nn.LambdaCallback(**{event: act})
+
+
+def in_thread(action: str, scope: dict[str, Any]) -> None:
+    """Runs ``action`` in another thread and waits for it; its exception comes out here."""
+    errors: list[BaseException] = []
+
+    def act() -> None:
+        try:
+            exec(action, scope)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
 
 
 def schedule(kind: str) -> Callable[[int], Any]:
@@ -169,5 +187,6 @@ def namespace(nn: Any) -> dict[str, Any]:
         "own_optimizer": lambda fault: optimizer(nn, fault), "schedule": schedule,
         "nan": float("nan"), "inf": float("inf"), "state": {}, "slots": {}, "training": {}, "other": None,
     }
+    found["in_thread"] = lambda action: in_thread(action, found)
     found["on"] = lambda event, action: callback(nn, event, action, found)
     return found
