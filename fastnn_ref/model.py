@@ -138,7 +138,6 @@ class Model(Layer):
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             checks.check_resume(network.batch, steps)
-            host.attach(network)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
@@ -151,6 +150,7 @@ class Model(Layer):
                 if alpha:
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                 lr = host.current_lr
+                host.attach(network)                # again, because a callback may have loaded a state
                 with network:
                     value = self.step_pass(network, xs, ts, ws, loss, host, lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())

@@ -9,6 +9,7 @@ short as could be found. What is mended goes to tests/fuzz/corpus.py.
 
 import argparse
 import faulthandler
+import os
 import resource
 import subprocess
 import sys
@@ -22,7 +23,8 @@ MEMORY = 6 << 30            # bytes of address space
 def child(first: int, step: int) -> None:
     """Prints "seed N", then "ok LINES" or what differs in one line of repr; goes on until it is stopped."""
     faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if "LD_PRELOAD" not in os.environ:                  # a sanitizer reserves a multiple of what there is
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     from tests.fuzz.programs import write
     from tests.fuzz.run import check, reduce
 
