@@ -9,6 +9,7 @@ leaves out the other instruction sets and ``FASTNN_OPT=-O0`` sets the level of o
 import os
 import platform
 import re
+import shlex
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,7 +76,8 @@ class BuildExt(build_ext):
             source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
             try:
                 objects = self.compiler.compile([str(source)], folder, extra_postargs=["-fopenmp"])
-                self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=["-fopenmp"])
+                flags = ["-fopenmp", *shlex.split(os.environ.get("LDFLAGS", ""))]       # a sanitizer's, too
+                self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=flags)
             except Exception:  # whatever the compiler's wrapper raises: this compiler has no OpenMP
                 return []
         return ["-fopenmp"]

@@ -52,7 +52,7 @@ cdef class Host(Layer):
                      bool(spec.trainable))
         self.own_values, self.own_gradients = custom.values, custom.gradients
         if custom.input_shape is not None:
-            self.input_shape = self.as_dims("input_shape", custom.input_shape)
+            self.input_shape = custom.checked_shape("input_shape", custom.input_shape)
         custom._host = weakref.proxy(self)          # the host keeps the user's object alive, and not vice versa
 
     def itself(self):
@@ -88,21 +88,15 @@ cdef class Host(Layer):
     def __reduce__(self):
         return Host, (self.custom,)
 
-    def as_dims(self, what, shape):
-        """A shape that the user's code gave, as a tuple of integers; an example may be a single number."""
-        return () if isinstance(shape, tuple) and not shape else checks.as_shape(
-            f"{type(self.custom).__name__}.{what}", shape)
-
     # ---- the contract ----
 
     cdef tuple output_shape_of(self, tuple shape):
         if self.custom is None:
             raise RuntimeError("Host: made without a call of __init__")
-        return self.as_dims("output_shape", self.custom.output_shape(shape))
+        return self.custom.checked_shape("output_shape", self.custom.output_shape(shape))
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
-        who = f"{type(self.custom).__name__}.min_batch_size"
-        return checks.as_integer(who, self.custom.min_batch_size(shape), 1, 2**40)
+        return self.custom.checked_batch_size(shape)
 
     cdef int bind(self) except -1:
         self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)

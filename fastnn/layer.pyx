@@ -6,6 +6,8 @@ A layer holds pointers; the memory behind them belongs to its network and to the
 Twin: fastnn_ref/layer.py.
 """
 
+import copy
+
 import numpy as np
 
 from libc.stdint cimport int64_t
@@ -187,6 +189,9 @@ cdef class Layer(Node):
 
     def __repr__(self):
         return format_config(self)
+
+    def __copy__(self):
+        return copy.deepcopy(self)
 
     def __reduce__(self):
         return rebuild_layer(self)

@@ -6,6 +6,8 @@
 Twin: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
 """
 
+import copy
+
 import numpy as np
 
 from libc.stdint cimport int64_t
@@ -91,6 +93,9 @@ cdef class Loss:
 
     def __repr__(self):
         return format_config(self)
+
+    def __copy__(self):
+        return copy.deepcopy(self)
 
     def __reduce__(self):
         base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")

@@ -95,7 +95,6 @@ cdef class Model(Layer):
             checks.check_is_root(self)
         network = self.enter(True)
         try:
-            lr = o.current_lr
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
             out_shape = network.out_shape_for(self, shape)
@@ -104,6 +103,7 @@ cdef class Model(Layer):
             if sample_weight is not None:
                 given = checks.as_sample_weight(sample_weight, rows)
                 weights = <const double *><size_t>given.ctypes.data
+            lr = o.current_lr                       # a user's schedule may predict, so this stands before the pass
             network.begin(self, shape, rows, True)
             check_shape(network.planned.out_shape, out_shape)
             o.attach(network)

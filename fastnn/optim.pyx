@@ -6,6 +6,7 @@ biases, so an update is one run over the weights with decay and one over the res
 Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
 
+import copy
 import weakref
 
 import numpy as np
@@ -134,6 +135,9 @@ cdef class Optimizer:
 
     def __repr__(self):
         return format_config(self)
+
+    def __copy__(self):
+        return copy.deepcopy(self)
 
     def __reduce__(self):
         base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")

@@ -14,6 +14,8 @@ have clipping as an argument, too.
 Twin: fastnn_ref/penalty.py, which has the reasons and the sources.
 """
 
+import copy
+
 from libc.math cimport sqrt
 
 from fastnn._kernels cimport fastnn_kernels, table
@@ -61,6 +63,9 @@ cdef class Penalty:
 
     def __repr__(self):
         return format_config(self)
+
+    def __copy__(self):
+        return copy.deepcopy(self)
 
     def __reduce__(self):
         base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")

@@ -20,7 +20,9 @@ class Host(Layer):
     def __init__(self, custom: CustomLayer) -> None:
         self.custom = custom
         self.__dict__.update(specs=custom.specs, values=custom.values, gradients=custom.gradients)
-        self.__dict__.update(_input_shape=custom.input_shape, changes_shape=bool(custom.changes_shape))
+        if custom.input_shape is not None:
+            self._input_shape = custom.checked_shape("input_shape", custom.input_shape)
+        self.__dict__.update(changes_shape=bool(custom.changes_shape))
         custom._host = weakref.proxy(self)              # the host keeps the user's object alive, and not vice versa
 
     def itself(self) -> Layer:
@@ -28,10 +30,10 @@ class Host(Layer):
         return self
 
     def output_shape(self, shape: Shape) -> Shape:
-        return tuple(self.custom.output_shape(tuple(shape)))
+        return self.custom.checked_shape("output_shape", self.custom.output_shape(tuple(shape)))
 
     def min_batch_size(self, shape: Shape) -> int:
-        return self.custom.min_batch_size(tuple(shape))
+        return self.custom.checked_batch_size(tuple(shape))
 
     def call(self, method: str, name: str, shape: Shape, *arrays: Array) -> Array:
         """What a method of the user's returns for copies of ``arrays``: an array of ``shape``."""

@@ -15,7 +15,6 @@ Engine: fastnn/layer.pyx.
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Mapping
 from functools import cached_property
@@ -276,6 +275,3 @@ class Layer(Closed):
         if self._own_network is not None:
             self._own_network.bind(self)
         self.adopt()
-
-    def __copy__(self) -> Layer:
-        return copy.deepcopy(self)

@@ -29,7 +29,7 @@ class Loss(Closed):
     [[0.0, 2.0]]
     """
 
-    _contract = "forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass"
+    _contract = "forward backward __call__ prepare_targets value_and_gradient value value_pass"
     _instead = "CustomLoss"
     _dy: Array | None = None
 
@@ -45,10 +45,9 @@ class Loss(Closed):
         """The loss and its gradient; ``weights`` (n,) of the examples."""
         raise NotImplementedError
 
-    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
-        """``forward`` for arrays that are known to fit."""
-        value, self._dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
-        return value
+    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
+        """``value_and_gradient`` for arrays that are known to fit, with or without weights."""
+        return self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
 
     def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
@@ -59,7 +58,8 @@ class Loss(Closed):
         """
         y = checks.as_outputs("y", y)
         t = self.prepare_targets(t, y.shape, y.dtype)
-        return self.forward_pass(y, t, checks.as_sample_weight(sample_weight, len(y)))
+        value, self._dy = self.evaluated(y, t, checks.as_sample_weight(sample_weight, len(y)))
+        return value
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
         """``forward(y, t, sample_weight)``."""
@@ -70,6 +70,9 @@ class Loss(Closed):
         if self._dy is None:
             raise RuntimeError("backward: call forward(y, t) first")
         return self._dy.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_dy": None}       # a copy takes no pass along that is half done
 
 
 def check_loss(value: Any) -> None:

@@ -61,16 +61,16 @@ class Model(Layer):
         """A step on a batch, unchecked; returns the loss without penalty."""
         network.begin()
         y = self.forward_pass(x, training=True)
-        value = loss.forward_pass(y, t, weights)
+        value, dy = loss.evaluated(y, t, weights)
         self._penalty_loss = network.penalty_value()
-        self.backward_pass(loss.backward())
+        self.backward_pass(dy)
         optimizer.step_pass(network, lr)
         network.steps += 1
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
                 batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
-        """Arrays that fit, and the optimizer, a host for a user's own; only the optimizer's slots are new."""
+        """Arrays that fit, and the optimizer, a host for a user's own; nothing has changed."""
         check_loss(loss)
         optimizer = as_optimizer(optimizer)
         checks.check_is_root(self)
@@ -79,7 +79,6 @@ class Model(Layer):
         targets = loss.prepare_targets(t, (len(found), *shape), network.dtype)
         weights = checks.as_sample_weight(sample_weight, len(found))
         checks.check_batch_size((len(found) - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
-        optimizer.attach(network)
         return found, targets, weights, optimizer
 
     def step(self, x: Any, t: Any, loss: Any, optimizer: Any, sample_weight: Any = None) -> float:
@@ -99,7 +98,8 @@ class Model(Layer):
         """
         with self.network.training() as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight)
-            lr = host.current_lr
+            lr = host.current_lr                    # a user's schedule may raise: nothing has changed yet
+            host.attach(network)
             with network:
                 return self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
 
@@ -150,6 +150,7 @@ class Model(Layer):
                 if alpha:
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                 lr = host.current_lr
+                host.attach(network)                # again, because a callback may have loaded a state
                 with network:
                     value = self.step_pass(network, xs, ts, ws, loss, host, lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())

@@ -118,5 +118,5 @@ class Sequential(Model):
         checks.check_layers(layers, Layer)
         part = object.__new__(Sequential)
         part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.infer_input_shape(layers), _whole=self)
-        part._around = weakref.ref(self)
+        part._around, part._own_network = weakref.ref(self), Network(part, self.network.seed)     # a copy has the seed
         return part

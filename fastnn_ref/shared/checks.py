@@ -293,8 +293,9 @@ def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tupl
         try:
             shape = layer.output_shape(found.shape[1:])
         except ValueError:
-            if layer.input_shape is None:
-                raise
+            if layer.input_shape is not None:
+                as_batch(name, found, dtype, layer.input_shape)     # says it in the words of x, where it can
+            raise
         else:
             if found.size == 0:
                 raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")

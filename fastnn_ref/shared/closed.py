@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -60,3 +61,6 @@ class Closed(Configured):
             elif kind.__module__.partition(".")[0] == PACKAGE:
                 raise AttributeError(f"{kind.__name__}.{name}: expected an attribute that can be assigned")
         object.__setattr__(self, name, value)
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)                  # two that shared arrays would change each other

@@ -106,6 +106,14 @@ class CustomLayer(Custom):
         """The fewest examples that a training batch needs."""
         return 1
 
+    def checked_shape(self, what: str, shape: object) -> Shape:
+        """A shape that the user's code gave, as a tuple of integers; an example may be a single number."""
+        return () if shape == () else checks.as_shape(f"{type(self).__name__}.{what}", shape)
+
+    def checked_batch_size(self, shape: Shape) -> int:
+        """What the user's ``min_batch_size`` gives, as an integer."""
+        return checks.as_integer(f"{type(self).__name__}.min_batch_size", self.min_batch_size(shape), 1, 2**40)
+
     def forward_pass(self, x: Array, training: bool) -> Array:
         """y for ``x`` (n, …), both of the model's dtype; ``x`` is a copy, which the layer may keep."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method forward_pass(x, training)")
@@ -185,22 +193,16 @@ class CustomLoss(Custom):
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
         """The value and gradient that the user's method gives, checked."""
         value, dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
-        found = checks.as_number_array("dy", dy)
-        if found.shape != y.shape:
-            raise ValueError(f"{type(self).__name__}.value_and_gradient: expected a gradient of shape "
-                             f"{checks.format_shape(y.shape)}, got {checks.format_shape(found.shape)}")
-        return float(value), checks.as_contiguous(found, y.dtype)
-
-    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
-        """``forward`` for arrays that are known to fit."""
-        value, self._dy = self.evaluated(y, t, weights)
-        return value
+        who = f"{type(self).__name__}.value_and_gradient"
+        return (float(checks.as_result(who, "value", value, (), np.float64)),
+                checks.as_result(who, "gradient", dy, y.shape, y.dtype))
 
     def forward(self, y: object, t: object, sample_weight: object = None) -> float:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
         found = checks.as_outputs("y", y)
         targets = self.prepare_targets(t, found.shape, found.dtype)
-        return self.forward_pass(found, targets, checks.as_sample_weight(sample_weight, len(found)))
+        value, self._dy = self.evaluated(found, targets, checks.as_sample_weight(sample_weight, len(found)))
+        return value
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
         """``forward(y, t, sample_weight)``."""

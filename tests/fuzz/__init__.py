@@ -1,0 +1,1 @@
+"""Random programs over the public API, run in both packages: nothing crashes, and both packages agree."""
