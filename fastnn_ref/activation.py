@@ -4,7 +4,8 @@
     backward    du = dy · act'(u)
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
-softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so.
+softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
+but for relu (0) and leaky relu (negative_slope), which compare u with 0.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """

@@ -231,7 +231,7 @@ def test_losses(package, cls, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_ends(package, dtype):
     """Infinities, NaN, zeros and numbers far outside: the limits, and no NaN that was not there."""
-    x = np.array([-np.inf, -1e30, 0.0, 1e30, np.inf, np.nan], dtype=dtype)
+    x, dtype_of = np.array([-np.inf, -1e30, 0.0, 1e30, np.inf, np.nan], dtype=dtype), np.dtype(dtype).type
     limits = {
         "relu": [0, 0, 0, 1e30, np.inf], "leaky_relu": [-np.inf, -1e28, 0, 1e30, np.inf],
         "elu": [-1, -1, 0, 1e30, np.inf], "softplus": [0, 0, np.log(2), 1e30, np.inf],
@@ -242,6 +242,8 @@ def test_ends(package, dtype):
         y, slope = value_and_slope(package, case, x)
         np.testing.assert_allclose(y[:5], np.array(limits[case.name], dtype), rtol=1e-6, err_msg=case.name)
         assert np.isnan(y[5]), case.name
+        at_nan = {"relu": 0, "leaky_relu": dtype_of(0.01)}.get(case.name, np.nan)
+        np.testing.assert_equal(slope[5], at_nan, err_msg=case.name)
         infinite = case.name in ("silu", "mish", "gelu", "gelu_tanh")
         assert (np.isnan(slope[[0, 4]]) == infinite).all(), case.name
 
