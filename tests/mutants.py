@@ -289,7 +289,7 @@ REFERENCE = [
         ("max pool: the last of equals", "test_pool::test_the_first_of_equals_gets_the_gradient",
          "inside.argmax(axis=-1), windows.argmax(axis=-1))",
          "inside.argmax(axis=-1), windows.shape[-1] - 1 - windows[..., ::-1].argmax(axis=-1))"),
-        ("pools: a gradient of infinity spreads", "test_nonfinite::test_layer_beside_pytorch",
+        ("pools: NaN and infinities in dy are lost", "test_nonfinite::test_layer_beside_pytorch",
          "sw * width:sw] += parts",
          "sw * width:sw] += np.nan_to_num(parts)"),
         ("max pool: padding is 0", "test_pool::test_padding_never_wins",

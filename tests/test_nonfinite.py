@@ -9,8 +9,9 @@ import itertools
 import numpy as np
 import pytest
 
+import fastnn_ref
 from tests import witness
-from tests.cases import CASES, LOSSES
+from tests.cases import CASES, LOSSES, MASKS
 from tests.check import normal, randomise_biases
 from tests.pairwise import pairwise
 
@@ -40,8 +41,6 @@ BESIDE_PYTORCH = [
     (("dropout 1",), ("nan", "inf", "-inf", "-0"), "we give exact zeros, they 0·x"),
     (("LayerNorm",), ("inf", "-inf"), "∞ in dy: dx is a sum with ∞ and −∞ in an order of its own"),
     (("LayerNorm",), ("-0",), "dx is a sum of zeros in an order of its own"),
-    (("layernorm 2x1",), ("subnormal",), "one value has no deviation: dW is 0, of which they return the rounding"),
-    (("Linear",), ("-0",), "their product of one row, or of one column, keeps −0 where a sum that begins with 0 is 0"),
 ]
 LOSSES_BESIDE_PYTORCH = [
     ("MSELoss", "largest", "2·e overflows here, before the division by n"),
@@ -97,6 +96,10 @@ def classes_in(layer):
     return found.union(*(classes_in(each) for each in inside if each is not None))
 
 
+# The last case of those with the same classes inside; "dropout 1", because PyTorch draws other masks for any p between.
+ONE_OF_EACH_KIND = [*{frozenset(classes_in(case.make(fastnn_ref))): case for case in CASES}.values(), MASKS[4]]
+
+
 def is_known(case, layer, value, differences):
     return any(value in values and (classes_in(layer) | {case.name}) & set(names) for names, values, _ in differences)
 
@@ -145,7 +148,7 @@ def torch():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow", "ignore:divide by zero")
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", ONE_OF_EACH_KIND, ids=[case.name for case in ONE_OF_EACH_KIND])
 def test_layer_beside_pytorch(torch, ref, fast, case):
     """Of both packages, in float64."""
     models = [nn.Sequential(case.make(nn), seed=5, dtype="float64") for nn in (ref, fast)]
