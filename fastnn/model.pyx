@@ -11,6 +11,7 @@ Twin: fastnn_ref/model.py.
 import numpy as np
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
@@ -20,6 +21,7 @@ from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.fit import evaluate as evaluate_model
 from fastnn_ref.shared.fit import fit as fit_model
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
@@ -100,8 +102,8 @@ cdef class Model(Layer):
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
             classes = t.dtype.kind == "i"
-            if sample_weight is not None:
-                given = checks.as_sample_weight(sample_weight, rows)
+            given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
+            if given is not None:
                 weights = <const double *><size_t>given.ctypes.data
             lr = o.current_lr                       # a user's schedule may predict, so this stands before the pass
             network.begin(self, shape, rows, True)
@@ -114,6 +116,8 @@ cdef class Model(Layer):
             if network.run.error != NULL:
                 network.step_count -= 1
                 network.raise_error()
+            if not isfinite(value + self.penalty_loss):
+                warn_of_nonfinite(self)
             return value + self.penalty_loss
         finally:
             network.unlock()
@@ -228,6 +232,8 @@ cdef class Model(Layer):
             network.epoch_count += 1
             network.batch_count = 0
             network.sums[0] = network.sums[1] = network.sums[2] = 0
+            if not network.has_finite_parameters():
+                warn_of_nonfinite(self)
             return value + self.penalty_loss
         finally:
             network.unlock()

@@ -19,6 +19,7 @@ import numpy as np
 
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
 
@@ -567,6 +568,14 @@ cdef class Network:
         return 0
 
     # ---- for optimizers ----
+
+    cdef bint has_finite_parameters(self) noexcept nogil:
+        cdef double largest = FLT_MAX if self.real_size == 4 else DBL_MAX
+        cdef int i
+        for i in range(self.span_count):
+            if self.run.k.first_outside(self.spans[i].w, self.spans[i].n, -largest, largest) >= 0:
+                return False
+        return True
 
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil:
         """Σ g² over all gradients, added in the order of a slot wherever the gradients lie."""

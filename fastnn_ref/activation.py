@@ -4,7 +4,8 @@
     backward    du = dy · act'(u)
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
-softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so.
+softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
+but for relu (0) and leaky relu (negative_slope), which compare u with 0.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """
@@ -78,7 +79,7 @@ class ReLU(Activation):
     name = "relu"
 
     def act(self, u: Array) -> Array:
-        return np.maximum(u, 0)
+        return np.maximum(u, 0) + 0                 # −0 + 0 is 0, whichever of two zeros NumPy takes for the larger
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(y > 0, dy, 0)               # not dy * (y > 0): ∞ · 0 would be NaN
@@ -118,7 +119,7 @@ class ELU(Activation):
         self.alpha = checks.as_number("alpha", alpha, 0, low_open=True)
 
     def act(self, u: Array) -> Array:
-        return np.where(u > 0, u, self.alpha * np.expm1(np.minimum(u, 0)))
+        return np.where(u > 0, u, self.alpha * np.expm1(np.where(u > 0, 0, u)))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(u > 0, dy, dy * (y + self.alpha))       # α·exp(u) = y + α
@@ -128,6 +129,16 @@ def sigmoid(u: Array) -> Array:
     """σ(u) = 1 / (1 + exp(−u)), by whichever exponential does not overflow."""
     e = np.exp(-np.abs(u))
     return np.where(u >= 0, 1, e) / (1 + e)
+
+
+def times_exp(factor: Array, x: Array) -> Array:
+    """factor · exp(x) for x <= 0, by halves: exp(x) alone loses digits where it is subnormal."""
+    half = np.exp(0.5 * x)
+    product: Array = factor * half * half
+    return product
+
+
+FAR = -40.0                                             # below, σ(u) and tanh(softplus(u)) are exp(u) to the last bit
 
 
 class SiLU(Activation):
@@ -141,11 +152,11 @@ class SiLU(Activation):
     name = "silu"
 
     def act(self, u: Array) -> Array:
-        return u * sigmoid(u)
+        return np.where(u < FAR, times_exp(u, np.minimum(u, 0)), u * sigmoid(u))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        s = sigmoid(u)
-        return dy * (s * (1 + u * (1 - s)))
+        slope = sigmoid(u) * (1 + u * sigmoid(-u))                  # 1 − σ(u) = σ(−u)
+        return dy * np.where(u < FAR, times_exp(1 + u, np.minimum(u, 0)), slope)
 
 
 def softplus(u: Array) -> Array:
@@ -164,11 +175,13 @@ class Mish(Activation):
     name = "mish"
 
     def act(self, u: Array) -> Array:
-        return u * np.tanh(softplus(u))
+        return np.where(u < FAR, times_exp(u, np.minimum(u, 0)), u * np.tanh(softplus(u)))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        gate = np.tanh(softplus(u))
-        return dy * (gate + u * (1 - gate**2) * sigmoid(u))         # softplus' = σ
+        s = sigmoid(-u)
+        sech = 2 * s / (1 + s**2)                                   # of softplus(u): 1 − tanh² = sech², softplus' = σ
+        slope = np.tanh(softplus(u)) + u * sech**2 * sigmoid(u)
+        return dy * np.where(u < FAR, times_exp(1 + u, np.minimum(u, 0)), slope)
 
 
 class Hardswish(Activation):
@@ -195,9 +208,44 @@ def normal_distribution(u: Array) -> Array:
     return np.array(flat, dtype=u.dtype).reshape(u.shape)
 
 
-def tanh_argument(u: Array) -> Array:
-    """√(2/π)·(u + 0.044715·u³): its tanh is nearly 2·Φ(u) − 1."""
-    return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
+def times_density(factor: Array, u: Array) -> Array:
+    """factor · φ(u), φ(u) = exp(−u²/2)/√(2π). u² is the square of a short number, which is exact, and a small rest."""
+    v = np.clip(u, -60, 60)                             # φ is 0 beyond, and its root, too
+    short = np.round(256 * v) / 256
+    rest = np.exp(-0.5 * (v - short) * (v + short))
+    return times_exp(factor * rest / math.sqrt(2 * math.pi), -0.5 * short**2)
+
+
+TAIL = -2.5                                             # below, rounding −u/√2 costs Φ(u) u² units in its last place
+
+
+def mills(u: Array) -> Array:
+    """Φ(u) / φ(u) for u <= TAIL, as Laplace's continued fraction: 1/(a + 1/(a + 2/(a + …))) with a = −u."""
+    a = -np.minimum(u, TAIL)
+    f = a
+    for k in range(75, 0, -1):
+        f = a + k / f
+    ratio: Array = 1 / f
+    return ratio
+
+
+LINEAR = 1.5957691215444356, 6.129509145186187e-11      # 2·√(2/π), in two parts; the first one is short
+CUBIC = 0.07135486602783203, -4.975523178247366e-08     # 0.044715 of it, likewise
+
+
+def tanh_gate(u: Array) -> tuple[Array, Array, Array]:
+    """Two factors of e = exp(−2|b|), b = √(2/π)·(u + 0.044715·u³), and 2·b'; then σ(2b) = ½·(1 + tanh b) is 1/(1 + e)
+    or e/(1 + e).
+
+    Rounding 2b would cost e |2b| units in the last place. So exp gets products of short numbers, which are exact, and
+    a small rest.
+    """
+    a = np.clip(np.abs(u).astype(np.float64), 0, 22)    # e is 0 beyond
+    short = np.round(64 * a) / 64
+    slope = sum(LINEAR) + 3 * sum(CUBIC) * a**2
+    rest = LINEAR[1] * short + CUBIC[1] * short**3 + (a - short) * (
+        sum(LINEAR) + sum(CUBIC) * (a**2 + a * short + short**2))
+    return np.exp(-LINEAR[0] * short), np.exp(-CUBIC[0] * short**3) * np.exp(-rest), slope
 
 
 class GELU(Activation):
@@ -219,16 +267,16 @@ class GELU(Activation):
 
     def act(self, u: Array) -> Array:
         if self.approximate == "tanh":
-            return u * sigmoid(2 * tanh_argument(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
-        return u * normal_distribution(u)
+            e1, e2, _ = tanh_gate(u)
+            return (np.where(u < 0, u * e1 * e2, u) / (1 + e1 * e2)).astype(u.dtype)
+        return np.where(u < TAIL, times_density(u * mills(u), u), u * normal_distribution(u))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         if self.approximate == "tanh":
-            s = sigmoid(2 * tanh_argument(u))
-            slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
-            return dy * (s + u * s * (1 - s) * slope)
-        density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
-        return dy * (normal_distribution(u) + u * density)
+            e1, e2, slope = tanh_gate(u)
+            e = e1 * e2
+            return dy * ((np.where(u < 0, e, 1) + u * e1 * slope * e2 / (1 + e)) / (1 + e)).astype(u.dtype)
+        return dy * np.where(u < TAIL, times_density(mills(u) + u, u), normal_distribution(u) + times_density(u, u))
 
 
 class Softplus(Activation):

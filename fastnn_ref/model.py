@@ -9,6 +9,7 @@ Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/model.pyx.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from .network import Network
 from .optimizer import Optimizer, as_optimizer
 from .shared import checks
 from .shared.closed import Setting
+from .shared.diagnosis import warn_of_nonfinite
 from .shared.fit import evaluate, fit
 from .shared.mixup import draw_lambdas, mix, one_hot
 from .shared.summary import summary
@@ -86,7 +88,8 @@ class Model(Layer):
 
         ``x`` (n, …), ``t`` n targets as the loss wants them, ``loss`` a ``Loss`` or ``CustomLoss``, ``optimizer`` an
         ``Optimizer`` or ``CustomOptimizer``, ``sample_weight`` None or n numbers >= 0; else ValueError or TypeError,
-        and nothing has changed. RuntimeError in a callback of the model's own training.
+        and nothing has changed. RuntimeError in a callback of the model's own training. A loss that is NaN or infinite
+        while a parameter is, too, gives a ``TrainingWarning`` with its name.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -101,7 +104,10 @@ class Model(Layer):
             lr = host.current_lr                    # a user's schedule may raise: nothing has changed yet
             host.attach(network)
             with network:
-                return self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
+                value = self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
+            if not math.isfinite(value):
+                warn_of_nonfinite(self)
+            return value
 
     def run_epoch(
         self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
@@ -114,13 +120,15 @@ class Model(Layer):
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
         ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
         weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of neighbours in the batch, λ·x +
-        (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside ``sample_weight``.
+        (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside ``sample_weight``. Arrays in the model's
+        dtype are not copied, nor checked again: what somebody changes in them meanwhile, the batches that remain learn.
 
         ``progress(steps_done, steps)`` is called now and then and at the end; ``on_batch_begin(batch)`` and
         ``on_batch_end(batch, logs)`` for every batch, the first is 0; ``logs`` has ``loss`` (with the penalty),
         ``batch`` and ``size``, the rows. All three may predict, but not train (RuntimeError). Ctrl-C and exceptions
         end the epoch between two steps; ``resume=True`` with the same arguments goes on behind the batches that are
-        done, to the same bits.
+        done, to the same bits. A parameter that is NaN or infinite at the end gives a ``TrainingWarning`` with its
+        name.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -163,6 +171,7 @@ class Model(Layer):
             total, penalty, count = network.sums
             network.batch, network.sums, network.epochs = 0, [0.0, 0.0, 0.0], network.epochs + 1
             self._penalty_loss = penalty / n
+            warn_of_nonfinite(self)
             return (total / count if count else 0.0) + self._penalty_loss
 
     def predict(self, x: Any, batch_size: int = 1024) -> Array:

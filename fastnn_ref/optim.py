@@ -22,6 +22,12 @@ from .layer import Array
 from .optimizer import Optimizer
 from .shared import checks
 
+
+def decayed(g: Array, decay: float, w: Array) -> Array:
+    """g + decay·w, L2's gradient; g alone without decay: 0·∞ would be NaN."""
+    return g + decay * w if decay else g
+
+
 # Each changes w and what belongs to it in place.
 
 
@@ -86,7 +92,7 @@ class SGD(Optimizer):
         return ("momentum",) if self.momentum > 0 else ()
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        g = g + decay * w
+        g = decayed(g, decay, w)
         if slots:
             momentum_step(w, g, lr, slots["momentum"], self.momentum, self.nesterov)
         else:
@@ -117,7 +123,7 @@ class Adagrad(Optimizer):
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        g, s = g + decay * w, slots["sum"]
+        g, s = decayed(g, decay, w), slots["sum"]
         s += g**2
         w -= lr * g / (np.sqrt(s) + self.eps)
 
@@ -147,7 +153,7 @@ class RMSprop(Optimizer):
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        rmsprop_step(w, g + decay * w, lr, slots["square"], self.alpha, self.eps)
+        rmsprop_step(w, decayed(g, decay, w), lr, slots["square"], self.alpha, self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
         return root_step_size(lr, slots["square"], 1.0, self.eps)
@@ -176,7 +182,7 @@ class Adam(Optimizer):
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        adam_step(w, g + decay * w, lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
+        adam_step(w, decayed(g, decay, w), lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
         return root_step_size(lr, slots["square"], 1 - self.betas[1]**self._steps, self.eps)

@@ -268,3 +268,24 @@ def test_weights_in_step_epoch_and_fit(ref, fast):
         value = heavy.penalty_value()
         assert heavy.run_epoch(x, t, loss, nn.SGD(lr=0), sample_weight=np.zeros(50)) == pytest.approx(value)
         assert one.evaluate(x, t, loss, sample_weight=w)["loss"] == pytest.approx(loss(one(x), t, w))
+
+
+@pairwise("nn", "dtype", case=LOSSES)
+def test_weights_of_one_are_no_weights(nn, dtype, case):
+    """To the last bit: alone, in a step, in an epoch, in fit and evaluate."""
+    rng, ones = np.random.default_rng(3), np.ones(21)
+    x, t, y = normal((21, 6), dtype), case.targets(rng, 21, 3), normal((21, 3), dtype, seed=2)
+
+    def all_of(weights):
+        loss = case.make(nn)
+        found = [loss.forward(y, t, weights), loss.backward()]
+        model = nn.Sequential(nn.Linear(6, 3), seed=1, dtype=dtype)
+        optimizer = nn.SGD(lr=0.1, momentum=0.9)
+        found.append(model.step(x, t, loss, optimizer, weights))
+        found.append(model.run_epoch(x, t, loss, optimizer, 8, sample_weight=weights))
+        history = model.fit(x, t, loss=loss, optimizer=optimizer, batch_size=8, sample_weight=weights)
+        found += [history.history["loss"][0], model.evaluate(x, t, loss, sample_weight=weights)["loss"]]
+        return [*found, *model.state_dict().values()]
+
+    for got, want in zip(all_of(ones), all_of(None), strict=True):
+        same(got, want)

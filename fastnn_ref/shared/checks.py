@@ -565,7 +565,7 @@ def as_mixup(value: Any, sample_weight: Any) -> float:
 
 
 def as_sample_weight(value: Any, n: int) -> Array | None:
-    """None, or a finite number >= 0 for each of n examples, in float64."""
+    """None, or a finite number >= 0 for each of n examples, in float64. Ones are None, so that they give its bits."""
     if value is None:
         return None
     found = as_number_array("sample_weight", value)
@@ -575,7 +575,7 @@ def as_sample_weight(value: Any, n: int) -> Array | None:
     bad = ~(np.isfinite(found) & (found >= 0))
     if bad.any():
         raise ValueError(f"sample_weight: expected finite numbers >= 0, got {found[bad][0]} at row {first_row(bad)}")
-    return as_contiguous(found, np.float64)
+    return None if (found == 1).all() else as_contiguous(found, np.float64)
 
 
 def check_has_last_axis(who: str, shape: Sequence[int]) -> tuple[int, ...]:

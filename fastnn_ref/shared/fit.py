@@ -120,6 +120,13 @@ def check_objects(model: Any, loss: object, optimizer: object) -> None:
     checks.check_is_root(model)
 
 
+def check_parameters(model: Any) -> None:
+    """NaN and ∞ would only become more."""
+    text = diagnosis.find_nonfinite(model)
+    if text:
+        raise ValueError(f"model: expected finite parameters, but {text}")
+
+
 def as_display(verbose: object) -> ProgressBar | None:
     """What ``verbose`` asks for."""
     if isinstance(verbose, bool | int | str) and verbose in (0, 1, 2, "auto"):
@@ -226,18 +233,19 @@ def fit(
     ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
     count every row the same. ``mixup`` is as for ``run_epoch``.
 
-    Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``, and by Ctrl-C: the
-    first lets the running batch end, and the history so far is returned, with ``interrupted`` true; the second one is a
-    KeyboardInterrupt. ``resume``, a record of ``training_state``, goes on where it was taken, to the same bits, with
-    objects and data as they were then; ``epochs`` counts from the first start.
+    Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``; after an epoch that
+    left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the first lets the running batch end, and
+    the history so far is returned, with ``interrupted`` true; the second one is a KeyboardInterrupt. ``resume``, a
+    record of ``training_state``, goes on where it was taken, to the same bits, with objects and data as they were then;
+    ``epochs`` counts from the first start.
 
     ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
     notebook, else a line for each epoch; 2 always lines; all on stderr.
 
-    What can be known before the first step, also of the validation data, the metrics and what callbacks monitor, raises
-    ValueError or TypeError before it. ``TrainingWarning`` says what is probably not meant: a softmax or sigmoid that
-    the loss applies as well, weight decay that is too strong, a schedule that vanishes, and once, a loss that is NaN or
-    rises and rises.
+    What can be known before the first step, also of the parameters, which must be finite, the validation data, the
+    metrics and what callbacks monitor, raises ValueError or TypeError before it. ``TrainingWarning`` says what is
+    probably not meant: a softmax or sigmoid that the loss applies as well, weight decay that is too strong, a schedule
+    that vanishes, and once, a loss that is NaN or rises and rises.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -253,6 +261,8 @@ def fit(
     check_objects(model, loss, optimizer)
     data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split)
     check_last_batch(model, data.x, batch_size)
+    if resume is None:
+        check_parameters(model)
     largest = check_data(model, data, held_out, loss, measures)
     steps = -(-len(data.x) // batch_size)
     params = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "largest": largest,
@@ -277,10 +287,11 @@ def fit(
                     data.x, data.t, loss, optimizer, batch_size, shuffle, sample_weight=data.weights, mixup=mixup,
                     resume=resume is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
-                watch.see(epoch, value - model.penalty_loss)
+                ends = diagnosis.find_nonfinite(model) is not None          # run_epoch has said which parameter
+                watch.see(epoch, value - model.penalty_loss, ends)
                 logs = epoch_logs(model, value, data, held_out, loss, measures)
                 hooks.call("on_epoch_end", epoch, logs)
-                if model.stop_training or ctrl_c.pressed:
+                if model.stop_training or ctrl_c.pressed or ends:
                     break
         except StopTraining:
             pass
