@@ -3,7 +3,7 @@
 Order: penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies to weights, never to
 biases, so an update is one run over the weights with decay and one over the rest without.
 
-Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
+Reference: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
 
 import weakref
@@ -16,29 +16,23 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport address, aligned, fastnn_step_size, fastnn_update, table, threads
 from fastnn.custom cimport carry
 from fastnn.layer cimport Layer
-from fastnn.network cimport Network, Pass, check_class
+from fastnn.network cimport Network, Pass
 
-from fastnn.layer import set_optimizer_host
+from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import argument, call, config, format_config, signature
-from fastnn_ref.shared.custom import CustomOptimizer
+from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.config import config, format_config
+from fastnn_ref.shared.custom import host_optimizer
 from fastnn_ref.shared.schedule import lr_from_record, lr_record
-
-
-def init_subclass(cls, **named):
-    """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
-                "CustomOptimizer")
 
 
 cdef class Optimizer:
     """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n\n"""
 
-    __init_subclass__ = classmethod(init_subclass)
+    __init_subclass__ = classmethod(check_class)
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
-        if type(self) is Optimizer:
-            raise TypeError("Optimizer: an abstract class; use SGD, Adam, ...")
+        check_concrete(type(self))
         if self.slots is not None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
@@ -52,10 +46,6 @@ cdef class Optimizer:
     cdef tuple slot_names(self):
         """The arrays it keeps beside the parameters."""
         return ()
-
-    cdef str class_name(self):
-        """The user's name for it."""
-        return type(self).__name__
 
     cdef int bind(self) except -1:
         """Takes the addresses of its slots."""
@@ -129,6 +119,10 @@ cdef class Optimizer:
             self.pending_state = waiting
         self.updates, self.lr = state["steps"], lr
 
+    @staticmethod
+    def _host_of(value):
+        return as_optimizer(value)
+
     def config(self):
         return config(self)
 
@@ -136,9 +130,7 @@ cdef class Optimizer:
         return format_config(self)
 
     def __reduce__(self):
-        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
-        given = {each.name: argument(self, each.name) for each in signature(base)}
-        return _rebuild, (type(self), base, given, self.state_dict(), getattr(self, "__dict__", None))
+        return reduce(self, self.state_dict())
 
     # ---- inside ----
 
@@ -147,8 +139,7 @@ cdef class Optimizer:
         if self.network is network and self.real_size == network.real_size:
             return 0
         if self.network is not None and self.network is not network:
-            raise ValueError(
-                f"optimizer: this {self.class_name()} already belongs to another model; make a new one")
+            raise checks.belongs_to_another(self)
         if self.slots is None:
             raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
         state = self.pending_state
@@ -206,15 +197,6 @@ cdef class Optimizer:
 
 cdef dict views_of(object slot, dict offsets):
     return {name: slot[start:start + int(np.prod(shape))].reshape(shape) for name, (start, shape) in offsets.items()}
-
-
-def _rebuild(kind, base, given, state, attributes):
-    optimizer = kind.__new__(kind)
-    call(lambda *positional, **named: base.__init__(optimizer, *positional, **named), given, signature(base))
-    optimizer.load_state_dict(state)
-    if attributes:
-        optimizer.__dict__.update(attributes)
-    return optimizer
 
 
 cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
@@ -392,9 +374,6 @@ cdef class OptimizerHost(Optimizer):
     def custom(self):
         return self.user_object()
 
-    cdef str class_name(self):
-        return type(self.user_object()).__name__
-
     cdef tuple slot_names(self):
         return self.names
 
@@ -443,18 +422,6 @@ cdef class OptimizerHost(Optimizer):
 
 
 cdef Optimizer as_optimizer(object value):
-    if not isinstance(value, CustomOptimizer):
-        return checks.check_instance("optimizer", value, Optimizer)
-    if value._host is None:
-        value._host = OptimizerHost(value)
-    if not isinstance(value._host, OptimizerHost):
-        raise ValueError(f"optimizer: this {type(value).__name__} already belongs to another model; make a new one")
-    return value._host
-
-
-def host_of(optimizer):
-    """The optimizer of this package that runs ``optimizer``, a ``CustomOptimizer``."""
-    return as_optimizer(optimizer)
-
-
-set_optimizer_host(host_of)
+    if isinstance(value, Optimizer):
+        return value
+    return host_optimizer(value, Optimizer, OptimizerHost)

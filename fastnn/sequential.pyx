@@ -3,7 +3,7 @@
     forward     x → layer 1 → … → layer L → y
     backward    the same way back, dy → … → dx
 
-Twin: fastnn_ref/sequential.py.
+Reference: fastnn_ref/sequential.py.
 """
 
 import weakref

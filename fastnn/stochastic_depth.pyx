@@ -7,7 +7,7 @@
 Residual is the case p = 0. Left out for a whole batch, the block does no work: y is x itself, its gradients are set to
 0, and dx is dy.
 
-Twin: fastnn_ref/stochastic_depth.py.
+Reference: fastnn_ref/stochastic_depth.py.
 """
 
 import numpy as np

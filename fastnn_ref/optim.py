@@ -22,29 +22,12 @@ from .layer import Array
 from .optimizer import Optimizer
 from .shared import checks
 
-# Each changes w and what belongs to it in place.
-
-
-def sgd_step(w: Array, g: Array, lr: float) -> None:
-    """w ← w − lr·g."""
-    w -= lr * g
-
-
-def momentum_step(w: Array, g: Array, lr: float, v: Array, mu: float, nesterov: bool) -> None:
-    """v ← μ·v + g, and a step by v, or by g + μ·v."""
-    v[...] = mu * v + g
-    w -= lr * (g + mu * v) if nesterov else lr * v
-
-
-def rmsprop_step(w: Array, g: Array, lr: float, s: Array, alpha: float, eps: float) -> None:
-    """A step by g / (√s + ε), s a running mean of g²."""
-    s[...] = alpha * s + (1 - alpha) * g**2
-    w -= lr * g / (np.sqrt(s) + eps)
+Limit = float | None
 
 
 def adam_step(w: Array, g: Array, lr: float, m: Array, s: Array, t: int, beta1: float, beta2: float,
               eps: float) -> None:
-    """Step number t, from 1, by the unbiased running means of g and g²."""
+    """Changes w, m and s in place: step number t, from 1, by the unbiased running means m of g and s of g²."""
     m[...] = beta1 * m + (1 - beta1) * g
     s[...] = beta2 * s + (1 - beta2) * g**2
     unbiased = lr / (1 - beta1**t)                  # both means start from 0, hence too small at first
@@ -74,7 +57,7 @@ class SGD(Optimizer):
     """
 
     def __init__(self, lr: Any = 1e-2, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
@@ -88,9 +71,10 @@ class SGD(Optimizer):
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g = g + decay * w
         if slots:
-            momentum_step(w, g, lr, slots["momentum"], self.momentum, self.nesterov)
-        else:
-            sgd_step(w, g, lr)
+            v = slots["momentum"]
+            v[...] = self.momentum * v + g
+            g = g + self.momentum * v if self.nesterov else v
+        w -= lr * g
 
     def step_size(self, lr: float, **slots: Array) -> float:
         return lr / (1 - self.momentum)
@@ -112,7 +96,7 @@ class Adagrad(Optimizer):
     slots = ("sum",)
 
     def __init__(self, lr: Any = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
@@ -141,13 +125,15 @@ class RMSprop(Optimizer):
     slots = ("square",)
 
     def __init__(self, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        rmsprop_step(w, g + decay * w, lr, slots["square"], self.alpha, self.eps)
+        g, s = g + decay * w, slots["square"]
+        s[...] = self.alpha * s + (1 - self.alpha) * g**2
+        w -= lr * g / (np.sqrt(s) + self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
         return root_step_size(lr, slots["square"], 1.0, self.eps)
@@ -169,8 +155,7 @@ class Adam(Optimizer):
     slots = ("mean", "square")
 
     def __init__(self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.0, *, clip_norm: float | None = None,
-                 clip_value: float | None = None) -> None:
+                 weight_decay: float = 0.0, *, clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.betas = checks.as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
@@ -195,8 +180,7 @@ class AdamW(Adam):
     """
 
     def __init__(self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, *, clip_norm: float | None = None,
-                 clip_value: float | None = None) -> None:
+                 weight_decay: float = 1e-2, *, clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:

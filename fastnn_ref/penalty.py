@@ -61,11 +61,6 @@ class Penalty(Closed):
 
     biases = adds_to_loss = False
 
-    _contract = "value gradient constrain applies_to coefficients adds_to_loss"
-
-    def __init__(self) -> None:
-        raise TypeError(f"{type(self).__name__}: an abstract class; use L1, L2, ElasticNet or MaxNorm")
-
     def applies_to(self, decays: bool) -> bool:
         """Weights only (not biases, not what normalises), unless asked."""
         return decays or self.biases

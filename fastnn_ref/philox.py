@@ -8,7 +8,7 @@ a mask need not be stored: it can be drawn again.
     counter  (block of four words, step, stream)
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011).
-Twin: fastnn/kernels/philox.h.
+Engine: fastnn/kernels/philox.h.
 """
 
 from __future__ import annotations

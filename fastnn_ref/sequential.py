@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .custom import as_layer
 from .layer import Layer
 from .model import Model
-from .network import DEFAULT_DTYPE, Array, Network, Shape, common_dtype, dtypes_inside
+from .network import DEFAULT_DTYPE, Array, Network, Shape, dtypes_inside
 from .penalty import Penalty
 from .shared import checks
 
@@ -62,14 +62,9 @@ class Sequential(Model):
         self._input_shape = checks.infer_input_shape(self.layers)
         self.penalty = self._penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         if chosen is None:
-            common_dtype(dtypes_inside(self))
+            checks.as_common_dtype(dtypes_inside(self))
         self.adopt()
         self._own_network = Network(self, seed, chosen)
-
-    @property
-    def seed(self) -> int:
-        """What the random numbers of this model start from: the outermost model's."""
-        return self.network.seed
 
     @property
     def changes_shape(self) -> bool:                    # type: ignore[override]
@@ -117,6 +112,6 @@ class Sequential(Model):
         layers = self.layers[index]
         checks.check_layers(layers, Layer)
         part = object.__new__(Sequential)
-        part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.infer_input_shape(layers), _whole=self)
-        part._around = weakref.ref(self)
+        part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.infer_input_shape(layers), _whole=self,
+                             _around=weakref.ref(self))
         return part

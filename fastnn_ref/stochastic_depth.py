@@ -19,8 +19,9 @@ from typing import Any
 from . import philox
 from .custom import as_layer
 from .dropout import dropout
-from .layer import Array, Layer, Shape, walk
+from .layer import Array, Layer, Shape
 from .shared import checks
+from .shared.access import walk
 
 
 def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:

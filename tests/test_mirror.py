@@ -64,7 +64,7 @@ def test_class(ref, fast, name):
 # What only the reference has: how its classes talk to each other; in the engine C functions and fields do that.
 INNER = set(
     """
-    add adopt set_gradients random_words saved forward_pass backward_pass act act_backward expectation draw
+    add adopt set_gradients random_words saved forward_pass backward_pass act act_backward expectation draw evaluated
     prepare_targets value_and_gradient checked step_pass attach update step_size slots value gradient constrain
     """.split()
 )

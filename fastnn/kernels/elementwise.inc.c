@@ -1,6 +1,6 @@
 /* Activations and their derivatives. The formulas stand in activations.def, one row each.
 
-   Twin: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
+   Reference: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
 
 /* σ(u)·(1 + u·(1 − σ(u))) */
 static inline real F(silu_slope)(real u)
@@ -264,7 +264,7 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
                   part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; behind the last row comes the first. Twin: fastnn_ref/mixup.py. */
+/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; the first row follows the last. Reference: fastnn_ref/shared/mixup.py. */
 static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double lambda)
 {
     const real *x = x_, one = (real)lambda, other = (real)(1 - lambda);

@@ -9,8 +9,8 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from . import checks
 from .config import Configured
-from .parameter import ParameterSpec
+from .parameter import HasParameters
 from .schedule import lr_from_record, lr_record
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ class Custom(Configured):
         return {**self.__dict__, "_host": None}     # a copy gets a host of its own
 
 
-class CustomLayer(Custom):
+class CustomLayer(Custom, HasParameters):
     """A layer of your own: define ``forward_pass`` and ``backward_pass``, and ``output_shape`` if the shape changes.
 
     The constructor declares parameters by ``add``; afterwards ``values`` and ``gradients`` map their names to arrays.
@@ -59,31 +59,7 @@ class CustomLayer(Custom):
     changes_shape = False
     input_shape: Shape | None = None
     saved: Any = None
-
-    # Made at the first use: a subclass need not call super().__init__().
-
-    @cached_property
-    def specs(self) -> dict[str, ParameterSpec]:
-        """Name → what ``add`` declared."""
-        return {}
-
-    @cached_property
-    def values(self) -> dict[str, Array]:
-        """Name → array of each parameter, from the model's first use on."""
-        return {}
-
-    @cached_property
-    def gradients(self) -> dict[str, Array]:
-        """Name → gradient of each parameter, from the model's first use on."""
-        return {}
-
-    def add(
-        self, name: str, shape: Sequence[int], init: str = "zeros", *, decays: bool | None = None,
-        trainable: bool = True,
-    ) -> None:
-        """Declares a parameter. ``decays`` says whether weight decay and penalties apply: by default to matrices."""
-        dims = checks.as_shape("shape", shape)
-        self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
+    _host: weakref.ref[Any] | None = None           # the host keeps the user's object alive, and not vice versa
 
     def set_gradients(self, *values: Any) -> None:
         """Sets the gradients of the trainable parameters, in the order in which ``add`` declared them."""
@@ -112,10 +88,15 @@ class CustomLayer(Custom):
 
     def random_words(self, n: int) -> npt.NDArray[np.uint32]:
         """``n`` random words of 32 bits for this pass: the same in forward and backward, others in the next step."""
-        if self._host is None:
+        host = self._living_host()
+        if host is None:
             raise RuntimeError(f"{type(self).__name__}: expected a layer inside a model, which has the random numbers")
-        words: npt.NDArray[np.uint32] = self._host.random_words(n)
+        words: npt.NDArray[np.uint32] = host.random_words(n)
         return words
+
+    def _living_host(self) -> Any:
+        """The host of this layer, if somebody still has it: a model, or the caller."""
+        return None if self._host is None else self._host()
 
 
 class CustomActivation(CustomLayer):
@@ -153,7 +134,51 @@ class CustomActivation(CustomLayer):
         return self.act_backward(dy, *self.saved)
 
 
-class CustomLoss(Custom):
+class LossAccess:
+    """What users call of a loss that has ``value_and_gradient``: a user's own, and those of the reference."""
+
+    _dy: Array | None = None
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
+        return checks.as_value_targets(t, shape, dtype)
+
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        """The loss of the batch and its gradient with respect to ``y``, in y's shape; ``weights`` (n,) of the rows."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
+
+    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
+        """``value_and_gradient`` with weights of 1 where none are given."""
+        return self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
+
+    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
+        """``forward`` for arrays that are known to fit."""
+        value, self._dy = self.evaluated(y, t, weights)
+        return value
+
+    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
+        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
+
+        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
+        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
+        where all are 0.
+        """
+        y = checks.as_outputs("y", y)
+        t = self.prepare_targets(t, y.shape, y.dtype)
+        return self.forward_pass(y, t, checks.as_sample_weight(sample_weight, len(y)))
+
+    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
+        """``forward(y, t, sample_weight)``."""
+        return self.forward(y, t, sample_weight)
+
+    def backward(self) -> Array:
+        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
+        if self._dy is None:
+            raise RuntimeError("backward: call forward(y, t) first")
+        return self._dy.copy()
+
+
+class CustomLoss(Custom, LossAccess):
     """A loss of your own: define ``value_and_gradient(y, t, weights)`` → (value, dy).
 
     ``weights`` (n,) belong to the examples and are ones where the user gave none. Targets are finite values in y's
@@ -168,48 +193,35 @@ class CustomLoss(Custom):
     1.325
     """
 
-    _dy: Array | None = None
-
-    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """``t`` as an array that ``value_and_gradient`` can read; ``shape`` and ``dtype`` are y's."""
-        return checks.as_value_targets(t, shape, dtype)
-
-    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
-        """The loss of the batch and its gradient with respect to ``y``, in y's shape."""
-        raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
-
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
         """The value and gradient that the user's method gives, checked."""
-        value, dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
+        value, dy = super().evaluated(y, t, weights)
         found = checks.as_number_array("dy", dy)
         if found.shape != y.shape:
             raise ValueError(f"{type(self).__name__}.value_and_gradient: expected a gradient of shape "
                              f"{checks.format_shape(y.shape)}, got {checks.format_shape(found.shape)}")
         return float(value), checks.as_contiguous(found, y.dtype)
 
-    def forward_pass(self, y: Array, t: Array, weights: Array | None) -> float:
-        """``forward`` for arrays that are known to fit."""
-        value, self._dy = self.evaluated(y, t, weights)
-        return value
 
-    def forward(self, y: object, t: object, sample_weight: object = None) -> float:
-        """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
-        found = checks.as_outputs("y", y)
-        targets = self.prepare_targets(t, found.shape, found.dtype)
-        return self.forward_pass(found, targets, checks.as_sample_weight(sample_weight, len(found)))
-
-    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
-        """``forward(y, t, sample_weight)``."""
-        return self.forward(y, t, sample_weight)
-
-    def backward(self) -> Array:
-        """∂value/∂y of the last ``forward``; RuntimeError before any."""
-        if self._dy is None:
-            raise RuntimeError("backward: call forward(y, t) first")
-        return self._dy.copy()
+def check_loss(value: Any, kind: type[Any]) -> None:
+    """A loss of a package, a ``kind``, or a user's own, which serves both."""
+    if not isinstance(value, CustomLoss):
+        checks.check_instance("loss", value, kind)
 
 
-class CustomOptimizer(Custom):
+class OptimizerAccess:
+    """What users read of an optimizer, a user's own and those of the reference."""
+
+    lr: Any
+    steps: Any
+
+    @property
+    def current_lr(self) -> float:
+        """The rate that the next step takes."""
+        return checks.as_number("lr", self.lr(self.steps), 0) if callable(self.lr) else float(self.lr)
+
+
+class CustomOptimizer(Custom, OptimizerAccess):
     """An optimizer of your own: define ``update(w, g, lr, decay, **slots)``, which changes ``w`` and slots in place.
 
     ``slots`` names the arrays that it keeps beside each parameter; they start from 0. ``steps`` counts the update that
@@ -277,14 +289,9 @@ class CustomOptimizer(Custom):
         """Updates begun."""
         return int((self._pending or {"steps": 0})["steps"] if self._host is None else self._host.steps)
 
-    @property
-    def current_lr(self) -> float:
-        """The rate that the next step takes."""
-        return checks.as_number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
-
     def step(self, model: Any) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain."""
-        model.host_optimizer(self).step(model)
+        checks.package_of(model).Optimizer._host_of(self).step(model)
 
     _pending: Mapping[str, Any] | None = None
 
@@ -306,3 +313,17 @@ class CustomOptimizer(Custom):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_pending": self.state_dict()}
+
+
+def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
+    """The optimizer of a package that runs ``value``: the ``host`` of a user's own, old or new, or a ``kind`` as it is.
+
+    A host belongs to the package that made it.
+    """
+    if not isinstance(value, CustomOptimizer):
+        return checks.check_instance("optimizer", value, kind)
+    if value._host is None:
+        value._host = host(value)
+    if not isinstance(value._host, host):
+        raise checks.belongs_to_another(value)
+    return value._host
