@@ -377,7 +377,7 @@ cdef class Network:
         if self.awake:                              # another thread was faster
             return
         if root.climb() is not self:
-            raise RuntimeError(f"{type(root).__name__}: in use by another thread; copy.deepcopy makes one for each")
+            raise checks.busy(root, "thread")
         for (_, node), stream in zip(nodes, streams):
             node.stream = stream
         for index, (_, node, spec) in enumerate(found):
@@ -419,8 +419,7 @@ cdef class Network:
 
     cdef int check_free(self) except -1:
         if self.user:
-            raise RuntimeError(f"{type(self.held_root).__name__}: in training; build it into another model afterwards, "
-                               "or copy it")
+            raise checks.busy(self.held_root, "adoption")
         return 0
 
     # ---- the lock ----
@@ -429,13 +428,10 @@ cdef class Network:
         """One thread at a time: the buffers are the network's. It may predict between two steps of its training."""
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.user:
-            who = type(self.held_root).__name__
             if self.user != me:
-                raise RuntimeError(f"{who}: in use by another thread; copy.deepcopy makes one for each")
-            if self.in_pass:
-                raise RuntimeError(f"{who}: in a pass; a layer must not call its own model")
-            if training:
-                raise RuntimeError(f"{who}: in training; a callback may predict, but not train")
+                raise checks.busy(self.held_root, "thread")
+            if self.in_pass or training:
+                raise checks.busy(self.held_root, "pass" if self.in_pass else "training")
         else:
             self.held_root = root
             self.user = me

@@ -22,8 +22,7 @@ from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.closed import check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
-from fastnn_ref.shared.custom import host_optimizer
-from fastnn_ref.shared.schedule import lr_from_record, lr_record
+from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_error
 
 
 cdef class Optimizer:
@@ -99,25 +98,20 @@ cdef class Optimizer:
         finally:
             network.unlock()
 
-    def state_dict(self):
-        state = {"steps": self.updates, "lr": lr_record(self.lr)}
-        for slot in self.slot_names():
-            state[slot] = {name: value.copy() for name, value in self.views(self.slots[slot]).items()} \
-                if self.network is not None else dict(self.pending_state.get(slot, {}))
-        return state
+    state_dict, load_state_dict = OptimizerAccess.state_dict, OptimizerAccess.load_state_dict
 
-    def load_state_dict(self, state):
-        names = self.slot_names()
-        state = checks.as_optimizer_state(state, names)
-        lr = lr_from_record(state["lr"], self.lr)
-        waiting = {name: state[name] for name in names}
-        if self.network is not None:
-            filled = self.filled(self.offsets, self.count, self.real_size, waiting)
-            for name in names:
-                self.slots[name][...] = filled[name]
-        else:
-            self.pending_state = waiting
-        self.updates, self.lr = state["steps"], lr
+    def _slot_arrays(self):
+        if self.network is None:
+            return {name: self.pending_state.get(name, {}) for name in self.slot_names()}
+        return {name: self.views(self.slots[name]) for name in self.slot_names()}
+
+    def _take_slots(self, state):
+        if self.network is None:
+            self.pending_state = state
+            return
+        filled = self.filled(self.offsets, self.count, self.real_size, state)
+        for name, slot in self.slots.items():
+            slot[...] = filled[name]
 
     @staticmethod
     def _host_of(value):
@@ -144,7 +138,7 @@ cdef class Optimizer:
             raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
         state = self.pending_state
         if self.network is not None:                # the dtype has changed
-            state = {name: self.views(self.slots[name]) for name in self.slot_names()}
+            state = self._slot_arrays()
         slots = self.filled(network.offsets, network.parameter_count, network.real_size, state)
         # From here on nothing fails.
         self.network, self.offsets, self.slots = network, network.offsets, slots
@@ -388,18 +382,13 @@ cdef class OptimizerHost(Optimizer):
     cdef int call_update(self, Network network, double lr) except -1:
         custom = self.user_object()
         slots = {name: self.views(self.slots[name]) for name in self.names}
-        before = [(each, each.copy()) for each in (
-            *(value for _, spec, value, _ in network.entries if spec.trainable), *self.slots.values())]
-        try:
+        values = [value for _, spec, value, _ in network.entries if spec.trainable]
+        with undone_on_error(self, [*values, *self.slots.values()]):
             for name, spec, value, gradient in network.entries:
                 if spec.trainable:
                     custom.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
                                   **{slot: views[name] for slot, views in slots.items()})
             self.sizes = self.sizes_of(custom, network, lr, slots)
-        except BaseException:
-            for array, values in before:
-                array[...] = values
-            raise
         return 0
 
     cdef object sizes_of(self, object custom, Network network, double lr, dict slots):

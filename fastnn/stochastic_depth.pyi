@@ -1,4 +1,3 @@
 # The engine mirrors the reference in names, signatures and defaults, so the annotations there are the types here.
 from fastnn_ref.stochastic_depth import Residual as Residual
 from fastnn_ref.stochastic_depth import StochasticDepth as StochasticDepth
-from fastnn_ref.stochastic_depth import stochastic_depth_rates as stochastic_depth_rates

@@ -25,11 +25,6 @@ from fastnn_ref import philox
 from fastnn_ref.shared import checks
 
 
-def stochastic_depth_rates(depth, p_last=0.5):
-    depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)
-    return [block / depth * p_last for block in range(1, depth + 1)]
-
-
 cdef class Residual(Layer):
     """Residual(block)\n--\n\n"""
 

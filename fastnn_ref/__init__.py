@@ -42,9 +42,7 @@ from .layernorm import LayerNorm as LayerNorm
 from .rmsnorm import RMSNorm as RMSNorm
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect
-from .stochastic_depth import (
-    Residual as Residual, StochasticDepth as StochasticDepth, stochastic_depth_rates as stochastic_depth_rates,
-)
+from .stochastic_depth import Residual as Residual, StochasticDepth as StochasticDepth
 from .gaussian_noise import GaussianNoise as GaussianNoise
 from .augment import Augment as Augment
 from .loss import (

@@ -91,11 +91,9 @@ class Conv2d(Weighted):
     weight = Parameter("W, shape (out_channels, in_channels / groups, kh, kw)")
     bias = Parameter("b, shape (out_channels,), or None")
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
-        padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1,
-        activation: ActivationLike = None, bias: bool = True, *, init: str | None = None,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
+                 padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1,
+                 activation: ActivationLike = None, bias: bool = True, *, init: str | None = None) -> None:
         self.in_channels = checks.as_integer("in_channels", in_channels, 1)
         self.out_channels = checks.as_integer("out_channels", out_channels, 1)
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)

@@ -77,5 +77,4 @@ def as_layer(name: str, value: Any) -> Layer:
             checks.check_unowned(name, host)
         value = host if isinstance(host, Host) else Host(value)
     checks.check_unowned(name, checks.check_instance(name, value, Layer))
-    layer: Layer = value
-    return layer
+    return value

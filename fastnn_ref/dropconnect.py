@@ -67,11 +67,9 @@ class DropConnect(Linear):
     [[0.]]
     """
 
-    def __init__(
-        self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example", inference: str = "gaussian",
-        activation: ActivationLike = None, bias: bool = True, *, init: str | None = None,
-        samples: int = 100,
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example",
+                 inference: str = "gaussian", activation: ActivationLike = None, bias: bool = True, *,
+                 init: str | None = None, samples: int = 100) -> None:
         super().__init__(in_features, out_features, activation, bias, init=init)
         self.mask = checks.as_choice("mask", mask, ("example", "batch"))
         self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))

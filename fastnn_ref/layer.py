@@ -20,17 +20,14 @@ import weakref
 from typing import Any
 
 from . import philox
-from .network import Array as Array
-from .network import Network
-from .network import Shape as Shape
+from .network import Array, Network, Shape
 from .shared import checks
 from .shared.access import LayerAccess
 from .shared.closed import Closed
-from .shared.parameter import HasParameters
 from .shared.parameter import Parameter as Parameter
 
 
-class Layer(Closed, HasParameters, LayerAccess):
+class Layer(Closed, LayerAccess):
     """A step of the network: has parameters, computes y from x, and gradients from dy.
 
     ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays. ``forward`` takes ``x`` of shape (n, …)

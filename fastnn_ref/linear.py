@@ -48,10 +48,8 @@ class Linear(Weighted):
     weight = Parameter("W, shape (in_features, out_features)")
     bias = Parameter("b, shape (out_features,), or None")
 
-    def __init__(
-        self, in_features: int, out_features: int, activation: ActivationLike = None,
-        bias: bool = True, *, init: str | None = None,
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, activation: ActivationLike = None, bias: bool = True, *,
+                 init: str | None = None) -> None:
         self.in_features = checks.as_integer("in_features", in_features, 1)
         self.out_features = checks.as_integer("out_features", out_features, 1)
         self._input_shape = (self.in_features,)

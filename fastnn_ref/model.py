@@ -7,8 +7,6 @@
 Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/model.pyx.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,12 +85,11 @@ class Model(Layer, ModelAccess):
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight)
             return self.step_pass(network, x, t, weights, loss, host, host.current_lr) + self._penalty_loss
 
-    def run_epoch(
-        self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
-        progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
-        on_batch_begin: Callable[[int], object] | None = None,
-        on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None, resume: bool = False,
-    ) -> float:
+    def run_epoch(self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
+                  progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
+                  on_batch_begin: Callable[[int], object] | None = None,
+                  on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None,
+                  resume: bool = False) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples, with the penalty.
 
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With

@@ -111,14 +111,10 @@ class Network:
 
     # ---- who uses it: one thread, which may predict between the passes of its own training ----
 
-    def error(self, message: str) -> RuntimeError:
-        """An error that names the model's class."""
-        return RuntimeError(f"{checks.class_name(self.root)}: {message}")
-
     def acquire(self) -> None:
         """Takes the lock; RuntimeError if another thread has it."""
         if not self._lock.acquire(blocking=False):
-            raise self.error("in use by another thread; copy.deepcopy makes one for each")
+            raise checks.busy(self.root, "thread")
 
     @contextmanager
     def locked(self, training: bool = False) -> Iterator[Network]:
@@ -127,9 +123,7 @@ class Network:
         self.acquire()
         if self.in_pass or (training and self.depth):
             self._lock.release()
-            raise RuntimeError(f"{checks.class_name(root)}: in " + (
-                "a pass; a layer must not call its own model" if self.in_pass else
-                "training; a callback may predict, but not train"))
+            raise checks.busy(root, "pass" if self.in_pass else "training")
         self.depth += 1
         try:
             yield self
@@ -143,7 +137,7 @@ class Network:
         if free:
             self._lock.release()
         if not free or self.depth:
-            raise self.error("in training; build it into another model afterwards, or copy it")
+            raise checks.busy(self.root, "adoption")
 
     def begin(self) -> None:
         """Starts a forward pass: no layer may go backward, and random numbers are drawn for this step."""

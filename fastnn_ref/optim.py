@@ -25,20 +25,9 @@ from .shared import checks
 Limit = float | None
 
 
-def adam_step(w: Array, g: Array, lr: float, m: Array, s: Array, t: int, beta1: float, beta2: float,
-              eps: float) -> None:
-    """Changes w, m and s in place: step number t, from 1, by the unbiased running means m of g and s of g²."""
-    m[...] = beta1 * m + (1 - beta1) * g
-    s[...] = beta2 * s + (1 - beta2) * g**2
-    unbiased = lr / (1 - beta1**t)                  # both means start from 0, hence too small at first
-    root = np.sqrt(s) / math.sqrt(1 - beta2**t)
-    w -= unbiased * m / (root + eps)
-
-
-def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Array:
+def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Any:
     """lr / (√(s / correction) + ε), s a sum or a mean of g²."""
-    size: Array = lr / (np.sqrt(s) / math.sqrt(correction) + eps)
-    return size
+    return lr / (np.sqrt(s) / math.sqrt(correction) + eps)
 
 
 class SGD(Optimizer):
@@ -161,7 +150,11 @@ class Adam(Optimizer):
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        adam_step(w, g + decay * w, lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
+        g, m, s, (beta1, beta2) = g + decay * w, slots["mean"], slots["square"], self.betas
+        m[...] = beta1 * m + (1 - beta1) * g
+        s[...] = beta2 * s + (1 - beta2) * g**2
+        unbiased = lr / (1 - beta1**self._steps)        # both means start from 0, hence too small at first
+        w -= unbiased * m / (np.sqrt(s) / math.sqrt(1 - beta2**self._steps) + self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
         return root_step_size(lr, slots["square"], 1 - self.betas[1]**self._steps, self.eps)
@@ -185,4 +178,4 @@ class AdamW(Adam):
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         w *= 1 - lr * decay
-        adam_step(w, g, lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
+        super().update(w, g, lr, 0.0, **slots)

@@ -7,10 +7,7 @@ It keeps slots beside each parameter, such as a momentum, by the parameter's nam
 Engine: fastnn/optim.pyx.
 """
 
-from __future__ import annotations
-
 import weakref
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +18,7 @@ from .penalty import clip_by_norm, clip_by_value
 from .shared import checks
 from .shared.access import Listed
 from .shared.closed import Closed, Setting
-from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer
-from .shared.schedule import lr_from_record, lr_record
+from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer, undone_on_error
 
 Slots = dict[str, dict[str, Array]]         # slot → parameter's name → array
 
@@ -74,7 +70,7 @@ class Optimizer(Closed, OptimizerAccess):
         """Slot → array of one parameter."""
         return {slot: arrays[name] for slot, arrays in self._kept.items()}
 
-    def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Array | float:
+    def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Any:
         return self.step_size(lr, **slots)
 
     def step_pass(self, network: Network, lr: float) -> None:
@@ -120,26 +116,19 @@ class Optimizer(Closed, OptimizerAccess):
         return {slot: {name: value.astype(like[name].dtype) for name, value in
                        checks.as_state(slot, state.get(slot) or zeros, like).items()} for slot in self.slots}
 
-    def state_dict(self) -> dict[str, Any]:
-        """``{"steps": …, "lr": …, slot: {parameter's name: array}}``: what goes on as if training had never stopped."""
-        return {"steps": self.steps, "lr": lr_record(self.lr), **{
-            slot: {name: value.copy() for name, value in self._kept.get(slot, {}).items()} for slot in self.slots}}
+    def _slot_arrays(self) -> Slots:
+        return {slot: self._kept.get(slot, {}) for slot in self.slots}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
-        state = checks.as_optimizer_state(state, self.slots)
-        lr, kept = lr_from_record(state["lr"], self.lr), {slot: state[slot] for slot in self.slots}
-        self._kept = kept if self._listed is None else self._fitted(kept, self._listed)
-        self.lr, self._steps = lr, state["steps"]
+    def _take_slots(self, state: Slots) -> None:
+        self._kept = state if self._listed is None else self._fitted(state, self._listed)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_network": None, "_listed": None}     # a copy is free to belong to another model
 
     @staticmethod
-    def _host_of(value: Any) -> Optimizer:
+    def _host_of(value: Any) -> Any:
         """The optimizer of this package that runs ``value``: the host of a user's own, or the value itself."""
-        found: Optimizer = host_optimizer(value, Optimizer, OptimizerHost)
-        return found
+        return host_optimizer(value, Optimizer, OptimizerHost)
 
 
 class OptimizerHost(Optimizer):
@@ -156,17 +145,10 @@ class OptimizerHost(Optimizer):
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         self.custom.update(w, g, lr, decay, **slots)
 
-    def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Array | float:
-        size: Array = self.custom._step_size(w, lr, slots)
-        return size
+    def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Any:
+        return self.custom._step_size(w, lr, slots)
 
     def step_pass(self, network: Network, lr: float) -> None:
-        changing = [w for _, w, _, _ in network.parameters] + [a for kept in self._kept.values() for a in kept.values()]
-        before = [values.copy() for values in changing]
-        try:
+        slots = [array for arrays in self._kept.values() for array in arrays.values()]
+        with undone_on_error(self, [*(w for _, w, _, _ in network.parameters), *slots]):
             super().step_pass(network, lr)
-        except BaseException:                           # the user's code raised: no parameter has changed
-            for values, old in zip(changing, before, strict=True):
-                values[...] = old
-            self._steps -= 1
-            raise

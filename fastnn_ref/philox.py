@@ -87,8 +87,7 @@ def to_uniform(words: Words) -> npt.NDArray[np.float64]:
     >>> to_uniform(np.array([2**31], np.uint32)).round(6).tolist()
     [0.5]
     """
-    found: npt.NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-32
-    return found
+    return (words.astype(np.float64) + 0.5) * 2.0**-32
 
 
 def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:

@@ -8,8 +8,6 @@ Source: Zhang and Sennrich, "Root mean square layer normalization" (2019), equat
 Engine: fastnn/rmsnorm.pyx.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from .layer import Array, Layer, Parameter, Shape
@@ -44,7 +42,7 @@ class RMSNorm(Layer):
 
     weight = Parameter("The learnt scale, in ``normalized_shape``")
 
-    def __init__(self, normalized_shape: int | Sequence[int], eps: float | None = None) -> None:
+    def __init__(self, normalized_shape: int | Shape, eps: float | None = None) -> None:
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = None if eps is None else checks.as_number("eps", eps, 0, low_open=True)
         self.add("weight", self.normalized_shape, "ones", decays=False)

@@ -26,7 +26,7 @@ REF_FLOORS = [
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "optional", "terminal"}, {"parameter", "access"}, {"config"}, {"closed", "schedule", "metrics"},
+    {"checks", "optional", "terminal"}, {"parameter"}, {"access", "config"}, {"closed", "schedule", "metrics"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
      "data"}, {"fit"}, {"model"}, {"public"}, {"__init__"},

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .parameter import HasParameters
 
 Array = npt.NDArray[Any]
 Listed = tuple[str, Array, Array, bool]             # name, value, gradient, does weight decay apply
@@ -44,7 +45,7 @@ def copy_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
         own[name][...] = value
 
 
-class LayerAccess:
+class LayerAccess(HasParameters):
     """The methods and properties, for the layers of both packages."""
 
     network: Any
@@ -52,8 +53,7 @@ class LayerAccess:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of parameters and activations, float32 or float64; see ``Sequential``."""
-        found: np.dtype[Any] = self.network.dtype
-        return found
+        return self.network.dtype
 
     @property
     def steps(self) -> int:

@@ -481,13 +481,25 @@ def as_counters(value: object) -> dict[str, Any]:
 
 def class_name(layer: Any) -> str:
     """The name of the class of a layer or an optimizer; a host stands for a user's object."""
-    name: str = (layer.custom if type(layer).__name__.endswith("Host") else layer).__class__.__name__
-    return name
+    return (layer.custom if type(layer).__name__.endswith("Host") else layer).__class__.__name__
 
 
 def belongs_to_another(optimizer: Any) -> ValueError:
     """An optimizer serves one model, whose momentum it has."""
     return ValueError(f"optimizer: this {class_name(optimizer)} already belongs to another model; make a new one")
+
+
+BUSY = {
+    "thread": "in use by another thread; copy.deepcopy makes one for each",
+    "pass": "in a pass; a layer must not call its own model",
+    "training": "in training; a callback may predict, but not train",
+    "adoption": "in training; build it into another model afterwards, or copy it",
+}
+
+
+def busy(root: Any, why: str) -> RuntimeError:
+    """The error of a model that somebody uses; ``why`` is a key of ``BUSY``."""
+    return RuntimeError(f"{class_name(root)}: {BUSY[why]}")
 
 
 def package_of(thing: Any) -> Any:
@@ -532,8 +544,12 @@ def check_dropconnect(p: float, inference: str) -> float:
     return p
 
 
-def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
-    """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape."""
+def check_chain(layers: Sequence[Any], kind: type[Any]) -> tuple[int, ...] | None:
+    """Layers, at least one, each only once; each fits the one before it, as far as shapes are known.
+
+    Returns the model's input shape, where that is known.
+    """
+    check_layers(layers, kind)
     shape: tuple[int, ...] | None = None
     first: tuple[int, ...] | None = None
     unchanged = True                                # so far a layer got what the model was given

@@ -10,7 +10,8 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,7 @@ class CustomLayer(Custom, HasParameters):
         host = self._living_host()
         if host is None:
             raise RuntimeError(f"{type(self).__name__}: expected a layer inside a model, which has the random numbers")
-        words: npt.NDArray[np.uint32] = host.random_words(n)
-        return words
+        return host.random_words(n)
 
     def _living_host(self) -> Any:
         """The host of this layer, if somebody still has it: a model, or the caller."""
@@ -210,10 +210,34 @@ def check_loss(value: Any, kind: type[Any]) -> None:
 
 
 class OptimizerAccess:
-    """What users read of an optimizer, a user's own and those of the reference."""
+    """What users call of an optimizer: its state, and the rate of the next step.
+
+    It rests on ``lr``, ``steps``, ``_slot_arrays()``, the arrays beside the parameters as slot → parameter's name →
+    array, and ``_take_slots(arrays)``, which copies such arrays, or keeps them until there is a model.
+    """
 
     lr: Any
     steps: Any
+
+    def _slot_arrays(self) -> dict[str, dict[str, Array]]:
+        raise NotImplementedError
+
+    def _take_slots(self, state: dict[str, dict[str, Array]]) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"steps": …, "lr": …, slot: {parameter's name: array}}``: what goes on as if training had never stopped."""
+        return {"steps": self.steps, "lr": lr_record(self.lr), **{
+            slot: {name: value.copy() for name, value in arrays.items()}
+            for slot, arrays in self._slot_arrays().items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
+        slots = list(self._slot_arrays())
+        state = checks.as_optimizer_state(state, slots)
+        lr = lr_from_record(state["lr"], self.lr)
+        self._take_slots({slot: state[slot] for slot in slots})
+        self.lr, self.steps = lr, state["steps"]
 
     @property
     def current_lr(self) -> float:
@@ -298,8 +322,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
     def state_dict(self) -> dict[str, Any]:
         """``{"steps": …, "lr": …, slot: {parameter's name: array}}``."""
         if self._host is not None:
-            found: dict[str, Any] = self._host.state_dict()
-            return found
+            return self._host.state_dict()
         return dict(self._pending or {"steps": 0, "lr": lr_record(self.lr), **{slot: {} for slot in self.slots}})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -327,3 +350,16 @@ def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
     if not isinstance(value._host, host):
         raise checks.belongs_to_another(value)
     return value._host
+
+
+@contextmanager
+def undone_on_error(optimizer: Any, arrays: Iterable[Array]) -> Iterator[None]:
+    """Where a user's code raises in this block, the ``arrays`` and the optimizer's ``steps`` are as before."""
+    steps, before = optimizer.steps, [(array, array.copy()) for array in arrays]
+    try:
+        yield
+    except BaseException:
+        optimizer.steps = steps
+        for array, values in before:
+            array[...] = values
+        raise

@@ -4,6 +4,7 @@
 from .schedule import (
     Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
     LinearLR as LinearLR, CosineLR as CosineLR, OneCycleLR as OneCycleLR, PerEpoch as PerEpoch,
+    stochastic_depth_rates as stochastic_depth_rates,
 )
 from .metrics import Metric as Metric
 from .callbacks import Callback as Callback
