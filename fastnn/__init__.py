@@ -34,9 +34,9 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
 
 
 def own(name: str) -> Any:
-    """What this package has under a public name of the reference: the object that is written once, or its twin.
+    """What this package has under a public name of the reference: an object that is written once, or its own.
 
-    A twin stands in the module of the same name, so one that is missing is an ImportError or an AttributeError here.
+    Its own stands in the module of the same name: if it is missing, there is an ImportError or an AttributeError here.
     """
     thing = getattr(reference, name)
     _, _, module = getattr(thing, "__module__", "").partition(".")

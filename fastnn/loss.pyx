@@ -3,7 +3,7 @@
     forward     value = mean over the batch of l(y, t)
     backward    dy    = ∂value/∂y
 
-Twin: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
+Reference: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
 """
 
 import copy
@@ -15,30 +15,25 @@ from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, bad_class, fastnn_loss, floats, loss_kind, new_array, ready, table
 from fastnn.custom cimport carry
-from fastnn.network cimport Pass, check_class
+from fastnn.network cimport Pass
 
+from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import argument, call, config, format_config, signature
+from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import CustomLoss
 
 cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
 
 
-def init_subclass(cls, **named):
-    """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass",
-                "CustomLoss")
-
-
 cdef class Loss:
     """Loss()\n--\n\n"""
 
-    __init_subclass__ = classmethod(init_subclass)
+    __init_subclass__ = classmethod(check_class)
 
     def __init__(self):
-        if type(self) is Loss:
-            raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
+        check_concrete(type(self))
         if self.is_made:                            # kernels hold pointers into what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.is_made = True
@@ -98,18 +93,7 @@ cdef class Loss:
         return copy.deepcopy(self)
 
     def __reduce__(self):
-        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
-        given = {each.name: argument(self, each.name) for each in signature(base)}
-        return _rebuild, (type(self), base, given, getattr(self, "__dict__", None))
-
-
-def _rebuild(kind, base, given, attributes):
-    """What copy and pickle call."""
-    loss = kind.__new__(kind)
-    call(lambda *positional, **named: base.__init__(loss, *positional, **named), given, signature(base))
-    if attributes:
-        loss.__dict__.update(attributes)
-    return loss
+        return reduce(self)
 
 
 cdef class ElementwiseLoss(Loss):
@@ -289,6 +273,8 @@ cdef class LossHost(Loss):
 
 
 cdef Loss as_loss(object value):
+    if isinstance(value, Loss):
+        return value
     if isinstance(value, CustomLoss):
         return LossHost(value)
     return checks.check_instance("loss", value, Loss)

@@ -5,7 +5,7 @@
 An epoch leaves the pass around everything that may run a user's code, so that a callback may predict; before it goes
 on it looks at the plan again.
 
-Twin: fastnn_ref/model.py.
+Reference: fastnn_ref/model.py.
 """
 
 import numpy as np
@@ -22,11 +22,9 @@ from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
-from fastnn_ref.shared.fit import evaluate as evaluate_model
-from fastnn_ref.shared.fit import fit as fit_model
+from fastnn_ref.shared.model import ModelAccess
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
 from fastnn_ref.shared.schedule import rates
-from fastnn_ref.shared.summary import summary as summarise
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
@@ -43,18 +41,9 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
-    def __init__(self):
-        if type(self) is Model:
-            raise TypeError("Model: an abstract class; use Sequential")
-        Layer.__init__(self)
-
-    @property
-    def seed(self):
-        return self.climb().seed
-
-    @property
-    def epochs(self):
-        return self.climb().epochs
+    fit, evaluate, summary, seed, epochs, has_penalty = (
+        ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.seed, ModelAccess.epochs,
+        ModelAccess.has_penalty)
 
     @property
     def stop_training(self):
@@ -63,10 +52,6 @@ cdef class Model(Layer):
     @stop_training.setter
     def stop_training(self, value):
         self.stops = checks.as_flag("stop_training", value)
-
-    @property
-    def has_penalty(self):
-        return any(penalty.adds_to_loss for penalty, _, _ in self.own_constraints())
 
     def penalty_value(self):
         constraints = self.own_constraints()
@@ -297,7 +282,7 @@ cdef class Model(Layer):
             if e.one_batch or seconds() > until:
                 return
 
-    # ---- predictions, and what stands in the shared room ----
+    # ---- predictions ----
 
     def predict(self, x, batch_size=1024):
         cdef const void *data = NULL
@@ -330,5 +315,3 @@ cdef class Model(Layer):
             return out
         finally:
             network.unlock()
-
-    fit, evaluate, summary = fit_model, evaluate_model, summarise     # written once, for both packages

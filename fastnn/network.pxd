@@ -122,7 +122,6 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
 cdef object contents_dtype(object nodes)
 cdef list constraints_of(Node node, dict arrays)
 cdef object constraint_memory(list constraints, dict starts=*)
-cdef int check_class(object kind, str names, str instead) except -1
 
 # Where a layer's random words of this pass come from.
 cdef inline fastnn_stream stream_of(Node node, Pass *p) noexcept nogil:

@@ -43,9 +43,7 @@ from .layernorm import LayerNorm as LayerNorm
 from .rmsnorm import RMSNorm as RMSNorm
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect
-from .stochastic_depth import (
-    Residual as Residual, StochasticDepth as StochasticDepth, stochastic_depth_rates as stochastic_depth_rates,
-)
+from .stochastic_depth import Residual as Residual, StochasticDepth as StochasticDepth
 from .gaussian_noise import GaussianNoise as GaussianNoise
 from .augment import Augment as Augment
 from .loss import (
@@ -58,31 +56,10 @@ from .penalty import (
 )
 from .optimizer import Optimizer as Optimizer
 from .optim import SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
-from .shared.schedule import (
-    Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
-    LinearLR as LinearLR, CosineLR as CosineLR, OneCycleLR as OneCycleLR, PerEpoch as PerEpoch,
-)
-from .shared.metrics import Metric as Metric
-from .shared.callbacks import Callback as Callback
-from .shared.history import History as History
-from .shared.early_stopping import EarlyStopping as EarlyStopping
-from .shared.callbacks import (
-    ReduceLROnPlateau as ReduceLROnPlateau, LearningRateScheduler as LearningRateScheduler,
-    TerminateOnNaN as TerminateOnNaN, LambdaCallback as LambdaCallback, StopTraining as StopTraining,
-)
-from .shared.loggers import CSVLogger as CSVLogger, TensorBoard as TensorBoard
-from .shared.progress import ProgressBar as ProgressBar
-from .shared.diagnosis import TrainingWarning as TrainingWarning
 from .sequential import Sequential as Sequential
-from .shared.custom import (
-    CustomLayer as CustomLayer, CustomActivation as CustomActivation, CustomLoss as CustomLoss,
-    CustomOptimizer as CustomOptimizer,
-)
-from .shared.state import training_state as training_state, load_training_state as load_training_state
-from .shared.gradcheck import gradcheck as gradcheck
-from .shared.text_noise import TextNoise as TextNoise
-from . import init as init, philox as philox
+from .shared.public import *  # noqa: F403  schedules, metrics, callbacks, a user's own classes, states
 from .shared import metrics as metrics
+from . import init as init, philox as philox
 # isort: on
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import init as initialisers
-from .custom import Host, as_host
+from .custom import as_layer
 from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.custom import CustomActivation
@@ -31,10 +31,6 @@ class Activation(Layer):
     """
 
     name = "identity"
-
-    def __init__(self) -> None:
-        if type(self).act is Activation.act:
-            raise TypeError(f"{type(self).__name__}: an abstract class; use ReLU, Tanh, ...")
 
     def act(self, u: Array) -> Array:
         """y."""
@@ -381,13 +377,16 @@ NAMES: dict[str, Callable[[], Activation]] = {
 } | {"gelu_tanh": lambda: GELU("tanh")}
 
 
-def get_activation(activation: str | Activation | CustomActivation | None) -> Activation | Host:
+ActivationLike = str | Activation | CustomActivation | None
+
+
+def get_activation(activation: ActivationLike) -> Any:
     """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
-    if isinstance(activation, CustomActivation):
-        return as_host("activation", activation)
-    if activation is None or isinstance(activation, Activation | Host):
-        return activation or Identity()
-    return NAMES[checks.as_choice("activation", activation, NAMES)]()
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(getattr(activation, "custom", activation), CustomActivation):     # or its host, in a copy
+        return as_layer("activation", activation)
+    return Identity() if activation is None else NAMES[checks.as_choice("activation", activation, NAMES)]()
 
 
 class Weighted(Layer):
@@ -399,10 +398,10 @@ class Weighted(Layer):
         """Declares weight and bias; the last line of the constructor."""
         self.activation, self.init = get_activation(activation), init
         checks.check_size("weight", *shape)
-        self.add("weight", shape, initialisers.default_init(self.activation.name, init), decays=True)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, init))
         if checks.as_flag("bias", bias):
-            self.add("bias", (outside,), "zeros")
+            self.add("bias", (outside,))
         self.adopt()
 
     def children(self) -> tuple[tuple[str, Layer], ...]:
-        return (("activation", self.activation),) if isinstance(self.activation, Host) else ()
+        return () if isinstance(self.activation, Activation) else (("activation", self.activation),)

@@ -15,10 +15,10 @@ from .activation import sigmoid
 from .network import Array, Shape
 from .shared import checks
 from .shared.closed import Closed
-from .shared.custom import CustomLoss
+from .shared.custom import LossAccess
 
 
-class Loss(Closed):
+class Loss(Closed, LossAccess):
     """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
     >>> import numpy as np, fastnn_ref as nn
@@ -28,57 +28,6 @@ class Loss(Closed):
     >>> loss.backward().tolist()
     [[0.0, 2.0]]
     """
-
-    _contract = "forward backward __call__ prepare_targets value_and_gradient value value_pass"
-    _instead = "CustomLoss"
-    _dy: Array | None = None
-
-    def __init__(self) -> None:
-        if type(self).value_and_gradient is Loss.value_and_gradient:
-            raise TypeError(f"{type(self).__name__}: an abstract class; use MSELoss, CrossEntropyLoss, ...")
-
-    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
-        return checks.as_value_targets(t, shape, dtype)
-
-    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
-        """The loss and its gradient; ``weights`` (n,) of the examples."""
-        raise NotImplementedError
-
-    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
-        """``value_and_gradient`` for arrays that are known to fit, with or without weights."""
-        return self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
-
-    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
-        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
-
-        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
-        where all are 0.
-        """
-        y = checks.as_outputs("y", y)
-        t = self.prepare_targets(t, y.shape, y.dtype)
-        value, self._dy = self.evaluated(y, t, checks.as_sample_weight(sample_weight, len(y)))
-        return value
-
-    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
-        """``forward(y, t, sample_weight)``."""
-        return self.forward(y, t, sample_weight)
-
-    def backward(self) -> Array:
-        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
-        if self._dy is None:
-            raise RuntimeError("backward: call forward(y, t) first")
-        return self._dy.copy()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_dy": None}       # a copy takes no pass along that is half done
-
-
-def check_loss(value: Any) -> None:
-    """A loss of this package, or a user's own, which needs no host."""
-    if not isinstance(value, CustomLoss):
-        checks.check_instance("loss", value, Loss)
 
 
 def shares(weights: Array) -> Array:

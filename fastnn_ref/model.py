@@ -7,8 +7,6 @@
 Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/model.pyx.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,37 +15,23 @@ import numpy as np
 
 from . import philox
 from .layer import Array, Layer
-from .loss import check_loss
+from .loss import Loss
 from .network import Network
-from .optimizer import Optimizer, as_optimizer
+from .optimizer import Optimizer
 from .shared import checks
 from .shared.closed import Setting
+from .shared.custom import check_loss
 from .shared.diagnosis import warn_of_nonfinite
-from .shared.fit import evaluate, fit
 from .shared.mixup import draw_lambdas, mix, one_hot
-from .shared.summary import summary
+from .shared.model import ModelAccess
 
 
-class Model(Layer):
+class Model(Layer, ModelAccess):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
-    fit, evaluate, summary = fit, evaluate, summary         # written once, for both packages
     stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
     _stop_training = False
     _penalty_loss = 0.0
-
-    def __init__(self) -> None:
-        raise TypeError("Model: an abstract class; use Sequential")
-
-    @property
-    def epochs(self) -> int:
-        """Finished epochs: each next one has an order of its own."""
-        return self.network.epochs
-
-    @property
-    def has_penalty(self) -> bool:
-        """Does a penalty add to the loss?"""
-        return any(penalty.adds_to_loss for penalty, _, _ in self.network.constraints)
 
     @property
     def penalty_loss(self) -> float:
@@ -56,7 +40,7 @@ class Model(Layer):
 
     def penalty_value(self) -> float:
         """R of the weights as they are, which ``step`` adds to the loss: 0 without penalties."""
-        return self.network.penalty_value()
+        return sum(penalty.value(w) for penalty, w, _ in self.network.constraints)
 
     def step_pass(self, network: Network, x: Array, t: Array, weights: Array | None, loss: Any, optimizer: Optimizer,
                   lr: float) -> float:
@@ -64,17 +48,17 @@ class Model(Layer):
         network.begin()
         y = self.forward_pass(x, training=True)
         value, dy = loss.evaluated(y, t, weights)
-        self._penalty_loss = network.penalty_value()
+        self._penalty_loss = self.penalty_value()
         self.backward_pass(dy)
         optimizer.step_pass(network, lr)
-        network.steps += 1
+        network.steps, network.in_pass = network.steps + 1, False
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
                 batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
         """Arrays that fit, and the optimizer, a host for a user's own; nothing has changed."""
-        check_loss(loss)
-        optimizer = as_optimizer(optimizer)
+        check_loss(loss, Loss)
+        optimizer = Optimizer._host_of(optimizer)
         checks.check_is_root(self)
         network.wake()
         found, shape = checks.as_input("x", x, self, network.dtype)
@@ -99,22 +83,20 @@ class Model(Layer):
         >>> losses[-1] < 0.01
         True
         """
-        with self.network.training() as network:
+        with self.network.locked(training=True) as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight)
             lr = host.current_lr                    # a user's schedule may raise: nothing has changed yet
             host.attach(network)
-            with network:
-                value = self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
+            value = self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
             if not math.isfinite(value):
                 warn_of_nonfinite(self)
             return value
 
-    def run_epoch(
-        self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
-        progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
-        on_batch_begin: Callable[[int], object] | None = None,
-        on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None, resume: bool = False,
-    ) -> float:
+    def run_epoch(self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
+                  progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
+                  on_batch_begin: Callable[[int], object] | None = None,
+                  on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None,
+                  resume: bool = False) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples, with the penalty.
 
         ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
@@ -140,7 +122,7 @@ class Model(Layer):
         """
         size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
-        with self.network.training() as network:
+        with self.network.locked(training=True) as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size)
             n, steps = len(x), -(-len(x) // size)
             if not resume:
@@ -159,8 +141,7 @@ class Model(Layer):
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                 lr = host.current_lr
                 host.attach(network)                # again, because a callback may have loaded a state
-                with network:
-                    value = self.step_pass(network, xs, ts, ws, loss, host, lr)
+                value = self.step_pass(network, xs, ts, ws, loss, host, lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
                 done = value * count, penalty * len(rows), count
                 network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]
@@ -182,7 +163,7 @@ class Model(Layer):
         (2500, 3)
         """
         size = checks.as_integer("batch_size", batch_size, 1)
-        with self.network as network:
+        with self.network.locked() as network:
             network.wake()
             x, _ = checks.as_input("x", x, self, network.dtype)
             network.begin()

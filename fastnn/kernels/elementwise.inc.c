@@ -1,6 +1,6 @@
 /* Activations and their derivatives. The formulas stand in activations.def, one row each.
 
-   Twin: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
+   Reference: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
 
 /* silu: y = u·σ(u), y' = σ + u·σ'. */
 ALWAYS_INLINE F(gate_t) F(silu_gate)(real u) { return F(gate)(u, F(exp_scaled)(F(minus_abs)(u))); }
@@ -307,7 +307,7 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
                   part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; behind the last row comes the first. Twin: fastnn_ref/mixup.py. */
+/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; the first row follows the last. Reference: fastnn_ref/shared/mixup.py. */
 static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double lambda)
 {
     const real *x = x_, one = (real)lambda, other = (real)(1 - lambda);

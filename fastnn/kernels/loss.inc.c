@@ -1,5 +1,5 @@
-/* Losses: value and gradient in one pass. Twin: fastnn_ref/loss.py. Values are summed in double. The formulas of the
-   losses that are means over elements stand in losses.def. */
+/* Losses: value and gradient in one pass. Reference: fastnn_ref/loss.py. Values are summed in double. The formulas of
+   the losses that are means over elements stand in losses.def. */
 
 /* (1 − ε)·t + ε/2 */
 static inline real F(smooth_target)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }

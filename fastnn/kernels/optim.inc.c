@@ -1,4 +1,4 @@
-/* Optimizers: one pass over flat arrays. Twin: fastnn_ref/optim.py; its formulas stand here in the same order.
+/* Optimizers: one pass over flat arrays. Reference: fastnn_ref/optim.py; its formulas stand here in the same order.
 
    A new one is a part function with the formula, a function that fills update_t from fastnn_update, and a row of
    table.def. */

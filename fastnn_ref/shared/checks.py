@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -128,6 +129,13 @@ def as_dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[An
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise wrong
     return found
+
+
+def as_common_dtype(found: set[np.dtype[Any]]) -> np.dtype[Any] | None:
+    """The one dtype among those of a model's contents; None if they have none."""
+    if len(found) > 1:
+        raise ValueError("dtype: expected one, as the layers already have float32 and float64; say dtype=")
+    return next(iter(found), None)
 
 
 def as_shape(name: str, value: object) -> tuple[int, ...]:
@@ -450,7 +458,9 @@ def as_optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
         if not isinstance(value[slot], Mapping):
             raise TypeError(
                 f"state[{slot!r}]: expected a dict from name to array, got {type(value[slot]).__name__}")
-    return {**value, "steps": as_integer("state['steps']", value["steps"], 0)}
+    copies = {slot: {name: np.array(as_number_array(f"state[{slot!r}][{name!r}]", array))
+                     for name, array in value[slot].items()} for slot in slots}
+    return {**value, **copies, "steps": as_integer("state['steps']", value["steps"], 0)}
 
 
 def as_counters(value: object) -> dict[str, Any]:
@@ -471,8 +481,32 @@ def as_counters(value: object) -> dict[str, Any]:
 
 
 def class_name(layer: Any) -> str:
-    """The name of a layer's class; a host stands for a user's object."""
-    return type(layer.custom if type(layer).__name__ == "Host" else layer).__name__
+    """The name of the class of a layer or an optimizer; a host stands for a user's object."""
+    return (layer.custom if type(layer).__name__.endswith("Host") else layer).__class__.__name__
+
+
+def belongs_to_another(optimizer: Any) -> ValueError:
+    """An optimizer serves one model, whose momentum it has."""
+    return ValueError(f"optimizer: this {class_name(optimizer)} already belongs to another model; make a new one")
+
+
+BUSY = {
+    "thread": "in use by another thread; copy.deepcopy makes one for each",
+    "pass": "in a pass; a layer must not call its own model",
+    "training": "in training; a callback may predict, but not train",
+    "adoption": "in training; build it into another model afterwards, or copy it",
+}
+
+
+def busy(root: Any, why: str) -> RuntimeError:
+    """The error of a model that somebody uses; ``why`` is a key of ``BUSY``."""
+    return RuntimeError(f"{class_name(root)}: {BUSY[why]}")
+
+
+def package_of(thing: Any) -> Any:
+    """The package that a layer belongs to."""
+    names = (kind.__module__.partition(".")[0] for kind in type(thing).__mro__)
+    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
 
 
 def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
@@ -511,8 +545,12 @@ def check_dropconnect(p: float, inference: str) -> float:
     return p
 
 
-def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
-    """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape."""
+def check_chain(layers: Sequence[Any], kind: type[Any]) -> tuple[int, ...] | None:
+    """Layers, at least one, each only once; each fits the one before it, as far as shapes are known.
+
+    Returns the model's input shape, where that is known.
+    """
+    check_layers(layers, kind)
     shape: tuple[int, ...] | None = None
     first: tuple[int, ...] | None = None
     unchanged = True                                # so far a layer got what the model was given

@@ -8,7 +8,6 @@ first step and by the name of the argument.
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -20,7 +19,7 @@ import numpy as np
 
 from . import checks, diagnosis
 from .callbacks import Callback, CallbackList, StopTraining
-from .custom import CustomLoss, CustomOptimizer
+from .custom import CustomLoss, CustomOptimizer, check_loss
 from .data import Data, check_inputs, check_last_batch, largest_value, named_as, prepare_data, split_data
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
@@ -104,17 +103,10 @@ def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Me
 # ---- what is told before the first step ----
 
 
-def package_of(model: Any) -> Any:
-    """The package that a model belongs to."""
-    names = (kind.__module__.partition(".")[0] for kind in type(model).__mro__)
-    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
-
-
 def check_objects(model: Any, loss: object, optimizer: object) -> None:
     """Loss and optimizer are objects of the model's package, or the user's own."""
-    package = package_of(model)
-    if not isinstance(loss, CustomLoss):
-        checks.check_instance("loss", loss, package.Loss)
+    package = checks.package_of(model)
+    check_loss(loss, package.Loss)
     if not isinstance(optimizer, CustomOptimizer):
         checks.check_instance("optimizer", optimizer, package.Optimizer)
     checks.check_is_root(model)
