@@ -60,7 +60,7 @@ class HasParameters:
 
         Its values start from ``init``: an initialiser's name, or a number. ``decays`` says whether weight decay and
         penalties apply: by default to matrices.
-        \"\"\"
+        """
         dims = checks.as_shape("shape", shape)
         init = init if isinstance(init, str) else checks.as_number("init", init)
         self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
