@@ -195,7 +195,7 @@ class Hardswish(Activation):
         return np.where(u > 3, u, inner * (inner + 3) / 6)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return dy * np.where(u <= -3, 0, np.where(u >= 3, 1, u / 3 + 0.5))
+        return dy * np.where(u <= -3, 0, np.where(u >= 3, 1, (np.clip(u, -3, 3) * 2 + 3) / 6))
 
 
 def normal_distribution(u: Array) -> Array:

@@ -83,6 +83,8 @@ FORMULAS = {        # name: the function; its derivative as a list of terms; a i
     "tanh": (lambda u, a: mp.tanh(u) if abs(u) < 10**4 else mp.sign(u),
              lambda u, a: [4 * sigmoid(2 * u) * sigmoid(-2 * u)]),
     "silu": (lambda u, a: u * sigmoid(u), lambda u, a: [sigmoid(u), u * sigmoid(u) * sigmoid(-u)]),
+    "hardswish": (lambda u, a: u * min(max(u + 3, 0), 6) / 6,
+                  lambda u, a: [mp.mpf(u >= 3) if abs(u) >= 3 else u / 3, mp.mpf(abs(u) < 3) / 2]),
     "mish": (lambda u, a: u * mp.tanh(softplus(u)),
              lambda u, a: [mp.tanh(softplus(u)), u * mp.sech(softplus(u)) ** 2 * sigmoid(u)]),
     "gelu": (lambda u, a: u * cdf(u), lambda u, a: [cdf(u), u * pdf(u)]),
@@ -100,6 +102,7 @@ LIMITS = {
     "sigmoid": (4, 1),                  # 1.9, 0.7; 2.7, 0.7
     "tanh": (4, 4),                     # 2.4, 2.4; 1.3, 1.2
     "silu": (7, 7),                     # 2.9, 3.3; 5.2, 5.0
+    "hardswish": (3, 3),                # each below 3
     "mish": (7, 7),                     # 3.5, 4.1; 5.2, 5.0
     "gelu": (9, 9),                     # 5.3, 6.6; 7.3, 5.3
     "gelu_tanh": (5, 7),                # 2.2, 3.6; 3.3, 4.7
@@ -237,6 +240,7 @@ def test_ends(package, dtype):
         "elu": [-1, -1, 0, 1e30, np.inf], "softplus": [0, 0, np.log(2), 1e30, np.inf],
         "sigmoid": [0, 0, 0.5, 1, 1], "tanh": [-1, -1, 0, 1, 1],
         **{name: [np.nan, 0, 0, 1e30, np.inf] for name in ("silu", "mish", "gelu", "gelu_tanh")},
+        "hardswish": [0, 0, 0, 1e30, np.inf],
     }  # fmt: skip
     for case in ELEMENTWISE[1:]:
         y, slope = value_and_slope(package, case, x)
@@ -254,11 +258,12 @@ def test_signs_of_zero(package, dtype):
     cases = {case.name: case for case in ELEMENTWISE}
     for zero in (0.0, -0.0):
         x = np.full(37, zero, dtype)
-        for name in ("identity", "leaky_relu", "elu", "tanh", "silu", "mish", "gelu", "gelu_tanh"):
+        for name in ("identity", "leaky_relu", "elu", "tanh", "silu", "hardswish", "mish", "gelu",
+                     "gelu_tanh"):
             assert (np.signbit(value_and_slope(package, cases[name], x)[0]) == np.signbit(x)).all(), name
         assert not np.signbit(value_and_slope(package, cases["relu"], x)[0]).any()
     x = np.full(37, -1e5, dtype)
-    for name in ("silu", "mish", "gelu", "gelu_tanh", "softplus", "sigmoid"):
+    for name in ("silu", "hardswish", "mish", "gelu", "gelu_tanh", "softplus", "sigmoid"):
         y, _ = value_and_slope(package, cases[name], x)
         assert (y == 0).all(), name
         assert (np.signbit(y) == (name not in ("softplus", "sigmoid"))).all(), name

@@ -35,6 +35,8 @@ BESIDE_PYTORCH = [
     (("ReLU",), ("nan", "inf", "-inf"), "at NaN, our slope is 0, because y > 0 does not hold; theirs lets dy through"),
     (("ReLU",), ("-0",), "max(−0, 0) is 0 here, −0 there"),
     (("ELU",), ("nan", "inf", "-inf"), "at NaN, our slope is NaN, as y is; theirs lets dy through"),
+    (("Hardswish",), ("nan", "inf", "-inf"), "at −∞ we give −0, they NaN; at NaN our slope is NaN"),
+    (("Hardswish",), ("largest",), "they multiply by 6 before they divide by it, and it overflows"),
     (("GELU",), ("largest",), "their u³ overflows, and the slope is NaN; ours is 1"),
     (("Softplus",), ("largest",), "they multiply dy by exp(u) before they divide by 1 + exp(u), and it overflows"),
     (("Softmax", "LogSoftmax"), ("-0",), "dy − Σ… of −0 alone is −0 − 0 or −0 + 0"),
