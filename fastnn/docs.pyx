@@ -89,4 +89,6 @@ def attach(package, reference):
                 attach_class(value, twin)
             elif type(value) is type(attach):
                 set_function_doc(value, text_of(twin))
-    package.from_config.__doc__ = text_of(getattr(reference, "from_config", None))
+    for name, twin in vars(reference).items():          # the functions of the package itself
+        if getattr(twin, "__module__", None) == reference.__name__:
+            getattr(package, name).__doc__ = text_of(twin)

@@ -20,6 +20,7 @@ from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.checkpoint import save as save_model
 from fastnn_ref.shared.fit import evaluate as evaluate_model
 from fastnn_ref.shared.fit import fit as fit_model
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
@@ -325,4 +326,4 @@ cdef class Model(Layer):
         finally:
             network.unlock()
 
-    fit, evaluate, summary = fit_model, evaluate_model, summarise     # written once, for both packages
+    fit, evaluate, summary, save = fit_model, evaluate_model, summarise, save_model     # written once, for both packages

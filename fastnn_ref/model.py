@@ -20,6 +20,7 @@ from .loss import check_loss
 from .network import Network
 from .optimizer import Optimizer, as_optimizer
 from .shared import checks
+from .shared.checkpoint import save
 from .shared.closed import Setting
 from .shared.fit import evaluate, fit
 from .shared.mixup import draw_lambdas, mix, one_hot
@@ -29,7 +30,7 @@ from .shared.summary import summary
 class Model(Layer):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
-    fit, evaluate, summary = fit, evaluate, summary         # written once, for both packages
+    fit, evaluate, summary, save = fit, evaluate, summary, save         # written once, for both packages
     stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
     _stop_training = False
     _penalty_loss = 0.0

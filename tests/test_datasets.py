@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn import atomic, datasets
+from fastnn import datasets
 from fastnn.datasets import files, mnist, optdigits
 from fastnn.datasets.idx import parse_idx, read_idx
+from fastnn_ref.shared import atomic
 
 pytestmark = pytest.mark.slow
 needs_data = pytest.mark.skipif(

@@ -25,17 +25,18 @@ REF_FLOORS = [
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "parameter", "optional", "terminal"}, {"config"}, {"closed", "schedule", "metrics"},
+    {"checks", "parameter", "optional", "terminal", "atomic"}, {"config", "safetensors"},
+    {"closed", "schedule", "metrics"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data"}, {"fit"}, {"__init__"},
+     "data"}, {"checkpoint"}, {"model_checkpoint"}, {"fit"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
-    {"extras", "atomic", "_version", "docs"},
+    {"extras", "_version", "docs"},
     {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
-    {"datasets", "progress", "networks", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
+    {"datasets", "progress", "networks"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import checks
-from .callbacks import MonitorCallback, monitored
+from .callbacks import MonitorCallback, StopTraining, monitored
 
 CRITERIA = ("patience", "GL", "PQ", "UP")
 DEFAULT_THRESHOLDS = {"GL": 5.0, "PQ": 0.75, "UP": 3.0}      # thresholds in the middle of those that Prechelt compares
@@ -82,6 +82,15 @@ class EarlyStopping(MonitorCallback):
         self.weights: dict[str, Any] | None = None
         self.errors: list[float] = []               # of validation, at the end of each epoch that counts
         self.losses: list[float] = []               # of training
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if isinstance(state, Mapping) and state.get("weights") is not None and self.model is not None:
+            checks.as_state("state['weights']", state["weights"], self.model.state_dict())
+        super().load_state_dict(state)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self.stopped_epoch is not None:          # resumed from a state in which training was over
+            raise StopTraining
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         value = monitored(self.monitor, logs)
