@@ -57,10 +57,16 @@ def open_part(path: Path) -> tuple[Path, int]:
     while True:
         part = path.with_name(f"{part_prefix(path)}{secrets.token_hex(8)}.part")
         descriptor = os.open(part, flags, 0o666)        # less what the umask takes away
-        with contextlib.suppress(OSError):              # some file systems have no locks
-            flock(descriptor, LOCK_EX)
-        if os.fstat(descriptor).st_nlink:               # nobody took it for a leftover before it was locked
-            return part, descriptor
+        try:
+            with contextlib.suppress(OSError):          # some file systems have no locks
+                flock(descriptor, LOCK_EX)
+            if os.fstat(descriptor).st_nlink:           # nobody took it for a leftover before it was locked
+                return part, descriptor
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -54,11 +54,11 @@ class Callback(Configured):
     Before training ``model``, ``optimizer``, ``callbacks`` (all of them, the history first) and ``params`` are set.
     ``params`` has ``loss``; ``epochs``; ``steps``, the batches of one epoch; ``batch_size``; ``monitors``, which maps
     each name of an epoch's logs to ``"min"``, ``"max"`` or None, where it is not known which is better; and
-    ``largest``, the largest absolute value of the data. ``logs`` holds what is known: after a batch its ``loss`` and ``size``; after an
-    epoch ``loss``, the metrics, ``val_loss``, ``val_…``, to which a hook may add numbers for the callbacks after it.
-    Setting ``self.model.stop_training = True`` ends training after the epoch, raising ``StopTraining`` at once. A hook
-    may predict with the model, but not train it. Batch hooks cost a few microseconds a batch, and nothing where no
-    callback overrides them.
+    ``largest``, the largest absolute value of the data. ``logs`` holds what is known: after a batch its ``loss`` and
+    ``size``; after an epoch ``loss``, the metrics, ``val_loss``, ``val_…``, to which a hook may add numbers for the
+    callbacks after it. Setting ``self.model.stop_training = True`` ends training after the epoch, raising
+    ``StopTraining`` at once. A hook may predict with the model, but not train it. Batch hooks cost a few microseconds a
+    batch, and nothing where no callback overrides them.
 
     ``state_names`` are the attributes that training changes: ``state_dict`` collects them, so that a training resumes.
 
