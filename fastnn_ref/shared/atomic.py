@@ -1,15 +1,14 @@
 """Files that appear whole or not at all: written under another name in the same folder, then renamed.
 
-    .NAME.0123456789abcdef.part     while it is written, or left behind by a process that was killed in between
+    .NAME.0123456789abcdef.part     the temporary file
 
-A process holds a lock (flock) on the part that it writes. So whoever writes the same file next knows which parts have
-nobody any more, and removes them.
+A process that is killed in between leaves it behind. While a process lives it holds a lock (flock) on its temporary
+file, so the next one that writes the same file can tell a leftover, and removes it.
 """
 
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -37,60 +36,60 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     b'1 2 3'
     """
     remove_leftovers(path)
-    part, descriptor = open_part(path)
+    temporary, descriptor = open_temporary(path)
     try:
         with open(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.replace(part, path)                      # locked until it has its name
+            os.replace(temporary, path)                 # locked until it has its name
     except BaseException:                               # Ctrl-C, too
         with contextlib.suppress(OSError):
-            part.unlink()
+            temporary.unlink()
         raise
     remember(path.parent)
 
 
-def open_part(path: Path) -> tuple[Path, int]:
-    """A new part of ``path`` and its descriptor, locked."""
+def open_temporary(path: Path) -> tuple[Path, int]:
+    """A new temporary file for ``path`` and its descriptor, locked."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     while True:
-        part = path.with_name(f"{part_prefix(path)}{secrets.token_hex(8)}.part")
-        descriptor = os.open(part, flags, 0o666)        # less what the umask takes away
+        temporary = path.with_name(f"{prefix_of(path)}{os.urandom(8).hex()}.part")
+        descriptor = os.open(temporary, flags, 0o666)   # less what the umask takes away
         try:
             with contextlib.suppress(OSError):          # some file systems have no locks
                 flock(descriptor, LOCK_EX)
             if os.fstat(descriptor).st_nlink:           # nobody took it for a leftover before it was locked
-                return part, descriptor
+                return temporary, descriptor
         except BaseException:
             with contextlib.suppress(OSError):
-                part.unlink()
+                temporary.unlink()
             os.close(descriptor)
             raise
         os.close(descriptor)
 
 
-def part_prefix(path: Path) -> str:
-    """What the names of all parts of ``path`` begin with."""
+def prefix_of(path: Path) -> str:
+    """What the names of all temporary files for ``path`` begin with."""
     return f".{path.name[:100]}."
 
 
 def remove_leftovers(path: Path) -> None:
-    """Removes the parts of ``path`` that nobody writes any more."""
-    prefix = part_prefix(path)
+    """Removes the temporary files for ``path`` that nobody writes any more."""
+    prefix = prefix_of(path)
     with contextlib.suppress(OSError):
         for name in os.listdir(path.parent):
             if name.startswith(prefix) and name.endswith(".part") and len(name) == len(prefix) + 16 + len(".part"):
                 remove_unlocked(path.with_name(name))
 
 
-def remove_unlocked(part: Path) -> None:
-    """Removes a part, unless a process writes it."""
+def remove_unlocked(temporary: Path) -> None:
+    """Removes a temporary file, unless a process writes it."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
-            part.unlink()
+            temporary.unlink()
         finally:
             os.close(descriptor)
 

@@ -12,8 +12,6 @@ Both packages write and read the same files. A file names classes of the package
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -226,7 +224,7 @@ def write(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> No
     tensors: dict[str, Array] = {}
     content = {"config": config, "state": {
         key: encode("" if key == "model" else key, value, tensors) for key, value in state.items()}}
-    metadata = {"fastnn": str(FORMAT), "content": json.dumps(content), "sha256": NO_DIGEST}
+    metadata = {"fastnn": str(FORMAT), "content": safetensors.format_json(content), "sha256": NO_DIGEST}
     head, *values = safetensors.pack(tensors, metadata)
     atomic.write(path, bytes(head).replace(stored(NO_DIGEST), stored(digest(head, *values)), 1), *values)
 
@@ -277,6 +275,8 @@ def stored(sha256: str) -> bytes:
 
 def digest(*pieces: safetensors.Buffer) -> str:
     """The sha256 of a file in pieces."""
+    import hashlib  # only where a file is written or read: import fastnn takes the less time
+
     found = hashlib.sha256()
     for piece in pieces:
         found.update(piece)

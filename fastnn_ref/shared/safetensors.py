@@ -13,7 +13,6 @@ that name, so that saving needs NumPy alone; tests/test_checkpoint.py holds the 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, Never
@@ -54,7 +53,7 @@ def pack(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[Buff
         start, end = end, end + array.nbytes
         header[name] = {"dtype": NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
         pieces.append(array.reshape(-1).view(np.uint8).data)
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = format_json(header).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > LARGEST_HEADER:
         raise ValueError(f"header: expected at most {LARGEST_HEADER} bytes, got {len(text)}")
@@ -105,8 +104,17 @@ def read_header(content: bytes) -> tuple[dict[str, Any], int]:
     return header, 8 + size
 
 
+def format_json(value: Any) -> str:
+    """JSON in ASCII."""
+    import json  # only where a file is written or read: import fastnn takes the less time
+
+    return json.dumps(value, separators=(",", ":"))
+
+
 def parse_json(text: str) -> Any:
     """JSON without repeated keys; ValueError, too, for what is nested too deeply."""
+    import json
+
     try:
         return json.loads(text, object_pairs_hook=without_repeats)
     except RecursionError:
