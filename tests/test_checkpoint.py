@@ -302,6 +302,25 @@ def test_other_objects(nn, saved, make, arguments, message):
     assert flat([model.state_dict(), model.network.counters()]) == kept
 
 
+def test_slots_of_another_shape(nn, saved):
+    """Told before the model changes, and not at the optimizer's first step."""
+    def swap(content, tensors):
+        tensors["optimizer.mean.0.weight"] = np.zeros((6, 4))
+
+    rewrite(saved, swap)
+    model = net(nn)
+    kept = flat(model.state_dict())
+    with pytest.raises(ValueError, match=r"optimizer'\]\['mean'\]\['0\.weight'\]: expected \(4, 6\), got \(6, 4"):
+        train(nn, model, nn.Adam(), resume=saved, callbacks=[nn.EarlyStopping(), nn.ModelCheckpoint(saved)])
+    assert flat(model.state_dict()) == kept
+
+
+@pytest.mark.parametrize("resume", [3, b"run", [1]])
+def test_resume_is_a_state_or_a_path(nn, resume):
+    with pytest.raises(TypeError, match="resume: expected a record of training_state or a path, got"):
+        train(nn, net(nn), nn.SGD(), resume=resume)
+
+
 # ---- damaged, foreign and hostile files ----
 
 
@@ -604,7 +623,7 @@ def test_killed_while_it_saves(request, ref, tmp_path):
     assert int(left) > 0                                    # the kills did come in the middle
 
 
-def test_a_part_that_somebody_writes_stays(tmp_path):
+def test_a_temporary_file_in_use_stays(tmp_path):
     path = tmp_path / "file"
     with atomic.replacing(path) as slow:
         slow.write(b"slow")

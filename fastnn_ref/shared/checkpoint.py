@@ -145,6 +145,8 @@ def as_training_state(resume: Any, model: Any, steps: int) -> Any:
         with named(path):
             check_same("model", document["config"]["model"], record_of(model))
         resume = document["state"]
+    elif not isinstance(resume, Mapping | None):
+        raise TypeError(f"resume: expected a record of training_state or a path, got {resume!r}")
     if resume is not None:
         check_training_state(resume)
         checks.check_resume(checks.as_counters(resume["counters"])["batch"], steps)

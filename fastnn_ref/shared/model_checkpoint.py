@@ -33,7 +33,7 @@ class ModelCheckpoint(MonitorCallback):
     >>> x, t, path = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]), f"{tempfile.mkdtemp()}/{{epoch}}.safetensors"
     >>> saving = nn.ModelCheckpoint(path, monitor="loss", save_best_only=True)
     >>> history = nn.Sequential(nn.Linear(1, 1, init="zeros")).fit(
-    ...     x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.8), epochs=50, callbacks=[saving])
+    ...     x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.8), epochs=4, callbacks=[saving])
     >>> saving.latest == path.format(epoch=1), saving.best
     (True, 2.0)
     """
