@@ -40,7 +40,8 @@ def flat(value, name=""):
     if isinstance(value, dict):
         return [pair for key, each in value.items() for pair in flat(each, f"{name}.{key}")]
     if isinstance(value, list | tuple):
-        return [(name, type(value)), *(pair for index, each in enumerate(value) for pair in flat(each, f"{name}.{index}"))]
+        inside = (pair for index, each in enumerate(value) for pair in flat(each, f"{name}.{index}"))
+        return [(name, type(value)), *inside]
     if isinstance(value, np.ndarray):
         return [(name, value.dtype.str, value.shape, value.tobytes())]
     return [(name, type(value), value if value == value else "NaN")]
