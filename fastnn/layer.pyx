@@ -113,6 +113,10 @@ cdef class Layer(Node):
         own = self._tensors().get(name)
         copy_into({name: own}, {name: checks.as_parameter_value(name, value, own)})
 
+    def _start_from(self, values):
+        if not self.climb().awake:
+            self.own_values.update(values)
+
     def state_dict(self):
         return {name: value.copy() for name, value in self._tensors().items()}
 

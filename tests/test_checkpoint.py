@@ -97,6 +97,16 @@ def test_it_goes_on_as_the_model_would(nn, tmp_path):
     same_parameters(again, model)
 
 
+def test_loading_draws_nothing(nn, ref, tmp_path, monkeypatch):
+    """Initial values that are written over at once would take longer than all the rest."""
+    model = net(nn)
+    model.save(tmp_path / "model")
+    monkeypatch.setattr(ref.init, "create", lambda *arguments, **named: 1 / 0)
+    same_parameters(nn.load(tmp_path / "model"), model)
+    with pytest.raises(ZeroDivisionError):
+        net(nn).state_dict()
+
+
 def test_names_in_the_file(nn, tmp_path):
     """Dotted, as in PyTorch; the weights of a training have the same ones."""
     other = pytest.importorskip("safetensors.numpy")

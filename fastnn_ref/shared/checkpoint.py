@@ -81,18 +81,22 @@ def build_model(package: ModuleType, document: Mapping[str, Any], classes: Mappi
     """A new model with the state that it had; shapes are compared before memory is taken."""
     model = build_part(package, document, "model", classes)
     state, counters = document["state"]["model"], checks.as_counters(document["state"]["counters"])
-    checks.as_state("state", state, {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes(model)})
+    inside, dtype = list(layers(model)), model.dtype
+    checks.as_state("state", state, {
+        prefix + name: np.broadcast_to(dtype.type(0), spec.shape)
+        for prefix, layer in inside for name, spec in layer.specs.items()})
+    for prefix, layer in inside:            # to draw initial values would take longer than all the rest
+        layer._start_from({name: np.array(state[prefix + name], dtype) for name in layer.specs})
     model.load_state_dict(state)
     model.network.set_counters(counters)
     return model
 
 
-def shapes(layer: Any, prefix: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
-    """(dotted name, shape) of each parameter and running statistic, none of which is drawn for that."""
-    for name, spec in layer.specs.items():
-        yield prefix + name, spec.shape
+def layers(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted prefix, layer) of a layer and of all inside."""
+    yield prefix, layer
     for name, child in layer.children():
-        yield from shapes(child, f"{prefix}{name}.")
+        yield from layers(child, f"{prefix}{name}.")
 
 
 # ---- trainings ----
