@@ -160,13 +160,16 @@ def test_a_layer_of_ones_own(nn, ref, fast, tmp_path):
     assert nn.load(tmp_path / "model", {"Scale": kind})[1].custom.start is None
 
 
-def test_no_module_is_imported(nn, tmp_path):
+def test_a_file_makes_nothing_else(nn, tmp_path):
     """A file can name what it likes."""
     net(nn).save(tmp_path / "model")
-    for name in ("os.system", "antigravity", "fastnn_ref.shared.fit", "sys", "load", "metrics", "History", "CSVLogger"):
-        rewrite(tmp_path / "model", lambda content, _, name=name: content["config"].update(model={"class": name}))
-        with pytest.raises(ValueError, match=r"model: .*(expected|missing argument)"):
-            nn.load(tmp_path / "model")
+    message = f"model: config: expected a class of {nn.__name__} or one in classes, got"
+    for name in ("os.system", "antigravity", "fastnn_ref.shared.fit", "sys", "load", "metrics", "History", "CSVLogger",
+                 "TensorBoard"):
+        for record in ({"class": name}, {"class": "Sequential", "layers": [{"class": name}]}):
+            rewrite(tmp_path / "model", lambda content, _, record=record: content["config"].update(model=record))
+            with pytest.raises(ValueError, match=f"{message} {name!r}"):
+                nn.load(tmp_path / "model")
     assert "antigravity" not in sys.modules
 
 

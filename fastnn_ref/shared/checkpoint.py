@@ -1,10 +1,12 @@
 """Checkpoints: a model, or a whole training, in one safetensors file.
 
-    tensors     each array of the state: weights under their dotted names (``0.weight``), and in a training's file
-                ``optimizer.momentum.0.weight`` and what else there is
-    metadata    "content", JSON {"config": {…}, "state": {…}}: how the objects were made, and what training has changed,
-                with {"$tensor": name} in the place of an array; "fastnn", the version of this format; "sha256" of the
-                file, as it is with 64 zeros in the place of these digits
+    tensors         each array of the state: weights under their dotted names (``0.weight``), and in a training's file
+                    ``optimizer.momentum.0.weight`` and what else there is
+    metadata
+        fastnn      the version of this format
+        content     JSON {"config": {…}, "state": {…}}: how the objects were made, and what training has changed, with
+                    {"$tensor": name} in the place of an array, and {"$tuple": […]} in that of a tuple
+        sha256      of the file, as it is with 64 zeros in the place of these digits
 
 Both packages write and read the same files. A file names classes of the package, or the user's own that are given to
 ``load``, and no module to import.
@@ -17,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,8 +41,11 @@ NO_RECORD = "no record"                             # key to the reason why ther
 
 
 class Training(NamedTuple):
-    """What ``load_training`` built anew: ``model``, ``optimizer`` and ``loss`` (None where none was saved) as they
-    were, and ``state``, which ``fit(resume=…)`` takes for its history and callbacks, too."""
+    """A training that ``load_training`` made anew.
+
+    ``model``, ``optimizer`` and ``loss`` (None where none was saved) are as they were, and ``state`` is the record from
+    which ``fit(resume=…)`` brings its history and callbacks up to date, too.
+    """
 
     model: Any
     optimizer: Any
@@ -162,6 +167,9 @@ def read_training(path: Path) -> dict[str, Any]:
     document = read(path)
     if "optimizer" not in document["config"]:
         raise ValueError(f"{path}: expected a file of save_training, got one of a model's save")
+    with named(path):
+        check_training_state(document["state"])
+        checks.as_counters(document["state"]["counters"])
     return document
 
 
@@ -170,7 +178,7 @@ def check_same(name: str, saved: Any, own: Any) -> None:
     if isinstance(saved, Mapping) and isinstance(own, Mapping):
         if name == "model" and (NO_RECORD in saved or NO_RECORD in own):
             return
-        for key in saved.keys() | own.keys():
+        for key in {**saved, **own}:
             check_same(f"{name}.{key}", saved.get(key), own.get(key))
     elif isinstance(saved, list) and isinstance(own, list) and len(saved) == len(own):
         for index, (one, other) in enumerate(zip(saved, own, strict=True)):
@@ -198,12 +206,20 @@ def build_part(
                          f"give the file to fit(resume=…)")
     if record is None and name == "loss":
         return None
-    part = build(package, record, classes)
+    part = build(only_parts(package), record, classes)
     kinds = {"model": (package.model.Model,), "optimizer": (package.Optimizer, CustomOptimizer),
              "loss": (package.Loss, CustomLoss)}
     if not isinstance(part, kinds[name]):
         raise ValueError(f"{name}: expected the record of one, got {str(record)[:100]}")
     return part
+
+
+def only_parts(package: ModuleType) -> Any:
+    """The classes of the package that models, losses and optimizers consist of: a file makes no others."""
+    kinds = package.Layer, package.Loss, package.Optimizer, package.Penalty, package.Schedule
+    found = {name: getattr(package, name) for name in package.__all__}
+    parts = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, kinds)}
+    return SimpleNamespace(__name__=package.__name__, __all__=parts, **parts)
 
 
 # ---- documents and files ----
