@@ -326,4 +326,4 @@ cdef class Model(Layer):
         finally:
             network.unlock()
 
-    fit, evaluate, summary, save = fit_model, evaluate_model, summarise, save_model     # written once, for both packages
+    fit, evaluate, summary, save = fit_model, evaluate_model, summarise, save_model    # written once, for both

@@ -27,8 +27,7 @@ STEPS = 12
 
 def net(nn):
     return nn.Sequential(
-        nn.Linear(4, 6, activation="tanh"), nn.BatchNorm1d(6), nn.Dropout(0.2), nn.DropConnect(6, 5, 0.3),
-        nn.GaussianNoise(0.1), nn.StochasticDepth(nn.Linear(5, 5), 0.5), nn.Linear(5, 3),
+        nn.Linear(4, 6, activation="tanh"), nn.BatchNorm1d(6), nn.Dropout(0.2), nn.Linear(6, 3),
         seed=1, dtype="float64", penalty=[nn.L1(0.01), nn.MaxNorm(2.0)],
     )  # fmt: skip
 
@@ -117,7 +116,8 @@ def go_on(package, folder):
             if "own" in name and "schedule" in name:
                 model, loss, optimizer = net(nn), nn.CrossEntropyLoss(), make()[name][0]
             else:
-                model, optimizer, loss, _ = nn.load_training(path, classes={"SignDescent": sign_descent(nn)})
+                saved = nn.load_training(path, classes={"SignDescent": sign_descent(nn)})
+                model, loss, optimizer = saved.model, saved.loss, saved.optimizer
             results[f"{name} from step {step}"] = run(nn, name, Path(folder) / place, model, loss, optimizer, path)
     print(json.dumps(results))
 

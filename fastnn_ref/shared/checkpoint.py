@@ -18,9 +18,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,8 @@ NO_DIGEST = "0" * 64
 NO_RECORD = "no record"                             # key to the reason why there is none
 
 
-class Training(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Training:
     """A training that ``load_training`` made anew.
 
     ``model``, ``optimizer`` and ``loss`` (None where none was saved) are as they were, and ``state`` is the record from
