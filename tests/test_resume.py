@@ -45,8 +45,8 @@ def sign_descent(nn):
     return SignDescent
 
 
-def jobs(nn, folder):
-    """Name → (optimizer, callbacks, other arguments of fit), all of them new."""
+def jobs(nn, folder, tensorboard=False):
+    """Name → (optimizer, callbacks, other arguments of fit), all of them new; TensorBoard takes seconds to import."""
     def sgd(lr=0.05):
         return nn.SGD(lr=lr, momentum=0.9)
 
@@ -79,14 +79,14 @@ def jobs(nn, folder):
             csv(), nn.EarlyStopping("val_loss", patience=2), nn.TerminateOnNaN(),
             nn.ReduceLROnPlateau("loss", patience=1, min_delta=0.5), nn.LambdaCallback()], {"metrics": ["accuracy"]}),
     }  # fmt: skip
-    if importlib.util.find_spec("tensorboardX"):
+    if tensorboard and importlib.util.find_spec("tensorboardX"):
         found["tensorboard"] = sgd(), [nn.TensorBoard(folder / "board", update_freq=1)], {}
     return found
 
 
 def run(nn, name, folder, model, loss, optimizer, resume=None, every=1):
     """Trains, and returns what has to be the same: the digest of all that training changed, and the file written."""
-    _, callbacks, arguments = jobs(nn, folder)[name]
+    _, callbacks, arguments = jobs(nn, folder, name == "tensorboard")[name]
     callbacks = [*callbacks, nn.ModelCheckpoint(folder / "{step}", every=every, unit="step")]
     history = model.fit(X, CLASSES, loss=loss, optimizer=optimizer, epochs=3, batch_size=5, validation_split=0.2,
                         callbacks=callbacks, resume=resume, **arguments)  # fmt: skip
@@ -127,7 +127,7 @@ def test_it_goes_on_to_the_same_bits(request, nn, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     thorough, chance = request.config.getoption("--thorough"), random.Random(nn.__name__)
     wanted, places = {}, {}
-    for number, (name, (optimizer, _, _)) in enumerate(jobs(nn, tmp_path).items()):
+    for number, (name, (optimizer, _, _)) in enumerate(jobs(nn, tmp_path, thorough).items()):
         folder = tmp_path / str(number)
         folder.mkdir()
         steps = chance.sample(range(1, STEPS), 10 if thorough else 1)
