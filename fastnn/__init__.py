@@ -13,11 +13,13 @@ the same up to rounding.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from fastnn_ref.shared import checkpoint
 from fastnn_ref.shared.config import build
 
 from ._kernels import get_num_threads, isa, set_num_threads
@@ -31,6 +33,16 @@ reference = importlib.import_module("fastnn_ref")
 
 def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | None = None) -> Any:
     return build(sys.modules[__name__], record, classes)
+
+
+def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:
+    return checkpoint.load_model(sys.modules[__name__], path, classes)
+
+
+def load_training(
+    path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None,
+) -> checkpoint.Training:
+    return checkpoint.load_training(sys.modules[__name__], path, classes)
 
 
 def own(name: str) -> Any:

@@ -89,4 +89,6 @@ def attach(package, reference):
                 attach_class(value, original)
             elif type(value) is type(attach):
                 set_function_doc(value, text_of(original))
-    package.from_config.__doc__ = text_of(getattr(reference, "from_config", None))
+    for name, original in vars(reference).items():          # the functions of the package itself
+        if getattr(original, "__module__", None) == reference.__name__:
+            getattr(package, name).__doc__ = text_of(original)

@@ -73,6 +73,11 @@ cdef class Layer(Node):
     set_parameter, state_dict, load_state_dict = (
         LayerAccess.set_parameter, LayerAccess.state_dict, LayerAccess.load_state_dict)
 
+    def _start_from(self, values):
+        if not self.climb().awake:
+            self.own_values.update(values)
+
+
     # ---- passes ----
 
     def forward(self, x, training=False):

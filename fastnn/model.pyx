@@ -41,9 +41,9 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
-    fit, evaluate, summary, seed, epochs, has_penalty = (
-        ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.seed, ModelAccess.epochs,
-        ModelAccess.has_penalty)
+    fit, evaluate, summary, save, seed, epochs, has_penalty = (
+        ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
+        ModelAccess.epochs, ModelAccess.has_penalty)
 
     @property
     def stop_training(self):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import atomic
+from fastnn_ref.shared import atomic
+
 from .extras import extra
 
 with extra("train"):

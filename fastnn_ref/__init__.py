@@ -19,6 +19,7 @@ parameters and activations of a model are float64 here by default, and float32 i
 [0, 1, 1, 0]
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -77,6 +78,52 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
     from .shared.config import build
 
     return build(sys.modules[__name__], record, classes)
+
+
+def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:
+    """The model in a file of ``model.save``, ``save_training`` or ``ModelCheckpoint``, of either package.
+
+    It has the weights, the seed, the dtype and the counters that it had. ``classes`` maps the names of your own layers
+    to their classes; no module that a file names is ever imported. A file that is damaged, cut short, made by another
+    program or by a later version is a ValueError that says so; OSError if it cannot be read.
+
+    >>> import tempfile, fastnn_ref as nn
+    >>> class Half(nn.CustomLayer):
+    ...     def forward_pass(self, x, training):
+    ...         return x / 2
+    ...     def backward_pass(self, dy):
+    ...         return dy / 2
+    >>> nn.Sequential(nn.Linear(2, 3), Half()).save(path := f"{tempfile.mkdtemp()}/model.safetensors")
+    >>> nn.load(path, classes={"Half": Half})
+    Sequential(Linear(2, 3), Half(), dtype='float64')
+    """
+    from .shared.checkpoint import load_model
+
+    return load_model(sys.modules[__name__], path, classes)
+
+
+def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> "Training":  # noqa: F405
+    """What ``save_training`` or ``ModelCheckpoint`` wrote, made anew: ``model``, ``optimizer``, ``loss``, ``state``.
+
+    So a fresh process goes on without a word about the architecture: in a loop of its own, or by ``fit`` with ``state``
+    or the path as ``resume`` and callbacks as they were. ``classes`` and errors are as for ``load``; ValueError, too,
+    for an object that has no record, such as an optimizer whose ``lr`` is a function of your own: ``fit(resume=path)``
+    goes on with one that you make.
+
+    >>> import tempfile, numpy as np, fastnn_ref as nn
+    >>> x, t, path = np.eye(2), np.array([0, 1]), f"{tempfile.mkdtemp()}/run.safetensors"
+    >>> model = nn.Sequential(nn.Linear(2, 4, activation="relu"), nn.Linear(4, 2))
+    >>> _ = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(), epochs=3,
+    ...               callbacks=[nn.ModelCheckpoint(path)])
+    >>> run = nn.load_training(path)
+    >>> history = run.model.fit(x, t, loss=run.loss, optimizer=run.optimizer, epochs=5, resume=run.state,
+    ...                         callbacks=[nn.ModelCheckpoint(path)])
+    >>> len(history.epoch), run.optimizer, run.loss
+    (5, Adam(), CrossEntropyLoss())
+    """
+    from .shared import checkpoint
+
+    return checkpoint.load_training(sys.modules[__name__], path, classes)
 
 
 __all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),

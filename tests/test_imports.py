@@ -26,17 +26,18 @@ REF_FLOORS = [
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "optional", "terminal"}, {"parameter"}, {"access", "config"}, {"closed", "schedule", "metrics"},
+    {"checks", "optional", "terminal", "atomic"}, {"parameter"}, {"access", "config", "safetensors"},
+    {"closed", "schedule", "metrics"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data"}, {"fit"}, {"model"}, {"public"}, {"__init__"},
+     "data"}, {"checkpoint"}, {"model_checkpoint"}, {"fit"}, {"model"}, {"public"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
-    {"extras", "atomic", "_version", "docs", "copying"},
+    {"extras", "_version", "docs", "copying"},
     {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
-    {"datasets", "progress", "networks", "checkpoint"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
+    {"datasets", "progress", "networks"}, {"plot", "interop", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
 

@@ -89,6 +89,11 @@ class LayerAccess(HasParameters):
         own = tensors(self)
         copy_into(own, {name: checks.as_parameter_value(name, value, own.get(name))})
 
+    def _start_from(self, values: Mapping[str, Array]) -> None:
+        """Values of this layer itself, so that the first use draws none; afterwards they change nothing."""
+        if not self.network.awake:
+            self.values.update(values)
+
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters and running statistics by dotted name, as in PyTorch.
 

@@ -253,6 +253,12 @@ def format_keys(value: object) -> str:
     return ", ".join(map(str, value)) or "(none)" if isinstance(value, Mapping) else type(value).__name__
 
 
+def check_keys(name: str, value: object, wanted: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """A dict with just these keys, the optional ones or not."""
+    if not isinstance(value, Mapping) or not set(wanted) <= set(value) <= {*wanted, *optional}:
+        raise ValueError(f"{name}: expected the keys {', '.join(wanted)}, got {format_keys(value)}")
+
+
 def as_number_array(name: str, value: object) -> Array:
     """``value`` as an array of bools, integers or floats."""
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):

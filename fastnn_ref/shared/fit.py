@@ -7,6 +7,7 @@ first step and by the name of the argument.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ import numpy as np
 
 from . import checks, diagnosis
 from .callbacks import Callback, CallbackList, StopTraining
+from .checkpoint import as_training_state
 from .custom import CustomLoss, CustomOptimizer, check_loss
 from .data import Data, check_inputs, check_last_batch, largest_value, named_as, prepare_data, split_data
 from .history import History
@@ -214,7 +216,7 @@ def fit(
     model: Any, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
     validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0, shuffle: bool = True,
     metrics: Iterable[MetricLike] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
-    mixup: float = 0.0, resume: Mapping[str, Any] | None = None, verbose: int | str = 0,
+    mixup: float = 0.0, resume: Mapping[str, Any] | str | os.PathLike[str] | None = None, verbose: int | str = 0,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
@@ -228,7 +230,8 @@ def fit(
     Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``; after an epoch that
     left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the first lets the running batch end, and
     the history so far is returned, with ``interrupted`` true; the second one is a KeyboardInterrupt. ``resume``, a
-    record of ``training_state``, goes on where it was taken, to the same bits, with objects and data as they were then;
+    record of ``training_state`` or the path of a file of ``save_training`` or ``ModelCheckpoint``, goes on where it was
+    taken, to the same bits, with objects and data as they were then;
     ``epochs`` counts from the first start.
 
     ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
@@ -257,7 +260,8 @@ def fit(
         check_parameters(model)
     largest = check_data(model, data, held_out, loss, measures)
     steps = -(-len(data.x) // batch_size)
-    params = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "largest": largest,
+    state = as_training_state(resume, model, steps)
+    params = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "largest": largest, "loss": loss,
               "monitors": find_monitors(measures, model.has_penalty, held_out is not None)}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
@@ -269,15 +273,15 @@ def fit(
     hooks.call("on_train_begin", {})
     with CtrlC() as ctrl_c:
         try:
-            if resume is not None:
-                load_training_state(resume, model, optimizer, hooks.callbacks)
+            if state is not None:
+                load_training_state(state, model, optimizer, hooks.callbacks)
                 optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
             for epoch in range(len(history.epoch), epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 value = model.run_epoch(
                     data.x, data.t, loss, optimizer, batch_size, shuffle, sample_weight=data.weights, mixup=mixup,
-                    resume=resume is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
+                    resume=state is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 ends = diagnosis.find_nonfinite(model) is not None          # run_epoch has said which parameter
                 watch.see(epoch, value - model.penalty_loss, ends)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .checkpoint import save
 from .fit import evaluate, fit
 from .summary import summary
 
@@ -15,7 +16,7 @@ class ModelAccess:
     """The methods and properties, for the models of both packages."""
 
     network: Any
-    fit, evaluate, summary = fit, evaluate, summary
+    fit, evaluate, summary, save = fit, evaluate, summary, save
 
     @property
     def seed(self) -> int:

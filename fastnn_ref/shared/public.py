@@ -15,6 +15,7 @@ from .callbacks import (
     TerminateOnNaN as TerminateOnNaN, LambdaCallback as LambdaCallback, StopTraining as StopTraining,
 )
 from .loggers import CSVLogger as CSVLogger, TensorBoard as TensorBoard
+from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from .progress import ProgressBar as ProgressBar
 from .diagnosis import TrainingWarning as TrainingWarning
 from .custom import (
@@ -22,5 +23,6 @@ from .custom import (
     CustomOptimizer as CustomOptimizer,
 )
 from .state import training_state as training_state, load_training_state as load_training_state
+from .checkpoint import Training as Training, save_training as save_training
 from .gradcheck import gradcheck as gradcheck
 from .text_noise import TextNoise as TextNoise
