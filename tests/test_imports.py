@@ -25,10 +25,10 @@ REF_FLOORS = [
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "parameter", "optional", "terminal"}, {"config"}, {"closed", "schedule", "metrics"},
+    {"checks", "parameter", "optional", "terminal"}, {"config"}, {"closed", "schedule", "metrics", "class_weight"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data"}, {"fit"}, {"__init__"},
+     "data"}, {"prediction", "batches"}, {"fit"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "atomic", "_version", "docs"},
