@@ -316,6 +316,7 @@ def test_blocks_hold_every_row_once(nn):
     assert first.tolist() == again.tolist()
     assert first.tolist() != second.tolist() != list(range(1000))
     assert first.tolist() != epochs("blocks", seed=1)[0].tolist()
+    assert (np.diff(first) < 0).sum() > 400
     blocks = first // 192
     assert (np.diff(blocks) != 0).sum() == 5                # six blocks, each in one piece
     assert sorted(dict.fromkeys(blocks.tolist())) != list(dict.fromkeys(blocks.tolist()))

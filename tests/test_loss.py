@@ -297,10 +297,10 @@ def test_balanced_is_scikit_learns(nn):
         assert got == pytest.approx(trained(nn.CrossEntropyLoss(class_weight=[*numbers, 1]), SKEWED, 4, sample_weight))
         assert got != trained(nn.CrossEntropyLoss(), SKEWED, 4, sample_weight)
         assert loss.class_weight == "balanced"
-    rows = np.eye(3)[SKEWED]
+    rows = np.eye(4)[SKEWED]
     numbers = weigh("balanced", classes=np.arange(3), y=SKEWED)
-    assert trained(nn.CrossEntropyLoss(class_weight="balanced"), rows, 3) == pytest.approx(
-        trained(nn.CrossEntropyLoss(class_weight=numbers), rows, 3))
+    assert trained(nn.CrossEntropyLoss(class_weight="balanced"), rows, 4) == pytest.approx(
+        trained(nn.CrossEntropyLoss(class_weight=[*numbers, 1]), rows, 4))
     yes = SKEWED == 2
     numbers = weigh("balanced", classes=np.arange(2), y=yes.astype(int))
     assert trained(nn.BCEWithLogitsLoss(class_weight="balanced"), yes, 1) == pytest.approx(
