@@ -41,7 +41,7 @@ def order_by_blocks(n: int, block: int, seed: int, epoch: int) -> Iterator[Array
     """The rows 0 … n − 1, block by block, in another order of blocks and of each block's rows in every epoch.
 
     >>> np.concatenate(list(order_by_blocks(7, 3, seed=0, epoch=0))).tolist()
-    [4, 3, 5, 6, 1, 2, 0]
+    [6, 4, 5, 3, 1, 0, 2]
     """
     blocks = -(-n // block)
     for number in philox.permutation(blocks, seed, epoch, philox.stream(philox.SHUFFLE, SHUFFLE_BLOCKS)).tolist():

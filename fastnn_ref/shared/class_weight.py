@@ -127,9 +127,14 @@ def balanced_weights(q: Array, sample_weight: Array | None = None) -> tuple[floa
     return tuple(np.divide(counts.sum(), occur.sum() * counts, out=np.ones(len(counts)), where=occur).tolist())
 
 
+def kinds_of(loss: Any) -> set[str]:
+    """The names of a loss's classes."""
+    return {kind.__name__ for kind in type(loss).__mro__}
+
+
 def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
     """How much each example of ``t`` belongs to each class, (n, K)."""
-    if "BCEWithLogitsLoss" in {kind.__name__ for kind in type(loss).__mro__}:
+    if "BCEWithLogitsLoss" in kinds_of(loss):
         if tuple(shape[1:]) not in ((), (1,)):
             raise ValueError(f"class_weight: expected one output for 'balanced', got {checks.format_shape(shape)}; "
                              "pos_weight takes a number for each")
@@ -140,9 +145,15 @@ def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
     return found if found.ndim == 2 else np.equal(found[:, None], np.arange(shape[1]))
 
 
+def is_balanced(loss: Any) -> bool:
+    """Are the class weights of one of the library's losses still to be worked out?"""
+    weighs = kinds_of(loss) & {"CrossEntropyLoss", "BCEWithLogitsLoss"}
+    return bool(weighs) and isinstance(loss.class_weight, str)
+
+
 def resolve_class_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Array | None) -> Any:
     """The loss; if its class weights are "balanced", a new one of its kind with those of targets ``t``."""
-    if not isinstance(getattr(loss, "class_weight", None), str):
+    if not is_balanced(loss):
         return loss
     return rebuild(loss, class_weight=balanced_weights(shares_of_classes(loss, t, shape), sample_weight))
 
@@ -152,7 +163,7 @@ def total_weight(loss: Any, t: object, sample_weight: Array | None) -> float:
     weights multiply in the cross-entropy of class numbers."""
     found = np.asarray(t)
     weights = np.ones(len(found)) if sample_weight is None else sample_weight
-    by_class = known_weights(getattr(loss, "class_weight", None))
-    if by_class is None or found.ndim != 1 or "CrossEntropyLoss" not in {kind.__name__ for kind in type(loss).__mro__}:
+    by_class = known_weights(loss.class_weight) if "CrossEntropyLoss" in kinds_of(loss) else None
+    if by_class is None or found.ndim != 1:
         return float(weights.sum())
     return float((weights * np.append(by_class, 1.0)[np.minimum(found, len(by_class)).astype(np.int64)]).sum())

@@ -20,7 +20,7 @@ import numpy as np
 from . import checks, diagnosis
 from .batches import RowBatches, UserBatches, train
 from .callbacks import Callback, CallbackList, StopTraining
-from .class_weight import resolve_class_weight
+from .class_weight import is_balanced, resolve_class_weight
 from .custom import CustomLoss, CustomOptimizer
 from .data import (
     Data,
@@ -245,7 +245,7 @@ def from_batches(
         if given is not None if wanted is None else given != wanted:
             got = repr(given) if isinstance(given, bool | int | float) else type(given).__name__
             raise ValueError(f"{name}: expected {wanted} where x yields batches, got {got}")
-    if isinstance(getattr(loss, "class_weight", None), str):
+    if is_balanced(loss):
         raise ValueError("class_weight: expected numbers where x yields batches, got 'balanced', which needs all "
                          "targets at once")
     held_out = None if validation_data is None else as_validation_data(model, validation_data)
@@ -291,11 +291,12 @@ def fit(
     the gradient of one batch of k·``batch_size`` rows, in the memory of one of ``batch_size``; batch normalization
     normalises each of the k by itself, and each draws masks of its own.
 
-    ``fit(batches)``: instead of ``x`` and ``t``, an iterable of (x, t) or (x, t, sample_weight), each one batch. What
-    has a len(), such as a list or a DataLoader, begins anew in each epoch; a generator goes on where it stands, and
-    needs ``steps_per_epoch``, the batches in an epoch, as the length is not known. It is asked for each batch with the
-    GIL, between two steps. If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the
-    weights are those after the last whole step. ``metrics`` are then those of the validation data.
+    ``fit(batches)``: instead of ``x`` and ``t``, an iterable of (x, t) or (x, t, sample_weight), each one batch,
+    which is trained with as it comes; ``batch_size`` and ``shuffle`` are for arrays. What has a len(), such as a list
+    or a DataLoader, begins anew in each epoch; a generator goes on where it stands, and needs ``steps_per_epoch``,
+    the batches in an epoch, as the length is not known. It is asked for each batch with the GIL, between two steps.
+    If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the weights are those after
+    the last whole step. ``metrics`` are then those of the validation data.
 
     ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
     notebook, else a line for each epoch; 2 always lines; all on stderr.
