@@ -24,6 +24,8 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.model import ModelAccess
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
+from fastnn_ref.shared.prediction import predict_classes as model_classes
+from fastnn_ref.shared.prediction import predict_proba as model_proba
 from fastnn_ref.shared.schedule import rates
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
@@ -41,6 +43,7 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
+    predict_proba, predict_classes = ModelAccess.predict_proba, ModelAccess.predict_classes
     fit, evaluate, summary, save, seed, epochs, has_penalty = (
         ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
         ModelAccess.epochs, ModelAccess.has_penalty)
@@ -129,10 +132,10 @@ cdef class Model(Layer):
     # ---- an epoch ----
 
     def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None,
-                  mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False):
+                  mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False, drop_last=False):
         cdef const void *data = NULL
         cdef const void *targets = NULL
-        cdef int64_t rows = 0, size, steps, first, updates
+        cdef int64_t rows = 0, used, size, steps, first, updates
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
         cdef Epoch epoch
@@ -141,6 +144,7 @@ cdef class Model(Layer):
         cdef object order = None, lr, rate, lambdas
         batch_size = checks.as_integer("batch_size", batch_size, 1)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
+        drop_last = checks.as_flag("drop_last", drop_last)
         alpha = checks.as_mixup(mixup, sample_weight)
         if self.around is not None:
             checks.check_is_root(self)
@@ -150,8 +154,9 @@ cdef class Model(Layer):
             shape = network.x_shape
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
-            size = min(batch_size, <object>rows)
-            steps = (rows + size - 1) // size
+            used = checks.rows_used(rows, batch_size, drop_last)
+            size = min(batch_size, <object>used)
+            steps = (used + size - 1) // size
             first = network.batch_count if resume else 0
             if first > steps:
                 raise ValueError(f"resume: expected at most {steps} batches done, got {first}")
@@ -170,9 +175,9 @@ cdef class Model(Layer):
             lr = rates(rate, updates, steps - first)
             network.begin(self, shape, size, False)
             check_shape(network.planned.out_shape, out_shape)
-            checks.check_batch_size((rows - 1) % size + 1, network.planned.min_batch_size)
+            checks.check_batch_size((used - 1) % size + 1, network.planned.min_batch_size)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
-            epoch.n, epoch.batch_size, epoch.batch, epoch.batches = rows, size, first, steps
+            epoch.n, epoch.batch_size, epoch.batch, epoch.batches = used, size, first, steps
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
             epoch.lr, epoch.lr_start = <const double *>address(lr), first
             epoch.one_batch = on_batch_begin is not None or on_batch_end is not None
@@ -212,7 +217,7 @@ cdef class Model(Layer):
                         "loss": epoch.value + self.penalty_loss, "batch": epoch.batch - 1, "size": network.run.rows})
                 if progress is not None:
                     progress(epoch.batch, steps)
-            self.penalty_loss = network.sums[1] / rows
+            self.penalty_loss = network.sums[1] / used
             value = network.sums[0] / network.sums[2] if network.sums[2] > 0 else 0.0
             network.epoch_count += 1
             network.batch_count = 0

@@ -55,7 +55,8 @@ class Model(Layer, ModelAccess):
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
-                batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
+                batch_size: int = checks.LARGEST, drop_last: bool = False,
+                ) -> tuple[Array, Array, Array | None, Optimizer]:
         """Arrays that fit, and the optimizer, a host for a user's own; nothing has changed."""
         check_loss(loss, Loss)
         optimizer = Optimizer._host_of(optimizer)
@@ -64,7 +65,8 @@ class Model(Layer, ModelAccess):
         found, shape = checks.as_input("x", x, self, network.dtype)
         targets = loss.prepare_targets(t, (len(found), *shape), network.dtype)
         weights = checks.as_sample_weight(sample_weight, len(found))
-        checks.check_batch_size((len(found) - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
+        used = checks.rows_used(len(found), batch_size, drop_last)
+        checks.check_batch_size((used - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
         return found, targets, weights, optimizer
 
     def step(self, x: Any, t: Any, loss: Any, optimizer: Any, sample_weight: Any = None) -> float:
@@ -96,14 +98,15 @@ class Model(Layer, ModelAccess):
                   progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
                   on_batch_begin: Callable[[int], object] | None = None,
                   on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None,
-                  resume: bool = False) -> float:
+                  resume: bool = False, drop_last: bool = False) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples, with the penalty.
 
-        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
-        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
-        weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of neighbours in the batch, λ·x +
-        (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside ``sample_weight``. Arrays in the model's
-        dtype are not copied, nor checked again: what somebody changes in them meanwhile, the batches that remain learn.
+        ``batch_size`` >= 1; the last batch may be shorter, and ``drop_last`` leaves it out then. ``shuffle`` draws a
+        new order for each epoch. With ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and
+        counts by its weights here (class weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of
+        neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside
+        ``sample_weight``. Arrays in the model's dtype are not copied, nor checked again: what somebody changes in them
+        meanwhile, the batches that remain learn.
 
         ``progress(steps_done, steps)`` is called now and then and at the end; ``on_batch_begin(batch)`` and
         ``on_batch_end(batch, logs)`` for every batch, the first is 0; ``logs`` has ``loss`` (with the penalty),
@@ -122,16 +125,18 @@ class Model(Layer, ModelAccess):
         """
         size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
+        drop_last = checks.as_flag("drop_last", drop_last)
         with self.network.locked(training=True) as network:
-            x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size)
-            n, steps = len(x), -(-len(x) // size)
+            x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size, drop_last)
+            n = checks.rows_used(len(x), size, drop_last)
+            steps = -(-n // size)
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             checks.check_resume(network.batch, steps)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
-            order = philox.permutation(n, network.seed, network.epochs) if shuffle else np.arange(n)
+            order = (philox.permutation(len(x), network.seed, network.epochs) if shuffle else np.arange(n))[:n]
             for batch in range(network.batch, steps):
                 if on_batch_begin is not None:
                     on_batch_begin(batch)

@@ -323,6 +323,14 @@ def units(rng: np.random.Generator, n: int, k: int) -> Array:
     return t
 
 
+def counts(rng: np.random.Generator, n: int, k: int) -> Array:
+    return rng.poisson(2.0, size=(n, k)).astype(np.float64)
+
+
+def signs(rng: np.random.Generator, n: int, k: int) -> Array:
+    return rng.choice([-1.0, 1.0], size=(n, k))
+
+
 LOSSES = [
     LossCase("mse", "MSELoss", {}, numbers),
     LossCase("l1", "L1Loss", {}, numbers),
@@ -335,6 +343,13 @@ LOSSES = [
     LossCase("ce rows", "CrossEntropyLoss", {}, rows),
     LossCase("ce rows smoothed", "CrossEntropyLoss", {"label_smoothing": 0.3}, rows),
     LossCase("bce smoothed", "BCEWithLogitsLoss", {"label_smoothing": 0.2}, units),
+    LossCase("bce pos_weight", "BCEWithLogitsLoss", {"pos_weight": 3.0}, units),
+    LossCase("bce weighted", "BCEWithLogitsLoss", {"label_smoothing": 0.2, "class_weight": (0.3, 1.7)}, units),
+    LossCase("ce weighted", "CrossEntropyLoss", {"class_weight": {0: 0.3}}, classes),
+    LossCase("ce rows weighted", "CrossEntropyLoss", {"label_smoothing": 0.3, "class_weight": {0: 2.5}}, rows),
+    LossCase("poisson", "PoissonNLLLoss", {}, counts),
+    LossCase("poisson of rates", "PoissonNLLLoss", {"log_input": False, "eps": 20.0}, counts),    # log of y + eps
+    LossCase("hinge", "HingeLoss", {}, signs),
 ]
 
 OPTIMIZERS = [

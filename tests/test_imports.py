@@ -27,10 +27,11 @@ REF_FLOORS = [
 ]  # fmt: skip
 SHARED_FLOORS = [
     {"checks", "optional", "terminal", "atomic"}, {"parameter"}, {"access", "config", "safetensors"},
-    {"closed", "schedule", "metrics"},
+    {"closed", "schedule", "metrics", "class_weight"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data"}, {"checkpoint"}, {"model_checkpoint"}, {"fit"}, {"model"}, {"public"}, {"__init__"},
+     "data"}, {"checkpoint", "prediction", "batches"},
+    {"model_checkpoint"}, {"fit"}, {"model"}, {"public"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},

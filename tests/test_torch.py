@@ -129,6 +129,30 @@ def test_class_weight(nn, targets, smoothing):
     agree(loss.backward(), y.grad, 5)
 
 
+def test_pos_weight_of_each_output(nn):
+    rng = np.random.default_rng(3)
+    weight, t, values = rng.uniform(0, 5, size=4), rng.uniform(size=(13, 4)), 3 * normal((13, 4))
+    y = tensor(values).requires_grad_()
+    want = torch.nn.BCEWithLogitsLoss(pos_weight=tensor(weight))(y, tensor(t))
+    want.backward()
+    loss = nn.BCEWithLogitsLoss(pos_weight=weight)
+    close("sum", np.float64(loss(values, t)), want.item(), 5 * (abs(want.item()) + 1))
+    agree(loss.backward(), y.grad, 5)
+
+
+@pytest.mark.parametrize("log_input", [False, True])
+def test_poisson(nn, log_input):
+    """With PyTorch's own eps, near a rate of 0, too."""
+    t = np.random.default_rng(3).poisson(2.0, size=(13, 4)).astype(float)
+    values = 3 * normal((13, 4)) if log_input else np.abs(normal((13, 4))) ** 8
+    y = tensor(values).requires_grad_()
+    want = torch.nn.PoissonNLLLoss(log_input=log_input)(y, tensor(t))
+    want.backward()
+    loss = nn.PoissonNLLLoss(log_input)
+    close("sum", np.float64(loss(values, t)), want.item(), 5 * (np.abs(values).max() + 20))
+    close("elementwise", loss.backward(), y.grad.numpy(), np.abs(y.grad.numpy()) + 1)
+
+
 def pair(nn, penalty=None):
     layers = nn.Linear(13, 7, activation="tanh"), nn.Linear(7, 3)
     model = nn.Sequential(*layers, seed=4, dtype="float64", penalty=penalty)

@@ -437,6 +437,24 @@ def as_probability_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike
     return found
 
 
+def as_count_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Values >= 0 in y's ``shape``."""
+    found = as_value_targets(t, shape, dtype)
+    bad = found < 0
+    if bad.any():
+        raise ValueError(f"t: expected values >= 0, got {found[bad][0]} at row {first_row(bad)}")
+    return found
+
+
+def as_sign_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Labels −1 and 1, or 0 and 1, in y's ``shape``; as −1 and 1."""
+    found = as_value_targets(t, shape, dtype)
+    bad = (found != 1) & (found != (-1 if (found == -1).any() else 0))
+    if bad.any():
+        raise ValueError(f"t: expected labels −1 and 1, or 0 and 1, got {found[bad][0]:g} at row {first_row(bad)}")
+    return np.where(found == 0, -1, found).astype(found.dtype)
+
+
 # ---- states ----
 
 
@@ -577,27 +595,10 @@ def check_chain(layers: Sequence[Any], kind: type[Any]) -> tuple[int, ...] | Non
     return first
 
 
-def check_logits(shape: Sequence[int], class_weight: Sequence[float] | None = None) -> None:
-    """Cross-entropy wants one row of logits for each example, and a weight for each class, if any."""
+def check_logits(shape: Sequence[int]) -> None:
+    """Cross-entropy wants one row of logits for each example."""
     if len(shape) != 2:
         raise ValueError(f"y: expected logits (n, K), got {format_shape(shape)}")
-    if class_weight is not None and len(class_weight) != shape[1]:
-        raise ValueError(f"class_weight: expected {shape[1]} numbers, one for each class, got {len(class_weight)}")
-
-
-def as_class_weight(value: Any) -> tuple[float, ...] | None:
-    """None, or finite numbers >= 0, not all of them 0."""
-    if value is None:
-        return None
-    found = as_number_array("class_weight", value)
-    if found.ndim != 1 or not len(found):
-        raise ValueError(f"class_weight: expected (K,), got {format_shape(found.shape)}")
-    bad = ~(np.isfinite(found) & (found >= 0))
-    if bad.any():
-        raise ValueError(f"class_weight: expected finite numbers >= 0, got {found[bad][0]} at class {first_row(bad)}")
-    if not found.any():
-        raise ValueError("class_weight: expected a number > 0 among them, got zeros only")
-    return tuple(found.astype(float).tolist())
 
 
 def as_mixup(value: Any, sample_weight: Any) -> float:
@@ -690,6 +691,13 @@ def check_batch_size(rows: int, least: int) -> None:
     """Rows to normalise over, in a training batch."""
     if rows < least:
         raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
+
+
+def rows_used(n: int, batch_size: int, drop_last: bool) -> int:
+    """How many of n rows an epoch trains with: without those of a last, shorter batch if ``drop_last``."""
+    if drop_last and n < batch_size:
+        raise ValueError(f"batch_size: expected at most {n}, the rows of x, with drop_last, got {batch_size}")
+    return n - n % batch_size if drop_last else n
 
 
 def check_resume(done: int, steps: int) -> None:

@@ -25,6 +25,9 @@ TWICE = {                           # (loss, last activation) → what is wrong
     ("BCEWithLogitsLoss", "Sigmoid"): "applies sigmoid itself: twice, it hardly learns",
     ("BCEWithLogitsLoss", "Softmax"): "takes logits of any size: the Softmax keeps them between 0 and 1",
     ("BCEWithLogitsLoss", "LogSoftmax"): "takes logits of any size: the LogSoftmax keeps them below 0",
+    ("HingeLoss", "Sigmoid"): "wants outputs of either sign: the Sigmoid keeps them above 0",
+    ("HingeLoss", "Softmax"): "wants outputs of either sign: the Softmax keeps them above 0",
+    ("HingeLoss", "LogSoftmax"): "wants outputs of either sign: the LogSoftmax keeps them below 0",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .checkpoint import save
 from .fit import evaluate, fit
+from .prediction import predict_classes, predict_proba
 from .summary import summary
 
 
@@ -17,6 +18,7 @@ class ModelAccess:
 
     network: Any
     fit, evaluate, summary, save = fit, evaluate, summary, save
+    predict_proba, predict_classes = predict_proba, predict_classes
 
     @property
     def seed(self) -> int:
