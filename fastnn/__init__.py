@@ -28,6 +28,10 @@ from .compare import compare
 from .config import show_config
 from .docs import attach
 
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError("fastnn: expected an interpreter with the GIL, which its locks rely on; this one is "
+                      "free-threaded and leaves it off (PYTHON_GIL=0 or -X gil=0)")
+
 reference = importlib.import_module("fastnn_ref")
 
 

@@ -420,7 +420,7 @@ cdef class Network:
 
     cdef int check_free(self) except -1:
         if self.user:
-            raise checks.busy(self.held_root, "adoption")
+            raise checks.busy(self.held_root, "adoption", self.user)
         return 0
 
     # ---- the lock ----
@@ -430,7 +430,7 @@ cdef class Network:
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.user:
             if self.user != me:
-                raise checks.busy(self.held_root, "thread")
+                raise checks.busy(self.held_root, "thread", self.user)
             if self.in_pass or training:
                 raise checks.busy(self.held_root, "pass" if self.in_pass else "training")
         else:

@@ -38,6 +38,14 @@ class Loss(Closed, LossAccess):
     [[0.0, 2.0]]
     """
 
+    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
+        if weights is None or weights.all():
+            return super().evaluated(y, t, weights)
+        value, dy, used = 0.0, np.zeros_like(y), weights > 0        # what weighs 0 is left out, even if it is NaN
+        if used.any():
+            value, dy[used] = self.value_and_gradient(y[used], t[used], weights[used])
+        return value, dy
+
 
 def shares(weights: Array) -> Array:
     """Each example's part of the mean: wᵢ / Σ w, or 0 if all weights are 0."""

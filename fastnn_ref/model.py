@@ -60,6 +60,7 @@ class Model(Layer, ModelAccess):
         """Arrays that fit, and the optimizer, a host for a user's own; nothing has changed."""
         check_loss(loss, Loss)
         optimizer = Optimizer._host_of(optimizer)
+        optimizer.check_owner(network)
         checks.check_is_root(self)
         network.wake()
         found, shape = checks.as_input("x", x, self, network.dtype)
@@ -145,7 +146,7 @@ class Model(Layer, ModelAccess):
                 if alpha:
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                 lr = host.current_lr
-                host.attach(network)                # again, because a callback may have loaded a state
+                host.attach(network)
                 value = self.step_pass(network, xs, ts, ws, loss, host, lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
                 done = value * count, penalty * len(rows), count

@@ -42,6 +42,7 @@ def dtypes_inside(layer: Any) -> set[np.dtype[Any]]:
 class Network:
     """Seed, counters, dtype, parameters and lock of the layers inside the root, which it does not keep alive."""
 
+    _user: int | None = None                        # the thread that had the lock last
     pending: tuple[weakref.ref[Any], Shape] | None  # which layer may go backward, and the shape of its y
 
     def __init__(self, root: Any, seed: int = 0, dtype: np.dtype[Any] | None = None) -> None:
@@ -114,7 +115,7 @@ class Network:
     def acquire(self) -> None:
         """Takes the lock; RuntimeError if another thread has it."""
         if not self._lock.acquire(blocking=False):
-            raise checks.busy(self.root, "thread")
+            raise checks.busy(self.root, "thread", self._user)
 
     @contextmanager
     def locked(self, training: bool = False) -> Iterator[Network]:
@@ -124,7 +125,7 @@ class Network:
         if self.in_pass or (training and self.depth):
             self._lock.release()
             raise checks.busy(root, "pass" if self.in_pass else "training")
-        self.depth += 1
+        self.depth, self._user = self.depth + 1, threading.get_ident()
         try:
             yield self
         finally:
@@ -137,7 +138,7 @@ class Network:
         if free:
             self._lock.release()
         if not free or self.depth:
-            raise checks.busy(self.root, "adoption")
+            raise checks.busy(self.root, "adoption", self._user)
 
     def begin(self) -> None:
         """Starts a forward pass: no layer may go backward, and random numbers are drawn for this step."""

@@ -95,17 +95,21 @@ class Optimizer(Closed, OptimizerAccess):
         ``backward`` is then over: it needs a new ``forward``. RuntimeError in a callback of the model's own training.
         """
         with checks.check_instance("model", model, Layer).network.locked(training=True) as network:
-            self.attach(network)
             lr = self.current_lr
+            self.attach(network)
             network.begin()
             self.step_pass(network, lr)
 
-    def attach(self, network: Network) -> None:
-        """Makes room for the slots at the first step; afterwards the network must be the same one."""
-        if self._listed is network.parameters:
-            return
+    def check_owner(self, network: Network) -> None:
+        """From its first step on, an optimizer belongs to one network."""
         if self._network not in (None, network):
             raise checks.belongs_to_another(self)
+
+    def attach(self, network: Network) -> None:
+        """Makes room for the slots at the first step."""
+        if self._listed is network.parameters:
+            return
+        self.check_owner(network)
         self._kept = self._fitted(self._kept, network.parameters)
         self._network, self._listed = network, network.parameters
 

@@ -415,3 +415,20 @@ def test_weights_of_one_are_no_weights(nn, dtype, case):
 
     for got, want in zip(all_of(ones), all_of(None), strict=True):
         same(got, want)
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", LOSSES, ids=[case.name for case in LOSSES])
+def test_a_row_that_weighs_nothing_is_left_out(nn, case, spoilt):
+    """Even if it is NaN: value and gradient are those of the other rows, and 0 where there are none."""
+    t = case.targets(np.random.default_rng(3), 5, 4)
+    y, weights = np.array(normal((5, 4))), np.array([0, 1, 0, 0.5, 2.0])
+    used = weights > 0
+    y[~used] = spoilt
+    loss, others = case.make(nn), case.make(nn)
+    close("sum", loss(y, t, weights), others(y[used], t[used], weights[used]), 10.0)
+    dy = loss.backward()
+    close("sum", dy[used], others.backward(), 10.0)
+    assert not dy[~used].any()
+    assert loss(y, t, np.zeros(5)) == 0
+    assert not loss.backward().any()

@@ -221,6 +221,119 @@ def test_a_forked_child_works_alone(openmp):
     )
 
 
+FORKED = """
+    import os, signal, sys, threading, warnings
+    import numpy as np, {package} as nn
+
+    warnings.simplefilter("ignore", DeprecationWarning)
+    model = nn.Sequential(nn.Linear(3, 2), dtype="float64")
+    x, t = np.ones((4, 3)), np.zeros((4, 2))
+    inside, forked = threading.Event(), threading.Event()
+
+    def wait(batch):
+        inside.set()
+        forked.wait()
+
+    arguments = x, t, nn.MSELoss(), nn.SGD()
+    thread = threading.Thread(target=lambda: model.run_epoch(*arguments, on_batch_begin=wait))
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        for call in (lambda: model.predict(x), lambda: model.step(*arguments), lambda: nn.Sequential(model)):
+            try:
+                call()
+            except RuntimeError as error:
+                assert "in use when this process was forked" in str(error), error
+            else:
+                os._exit(1)
+        assert np.isfinite(nn.Sequential(nn.Linear(3, 2)).predict(x)).all()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    forked.set()
+    thread.join()
+    assert model.predict(x).shape == (4, 2)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("package", ["fastnn", "fastnn_ref"])
+def test_a_fork_while_another_thread_trains(package):
+    """The child has the model, but not the thread that uses it: it is told so, and has models of its own."""
+    python(FORKED.format(package=package))
+
+
+def test_threads_at_the_end_of_the_interpreter():
+    """A daemon thread trains while Python ends: no crash, no hang."""
+    python("""
+        import threading
+        import numpy as np, fastnn as nn
+
+        model = nn.Sequential(nn.Linear(64, 64, activation="relu"), nn.Linear(64, 3))
+        x, t = np.ones((50_000, 64), np.float32), np.zeros(50_000, np.int64)
+        started = threading.Event()
+
+        def train():
+            while True:
+                started.set()
+                model.run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD())
+
+        threading.Thread(target=train, daemon=True).start()
+        started.wait()
+        """)
+
+
+def test_spawned_processes():
+    """A model goes to a process that does not share memory, and its predictions come back."""
+    code = """
+        import multiprocessing
+        import numpy as np, fastnn as nn
+
+        if __name__ == "__main__":
+            model = nn.Sequential(nn.Linear(3, 2), nn.Softmax())
+            x = np.ones((5, 3), np.float32)
+            with multiprocessing.get_context("spawn").Pool(2) as pool:
+                for y in pool.map(model.predict, [x, x]):
+                    assert (y == model.predict(x)).all()
+        """
+    python(code)
+
+
+def test_free_threading_is_refused():
+    """The locks rely on the GIL. A free-threaded Python turns it on for such modules, unless it is told not to."""
+    python("""
+        import sys
+
+        sys._is_gil_enabled = lambda: False
+        try:
+            import fastnn
+        except ImportError as error:
+            assert "free-threaded" in str(error), error
+        else:
+            raise SystemExit("imported")
+        """)
+
+
+def test_a_subinterpreter():
+    """Compiled modules are for the main interpreter: another one gets an ImportError, or works; nothing crashes."""
+    python("""
+        try:
+            import _xxsubinterpreters as interpreters
+        except ImportError:
+            import _interpreters as interpreters
+        import fastnn
+
+        one = interpreters.create()
+        try:
+            interpreters.run_string(one, "import fastnn; fastnn.Linear(2, 3)")
+        except Exception as error:
+            assert "ImportError" in str(error) or "subinterpreter" in str(error), error
+        interpreters.destroy(one)
+        assert fastnn.Linear(2, 3)
+        """)
+
+
 # ---- while an epoch runs ----
 
 

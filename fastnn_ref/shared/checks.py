@@ -519,11 +519,14 @@ BUSY = {
     "pass": "in a pass; a layer must not call its own model",
     "training": "in training; a callback may predict, but not train",
     "adoption": "in training; build it into another model afterwards, or copy it",
+    "fork": "in use when this process was forked, by a thread that is not here; copy.deepcopy makes one that is free",
 }
 
 
-def busy(root: Any, why: str) -> RuntimeError:
-    """The error of a model that somebody uses; ``why`` is a key of ``BUSY``."""
+def busy(root: Any, why: str, user: int | None = None) -> RuntimeError:
+    """The error of a model that the thread ``user`` uses; ``why`` is a key of ``BUSY``."""
+    if user is not None and user not in sys._current_frames():
+        why = "fork"
     return RuntimeError(f"{class_name(root)}: {BUSY[why]}")
 
 

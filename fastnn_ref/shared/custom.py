@@ -163,8 +163,8 @@ class LossAccess:
         """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
-        where all are 0.
+        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ. A
+        row of weight 0 is left out, whatever it holds; without any other row the loss is 0.
         """
         y = checks.as_outputs("y", y)
         t = self.prepare_targets(t, y.shape, y.dtype)
