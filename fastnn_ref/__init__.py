@@ -71,6 +71,7 @@ from .shared.callbacks import (
     TerminateOnNaN as TerminateOnNaN, LambdaCallback as LambdaCallback, StopTraining as StopTraining,
 )
 from .shared.loggers import CSVLogger as CSVLogger, TensorBoard as TensorBoard
+from .shared.recorder import UpdateRecorder as UpdateRecorder
 from .shared.progress import ProgressBar as ProgressBar
 from .shared.diagnosis import TrainingWarning as TrainingWarning
 from .sequential import Sequential as Sequential
@@ -79,6 +80,7 @@ from .shared.custom import (
     CustomOptimizer as CustomOptimizer,
 )
 from .shared.state import training_state as training_state, load_training_state as load_training_state
+from .shared.lr_finder import find_lr as find_lr
 from .shared.gradcheck import gradcheck as gradcheck
 from .shared.text_noise import TextNoise as TextNoise
 from . import init as init, philox as philox

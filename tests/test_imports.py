@@ -28,7 +28,7 @@ SHARED_FLOORS = [
     {"checks", "parameter", "optional", "terminal"}, {"config"}, {"closed", "schedule", "metrics"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data"}, {"fit"}, {"__init__"},
+     "data", "recorder"}, {"fit"}, {"lr_finder"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "atomic", "_version", "docs"},
@@ -117,7 +117,7 @@ def test_the_shared_room_stands_alone(path):
 
 @pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
 def test_the_engine_takes_little_from_the_reference(path):
-    if path.parent.name == "cli" or path.stem in ("plot", "lab"):  # they show both
+    if path.parent.name in ("cli", "plot") or path.stem == "lab":  # they show both
         return
     assert rooms(path, "fastnn_ref") <= WRITTEN_ONCE
 
