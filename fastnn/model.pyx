@@ -24,7 +24,7 @@ from fastnn_ref.shared.fit import evaluate as evaluate_model
 from fastnn_ref.shared.fit import fit as fit_model
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
 from fastnn_ref.shared.schedule import rates
-from fastnn_ref.shared.summary import summary as summarise
+from fastnn_ref.shared.summary import summary as summarise, summary_html
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
@@ -326,3 +326,4 @@ cdef class Model(Layer):
             network.unlock()
 
     fit, evaluate, summary = fit_model, evaluate_model, summarise     # written once, for both packages
+    _repr_html_ = summary_html

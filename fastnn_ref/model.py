@@ -23,13 +23,14 @@ from .shared import checks
 from .shared.closed import Setting
 from .shared.fit import evaluate, fit
 from .shared.mixup import draw_lambdas, mix, one_hot
-from .shared.summary import summary
+from .shared.summary import summary, summary_html
 
 
 class Model(Layer):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
     fit, evaluate, summary = fit, evaluate, summary         # written once, for both packages
+    _repr_html_ = summary_html
     stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
     _stop_training = False
     _penalty_loss = 0.0

@@ -511,10 +511,12 @@ def check_dropconnect(p: float, inference: str) -> float:
     return p
 
 
-def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
-    """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape."""
-    shape: tuple[int, ...] | None = None
-    first: tuple[int, ...] | None = None
+def infer_input_shape(layers: Sequence[Any], given: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+    """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape.
+
+    ``given`` is that of the model's input, where the user says it.
+    """
+    shape, first = given, given
     unchanged = True                                # so far a layer got what the model was given
     for index, layer in enumerate(layers):
         expected = layer.input_shape
@@ -528,7 +530,8 @@ def infer_input_shape(layers: Sequence[Any]) -> tuple[int, ...] | None:
                 if expected is None:
                     raise
                 raise ValueError(f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, "
-                                 f"gets {format_shape(shape)} from layers[{index - 1}]") from None
+                                 f"gets {format_shape(shape)} from "
+                                 f"{f'layers[{index - 1}]' if index else 'input_shape'}") from None
         unchanged = unchanged and not layer.changes_shape
     return first
 
