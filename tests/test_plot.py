@@ -3,6 +3,7 @@
 import copy
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -363,3 +364,15 @@ def test_colours_differ_in_lightness():
     def grey(colour):
         return np.dot([int(colour[i:i + 2], 16) for i in (1, 3, 5)], [0.299, 0.587, 0.114])
     assert abs(grey(BLUE) - grey(ORANGE)) > 20
+
+
+def test_the_page_of_the_documentation_runs(capsys):
+    """Every block of docs/plots.md, one after the other; the table is what its last block prints."""
+    pyplot.switch_backend("agg")
+    page = (Path(__file__).parents[1] / "docs" / "plots.md").read_text("utf-8")
+    blocks = re.findall(r"```(python)?\n(.*?)```", page, re.S)
+    exec("\n".join(code for language, code in blocks if language), {})
+    pyplot.close("all")
+    assert capsys.readouterr().out == blocks[-1][1]
+    shown = set(re.findall(r"\]\(pictures/(\w+\.png)\)", page))
+    assert shown == {path.name for path in (Path(__file__).parents[1] / "docs" / "pictures").glob("*.png")}

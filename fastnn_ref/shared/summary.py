@@ -51,10 +51,10 @@ class Summary(str):
 def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     """A table of a model's layers: what each is, its output's shape, its parameters, and how many weights are 0.
 
-    Shapes are known behind the first layer that knows its input, everywhere if the model does, or for ``input_shape``, the shape of one
-    example: then a layer that does not fit, such as a ``Linear`` behind ``Flatten``, is a ValueError that names it.
-    Layers inside a model, a ``Residual`` or a ``StochasticDepth`` have rows of their own. A notebook shows the table in
-    HTML, of a model, too.
+    Shapes are known behind the first layer that knows its input, everywhere if the model does, or for ``input_shape``,
+    the shape of one example: then a layer that does not fit, such as a ``Linear`` behind ``Flatten``, is a ValueError
+    that names it. Layers inside a model, a ``Residual`` or a ``StochasticDepth`` have rows of their own. A notebook
+    shows the table in HTML, of a model, too.
 
     >>> import fastnn_ref as nn
     >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
