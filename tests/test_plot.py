@@ -189,7 +189,7 @@ def test_weight_histograms(nn, ax):
     model.set_parameter("0.weight", [[-1.0, -1.0], [-1.0, 1.0]])
     model.set_parameter("2.weight", [[0.0], [0.0]])
     plot.weight_histograms(model, bins=2, ax=ax)
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["0.weight\nσ = 0.866", "2.weight\nσ = 0"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["0.weight  σ = 0.866", "2.weight  σ = 0"]
     first, _, second, _ = ax.patches
     np.testing.assert_allclose(first.get_data().values, [0.85, 0.85 / 3])
     np.testing.assert_allclose(second.get_data().values, [-1, -1 + 0.85])
@@ -288,7 +288,7 @@ def test_dead_and_saturated_units(nn, ax):
     dead, saturated = ([bar.get_width() for bar in bars] for bars in ax.containers)
     assert (dead, saturated) == ([0.5, 0, 0], [0, 0.5, 0])
     assert [bar.get_x() for bar in ax.containers[1]] == [0.5, 0, 0]
-    assert ax.get_yticklabels()[1].get_text() == "1.1  tanh\n0 dead, 1 saturated of 2"
+    assert ax.get_yticklabels()[1].get_text() == "1.1  tanh:  0 dead, 1 saturated of 2"
     assert model.steps == 0
 
 

@@ -82,7 +82,7 @@ def inside():
         plot.update_ratios(recorder, ax=axes[1])
     for ax in save("weight_histograms", height=4):
         plot.weight_histograms(deep, ax=ax)
-    for ax in save("unit_activity", height=3.2):
+    for ax in save("unit_activity", width=6.4, height=3.2):
         plot.unit_activity(deep, flat[:500], ax=ax)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fastnn_ref.shared import checks, metrics
 
 from ..extras import extra
-from .figure import BLUE, COLOURS, MARKERS, ORANGE, QUIET, as_axes, as_model, legend_below, tidy
+from .figure import BLUE, COLOURS, MARKERS, ORANGE, QUIET, as_axes, as_model, legend_below, small, tidy
 
 with extra("plot"):
     from matplotlib.axes import Axes
@@ -56,11 +56,12 @@ def confusion_matrix(
     for row, column in np.argwhere(counts).tolist():
         colour = "white" if share[row, column] > 0.3 else "black"
         ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour,
-                fontsize=min(9, 150 / classes))
+                fontsize=small(classes))
     ax.set(title="Confusion matrix", xlabel="predicted", ylabel="true")
     turned = names is not None and max(map(len, named)) * classes > 30
-    ax.set_xticks(range(len(columns)), columns, rotation=45 if turned else 0, ha="right" if turned else "center")
-    ax.set_yticks(range(classes), named)
+    ax.set_xticks(range(len(columns)), columns, rotation=45 if turned else 0, ha="right" if turned else "center",
+                  fontsize=small(classes))
+    ax.set_yticks(range(classes), named, fontsize=small(classes))
     ax.tick_params(length=0)
     return ax
 

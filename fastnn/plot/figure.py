@@ -16,6 +16,7 @@ with extra("plot"):
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.transforms import offset_copy
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -55,18 +56,28 @@ def as_model(model: object) -> Any:
 
 
 def tidy(ax: Axes, legend: bool = True) -> Axes:
-    """A pale grid, no frame at the top and right, a legend on a ground that keeps its text apart from the curves."""
+    """A pale grid, no frame at the top and right, a legend; one of many entries stands on the right, outside."""
     ax.grid(alpha=0.25)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     if legend:
-        ax.legend(framealpha=1, edgecolor="none", fontsize=9)
+        entries = len(ax.get_legend_handles_labels()[1])
+        outside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if entries > 5 else {}
+        ax.legend(framealpha=0.9, edgecolor="none", fontsize=small(entries, 110), **outside)
     return ax
+
+
+def small(entries: int, space: float = 150) -> float:
+    """A font size in points at which so many lines of text fit beside each other into ``space`` points, at most 9."""
+    return min(9, space / max(entries, 1))
 
 
 def legend_below(ax: Axes, columns: int = 2) -> Axes:
     """The legend below the axes, where bars cannot stand behind it."""
-    ax.legend(frameon=False, fontsize=9, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    # The axis has its numbers and its label above the legend; a SubFigure has the scale that matters here, too.
+    below = offset_copy(ax.transAxes, ax.figure, y=-36, units="points")  # type: ignore[arg-type]
+    ax.legend(frameon=False, fontsize=9, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0),
+              bbox_transform=below)
     return ax
 
 

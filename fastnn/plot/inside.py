@@ -15,7 +15,7 @@ from fastnn_ref.shared.fit import package_of
 
 from ..extras import extra
 from ..layer import Layer
-from .figure import BLUE, ORANGE, QUIET, Array, as_axes, as_model, legend_below, tidy
+from .figure import BLUE, ORANGE, QUIET, Array, as_axes, as_model, legend_below, small, tidy
 
 with extra("plot"):
     from matplotlib.axes import Axes
@@ -52,8 +52,8 @@ def weight_histograms(model: Any, *, bins: int = 60, ax: Axes | None = None) -> 
         count, _ = np.histogram(w, edges)
         ax.stairs(0.85 * count / count.max() - place, edges, baseline=-place, fill=True, color=BLUE, alpha=0.35)
         ax.stairs(0.85 * count / count.max() - place, edges, baseline=-place, color=BLUE, linewidth=1)
-    ax.set_yticks([-place for place in range(len(weights))],
-                  [f"{name}\nσ = {w.std():.3g}" for name, w in weights.items()], va="bottom")
+    labels = [f"{name}  σ = {w.std():.3g}" for name, w in weights.items()]
+    ax.set_yticks([-place for place in range(len(weights))], labels, va="bottom", fontsize=small(len(weights)))
     ax.set(title="Weights", xlabel="weight", ylim=(0.9 - len(weights), 1))
     ax.axvline(0, color=QUIET, linestyle=":", linewidth=1)
     tidy(ax, legend=False).spines["left"].set_visible(False)
@@ -269,8 +269,8 @@ def unit_activity(model: Any, x: npt.ArrayLike, *, ax: Axes | None = None) -> Ax
     saturated = np.array([each.saturated / each.units for each in found.values()])
     ax.barh(places, dead, color=ORANGE, hatch="///", edgecolor="white", label="dead: slope 0 at every example")
     ax.barh(places, saturated, left=dead, color=BLUE, label="saturated: slope below a tenth at 95 %")
-    ax.set_yticks(places, [f"{name}\n{each.dead} dead, {each.saturated} saturated of {each.units}"
-                           for name, each in found.items()])
+    ax.set_yticks(places, [f"{name}:  {each.dead} dead, {each.saturated} saturated of {each.units}"
+                           for name, each in found.items()], fontsize=small(len(found)))
     ax.set(title="Units", xlabel="share of the units", xlim=(0, max(1.05 * float((dead + saturated).max()), 0.1)),
            ylim=(len(found) - 0.4, -0.6))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
