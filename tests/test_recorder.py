@@ -107,6 +107,17 @@ def test_model_and_optimizer_stay(nn, trained):
             same(after["optimizer"][slot][name], value)
 
 
+def test_it_starts_from_the_optimizer_as_it_is(nn):
+    """Adam's means are those of the steps before: the copy goes on as the model itself would."""
+    model, optimizer, loss = net(nn), nn.Adam(lr=0.01), nn.MSELoss()
+    for _ in range(3):
+        model.step(X, T, loss, optimizer)
+    found = nn.find_lr(model, X, T, loss=loss, optimizer=optimizer, low=0.001, high=0.1, steps=3, batch_size=12)
+    for lr, wanted in zip(found.lrs, found.losses, strict=True):
+        optimizer.lr = float(lr)
+        assert model.step(X, T, loss, optimizer) == pytest.approx(wanted, rel=1e-9)
+
+
 def test_it_ends_when_the_loss_bursts(nn):
     found = nn.find_lr(net(nn), X, T, loss=nn.MSELoss(), optimizer=nn.SGD(), high=1e6)
     assert len(found.losses) < 100 and np.isfinite(found.losses).all()

@@ -5,7 +5,6 @@ Needs ``pip install "fastnn[train]"``. The digits and the moons are scikit-learn
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, make_moons
 from sklearn.model_selection import train_test_split
@@ -108,7 +107,6 @@ def moons():
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise", under="ignore")
     classifier()
     inside()
     activations()
