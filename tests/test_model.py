@@ -284,6 +284,14 @@ def test_summary_has_every_shape(nn):
         model.summary((1, 9, 9))
 
 
+def test_a_summary_draws_nothing(nn):
+    """The weights of a model that stands inside another one come from the outer seed, shown before or not."""
+    shown, other = (nn.Sequential(nn.Linear(2, 3), seed=1) for _ in range(2))
+    assert shown.summary() == other.summary() and "exact zeros" not in shown._repr_html_()
+    for got, want in zip(*(nn.Sequential(each, seed=5).params.values() for each in (shown, other)), strict=True):
+        same(got, want)
+
+
 class Angle(CustomLayer):
     """A layer whose name is no HTML."""
 
@@ -299,6 +307,7 @@ class Angle(CustomLayer):
 
 def test_summary_in_a_notebook(nn):
     model = nn.Sequential(nn.Linear(2, 3, init="zeros"), nn.LeakyReLU())
+    model.set_parameter("0.bias", [0.0, 1, 0])
     text = model._repr_html_()
     assert text == model.summary()._repr_html_()
     rows = ElementTree.fromstring(text).findall("tr")

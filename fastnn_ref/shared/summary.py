@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     Shapes are known behind the first layer that knows its input, everywhere if the model does, or for ``input_shape``,
     the shape of one example: then a layer that does not fit, such as a ``Linear`` behind ``Flatten``, is a ValueError
     that names it. Layers inside a model, a ``Residual`` or a ``StochasticDepth`` have rows of their own. A notebook
-    shows the table in HTML, of a model, too.
+    shows the table in HTML, of a model, too. Nothing is changed: initial values that are not drawn yet stay so.
 
     >>> import fastnn_ref as nn
     >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
@@ -70,7 +71,7 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     shape = model.input_shape
     if input_shape is not None:
         shape = checks.infer_input_shape(model.layers, checks.as_shape("input_shape", input_shape))
-    count, zeros = sum(value.size for value in model.params.values()), exact_zeros(model)
+    count, zeros = count_parameters(model), exact_zeros(model)
     return Summary([Row("layer", "output", "parameters", "exact zeros" if zeros else ""),
                     *chain_rows("", enumerate(model.layers), shape), Row("total", "", f"{count:,}", f"{zeros:,}")])
 
@@ -93,11 +94,23 @@ def chain_rows(prefix: str, layers: Iterable[tuple[object, Any]], shape: Any) ->
             yield Row(f"{prefix}{name}  {type(layer).__name__}{p}", text, "", "")
             yield from chain_rows(f"{prefix}{name}.", inner, shape)
         else:
-            count = sum(value.size for value in layer.params.values())
-            yield Row(f"{prefix}{name}  {layer!r}", text, f"{count:,}", f"{exact_zeros(layer):,}")
+            yield Row(f"{prefix}{name}  {layer!r}", text, f"{count_parameters(layer):,}", f"{exact_zeros(layer):,}")
         shape = output
 
 
+def inside(layer: Any) -> Iterator[Any]:
+    """A layer and all layers inside it."""
+    yield layer
+    for _, child in layer.children():
+        yield from inside(child)
+
+
+def count_parameters(layer: Any) -> int:
+    """How many numbers training changes, from their shapes: to look at values would draw them."""
+    return sum(math.prod(spec.shape) for each in inside(layer) for spec in each.specs.values() if spec.trainable)
+
+
 def exact_zeros(layer: Any) -> int:
-    """How many of a layer's weights, biases apart, are 0: what L1 is for."""
-    return sum(int((value == 0).sum()) for _, value, _, decays in layer.parameters() if decays)
+    """How many of a layer's weights, biases apart, are 0: what L1 is for. Those that are not drawn yet do not count."""
+    return sum(int((value == 0).sum()) for each in inside(layer) for name, value in each.values.items()
+               if each.specs[name].decays)
