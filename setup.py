@@ -111,7 +111,7 @@ def extensions() -> list[Extension]:
     headers = sorted(str(path) for pattern in ("*.h", "*.inc.c", "*.def") for path in Path(KERNELS).glob(pattern))
     kernels = Extension(
         "fastnn._kernels",
-        ["fastnn/_kernels.pyx", KERNELS + "dispatch.c", KERNELS + "team.c", *(KERNELS + name for name in sets)],
+        ["fastnn/_kernels.pyx", *(KERNELS + name for name in ("dispatch.c", "team.c", "math_limits.c", *sets))],
         depends=headers,
         define_macros=[("FASTNN_X86", "1")] if IS_X86 else [],
     )

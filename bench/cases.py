@@ -14,21 +14,47 @@ import numpy as np
 from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, Net, Turn, multiply_adds, package
 from bench.peers import Build, builders
 from bench.peers.ours import EXAMPLES, PARAMETERS, Size, loss_data
-from tests.cases import ACTIVATIONS, ALL_CHANGES, CASES, LOSSES, OPTIMIZERS, PENALTIES, Array, Named
+from fastnn_ref.shared.config import signature
+from tests.cases import (
+    ACTIVATIONS,
+    ALL_CHANGES,
+    CASES,
+    LOSSES,
+    MASKS,
+    NOISES,
+    NORMS,
+    OPTIMIZERS,
+    PENALTIES,
+    POOLS,
+    Array,
+    Named,
+)
+from tests.cases import Case as LayerCase
 
 SIZES: list[Size] = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
 WIDE, IMAGES, DIGITS = (256, 1024), (64, 32, 16, 16), (64, 1, 28, 28)
+REQUIRED = {"normalized_shape": WIDE[1], "kernel_size": 2, "std": 0.1}
+
+
+def plain(cases: Iterable[LayerCase]) -> Iterable[tuple[Named, tuple[int, ...]]]:
+    """Each class among cases of layers, with the arguments that it requires and the shape of a batch for it."""
+    nn = package("fastnn_ref")
+    for cls in dict.fromkeys(type(case.make(nn)).__name__ for case in cases):
+        if cls == "Flatten":                    # computes nothing
+            continue
+        required = [each.name for each in signature(getattr(nn, cls)) if each.default is each.empty]
+        shape = IMAGES if "2d" in cls else WIDE
+        given = {name: shape[1] if name == "num_features" else REQUIRED[name] for name in required}
+        yield Named(cls, cls, given), shape
+
+
 LAYERS: list[tuple[Named, tuple[int, ...], int]] = [        # and bytes for each value of x: read or written once, where
     *((each, WIDE, 20) for each in ACTIVATIONS[1:]),        # x (or y) is read again in the backward pass
-    (Named("BatchNorm1d", "BatchNorm1d", {"num_features": WIDE[1]}), WIDE, 20),
-    (Named("BatchNorm2d", "BatchNorm2d", {"num_features": IMAGES[1]}), IMAGES, 20),
-    (Named("LayerNorm", "LayerNorm", {"normalized_shape": WIDE[1]}), WIDE, 20),
-    (Named("Dropout", "Dropout", {"p": 0.5}), WIDE, 16),    # here it is not
-    (Named("GaussianNoise", "GaussianNoise", {"std": 0.1}), WIDE, 16),
+    *((each, shape, 20) for each, shape in plain(NORMS)),
+    *((each, shape, 16) for each, shape in plain(MASKS + NOISES)),              # here it is not
     *((Named(f"Augment {name}", "Augment", {name: value}), DIGITS, 16) for name, value in ALL_CHANGES.items()),
     (Named("Augment all nine", "Augment", ALL_CHANGES), DIGITS, 16),
-    (Named("MaxPool2d", "MaxPool2d", {"kernel_size": 2}), IMAGES, 14),          # y is a quarter of x
-    (Named("AvgPool2d", "AvgPool2d", {"kernel_size": 2}), IMAGES, 10),
+    *((each, shape, {"MaxPool2d": 14, "AvgPool2d": 10}.get(each.cls, 8)) for each, shape in plain(POOLS)),  # y is small
 ]
 CONVOLUTIONS = [            # those of the networks: channels in, channels out, height and width, kernel
     (1, 8, 8, 3), (1, 16, 28, 5), (16, 32, 14, 5),

@@ -13,11 +13,13 @@ the same up to rounding.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from fastnn_ref.shared import checkpoint
 from fastnn_ref.shared.config import build
 
 from ._kernels import get_num_threads, isa, set_num_threads
@@ -33,10 +35,20 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
     return build(sys.modules[__name__], record, classes)
 
 
-def own(name: str) -> Any:
-    """What this package has under a public name of the reference: the object that is written once, or its twin.
+def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:
+    return checkpoint.load_model(sys.modules[__name__], path, classes)
 
-    A twin stands in the module of the same name, so one that is missing is an ImportError or an AttributeError here.
+
+def load_training(
+    path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None,
+) -> checkpoint.Training:
+    return checkpoint.load_training(sys.modules[__name__], path, classes)
+
+
+def own(name: str) -> Any:
+    """What this package has under a public name of the reference: an object that is written once, or its own.
+
+    Its own stands in the module of the same name: if it is missing, there is an ImportError or an AttributeError here.
     """
     thing = getattr(reference, name)
     _, _, module = getattr(thing, "__module__", "").partition(".")

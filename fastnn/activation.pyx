@@ -3,7 +3,7 @@
     forward     y  = act(u)
     backward    du = dy · act'(u)
 
-Twin: fastnn_ref/activation.py, which has the formulas and their sources; kernels/elementwise.inc.c has them in C.
+Reference: fastnn_ref/activation.py, which has the formulas and their sources; kernels/elementwise.inc.c has them in C.
 """
 
 from libc.stdint cimport int64_t
@@ -22,11 +22,6 @@ KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
 
 cdef class Activation(Layer):
     """Activation()\n--\n\n"""
-
-    def __init__(self):
-        if type(self) is Activation:
-            raise TypeError("Activation: an abstract class; use ReLU, Tanh, ...")
-        Layer.__init__(self)
 
     @property
     def name(self):

@@ -2,7 +2,7 @@
 
     warp, brightness, contrast, noise, erasing, in this order; backward their transposes, drawn again, in reverse
 
-Twin: fastnn_ref/augment.py, which has the formulas and their sources; kernels/augment.inc.c has them in C.
+Reference: fastnn_ref/augment.py, which has the formulas and their sources; kernels/augment.inc.c has them in C.
 """
 
 import math

@@ -7,7 +7,7 @@
 
 x̂ is not stored: backward makes it again of x and of what `saved` holds for each channel. dx overwrites dy.
 
-Twin: fastnn_ref/batchnorm.py.
+Reference: fastnn_ref/batchnorm.py.
 """
 
 from libc.stdint cimport int64_t

@@ -57,7 +57,7 @@ class Comparison:
 
 
 def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: int = 20) -> Comparison:
-    """Runs ``model`` and its twin of ``fastnn_ref`` side by side: a prediction, a gradient, ``steps`` >= 0 steps.
+    """Runs ``model`` and the same one of ``fastnn_ref`` side by side: a prediction, a gradient, ``steps`` >= 0 steps.
 
     ``model`` is a Sequential of fastnn, ``x`` and ``t`` one batch, ``loss`` and ``optimizer`` as for ``step``. All are
     copied and stay as they are. TypeError for layers that fastnn_ref does not have.

@@ -7,7 +7,7 @@ The matrix of patches is never built: the kernels read a padded copy of the imag
 of du. conv_tables.py works out where in these copies every pixel stands; kernels/conv_layout.inc.c and its neighbours
 use it.
 
-Twin: fastnn_ref/conv.py.
+Reference: fastnn_ref/conv.py.
 """
 
 import math

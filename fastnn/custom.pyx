@@ -4,7 +4,7 @@ x and dy are copies, which the user may keep; what comes back is checked and cop
 which runs on with zeros, and is raised when the pass is over: with the user's own traceback, and before an optimizer
 has changed anything.
 
-Twin: fastnn_ref/custom.py.
+Reference: fastnn_ref/custom.py.
 """
 
 import weakref
@@ -33,12 +33,8 @@ cdef void carry(Pass *p, object error) noexcept:
 cdef object as_layer(object value):
     if not isinstance(value, CustomLayer):
         return value
-    try:
-        if value._host is not None:
-            return value._host.itself()             # still there: a model has it, or the caller
-    except ReferenceError:
-        pass
-    return Host(value)
+    host = value._living_host()
+    return Host(value) if host is None else host
 
 
 cdef class Host(Layer):
@@ -53,11 +49,7 @@ cdef class Host(Layer):
         self.own_values, self.own_gradients = custom.values, custom.gradients
         if custom.input_shape is not None:
             self.input_shape = custom.checked_shape("input_shape", custom.input_shape)
-        custom._host = weakref.proxy(self)          # the host keeps the user's object alive, and not vice versa
-
-    def itself(self):
-        """This host, from a weak proxy of it."""
-        return self
+        custom._host = weakref.ref(self)
 
     @property
     def changes_shape(self):

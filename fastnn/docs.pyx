@@ -54,10 +54,10 @@ cdef int set_function_doc(object function, object text) except -1:
     return 0
 
 
-cdef int attach_class(object kind, object twin) except -1:
+cdef int attach_class(object kind, object original) except -1:
     """The docstrings of a compiled class, its methods and its properties."""
     cdef PyTypeObject *type_object = <PyTypeObject *><PyObject *>kind
-    text = text_of(twin)
+    text = text_of(original)
     if text:
         signature = (type_object.tp_doc or b"").decode().partition("\n--\n\n")
         type_object.tp_doc = kept_bytes(f"{signature[0]}\n--\n\n{text}" if signature[1] else text)
@@ -66,7 +66,7 @@ cdef int attach_class(object kind, object twin) except -1:
     for name, value in list(kind.__dict__.items()):
         if name[:2] == "__":
             continue
-        text = text_of(find(twin, name))
+        text = text_of(find(original, name))
         if type(value) is GetSetDescriptorType and text:
             (<PyGetSetDescrObject *><PyObject *>value).d_getset.doc = kept_bytes(text)
         elif type(value) is Parameter and text:
@@ -80,13 +80,15 @@ def attach(package, reference):
     """Puts the docstrings of ``reference`` onto everything compiled that ``package`` defines twice."""
     for module_name, module in list(sys.modules.items()):
         home, _, name = module_name.partition(".")
-        twins = sys.modules.get(f"{reference.__name__}.{name}") if home == package.__name__ else None
-        for key, value in list(vars(module).items()) if twins is not None else ():
-            if getattr(value, "__module__", None) != module_name or key not in vars(twins):
+        originals = sys.modules.get(f"{reference.__name__}.{name}") if home == package.__name__ else None
+        for key, value in list(vars(module).items()) if originals is not None else ():
+            if getattr(value, "__module__", None) != module_name or key not in vars(originals):
                 continue
-            twin = vars(twins)[key]
+            original = vars(originals)[key]
             if isinstance(value, type):
-                attach_class(value, twin)
+                attach_class(value, original)
             elif type(value) is type(attach):
-                set_function_doc(value, text_of(twin))
-    package.from_config.__doc__ = text_of(getattr(reference, "from_config", None))
+                set_function_doc(value, text_of(original))
+    for name, original in vars(reference).items():          # the functions of the package itself
+        if getattr(original, "__module__", None) == reference.__name__:
+            getattr(package, name).__doc__ = text_of(original)

@@ -7,7 +7,7 @@
 A mask for the batch is applied to W once, and the rest is Linear's. Masks for each example have a kernel that draws
 them for a piece of W at a time, and again in backward.
 
-Twin: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect.inc.c.
+Reference: fastnn_ref/dropconnect.py, which has the closed forms; kernels/dropconnect.inc.c.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -4,7 +4,7 @@
     backward    dx = dy · m / (1 − p)       the same words drawn again: no mask is stored
     prediction  y  = x
 
-Twin: fastnn_ref/dropout.py.
+Reference: fastnn_ref/dropout.py.
 """
 
 from libc.stdint cimport int64_t, uint64_t

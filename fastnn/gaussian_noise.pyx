@@ -4,7 +4,7 @@
     backward    dx = dy
     prediction  y  = x
 
-Twin: fastnn_ref/gaussian_noise.py.
+Reference: fastnn_ref/gaussian_noise.py.
 """
 
 from libc.stdint cimport int64_t

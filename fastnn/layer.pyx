@@ -3,7 +3,7 @@
 A layer holds pointers; the memory behind them belongs to its network and to the network's plan. A pass is a chain of
 `forward_pass` calls and then of `backward_pass` calls, without the GIL and without an allocation.
 
-Twin: fastnn_ref/layer.py.
+Reference: fastnn_ref/layer.py.
 """
 
 import copy
@@ -14,37 +14,25 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, new_array, ready
-from fastnn.network cimport Network, Node, Plan, check_class, walk
+from fastnn.network cimport Network, Node, Plan
 
 from types import MappingProxyType
 
+from fastnn.copying import make, recipe
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import argument, call, config, format_config, signature
-
-cdef object optimizer_host = None                   # a function from fastnn/optim.pyx
-
-
-def set_optimizer_host(function):
-    """Says how ``host_optimizer`` makes a host."""
-    global optimizer_host
-    optimizer_host = function
-
-
-def init_subclass(cls, **named):
-    """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind "
-                     "plan act act_backward step_pass steps_pass network parent", "CustomLayer")
+from fastnn_ref.shared.access import LayerAccess
+from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.config import config, format_config
 
 
 cdef class Layer(Node):
     """Layer()\n--\n\n"""
 
-    __init_subclass__ = classmethod(init_subclass)
+    __init_subclass__ = classmethod(check_class)
     changes_shape = False                # does what comes out have another shape than what goes in?
 
     def __init__(self):
-        if type(self) is Layer:
-            raise TypeError("Layer: an abstract class; use Linear, ReLU, ...")
+        check_concrete(type(self))
         Node.__init__(self)
 
     # ---- its place ----
@@ -80,47 +68,15 @@ cdef class Layer(Node):
     def gradients(self):
         return MappingProxyType(self.own_gradients or {})
 
-    @property
-    def dtype(self):
-        return self.climb().dtype
+    dtype, steps, params, grads, parameters = (
+        LayerAccess.dtype, LayerAccess.steps, LayerAccess.params, LayerAccess.grads, LayerAccess.parameters)
+    set_parameter, state_dict, load_state_dict = (
+        LayerAccess.set_parameter, LayerAccess.state_dict, LayerAccess.load_state_dict)
 
-    @property
-    def steps(self):
-        return self.climb().steps
+    def _start_from(self, values):
+        if not self.climb().awake:
+            self.own_values.update(values)
 
-    @steps.setter
-    def steps(self, value):
-        self.climb().steps = value
-
-    @property
-    def params(self):
-        return {name: value for name, value, _, _ in self.parameters()}
-
-    @property
-    def grads(self):
-        return {name: gradient for name, _, gradient, _ in self.parameters()}
-
-    def parameters(self):
-        self.climb().wake()
-        return [(prefix + name, (<Node>node).own_values[name], (<Node>node).own_gradients[name], spec.decays)
-                for prefix, node in walk(self, "") for name, spec in (<Node>node).own_specs.items() if spec.trainable]
-
-    def _tensors(self):
-        """Name → array of everything that training changes: parameters and running statistics."""
-        self.climb().wake()
-        return {prefix + name: (<Node>node).own_values[name]
-                for prefix, node in walk(self, "") for name in (<Node>node).own_specs}
-
-    def set_parameter(self, name, value):
-        own = self._tensors().get(name)
-        copy_into({name: own}, {name: checks.as_parameter_value(name, value, own)})
-
-    def state_dict(self):
-        return {name: value.copy() for name, value in self._tensors().items()}
-
-    def load_state_dict(self, state):
-        own = self._tensors()
-        copy_into(own, checks.as_state("state", state, own))
 
     # ---- passes ----
 
@@ -196,24 +152,8 @@ cdef class Layer(Node):
     def __reduce__(self):
         return rebuild_layer(self)
 
-    def host_optimizer(self, custom):
-        return optimizer_host(custom)
-
-
-cdef int copy_into(dict own, dict given) except -1:
-    """Copies arrays in: all are cast before the first one changes."""
-    fitted = {name: value.astype(own[name].dtype) for name, value in given.items()}
-    for name, value in fitted.items():
-        own[name][...] = value
-    return 0
-
 
 # ---- copies ----
-
-cdef object engine_class(object kind):
-    """The nearest class of this package that a class derives from."""
-    return next(base for base in kind.__mro__ if base.__module__.partition(".")[0] == "fastnn")
-
 
 cdef object rebuild_layer(object layer):
     # A copy is free: it takes values, gradients and counters along, but not the layer around it.
@@ -221,18 +161,15 @@ cdef object rebuild_layer(object layer):
     cdef Network network = node.own_network
     if node.enclosing() is not None:
         node.climb().wake()                         # the values are those of the model
-    base = engine_class(type(layer))
-    given = {each.name: argument(layer, each.name) for each in signature(base)}
     arrays = [{name: np.array(value) for name, value in (each or {}).items()}
               for each in (node.own_values, node.own_gradients)]
     counters = None if network is None else (network.seed, network.chosen_dtype, network.counters())
-    return _rebuild, (type(layer), base, given, arrays, counters, getattr(layer, "__dict__", None))
+    return _rebuild, (recipe(layer), arrays, counters, getattr(layer, "__dict__", None))
 
 
-def _rebuild(kind, base, given, arrays, counters, attributes):
+def _rebuild(made_of, arrays, counters, attributes):
     """What copy and pickle call: a new layer of that kind, with values to start from."""
-    cdef Node node = kind.__new__(kind)
-    call(lambda *positional, **named: base.__init__(node, *positional, **named), given, signature(base))
+    cdef Node node = make(*made_of)
     node.own_values.update(arrays[0])
     node.own_gradients.update(arrays[1])
     if counters is not None:

@@ -6,7 +6,7 @@
 
 x̂ is not stored: backward makes it again of x and of what `saved` holds for each row. dx overwrites dy.
 
-Twin: fastnn_ref/layernorm.py.
+Reference: fastnn_ref/layernorm.py.
 """
 
 from libc.stdint cimport int64_t

@@ -6,7 +6,7 @@
 Three products: the first with bias and activation in its epilogue, the other two reading x and W where they stand, as
 transposed. du overwrites dy; db is summed in the same pass.
 
-Twin: fastnn_ref/linear.py.
+Reference: fastnn_ref/linear.py.
 """
 
 from libc.stdint cimport int64_t

@@ -3,7 +3,7 @@
     forward     value = mean over the batch of l(y, t)
     backward    dy    = ∂value/∂y
 
-Twin: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
+Reference: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
 """
 
 import copy
@@ -15,30 +15,29 @@ from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, bad_class, fastnn_loss, floats, loss_kind, new_array, ready, table
 from fastnn.custom cimport carry
-from fastnn.network cimport Pass, check_class
+from fastnn.network cimport Pass
 
+from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import argument, call, config, format_config, signature
+from fastnn_ref.shared.class_weight import (
+    as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
+    check_class_weight, known_weights,
+)
+from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import CustomLoss
 
 cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
 
 
-def init_subclass(cls, **named):
-    """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass",
-                "CustomLoss")
-
-
 cdef class Loss:
     """Loss()\n--\n\n"""
 
-    __init_subclass__ = classmethod(init_subclass)
+    __init_subclass__ = classmethod(check_class)
 
     def __init__(self):
-        if type(self) is Loss:
-            raise TypeError("Loss: an abstract class; use MSELoss, CrossEntropyLoss, ...")
+        check_concrete(type(self))
         if self.is_made:                            # kernels hold pointers into what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.is_made = True
@@ -98,18 +97,24 @@ cdef class Loss:
         return copy.deepcopy(self)
 
     def __reduce__(self):
-        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
-        given = {each.name: argument(self, each.name) for each in signature(base)}
-        return _rebuild, (type(self), base, given, getattr(self, "__dict__", None))
+        return reduce(self)
 
 
-def _rebuild(kind, base, given, attributes):
-    """What copy and pickle call."""
-    loss = kind.__new__(kind)
-    call(lambda *positional, **named: base.__init__(loss, *positional, **named), given, signature(base))
-    if attributes:
-        loss.__dict__.update(attributes)
-    return loss
+cdef class ClassWeights:
+    """ClassWeights(values)\n--\n\n"""
+    # Weights of classes as a kernel reads them; none for None and for no values.
+
+    cdef object values
+    cdef const double *data
+    cdef int64_t count
+
+    def __init__(self, values):
+        if values is not None and len(values):
+            self.values, self.count = np.ascontiguousarray(values, np.float64), len(values)
+            self.data = <const double *>address(self.values)
+
+
+cdef ClassWeights NO_WEIGHTS = ClassWeights(None)
 
 
 cdef class ElementwiseLoss(Loss):
@@ -117,12 +122,18 @@ cdef class ElementwiseLoss(Loss):
     # A mean over all elements of y.
 
     cdef int kind
-    cdef double threshold               # Huber's delta, binary cross-entropy's ε
+    cdef double threshold               # Huber's delta, Poisson's eps, binary cross-entropy's ε
     cdef double low, high               # targets stay in this range
+    cdef ClassWeights by_class          # of binary cross-entropy
 
     def __init__(self):
         Loss.__init__(self)
         self.low, self.high = -LARGEST_DOUBLE, LARGEST_DOUBLE
+        self.by_class = NO_WEIGHTS
+
+    cdef object convert(self, object t, tuple shape, object dtype):
+        """Targets of any other kind."""
+        return checks.as_value_targets(t, shape, dtype)
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t dims[8]
@@ -138,17 +149,15 @@ cdef class ElementwiseLoss(Loss):
                     and table(dtype.itemsize).first_outside(
                         data[0], rows * size, max(self.low, -limit), min(self.high, limit)) < 0):
                 return t
-        if self.low == 0:
-            t = checks.as_probability_targets(t, (rows, *shape), dtype)
-        else:
-            t = checks.as_value_targets(t, (rows, *shape), dtype)
+        t = self.convert(t, (rows, *shape), dtype)
         data[0] = <const void *><size_t>t.ctypes.data
         return t
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            int64_t rows, int64_t size) noexcept nogil:
         cdef fastnn_loss g = fastnn_loss(kind=self.kind, delta=self.threshold, y=y, t=t, classes=NULL, weights=weights,
-                                         class_weight=NULL, dy=dy, rows=rows, size=size)
+                                         class_weight=self.by_class.data, weight_count=self.by_class.count, dy=dy,
+                                         rows=rows, size=size)
         return p.k.loss(&g)
 
 
@@ -181,18 +190,64 @@ cdef class HuberLoss(ElementwiseLoss):
         return self.threshold
 
 
-cdef class BCEWithLogitsLoss(ElementwiseLoss):
-    """BCEWithLogitsLoss(label_smoothing=0.0)\n--\n\n"""
+cdef class PoissonNLLLoss(ElementwiseLoss):
+    """PoissonNLLLoss(log_input=True, eps=1e-08)\n--\n\n"""
 
-    def __init__(self, label_smoothing=0.0):
+    cdef readonly bint log_input
+
+    def __init__(self, log_input=True, eps=1e-8):
         ElementwiseLoss.__init__(self)
-        self.kind = loss_kind("bce_with_logits")
-        self.low, self.high = 0, 1
+        self.log_input = checks.as_flag("log_input", log_input)
+        self.threshold = checks.as_number("eps", eps, 0, low_open=True)
+        self.kind = loss_kind("poisson_nll" if self.log_input else "poisson_nll_of_rate")
+        self.low = 0
+
+    @property
+    def eps(self):
+        return self.threshold
+
+    cdef object convert(self, object t, tuple shape, object dtype):
+        return checks.as_count_targets(t, shape, dtype)
+
+
+cdef class HingeLoss(ElementwiseLoss):
+    """HingeLoss()\n--\n\n"""
+
+    def __init__(self):
+        ElementwiseLoss.__init__(self)
+        self.kind = loss_kind("hinge")
+        self.low, self.high = 1, -1             # no target passes unconverted
+
+    cdef object convert(self, object t, tuple shape, object dtype):
+        return checks.as_sign_targets(t, shape, dtype)
+
+
+cdef class BCEWithLogitsLoss(ElementwiseLoss):
+    """BCEWithLogitsLoss(label_smoothing=0.0, class_weight=None, pos_weight=None)\n--\n\n"""
+
+    cdef readonly object class_weight, pos_weight
+
+    def __init__(self, label_smoothing=0.0, class_weight=None, pos_weight=None):
+        ElementwiseLoss.__init__(self)
         self.threshold = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        self.class_weight = as_binary_class_weight(class_weight)
+        self.pos_weight = as_positive_weight(pos_weight, self.class_weight)
+        self.by_class = ClassWeights(binary_weights(self.class_weight, self.pos_weight))
+        self.kind = loss_kind("bce_with_logits" if self.by_class.data == NULL else "weighted_bce_with_logits")
+        self.low, self.high = 0, 1
 
     @property
     def label_smoothing(self):
         return self.threshold
+
+
+    cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
+        if self.class_weight is not None or self.pos_weight is not None:
+            check_binary_weights(self.class_weight, self.pos_weight, (rows, *shape))
+        return ElementwiseLoss.prepare(self, t, rows, shape, dtype, data)
+
+    cdef object convert(self, object t, tuple shape, object dtype):
+        return checks.as_probability_targets(t, shape, dtype)
 
 
 cdef class CrossEntropyLoss(Loss):
@@ -200,22 +255,21 @@ cdef class CrossEntropyLoss(Loss):
 
     cdef readonly double label_smoothing
     cdef readonly object class_weight
-    cdef object class_weights           # the same as float64, and where it lies
-    cdef const double *by_class
+    cdef ClassWeights by_class
 
     def __init__(self, label_smoothing=0.0, class_weight=None):
         Loss.__init__(self)
         self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
-        self.class_weight = checks.as_class_weight(class_weight)
-        if self.class_weight is not None:
-            self.class_weights = np.array(self.class_weight)
-            self.by_class = <const double *>address(self.class_weights)
+        self.class_weight = as_class_weight(class_weight)
+        self.by_class = ClassWeights(known_weights(self.class_weight))
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t found = 0, k
-        if len(shape) != 1 or self.class_weight is not None:
-            checks.check_logits((rows, *shape), self.class_weight)
+        if len(shape) != 1:
+            checks.check_logits((rows, *shape))
         k = shape[0]
+        if self.class_weight is not None:
+            check_class_weight(self.class_weight, k)
         if not (ready(t, c"q", 0, NULL, data, &found) and found == rows
                 and bad_class(<const int64_t *>data[0], rows, k) < 0):
             t = checks.as_class_targets(t, rows, k, dtype)
@@ -225,7 +279,8 @@ cdef class CrossEntropyLoss(Loss):
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            int64_t rows, int64_t size) noexcept nogil:
         cdef fastnn_loss g = fastnn_loss(kind=0, delta=self.label_smoothing, y=y, t=NULL, classes=NULL, weights=weights,
-                                         class_weight=self.by_class, dy=dy, rows=rows, size=size)
+                                         class_weight=self.by_class.data, weight_count=self.by_class.count, dy=dy,
+                                         rows=rows, size=size)
         if classes:
             g.classes = <const int64_t *>t
         else:
@@ -289,6 +344,8 @@ cdef class LossHost(Loss):
 
 
 cdef Loss as_loss(object value):
+    if isinstance(value, Loss):
+        return value
     if isinstance(value, CustomLoss):
         return LossHost(value)
     return checks.check_instance("loss", value, Loss)

@@ -5,12 +5,13 @@
 An epoch leaves the pass around everything that may run a user's code, so that a callback may predict; before it goes
 on it looks at the plan again.
 
-Twin: fastnn_ref/model.py.
+Reference: fastnn_ref/model.py.
 """
 
 import numpy as np
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
@@ -20,11 +21,12 @@ from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.fit import evaluate as evaluate_model
-from fastnn_ref.shared.fit import fit as fit_model
+from fastnn_ref.shared.diagnosis import warn_of_nonfinite
+from fastnn_ref.shared.model import ModelAccess
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
+from fastnn_ref.shared.prediction import predict_classes as model_classes
+from fastnn_ref.shared.prediction import predict_proba as model_proba
 from fastnn_ref.shared.schedule import rates
-from fastnn_ref.shared.summary import summary as summarise, summary_html
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
@@ -41,18 +43,11 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
-    def __init__(self):
-        if type(self) is Model:
-            raise TypeError("Model: an abstract class; use Sequential")
-        Layer.__init__(self)
-
-    @property
-    def seed(self):
-        return self.climb().seed
-
-    @property
-    def epochs(self):
-        return self.climb().epochs
+    predict_proba, predict_classes = ModelAccess.predict_proba, ModelAccess.predict_classes
+    fit, evaluate, summary, save, seed, epochs, has_penalty = (
+        ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
+        ModelAccess.epochs, ModelAccess.has_penalty)
+    _repr_html_ = ModelAccess._repr_html_
 
     @property
     def stop_training(self):
@@ -61,10 +56,6 @@ cdef class Model(Layer):
     @stop_training.setter
     def stop_training(self, value):
         self.stops = checks.as_flag("stop_training", value)
-
-    @property
-    def has_penalty(self):
-        return any(penalty.adds_to_loss for penalty, _, _ in self.own_constraints())
 
     def penalty_value(self):
         constraints = self.own_constraints()
@@ -100,8 +91,8 @@ cdef class Model(Layer):
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
             classes = t.dtype.kind == "i"
-            if sample_weight is not None:
-                given = checks.as_sample_weight(sample_weight, rows)
+            given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
+            if given is not None:
                 weights = <const double *><size_t>given.ctypes.data
             lr = o.current_lr                       # a user's schedule may predict, so this stands before the pass
             network.begin(self, shape, rows, True)
@@ -114,6 +105,8 @@ cdef class Model(Layer):
             if network.run.error != NULL:
                 network.step_count -= 1
                 network.raise_error()
+            if not isfinite(value + self.penalty_loss):
+                warn_of_nonfinite(self)
             return value + self.penalty_loss
         finally:
             network.unlock()
@@ -140,10 +133,10 @@ cdef class Model(Layer):
     # ---- an epoch ----
 
     def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None,
-                  mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False):
+                  mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False, drop_last=False):
         cdef const void *data = NULL
         cdef const void *targets = NULL
-        cdef int64_t rows = 0, size, steps, first, updates
+        cdef int64_t rows = 0, used, size, steps, first, updates
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
         cdef Epoch epoch
@@ -152,6 +145,7 @@ cdef class Model(Layer):
         cdef object order = None, lr, rate, lambdas
         batch_size = checks.as_integer("batch_size", batch_size, 1)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
+        drop_last = checks.as_flag("drop_last", drop_last)
         alpha = checks.as_mixup(mixup, sample_weight)
         if self.around is not None:
             checks.check_is_root(self)
@@ -161,8 +155,9 @@ cdef class Model(Layer):
             shape = network.x_shape
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
-            size = min(batch_size, <object>rows)
-            steps = (rows + size - 1) // size
+            used = checks.rows_used(rows, batch_size, drop_last)
+            size = min(batch_size, <object>used)
+            steps = (used + size - 1) // size
             first = network.batch_count if resume else 0
             if first > steps:
                 raise ValueError(f"resume: expected at most {steps} batches done, got {first}")
@@ -181,9 +176,9 @@ cdef class Model(Layer):
             lr = rates(rate, updates, steps - first)
             network.begin(self, shape, size, False)
             check_shape(network.planned.out_shape, out_shape)
-            checks.check_batch_size((rows - 1) % size + 1, network.planned.min_batch_size)
+            checks.check_batch_size((used - 1) % size + 1, network.planned.min_batch_size)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
-            epoch.n, epoch.batch_size, epoch.batch, epoch.batches = rows, size, first, steps
+            epoch.n, epoch.batch_size, epoch.batch, epoch.batches = used, size, first, steps
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
             epoch.lr, epoch.lr_start = <const double *>address(lr), first
             epoch.one_batch = on_batch_begin is not None or on_batch_end is not None
@@ -223,11 +218,13 @@ cdef class Model(Layer):
                         "loss": epoch.value + self.penalty_loss, "batch": epoch.batch - 1, "size": network.run.rows})
                 if progress is not None:
                     progress(epoch.batch, steps)
-            self.penalty_loss = network.sums[1] / rows
+            self.penalty_loss = network.sums[1] / used
             value = network.sums[0] / network.sums[2] if network.sums[2] > 0 else 0.0
             network.epoch_count += 1
             network.batch_count = 0
             network.sums[0] = network.sums[1] = network.sums[2] = 0
+            if not network.has_finite_parameters():
+                warn_of_nonfinite(self)
             return value + self.penalty_loss
         finally:
             network.unlock()
@@ -291,7 +288,7 @@ cdef class Model(Layer):
             if e.one_batch or seconds() > until:
                 return
 
-    # ---- predictions, and what stands in the shared room ----
+    # ---- predictions ----
 
     def predict(self, x, batch_size=1024):
         cdef const void *data = NULL
@@ -324,6 +321,3 @@ cdef class Model(Layer):
             return out
         finally:
             network.unlock()
-
-    fit, evaluate, summary = fit_model, evaluate_model, summarise     # written once, for both packages
-    _repr_html_ = summary_html

@@ -109,6 +109,7 @@ cdef class Network:
     cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1
     cdef void count_pass(self, int64_t rows, bint training) noexcept nogil
     cdef int raise_error(self) except -1
+    cdef bint has_finite_parameters(self) noexcept nogil
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil
     cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil
     cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil
@@ -121,7 +122,6 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
 cdef object contents_dtype(object nodes)
 cdef list constraints_of(Node node, dict arrays)
 cdef object constraint_memory(list constraints, dict starts=*)
-cdef int check_class(object kind, str names, str instead) except -1
 
 # Where a layer's random words of this pass come from.
 cdef inline fastnn_stream stream_of(Node node, Pass *p) noexcept nogil:

@@ -10,7 +10,7 @@ Nothing is registered: a wrapper that is gone leaves the layers inside with the 
 An array of a parameter stays where it is as long as its dtype stays. So a network may consist of several pieces of
 memory; an optimizer is one loop over these spans, and its own slots have one layout, weights before biases.
 
-Twin: fastnn_ref/network.py.
+Reference: fastnn_ref/network.py.
 """
 
 import weakref
@@ -19,6 +19,7 @@ import numpy as np
 
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
 
@@ -182,9 +183,7 @@ cdef object contents_dtype(object nodes):
         else:
             dtypes |= {value.dtype for value in (node.own_values or {}).values() if value.dtype.char in "fd"}
             waiting += [child for _, child in node.named_children()]
-    if len(dtypes) > 1:
-        raise ValueError("dtype: expected one, as the layers already have float32 and float64; say dtype=")
-    return next(iter(dtypes), None)
+    return checks.as_common_dtype(dtypes)
 
 
 cdef list constraints_of(Node node, dict arrays):
@@ -223,18 +222,6 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
     node.x_layout, node.y_layout, node.in_place = x_layout, y_layout, in_place
     plan.begin_layer()
     return node.plan(shape, rows, plan)
-
-
-cdef int check_class(object kind, str names, str instead) except -1:
-    """TypeError if a class written in Python defines what runs in C: it would be ignored."""
-    for base in kind.__mro__:
-        if base.__module__.partition(".")[0] == "fastnn":
-            for name in names.split():
-                if any(name in vars(each) for each in kind.__mro__[:kind.__mro__.index(base)]):
-                    raise TypeError(f"fastnn.{base.__name__}: {name} runs in C in fastnn and cannot be overridden"
-                                    f"{'; derive from fastnn.' if instead else ''}{instead}")
-            return 0
-    return 0
 
 
 # ---- the network ----
@@ -391,7 +378,7 @@ cdef class Network:
         if self.awake:                              # another thread was faster
             return
         if root.climb() is not self:
-            raise RuntimeError(f"{type(root).__name__}: in use by another thread; copy.deepcopy makes one for each")
+            raise checks.busy(root, "thread")
         for (_, node), stream in zip(nodes, streams):
             node.stream = stream
         for index, (_, node, spec) in enumerate(found):
@@ -433,8 +420,7 @@ cdef class Network:
 
     cdef int check_free(self) except -1:
         if self.user:
-            raise RuntimeError(f"{type(self.held_root).__name__}: in training; build it into another model afterwards, "
-                               "or copy it")
+            raise checks.busy(self.held_root, "adoption")
         return 0
 
     # ---- the lock ----
@@ -443,13 +429,10 @@ cdef class Network:
         """One thread at a time: the buffers are the network's. It may predict between two steps of its training."""
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.user:
-            who = type(self.held_root).__name__
             if self.user != me:
-                raise RuntimeError(f"{who}: in use by another thread; copy.deepcopy makes one for each")
-            if self.in_pass:
-                raise RuntimeError(f"{who}: in a pass; a layer must not call its own model")
-            if training:
-                raise RuntimeError(f"{who}: in training; a callback may predict, but not train")
+                raise checks.busy(self.held_root, "thread")
+            if self.in_pass or training:
+                raise checks.busy(self.held_root, "pass" if self.in_pass else "training")
         else:
             self.held_root = root
             self.user = me
@@ -567,6 +550,14 @@ cdef class Network:
         return 0
 
     # ---- for optimizers ----
+
+    cdef bint has_finite_parameters(self) noexcept nogil:
+        cdef double largest = FLT_MAX if self.real_size == 4 else DBL_MAX
+        cdef int i
+        for i in range(self.span_count):
+            if self.run.k.first_outside(self.spans[i].w, self.spans[i].n, -largest, largest) >= 0:
+                return False
+        return True
 
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil:
         """Σ g² over all gradients, added in the order of a slot wherever the gradients lie."""

@@ -16,7 +16,6 @@ cdef class Optimizer:
     cdef dict slots                     # name → flat array, all of one layout
     cdef dict pending_state             # a state that was loaded before the first step
     cdef tuple slot_names(self)
-    cdef str class_name(self)
     cdef int attach(self, Network network) except -1
     cdef dict views(self, object slot)
     cdef dict filled(self, dict offsets, int64_t count, int64_t real_size, dict state)

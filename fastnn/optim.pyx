@@ -3,7 +3,7 @@
 Order: penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies to weights, never to
 biases, so an update is one run over the weights with decay and one over the rest without.
 
-Twin: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
+Reference: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
 
 import copy
@@ -17,29 +17,22 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport address, aligned, fastnn_step_size, fastnn_update, table, threads
 from fastnn.custom cimport carry
 from fastnn.layer cimport Layer
-from fastnn.network cimport Network, Pass, check_class
+from fastnn.network cimport Network, Pass
 
-from fastnn.layer import set_optimizer_host
+from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import argument, call, config, format_config, signature
-from fastnn_ref.shared.custom import CustomOptimizer
-from fastnn_ref.shared.schedule import lr_from_record, lr_record
-
-
-def init_subclass(cls, **named):
-    """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
-                "CustomOptimizer")
+from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.config import config, format_config
+from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_error
 
 
 cdef class Optimizer:
     """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n\n"""
 
-    __init_subclass__ = classmethod(init_subclass)
+    __init_subclass__ = classmethod(check_class)
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
-        if type(self) is Optimizer:
-            raise TypeError("Optimizer: an abstract class; use SGD, Adam, ...")
+        check_concrete(type(self))
         if self.slots is not None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
@@ -53,10 +46,6 @@ cdef class Optimizer:
     cdef tuple slot_names(self):
         """The arrays it keeps beside the parameters."""
         return ()
-
-    cdef str class_name(self):
-        """The user's name for it."""
-        return type(self).__name__
 
     cdef int bind(self) except -1:
         """Takes the addresses of its slots."""
@@ -110,25 +99,24 @@ cdef class Optimizer:
         finally:
             network.unlock()
 
-    def state_dict(self):
-        state = {"steps": self.updates, "lr": lr_record(self.lr)}
-        for slot in self.slot_names():
-            state[slot] = {name: value.copy() for name, value in self.views(self.slots[slot]).items()} \
-                if self.network is not None else dict(self.pending_state.get(slot, {}))
-        return state
+    state_dict, load_state_dict = OptimizerAccess.state_dict, OptimizerAccess.load_state_dict
 
-    def load_state_dict(self, state):
-        names = self.slot_names()
-        state = checks.as_optimizer_state(state, names)
-        lr = lr_from_record(state["lr"], self.lr)
-        waiting = {name: state[name] for name in names}
-        if self.network is not None:
-            filled = self.filled(self.offsets, self.count, self.real_size, waiting)
-            for name in names:
-                self.slots[name][...] = filled[name]
-        else:
-            self.pending_state = waiting
-        self.updates, self.lr = state["steps"], lr
+    def _slot_arrays(self):
+        if self.network is None:
+            return {name: self.pending_state.get(name, {}) for name in self.slot_names()}
+        return {name: self.views(self.slots[name]) for name in self.slot_names()}
+
+    def _take_slots(self, state):
+        if self.network is None:
+            self.pending_state = state
+            return
+        filled = self.filled(self.offsets, self.count, self.real_size, state)
+        for name, slot in self.slots.items():
+            slot[...] = filled[name]
+
+    @staticmethod
+    def _host_of(value):
+        return as_optimizer(value)
 
     def config(self):
         return config(self)
@@ -140,9 +128,7 @@ cdef class Optimizer:
         return copy.deepcopy(self)
 
     def __reduce__(self):
-        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
-        given = {each.name: argument(self, each.name) for each in signature(base)}
-        return _rebuild, (type(self), base, given, self.state_dict(), getattr(self, "__dict__", None))
+        return reduce(self, self.state_dict())
 
     # ---- inside ----
 
@@ -151,13 +137,12 @@ cdef class Optimizer:
         if self.network is network and self.real_size == network.real_size:
             return 0
         if self.network is not None and self.network is not network:
-            raise ValueError(
-                f"optimizer: this {self.class_name()} already belongs to another model; make a new one")
+            raise checks.belongs_to_another(self)
         if self.slots is None:
             raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
         state = self.pending_state
         if self.network is not None:                # the dtype has changed
-            state = {name: self.views(self.slots[name]) for name in self.slot_names()}
+            state = self._slot_arrays()
         slots = self.filled(network.offsets, network.parameter_count, network.real_size, state)
         # From here on nothing fails.
         self.network, self.offsets, self.slots = network, network.offsets, slots
@@ -210,15 +195,6 @@ cdef class Optimizer:
 
 cdef dict views_of(object slot, dict offsets):
     return {name: slot[start:start + int(np.prod(shape))].reshape(shape) for name, (start, shape) in offsets.items()}
-
-
-def _rebuild(kind, base, given, state, attributes):
-    optimizer = kind.__new__(kind)
-    call(lambda *positional, **named: base.__init__(optimizer, *positional, **named), given, signature(base))
-    optimizer.load_state_dict(state)
-    if attributes:
-        optimizer.__dict__.update(attributes)
-    return optimizer
 
 
 cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
@@ -396,9 +372,6 @@ cdef class OptimizerHost(Optimizer):
     def custom(self):
         return self.user_object()
 
-    cdef str class_name(self):
-        return type(self.user_object()).__name__
-
     cdef tuple slot_names(self):
         return self.names
 
@@ -413,18 +386,13 @@ cdef class OptimizerHost(Optimizer):
     cdef int call_update(self, Network network, double lr) except -1:
         custom = self.user_object()
         slots = {name: self.views(self.slots[name]) for name in self.names}
-        before = [(each, each.copy()) for each in (
-            *(value for _, spec, value, _ in network.entries if spec.trainable), *self.slots.values())]
-        try:
+        values = [value for _, spec, value, _ in network.entries if spec.trainable]
+        with undone_on_error(self, [*values, *self.slots.values()]):
             for name, spec, value, gradient in network.entries:
                 if spec.trainable:
                     custom.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
                                   **{slot: views[name] for slot, views in slots.items()})
             self.sizes = self.sizes_of(custom, network, lr, slots)
-        except BaseException:
-            for array, values in before:
-                array[...] = values
-            raise
         return 0
 
     cdef object sizes_of(self, object custom, Network network, double lr, dict slots):
@@ -447,18 +415,6 @@ cdef class OptimizerHost(Optimizer):
 
 
 cdef Optimizer as_optimizer(object value):
-    if not isinstance(value, CustomOptimizer):
-        return checks.check_instance("optimizer", value, Optimizer)
-    if value._host is None:
-        value._host = OptimizerHost(value)
-    if not isinstance(value._host, OptimizerHost):
-        raise ValueError(f"optimizer: this {type(value).__name__} already belongs to another model; make a new one")
-    return value._host
-
-
-def host_of(optimizer):
-    """The optimizer of this package that runs ``optimizer``, a ``CustomOptimizer``."""
-    return as_optimizer(optimizer)
-
-
-set_optimizer_host(host_of)
+    if isinstance(value, Optimizer):
+        return value
+    return host_optimizer(value, Optimizer, OptimizerHost)

@@ -11,7 +11,7 @@ A network notes for each parameter that a penalty applies to what is to be done 
 over that list. The functions for clipping are called by hand, between ``backward`` and ``optimizer.step``; optimizers
 have clipping as an argument, too.
 
-Twin: fastnn_ref/penalty.py, which has the reasons and the sources.
+Reference: fastnn_ref/penalty.py, which has the reasons and the sources.
 """
 
 import copy
@@ -20,28 +20,24 @@ from libc.math cimport sqrt
 
 from fastnn._kernels cimport fastnn_kernels, table
 from fastnn.layer cimport Layer
-from fastnn.network cimport Network, check_class
+from fastnn.network cimport Network
 
+from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import argument, call, config, format_config, signature
-
-
-def init_subclass(cls, **named):
-    """TypeError for a class written in Python that defines what runs in C."""
-    check_class(cls, "value gradient constrain applies_to coefficients adds_to_loss", "")
+from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.config import config, format_config
 
 
 cdef class Penalty:
     """Penalty()\n--\n\n"""
 
-    __init_subclass__ = classmethod(init_subclass)
+    __init_subclass__ = classmethod(check_class)
 
     cdef readonly bint biases
     cdef bint is_made
 
     def __init__(self):
-        if type(self) is Penalty:
-            raise TypeError("Penalty: an abstract class; use L1, L2, ElasticNet or MaxNorm")
+        check_concrete(type(self))
         if self.is_made:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.is_made = True
@@ -68,18 +64,7 @@ cdef class Penalty:
         return copy.deepcopy(self)
 
     def __reduce__(self):
-        base = next(each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "fastnn")
-        given = {each.name: argument(self, each.name) for each in signature(base)}
-        return _rebuild, (type(self), base, given, getattr(self, "__dict__", None))
-
-
-def _rebuild(kind, base, given, attributes):
-    """What copy and pickle call."""
-    penalty = kind.__new__(kind)
-    call(lambda *positional, **named: base.__init__(penalty, *positional, **named), given, signature(base))
-    if attributes:
-        penalty.__dict__.update(attributes)
-    return penalty
+        return reduce(self)
 
 
 cdef class ElasticNet(Penalty):

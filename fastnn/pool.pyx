@@ -5,7 +5,7 @@
     GlobalAvgPool2d     y = Σ of the image / its size   dx = dy / size for each pixel
     Flatten             y = x, as one row: the same memory
 
-Twin: fastnn_ref/pool.py.
+Reference: fastnn_ref/pool.py.
 """
 
 import math

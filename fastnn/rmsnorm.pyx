@@ -6,7 +6,7 @@
 
 `saved` holds the inverse root of each row; x̂ is made again from x. dx overwrites dy.
 
-Twin: fastnn_ref/rmsnorm.py.
+Reference: fastnn_ref/rmsnorm.py.
 """
 
 from libc.stdint cimport int64_t

@@ -3,7 +3,7 @@
     forward     x → layer 1 → … → layer L → y
     backward    the same way back, dy → … → dx
 
-Twin: fastnn_ref/sequential.py.
+Reference: fastnn_ref/sequential.py.
 """
 
 import weakref
@@ -42,12 +42,11 @@ cdef class Sequential(Model):
         penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         seed = checks.as_seed(seed)
         dtype = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
+        given = None if input_shape is None else checks.as_shape("input_shape", input_shape)
         layers = tuple([as_layer(layer) for layer in layers])
-        checks.check_layers(layers, Layer)
+        input_shape = checks.check_chain(layers, Layer, given)
         for index, layer in enumerate(layers):
             checks.check_unowned(f"layers[{index}]", layer)
-        given = None if input_shape is None else checks.as_shape("input_shape", input_shape)
-        input_shape = checks.infer_input_shape(layers, given)
         if dtype is None:
             contents_dtype(layers)
         self.adopt(layers)
@@ -76,10 +75,10 @@ cdef class Sequential(Model):
         if not isinstance(index, slice):
             return (self.layers or ())[index]
         layers = (self.layers or ())[index]
-        checks.check_layers(layers, Layer)
+        input_shape = checks.check_chain(layers, Layer)
         part = Sequential.__new__(Sequential)
         part.own_specs, part.own_values, part.own_gradients = {}, {}, {}
-        part.input_shape, part.penalty = checks.infer_input_shape(layers), ()
+        part.input_shape, part.penalty = input_shape, ()
         part.around, part.whole = weakref.ref(self), self
         part.hold(layers)
         return part

@@ -7,7 +7,7 @@
 Residual is the case p = 0. Left out for a whole batch, the block does no work: y is x itself, its gradients are set to
 0, and dx is dy.
 
-Twin: fastnn_ref/stochastic_depth.py.
+Reference: fastnn_ref/stochastic_depth.py.
 """
 
 import numpy as np
@@ -23,11 +23,6 @@ from fastnn.network cimport Pass, plan_node, stream_of, walk
 
 from fastnn_ref import philox
 from fastnn_ref.shared import checks
-
-
-def stochastic_depth_rates(depth, p_last=0.5):
-    depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)
-    return [block / depth * p_last for block in range(1, depth + 1)]
 
 
 cdef class Residual(Layer):

@@ -19,6 +19,7 @@ parameters and activations of a model are float64 here by default, and float32 i
 [0, 1, 1, 0]
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -43,14 +44,13 @@ from .layernorm import LayerNorm as LayerNorm
 from .rmsnorm import RMSNorm as RMSNorm
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect
-from .stochastic_depth import (
-    Residual as Residual, StochasticDepth as StochasticDepth, stochastic_depth_rates as stochastic_depth_rates,
-)
+from .stochastic_depth import Residual as Residual, StochasticDepth as StochasticDepth
 from .gaussian_noise import GaussianNoise as GaussianNoise
 from .augment import Augment as Augment
 from .loss import (
-    Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss, CrossEntropyLoss as CrossEntropyLoss,
-    BCEWithLogitsLoss as BCEWithLogitsLoss,
+    Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss,
+    PoissonNLLLoss as PoissonNLLLoss, HingeLoss as HingeLoss, BCEWithLogitsLoss as BCEWithLogitsLoss,
+    CrossEntropyLoss as CrossEntropyLoss,
 )
 from .penalty import (
     Penalty as Penalty, L1 as L1, L2 as L2, ElasticNet as ElasticNet, MaxNorm as MaxNorm,
@@ -58,33 +58,10 @@ from .penalty import (
 )
 from .optimizer import Optimizer as Optimizer
 from .optim import SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
-from .shared.schedule import (
-    Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
-    LinearLR as LinearLR, CosineLR as CosineLR, OneCycleLR as OneCycleLR, PerEpoch as PerEpoch,
-)
-from .shared.metrics import Metric as Metric
-from .shared.callbacks import Callback as Callback
-from .shared.history import History as History
-from .shared.early_stopping import EarlyStopping as EarlyStopping
-from .shared.callbacks import (
-    ReduceLROnPlateau as ReduceLROnPlateau, LearningRateScheduler as LearningRateScheduler,
-    TerminateOnNaN as TerminateOnNaN, LambdaCallback as LambdaCallback, StopTraining as StopTraining,
-)
-from .shared.loggers import CSVLogger as CSVLogger, TensorBoard as TensorBoard
-from .shared.recorder import UpdateRecorder as UpdateRecorder
-from .shared.progress import ProgressBar as ProgressBar
-from .shared.diagnosis import TrainingWarning as TrainingWarning
 from .sequential import Sequential as Sequential
-from .shared.custom import (
-    CustomLayer as CustomLayer, CustomActivation as CustomActivation, CustomLoss as CustomLoss,
-    CustomOptimizer as CustomOptimizer,
-)
-from .shared.state import training_state as training_state, load_training_state as load_training_state
-from .shared.lr_finder import find_lr as find_lr
-from .shared.gradcheck import gradcheck as gradcheck
-from .shared.text_noise import TextNoise as TextNoise
-from . import init as init, philox as philox
+from .shared.public import *  # noqa: F403  schedules, metrics, callbacks, a user's own classes, states
 from .shared import metrics as metrics
+from . import init as init, philox as philox
 # isort: on
 
 
@@ -102,6 +79,52 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
     from .shared.config import build
 
     return build(sys.modules[__name__], record, classes)
+
+
+def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:
+    """The model in a file of ``model.save``, ``save_training`` or ``ModelCheckpoint``, of either package.
+
+    It has the weights, the seed, the dtype and the counters that it had. ``classes`` maps the names of your own layers
+    to their classes; no module that a file names is ever imported. A file that is damaged, cut short, made by another
+    program or by a later version is a ValueError that says so; OSError if it cannot be read.
+
+    >>> import tempfile, fastnn_ref as nn
+    >>> class Half(nn.CustomLayer):
+    ...     def forward_pass(self, x, training):
+    ...         return x / 2
+    ...     def backward_pass(self, dy):
+    ...         return dy / 2
+    >>> nn.Sequential(nn.Linear(2, 3), Half()).save(path := f"{tempfile.mkdtemp()}/model.safetensors")
+    >>> nn.load(path, classes={"Half": Half})
+    Sequential(Linear(2, 3), Half(), dtype='float64')
+    """
+    from .shared.checkpoint import load_model
+
+    return load_model(sys.modules[__name__], path, classes)
+
+
+def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> "Training":  # noqa: F405
+    """What ``save_training`` or ``ModelCheckpoint`` wrote, made anew: ``model``, ``optimizer``, ``loss``, ``state``.
+
+    So a fresh process goes on without a word about the architecture: in a loop of its own, or by ``fit`` with ``state``
+    or the path as ``resume`` and callbacks as they were. ``classes`` and errors are as for ``load``; ValueError, too,
+    for an object that has no record, such as an optimizer whose ``lr`` is a function of your own: ``fit(resume=path)``
+    goes on with one that you make.
+
+    >>> import tempfile, numpy as np, fastnn_ref as nn
+    >>> x, t, path = np.eye(2), np.array([0, 1]), f"{tempfile.mkdtemp()}/run.safetensors"
+    >>> model = nn.Sequential(nn.Linear(2, 4, activation="relu"), nn.Linear(4, 2))
+    >>> _ = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adam(), epochs=3,
+    ...               callbacks=[nn.ModelCheckpoint(path)])
+    >>> run = nn.load_training(path)
+    >>> history = run.model.fit(x, t, loss=run.loss, optimizer=run.optimizer, epochs=5, resume=run.state,
+    ...                         callbacks=[nn.ModelCheckpoint(path)])
+    >>> len(history.epoch), run.optimizer, run.loss
+    (5, Adam(), CrossEntropyLoss())
+    """
+    from .shared import checkpoint
+
+    return checkpoint.load_training(sys.modules[__name__], path, classes)
 
 
 __all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),

@@ -4,7 +4,8 @@
     backward    du = dy · act'(u)
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
-softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so.
+softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
+but for relu (0) and leaky relu (negative_slope), which compare u with 0.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import init as initialisers
-from .custom import Host, as_host
+from .custom import as_layer
 from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.custom import CustomActivation
@@ -30,10 +31,6 @@ class Activation(Layer):
     """
 
     name = "identity"
-
-    def __init__(self) -> None:
-        if type(self).act is Activation.act:
-            raise TypeError(f"{type(self).__name__}: an abstract class; use ReLU, Tanh, ...")
 
     def act(self, u: Array) -> Array:
         """y."""
@@ -78,7 +75,7 @@ class ReLU(Activation):
     name = "relu"
 
     def act(self, u: Array) -> Array:
-        return np.maximum(u, 0)
+        return np.maximum(u, 0) + 0                 # −0 + 0 is 0, whichever of two zeros NumPy takes for the larger
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(y > 0, dy, 0)               # not dy * (y > 0): ∞ · 0 would be NaN
@@ -118,7 +115,7 @@ class ELU(Activation):
         self.alpha = checks.as_number("alpha", alpha, 0, low_open=True)
 
     def act(self, u: Array) -> Array:
-        return np.where(u > 0, u, self.alpha * np.expm1(np.minimum(u, 0)))
+        return np.where(u > 0, u, self.alpha * np.expm1(np.where(u > 0, 0, u)))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(u > 0, dy, dy * (y + self.alpha))       # α·exp(u) = y + α
@@ -128,6 +125,16 @@ def sigmoid(u: Array) -> Array:
     """σ(u) = 1 / (1 + exp(−u)), by whichever exponential does not overflow."""
     e = np.exp(-np.abs(u))
     return np.where(u >= 0, 1, e) / (1 + e)
+
+
+def times_exp(factor: Array, x: Array) -> Array:
+    """factor · exp(x) for x <= 0, by halves: exp(x) alone loses digits where it is subnormal."""
+    half = np.exp(0.5 * x)
+    product: Array = factor * half * half
+    return product
+
+
+FAR = -40.0                                             # below, σ(u) and tanh(softplus(u)) are exp(u) to the last bit
 
 
 class SiLU(Activation):
@@ -141,11 +148,11 @@ class SiLU(Activation):
     name = "silu"
 
     def act(self, u: Array) -> Array:
-        return u * sigmoid(u)
+        return np.where(u < FAR, times_exp(u, np.minimum(u, 0)), u * sigmoid(u))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        s = sigmoid(u)
-        return dy * (s * (1 + u * (1 - s)))
+        slope = sigmoid(u) * (1 + u * sigmoid(-u))                  # 1 − σ(u) = σ(−u)
+        return dy * np.where(u < FAR, times_exp(1 + u, np.minimum(u, 0)), slope)
 
 
 def softplus(u: Array) -> Array:
@@ -164,11 +171,13 @@ class Mish(Activation):
     name = "mish"
 
     def act(self, u: Array) -> Array:
-        return u * np.tanh(softplus(u))
+        return np.where(u < FAR, times_exp(u, np.minimum(u, 0)), u * np.tanh(softplus(u)))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        gate = np.tanh(softplus(u))
-        return dy * (gate + u * (1 - gate**2) * sigmoid(u))         # softplus' = σ
+        s = sigmoid(-u)
+        sech = 2 * s / (1 + s**2)                                   # of softplus(u): 1 − tanh² = sech², softplus' = σ
+        slope = np.tanh(softplus(u)) + u * sech**2 * sigmoid(u)
+        return dy * np.where(u < FAR, times_exp(1 + u, np.minimum(u, 0)), slope)
 
 
 class Hardswish(Activation):
@@ -186,7 +195,7 @@ class Hardswish(Activation):
         return np.where(u > 3, u, inner * (inner + 3) / 6)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return dy * np.where(u <= -3, 0, np.where(u >= 3, 1, u / 3 + 0.5))
+        return dy * np.where(u <= -3, 0, np.where(u >= 3, 1, (np.clip(u, -3, 3) * 2 + 3) / 6))
 
 
 def normal_distribution(u: Array) -> Array:
@@ -195,9 +204,44 @@ def normal_distribution(u: Array) -> Array:
     return np.array(flat, dtype=u.dtype).reshape(u.shape)
 
 
-def tanh_argument(u: Array) -> Array:
-    """√(2/π)·(u + 0.044715·u³): its tanh is nearly 2·Φ(u) − 1."""
-    return math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)
+def times_density(factor: Array, u: Array) -> Array:
+    """factor · φ(u), φ(u) = exp(−u²/2)/√(2π). u² is the square of a short number, which is exact, and a small rest."""
+    v = np.clip(u, -60, 60)                             # φ is 0 beyond, and its root, too
+    short = np.round(256 * v) / 256
+    rest = np.exp(-0.5 * (v - short) * (v + short))
+    return times_exp(factor * rest / math.sqrt(2 * math.pi), -0.5 * short**2)
+
+
+TAIL = -2.5                                             # below, rounding −u/√2 costs Φ(u) u² units in its last place
+
+
+def mills(u: Array) -> Array:
+    """Φ(u) / φ(u) for u <= TAIL, as Laplace's continued fraction: 1/(a + 1/(a + 2/(a + …))) with a = −u."""
+    a = -np.minimum(u, TAIL)
+    f = a
+    for k in range(75, 0, -1):
+        f = a + k / f
+    ratio: Array = 1 / f
+    return ratio
+
+
+LINEAR = 1.5957691215444356, 6.129509145186187e-11      # 2·√(2/π), in two parts; the first one is short
+CUBIC = 0.07135486602783203, -4.975523178247366e-08     # 0.044715 of it, likewise
+
+
+def tanh_gate(u: Array) -> tuple[Array, Array, Array]:
+    """Two factors of e = exp(−2|b|), b = √(2/π)·(u + 0.044715·u³), and 2·b'; then σ(2b) = ½·(1 + tanh b) is 1/(1 + e)
+    or e/(1 + e).
+
+    Rounding 2b would cost e |2b| units in the last place. So exp gets products of short numbers, which are exact, and
+    a small rest.
+    """
+    a = np.clip(np.abs(u).astype(np.float64), 0, 22)    # e is 0 beyond
+    short = np.round(64 * a) / 64
+    slope = sum(LINEAR) + 3 * sum(CUBIC) * a**2
+    rest = LINEAR[1] * short + CUBIC[1] * short**3 + (a - short) * (
+        sum(LINEAR) + sum(CUBIC) * (a**2 + a * short + short**2))
+    return np.exp(-LINEAR[0] * short), np.exp(-CUBIC[0] * short**3) * np.exp(-rest), slope
 
 
 class GELU(Activation):
@@ -219,16 +263,16 @@ class GELU(Activation):
 
     def act(self, u: Array) -> Array:
         if self.approximate == "tanh":
-            return u * sigmoid(2 * tanh_argument(u))        # ½·(1 + tanh b) = σ(2b) keeps its digits far below 0
-        return u * normal_distribution(u)
+            e1, e2, _ = tanh_gate(u)
+            return (np.where(u < 0, u * e1 * e2, u) / (1 + e1 * e2)).astype(u.dtype)
+        return np.where(u < TAIL, times_density(u * mills(u), u), u * normal_distribution(u))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         if self.approximate == "tanh":
-            s = sigmoid(2 * tanh_argument(u))
-            slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * u**2)
-            return dy * (s + u * s * (1 - s) * slope)
-        density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
-        return dy * (normal_distribution(u) + u * density)
+            e1, e2, slope = tanh_gate(u)
+            e = e1 * e2
+            return dy * ((np.where(u < 0, e, 1) + u * e1 * slope * e2 / (1 + e)) / (1 + e)).astype(u.dtype)
+        return dy * np.where(u < TAIL, times_density(mills(u) + u, u), normal_distribution(u) + times_density(u, u))
 
 
 class Softplus(Activation):
@@ -333,13 +377,16 @@ NAMES: dict[str, Callable[[], Activation]] = {
 } | {"gelu_tanh": lambda: GELU("tanh")}
 
 
-def get_activation(activation: str | Activation | CustomActivation | None) -> Activation | Host:
+ActivationLike = str | Activation | CustomActivation | None
+
+
+def get_activation(activation: ActivationLike) -> Any:
     """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
-    if isinstance(activation, CustomActivation):
-        return as_host("activation", activation)
-    if activation is None or isinstance(activation, Activation | Host):
-        return activation or Identity()
-    return NAMES[checks.as_choice("activation", activation, NAMES)]()
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(getattr(activation, "custom", activation), CustomActivation):     # or its host, in a copy
+        return as_layer("activation", activation)
+    return Identity() if activation is None else NAMES[checks.as_choice("activation", activation, NAMES)]()
 
 
 class Weighted(Layer):
@@ -351,10 +398,10 @@ class Weighted(Layer):
         """Declares weight and bias; the last line of the constructor."""
         self.activation, self.init = get_activation(activation), init
         checks.check_size("weight", *shape)
-        self.add("weight", shape, initialisers.default_init(self.activation.name, init), decays=True)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, init))
         if checks.as_flag("bias", bias):
-            self.add("bias", (outside,), "zeros")
+            self.add("bias", (outside,))
         self.adopt()
 
     def children(self) -> tuple[tuple[str, Layer], ...]:
-        return (("activation", self.activation),) if isinstance(self.activation, Host) else ()
+        return () if isinstance(self.activation, Activation) else (("activation", self.activation),)

@@ -15,7 +15,6 @@ al., "Random erasing data augmentation" (2020). Engine: fastnn/augment.pyx.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -137,11 +136,9 @@ class Augment(Layer):
     [[3. 2. 1.]]
     """
 
-    def __init__(
-        self, *, rotation: float = 0.0, shift: float | Pair = 0.0, zoom: float = 0.0, shear: float = 0.0,
-        flip: float = 0.0, brightness: float = 0.0, contrast: float = 0.0, noise: float = 0.0, erase: float = 0.0,
-        image_shape: Sequence[int] | None = None,
-    ) -> None:
+    def __init__(self, *, rotation: float = 0.0, shift: float | Pair = 0.0, zoom: float = 0.0, shear: float = 0.0,
+                 flip: float = 0.0, brightness: float = 0.0, contrast: float = 0.0, noise: float = 0.0,
+                 erase: float = 0.0, image_shape: Shape | None = None) -> None:
         self.rotation = checks.as_number("rotation", rotation, 0)
         self.shift = checks.as_number_pair("shift", shift, 0)
         self.zoom = checks.as_number("zoom", zoom, 0, 1, high_open=True)

@@ -16,9 +16,8 @@ import math
 
 import numpy as np
 
-from .layer import Array, Layer, Shape
+from .layer import Array, Layer, Parameter, Shape
 from .shared import checks
-from .shared.parameter import Parameter
 
 
 def column(values: Array, like: Array) -> Array:

@@ -17,19 +17,17 @@ Engine: fastnn/conv.pyx.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .activation import Activation, Weighted, get_activation
-from .layer import Array, Shape
+from .activation import ActivationLike, Weighted, get_activation
+from .layer import Array, Parameter, Shape
 from .shared import checks
-from .shared.custom import CustomActivation
-from .shared.parameter import Parameter
 
 Pair = tuple[int, int]
 
 
-def patches_of(x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
-    """A view of the padded images, (n, channels, h', w', kh, kw): each window, nothing copied."""
+def patches_of(x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, fill: float = 0.0) -> Array:
+    """A view of the images, padded with ``fill``: (n, channels, h', w', kh, kw), each window, nothing copied."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = kernel, stride, padding, dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
     windows = sliding_window_view(padded, ((kh - 1) * dh + 1, (kw - 1) * dw + 1), axis=(2, 3))
     return windows[:, :, ::sh, ::sw, ::dh, ::dw]
 
@@ -93,11 +91,9 @@ class Conv2d(Weighted):
     weight = Parameter("W, shape (out_channels, in_channels / groups, kh, kw)")
     bias = Parameter("b, shape (out_channels,), or None")
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
-        padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1,
-        activation: str | Activation | CustomActivation | None = None, bias: bool = True, *, init: str | None = None,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
+                 padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1,
+                 activation: ActivationLike = None, bias: bool = True, *, init: str | None = None) -> None:
         self.in_channels = checks.as_integer("in_channels", in_channels, 1)
         self.out_channels = checks.as_integer("out_channels", out_channels, 1)
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)

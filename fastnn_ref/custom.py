@@ -7,6 +7,7 @@ Engine: fastnn/custom.pyx.
 """
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 from .layer import Array, Layer, Shape
@@ -23,11 +24,7 @@ class Host(Layer):
         if custom.input_shape is not None:
             self._input_shape = custom.checked_shape("input_shape", custom.input_shape)
         self.__dict__.update(changes_shape=bool(custom.changes_shape))
-        custom._host = weakref.proxy(self)              # the host keeps the user's object alive, and not vice versa
-
-    def itself(self) -> Layer:
-        """This host, from a weak proxy of it."""
-        return self
+        custom._host = weakref.ref(self)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.custom.checked_shape("output_shape", self.custom.output_shape(tuple(shape)))
@@ -35,26 +32,25 @@ class Host(Layer):
     def min_batch_size(self, shape: Shape) -> int:
         return self.custom.checked_batch_size(tuple(shape))
 
-    def call(self, method: str, name: str, shape: Shape, *arrays: Array) -> Array:
+    def call(self, method: str, name: str, shape: Shape, arrays: Sequence[Array], *others: bool) -> Array:
         """What a method of the user's returns for copies of ``arrays``: an array of ``shape``."""
-        found = getattr(self.custom, method)(*(array.copy() for array in arrays))
+        found = getattr(self.custom, method)(*(array.copy() for array in arrays), *others)
         return checks.as_result(f"{type(self.custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved, y = x.shape, self.custom.forward_pass(x.copy(), training)
-        shape = (len(x), *self.output_shape(x.shape[1:]))
-        return checks.as_result(f"{type(self.custom).__name__}.forward_pass", "y", y, shape, x.dtype)
+        self.saved = x.shape
+        return self.call("forward_pass", "y", (len(x), *self.output_shape(x.shape[1:])), [x], training)
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.call("backward_pass", "dx", self.saved, dy)
+        return self.call("backward_pass", "dx", self.saved, [dy])
 
     def act(self, u: Array) -> Array:
         """y, of a ``CustomActivation``."""
-        return self.call("act", "y", u.shape, u)
+        return self.call("act", "y", u.shape, [u])
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         """du, of a ``CustomActivation``."""
-        return self.call("act_backward", "du", u.shape, dy, u, y)
+        return self.call("act_backward", "du", u.shape, [dy, u, y])
 
     def config(self) -> dict[str, Any]:
         return self.custom.config()
@@ -69,22 +65,18 @@ class Host(Layer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.custom._host = weakref.proxy(self)
-
-
-def as_host(name: str, custom: CustomLayer) -> Any:
-    """The host of a user's object, which stands in no layer: a new one if it has none or that one is gone."""
-    try:
-        host = None if custom._host is None else custom._host.itself()
-    except ReferenceError:
-        host = None
-    if host is not None:
-        checks.check_unowned(name, host)
-    return host if isinstance(host, Host) else Host(custom)
+        self.custom._host = weakref.ref(self)
 
 
 def as_layer(name: str, value: Any) -> Layer:
-    """A layer that stands in no other one; a user's object gets a host. ValueError or TypeError for anything else."""
-    layer = as_host(name, value) if isinstance(value, CustomLayer) else checks.check_instance(name, value, Layer)
-    checks.check_unowned(name, layer)
-    return layer
+    """A layer that stands in no other one. ValueError or TypeError for anything else.
+
+    A user's object gets a host: a new one if it has none or that one is gone.
+    """
+    if isinstance(value, CustomLayer):
+        host = value._living_host()
+        if host is not None:
+            checks.check_unowned(name, host)
+        value = host if isinstance(host, Host) else Host(value)
+    checks.check_unowned(name, checks.check_instance(name, value, Layer))
+    return value

@@ -19,18 +19,17 @@ import math
 import numpy as np
 
 from . import philox
-from .activation import Activation, normal_distribution
+from .activation import ActivationLike, normal_distribution
 from .dropout import dropout
 from .layer import Array, Shape
-from .linear import Linear, linear_backward, linear_forward
+from .linear import Linear, linear_forward
 from .shared import checks
-from .shared.custom import CustomActivation
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
 
 def masked_forward(x: Array, w: Array, b: Array | None) -> Array:
-    """u (n, out) for x (n, in), with a W for each example: w (n, in, out)."""
+    """u (n, out) for x (n, in), with a W for each example, w (n, in, out), or one for all, (1, in, out)."""
     u = np.einsum("ni,nio->no", x, w)
     return u if b is None else u + b
 
@@ -68,11 +67,9 @@ class DropConnect(Linear):
     [[0.]]
     """
 
-    def __init__(
-        self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example", inference: str = "gaussian",
-        activation: str | Activation | CustomActivation | None = None, bias: bool = True, *, init: str | None = None,
-        samples: int = 100,
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example",
+                 inference: str = "gaussian", activation: ActivationLike = None, bias: bool = True, *,
+                 init: str | None = None, samples: int = 100) -> None:
         super().__init__(in_features, out_features, activation, bias, init=init)
         self.mask = checks.as_choice("mask", mask, ("example", "batch"))
         self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
@@ -89,10 +86,9 @@ class DropConnect(Linear):
             return super().forward_pass(x, training)
         if not training:
             return self.expectation(x)
-        w, bias = self.values["weight"], self.values.get("bias")
-        shape = (len(x), *w.shape) if self.mask == "example" else w.shape
-        mask = ~philox.bernoulli(self.random_words(math.prod(shape)), self.p).reshape(shape)
-        u = (masked_forward if self.mask == "example" else linear_forward)(x, dropout(w, mask, self.p), bias)
+        w, masks = self.values["weight"], len(x) if self.mask == "example" else 1
+        mask = ~philox.bernoulli(self.random_words(masks * w.size), self.p).reshape(masks, *w.shape)
+        u = masked_forward(x, dropout(w, mask, self.p), self.values.get("bias"))
         y = self.activation.act(u)
         self.saved = x, u, y, mask
         return y
@@ -101,10 +97,9 @@ class DropConnect(Linear):
         if self.p == 0:
             return super().backward_pass(dy)
         x, u, y, mask = self.saved
-        du, w = self.activation.act_backward(dy, u, y), dropout(self.values["weight"], mask, self.p)
-        dx, dw, db = (masked_backward if self.mask == "example" else linear_backward)(du, x, w)
-        dw = dropout(dw, mask, self.p)
-        self.set_gradients(dw.sum(axis=0) if self.mask == "example" else dw, db)
+        du = self.activation.act_backward(dy, u, y)
+        dx, dw, db = masked_backward(du, x, dropout(self.values["weight"], mask, self.p))
+        self.set_gradients(dropout(dw, mask, self.p).sum(axis=0), db)
         return dx
 
     def expectation(self, x: Array) -> Array:

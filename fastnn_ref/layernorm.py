@@ -8,13 +8,10 @@
 Source: Ba, Kiros and Hinton, "Layer normalization" (2016), equations 3 and 4. Engine: fastnn/layernorm.pyx.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from .layer import Array, Layer, Shape
+from .layer import Array, Layer, Parameter, Shape
 from .shared import checks
-from .shared.parameter import Parameter
 
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -47,11 +44,11 @@ class LayerNorm(Layer):
     weight = Parameter("The learnt scale, in ``normalized_shape``")
     bias = Parameter("The learnt mean, in ``normalized_shape``")
 
-    def __init__(self, normalized_shape: int | Sequence[int], eps: float = 1e-5) -> None:
+    def __init__(self, normalized_shape: int | Shape, eps: float = 1e-5) -> None:
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
-        self.add("weight", self.normalized_shape, "ones")
-        self.add("bias", self.normalized_shape, "zeros")
+        self.add("weight", self.normalized_shape, "ones", decays=False)
+        self.add("bias", self.normalized_shape, decays=False)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""

@@ -9,11 +9,9 @@
 Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/linear.pyx.
 """
 
-from .activation import Activation, Weighted
-from .layer import Array, Shape
+from .activation import ActivationLike, Weighted
+from .layer import Array, Parameter, Shape
 from .shared import checks
-from .shared.custom import CustomActivation
-from .shared.parameter import Parameter
 
 
 def linear_forward(x: Array, w: Array, b: Array | None) -> Array:
@@ -50,10 +48,8 @@ class Linear(Weighted):
     weight = Parameter("W, shape (in_features, out_features)")
     bias = Parameter("b, shape (out_features,), or None")
 
-    def __init__(
-        self, in_features: int, out_features: int, activation: str | Activation | CustomActivation | None = None,
-        bias: bool = True, *, init: str | None = None,
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, activation: ActivationLike = None, bias: bool = True, *,
+                 init: str | None = None) -> None:
         self.in_features = checks.as_integer("in_features", in_features, 1)
         self.out_features = checks.as_integer("out_features", out_features, 1)
         self._input_shape = (self.in_features,)

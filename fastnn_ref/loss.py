@@ -14,11 +14,20 @@ import numpy.typing as npt
 from .activation import sigmoid
 from .network import Array, Shape
 from .shared import checks
+from .shared.class_weight import (
+    as_binary_class_weight,
+    as_class_weight,
+    as_positive_weight,
+    binary_weights,
+    check_binary_weights,
+    check_class_weight,
+    weights_of,
+)
 from .shared.closed import Closed
-from .shared.custom import CustomLoss
+from .shared.custom import LossAccess
 
 
-class Loss(Closed):
+class Loss(Closed, LossAccess):
     """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
     >>> import numpy as np, fastnn_ref as nn
@@ -28,57 +37,6 @@ class Loss(Closed):
     >>> loss.backward().tolist()
     [[0.0, 2.0]]
     """
-
-    _contract = "forward backward __call__ prepare_targets value_and_gradient value value_pass"
-    _instead = "CustomLoss"
-    _dy: Array | None = None
-
-    def __init__(self) -> None:
-        if type(self).value_and_gradient is Loss.value_and_gradient:
-            raise TypeError(f"{type(self).__name__}: an abstract class; use MSELoss, CrossEntropyLoss, ...")
-
-    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
-        return checks.as_value_targets(t, shape, dtype)
-
-    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
-        """The loss and its gradient; ``weights`` (n,) of the examples."""
-        raise NotImplementedError
-
-    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
-        """``value_and_gradient`` for arrays that are known to fit, with or without weights."""
-        return self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
-
-    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
-        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
-
-        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
-        where all are 0.
-        """
-        y = checks.as_outputs("y", y)
-        t = self.prepare_targets(t, y.shape, y.dtype)
-        value, self._dy = self.evaluated(y, t, checks.as_sample_weight(sample_weight, len(y)))
-        return value
-
-    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
-        """``forward(y, t, sample_weight)``."""
-        return self.forward(y, t, sample_weight)
-
-    def backward(self) -> Array:
-        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
-        if self._dy is None:
-            raise RuntimeError("backward: call forward(y, t) first")
-        return self._dy.copy()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_dy": None}       # a copy takes no pass along that is half done
-
-
-def check_loss(value: Any) -> None:
-    """A loss of this package, or a user's own, which needs no host."""
-    if not isinstance(value, CustomLoss):
-        checks.check_instance("loss", value, Loss)
 
 
 def shares(weights: Array) -> Array:
@@ -136,27 +94,88 @@ class HuberLoss(Loss):
         return mean(c * (e - 0.5 * c), c, weights)      # c is e inside and ±delta outside: both pieces in one
 
 
+class PoissonNLLLoss(Loss):
+    """The negative log-likelihood of counts t >= 0 that are Poisson distributed: mean of exp(y) − t·y, or, with
+    ``log_input=False``, of y − t·log(y + eps), over all elements; log t! is left out, as it does not depend on y.
+
+    ``y`` is the logarithm of the expected count, or the expected count itself; ``eps`` > 0 keeps log finite at y = 0.
+    PyTorch's, without its ``full``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.PoissonNLLLoss()(np.array([[0.0, 0.0]]), np.array([[3.0, 0.0]]))
+    1.0
+    """
+
+    def __init__(self, log_input: bool = True, eps: float = 1e-8) -> None:
+        self.log_input = checks.as_flag("log_input", log_input)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        return checks.as_count_targets(t, shape, dtype)
+
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        if self.log_input:
+            rate = np.exp(y)
+            return mean(rate - t * y, rate - t, weights)
+        return mean(y - t * np.log(y + self.eps), 1 - t / (y + self.eps), weights)
+
+
+class HingeLoss(Loss):
+    """Mean of max(0, 1 − t·y) over all elements, for labels t = ±1; the derivative is 0 at t·y = 1 (Vapnik 1995).
+
+    Labels may be 0 and 1, too, and 0 then stands for −1, as in Keras. The sign of ``y`` is the decision; each output
+    has a label of its own.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.HingeLoss()(np.array([[0.5, 3.0]]), np.array([[-1.0, 1.0]]))
+    0.75
+    """
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        return checks.as_sign_targets(t, shape, dtype)
+
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        short = 1 - t * y                               # of a margin of 1
+        return mean(np.maximum(short, 0), -t * np.heaviside(short, 0), weights)
+
+
 class BCEWithLogitsLoss(Loss):
     """Binary cross-entropy of logits y with targets 0 <= t <= 1: mean of log(1 + exp(y)) − t·y over all elements.
 
     ``label_smoothing`` ε, 0 <= ε <= 1, puts (1 − ε)·t + ε/2 for t: a share for both classes.
 
+    ``pos_weight``, a number >= 0 or one for each output, multiplies what t gives, as in PyTorch: p·t·log(1 + exp(−y)) +
+    (1 − t)·log(1 + exp(y)). ``class_weight`` multiplies both: two numbers, for no and yes; a dict, ``{1: 5.0}``; or
+    "balanced", which ``fit`` works out from its targets, for one output. The mean stays that over all elements, so
+    (1, p) is ``pos_weight=p``, and (a, b) is ``CrossEntropyLoss`` of logits (0, y) and rows (1 − t, t).
+
     >>> import numpy as np, fastnn_ref as nn
     >>> round(nn.BCEWithLogitsLoss()(np.array([[0.0]]), np.array([[1.0]])), 4)
     0.6931
+    >>> round(nn.BCEWithLogitsLoss(pos_weight=2.0)(np.array([[0.0]]), np.array([[1.0]])), 4)
+    1.3863
     """
 
-    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        return checks.as_probability_targets(t, shape, dtype)
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, class_weight: Any = None, pos_weight: Any = None) -> None:
         self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        self.class_weight = as_binary_class_weight(class_weight)
+        self.pos_weight = as_positive_weight(pos_weight, self.class_weight)
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        check_binary_weights(self.class_weight, self.pos_weight, shape)
+        return checks.as_probability_targets(t, shape, dtype)
 
     def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
         if self.label_smoothing:
             t = (1 - self.label_smoothing) * t + 0.5 * self.label_smoothing
-        value = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))         # exp cannot overflow
-        return mean(value, sigmoid(y) - t, weights)
+        soft = np.log1p(np.exp(-np.abs(y)))                                     # exp cannot overflow
+        both = binary_weights(self.class_weight, self.pos_weight)
+        if both is None:
+            return mean(np.maximum(y, 0) - t * y + soft, sigmoid(y) - t, weights)
+        no, yes = both[0] * (1 - t), both[1:] * t                               # what each class has of the element
+        value = yes * (np.maximum(-y, 0) + soft) + no * (np.maximum(y, 0) + soft)
+        slope = (no + yes) * sigmoid(y) - yes
+        return mean(value.astype(y.dtype), slope.astype(y.dtype), weights)
 
 
 class CrossEntropyLoss(Loss):
@@ -164,8 +183,12 @@ class CrossEntropyLoss(Loss):
 
     ``t``: class numbers (n,) in 0 … K−1, or rows (n, K) of probabilities that sum to 1, else ValueError.
     ``label_smoothing`` ε, 0 <= ε <= 1, puts q = (1 − ε)·target + ε/K: a share for every class (Szegedy et al. 2016).
-    The gradient is (softmax(y) − q) / n. ``class_weight``, K numbers >= 0, multiplies each class's part of the sum;
-    with class numbers the mean is then over the weights of the targets, as in PyTorch.
+    The gradient is (softmax(y) − q) / n.
+
+    ``class_weight`` multiplies each class's part of the sum: K numbers >= 0; a dict from label to number, ``{1: 5.0}``,
+    where labels that are missing weigh 1; or "balanced", n / (K·number of the class's examples) as in scikit-learn,
+    which ``fit`` works out from its targets and sample weights; without ``fit`` it is a ValueError. With class numbers
+    the mean is then over the weights of the targets' classes, with rows over the examples, as in PyTorch.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> round(nn.CrossEntropyLoss()(np.array([[0.0, 0.0]]), np.array([1])), 4)
@@ -174,11 +197,12 @@ class CrossEntropyLoss(Loss):
 
     def __init__(self, label_smoothing: float = 0.0, class_weight: Any = None) -> None:
         self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
-        self.class_weight = checks.as_class_weight(class_weight)
+        self.class_weight = as_class_weight(class_weight)
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        checks.check_logits(shape, self.class_weight)
+        checks.check_logits(shape)
         n, k = shape
+        check_class_weight(self.class_weight, k)
         return checks.as_class_targets(t, n, k, dtype)
 
     def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
@@ -187,7 +211,7 @@ class CrossEntropyLoss(Loss):
         q = (1 - self.label_smoothing) * target + self.label_smoothing / k
         share = shares(weights)
         if self.class_weight is not None:
-            classes = np.array(self.class_weight)
+            classes = weights_of(self.class_weight, k)
             if t.ndim == 1:
                 total = (weights * classes[t]).sum()
                 share = weights / total if total > 0 else 0 * weights

@@ -7,8 +7,7 @@
 Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/model.pyx.
 """
 
-from __future__ import annotations
-
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,37 +15,23 @@ import numpy as np
 
 from . import philox
 from .layer import Array, Layer
-from .loss import check_loss
+from .loss import Loss
 from .network import Network
-from .optimizer import Optimizer, as_optimizer
+from .optimizer import Optimizer
 from .shared import checks
 from .shared.closed import Setting
-from .shared.fit import evaluate, fit
+from .shared.custom import check_loss
+from .shared.diagnosis import warn_of_nonfinite
 from .shared.mixup import draw_lambdas, mix, one_hot
-from .shared.summary import summary, summary_html
+from .shared.model import ModelAccess
 
 
-class Model(Layer):
+class Model(Layer, ModelAccess):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
-    fit, evaluate, summary = fit, evaluate, summary         # written once, for both packages
-    _repr_html_ = summary_html
     stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
     _stop_training = False
     _penalty_loss = 0.0
-
-    def __init__(self) -> None:
-        raise TypeError("Model: an abstract class; use Sequential")
-
-    @property
-    def epochs(self) -> int:
-        """Finished epochs: each next one has an order of its own."""
-        return self.network.epochs
-
-    @property
-    def has_penalty(self) -> bool:
-        """Does a penalty add to the loss?"""
-        return any(penalty.adds_to_loss for penalty, _, _ in self.network.constraints)
 
     @property
     def penalty_loss(self) -> float:
@@ -55,7 +40,7 @@ class Model(Layer):
 
     def penalty_value(self) -> float:
         """R of the weights as they are, which ``step`` adds to the loss: 0 without penalties."""
-        return self.network.penalty_value()
+        return sum(penalty.value(w) for penalty, w, _ in self.network.constraints)
 
     def step_pass(self, network: Network, x: Array, t: Array, weights: Array | None, loss: Any, optimizer: Optimizer,
                   lr: float) -> float:
@@ -63,23 +48,25 @@ class Model(Layer):
         network.begin()
         y = self.forward_pass(x, training=True)
         value, dy = loss.evaluated(y, t, weights)
-        self._penalty_loss = network.penalty_value()
+        self._penalty_loss = self.penalty_value()
         self.backward_pass(dy)
         optimizer.step_pass(network, lr)
-        network.steps += 1
+        network.steps, network.in_pass = network.steps + 1, False
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
-                batch_size: int = checks.LARGEST) -> tuple[Array, Array, Array | None, Optimizer]:
+                batch_size: int = checks.LARGEST, drop_last: bool = False,
+                ) -> tuple[Array, Array, Array | None, Optimizer]:
         """Arrays that fit, and the optimizer, a host for a user's own; nothing has changed."""
-        check_loss(loss)
-        optimizer = as_optimizer(optimizer)
+        check_loss(loss, Loss)
+        optimizer = Optimizer._host_of(optimizer)
         checks.check_is_root(self)
         network.wake()
         found, shape = checks.as_input("x", x, self, network.dtype)
         targets = loss.prepare_targets(t, (len(found), *shape), network.dtype)
         weights = checks.as_sample_weight(sample_weight, len(found))
-        checks.check_batch_size((len(found) - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
+        used = checks.rows_used(len(found), batch_size, drop_last)
+        checks.check_batch_size((used - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
         return found, targets, weights, optimizer
 
     def step(self, x: Any, t: Any, loss: Any, optimizer: Any, sample_weight: Any = None) -> float:
@@ -87,7 +74,8 @@ class Model(Layer):
 
         ``x`` (n, …), ``t`` n targets as the loss wants them, ``loss`` a ``Loss`` or ``CustomLoss``, ``optimizer`` an
         ``Optimizer`` or ``CustomOptimizer``, ``sample_weight`` None or n numbers >= 0; else ValueError or TypeError,
-        and nothing has changed. RuntimeError in a callback of the model's own training.
+        and nothing has changed. RuntimeError in a callback of the model's own training. A loss that is NaN or infinite
+        while a parameter is, too, gives a ``TrainingWarning`` with its name.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -97,31 +85,35 @@ class Model(Layer):
         >>> losses[-1] < 0.01
         True
         """
-        with self.network.training() as network:
+        with self.network.locked(training=True) as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight)
             lr = host.current_lr                    # a user's schedule may raise: nothing has changed yet
             host.attach(network)
-            with network:
-                return self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
+            value = self.step_pass(network, x, t, weights, loss, host, lr) + self._penalty_loss
+            if not math.isfinite(value):
+                warn_of_nonfinite(self)
+            return value
 
-    def run_epoch(
-        self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
-        progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
-        on_batch_begin: Callable[[int], object] | None = None,
-        on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None, resume: bool = False,
-    ) -> float:
+    def run_epoch(self, x: Any, t: Any, loss: Any, optimizer: Any, batch_size: int = 32, shuffle: bool = True,
+                  progress: Callable[[int, int], object] | None = None, sample_weight: Any = None, mixup: float = 0.0,
+                  on_batch_begin: Callable[[int], object] | None = None,
+                  on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None,
+                  resume: bool = False, drop_last: bool = False) -> float:
         """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples, with the penalty.
 
-        ``batch_size`` >= 1; the last batch may be shorter. ``shuffle`` draws a new order for each epoch. With
-        ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and counts by its weights here (class
-        weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of neighbours in the batch, λ·x +
-        (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside ``sample_weight``.
+        ``batch_size`` >= 1; the last batch may be shorter, and ``drop_last`` leaves it out then. ``shuffle`` draws a
+        new order for each epoch. With ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and
+        counts by its weights here (class weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of
+        neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside
+        ``sample_weight``. Arrays in the model's dtype are not copied, nor checked again: what somebody changes in them
+        meanwhile, the batches that remain learn.
 
         ``progress(steps_done, steps)`` is called now and then and at the end; ``on_batch_begin(batch)`` and
         ``on_batch_end(batch, logs)`` for every batch, the first is 0; ``logs`` has ``loss`` (with the penalty),
         ``batch`` and ``size``, the rows. All three may predict, but not train (RuntimeError). Ctrl-C and exceptions
         end the epoch between two steps; ``resume=True`` with the same arguments goes on behind the batches that are
-        done, to the same bits.
+        done, to the same bits. A parameter that is NaN or infinite at the end gives a ``TrainingWarning`` with its
+        name.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
@@ -133,16 +125,18 @@ class Model(Layer):
         """
         size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
-        with self.network.training() as network:
-            x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size)
-            n, steps = len(x), -(-len(x) // size)
+        drop_last = checks.as_flag("drop_last", drop_last)
+        with self.network.locked(training=True) as network:
+            x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size, drop_last)
+            n = checks.rows_used(len(x), size, drop_last)
+            steps = -(-n // size)
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             checks.check_resume(network.batch, steps)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
-            order = philox.permutation(n, network.seed, network.epochs) if shuffle else np.arange(n)
+            order = (philox.permutation(len(x), network.seed, network.epochs) if shuffle else np.arange(n))[:n]
             for batch in range(network.batch, steps):
                 if on_batch_begin is not None:
                     on_batch_begin(batch)
@@ -152,8 +146,7 @@ class Model(Layer):
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                 lr = host.current_lr
                 host.attach(network)                # again, because a callback may have loaded a state
-                with network:
-                    value = self.step_pass(network, xs, ts, ws, loss, host, lr)
+                value = self.step_pass(network, xs, ts, ws, loss, host, lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
                 done = value * count, penalty * len(rows), count
                 network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]
@@ -164,6 +157,7 @@ class Model(Layer):
             total, penalty, count = network.sums
             network.batch, network.sums, network.epochs = 0, [0.0, 0.0, 0.0], network.epochs + 1
             self._penalty_loss = penalty / n
+            warn_of_nonfinite(self)
             return (total / count if count else 0.0) + self._penalty_loss
 
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
@@ -174,7 +168,7 @@ class Model(Layer):
         (2500, 3)
         """
         size = checks.as_integer("batch_size", batch_size, 1)
-        with self.network as network:
+        with self.network.locked() as network:
             network.wake()
             x, _ = checks.as_input("x", x, self, network.dtype)
             network.begin()

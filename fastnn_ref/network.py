@@ -25,26 +25,11 @@ import numpy.typing as npt
 
 from . import init
 from .shared import checks
+from .shared.access import Listed, listed, walk
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
-Listed = tuple[str, Array, Array, bool]             # name, value, gradient, does weight decay apply
-
-BUSY = "in training; a callback may predict, but not train"
 DEFAULT_DTYPE = np.dtype(np.float64)
-
-
-def walk(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted prefix, layer) of ``layer`` and of every layer inside it, outer ones first."""
-    yield prefix, layer
-    for name, child in layer.children():
-        yield from walk(child, f"{prefix}{name}.")
-
-
-def listed(layer: Any) -> list[Listed]:
-    """The trainable parameters of ``layer`` and of the layers inside it."""
-    return [(prefix + spec.name, each.values[spec.name], each.gradients[spec.name], spec.decays)
-            for prefix, each in walk(layer) for spec in each.specs.values() if spec.trainable]
 
 
 def dtypes_inside(layer: Any) -> set[np.dtype[Any]]:
@@ -52,13 +37,6 @@ def dtypes_inside(layer: Any) -> set[np.dtype[Any]]:
     if layer._own_network is not None and layer._own_network.chosen_dtype is not None:
         return {layer._own_network.chosen_dtype}
     return {value.dtype for value in layer.values.values()}.union(*(dtypes_inside(one) for _, one in layer.children()))
-
-
-def common_dtype(found: set[np.dtype[Any]]) -> np.dtype[Any]:
-    """The one dtype among those of the contents, or the default."""
-    if len(found) > 1:
-        raise ValueError("dtype: expected one, as the layers already have float32 and float64; say dtype=")
-    return next(iter(found), DEFAULT_DTYPE)
 
 
 class Network:
@@ -74,8 +52,8 @@ class Network:
 
     def bind(self, root: Any) -> None:
         """Makes ``root`` the outermost layer; the network is asleep and no pass is under way."""
-        self._root, self._lock, self._held = weakref.ref(root), threading.RLock(), None
-        self.awake = self.in_pass = self.in_training = False
+        self._root, self._lock, self.depth = weakref.ref(root), threading.RLock(), 0
+        self.awake = self.in_pass = False
         self.pending, self.pass_step = None, 0      # pass_step: the value of steps that this pass draws from
 
     @property
@@ -89,7 +67,7 @@ class Network:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype that the model chose, else the one that its contents have, else the default."""
-        return self._dtype if self.awake else common_dtype(dtypes_inside(self.root))
+        return self._dtype if self.awake else checks.as_common_dtype(dtypes_inside(self.root)) or DEFAULT_DTYPE
 
     @property
     def parameters(self) -> list[Listed]:
@@ -131,66 +109,39 @@ class Network:
         """Another network takes over; ``check_free`` comes before."""
         self.awake, self.pending = False, None
 
-    def penalty_value(self) -> float:
-        """R of the weights as they are."""
-        return sum(penalty.value(w) for penalty, w, _ in self.constraints)
-
     # ---- who uses it: one thread, which may predict between the passes of its own training ----
-
-    def error(self, message: str) -> RuntimeError:
-        """An error that names the model's class."""
-        return RuntimeError(f"{checks.class_name(self.root)}: {message}")
-
-    def lock(self, training: bool = False) -> None:
-        """Takes the lock; RuntimeError if another thread has it, or this one in a pass, or in training for training."""
-        self.acquire()
-        if self.in_pass or (training and self.in_training):
-            self._lock.release()
-            raise self.error("in a pass; a layer must not call its own model" if self.in_pass else BUSY)
 
     def acquire(self) -> None:
         """Takes the lock; RuntimeError if another thread has it."""
         if not self._lock.acquire(blocking=False):
-            raise self.error("in use by another thread; copy.deepcopy makes one for each")
+            raise checks.busy(self.root, "thread")
+
+    @contextmanager
+    def locked(self, training: bool = False) -> Iterator[Network]:
+        """For one thread. Inside a training it may predict between two passes; inside a pass nothing may start."""
+        root = self.root                                # alive meanwhile, whoever drops the model
+        self.acquire()
+        if self.in_pass or (training and self.depth):
+            self._lock.release()
+            raise checks.busy(root, "pass" if self.in_pass else "training")
+        self.depth += 1
+        try:
+            yield self
+        finally:
+            self.depth, self.in_pass = self.depth - 1, False
+            self._lock.release()
 
     def check_free(self) -> None:
         """Neither a pass nor an epoch is under way, in no thread."""
         free = self._lock.acquire(blocking=False)
         if free:
             self._lock.release()
-        if not free or self.in_pass or self.in_training:
-            raise self.error("in training; build it into another model afterwards, or copy it")
-
-    def check_not_training(self) -> None:
-        """No step and no epoch is under way."""
-        if self.in_training:
-            raise self.error(BUSY)
-
-    def __enter__(self) -> Network:
-        """A pass, forward or backward, in one thread; none inside another one."""
-        root = self.root
-        self.lock()
-        self.in_pass, self._held = True, root           # no other thread can drop the model
-        return self
+        if not free or self.depth:
+            raise checks.busy(self.root, "adoption")
 
     def begin(self) -> None:
-        """Before a forward pass: no layer may go backward, and random numbers are drawn for this step."""
-        self.pending, self.pass_step = None, self.steps
-
-    def __exit__(self, *_: object) -> None:
-        self.in_pass, self._held = False, None
-        self._lock.release()
-
-    @contextmanager
-    def training(self) -> Iterator[Network]:
-        """A step or an epoch."""
-        self.lock(training=True)
-        self.in_training = True
-        try:
-            yield self
-        finally:
-            self.in_training = False
-            self._lock.release()
+        """Starts a forward pass: no layer may go backward, and random numbers are drawn for this step."""
+        self.in_pass, self.pending, self.pass_step = True, None, self.steps
 
     # ---- counters ----
 

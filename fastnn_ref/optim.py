@@ -22,40 +22,17 @@ from .layer import Array
 from .optimizer import Optimizer
 from .shared import checks
 
-# Each changes w and what belongs to it in place.
+Limit = float | None
 
 
-def sgd_step(w: Array, g: Array, lr: float) -> None:
-    """w ← w − lr·g."""
-    w -= lr * g
+def decayed(g: Array, decay: float, w: Array) -> Array:
+    """g + decay·w, L2's gradient; g alone without decay: 0·∞ would be NaN."""
+    return g + decay * w if decay else g
 
 
-def momentum_step(w: Array, g: Array, lr: float, v: Array, mu: float, nesterov: bool) -> None:
-    """v ← μ·v + g, and a step by v, or by g + μ·v."""
-    v[...] = mu * v + g
-    w -= lr * (g + mu * v) if nesterov else lr * v
-
-
-def rmsprop_step(w: Array, g: Array, lr: float, s: Array, alpha: float, eps: float) -> None:
-    """A step by g / (√s + ε), s a running mean of g²."""
-    s[...] = alpha * s + (1 - alpha) * g**2
-    w -= lr * g / (np.sqrt(s) + eps)
-
-
-def adam_step(w: Array, g: Array, lr: float, m: Array, s: Array, t: int, beta1: float, beta2: float,
-              eps: float) -> None:
-    """Step number t, from 1, by the unbiased running means of g and g²."""
-    m[...] = beta1 * m + (1 - beta1) * g
-    s[...] = beta2 * s + (1 - beta2) * g**2
-    unbiased = lr / (1 - beta1**t)                  # both means start from 0, hence too small at first
-    root = np.sqrt(s) / math.sqrt(1 - beta2**t)
-    w -= unbiased * m / (root + eps)
-
-
-def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Array:
+def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Any:
     """lr / (√(s / correction) + ε), s a sum or a mean of g²."""
-    size: Array = lr / (np.sqrt(s) / math.sqrt(correction) + eps)
-    return size
+    return lr / (np.sqrt(s) / math.sqrt(correction) + eps)
 
 
 class SGD(Optimizer):
@@ -74,7 +51,7 @@ class SGD(Optimizer):
     """
 
     def __init__(self, lr: Any = 1e-2, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
@@ -86,11 +63,12 @@ class SGD(Optimizer):
         return ("momentum",) if self.momentum > 0 else ()
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        g = g + decay * w
+        g = decayed(g, decay, w)
         if slots:
-            momentum_step(w, g, lr, slots["momentum"], self.momentum, self.nesterov)
-        else:
-            sgd_step(w, g, lr)
+            v = slots["momentum"]
+            v[...] = self.momentum * v + g
+            g = g + self.momentum * v if self.nesterov else v
+        w -= lr * g
 
     def step_size(self, lr: float, **slots: Array) -> float:
         return lr / (1 - self.momentum)
@@ -112,12 +90,12 @@ class Adagrad(Optimizer):
     slots = ("sum",)
 
     def __init__(self, lr: Any = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        g, s = g + decay * w, slots["sum"]
+        g, s = decayed(g, decay, w), slots["sum"]
         s += g**2
         w -= lr * g / (np.sqrt(s) + self.eps)
 
@@ -141,13 +119,15 @@ class RMSprop(Optimizer):
     slots = ("square",)
 
     def __init__(self, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, *,
-                 clip_norm: float | None = None, clip_value: float | None = None) -> None:
+                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        rmsprop_step(w, g + decay * w, lr, slots["square"], self.alpha, self.eps)
+        g, s = decayed(g, decay, w), slots["square"]
+        s[...] = self.alpha * s + (1 - self.alpha) * g**2
+        w -= lr * g / (np.sqrt(s) + self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
         return root_step_size(lr, slots["square"], 1.0, self.eps)
@@ -169,14 +149,17 @@ class Adam(Optimizer):
     slots = ("mean", "square")
 
     def __init__(self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.0, *, clip_norm: float | None = None,
-                 clip_value: float | None = None) -> None:
+                 weight_decay: float = 0.0, *, clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, clip_norm, clip_value)
         self.betas = checks.as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        adam_step(w, g + decay * w, lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
+        g, m, s, (beta1, beta2) = decayed(g, decay, w), slots["mean"], slots["square"], self.betas
+        m[...] = beta1 * m + (1 - beta1) * g
+        s[...] = beta2 * s + (1 - beta2) * g**2
+        unbiased = lr / (1 - beta1**self._steps)        # both means start from 0, hence too small at first
+        w -= unbiased * m / (np.sqrt(s) / math.sqrt(1 - beta2**self._steps) + self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
         return root_step_size(lr, slots["square"], 1 - self.betas[1]**self._steps, self.eps)
@@ -195,10 +178,9 @@ class AdamW(Adam):
     """
 
     def __init__(self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, *, clip_norm: float | None = None,
-                 clip_value: float | None = None) -> None:
+                 weight_decay: float = 1e-2, *, clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         w *= 1 - lr * decay
-        adam_step(w, g, lr, slots["mean"], slots["square"], self._steps, *self.betas, self.eps)
+        super().update(w, g, lr, 0.0, **slots)

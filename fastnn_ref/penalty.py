@@ -8,17 +8,17 @@
     clipping by value    g ← min(max(g, −c), c), each element for itself
     clipping by norm     g ← g · c / ‖g‖ if ‖g‖ > c, all parameters together, so that the direction stays
 
-|w| has no derivative at 0, where all the interest lies. The soft threshold is the proximal step: it minimises
-(w' − w)²/2η + λ·|w'|, and a weight that it set to 0 may come back. Following the subgradient λ·sign(w) instead hardly
-ever hits 0.
+|w| has no derivative at 0, and there the weights are to end. The soft threshold is the proximal step: it minimises
+(w' − w)²/2η + λ·|w'|, and a weight that it set to 0 may become another number again. Steps along the subgradient
+λ·sign(w) instead hardly ever end at 0.
 
 η is the optimizer's step size for that weight, ``Optimizer.step_size``: what it moves by when its gradient stays 1. At
 rest the update is −η·g, so a weight rests where g = −λ·sign(w), or at 0 where |g| <= λ: the minimum, whatever η is.
 With the learning rate in place of η the minimum would be that of another λ for every optimizer, and every weight.
 
 The L2 part has a gradient, and stands in it before clipping and before the optimizer's means of g and g². Clipping
-limits that gradient, not the threshold: where it is at work, L1 weighs more against the loss. Max-norm is a
-rescaling, no proximal step, and takes no step size.
+limits that gradient, not the threshold: where it limits, L1 weighs more against the loss. Max-norm is a rescaling,
+no proximal step, and takes no step size.
 
 Sources: Tibshirani (1996) for L1; Parikh and Boyd, "Proximal algorithms" (2014), section 6.5.2, for the threshold;
 Duchi, Hazan and Singer (2011) for a step size of its own for each weight; Zou and Hastie (2005) for the elastic net;
@@ -27,7 +27,6 @@ Engine: fastnn/penalty.pyx.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,8 +35,8 @@ from .shared import checks
 from .shared.closed import Closed
 
 
-def clip_by_norm(gradients: Sequence[Array], limit: float) -> float:
-    """Scales all of them together to a norm of at most ``limit``, in place; returns the norm before."""
+def clip_by_norm(gradients: list[Array], limit: float) -> float:
+    """Scales all gradients by one factor, in place, to a norm of at most ``limit``; returns the norm before."""
     norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
     if norm > limit:
         for g in gradients:
@@ -45,14 +44,14 @@ def clip_by_norm(gradients: Sequence[Array], limit: float) -> float:
     return norm
 
 
-def clip_by_value(gradients: Sequence[Array], limit: float) -> None:
-    """Limits each element, in place."""
+def clip_by_value(gradients: list[Array], limit: float) -> None:
+    """Limits each element to −limit … limit, in place."""
     for g in gradients:
         np.clip(g, -limit, limit, out=g)
 
 
 class Penalty(Closed):
-    """What a ``Sequential(..., penalty=...)`` does about the weights inside: ``L1``, ``L2``, ``ElasticNet``, ...
+    """What ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm`` share: what ``Sequential(..., penalty=...)`` takes.
 
     >>> import fastnn_ref as nn
     >>> isinstance(nn.L2(0.1), nn.Penalty)
@@ -61,25 +60,20 @@ class Penalty(Closed):
 
     biases = adds_to_loss = False
 
-    _contract = "value gradient constrain applies_to coefficients adds_to_loss"
-
-    def __init__(self) -> None:
-        raise TypeError(f"{type(self).__name__}: an abstract class; use L1, L2, ElasticNet or MaxNorm")
-
     def applies_to(self, decays: bool) -> bool:
-        """Weights only (not biases, not what normalises), unless asked."""
+        """Does it apply to this parameter? To weights yes; to biases and what normalises only with ``biases=True``."""
         return decays or self.biases
 
     def value(self, w: Array) -> float:
-        """R of one parameter, which the loss grows by."""
+        """R of one parameter: what is added to the loss."""
         return 0.0
 
     def gradient(self, w: Array) -> Array | float:
-        """What the gradient grows by, before clipping."""
+        """∂R/∂w: what is added to the gradient before clipping."""
         return 0.0
 
     def constrain(self, w: Array, step: Array | float) -> None:
-        """Changes ``w`` in place after the update; ``step`` is the optimizer's step size, one for all or one each."""
+        """Changes ``w`` in place after the update; ``step`` is the optimizer's step size: a number, or one each."""
 
 
 class ElasticNet(Penalty):
@@ -144,7 +138,7 @@ class L1(ElasticNet):
     def __init__(self, strength: float, mode: str = "proximal", biases: bool = False) -> None:
         super().__init__(checks.as_number("strength", strength, 0), 0.0, mode, biases)
 
-    strength = property(lambda self: self.l1, doc="λ.")
+    strength = property(lambda self: self.l1, doc="The coefficient λ.")
 
 
 class L2(ElasticNet):
@@ -164,7 +158,7 @@ class L2(ElasticNet):
     def __init__(self, strength: float, biases: bool = False) -> None:
         super().__init__(0.0, checks.as_number("strength", strength, 0), biases=biases)
 
-    strength = property(lambda self: self.l2, doc="λ.")
+    strength = property(lambda self: self.l2, doc="The coefficient λ.")
 
 
 class MaxNorm(Penalty):

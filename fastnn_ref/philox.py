@@ -8,7 +8,7 @@ a mask need not be stored: it can be drawn again.
     counter  (block of four words, step, stream)
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011).
-Twin: fastnn/kernels/philox.h.
+Engine: fastnn/kernels/philox.h.
 """
 
 from __future__ import annotations
@@ -87,8 +87,7 @@ def to_uniform(words: Words) -> npt.NDArray[np.float64]:
     >>> to_uniform(np.array([2**31], np.uint32)).round(6).tolist()
     [0.5]
     """
-    found: npt.NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-32
-    return found
+    return (words.astype(np.float64) + 0.5) * 2.0**-32
 
 
 def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:

@@ -12,31 +12,23 @@ Source: LeCun et al. (1998) for averages; Riesenhuber and Poggio (1999) for maxi
 import math
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from .conv import Pair, patches_of, sum_of_patches
 from .layer import Array, Layer, Shape
 from .shared import checks
 
-Pair = tuple[int, int]
+DENSE = 1, 1        # a pool's window leaves no pixel out: the dilation of a convolution
 
 
 def windows_of(x: Array, kernel: Pair, stride: Pair, padding: Pair, fill: float) -> Array:
     """Each window's values in a row: (n, channels, h', w', kh · kw); ``fill`` stands in the padding."""
-    (ph, pw), (sh, sw) = padding, stride
-    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
-    windows = sliding_window_view(padded, kernel, axis=(2, 3))[:, :, ::sh, ::sw]
+    windows = patches_of(x, kernel, stride, padding, DENSE, fill)
     return windows.reshape(*windows.shape[:4], -1)
 
 
 def sum_of_windows(parts: Array, shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """The transpose of ``windows_of``: each pixel of images of ``shape`` is the sum over the windows it stands in."""
-    (ph, pw), (sh, sw), (kh, kw) = padding, stride, kernel
-    height, width = parts.shape[2:4]
-    padded = np.zeros((*shape[:2], shape[2] + 2 * ph, shape[3] + 2 * pw), parts.dtype)
-    for i in range(kh):
-        for j in range(kw):
-            padded[:, :, i:i + sh * height:sh, j:j + sw * width:sw] += parts[..., i * kw + j]
-    return padded[:, :, ph:ph + shape[2], pw:pw + shape[3]]
+    return sum_of_patches(parts.reshape(*parts.shape[:4], *kernel), shape, stride, padding, DENSE)
 
 
 def max_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
@@ -82,7 +74,7 @@ class Pool(Layer):
         """(channels, h', w') for (channels, h, w)."""
         who = type(self).__name__
         channels, *image = checks.check_image_shape(who, shape)
-        return (channels, *checks.window_counts(who, image, *self._window, (1, 1)))
+        return (channels, *checks.window_counts(who, image, *self._window, DENSE))
 
 
 class MaxPool2d(Pool):

@@ -8,13 +8,10 @@ Source: Zhang and Sennrich, "Root mean square layer normalization" (2019), equat
 Engine: fastnn/rmsnorm.pyx.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from .layer import Array, Layer, Shape
+from .layer import Array, Layer, Parameter, Shape
 from .shared import checks
-from .shared.parameter import Parameter
 
 
 def rms_norm_forward(x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -45,10 +42,10 @@ class RMSNorm(Layer):
 
     weight = Parameter("The learnt scale, in ``normalized_shape``")
 
-    def __init__(self, normalized_shape: int | Sequence[int], eps: float | None = None) -> None:
+    def __init__(self, normalized_shape: int | Shape, eps: float | None = None) -> None:
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = None if eps is None else checks.as_number("eps", eps, 0, low_open=True)
-        self.add("weight", self.normalized_shape, "ones")
+        self.add("weight", self.normalized_shape, "ones", decays=False)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""

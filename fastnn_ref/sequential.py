@@ -6,8 +6,6 @@
 Engine: fastnn/sequential.pyx.
 """
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,7 +15,7 @@ import numpy.typing as npt
 from .custom import as_layer
 from .layer import Layer
 from .model import Model
-from .network import DEFAULT_DTYPE, Array, Network, Shape, common_dtype, dtypes_inside
+from .network import DEFAULT_DTYPE, Array, Network, Shape, dtypes_inside
 from .penalty import Penalty
 from .shared import checks
 
@@ -54,26 +52,19 @@ class Sequential(Model):
     _given_shape: Shape | None = None       # the argument input_shape, which the attribute completes
     _whole: Model | None = None             # of a part: the model, which the part keeps alive
 
-    def __init__(
-        self, *layers: Any, seed: int = 0, dtype: npt.DTypeLike | None = None,
-        penalty: Penalty | Sequence[Penalty] | None = None, input_shape: Sequence[int] | None = None,
-    ) -> None:
+    def __init__(self, *layers: Any, seed: int = 0, dtype: npt.DTypeLike | None = None,
+                 penalty: Penalty | Sequence[Penalty] | None = None,
+                 input_shape: Sequence[int] | None = None) -> None:
         seed = checks.as_seed(seed)
         chosen = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
         self.layers = tuple(as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers))
-        checks.check_layers(self.layers, Layer)
         self._given_shape = None if input_shape is None else checks.as_shape("input_shape", input_shape)
-        self._input_shape = checks.infer_input_shape(self.layers, self._given_shape)
+        self._input_shape = checks.check_chain(self.layers, Layer, self._given_shape)
         self.penalty = self._penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         if chosen is None:
-            common_dtype(dtypes_inside(self))
+            checks.as_common_dtype(dtypes_inside(self))
         self.adopt()
         self._own_network = Network(self, seed, chosen)
-
-    @property
-    def seed(self) -> int:
-        """What the random numbers of this model start from: the outermost model's."""
-        return self.network.seed
 
     @property
     def changes_shape(self) -> bool:                    # type: ignore[override]
@@ -119,8 +110,7 @@ class Sequential(Model):
         if not isinstance(index, slice):
             return self.layers[index]
         layers = self.layers[index]
-        checks.check_layers(layers, Layer)
         part = object.__new__(Sequential)
-        part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.infer_input_shape(layers), _whole=self)
-        part._around, part._own_network = weakref.ref(self), Network(part, self.network.seed)     # a copy has the seed
+        part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.check_chain(layers, Layer), _whole=self,
+                             _around=weakref.ref(self), _own_network=Network(part, self.network.seed))    # for a copy
         return part

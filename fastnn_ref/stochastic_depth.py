@@ -4,6 +4,7 @@
     forward     y  = x + m · block(x) / (1 − p)     m = 0 with probability p, else 1; so E[y] = x + block(x)
     backward    dx = dy + block's backward of m · dy / (1 − p)
     prediction  y  = x + block(x)
+    rates       p_l = l / L · p_L                   of blocks l = 1 … L: ``stochastic_depth_rates``
 
 A block learns what to add to x. Because of the identity beside it a gradient reaches the layers before the block even
 where the block is left out, and what remains in training is a shorter network. One m for the whole batch saves the
@@ -19,18 +20,8 @@ from typing import Any
 from . import philox
 from .custom import as_layer
 from .dropout import dropout
-from .layer import Array, Layer, Shape, walk
+from .layer import Array, Layer, Shape
 from .shared import checks
-
-
-def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
-    """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are seldom left out.
-
-    >>> stochastic_depth_rates(4, 0.5)
-    [0.125, 0.25, 0.375, 0.5]
-    """
-    depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)
-    return [block / depth * p_last for block in range(1, depth + 1)]
 
 
 class Residual(Layer):
@@ -100,8 +91,7 @@ class StochasticDepth(Residual):
 
     def backward_pass(self, dy: Array) -> Array:
         if self.mode == "batch" and not self.saved.any():
-            for _, layer in walk(self.block):
-                for gradient in layer.gradients.values():
-                    gradient[...] = 0
+            for gradient in self.block.grads.values():
+                gradient[...] = 0
             return dy
         return dy + self.block.backward_pass(dropout(dy, self.saved, self.p))

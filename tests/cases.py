@@ -23,14 +23,15 @@ class Case(NamedTuple):
 
 
 class Named(NamedTuple):
-    """A public class and its arguments."""
+    """A public class and its arguments, of which some may be such objects themselves."""
 
     name: str
     cls: str
     arguments: dict[str, Any]
 
-    def make(self, nn: Any) -> Any:
-        return getattr(nn, self.cls)(**self.arguments)
+    def make(self, nn: Any, **more: Any) -> Any:
+        made = {key: value.make(nn) if isinstance(value, Named) else value for key, value in self.arguments.items()}
+        return getattr(nn, self.cls)(**made, **more)
 
 
 class LossCase(NamedTuple):
@@ -322,6 +323,14 @@ def units(rng: np.random.Generator, n: int, k: int) -> Array:
     return t
 
 
+def counts(rng: np.random.Generator, n: int, k: int) -> Array:
+    return rng.poisson(2.0, size=(n, k)).astype(np.float64)
+
+
+def signs(rng: np.random.Generator, n: int, k: int) -> Array:
+    return rng.choice([-1.0, 1.0], size=(n, k))
+
+
 LOSSES = [
     LossCase("mse", "MSELoss", {}, numbers),
     LossCase("l1", "L1Loss", {}, numbers),
@@ -334,6 +343,13 @@ LOSSES = [
     LossCase("ce rows", "CrossEntropyLoss", {}, rows),
     LossCase("ce rows smoothed", "CrossEntropyLoss", {"label_smoothing": 0.3}, rows),
     LossCase("bce smoothed", "BCEWithLogitsLoss", {"label_smoothing": 0.2}, units),
+    LossCase("bce pos_weight", "BCEWithLogitsLoss", {"pos_weight": 3.0}, units),
+    LossCase("bce weighted", "BCEWithLogitsLoss", {"label_smoothing": 0.2, "class_weight": (0.3, 1.7)}, units),
+    LossCase("ce weighted", "CrossEntropyLoss", {"class_weight": {0: 0.3}}, classes),
+    LossCase("ce rows weighted", "CrossEntropyLoss", {"label_smoothing": 0.3, "class_weight": {0: 2.5}}, rows),
+    LossCase("poisson", "PoissonNLLLoss", {}, counts),
+    LossCase("poisson of rates", "PoissonNLLLoss", {"log_input": False, "eps": 20.0}, counts),    # log of y + eps
+    LossCase("hinge", "HingeLoss", {}, signs),
 ]
 
 OPTIMIZERS = [
@@ -368,6 +384,8 @@ SCHEDULES = [
     Named("step", "StepLR", {"lr": 0.3, "step_size": 7}),
     Named("step 0.5", "StepLR", {"lr": 0.3, "step_size": 1, "gamma": 0.5}),
     Named("exponential", "ExponentialLR", {"lr": 0.3, "gamma": 0.93}),
+    Named("linear", "LinearLR", {"lr": 0.3, "total_steps": 29}),
+    Named("linear decay", "LinearLR", {"lr": 0.3, "total_steps": 17, "start_factor": 1.0, "end_factor": 0.0}),
     Named("cosine", "CosineLR", {"lr": 0.3, "total_steps": 29}),
     Named("cosine floor", "CosineLR", {"lr": 0.3, "total_steps": 29, "min_lr": 0.01}),
     Named("cosine warm-up", "CosineLR", {"lr": 0.3, "total_steps": 29, "warmup_steps": 5, "min_lr": 0.01}),
@@ -377,4 +395,15 @@ SCHEDULES = [
         "OneCycleLR",
         {"max_lr": 0.3, "total_steps": 31, "pct_start": 0.1, "div_factor": 5.0, "final_div_factor": 100.0},
     ),
+    Named("per epoch", "PerEpoch", {
+        "schedule": Named("step by epochs", "StepLR", {"lr": 0.3, "step_size": 2, "gamma": 0.5}), "steps_per_epoch": 4,
+    }),
 ]
+
+
+def one_of_each(nn: Any) -> dict[str, Callable[[Any], Any]]:
+    """The name of each class that both packages have of their own → what makes an object of it: its first case."""
+    found: dict[str, Callable[[Any], Any]] = {}
+    for case in [*CASES, *LOSSES, *OPTIMIZERS, *PENALTIES]:
+        found.setdefault(type(case.make(nn)).__name__, case.make)
+    return found

@@ -52,6 +52,7 @@ def threads(fast):
 
 def pytest_addoption(parser):
     parser.addoption("--worst", action="store_true", help="print the worst error of each kind")
+    parser.addoption("--thorough", action="store_true", help="200 kills while a file is saved, 10 steps to resume at")
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -921,19 +921,47 @@ def test_a_loss_that_explodes_is_told_once(nn):
     model, arguments = explosion(nn)
     with np.errstate(all="ignore"):
         texts = told(nn, model, nn.SGD(lr=10.0), **arguments)
-    assert len(texts) == 1
-    assert texts[0].startswith("the loss of epoch ")
+    assert [text[:18] for text in texts] == ["the loss of epoch ", "the parameter 0.we", "training ends afte"]
     assert "Likely causes: the learning rate 10 is too large (try 1)" in texts[0]
+    assert not any("Likely causes" in text for text in texts[1:])
 
 
-def test_a_loss_that_is_nan_from_the_start(nn):
-    def make():
+def broken(nn):
+    """A network with two parameters that are not finite."""
+    model = net(nn)
+    model.layers[0].weight = np.where(np.arange(24).reshape(4, 6) % 5, model.layers[0].weight, NAN)
+    model.layers[-1].bias = np.array([1.0, -math.inf, 2.0])
+    return model
+
+
+def test_parameters_that_are_not_finite(nn):
+    """Told by name, and not trained on."""
+    text = "model: expected finite parameters, but the parameter 0.weight is NaN or infinite in 5 of its 24 values"
+    untouched(nn, ValueError, f"{text}, and 1 other parameter as well$", broken(nn))
+    loss, optimizer = nn.CrossEntropyLoss(), nn.SGD()
+    for call in ("step", "run_epoch"):
+        with pytest.warns(TrainingWarning, match="^the parameter 0.weight is NaN or infinite in 24 of its ") as caught:
+            getattr(broken(nn), call)(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD())
+        assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         model = net(nn)
-        model.layers[0].weight = np.full((4, 6), NAN)
-        return model
+        model.step(X, CLASSES, loss, optimizer)
+        model.run_epoch(X, CLASSES, loss, optimizer)
 
-    assert len(told(nn, make())) == 1
-    assert told(nn, make())[0].startswith("the loss of epoch 0 (the first is 0) is nan: training diverges. Likely c")
+
+def test_training_ends_when_a_parameter_is_infinite(nn):
+    """One step beyond the largest number: the loss is told with its causes, the epochs that remain are not trained."""
+    x = np.full((4, 1), 1e200)
+    model = nn.Sequential(nn.Linear(1, 1, bias=False, init="zeros"), dtype="float64")
+    with np.errstate(all="ignore"), pytest.warns(TrainingWarning) as caught:
+        history = model.fit(x, x, loss=nn.MSELoss(), optimizer=nn.SGD(lr=1.0), epochs=9)
+    assert history.epoch == [0]
+    texts = [str(each.message) for each in caught]
+    assert texts[0].startswith("the parameter 0.weight is NaN or infinite in 1 of its 1 values: nothing more can be")
+    assert texts[1].startswith("training ends after epoch 0 (the first is 0) with a loss of inf")
+    assert "Likely causes: x is not scaled" in texts[1]
+    assert len(texts) == 2
 
 
 def test_a_loss_that_rises_and_rises(nn):
@@ -997,4 +1025,4 @@ def test_the_likely_cause(nn):
                      loss=nn.MSELoss(), epochs=200)  # fmt: skip
     assert texts[0].startswith("weight decay makes the weights grow: lr·λ = 1 · 5 = 5, and beyond 2 each step")
     assert "Likely causes: weight decay makes the weights grow" in texts[1]
-    assert len(texts) == 2
+    assert not any("Likely causes" in text for text in texts[2:])

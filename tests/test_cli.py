@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 import fastnn_ref as nn
-from fastnn import atomic, cli, datasets, networks, plot
+from fastnn import cli, datasets, networks, plot
 from fastnn.cli import compare, options, report, task, train
 from fastnn.cli.session import SIGNALLED, Failure, OutputError, UsageError, attempt, say
-from fastnn_ref.shared import progress, terminal
+from fastnn_ref.shared import atomic, progress, terminal
 
 PNG = b"\x89PNG"
 pytestmark = pytest.mark.slow

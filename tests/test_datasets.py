@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn import atomic, datasets
+from fastnn import datasets
 from fastnn.datasets import files, mnist, optdigits
 from fastnn.datasets.idx import parse_idx, read_idx
+from fastnn_ref.shared import atomic
 
 pytestmark = pytest.mark.slow
 needs_data = pytest.mark.skipif(
@@ -388,14 +389,14 @@ def test_a_link_at_the_temporary_name_is_not_followed(
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     cache.mkdir(parents=True)
-    monkeypatch.setattr(atomic.secrets, "token_hex", lambda n: "known")
+    monkeypatch.setattr(atomic.os, "urandom", bytes)
     name = "train-images-idx3-ubyte"
-    for link in (f"{name}.part", f".{name}.gz.known.part"):
+    for link in (f"{name}.part", f".{name}.gz.{bytes(8).hex()}.part"):
         (cache / link).symlink_to(victim)
     with pytest.raises(OSError, match="File exists"):
         datasets.load_mnist(download=True)
     assert victim.read_bytes() == b"mine"
-    (cache / f".{name}.gz.known.part").unlink()
+    (cache / f".{name}.gz.{bytes(8).hex()}.part").unlink()
     datasets.load_mnist(download=True)
     assert victim.read_bytes() == b"mine" and (cache / f"{name}.part").is_symlink()
 

@@ -61,8 +61,9 @@ def test_both_packages_have_examples():
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/extending.md"])
-def test_page(page):
+def test_page(page, tmp_path, monkeypatch):
     """Each block runs by itself; on the page about extensions, in either package."""
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     packages = ["fastnn", "fastnn_ref"] if page == "docs/extending.md" else ["fastnn"]

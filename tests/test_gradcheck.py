@@ -93,6 +93,30 @@ def test_a_wrong_gradient_is_found(nn):
         False, False, False, True, True]
 
 
+def test_a_true_zero_is_shown_as_zero(nn):
+    """The bias before a batch norm has the gradient 0, and its differences are rounding: no relative error of 1."""
+    model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Linear(7, 3), seed=1, dtype="float64")
+    report = nn.gradcheck(model, normal((6, 5)), np.arange(6) % 3, nn.CrossEntropyLoss())
+    rows = {row.name: row for row in report.rows}
+    assert rows["0.bias"].error == 0
+    assert report
+    assert all(0 < row.error < 1e-6 for name, row in rows.items() if name != "0.bias")
+
+
+def test_differences_that_are_nan_are_wrong(nn):
+    """Also beside a gradient of 0: nothing was compared."""
+    class Corner(nn.CustomLoss):
+        """NaN everywhere but at y = 0."""
+
+        def value_and_gradient(self, y, t, weights):
+            return (0.0 if (y == 0).all() else np.nan), np.zeros_like(y)
+
+    model = nn.Sequential(nn.Linear(2, 1, init="zeros"), dtype="float64")
+    report = nn.gradcheck(model, np.ones((1, 2)), np.zeros((1, 1)), Corner())
+    assert not report.rows[1].passed
+    assert np.isnan(report.worst)
+
+
 def test_samples(nn):
     model = nn.Sequential(nn.Linear(50, 40), dtype="float64")
     x, t = normal((3, 50)), normal((3, 40))

@@ -1,5 +1,6 @@
 """Losses: the formula in plain Python, the gradient by differences, the ends of the number line."""
 
+import json
 import math
 
 import numpy as np
@@ -28,17 +29,25 @@ def formula(case, y, t):
     if case.cls == "HuberLoss":
         d = case.arguments.get("delta", 1.0)
         return math.fsum((a - b) ** 2 / 2 if abs(a - b) <= d else d * (abs(a - b) - d / 2) for a, b in pairs) / y.size
+    if case.cls == "PoissonNLLLoss":
+        eps = case.arguments.get("eps")
+        return math.fsum(math.exp(a) - b * a if eps is None else a - b * math.log(a + eps) for a, b in pairs) / y.size
+    if case.cls == "HingeLoss":
+        return math.fsum(max(0, 1 - a * b) for a, b in pairs) / y.size
     if case.cls == "BCEWithLogitsLoss":
         share = case.arguments.get("label_smoothing", 0.0)
+        no, yes = case.arguments.get("class_weight", (1, case.arguments.get("pos_weight", 1)))
         p = [(1 / (1 + math.exp(-a)), (1 - share) * b + share / 2) for a, b in pairs]
-        return -math.fsum(b * math.log(a) + (1 - b) * math.log(1 - a) for a, b in p) / y.size
+        return -math.fsum(yes * b * math.log(a) + no * (1 - b) * math.log(1 - a) for a, b in p) / y.size
     epsilon = case.arguments.get("label_smoothing", 0.0)
+    weights = case.arguments.get("class_weight", {})
     total = 0.0
     for row, target in zip(y.tolist(), t, strict=True):
         hot = np.eye(k)[target] if t.ndim == 1 else target
         shift = math.log(math.fsum(math.exp(a) for a in row))
-        total -= math.fsum(((1 - epsilon) * q + epsilon / k) * (a - shift) for a, q in zip(row, hot, strict=True))
-    return total / len(y)
+        total -= math.fsum(weights.get(j, 1) * ((1 - epsilon) * q + epsilon / k) * (a - shift)
+                           for j, (a, q) in enumerate(zip(row, hot, strict=True)))
+    return total / (sum(weights.get(int(j), 1) for j in t) if t.ndim == 1 else len(y))
 
 
 def data(case, shape, dtype="float64"):
@@ -206,7 +215,7 @@ def test_engine_agrees_on_weights(ref, fast, isa, dtype, case):
         t = t.astype(dtype)
     arguments = [{}] if case.cls != "CrossEntropyLoss" else [{}, {"class_weight": rng.uniform(size=11)}]
     for more in arguments:
-        a, b = (getattr(nn, case.cls)(**case.arguments, **more) for nn in (fast, ref))
+        a, b = (getattr(nn, case.cls)(**{**case.arguments, **more}) for nn in (fast, ref))
         want = b(y.astype(float), t.astype(float) if t.dtype.kind == "f" else t, w)
         close("sum", dtype.type(a(y, t, w)), want, 20 * (1 + abs(want)))
         close("layer", a.backward(), b.backward(), 11 * np.abs(b.backward()).max())
@@ -222,6 +231,123 @@ def test_class_weight_formula(nn, eps):
     assert nn.CrossEntropyLoss(eps, class_weight=w)(y, t) == pytest.approx(want, rel=1e-13)
     assert repr(nn.CrossEntropyLoss(class_weight=w)) == (
         "CrossEntropyLoss(class_weight=(0.5, 2.0, 0.0))")
+
+
+def same_loss(one, other, y, t):
+    assert one(y, t) == pytest.approx(other(y, t), rel=1e-13)
+    close("elementwise", one.backward(), other.backward(), 1.0)
+
+
+def test_class_weight_as_a_dict(nn):
+    """Labels that are missing weigh 1; a record, whose keys are texts, builds it again."""
+    y, t = normal((7, 4)), np.array([0, 1, 2, 3, 3, 1, 0])
+    loss = nn.CrossEntropyLoss(0.1, class_weight={1: 5.0, 0: 0.25})
+    same_loss(loss, nn.CrossEntropyLoss(0.1, class_weight=[0.25, 5, 1, 1]), y, t)
+    same_loss(nn.from_config(json.loads(json.dumps(loss.config()))), loss, y, t)
+    assert repr(loss) == "CrossEntropyLoss(label_smoothing=0.1, class_weight={1: 5.0, 0: 0.25})"
+    same_loss(nn.CrossEntropyLoss(class_weight={}), nn.CrossEntropyLoss(), y, t)
+    binary = normal((7, 1)), t > 1
+    same_loss(nn.BCEWithLogitsLoss(class_weight={1: 3}), nn.BCEWithLogitsLoss(pos_weight=3), *binary)
+
+
+def test_binary_class_weight_is_that_of_two_logits(nn):
+    """BCE of y is the cross-entropy of logits (0, y) and rows (1 − t, t)."""
+    y, t, weights = normal((9, 1)), np.linspace(0, 1, 9)[:, None], (0.3, 1.7)
+    one = nn.BCEWithLogitsLoss(0.2, class_weight=weights)
+    two = nn.CrossEntropyLoss(0.2, class_weight=weights)
+    assert one(y, t) == pytest.approx(two(np.hstack([0 * y, y]), np.hstack([1 - t, t])), rel=1e-13)
+    close("elementwise", one.backward(), two.backward()[:, 1:], 1.0)
+
+
+@pairwise("isa*dtype", shape=[(1, 1), (5, 3), (3, 17), (37, 11), (2, 3, 5)])
+def test_pos_weight_of_each_output(ref, fast, isa, dtype, shape):
+    """A number for each output; with weights of the examples, too."""
+    rng, k = np.random.default_rng(1), shape[-1]
+    y, t, w = normal(shape, dtype), rng.uniform(size=shape).astype(dtype), rng.uniform(size=len(shape) and shape[0])
+    p = rng.uniform(0, 9, size=k) if len(shape) == 2 else 2.5
+    a, b = (nn.BCEWithLogitsLoss(pos_weight=p) for nn in (fast, ref))
+    for weights in (None, w):
+        wide = y.astype(np.float64)
+        each = p * t * np.log1p(np.exp(-wide)) + (1 - t) * np.log1p(np.exp(wide))
+        by_row = each.reshape(len(y), -1).mean(axis=1)
+        want = float(np.average(by_row, weights=weights))
+        assert b(wide, t, weights) == pytest.approx(want, rel=1e-6)
+        close("sum", dtype.type(a(y, t, weights)), b(wide, t, weights), 20 * (1 + want))
+        close("layer", a.backward(), b.backward(), 11 * np.abs(b.backward()).max())
+
+
+SKEWED = np.array([0] * 6 + [1] * 3 + [2])
+
+
+def test_balanced_is_scikit_learns(nn):
+    """fit works it out from its targets and their weights; a class that is not there weighs 1."""
+    weigh = pytest.importorskip("sklearn.utils.class_weight").compute_class_weight
+    x, w = normal((10, 4)), np.random.default_rng(0).uniform(size=10)
+
+    def trained(loss, t, outputs, sample_weight=None):
+        model = nn.Sequential(nn.Linear(4, outputs), seed=1, dtype="float64")
+        history = model.fit(x, t, loss=loss, optimizer=nn.SGD(lr=0.5), epochs=2, batch_size=4,
+                            sample_weight=sample_weight)
+        return [*history.history["loss"], *model.layers[0].weight.ravel().tolist()]
+
+    for sample_weight in (None, w):
+        numbers = weigh("balanced", classes=np.arange(3), y=SKEWED, sample_weight=sample_weight)
+        loss = nn.CrossEntropyLoss(class_weight="balanced")
+        got = trained(loss, SKEWED, 4, sample_weight)
+        assert got == pytest.approx(trained(nn.CrossEntropyLoss(class_weight=[*numbers, 1]), SKEWED, 4, sample_weight))
+        assert got != trained(nn.CrossEntropyLoss(), SKEWED, 4, sample_weight)
+        assert loss.class_weight == "balanced"
+    rows = np.eye(4)[SKEWED]
+    numbers = weigh("balanced", classes=np.arange(3), y=SKEWED)
+    assert trained(nn.CrossEntropyLoss(class_weight="balanced"), rows, 4) == pytest.approx(
+        trained(nn.CrossEntropyLoss(class_weight=[*numbers, 1]), rows, 4))
+    yes = SKEWED == 2
+    numbers = weigh("balanced", classes=np.arange(2), y=yes.astype(int))
+    assert trained(nn.BCEWithLogitsLoss(class_weight="balanced"), yes, 1) == pytest.approx(
+        trained(nn.BCEWithLogitsLoss(class_weight=numbers), yes, 1))
+
+
+def test_balanced_looks_at_training_data_alone(nn):
+    """Of a split, the last rows have no say."""
+    x, t = normal((10, 4)), np.array([0] * 6 + [1] * 2 + [1] * 2)
+
+    def history(loss):
+        model = nn.Sequential(nn.Linear(4, 2), seed=1, dtype="float64")
+        return model.fit(x, t, loss=loss, optimizer=nn.SGD(), validation_split=0.2).history
+
+    want = history(nn.CrossEntropyLoss(class_weight=[8 / 12, 8 / 4]))
+    for name, values in history(nn.CrossEntropyLoss(class_weight="balanced")).items():
+        assert values == pytest.approx(want[name])
+
+
+def test_poisson(nn, dtype):
+    """At rate 0 of counts 0 it is finite; at the count itself the slope is 0; far out it neither overflows nor lies."""
+    loss = nn.PoissonNLLLoss(log_input=False)
+    y = np.array([[0.0, 0.0, 3.0]], dtype)
+    eps = dtype.type(1e-8)
+    close("sum", dtype.type(loss(y, np.array([[0, 1, 3]]))), (-math.log(eps) + 3 - 3 * math.log(3 + eps)) / 3, 20.0)
+    assert loss.backward()[0, 2] == pytest.approx(0, abs=1e-7)
+    loss, far = nn.PoissonNLLLoss(), np.array([[-800.0, 80.0]], dtype)
+    close("sum", dtype.type(loss(far, np.array([[0, 1]]))), (math.exp(80) - 80) / 2, 80 * math.exp(80))
+    close("elementwise", loss.backward(), np.array([[0, (math.exp(80) - 1) / 2]]), [[1, 40 * math.exp(80)]])
+
+
+def test_hinge(nn, dtype):
+    """0 and 1 stand for −1 and 1; at the margin the slope is 0; scikit-learn's hinge_loss."""
+    y = np.array([[0.5], [1.0], [-2.0], [0.0]], dtype)
+    loss = nn.HingeLoss()
+    assert loss(y, [1, 1, 1, 0]) == loss(y, [1, 1, 1, -1]) == (0.5 + 0 + 3 + 1) / 4
+    assert loss.backward().ravel().tolist() == [-0.25, 0, -0.25, 0.25]
+    metrics = pytest.importorskip("sklearn.metrics")
+    y, t = normal((23, 1)), np.random.default_rng(0).choice([-1, 1], 23)
+    assert loss(y, t) == pytest.approx(metrics.hinge_loss(t, y[:, 0]), rel=1e-13)
+
+
+def test_hinge_decides_at_zero(nn):
+    x, t = np.array([[2.0], [-1.0], [-3.0], [0.5]]), np.array([1, -1, -1, 1])
+    model = nn.Sequential(nn.Linear(1, 1, init="ones"))
+    for targets in (t, t > 0):
+        assert model.evaluate(x, targets, nn.HingeLoss(), ["accuracy"])["accuracy"] == 1
 
 
 def test_smoothing_sums_to_one(nn):
@@ -268,3 +394,24 @@ def test_weights_in_step_epoch_and_fit(ref, fast):
         value = heavy.penalty_value()
         assert heavy.run_epoch(x, t, loss, nn.SGD(lr=0), sample_weight=np.zeros(50)) == pytest.approx(value)
         assert one.evaluate(x, t, loss, sample_weight=w)["loss"] == pytest.approx(loss(one(x), t, w))
+
+
+@pairwise("nn", "dtype", case=LOSSES)
+def test_weights_of_one_are_no_weights(nn, dtype, case):
+    """To the last bit: alone, in a step, in an epoch, in fit and evaluate."""
+    rng, ones = np.random.default_rng(3), np.ones(21)
+    x, t, y = normal((21, 6), dtype), case.targets(rng, 21, 3), normal((21, 3), dtype, seed=2)
+
+    def all_of(weights):
+        loss = case.make(nn)
+        found = [loss.forward(y, t, weights), loss.backward()]
+        model = nn.Sequential(nn.Linear(6, 3), seed=1, dtype=dtype)
+        optimizer = nn.SGD(lr=0.1, momentum=0.9)
+        found.append(model.step(x, t, loss, optimizer, weights))
+        found.append(model.run_epoch(x, t, loss, optimizer, 8, sample_weight=weights))
+        history = model.fit(x, t, loss=loss, optimizer=optimizer, batch_size=8, sample_weight=weights)
+        found += [history.history["loss"][0], model.evaluate(x, t, loss, sample_weight=weights)["loss"]]
+        return [*found, *model.state_dict().values()]
+
+    for got, want in zip(all_of(ones), all_of(None), strict=True):
+        same(got, want)

@@ -100,6 +100,24 @@ def test_rate_zero_stays(nn, case):
         same(value, before[name])
 
 
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
+def test_an_infinite_weight_stays(nn, dtype, case):
+    """Where no decay applies the formula has no product with w, and so no 0·∞. Decay in g makes the step ∞ or ∞/∞."""
+    model, optimizer = small(nn, dtype), case.make(nn)
+    gradients(nn, model)
+    values = {name: value for name, value, _, _ in model.parameters()}
+    values["0.weight"].flat[5], values["0.bias"][1] = np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        optimizer.step(model)
+    decays = case.arguments.get("weight_decay", 0.01 if case.cls == "AdamW" else 0.0) > 0
+    assert values["0.bias"][1] == -np.inf
+    if case.cls == "AdamW" or not decays:
+        assert values["0.weight"].flat[5] == np.inf
+    else:
+        assert np.isnan(values["0.weight"].flat[5])
+    assert np.isfinite(np.delete(values["0.weight"].reshape(-1), 5)).all()
+
+
 def test_nan_gradient_is_not_hidden(nn):
     for case in OPTIMIZERS:
         model = small(nn)

@@ -10,13 +10,7 @@ from tests import cases
 from tests.check import close, normal, same, same_parameters
 from tests.pairwise import pairwise
 
-OPTIMIZERS = {
-    "sgd": lambda nn, **a: nn.SGD(lr=0.05, **a),
-    "momentum": lambda nn, **a: nn.SGD(lr=0.05, momentum=0.9, **a),
-    "rmsprop": lambda nn, **a: nn.RMSprop(lr=0.01, **a),
-    "adam": lambda nn, **a: nn.Adam(lr=0.02, **a),
-    "adamw": lambda nn, **a: nn.AdamW(lr=0.02, **a),
-}
+OPTIMIZERS = {case.name: case.make for case in cases.OPTIMIZERS if "weight_decay" not in case.arguments}
 PENALTIES = {case.name: case.make for case in cases.PENALTIES} | {
     "several": lambda nn: (nn.ElasticNet(0.01, 0.02), nn.MaxNorm(0.9))}
 

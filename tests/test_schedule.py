@@ -25,6 +25,11 @@ def formula(case, s):
         return a["lr"] * a.get("gamma", 0.1) ** (s // a["step_size"])
     if case.cls == "ExponentialLR":
         return a["lr"] * a["gamma"] ** s
+    if case.cls == "LinearLR":
+        start, end = a.get("start_factor", 1 / 3), a.get("end_factor", 1.0)
+        return a["lr"] * (start + (end - start) * min(s / a["total_steps"], 1))
+    if case.cls == "PerEpoch":
+        return formula(a["schedule"], s // a["steps_per_epoch"])
     if case.cls == "CosineLR":
         warm, floor = a.get("warmup_steps", 0), a.get("min_lr", 0.0)
         if s < warm:
@@ -36,6 +41,12 @@ def formula(case, s):
     if s <= top:
         return cosine(first, a["max_lr"], s / top)
     return cosine(a["max_lr"], last, (s - top) / (a["total_steps"] - 1 - top))
+
+
+def test_every_schedule_has_cases(ref):
+    kinds = {name for name in ref.__all__ if isinstance(kind := getattr(ref, name), type) and
+             issubclass(kind, ref.Schedule)}
+    assert {case.cls for case in SCHEDULES} == kinds - {"Schedule"}
 
 
 @once
@@ -118,10 +129,10 @@ def test_a_schedule_of_ones_own(nn):
         def rate(self, s):
             return 0.1
 
-    for mine, twin in ((Halving(), nn.ExponentialLR(0.1, 0.5)), (Same(), nn.ConstantLR(0.1))):
+    for mine, same in ((Halving(), nn.ExponentialLR(0.1, 0.5)), (Same(), nn.ConstantLR(0.1))):
         x, t = normal((37, 3)), normal((37, 2), seed=1)
         models = [nn.Sequential(nn.Linear(3, 2), seed=1, dtype="float64") for _ in range(2)]
-        for model, schedule in zip(models, (mine, twin), strict=True):
+        for model, schedule in zip(models, (mine, same), strict=True):
             model.run_epoch(x, t, nn.MSELoss(), nn.SGD(lr=schedule), batch_size=4)
         same_parameters(*models)
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.cases import OPTIMIZERS
 from tests.check import normal, python, same, same_parameters
 
 THREADS = (1, 2, 3)
@@ -73,12 +74,12 @@ def test_training(fast, isa, dtype, threads):
         assert others == losses
 
 
-@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam"])
-def test_optimizers(fast, dtype, threads, cls):
+@pytest.mark.parametrize("case", [case for case in OPTIMIZERS if "weight_decay" in case.arguments],
+                         ids=lambda case: case.name)
+def test_optimizers(fast, dtype, threads, case):
     def run(count):
         threads(count)
-        arguments = {"momentum": 0.9, "nesterov": True} if cls == "SGD" else {}
-        return trained(fast, dtype, getattr(fast, cls)(lr=1e-3, weight_decay=0.1, **arguments))[0]
+        return trained(fast, dtype, case.make(fast))[0]
 
     same_parameters(run(1), run(3))
 

@@ -15,6 +15,7 @@ from tests.cases import (
     PENALTIES,
     SCHEDULES,
     classes,
+    one_of_each,
     rows,
 )  # fmt: skip
 from tests.check import close, inner_lengths, normal, randomise_biases, same
@@ -39,8 +40,8 @@ LAYERS = [case for case in CASES if case not in NORMS and witness.twin(torch, ca
 
 def test_every_layer_that_pytorch_has():
     found = {type(case.make(fastnn_ref)).__name__ for case in LAYERS + NORMS}
-    ours = {"DropConnect", "Residual", "StochasticDepth", "GaussianNoise", "Augment"}
-    assert found == {type(case.make(fastnn_ref)).__name__ for case in CASES} - ours
+    assert {name for name in one_of_each(fastnn_ref) if issubclass(getattr(fastnn_ref, name), fastnn_ref.Layer)
+            and hasattr(torch.nn, name)} <= found
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda c: c.name)
@@ -126,6 +127,30 @@ def test_class_weight(nn, targets, smoothing):
     loss = nn.CrossEntropyLoss(smoothing, class_weight=weight)
     close("sum", np.float64(loss(values, t)), want.item(), 5 * (abs(want.item()) + 1))
     agree(loss.backward(), y.grad, 5)
+
+
+def test_pos_weight_of_each_output(nn):
+    rng = np.random.default_rng(3)
+    weight, t, values = rng.uniform(0, 5, size=4), rng.uniform(size=(13, 4)), 3 * normal((13, 4))
+    y = tensor(values).requires_grad_()
+    want = torch.nn.BCEWithLogitsLoss(pos_weight=tensor(weight))(y, tensor(t))
+    want.backward()
+    loss = nn.BCEWithLogitsLoss(pos_weight=weight)
+    close("sum", np.float64(loss(values, t)), want.item(), 5 * (abs(want.item()) + 1))
+    agree(loss.backward(), y.grad, 5)
+
+
+@pytest.mark.parametrize("log_input", [False, True])
+def test_poisson(nn, log_input):
+    """With PyTorch's own eps, near a rate of 0, too."""
+    t = np.random.default_rng(3).poisson(2.0, size=(13, 4)).astype(float)
+    values = 3 * normal((13, 4)) if log_input else np.abs(normal((13, 4))) ** 8
+    y = tensor(values).requires_grad_()
+    want = torch.nn.PoissonNLLLoss(log_input=log_input)(y, tensor(t))
+    want.backward()
+    loss = nn.PoissonNLLLoss(log_input)
+    close("sum", np.float64(loss(values, t)), want.item(), 5 * (np.abs(values).max() + 20))
+    close("elementwise", loss.backward(), y.grad.numpy(), np.abs(y.grad.numpy()) + 1)
 
 
 def pair(nn, penalty=None):
@@ -239,6 +264,12 @@ def torch_schedule(case, optimizer):
         return s.StepLR(optimizer, a["step_size"], a.get("gamma", 0.1))
     if case.cls == "ExponentialLR":
         return s.ExponentialLR(optimizer, a["gamma"])
+    if case.cls == "LinearLR":
+        return s.LinearLR(optimizer, a.get("start_factor", 1 / 3), a.get("end_factor", 1.0), a["total_steps"])
+    if case.cls == "PerEpoch":          # `scheduler.step()` once an epoch
+        inner = torch_schedule(case.arguments["schedule"], torch.optim.SGD(optimizer.param_groups[0]["params"], lr=1.0))
+        rates = lambda_rate(inner, inner.optimizer, 29)
+        return s.LambdaLR(optimizer, lambda step: rates[step // a["steps_per_epoch"]])
     if case.cls == "OneCycleLR":
         return s.OneCycleLR(optimizer, cycle_momentum=False, **a)
     warm = a.get("warmup_steps", 0)
@@ -253,7 +284,8 @@ def torch_schedule(case, optimizer):
 @pytest.mark.filterwarnings("ignore")  # of schedulers about the order of calls
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_schedule(nn, case):
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=case.arguments.get("lr", 0.1))
+    lr = case.arguments.get("schedule", case).arguments.get("lr", 0.1)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
     want = lambda_rate(torch_schedule(case, optimizer), optimizer, 29)
     got = case.make(nn)(np.arange(29))
     close("elementwise", got, np.array(want), 29 * np.full(29, 0.3))  # PyTorch multiplies step by step

@@ -66,13 +66,30 @@ def parameters(module: Any, gradients: bool = False) -> list[Array]:
     return found
 
 
+def criterion(torch: Any, case: LossCase, outputs: int, dtype: Any) -> Any:
+    """PyTorch's loss, a function of (y, t); None where it has none in one call."""
+    arguments, nn = dict(case.arguments), torch.nn
+    weights = arguments.pop("class_weight", None)
+    if case.cls == "HingeLoss":
+        return lambda y, t: (1 - y * t).relu().mean()
+    if case.cls == "BCEWithLogitsLoss" and (weights is not None or "label_smoothing" in arguments):
+        return None
+    if case.cls == "CrossEntropyLoss" and weights:
+        arguments["weight"] = torch.tensor([weights.get(k, 1.0) for k in range(outputs)], dtype=dtype)
+    if "pos_weight" in arguments:
+        arguments["pos_weight"] = torch.tensor(arguments["pos_weight"], dtype=dtype)
+    return getattr(nn, case.cls)(**arguments)
+
+
 def loss(torch: Any, case: LossCase, y: Any, t: Array) -> Any:
-    """PyTorch's value of a loss; of the binary one it smooths the targets itself, because PyTorch's does not."""
-    arguments = dict(case.arguments)
-    if case.cls == "BCEWithLogitsLoss":
-        smoothing = arguments.pop("label_smoothing", 0.0)
-        t = (1 - smoothing) * t + smoothing / 2
-    return getattr(torch.nn, case.cls)(**arguments)(y, tensor(torch, t))
+    """PyTorch's value of a loss; its binary one takes smoothed targets, and has pos_weight for class weights."""
+    found = criterion(torch, case, y.shape[1], y.dtype)
+    if found is not None:
+        return found(y, tensor(torch, t))
+    smoothing = case.arguments.get("label_smoothing", 0.0)
+    no, yes = case.arguments.get("class_weight", (1.0, 1.0))
+    binary = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(yes / no, dtype=y.dtype))
+    return no * binary(y, tensor(torch, (1 - smoothing) * t + smoothing / 2))
 
 
 def optimizer(torch: Any, case: Named, module: Any) -> Any:

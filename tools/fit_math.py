@@ -67,6 +67,12 @@ def log2_parts(zeros: int, precision: int) -> tuple[mp.mpf, mp.mpf]:
     return high, mp.log(2) - high
 
 
+def parts(x: mp.mpf, bits: int) -> tuple[mp.mpf, mp.mpf]:
+    """x as the nearest multiple of 2**-bits that is not larger, and the rest."""
+    high = mp.floor(x * mp.mpf(2) ** bits) / mp.mpf(2) ** bits
+    return high, x - high
+
+
 if __name__ == "__main__":
     for bits, precision, digits, terms in ((32, 24, 10, (6, 4, 12, 4, 3)), (64, 53, 19, (11, 8, 25, 7, 6))):
         print(f"---- {bits} bits")
@@ -76,4 +82,10 @@ if __name__ == "__main__":
             lambda v: 1 / mills(v), digits)
         fit("sin", sin_tail, (mp.mpf(0), EIGHTH), terms[3], lambda x2: x2 * mp.sqrt(x2) / mp.sin(mp.sqrt(x2)), digits)
         fit("cos", cos_tail, (mp.mpf(0), EIGHTH), terms[4], lambda x2: x2**2 / mp.cos(mp.sqrt(x2)), digits)
+        # gelu_tanh's b = u·(linear + cubic·u²): sums of the two must leave an exact residue where b is largest.
+        linear = 2 * mp.sqrt(2 / mp.pi)
+        print("gelu linear:", *(mp.nstr(part, 22) for part in parts(linear, {32: 19, 64: 46}[bits])))
+        cubic = linear * mp.mpf("0.044715")
+        high = mp.mpf(mp.nint(cubic * mp.mpf(2) ** (precision + 3))) / mp.mpf(2) ** (precision + 3)
+        print("gelu cubic:", mp.nstr(high, 22), mp.nstr(cubic - high, 22))
         print("log 2:", *(mp.nstr(part, 22) for part in log2_parts(precision // 3, precision)))

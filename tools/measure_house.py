@@ -4,16 +4,15 @@
     python -m tools.measure_house --json FILE           the same as data, too
     python -m tools.measure_house --before FILE         beside the figures of an earlier run
 
-A *code line* is one with a Python token on it that is neither a comment nor part of a docstring. *Written once* are
-all code lines of the modules in WRITTEN_ONCE and of everything in a folder named in ROOMS: plumbing by module. In a
-file that holds formulas (FORMULAS), *maths* are the code lines of functions that compute, and plumbing is the rest:
-imports, class attributes, constructors, shapes, checks. Their signatures count, as they name the quantities of the
-formula; the figures for bodies alone stand beside them. A function computes if a statement
-in it has an operator (+ − * / // % ** @ | & ^ << >>) on something else than texts and tuples, or calls NumPy, math,
-philox or mixup, or if its name is in PASSES; constructors, properties, special methods and those in NOT_MATHS never
-do; a line that only calls a check or raises an error does not count. Files are found by name wherever they stand; "-"
-is what does not exist. The calls of a step depend a little on Python's version: from 3.12 on a list comprehension is
-no call of its own.
+A *code line* is one with a Python token on it that is neither a comment nor part of a docstring. *Written once* are all
+code lines of the modules in WRITTEN_ONCE and of everything in a folder named in ROOMS: plumbing by module. In a file
+that holds formulas (all but BOOKKEEPING), *maths* are the code lines of functions that compute, and plumbing is the
+rest: imports, class attributes, constructors, shapes, checks. Their signatures count, as they name the quantities of
+the formula; the figures for bodies alone stand beside them. A function computes if a statement in it has an operator (+
+− * / // % ** @ | & ^ << >>) on something else than texts and tuples, or calls NumPy, math, philox or mixup, or if its
+name is in PASSES; constructors, properties, special methods and those in NOT_MATHS never do; a line that only calls a
+check or raises an error does not count. Files are found by name wherever they stand; "-" is what does not exist. The
+calls of a step depend a little on Python's version: from 3.12 on a list comprehension is no call of its own.
 """
 
 import argparse
@@ -35,9 +34,8 @@ WRITTEN_ONCE = ("validation", "checks", "training", "text_noise", "gradcheck", "
 ROOMS = ("shared",)
 # Modules whose functions count as checks, in a step of the reference.
 CHECKS = ("validation", "checks")
-# Files of layers and of what computes beside them: for these, maths and plumbing apart.
-FORMULAS = ("linear", "conv", "pool", "activation", "batchnorm", "layernorm", "dropout", "dropconnect",
-            "stochastic_depth", "gaussian_noise", "augment", "loss", "penalty", "optim", "residual")
+# Files without a formula of their own; in all others that are not written once, maths and plumbing are counted apart.
+BOOKKEEPING = ("__init__", "network", "layer", "model", "sequential", "custom", "optimizer")
 # Functions that are maths however they are written, and some that never are.
 PASSES = ("forward_pass", "backward_pass", "act", "act_back", "act_backward", "update", "value_and_gradient", "slope",
           "gradient", "restrain", "constrain")
@@ -132,7 +130,7 @@ def reference() -> dict[str, dict[str, int]]:
             continue
         once = where.stem in WRITTEN_ONCE or bool(set(where.parts[:-1]) & set(ROOMS))
         row["written_once"] = row["code"] if once else 0
-        if where.stem in FORMULAS and not once:
+        if not once and where.stem not in BOOKKEEPING:
             row["maths"], row["bodies"] = len(maths_lines(text)), len(maths_lines(text, signatures=False))
         files[where.as_posix()] = row
     return files

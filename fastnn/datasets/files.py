@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fastnn_ref.shared.atomic import replacing
 from fastnn_ref.shared.terminal import bar
 
-from ..atomic import replacing
 from ..extras import extra
 
 CHUNK = 2**20               # bytes unpacked at a time

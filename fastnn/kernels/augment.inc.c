@@ -1,4 +1,4 @@
-/* Noise, and images changed at random. Twins: fastnn_ref/gaussian_noise.py and fastnn_ref/augment.py.
+/* Noise, and images changed at random. Reference: fastnn_ref/gaussian_noise.py and fastnn_ref/augment.py.
 
    Angles and rectangles are worked out in double by the C library, as Python's math module does it: so both packages
    rotate an image by the same angle and erase the same rectangle. Noise only has to be close to the reference's: vector

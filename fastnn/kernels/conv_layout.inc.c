@@ -1,9 +1,9 @@
 /* Convolution, 1 of 3: the padded copy of the images.
 
-   Twin of the three files: fastnn_ref/conv.py. A convolution is a matrix product, but its matrix of patches is never
-   built. Each channel is copied once, with its padding, into planes (fastnn/conv_tables.py has a drawing). There tap
-   t of the window that begins at place p stands at p + tap_offset[t]: for each row of the image, a row of the matrix
-   of patches is a stretch of memory, which the micro-kernels read where it stands.
+   Reference of the three files: fastnn_ref/conv.py. A convolution is a matrix product, but its matrix of patches is
+   never built. Each channel is copied once, with its padding, into planes (fastnn/conv_tables.py has a drawing). Tap t
+   of the window that begins at place p stands at p + tap_offset[t]: for each row of the image, a row of the matrix of
+   patches is a stretch of memory, which the micro-kernels read where it stands.
 
        forward   y[o, i, j] = b[o] + Σ_t W[o, t] · plane[tap_offset[t] + i·pitch + j]       conv_correlate.inc.c
        backward  dx         = the same with du, spread by the stride, and W flipped         conv_correlate.inc.c

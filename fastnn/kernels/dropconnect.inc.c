@@ -1,6 +1,6 @@
 /* A product whose weights have a new mask for each example, and its expectation.
 
-   Twin: fastnn_ref/dropconnect.py. Weight (k, j) of example i is element (i·inside + k)·outside + j of the mask's
+   Reference: fastnn_ref/dropconnect.py. Weight (k, j) of example i is element (i·inside + k)·outside + j of the mask's
    stream. */
 
 #undef CHUNK

@@ -1,6 +1,6 @@
 /* Random masks: y = x·m/(1 − p). m is drawn from Philox by an integer threshold, so that it is the same in every dtype.
 
-   Twin: fastnn_ref/dropout.py. The mask is never stored: backward draws the same words again. */
+   Reference: fastnn_ref/dropout.py. The mask is never stored: backward draws the same words again. */
 
 /* n elements, the first of which is element `first` of the mask's stream; y may be x. */
 static void F(mask_range)(const real *x, real *y, int64_t first, int64_t n, uint64_t threshold, real scale,

@@ -1,38 +1,81 @@
 /* Activations and their derivatives. The formulas stand in activations.def, one row each.
 
-   Twin: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
+   Reference: fastnn_ref/activation.py. u is the pre-activation and y the activation. */
 
-/* σ(u)·(1 + u·(1 − σ(u))) */
-static inline real F(silu_slope)(real u)
+/* silu: y = u·σ(u), y' = σ + u·σ'. */
+ALWAYS_INLINE F(gate_t) F(silu_gate)(real u) { return F(gate)(u, F(exp_scaled)(F(minus_abs)(u))); }
+
+static inline real F(silu)(real u) { return F(gate_value)(F(silu_gate)(u)); }
+static inline real F(silu_slope)(real u) { return F(gate_slope)(F(silu_gate)(u), 1); }
+
+/* mish: y = u·tanh(log(1 + exp(u))) = u·p·n/d, y' = (p·n + 4·u·q·(1 + e)/d)/d with e = exp(−|u|): for u > 0, p = 1,
+   n = 1 + 2e, d = 1 + 2e + 2e², q = e²; else p = e, n = 2 + e, d = 2 + 2e + e², q = e. As in F(gate), u meets e before
+   the scale is taken off. */
+typedef struct { real e, n, inverse, product, ue; } F(mish_t);          /* inverse: 1/d; product: u·p */
+
+ALWAYS_INLINE F(mish_t) F(mish_parts)(real u)
 {
-    real y = F(sigmoid_)(u);
-    return y * (1 + u * (1 - y));
+    const real scaled = F(exp_scaled)(F(minus_abs)(u)), e = scaled * UNSCALE, ue = u * scaled * UNSCALE;
+    const real twice = 2 * e, one = 1 + twice, two = 2 + e;
+    return (F(mish_t)){
+        .e = e, .n = u > 0 ? one : two, .inverse = 1 / (u > 0 ? F(fma_)(twice, e, one) : F(fma_)(e, two, 2)),
+        .product = u > 0 ? u : ue, .ue = ue,
+    };
 }
 
-/* tanh(log(1 + exp(u))) = n / (n + 2) with n = exp(u)·(exp(u) + 2), by whichever exponential does not overflow. */
-static inline real F(mish_gate)(real u)
+static inline real F(mish)(real u)
 {
-    const real e = F(exp_)(u > 0 ? -u : u), n = u > 0 ? 1 + 2 * e : e * (e + 2);
-    return n / (n + 2 * (u > 0 ? e * e : 1));
+    const F(mish_t) m = F(mish_parts)(u);
+    return m.product * (m.n * m.inverse);
 }
 
 static inline real F(mish_slope)(real u)
 {
-    const real gate = F(mish_gate)(u);
-    return gate + u * (1 - gate * gate) * F(sigmoid_)(u);
+    const F(mish_t) m = F(mish_parts)(u);
+    const real uq = u > 0 ? m.ue * m.e : m.ue, pn = u > 0 ? m.n : m.e * m.n;
+    return m.inverse * F(fma_)(4 * (1 + m.e) * uq, m.inverse, pn);
 }
 
-/* GELU's approximation (Hendrycks and Gimpel 2016): Φ(u) ≈ ½(1 + tanh(√(2/π)·(u + 0.044715·u³))). */
-static inline real F(gelu_tanh)(real u)
+/* gelu: y = u·Φ(u), y' = Φ + u·φ. */
+static inline real F(gelu)(real u)
 {
-    return F(tanh_)((real)0.7978845608028654 * (u + (real)0.044715 * u * u * u));
+    const F(normal_t) n = F(scaled_normal)(u);
+    return u * n.cdf * n.scale;
 }
+
+static inline real F(gelu_slope)(real u)
+{
+    const F(normal_t) n = F(scaled_normal)(u);
+    return (n.cdf + u * n.pdf) * n.scale;
+}
+
+/* gelu's approximation (Hendrycks and Gimpel 2016): Φ(u) ≈ ½·(1 + tanh(√(2/π)·(u + 0.044715·u³))) = σ(b) with
+   b = 2·√(2/π)·(u + 0.044715·u³). Rounding b would cost exp(b) |b| ulp, so b is worked out twice as precisely, as
+   b + low: every product leaves its residue, and the constants have two parts. At ±gelu_low σ is 0 or 1. */
+typedef struct { F(gate_t) gate; real slope; } F(gelu_tanh_t);          /* slope: b' */
+
+ALWAYS_INLINE F(gelu_tanh_t) F(gelu_tanh_parts)(real u)
+{
+    const real minus = F(minus_abs)(u), v = minus < F(limits).gelu_low ? F(limits).gelu_low : minus;
+    const real square = v * v, square_low = F(residue)(v, v, -square);
+    const real factor = F(fma_)(GELU_CUBIC_HIGH, square, GELU_LINEAR_HIGH);
+    const real factor_low = F(residue)(GELU_CUBIC_HIGH, square, GELU_LINEAR_HIGH - factor)
+        + F(fma_)(GELU_CUBIC_HIGH, square_low, F(fma_)(GELU_CUBIC_LOW, square, GELU_LINEAR_LOW));
+    const real b = v * factor, low = F(fma_)(v, factor_low, F(residue)(v, factor, -b));
+    real n, r;
+    r = F(reduce)(b, &n) + low;
+    return (F(gelu_tanh_t)){
+        F(gate)(u, F(exp_of_reduced)(r, n)),
+        F(fma_)(3 * GELU_CUBIC_HIGH, square, GELU_LINEAR_HIGH + GELU_LINEAR_LOW),
+    };
+}
+
+static inline real F(gelu_tanh)(real u) { return F(gate_value)(F(gelu_tanh_parts)(u).gate); }
 
 static inline real F(gelu_tanh_slope)(real u)
 {
-    real y = F(gelu_tanh)(u);
-    real inner = (real)0.7978845608028654 * (1 + (real)(3 * 0.044715) * u * u);
-    return (real)0.5 * (1 + y) + (real)0.5 * u * (1 - y * y) * inner;
+    const F(gelu_tanh_t) g = F(gelu_tanh_parts)(u);
+    return F(gate_slope)(g.gate, g.slope);
 }
 
 /* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
@@ -264,7 +307,7 @@ static void F(activate_backward)(int activation, double alpha, const void *saved
                   part_count(threads, ceil_div(cols, LANES), rows * cols, PARALLEL_ELEMENTS));
 }
 
-/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; behind the last row comes the first. Twin: fastnn_ref/mixup.py. */
+/* Mixup: out[i] = λ·x[i] + (1 − λ)·x[i + 1]; the first row follows the last. Reference: fastnn_ref/shared/mixup.py. */
 static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, double lambda)
 {
     const real *x = x_, one = (real)lambda, other = (real)(1 - lambda);

@@ -179,14 +179,17 @@ typedef struct {
 
 /* A loss of outputs y (rows, size): the value is Σ wᵢ·lᵢ / Σ w with a weight wᵢ for each example (NULL: 1), and dy is
    its gradient. lᵢ is the mean over the example's elements of what `kind` says (kernel `loss`), or the cross-entropy
-   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (NULL: 1) (kernel `cross_entropy`).
+   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (kernel `cross_entropy`).
+   class_weight has `weight_count` numbers, or is NULL. Of cross-entropy they belong to the first classes, and all
+   others weigh 1; of WEIGHTED_BCE_WITH_LOGITS to no, and then to yes: of all outputs, or of each.
    Targets are values t in y's shape, or rows of probabilities t, or class numbers; then t is NULL. */
 typedef struct {
     int kind;                   /* of kernel `loss` */
-    double delta;               /* Huber's delta; ε, the label smoothing, of the cross-entropies */
+    double delta;               /* Huber's delta; Poisson's eps; ε of label smoothing */
     const void *y, *t;
     const int64_t *classes;
     const double *weights, *class_weight;
+    int64_t weight_count;
     void *dy;
     int64_t rows, size;
 } fastnn_loss;

@@ -1,5 +1,5 @@
-/* Losses: value and gradient in one pass. Twin: fastnn_ref/loss.py. Values are summed in double. The formulas of the
-   losses that are means over elements stand in losses.def. */
+/* Losses: value and gradient in one pass. Reference: fastnn_ref/loss.py. Values are summed in double. The formulas of
+   the losses that are means over elements stand in losses.def. */
 
 /* (1 − ε)·t + ε/2 */
 static inline real F(smooth_target)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
@@ -10,44 +10,62 @@ static inline real F(huber)(real e, real delta)
     return size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta);
 }
 
-/* The mean over `count` elements. */
-static double F(loss_mean)(int kind, real delta, const real *restrict ys, const real *restrict ts, real *restrict dy,
-                           int64_t count)
+/* exp(y) for every y: exp_ is not made for a large one. */
+ALWAYS_INLINE real F(exp_everywhere)(real y) { return y > 0 ? F(expm1_)(y) + 1 : F(exp_)(y > 0 ? 0 : y); }
+
+/* yes·log(1 + exp(−y)) + no·log(1 + exp(y)), and its derivative. */
+ALWAYS_INLINE real F(weighted_bce)(real y, real yes, real no)
 {
-    const real scale = (real)(1.0 / (double)count);
+    const real soft = F(log1p_)(F(exp_)(y > 0 ? -y : y));
+    return yes * ((y < 0 ? -y : 0) + soft) + no * ((y > 0 ? y : 0) + soft);
+}
+
+ALWAYS_INLINE real F(weighted_bce_slope)(real y, real yes, real no) { return (yes + no) * F(sigmoid_)(y) - yes; }
+
+/* The mean over the `count` elements from `first` on, which is the beginning of a row. */
+static double F(loss_mean)(const fastnn_loss *g, int64_t first, int64_t count)
+{
+    const real *restrict ys = (const real *)g->y + first, *restrict ts = (const real *)g->t + first;
+    real *restrict dy = (real *)g->dy + first;
+    const real delta = (real)g->delta, scale = (real)(1.0 / (double)count);
+    const real negative = g->class_weight ? (real)g->class_weight[0] : 1;
     double lane[LANES] = {0};
-    real values[LANES];
+    real values[LANES], positives[LANES];
+    int64_t column = 0;
     for (int64_t i = 0; i < count; i += LANES) {
         const int n = (int)min64(LANES, count - i);
-        switch (kind) {
+        for (int j = 0; g->class_weight && j < n; ++j) {
+            positives[j] = (real)g->class_weight[1 + column];
+            column = column + 2 < g->weight_count ? column + 1 : 0;
+        }
+        switch (g->kind) {
 #define LOSS(NAME, name, value, slope) \
         case NAME: \
             for (int j = 0; j < n; ++j) { \
-                const real y = ys[i + j], t = ts[i + j], e = y - t, d = slope; \
+                const real y = ys[i + j], t = ts[i + j], e = y - t, positive = positives[j], d = slope; \
                 values[j] = value; \
                 dy[i + j] = d * scale; \
-                (void)e; \
+                (void)e, (void)positive; \
             } \
             break;
 #include "losses.def"
         }
         for (int j = 0; j < n; ++j) lane[j] += (double)values[j];
     }
-    (void)delta;
+    (void)delta, (void)negative;
     return F(tree_double)(lane) / (double)count;
 }
 
 /* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements. */
 static double F(loss_weighted)(const fastnn_loss *g)
 {
-    const real *y = g->y, *t = g->t;
     real *dy = g->dy;
     const int64_t size = g->size;
     double total = 0, value = 0;
     for (int64_t i = 0; i < g->rows; ++i) total += g->weights[i];
     for (int64_t i = 0; i < g->rows; ++i) {
         const double weight = total > 0 ? g->weights[i] / total : 0;
-        const double l = F(loss_mean)(g->kind, (real)g->delta, y + i * size, t + i * size, dy + i * size, size);
+        const double l = F(loss_mean)(g, i * size, size);
         if (weight > 0) value += weight * l;
         for (int64_t j = 0; j < size; ++j) dy[i * size + j] = weight > 0 ? dy[i * size + j] * (real)weight : 0;
     }
@@ -57,7 +75,7 @@ static double F(loss_weighted)(const fastnn_loss *g)
 static double F(loss)(const fastnn_loss *g)
 {
     if (g->weights) return F(loss_weighted)(g);
-    return F(loss_mean)(g->kind, (real)g->delta, g->y, g->t, g->dy, g->rows * g->size);
+    return F(loss_mean)(g, 0, g->rows * g->size);
 }
 
 /* Cross-entropy, with z = y − max(y): −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z, and its gradient is softmax(y) − q.
@@ -163,18 +181,24 @@ static double F(cross_entropy_mean)(const fastnn_loss *g)
     return total / (double)g->rows;
 }
 
+/* The weight of class k. */
+static inline double F(weight_of)(const fastnn_loss *g, int64_t k)
+{
+    return g->class_weight && k < g->weight_count ? g->class_weight[k] : 1;
+}
+
 /* The weighted mean. a = class_weight·q takes the place of q, and the gradient is Σa·softmax(y) − a. Example i counts
    wᵢ of Σ w; with class numbers and class weights, wᵢ of Σ wᵢ·class_weight[classᵢ]. */
 static double F(cross_entropy_weighted)(const fastnn_loss *g)
 {
     const real *y = g->y, *probabilities = g->t;
     const int64_t *classes = g->classes, rows = g->rows, k = g->size;
-    const double *weights = g->weights, *class_weight = g->class_weight;
+    const double *weights = g->weights;
     real *dy = g->dy;
     const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)k);
     double count = 0, value = 0;
     for (int64_t i = 0; i < rows; ++i)
-        count += (weights ? weights[i] : 1) * (classes && class_weight ? class_weight[F(class_of)(classes, i, k)] : 1);
+        count += (weights ? weights[i] : 1) * (classes ? F(weight_of)(g, F(class_of)(classes, i, k)) : 1);
     for (int64_t i = 0; i < rows; ++i) {
         const real *row = y + i * k;
         real *d = dy + i * k;
@@ -185,14 +209,14 @@ static double F(cross_entropy_weighted)(const fastnn_loss *g)
         double all = 0, cost = 0;
         for (int64_t j = 0; j < k; ++j) {
             const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
-            const double a = (double)F(fma_)(keep, target, spread) * (class_weight ? class_weight[j] : 1);
+            const double a = (double)F(fma_)(keep, target, spread) * F(weight_of)(g, j);
             all += a;
             if (a > 0) cost -= a * (double)(row[j] - top);
         }
         if (weight > 0) value += weight * (cost + all * log((double)sum));
         for (int64_t j = 0; j < k; ++j) {
             const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
-            const real a = F(fma_)(keep, target, spread) * (real)(class_weight ? class_weight[j] : 1);
+            const real a = F(fma_)(keep, target, spread) * (real)F(weight_of)(g, j);
             d[j] = weight > 0 ? (d[j] / sum * (real)all - a) * (real)weight : 0;
         }
     }

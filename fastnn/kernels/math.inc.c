@@ -1,35 +1,33 @@
 /* Elementary functions for vector loops: they have no branches, tables or calls, so a loop over one becomes SIMD.
 
    Every operation is written out, fused multiply-adds included, so all instruction sets that have them give the same
-   bits. The constants come from tools/fit_math.py, which explains them. Worst errors seen, in units in the last
-   place, float and double (tests/test_math.py): expm1 0.8 and 1.1, log1p(exp) 1.4 and 1.3, sigmoid 1.7 and 1.9, tanh
-   2.4 and 2.5, u·Φ(u) 4.2 and 5.9, a normal number 4.4 and 2.3; without a fused multiply-add Φ(u) loses another u²/2.
-   */
+   bits. The constants come from tools/fit_math.py, which explains them. Worst errors seen, in units in the last place,
+   over all finite float and double numbers (tests/test_math.py): expm1 1.0 and 1.1, log1p(exp) 1.6 and 1.6, sigmoid 2.2
+   and 2.1, tanh 2.5 and 2.5, u·σ(u) 2.4 and 2.4, u·Φ(u) 6.0 and 5.6, its estimate by tanh 2.6 and 2.7, a normal number
+   4.4 and 2.3. */
 
 #undef SIGNIFICAND
 #undef HALF_UP
 #undef BIAS
-#undef EXP_LOW
-#undef EXP_SPARE
-#undef EXP_HIGH
-#undef EXPM1_LOW
-#undef PHI_END
 #undef LOG2_HIGH
 #undef LOG2_LOW
 #undef ROOT_HALF
+#undef GELU_LINEAR_HIGH
+#undef GELU_LINEAR_LOW
+#undef GELU_CUBIC_HIGH
+#undef GELU_CUBIC_LOW
 #if REAL_BITS == 32
 typedef uint32_t F(bits_t);
 #define SIGNIFICAND 23
 #define HALF_UP 12582912.0f             /* 1.5·2²³: adding it leaves a float no room for a fraction */
 #define BIAS 127
-#define EXP_LOW -104.0f                 /* exp is 0 below */
-#define EXP_SPARE 64                    /* 2ⁿ⁺⁶⁴ is a normal number for every such n */
-#define EXP_HIGH 89.0f                  /* expm1 is infinite above */
-#define EXPM1_LOW -40.0f                /* expm1 is −1 below */
-#define PHI_END 15.0f                   /* Φ is 0 below −15 */
 #define LOG2_HIGH 0.693145751953125f
 #define LOG2_LOW 0.000001428606820309417232121f
 #define ROOT_HALF 0x3F3504F3u           /* the bits of √½ */
+#define GELU_LINEAR_HIGH 1.595767974853515625f      /* 2·√(2/π) */
+#define GELU_LINEAR_LOW 1.14675221509e-6f
+#define GELU_CUBIC_HIGH 0.0713548138737678527832f   /* 2·√(2/π)·0.044715 */
+#define GELU_CUBIC_LOW 2.39883239599e-9f
 static const real F(exp_tail)[] = {
     0.0001989108046f, 0.001393373072f, 0.008333310845f, 0.0416664642f, 0.1666666668f, 0.5000000014f
 };
@@ -51,14 +49,13 @@ typedef uint64_t F(bits_t);
 #define SIGNIFICAND 52
 #define HALF_UP 6755399441055744.0      /* 1.5·2⁵² */
 #define BIAS 1023
-#define EXP_LOW -746.0
-#define EXP_SPARE 64
-#define EXP_HIGH 710.0
-#define EXPM1_LOW -80.0
-#define PHI_END 39.0
 #define LOG2_HIGH 0.6931471805582987144589
 #define LOG2_LOW 1.646594958289708128098e-12
 #define ROOT_HALF 0x3FE6A09E667F3BCDu
+#define GELU_LINEAR_HIGH 1.595769121605727036695
+#define GELU_LINEAR_LOW 3.675065195634423034295e-15
+#define GELU_CUBIC_HIGH 0.07135481627260024939385
+#define GELU_CUBIC_LOW -6.175149918155315453376e-19
 static const real F(exp_tail)[] = {
     2.09147553258932022e-9, 2.510531272962210179e-8, 2.755727347871858047e-7, 2.755725517000088744e-6,
     0.0000248015873256774619, 0.0001984126987500227879, 0.001388888888888371117, 0.00833333333332608312,
@@ -115,21 +112,34 @@ ALWAYS_INLINE real F(reduce)(real x, real *n)
     return F(fma_)(*n, -LOG2_LOW, F(fma_)(*n, -LOG2_HIGH, x));
 }
 
-/* exp(x) = 2ⁿ·exp(r) for x <= 0, or not far above: 2ⁿ⁺⁶⁴ must not overflow. 2ⁿ is two factors, so that a subnormal
-   result is rounded once. */
-ALWAYS_INLINE real F(exp_)(real x)
+/* 2⁶⁴·2ⁿ·exp(r), for what `reduce` makes of an x from exp_low to not far above 0, where 2ⁿ⁺⁶⁴ would overflow. The
+   scale keeps it a normal number where exp(x) is subnormal, so that what is multiplied by it loses no digits. It is 0
+   at exp_low, where x·exp(x) is 0, too. */
+ALWAYS_INLINE real F(exp_of_reduced)(real r, real n)
+{
+    const real e = 1 + F(fma_)(r * r, POLYNOMIAL(r, exp_tail), r);
+    return e * F(power_of_2)(n + 64);
+}
+
+/* 2⁶⁴·exp(x) for x <= 0, or not far above. */
+ALWAYS_INLINE real F(exp_scaled)(real x)
 {
     real n, r;
-    r = F(reduce)(x < EXP_LOW ? EXP_LOW : x, &n);
-    const real e = 1 + F(fma_)(r * r, POLYNOMIAL(r, exp_tail), r);
-    return e * F(power_of_2)(n + EXP_SPARE) * (real)0x1p-64;
+    r = F(reduce)(x < F(limits).exp_low ? F(limits).exp_low : x, &n);
+    return F(exp_of_reduced)(r, n);
 }
+
+/* exp(x), rounded once where it is subnormal. */
+#undef UNSCALE
+#define UNSCALE (real)0x1p-64
+ALWAYS_INLINE real F(exp_)(real x) { return F(exp_scaled)(x) * UNSCALE; }
 
 /* exp(x) − 1 = 2·(2ⁿ⁻¹·(exp(r) − 1) + 2ⁿ⁻¹ − ½), accurate near 0; the factor 2 keeps 2ⁿ⁻¹ finite. */
 ALWAYS_INLINE real F(expm1_)(real x)
 {
     real n, r;
-    x = x < EXPM1_LOW ? EXPM1_LOW : x > EXP_HIGH ? EXP_HIGH : x;
+    x = x < F(limits).expm1_low ? F(limits).expm1_low : x;
+    x = x > F(limits).expm1_high ? F(limits).expm1_high : x;
     r = F(reduce)(x, &n);
     const real q = F(fma_)(r * r, POLYNOMIAL(r, exp_tail), r);
     const real scale = F(power_of_2)(n - 1);
@@ -150,34 +160,70 @@ ALWAYS_INLINE real F(log1p_)(real z)
 /* σ(u) = 1 / (1 + exp(−u)), by whichever exponential does not overflow. */
 ALWAYS_INLINE real F(sigmoid_)(real u)
 {
-    const real e = F(exp_)(u > 0 ? -u : u);
+    const real e = F(exp_)(F(minus_abs)(u));
     return (u > 0 ? 1 : e) / (1 + e);
 }
 
-/* tanh |x| = −q / (2 + q), q = exp(−2|x|) − 1; 0 − q, since −q would be −0 */
+/* u·σ(x) and its derivative, for an x with the sign of u; e is 2⁶⁴·exp(−|x|). u meets the exponential before the
+   scale is taken off, so that the results have all their digits even where σ(x) is subnormal. */
+typedef struct {
+    real larger;                /* σ(|x|) */
+    real value;                 /* σ(x) / larger */
+    real product;               /* u·σ(x) / larger */
+    real ue;                    /* 2⁶⁴·u·exp(−|x|) */
+} F(gate_t);
+
+ALWAYS_INLINE F(gate_t) F(gate)(real u, real e)
+{
+    const real small = e * UNSCALE, ue = u * e;
+    return (F(gate_t)){
+        .larger = 1 / (1 + small), .value = u > 0 ? 1 : small, .product = u < 0 ? ue * UNSCALE : u, .ue = ue,
+    };
+}
+
+ALWAYS_INLINE real F(gate_value)(F(gate_t) g) { return g.product * g.larger; }
+
+/* σ(x) + u·σ'(x)·slope, where slope is x' and σ'(x) = exp(−|x|)·larger². */
+ALWAYS_INLINE real F(gate_slope)(F(gate_t) g, real slope)
+{
+    return g.larger * F(fma_)(g.ue * slope * UNSCALE, g.larger, g.value);
+}
+
+/* tanh |x| = −q / (2 + q), q = exp(−2|x|) − 1, with the sign of x, that of 0 included. */
 ALWAYS_INLINE real F(tanh_)(real x)
 {
-    const real q = F(expm1_)(-2 * (x < 0 ? -x : x)), y = (0 - q) / (2 + q);
-    return x < 0 ? -y : y;
+    const real q = F(expm1_)(2 * F(minus_abs)(x));
+    return F(copysign_)(-q / (2 + q), x);
 }
 
-/* exp(−x²/2). The rounding error of x² is made good; it would cost x² ulp. */
-ALWAYS_INLINE real F(exp_half_square)(real x)
-{
-    x = x > PHI_END ? PHI_END : x < -PHI_END ? -PHI_END : x;
-    const real square = x * x, error = F(fma_)(x, x, -square), e = F(exp_)((real)-0.5 * square);
-    return F(fma_)((real)-0.5 * error, e, e);
-}
-
-/* The normal distribution's density φ(x) = exp(−x²/2) / √(2π) and distribution function Φ(x).
+/* The normal distribution's density φ(x) = exp(−x²/2) / √(2π) = pdf·scale and distribution function Φ(x) = cdf·scale;
+   the scale keeps their digits if x is far below 0. The rounding error of x² is made good: it would cost x² ulp.
    Φ(−a) = exp(−a²/2) · t · polynomial(t − ½) with t = 1/(1 + a/4): the polynomial fits Mills' ratio. */
-ALWAYS_INLINE real F(normal_pdf)(real x) { return F(exp_half_square)(x) * (real)0.3989422804014327; }
+typedef struct { real cdf, pdf, scale; } F(normal_t);
+
+ALWAYS_INLINE F(normal_t) F(scaled_normal)(real x)
+{
+    const int upper = x > 0;
+    const real minus = F(minus_abs)(x), v = minus < F(limits).normal_low ? F(limits).normal_low : minus;
+    const real square = v * v, error = F(residue)(v, v, -square), rounded = F(exp_scaled)((real)-0.5 * square);
+    const real e = F(fma_)((real)-0.5 * error, rounded, rounded), t = 4 / (4 - v);
+    const real tail = e * (t * POLYNOMIAL(t - (real)0.5, mills));
+    return (F(normal_t)){
+        .cdf = upper ? 1 - tail * UNSCALE : tail, .scale = upper ? 1 : UNSCALE,
+        .pdf = e * ((real)0.3989422804014327 * (upper ? UNSCALE : 1)),
+    };
+}
+
+ALWAYS_INLINE real F(normal_pdf)(real x)
+{
+    const F(normal_t) n = F(scaled_normal)(x);
+    return n.pdf * n.scale;
+}
 
 ALWAYS_INLINE real F(normal_cdf)(real x)
 {
-    const real a = x < 0 ? -x : x > PHI_END ? PHI_END : x;
-    const real t = 4 / (4 + a), tail = F(exp_half_square)(x) * (t * POLYNOMIAL(t - (real)0.5, mills));
-    return x > 0 ? 1 - tail : tail;
+    const F(normal_t) n = F(scaled_normal)(x);
+    return n.cdf * n.scale;
 }
 
 /* The length of Box and Muller's pair: √(−2·log u) for u = (word + ½)/2³². `distance` is u's distance from 0 or from

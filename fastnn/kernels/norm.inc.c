@@ -1,9 +1,9 @@
 /* Normalisation: y = weight·x̂ + bias, x̂ = (x − mean)/√(var + ε).
 
-   Twins: fastnn_ref/batchnorm.py (a channel has a mean and a variance, over batch and image), fastnn_ref/layernorm.py
-   (a row has them). A mean is stored as mean_hi + mean_lo: mean_hi is the first of the values, so that x − mean_hi is
-   exact, or nearly so, where the mean is large beside the deviation. The variance takes a second pass over x, and is
-   corrected by what rounding left of Σ (x − mean). */
+   Reference: fastnn_ref/batchnorm.py (a channel has a mean and a variance, over batch and image) and
+   fastnn_ref/layernorm.py (a row has them). A mean is stored as mean_hi + mean_lo: mean_hi is the first of the values,
+   so that x − mean_hi is exact, or nearly so, where the mean is large beside the deviation. The variance takes a second
+   pass over x, and is corrected by what rounding left of Σ (x − mean). */
 
 /* What forward saves for backward: mean_hi, mean_lo and 1/√(var + ε) of every channel, or row. */
 typedef struct {
@@ -407,7 +407,7 @@ static void F(layernorm_backward)(const fastnn_norm *g)
     run_parts(F(layernorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }
 
-/* ---- division by the root mean square of a row of `inner` values: y = w·x·inv. Twin: fastnn_ref/rmsnorm.py ---- */
+/* ---- division by the root mean square of a row of `inner` values: y = w·x·inv. See fastnn_ref/rmsnorm.py ---- */
 
 static void F(rmsnorm_part)(const void *job, int part, int parts)
 {

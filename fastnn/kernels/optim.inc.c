@@ -1,4 +1,4 @@
-/* Optimizers: one pass over flat arrays. Twin: fastnn_ref/optim.py; its formulas stand here in the same order.
+/* Optimizers: one pass over flat arrays. Reference: fastnn_ref/optim.py; its formulas stand here in the same order.
 
    A new one is a part function with the formula, a function that fills update_t from fastnn_update, and a row of
    table.def. */
@@ -10,6 +10,9 @@ typedef struct {
     int64_t n;
     real lr, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, shrink, root;
 } F(update_t);
+
+/* g + decay·w, and g alone without decay: 0·∞ would make NaN of an infinite weight that a finite gradient moves. */
+static inline real F(decayed)(real g, real decay, real w) { return decay > 0 ? F(fma_)(decay, w, g) : g; }
 
 /* Loops over this part of 0 … n − 1; parts meet at multiples of LANES. */
 #undef FOR_EACH
@@ -31,7 +34,7 @@ static void F(sgd_part)(const void *job, int part, int parts)
     const F(update_t) *u = job;
     real *restrict w = u->w;
     const real *restrict g = u->g, lr = u->lr, decay = u->decay;
-    FOR_EACH(i, u->n) w[i] -= lr * F(fma_)(decay, w[i], g[i]);
+    FOR_EACH(i, u->n) w[i] -= lr * F(decayed)(g[i], decay, w[i]);
 }
 
 static void F(momentum_part)(const void *job, int part, int parts)
@@ -40,7 +43,7 @@ static void F(momentum_part)(const void *job, int part, int parts)
     real *restrict w = u->w, *restrict v = u->mean;
     const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->beta1;
     FOR_EACH(i, u->n) {
-        v[i] = F(fma_)(momentum, v[i], F(fma_)(decay, w[i], g[i]));
+        v[i] = F(fma_)(momentum, v[i], F(decayed)(g[i], decay, w[i]));
         w[i] -= lr * v[i];
     }
 }
@@ -51,7 +54,7 @@ static void F(nesterov_part)(const void *job, int part, int parts)
     real *restrict w = u->w, *restrict v = u->mean;
     const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->beta1;
     FOR_EACH(i, u->n) {
-        const real gradient = F(fma_)(decay, w[i], g[i]);
+        const real gradient = F(decayed)(g[i], decay, w[i]);
         v[i] = F(fma_)(momentum, v[i], gradient);
         w[i] -= lr * F(fma_)(momentum, v[i], gradient);
     }
@@ -72,7 +75,7 @@ static void F(adagrad_part)(const void *job, int part, int parts)
     real *restrict w = u->w, *restrict sum = u->square;
     const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps;
     FOR_EACH(i, u->n) {
-        const real gradient = F(fma_)(decay, w[i], g[i]);
+        const real gradient = F(decayed)(g[i], decay, w[i]);
         sum[i] = F(fma_)(gradient, gradient, sum[i]);
         w[i] -= lr * gradient / (F(sqrt_)(sum[i]) + eps);
     }
@@ -94,7 +97,7 @@ static void F(rmsprop_part)(const void *job, int part, int parts)
     const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps;
     const real alpha = u->beta2, one_minus_alpha = u->one_minus_beta2;
     FOR_EACH(i, u->n) {
-        const real gradient = F(fma_)(decay, w[i], g[i]);
+        const real gradient = F(decayed)(g[i], decay, w[i]);
         square[i] = F(fma_)(alpha, square[i], one_minus_alpha * gradient * gradient);
         w[i] -= lr * gradient / (F(sqrt_)(square[i]) + eps);
     }
@@ -117,7 +120,7 @@ static void F(adam_part)(const void *job, int part, int parts)
     const real beta2 = u->beta2, one_minus_beta2 = u->one_minus_beta2;
     const real step = u->lr, root = u->root, eps = u->eps, couple = u->decay, shrink = u->shrink;
     FOR_EACH(i, u->n) {
-        const real gradient = F(fma_)(couple, w[i], g[i]);
+        const real gradient = F(decayed)(g[i], couple, w[i]);
         mean[i] = F(fma_)(beta1, mean[i], one_minus_beta1 * gradient);
         square[i] = F(fma_)(beta2, square[i], one_minus_beta2 * gradient * gradient);
         w[i] = w[i] * shrink - step * mean[i] / F(fma_)(F(sqrt_)(square[i]), root, eps);

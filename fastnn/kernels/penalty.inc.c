@@ -1,4 +1,4 @@
-/* Penalties on parameters, and limits of their norms. Twin: fastnn_ref/penalty.py. */
+/* Penalties on parameters, and limits of their norms. Reference: fastnn_ref/penalty.py. */
 
 /* Σ |w[i]|, in double. */
 static double F(sum_abs)(const real *w, int64_t n)

@@ -1,4 +1,4 @@
-/* Philox4x32-10: the counter-based random generator. Twin: fastnn_ref/philox.py.
+/* Philox4x32-10: the counter-based random generator. Reference: fastnn_ref/philox.py.
    Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). */
 #ifndef FASTNN_PHILOX_H
 #define FASTNN_PHILOX_H

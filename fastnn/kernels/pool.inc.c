@@ -1,5 +1,5 @@
-/* Pooling. Twin: fastnn_ref/pool.py. Threads split the planes (a channel of an image), and the planes of interleaved
-   blocks. */
+/* Pooling. Reference: fastnn_ref/pool.py. Threads split the planes (a channel of an image), and the planes of
+   interleaved blocks. */
 
 static inline int64_t F(plane_count)(const fastnn_pool *g) { return g->images * g->channels; }
 

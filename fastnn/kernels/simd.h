@@ -202,15 +202,52 @@ static inline real F(sqrt_)(real x)
 #endif
 }
 
+/* −|x|, and |x| with the sign of y. */
+static inline real F(minus_abs)(real x)
+{
+#if REAL_BITS == 32
+    return -fabsf(x);
+#else
+    return -fabs(x);
+#endif
+}
+
+static inline real F(copysign_)(real x, real y)
+{
+#if REAL_BITS == 32
+    return copysignf(x, y);
+#else
+    return copysign(x, y);
+#endif
+}
+
+#undef HAS_FMA
+#if defined(ISA_X86_V3) || defined(ISA_X86_V4) || defined(__aarch64__)
+#define HAS_FMA
+#endif
+
 static inline real F(fma_)(real a, real b, real c)
 {
-#if defined(ISA_X86_V3) || defined(ISA_X86_V4) || defined(__aarch64__)
-#if REAL_BITS == 32
+#if !defined(HAS_FMA)
+    return a * b + c;
+#elif REAL_BITS == 32
     return __builtin_fmaf(a, b, c);
 #else
     return __builtin_fma(a, b, c);
 #endif
+}
+
+/* What rounding left: a·b + c, where c is nearly −a·b. Without a fused multiply-add the error of a·b comes from
+   Dekker's product, "A floating-point technique for extending the available precision" (1971); a and b must not be
+   near the largest number. */
+static inline real F(residue)(real a, real b, real c)
+{
+#if defined(HAS_FMA)
+    return F(fma_)(a, b, c);
 #else
-    return a * b + c;
+    const real split = REAL_BITS == 32 ? 4097 : 134217729;              /* 2¹² + 1, 2²⁷ + 1 */
+    const real ap = split * a, a1 = ap - (ap - a), a2 = a - a1;
+    const real bp = split * b, b1 = bp - (bp - b), b2 = b - b1, p = a * b;
+    return (c + p) + (a2 * b2 - (((p - a1 * b1) - a2 * b1) - a1 * b2));
 #endif
 }

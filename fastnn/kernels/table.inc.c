@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 #include "kernels.h"
+#include "math_limits.h"
 
 /* UNROLL: the compiler unrolls a short inner loop with constant bounds, and arrays that it indexes become registers.
    ELEMENTWISE: iteration i reads and writes index i only, so the loop is a vector loop even if an output is an input.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy.typing as npt
 
 import fastnn_ref
+from fastnn_ref.shared import atomic
 
-from .. import atomic
 from ..extras import extra
 from ..sequential import Sequential
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 import fastnn_ref
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.checks import package_of
 from fastnn_ref.shared.config import rebuild
 from fastnn_ref.shared.custom import CustomActivation
-from fastnn_ref.shared.fit import package_of
 
 from ..extras import extra
 from ..layer import Layer

@@ -52,13 +52,13 @@ class Callback(Configured):
     """Hooks of ``fit``, all empty: override some.
 
     Before training ``model``, ``optimizer``, ``callbacks`` (all of them, the history first) and ``params`` are set.
-    ``params`` has ``epochs``; ``steps``, the batches of one epoch; ``batch_size``; ``monitors``, which maps each name
-    of an epoch's logs to ``"min"``, ``"max"`` or None, where it is not known which is better; and ``largest``, the
-    largest absolute value of the data. ``logs`` holds what is known: after a batch its ``loss`` and ``size``; after an
-    epoch ``loss``, the metrics, ``val_loss``, ``val_…``, to which a hook may add numbers for the callbacks after it.
-    Setting ``self.model.stop_training = True`` ends training after the epoch, raising ``StopTraining`` at once. A hook
-    may predict with the model, but not train it. Batch hooks cost a few microseconds a batch, and nothing where no
-    callback overrides them.
+    ``params`` has ``loss``; ``epochs``; ``steps``, the batches of one epoch; ``batch_size``; ``monitors``, which maps
+    each name of an epoch's logs to ``"min"``, ``"max"`` or None, where it is not known which is better; and
+    ``largest``, the largest absolute value of the data. ``logs`` holds what is known: after a batch its ``loss`` and
+    ``size``; after an epoch ``loss``, the metrics, ``val_loss``, ``val_…``, to which a hook may add numbers for the
+    callbacks after it. Setting ``self.model.stop_training = True`` ends training after the epoch, raising
+    ``StopTraining`` at once. A hook may predict with the model, but not train it. Batch hooks cost a few microseconds a
+    batch, and nothing where no callback overrides them.
 
     ``state_names`` are the attributes that training changes: ``state_dict`` collects them, so that a training resumes.
 
@@ -108,6 +108,9 @@ class Callback(Configured):
     def on_progress(self, done: int, steps: int) -> None:
         """About every 50 ms during an epoch, and at its end: ``done`` of its ``steps`` batches are done."""
 
+    def _write_due(self) -> None:
+        """After all callbacks' hooks at the end of a batch or an epoch: what writes their states does it here."""
+
     def state_dict(self) -> dict[str, Any]:
         """A copy of what training has changed."""
         return {name: copy.deepcopy(getattr(self, name)) for name in self.state_names}
@@ -154,6 +157,7 @@ class CallbackList:
                 raise TypeError(f"callbacks: expected Callback objects, got {each!r}")
         self.check_monitors(params["monitors"])
         self.called = self.callbacks if display is None else [*self.callbacks, display]
+        self.writers = [each for each in self.callbacks if overrides(each, "_write_due")]
         for each in self.called:
             each.set_params(params)
             each.set_model(model)
@@ -164,16 +168,19 @@ class CallbackList:
         for each in self.callbacks:
             if may_add_logs(each):
                 return
-            if isinstance(each, MonitorCallback) and each.monitor not in monitors:
+            if isinstance(each, MonitorCallback) and each.watches and each.monitor not in monitors:
                 raise unknown_monitor(each.monitor, monitors)
 
     def hook(self, name: str) -> Callable[..., None] | None:
         """A function that runs the hook of every callback that overrides it; None if none does."""
         hooks = [getattr(each, name) for each in self.called if overrides(each, name)]
+        writers = self.writers if hooks and name == "on_train_batch_end" else ()
 
         def run(*arguments: Any) -> None:
             for each in hooks:
                 each(*arguments)
+            for writer in writers:
+                writer._write_due()
 
         return run if hooks else None
 
@@ -186,6 +193,8 @@ class CallbackList:
         """Runs the hook of every callback."""
         for each in self.called:
             getattr(each, name)(*arguments)
+        for writer in self.writers if name == "on_epoch_end" else ():
+            writer._write_due()
 
 
 # ---- watching one value ----
@@ -213,6 +222,7 @@ class MonitorCallback(Callback):
     """
 
     best: float | None
+    watches = True                                  # does it look at the value at all?
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         if not isinstance(monitor, str):
@@ -243,7 +253,8 @@ class MonitorCallback(Callback):
         return sign * (best - value) > self.min_delta
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        self.sign()
+        if self.watches:
+            self.sign()
         self.reset()
 
     def reset(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -130,6 +131,13 @@ def as_dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[An
     return found
 
 
+def as_common_dtype(found: set[np.dtype[Any]]) -> np.dtype[Any] | None:
+    """The one dtype among those of a model's contents; None if they have none."""
+    if len(found) > 1:
+        raise ValueError("dtype: expected one, as the layers already have float32 and float64; say dtype=")
+    return next(iter(found), None)
+
+
 def as_shape(name: str, value: object) -> tuple[int, ...]:
     """A shape: an integer >= 1, or a tuple of such."""
     found = tuple(value) if isinstance(value, tuple | list) else (value,)
@@ -243,6 +251,12 @@ def format_shape(shape: Iterable[object]) -> str:
 def format_keys(value: object) -> str:
     """What came in place of a dict with certain keys, as text."""
     return ", ".join(map(str, value)) or "(none)" if isinstance(value, Mapping) else type(value).__name__
+
+
+def check_keys(name: str, value: object, wanted: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """A dict with just these keys, the optional ones or not."""
+    if not isinstance(value, Mapping) or not set(wanted) <= set(value) <= {*wanted, *optional}:
+        raise ValueError(f"{name}: expected the keys {', '.join(wanted)}, got {format_keys(value)}")
 
 
 def as_number_array(name: str, value: object) -> Array:
@@ -423,6 +437,24 @@ def as_probability_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike
     return found
 
 
+def as_count_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Values >= 0 in y's ``shape``."""
+    found = as_value_targets(t, shape, dtype)
+    bad = found < 0
+    if bad.any():
+        raise ValueError(f"t: expected values >= 0, got {found[bad][0]} at row {first_row(bad)}")
+    return found
+
+
+def as_sign_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Labels −1 and 1, or 0 and 1, in y's ``shape``; as −1 and 1."""
+    found = as_value_targets(t, shape, dtype)
+    bad = (found != 1) & (found != (-1 if (found == -1).any() else 0))
+    if bad.any():
+        raise ValueError(f"t: expected labels −1 and 1, or 0 and 1, got {found[bad][0]:g} at row {first_row(bad)}")
+    return np.where(found == 0, -1, found).astype(found.dtype)
+
+
 # ---- states ----
 
 
@@ -450,7 +482,9 @@ def as_optimizer_state(value: object, slots: Sequence[str]) -> dict[str, Any]:
         if not isinstance(value[slot], Mapping):
             raise TypeError(
                 f"state[{slot!r}]: expected a dict from name to array, got {type(value[slot]).__name__}")
-    return {**value, "steps": as_integer("state['steps']", value["steps"], 0)}
+    copies = {slot: {name: np.array(as_number_array(f"state[{slot!r}][{name!r}]", array))
+                     for name, array in value[slot].items()} for slot in slots}
+    return {**value, **copies, "steps": as_integer("state['steps']", value["steps"], 0)}
 
 
 def as_counters(value: object) -> dict[str, Any]:
@@ -471,8 +505,32 @@ def as_counters(value: object) -> dict[str, Any]:
 
 
 def class_name(layer: Any) -> str:
-    """The name of a layer's class; a host stands for a user's object."""
-    return type(layer.custom if type(layer).__name__ == "Host" else layer).__name__
+    """The name of the class of a layer or an optimizer; a host stands for a user's object."""
+    return (layer.custom if type(layer).__name__.endswith("Host") else layer).__class__.__name__
+
+
+def belongs_to_another(optimizer: Any) -> ValueError:
+    """An optimizer serves one model, whose momentum it has."""
+    return ValueError(f"optimizer: this {class_name(optimizer)} already belongs to another model; make a new one")
+
+
+BUSY = {
+    "thread": "in use by another thread; copy.deepcopy makes one for each",
+    "pass": "in a pass; a layer must not call its own model",
+    "training": "in training; a callback may predict, but not train",
+    "adoption": "in training; build it into another model afterwards, or copy it",
+}
+
+
+def busy(root: Any, why: str) -> RuntimeError:
+    """The error of a model that somebody uses; ``why`` is a key of ``BUSY``."""
+    return RuntimeError(f"{class_name(root)}: {BUSY[why]}")
+
+
+def package_of(thing: Any) -> Any:
+    """The package that a layer belongs to."""
+    names = (kind.__module__.partition(".")[0] for kind in type(thing).__mro__)
+    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
 
 
 def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
@@ -511,11 +569,14 @@ def check_dropconnect(p: float, inference: str) -> float:
     return p
 
 
-def infer_input_shape(layers: Sequence[Any], given: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
-    """Checks that each layer fits the one before it, as far as shapes are known; returns the model's input shape.
+def check_chain(
+    layers: Sequence[Any], kind: type[Any], given: tuple[int, ...] | None = None,
+) -> tuple[int, ...] | None:
+    """Layers, at least one, each only once; each fits the one before it, as far as shapes are known.
 
-    ``given`` is that of the model's input, where the user says it.
+    ``given`` is the model's input shape, where the user says it. Returns that shape, where it is known.
     """
+    check_layers(layers, kind)
     shape, first = given, given
     unchanged = True                                # so far a layer got what the model was given
     for index, layer in enumerate(layers):
@@ -536,27 +597,10 @@ def infer_input_shape(layers: Sequence[Any], given: tuple[int, ...] | None = Non
     return first
 
 
-def check_logits(shape: Sequence[int], class_weight: Sequence[float] | None = None) -> None:
-    """Cross-entropy wants one row of logits for each example, and a weight for each class, if any."""
+def check_logits(shape: Sequence[int]) -> None:
+    """Cross-entropy wants one row of logits for each example."""
     if len(shape) != 2:
         raise ValueError(f"y: expected logits (n, K), got {format_shape(shape)}")
-    if class_weight is not None and len(class_weight) != shape[1]:
-        raise ValueError(f"class_weight: expected {shape[1]} numbers, one for each class, got {len(class_weight)}")
-
-
-def as_class_weight(value: Any) -> tuple[float, ...] | None:
-    """None, or finite numbers >= 0, not all of them 0."""
-    if value is None:
-        return None
-    found = as_number_array("class_weight", value)
-    if found.ndim != 1 or not len(found):
-        raise ValueError(f"class_weight: expected (K,), got {format_shape(found.shape)}")
-    bad = ~(np.isfinite(found) & (found >= 0))
-    if bad.any():
-        raise ValueError(f"class_weight: expected finite numbers >= 0, got {found[bad][0]} at class {first_row(bad)}")
-    if not found.any():
-        raise ValueError("class_weight: expected a number > 0 among them, got zeros only")
-    return tuple(found.astype(float).tolist())
 
 
 def as_mixup(value: Any, sample_weight: Any) -> float:
@@ -568,7 +612,7 @@ def as_mixup(value: Any, sample_weight: Any) -> float:
 
 
 def as_sample_weight(value: Any, n: int) -> Array | None:
-    """None, or a finite number >= 0 for each of n examples, in float64."""
+    """None, or a finite number >= 0 for each of n examples, in float64. Ones are None, so that they give its bits."""
     if value is None:
         return None
     found = as_number_array("sample_weight", value)
@@ -578,7 +622,7 @@ def as_sample_weight(value: Any, n: int) -> Array | None:
     bad = ~(np.isfinite(found) & (found >= 0))
     if bad.any():
         raise ValueError(f"sample_weight: expected finite numbers >= 0, got {found[bad][0]} at row {first_row(bad)}")
-    return as_contiguous(found, np.float64)
+    return None if (found == 1).all() else as_contiguous(found, np.float64)
 
 
 def check_has_last_axis(who: str, shape: Sequence[int]) -> tuple[int, ...]:
@@ -649,6 +693,13 @@ def check_batch_size(rows: int, least: int) -> None:
     """Rows to normalise over, in a training batch."""
     if rows < least:
         raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
+
+
+def rows_used(n: int, batch_size: int, drop_last: bool) -> int:
+    """How many of n rows an epoch trains with: without those of a last, shorter batch if ``drop_last``."""
+    if drop_last and n < batch_size:
+        raise ValueError(f"batch_size: expected at most {n}, the rows of x, with drop_last, got {batch_size}")
+    return n - n % batch_size if drop_last else n
 
 
 def check_resume(done: int, steps: int) -> None:

@@ -1,4 +1,8 @@
-"""Closed: classes of the reference whose attributes behave as those of the engine's compiled classes do."""
+"""Closed: what a user's subclass may do with a class of the library, and attributes that behave as compiled ones do.
+
+The rules hold for both packages: what runs in C in the engine cannot be overridden, and an abstract class makes no
+object. ``Closed`` gives the classes of the reference the attributes of the engine's compiled classes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,47 @@ from typing import Any
 from .config import Configured
 
 PACKAGE = __name__.partition(".")[0]
+
+# What runs in C, by the class that has it, and the class that a user's own derives from instead.
+COMPILED = {
+    "Layer": ("forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan act "
+              "act_backward step_pass steps_pass network parent", "CustomLayer"),
+    "Loss": ("forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass",
+             "CustomLoss"),
+    "Optimizer": ("update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
+                  "CustomOptimizer"),
+    "Penalty": ("value gradient constrain applies_to coefficients adds_to_loss", ""),
+}
+# Abstract classes, and what to use.
+ABSTRACT = {
+    "Layer": "Linear, ReLU, ...", "Activation": "ReLU, Tanh, ...", "Model": "Sequential",
+    "Loss": "MSELoss, CrossEntropyLoss, ...", "Optimizer": "SGD, Adam, ...", "Penalty": "L1, L2, ElasticNet or MaxNorm",
+}
+
+
+def library_class(kind: type[Any]) -> type[Any]:
+    """The nearest class of either package that a class derives from."""
+    return next(each for each in kind.__mro__ if each.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"))
+
+
+def check_class(kind: type[Any], **named: Any) -> None:
+    """TypeError for a user's subclass that defines what runs in C in the engine: it would be ignored there."""
+    base = library_class(kind)
+    package = base.__module__.partition(".")[0]
+    own = {name for each in kind.__mro__[:kind.__mro__.index(base)] for name in vars(each)}
+    for names, instead in (COMPILED[each.__name__] for each in base.__mro__ if each.__name__ in COMPILED):
+        for name in names.split():
+            if name in own:
+                advice = f"; derive from {package}.{instead}" if instead else ""
+                raise TypeError(
+                    f"{package}.{base.__name__}: {name} runs in C in fastnn and cannot be overridden{advice}")
+
+
+def check_concrete(kind: type[Any]) -> None:
+    """TypeError for an abstract class, and for a subclass that adds nothing which could run."""
+    name = library_class(kind).__name__
+    if name in ABSTRACT:
+        raise TypeError(f"{kind.__name__}: an abstract class; use {ABSTRACT[name]}")
 
 
 class Setting:
@@ -32,24 +77,19 @@ class Closed(Configured):
     """Public attributes are the constructor's arguments, assigned once, and what a descriptor of the class assigns.
 
     Any other public name is an AttributeError. A subclass outside the package may add attributes, and may not override
-    the methods in ``_contract``, which are compiled in the engine.
+    what is compiled in the engine.
     """
 
     _arguments: frozenset[str] = frozenset()        # of the constructor, and of those that it overrides
-    _contract = ""                                  # names of methods
-    _instead = ""                                   # the class that may define them
+
+    def __init__(self) -> None:
+        check_concrete(type(self))
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         if "__init__" in vars(cls):
             cls._arguments = cls._arguments.union(list(inspect.signature(vars(cls)["__init__"]).parameters)[1:])
-        base = next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == PACKAGE)
-        own = {name for each in cls.__mro__[:cls.__mro__.index(base)] for name in vars(each)}
-        for name in cls._contract.split():
-            if name in own:
-                advice = f"; derive from {PACKAGE}.{cls._instead}" if cls._instead else ""
-                who = f"{PACKAGE}.{base.__name__}"
-                raise TypeError(f"{who}: {name} runs in C in fastnn and cannot be overridden{advice}")
+        check_class(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)

@@ -109,7 +109,12 @@ def build(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | N
     if given - known or required - given:
         wrong = ", ".join(map(repr, sorted(given - known, key=str) or sorted(required - given)))
         raise ValueError(f"config: {'unknown' if given - known else 'missing'} argument of {name}: {wrong}")
-    return call(kind, {key: build(package, record[key], classes) for key in given}, parameters)
+    return call(kind, {key: build_argument(package, record[key], classes) for key in given}, parameters)
+
+
+def build_argument(package: ModuleType, value: Any, classes: Mapping[str, type[Any]] | None) -> Any:
+    """The value of an argument; a dict without a class is a dict."""
+    return dict(value) if isinstance(value, Mapping) and "class" not in value else build(package, value, classes)
 
 
 def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> Any:

@@ -9,8 +9,9 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from . import checks
 from .config import Configured
-from .parameter import ParameterSpec
+from .parameter import HasParameters
 from .schedule import lr_from_record, lr_record
 
 Array = npt.NDArray[Any]
@@ -34,7 +35,7 @@ class Custom(Configured):
         return {**self.__dict__, "_host": None}     # a copy gets a host of its own
 
 
-class CustomLayer(Custom):
+class CustomLayer(Custom, HasParameters):
     """A layer of your own: define ``forward_pass`` and ``backward_pass``, and ``output_shape`` if the shape changes.
 
     The constructor declares parameters by ``add``; afterwards ``values`` and ``gradients`` map their names to arrays.
@@ -59,35 +60,7 @@ class CustomLayer(Custom):
     changes_shape = False
     input_shape: Shape | None = None
     saved: Any = None
-
-    # Made at the first use: a subclass need not call super().__init__().
-
-    @cached_property
-    def specs(self) -> dict[str, ParameterSpec]:
-        """Name → what ``add`` declared."""
-        return {}
-
-    @cached_property
-    def values(self) -> dict[str, Array]:
-        """Name → array of each parameter, from the model's first use on."""
-        return {}
-
-    @cached_property
-    def gradients(self) -> dict[str, Array]:
-        """Name → gradient of each parameter, from the model's first use on."""
-        return {}
-
-    def add(
-        self, name: str, shape: Sequence[int], init: str | float = "zeros", *, decays: bool | None = None,
-        trainable: bool = True,
-    ) -> None:
-        """Declares a parameter, whose values start from ``init``: an initialiser's name, or a number.
-
-        ``decays`` says whether weight decay and penalties apply: by default to matrices.
-        """
-        dims = checks.as_shape("shape", shape)
-        init = init if isinstance(init, str) else checks.as_number("init", init)
-        self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
+    _host: weakref.ref[Any] | None = None           # the host keeps the user's object alive, and not vice versa
 
     def set_gradients(self, *values: Any) -> None:
         """Sets the gradients of the trainable parameters, in the order in which ``add`` declared them."""
@@ -124,10 +97,14 @@ class CustomLayer(Custom):
 
     def random_words(self, n: int) -> npt.NDArray[np.uint32]:
         """``n`` random words of 32 bits for this pass: the same in forward and backward, others in the next step."""
-        if self._host is None:
+        host = self._living_host()
+        if host is None:
             raise RuntimeError(f"{type(self).__name__}: expected a layer inside a model, which has the random numbers")
-        words: npt.NDArray[np.uint32] = self._host.random_words(n)
-        return words
+        return host.random_words(n)
+
+    def _living_host(self) -> Any:
+        """The host of this layer, if somebody still has it: a model, or the caller."""
+        return None if self._host is None else self._host()
 
 
 class CustomActivation(CustomLayer):
@@ -165,7 +142,50 @@ class CustomActivation(CustomLayer):
         return self.act_backward(dy, *self.saved)
 
 
-class CustomLoss(Custom):
+class LossAccess:
+    """What users call of a loss that has ``value_and_gradient``: a user's own, and those of the reference."""
+
+    _dy: Array | None = None
+
+    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
+        return checks.as_value_targets(t, shape, dtype)
+
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+        """The loss of the batch and its gradient with respect to ``y``, in y's shape; ``weights`` (n,) of the rows."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
+
+    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
+        """``value_and_gradient`` with weights of 1 where none are given."""
+        return self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
+
+    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
+        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
+
+        ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
+        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ; 0
+        where all are 0.
+        """
+        y = checks.as_outputs("y", y)
+        t = self.prepare_targets(t, y.shape, y.dtype)
+        value, self._dy = self.evaluated(y, t, checks.as_sample_weight(sample_weight, len(y)))
+        return value
+
+    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
+        """``forward(y, t, sample_weight)``."""
+        return self.forward(y, t, sample_weight)
+
+    def backward(self) -> Array:
+        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
+        if self._dy is None:
+            raise RuntimeError("backward: call forward(y, t) first")
+        return self._dy.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_dy": None}       # a copy takes no pass along that is half done
+
+
+class CustomLoss(LossAccess, Custom):
     """A loss of your own: define ``value_and_gradient(y, t, weights)`` → (value, dy).
 
     ``weights`` (n,) belong to the examples and are ones where the user gave none. Targets are finite values in y's
@@ -180,42 +200,57 @@ class CustomLoss(Custom):
     1.325
     """
 
-    _dy: Array | None = None
-
-    def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """``t`` as an array that ``value_and_gradient`` can read; ``shape`` and ``dtype`` are y's."""
-        return checks.as_value_targets(t, shape, dtype)
-
-    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
-        """The loss of the batch and its gradient with respect to ``y``, in y's shape."""
-        raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
-
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
         """The value and gradient that the user's method gives, checked."""
-        value, dy = self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
+        value, dy = super().evaluated(y, t, weights)
         who = f"{type(self).__name__}.value_and_gradient"
         return (float(checks.as_result(who, "value", value, (), np.float64)),
                 checks.as_result(who, "gradient", dy, y.shape, y.dtype))
 
-    def forward(self, y: object, t: object, sample_weight: object = None) -> float:
-        """The loss of outputs ``y`` (n, …) against targets ``t``, a float."""
-        found = checks.as_outputs("y", y)
-        targets = self.prepare_targets(t, found.shape, found.dtype)
-        value, self._dy = self.evaluated(found, targets, checks.as_sample_weight(sample_weight, len(found)))
-        return value
 
-    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
-        """``forward(y, t, sample_weight)``."""
-        return self.forward(y, t, sample_weight)
-
-    def backward(self) -> Array:
-        """∂value/∂y of the last ``forward``; RuntimeError before any."""
-        if self._dy is None:
-            raise RuntimeError("backward: call forward(y, t) first")
-        return self._dy.copy()
+def check_loss(value: Any, kind: type[Any]) -> None:
+    """A loss of a package, a ``kind``, or a user's own, which serves both."""
+    if not isinstance(value, CustomLoss):
+        checks.check_instance("loss", value, kind)
 
 
-class CustomOptimizer(Custom):
+class OptimizerAccess:
+    """What users call of an optimizer: its state, and the rate of the next step.
+
+    It rests on ``lr``, ``steps``, ``_slot_arrays()``, the arrays beside the parameters as slot → parameter's name →
+    array, and ``_take_slots(arrays)``, which copies such arrays, or keeps them until there is a model.
+    """
+
+    lr: Any
+    steps: Any
+
+    def _slot_arrays(self) -> dict[str, dict[str, Array]]:
+        raise NotImplementedError
+
+    def _take_slots(self, state: dict[str, dict[str, Array]]) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"steps": …, "lr": …, slot: {parameter's name: array}}``: what goes on as if training had never stopped."""
+        return {"steps": self.steps, "lr": lr_record(self.lr), **{
+            slot: {name: value.copy() for name, value in arrays.items()}
+            for slot, arrays in self._slot_arrays().items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
+        slots = list(self._slot_arrays())
+        state = checks.as_optimizer_state(state, slots)
+        lr = lr_from_record(state["lr"], self.lr)
+        self._take_slots({slot: state[slot] for slot in slots})
+        self.lr, self.steps = lr, state["steps"]
+
+    @property
+    def current_lr(self) -> float:
+        """The rate that the next step takes."""
+        return checks.as_number("lr", self.lr(self.steps), 0) if callable(self.lr) else float(self.lr)
+
+
+class CustomOptimizer(Custom, OptimizerAccess):
     """An optimizer of your own: define ``update(w, g, lr, decay, **slots)``, which changes ``w`` and slots in place.
 
     ``slots`` names the arrays that it keeps beside each parameter; they start from 0. ``steps`` counts the update that
@@ -285,22 +320,16 @@ class CustomOptimizer(Custom):
         """Updates begun."""
         return int((self._pending or {"steps": 0})["steps"] if self._host is None else self._host.steps)
 
-    @property
-    def current_lr(self) -> float:
-        """The rate that the next step takes."""
-        return checks.as_number("lr", self._lr(self.steps), 0) if callable(self._lr) else float(self._lr)
-
     def step(self, model: Any) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain."""
-        model.host_optimizer(self).step(model)
+        checks.package_of(model).Optimizer._host_of(self).step(model)
 
     _pending: Mapping[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """``{"steps": …, "lr": …, slot: {parameter's name: array}}``."""
         if self._host is not None:
-            found: dict[str, Any] = self._host.state_dict()
-            return found
+            return self._host.state_dict()
         return dict(self._pending or {"steps": 0, "lr": lr_record(self.lr), **{slot: {} for slot in self.slots}})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -314,3 +343,30 @@ class CustomOptimizer(Custom):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_pending": self.state_dict()}
+
+
+def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
+    """The optimizer of a package that runs ``value``: the ``host`` of a user's own, old or new, or a ``kind`` as it is.
+
+    A host belongs to the package that made it.
+    """
+    if not isinstance(value, CustomOptimizer):
+        return checks.check_instance("optimizer", value, kind)
+    if value._host is None:
+        value._host = host(value)
+    if not isinstance(value._host, host):
+        raise checks.belongs_to_another(value)
+    return value._host
+
+
+@contextmanager
+def undone_on_error(optimizer: Any, arrays: Iterable[Array]) -> Iterator[None]:
+    """Where a user's code raises in this block, the ``arrays`` and the optimizer's ``steps`` are as before."""
+    steps, before = optimizer.steps, [(array, array.copy()) for array in arrays]
+    try:
+        yield
+    except BaseException:
+        optimizer.steps = steps
+        for array, values in before:
+            array[...] = values
+        raise

@@ -39,25 +39,48 @@ def named_as(names: tuple[str, str, str]) -> Iterator[None]:
         raise type(error)(name + colon + rest.replace("row of x", f"row of {names[0]}")) from None
 
 
-def prepare_inputs(model: Any, x: object) -> Array:
-    """``x`` as an array that the model takes."""
-    found = checks.as_batch("x", x, model.dtype, None)
+def is_mapped(array: Array) -> bool:
+    """Does the array lie in a file (``numpy.memmap``), so that only what is read of it takes memory?"""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return True
+        base = base.base
+    return False
+
+
+def prepare_inputs(model: Any, x: object, convert: bool = True) -> Array:
+    """``x`` as an array that the model takes; one that lies in a file stays there, and is converted batch by batch."""
+    found = checks.as_number_array("x", x)
+    if (convert and not is_mapped(found)) or not found.size:
+        found = checks.as_batch("x", found, model.dtype, None)
     try:
         model.output_shape(found.shape[1:])
     except ValueError as error:
-        checks.as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
+        if found.shape[1:] != model.input_shape:
+            checks.as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
         raise ValueError(f"x: {error}") from None
     return found
 
 
 def prepare_data(
     model: Any, x: object, t: object, sample_weight: object = None, names: tuple[str, str, str] = AS_ARGUMENTS,
+    convert: bool = True,
 ) -> Data:
-    """Arrays that fit the model and each other, so that no epoch need convert them again."""
+    """Arrays that fit the model and each other, converted so that no epoch need do it again."""
     with named_as(names):
-        x = prepare_inputs(model, x)
+        x = prepare_inputs(model, x, convert)
         t = checks.as_targets(t, len(x))
         return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names)
+
+
+def as_validation_data(model: Any, held_out: Any) -> Data:
+    """``(x, t)`` or ``(x, t, sample_weight)``, in the user's words."""
+    if not isinstance(held_out, tuple | list) or len(held_out) not in (2, 3):
+        raise TypeError(f"validation_data: expected (x, t) or (x, t, sample_weight), got "
+                        f"{type(held_out).__name__}{f' of {len(held_out)}' if isinstance(held_out, tuple) else ''}")
+    xv, tv, weights = (*held_out, None)[:3]
+    return prepare_data(model, xv, tv, weights, AS_VALIDATION_DATA)
 
 
 def split_data(
@@ -66,13 +89,9 @@ def split_data(
     """The data to train with and to validate with: what is given, or, as in Keras, the last ``share`` of the rows."""
     share = checks.as_number("validation_split", share, 0, 1, high_open=True)
     if held_out is not None:
-        if not isinstance(held_out, tuple | list) or len(held_out) not in (2, 3):
-            raise TypeError(f"validation_data: expected (x, t) or (x, t, sample_weight), got "
-                            f"{type(held_out).__name__}{f' of {len(held_out)}' if isinstance(held_out, tuple) else ''}")
         if share:
             raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
-        xv, tv, weights = (*held_out, None)[:3]
-        return (prepare_data(model, x, t, sample_weight), prepare_data(model, xv, tv, weights, AS_VALIDATION_DATA))
+        return prepare_data(model, x, t, sample_weight), as_validation_data(model, held_out)
     data = prepare_data(model, x, t, sample_weight)
     if share == 0:
         return data, None
@@ -103,9 +122,9 @@ def check_inputs(model: Any, data: Data) -> float:
     return largest
 
 
-def check_last_batch(model: Any, x: Array, batch_size: int) -> None:
-    """Batch normalization needs several rows, in the last batch, too."""
-    rows, least = (len(x) - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
+def check_last_batch(model: Any, x: Array, used: int, batch_size: int) -> None:
+    """Batch normalization needs several rows, in the last batch of the ``used`` rows, too."""
+    rows, least = (used - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
     if rows < least:
         raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got "
-                         f"{batch_size}, which leaves {rows} of {len(x)} for the last one")
+                         f"{batch_size}, which leaves {rows} of {used} for the last one")

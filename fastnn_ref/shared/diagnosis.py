@@ -1,4 +1,5 @@
-"""What is probably wrong with a training, in plain words: before the first step, and once its loss goes astray."""
+"""What is probably wrong with a training, in plain words: before the first step, and once its loss or its parameters
+go astray."""
 
 from __future__ import annotations
 
@@ -24,6 +25,9 @@ TWICE = {                           # (loss, last activation) → what is wrong
     ("BCEWithLogitsLoss", "Sigmoid"): "applies sigmoid itself: twice, it hardly learns",
     ("BCEWithLogitsLoss", "Softmax"): "takes logits of any size: the Softmax keeps them between 0 and 1",
     ("BCEWithLogitsLoss", "LogSoftmax"): "takes logits of any size: the LogSoftmax keeps them below 0",
+    ("HingeLoss", "Sigmoid"): "wants outputs of either sign: the Sigmoid keeps them above 0",
+    ("HingeLoss", "Softmax"): "wants outputs of either sign: the Softmax keeps them above 0",
+    ("HingeLoss", "LogSoftmax"): "wants outputs of either sign: the LogSoftmax keeps them below 0",
 }
 
 
@@ -127,8 +131,27 @@ def likely_causes(model: Any, optimizer: Any, largest: Mapping[str, float]) -> s
     return "Likely causes: " + "; ".join(causes)
 
 
+def find_nonfinite(model: Any) -> str | None:
+    """What to say of parameters that are NaN or infinite: the first one's name, and how many others."""
+    bad = [(name, np.count_nonzero(~np.isfinite(value)), value.size) for name, value, _, _ in model.parameters()]
+    bad = [each for each in bad if each[1]]
+    if not bad:
+        return None
+    (name, count, size), others = bad[0], len(bad) - 1
+    beside = f", and {others} other parameter{'s' * (others > 1)} as well" if others else ""
+    return f"the parameter {name} is NaN or infinite in {count} of its {size} values{beside}"
+
+
+def warn_of_nonfinite(model: Any) -> None:
+    """A TrainingWarning if a parameter is NaN or infinite."""
+    text = find_nonfinite(model)
+    if text:
+        warn(f"{text}: nothing more can be learnt from here. Go back to an earlier state, with a smaller learning rate")
+
+
 class LossWatch:
-    """Says once that a loss has become NaN or infinite, or far larger than is usual for the data.
+    """Says once that a loss has become NaN or infinite, or far larger than is usual for the data; and that training
+    ends because a parameter has.
 
     ``usual`` is the loss of the untrained model, or of outputs that are all 0 where that is larger: what dropout and
     noise add to a small loss is no divergence.
@@ -140,9 +163,14 @@ class LossWatch:
         self.losses: list[float] = []
         self.silent = False
 
-    def see(self, epoch: int, loss: float) -> None:
-        """Looks at the loss of an epoch."""
+    def see(self, epoch: int, loss: float, ends: bool = False) -> None:
+        """Looks at the loss of an epoch, after which training ``ends`` if a parameter is not finite any more."""
         self.losses.append(loss)
+        if ends:
+            causes = "" if self.silent else f". {likely_causes(*self.known)}"           # told once
+            warn(f"training ends after epoch {epoch} (the first is 0) with a loss of {loss:.3g}: such parameters do "
+                 f"not recover{causes}")
+            return
         last = self.losses[-3:]
         rises = len(last) == 3 and last == sorted(last)
         if self.silent or not (loss > self.usual * (RISE if rises else JUMP) or not math.isfinite(loss)):

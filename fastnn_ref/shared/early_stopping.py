@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import checks
-from .callbacks import MonitorCallback, monitored
+from .callbacks import MonitorCallback, StopTraining, monitored
 
 CRITERIA = ("patience", "GL", "PQ", "UP")
 DEFAULT_THRESHOLDS = {"GL": 5.0, "PQ": 0.75, "UP": 3.0}      # thresholds in the middle of those that Prechelt compares
@@ -32,7 +32,7 @@ class EarlyStopping(MonitorCallback):
     each ``Metric`` with a mode, and is a ValueError before the first step for others. NaN never is an improvement.
     ``patience`` >= 0 epochs may pass without; those before ``start_from_epoch`` (the first is 0) do not count. With
     ``restore_best_weights`` the state of the best epoch, running statistics included, comes back bit by bit however
-    training ended, by Ctrl-C, too.
+    training ended, by Ctrl-C, too. Resumed from a state in which it had stopped, training ends at once.
 
     ``criterion`` is ``"patience"``, or one of Prechelt's ``"GL"``, ``"PQ"`` and ``"UP"`` (for a positive error that is
     to fall), which use ``threshold`` (> 0; by default 5, 0.75 and 3) and, the last two, strips of ``strip`` epochs.
@@ -82,6 +82,15 @@ class EarlyStopping(MonitorCallback):
         self.weights: dict[str, Any] | None = None
         self.errors: list[float] = []               # of validation, at the end of each epoch that counts
         self.losses: list[float] = []               # of training
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if isinstance(state, Mapping) and state.get("weights") is not None and self.model is not None:
+            checks.as_state("state['weights']", state["weights"], self.model.state_dict())
+        super().load_state_dict(state)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self.stopped_epoch is not None:          # resumed from a state in which training was over
+            raise StopTraining
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         value = monitored(self.monitor, logs)

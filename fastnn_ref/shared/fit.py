@@ -7,8 +7,8 @@ first step and by the name of the argument.
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -19,16 +19,30 @@ from typing import Any
 import numpy as np
 
 from . import checks, diagnosis
+from .batches import RowBatches, UserBatches, train
 from .callbacks import Callback, CallbackList, StopTraining
-from .custom import CustomLoss, CustomOptimizer
-from .data import Data, check_inputs, check_last_batch, largest_value, named_as, prepare_data, split_data
+from .checkpoint import as_training_state
+from .class_weight import is_balanced, resolve_class_weight
+from .custom import CustomLoss, CustomOptimizer, check_loss
+from .data import (
+    Data,
+    as_validation_data,
+    check_inputs,
+    check_last_batch,
+    largest_value,
+    named_as,
+    prepare_data,
+    split_data,
+)
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
+from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_steps_per_epoch
 from .state import load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
+EVALUATED = 1024        # rows that are evaluated at a time
 
 
 # ---- evaluating ----
@@ -43,22 +57,26 @@ def ignored_warnings() -> Iterator[None]:
 
 
 def measure(
-    model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric], batch_size: int = 1024,
+    model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric], batch_size: int = EVALUATED,
 ) -> dict[str, float]:
-    """``{"loss": …, metric: …}`` of a model's predictions."""
-    y = model.predict(data.x, batch_size)
-    return {"loss": loss.forward(y, data.t, data.weights), **compute_metrics(metrics, y, data.t, loss)}
+    """``{"loss": …, metric: …}`` of a model's predictions, ``batch_size`` rows at a time; only metrics need all outputs
+    at once."""
+    value, y = mean_loss(lambda rows: model.predict(data.x[rows], batch_size), data, loss, batch_size, bool(metrics))
+    return {"loss": value, **compute_metrics(metrics, y, data.t, loss)}
 
 
 def epoch_logs(
-    model: Any, value: float, data: Data, held_out: Data | None, loss: Any, metrics: Mapping[str, Metric],
+    model: Any, value: float, penalty: float, data: Data, held_out: Data | None, loss: Any,
+    own: Mapping[str, Metric], metrics: Mapping[str, Metric],
 ) -> dict[str, float]:
-    """What is known after an epoch with the loss ``value``."""
+    """What is known after an epoch with the loss ``value``, of which ``penalty`` is a part; ``own`` are the metrics of
+    the training data."""
     logs = {"loss": value}
     if model.has_penalty:
-        logs |= {"data_loss": value - model.penalty_loss, "penalty": model.penalty_loss}
-    if metrics:
-        logs |= compute_metrics(metrics, model.predict(data.x), data.t, loss)
+        logs |= {"data_loss": value - penalty, "penalty": penalty}
+    if own:
+        y = np.concatenate([model.predict(data.x[rows]) for rows in parts(len(data.x), EVALUATED)])
+        logs |= compute_metrics(own, y, data.t, loss)
     if held_out is not None:
         logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}
     return logs
@@ -70,24 +88,28 @@ def evaluate(
 ) -> dict[str, float]:
     """``{"loss": …, metric: …}`` of a model's predictions for ``x``, made ``batch_size`` rows at a time.
 
-    ``sample_weight`` weighs the loss, not the metrics.
+    ``sample_weight`` weighs the loss, not the metrics. Memory: ``batch_size`` rows; with ``metrics``, or a
+    ``CustomLoss``, the outputs for all rows, too.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 2, init="zeros"))
     >>> evaluate(model, np.ones((4, 2)), np.array([0, 0, 0, 1]), nn.CrossEntropyLoss(), ("accuracy",))["accuracy"]
     0.75
     """
-    measures = resolve_metrics(metrics)
-    return measure(model, prepare_data(model, x, t, sample_weight), loss, measures, batch_size)
+    measures, batch_size = resolve_metrics(metrics), checks.as_integer("batch_size", batch_size, 1)
+    return measure(model, prepare_data(model, x, t, sample_weight, convert=False), loss, measures, batch_size)
 
 
 def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Metric]) -> None:
     """Computes what the end of an epoch will, with the predictions of the first rows repeated for the others: targets
     and metrics that fail then fail here."""
-    y = model.predict(data.x[:PREDICTED])
-    y = np.resize(y, (len(data.x), *y.shape[1:]))
+    first = model.predict(data.x[:PREDICTED])
+
+    def predict(rows: slice) -> Any:
+        return np.resize(first, (rows.stop - rows.start, *first.shape[1:]))
+
     with named_as(data.names):
-        loss.forward(y, data.t, data.weights)
+        _, y = mean_loss(predict, data, loss, EVALUATED, bool(metrics))
     for name, metric in metrics.items():
         own = getattr(getattr(metric.function, "func", metric.function), "__module__", "") == Metric.__module__
         try:
@@ -104,20 +126,20 @@ def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Me
 # ---- what is told before the first step ----
 
 
-def package_of(model: Any) -> Any:
-    """The package that a model belongs to."""
-    names = (kind.__module__.partition(".")[0] for kind in type(model).__mro__)
-    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
-
-
 def check_objects(model: Any, loss: object, optimizer: object) -> None:
     """Loss and optimizer are objects of the model's package, or the user's own."""
-    package = package_of(model)
-    if not isinstance(loss, CustomLoss):
-        checks.check_instance("loss", loss, package.Loss)
+    package = checks.package_of(model)
+    check_loss(loss, package.Loss)
     if not isinstance(optimizer, CustomOptimizer):
         checks.check_instance("optimizer", optimizer, package.Optimizer)
     checks.check_is_root(model)
+
+
+def check_parameters(model: Any) -> None:
+    """NaN and ∞ would only become more."""
+    text = diagnosis.find_nonfinite(model)
+    if text:
+        raise ValueError(f"model: expected finite parameters, but {text}")
 
 
 def as_display(verbose: object) -> ProgressBar | None:
@@ -128,15 +150,16 @@ def as_display(verbose: object) -> ProgressBar | None:
 
 
 def check_data(
-    model: Any, data: Data, held_out: Data | None, loss: Any, metrics: Mapping[str, Metric],
+    model: Any, data: Data, held_out: Data | None, loss: Any, own: Mapping[str, Metric], metrics: Mapping[str, Metric],
 ) -> dict[str, float]:
-    """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t."""
+    """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t. ``data``
+    is the first batch, if there is an iterator."""
     if held_out is not None:
         check_inputs(model, held_out)
         check_evaluation(model, held_out, loss, metrics)
     largest = check_inputs(model, data)
-    if metrics:
-        check_evaluation(model, data, loss, metrics)
+    if own:
+        check_evaluation(model, data, loss, own)
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
 
@@ -144,15 +167,18 @@ def usual_loss(model: Any, data: Data, loss: Any) -> float:
     """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
     y = model.predict(data.x[:PREDICTED])
     outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
-    found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
+    with named_as(data.names):
+        found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
     return max((value for value in found if value > 0), default=np.inf)
 
 
-def find_monitors(metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool) -> dict[str, str | None]:
+def find_monitors(
+    trained: Mapping[str, Metric], metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool,
+) -> dict[str, str | None]:
     """Each name that the logs of an epoch will have, and which way is better."""
     parts = {"data_loss": "min", "penalty": "min"} if has_penalty else {}
-    own = {name: metric.direction for name, metric in metrics.items()}
-    validation = {f"val_{name}": way for name, way in {"loss": "min", **own}.items()} if has_validation else {}
+    own, held_out = ({name: metric.direction for name, metric in each.items()} for each in (trained, metrics))
+    validation = {f"val_{name}": way for name, way in {"loss": "min", **held_out}.items()} if has_validation else {}
     return {"loss": "min", **parts, **own, **validation}
 
 
@@ -211,11 +237,46 @@ def epoch_hooks(hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Cal
             "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
+def as_shuffle(value: object) -> bool | str:
+    """True, False or "blocks"."""
+    if isinstance(value, str):
+        return checks.as_choice("shuffle", value, ("blocks",))
+    return checks.as_flag("shuffle", value)
+
+
+def from_batches(
+    model: Any, x: Any, loss: Any, steps_per_epoch: object, validation_data: Any, others: Mapping[str, tuple[Any, Any]],
+) -> tuple[UserBatches, Data, Data | None]:
+    """Batches that ``x`` yields, the first of them, and validation data; ``others`` have to be the second one each."""
+    source = UserBatches(x, steps_per_epoch)
+    for name, (given, wanted) in others.items():
+        if given is not None if wanted is None else given != wanted:
+            got = repr(given) if isinstance(given, bool | int | float) else type(given).__name__
+            raise ValueError(f"{name}: expected {wanted} where x yields batches, got {got}")
+    if is_balanced(loss):
+        raise ValueError("class_weight: expected numbers where x yields batches, got 'balanced', which needs all "
+                         "targets at once")
+    held_out = None if validation_data is None else as_validation_data(model, validation_data)
+    return source, source.first(model), held_out
+
+
+def from_arrays(model: Any, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int,
+                mixup: Any) -> RowBatches:
+    """Batches of rows of ``data``."""
+    source = RowBatches(data, batch_size, shuffle, drop_last, accumulate)
+    if mixup and not source.in_memory:
+        raise ValueError("mixup: expected 0 beside arrays in a file, shuffle='blocks' and gradient accumulation, "
+                         f"got {mixup!r}")
+    check_last_batch(model, data.x, source.rows, batch_size)
+    return source
+
+
 def fit(
-    model: Any, x: object, t: object, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
-    validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0, shuffle: bool = True,
+    model: Any, x: Any, t: object = None, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
+    validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0, shuffle: bool | str = True,
     metrics: Iterable[MetricLike] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
-    mixup: float = 0.0, resume: Mapping[str, Any] | None = None, verbose: int | str = 0,
+    mixup: float = 0.0, resume: Mapping[str, Any] | str | os.PathLike[str] | None = None, verbose: int | str = 0,
+    drop_last: bool = False, steps_per_epoch: int | None = None, gradient_accumulation_steps: int = 1,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
@@ -226,18 +287,34 @@ def fit(
     ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
     count every row the same. ``mixup`` is as for ``run_epoch``.
 
-    Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``, and by Ctrl-C: the
-    first lets the running batch end, and the history so far is returned, with ``interrupted`` true; the second one is a
-    KeyboardInterrupt. ``resume``, a record of ``training_state``, goes on where it was taken, to the same bits, with
-    objects and data as they were then; ``epochs`` counts from the first start.
+    Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``; after an epoch that
+    left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the first lets the running batch end, and
+    the history so far is returned, with ``interrupted`` true; the second one is a KeyboardInterrupt. ``resume``, a
+    record of ``training_state`` or the path of a file of ``save_training`` or ``ModelCheckpoint``, goes on where it was
+    taken, to the same bits, with objects and data as they were then;
+    ``epochs`` counts from the first start.
+
+    ``drop_last`` leaves out a last batch that is shorter. ``shuffle`` draws a new order of the rows for each epoch;
+    ``"blocks"`` shuffles blocks of 64 batches, and the rows inside each, so that what is read together lies together in
+    a file. ``numpy.memmap`` arrays of any dtype may be larger than memory: they are read, and converted, batch by
+    batch, with the same bits as arrays in memory. ``gradient_accumulation_steps=k`` makes one step of k batches, with
+    the gradient of one batch of k·``batch_size`` rows, in the memory of one of ``batch_size``; batch normalization
+    normalises each of the k by itself, and each draws masks of its own.
+
+    ``fit(batches)``: instead of ``x`` and ``t``, an iterable of (x, t) or (x, t, sample_weight), each one batch,
+    which is trained with as it comes; ``batch_size`` and ``shuffle`` are for arrays. What has a len(), such as a list
+    or a DataLoader, begins anew in each epoch; a generator goes on where it stands, and needs ``steps_per_epoch``,
+    the batches in an epoch, as the length is not known. It is asked for each batch with the GIL, between two steps.
+    If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the weights are those after
+    the last whole step. ``metrics`` are then those of the validation data.
 
     ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
     notebook, else a line for each epoch; 2 always lines; all on stderr.
 
-    What can be known before the first step, also of the validation data, the metrics and what callbacks monitor, raises
-    ValueError or TypeError before it. ``TrainingWarning`` says what is probably not meant: a softmax or sigmoid that
-    the loss applies as well, weight decay that is too strong, a schedule that vanishes, and once, a loss that is NaN or
-    rises and rises.
+    What can be known before the first step, also of the parameters, which must be finite, the validation data, the
+    metrics and what callbacks monitor, raises ValueError or TypeError before it. ``TrainingWarning`` says what is
+    probably not meant: a softmax or sigmoid that the loss applies as well, weight decay that is too strong, a schedule
+    that vanishes, and once, a loss that is NaN or rises and rises.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -248,15 +325,34 @@ def fit(
     1.0
     """
     epochs, batch_size = checks.as_integer("epochs", epochs, 0), checks.as_integer("batch_size", batch_size, 1)
-    shuffle, measures, display = checks.as_flag("shuffle", shuffle), resolve_metrics(metrics), as_display(verbose)
+    shuffle, measures, display = as_shuffle(shuffle), resolve_metrics(metrics), as_display(verbose)
+    drop_last = checks.as_flag("drop_last", drop_last)
+    accumulate = checks.as_integer("gradient_accumulation_steps", gradient_accumulation_steps, 1)
     checks.as_mixup(mixup, sample_weight)
     check_objects(model, loss, optimizer)
-    data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split)
-    check_last_batch(model, data.x, batch_size)
-    largest = check_data(model, data, held_out, loss, measures)
-    steps = -(-len(data.x) // batch_size)
-    params = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "largest": largest,
-              "monitors": find_monitors(measures, model.has_penalty, held_out is not None)}
+    source: RowBatches | UserBatches
+    if t is None:
+        source, data, held_out = from_batches(model, x, loss, steps_per_epoch, validation_data, {
+            "sample_weight": (sample_weight, None), "validation_split": (validation_split, 0), "mixup": (mixup, 0),
+            "drop_last": (drop_last, False)})
+        if measures and held_out is None:
+            raise ValueError("metrics: expected validation_data to compute them of, where x yields batches, got None")
+    else:
+        if steps_per_epoch is not None:
+            raise ValueError(f"steps_per_epoch: expected None beside t, got {steps_per_epoch!r}")
+        data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split)
+        source = from_arrays(model, data, batch_size, shuffle, drop_last, accumulate, mixup)
+        shape = len(data.x), *model.output_shape(data.x.shape[1:])
+        loss = resolve_class_weight(loss, data.t, shape, data.weights)
+    if resume is None:
+        check_parameters(model)
+    own = {} if t is None else measures                 # metrics of the training data
+    largest = check_data(model, data, held_out, loss, own, measures)
+    steps = -(-source.count // accumulate)
+    state = as_training_state(resume, model, steps)
+    params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,
+              "largest": largest, "loss": loss,
+              "monitors": find_monitors(own, measures, model.has_penalty, held_out is not None)}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
@@ -267,20 +363,21 @@ def fit(
     hooks.call("on_train_begin", {})
     with CtrlC() as ctrl_c:
         try:
-            if resume is not None:
-                load_training_state(resume, model, optimizer, hooks.callbacks)
+            if state is not None:
+                load_training_state(state, model, optimizer, hooks.callbacks)
                 optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
             for epoch in range(len(history.epoch), epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 start = time.perf_counter()
-                value = model.run_epoch(
-                    data.x, data.t, loss, optimizer, batch_size, shuffle, sample_weight=data.weights, mixup=mixup,
-                    resume=resume is not None and model.network.batch > 0, **epoch_hooks(hooks, ctrl_c, steps))
+                inside = state is not None and model.network.counters()["batch"] > 0
+                value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
+                                       **epoch_hooks(hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
-                watch.see(epoch, value - model.penalty_loss)
-                logs = epoch_logs(model, value, data, held_out, loss, measures)
+                ends = diagnosis.find_nonfinite(model) is not None          # the epoch has said which parameter
+                watch.see(epoch, value - penalty, ends)
+                logs = epoch_logs(model, value, penalty, data, held_out, loss, own, measures)
                 hooks.call("on_epoch_end", epoch, logs)
-                if model.stop_training or ctrl_c.pressed:
+                if model.stop_training or ctrl_c.pressed or ends:
                     break
         except StopTraining:
             pass

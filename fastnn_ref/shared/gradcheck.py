@@ -32,7 +32,7 @@ class Row(NamedTuple):
     name: str
     shape: tuple[int, ...]
     checked: int                # elements
-    error: float                # the largest, relative to the largest gradient of the tensor
+    error: float                # the largest, relative to the largest gradient of the tensor; 0 where all are 0
     passed: bool
 
 
@@ -98,11 +98,12 @@ def gradcheck(
             places = chosen(w.size, most, index)
             numeric = np.array([difference(value, w, place) for place in places])
             analytic = gradient.reshape(-1)[places]
-            scale = max(float(np.abs(gradient).max()), float(np.abs(numeric).max()))
-            error = float(np.abs(analytic - numeric).max()) / scale if scale > 0 else 0.0
+            scale = float(np.max([np.abs(gradient).max(), np.abs(numeric).max()]))         # NaN if either is
+            apart = float(np.abs(analytic - numeric).max())
             # Rounding of the loss itself, which a tiny gradient cannot be told from.
-            noise = np.finfo(np.float64).eps ** (2 / 3) * (1 + abs(value())) * 10
-            passed = error <= limit or bool(np.abs(analytic - numeric).max() <= noise)
+            noise = float(np.finfo(np.float64).eps) ** (2 / 3) * (1 + abs(value())) * 10
+            error = 0.0 if scale <= noise and apart <= noise else apart / scale
+            passed = error <= limit or apart <= noise
             rows.append(Row(name, w.shape, len(places), error, passed))
     finally:
         model.load_state_dict(state)

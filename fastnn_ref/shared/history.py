@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .callbacks import Callback
 
@@ -26,6 +27,12 @@ class History(Callback):
         self.epoch: list[int] = []
         self.seconds: list[float] = []
         self.interrupted = False
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, kind in ("history", dict), ("epoch", list), ("seconds", list):
+            if isinstance(state, Mapping) and not isinstance(state.get(name, kind()), kind):
+                raise ValueError(f"state[{name!r}]: expected a {kind.__name__}, got {type(state[name]).__name__}")
+        super().load_state_dict(state)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self.epoch.append(epoch)

@@ -8,10 +8,10 @@
     mae, mse, r2                mean |y − t|, mean (y − t)², 1 − Σ(y − t)² / Σ(t − mean t)²
 
 Outputs decide in one of two ways. K >= 2 outputs of which one is right *compete*: the largest wins. A single output,
-or several that each answer a question of their own (BCEWithLogitsLoss), are *labels*: yes if y > ``threshold``. ``fit``
-and ``evaluate`` know the threshold from the loss: 0 for BCEWithLogitsLoss, whose y are logits; the middle of the
-targets for a single output of MSELoss, L1Loss and HuberLoss (0.5 between 0 and 1, 0 between −1 and 1); for a loss of
-your own its attribute ``decision_threshold``.
+or several that each answer a question of their own (BCEWithLogitsLoss, HingeLoss), are *labels*: yes if y >
+``threshold``. ``fit`` and ``evaluate`` know the threshold from the loss: 0 for these two; the middle of the targets for
+a single output of MSELoss, L1Loss and HuberLoss (0.5 between 0 and 1, 0 between −1 and 1); for a loss of your own its
+attribute ``decision_threshold``.
 
 A row with a NaN is a wrong decision. Written once, for both packages.
 """
@@ -378,7 +378,7 @@ METRICS: dict[str, Measure] = {
     "expected_calibration_error": expected_calibration_error, "mae": mae, "mse": mse, "r2": r2,
 }
 DECIDING = (accuracy, precision, recall, f1, roc_auc, average_precision, expected_calibration_error)
-LABEL_LOSSES = {"BCEWithLogitsLoss"}                    # each of whose outputs is a label, as a logit
+LABEL_LOSSES = {"BCEWithLogitsLoss", "HingeLoss"}       # each of whose outputs is a label: yes above 0
 VALUE_LOSSES = {"MSELoss", "L1Loss", "HuberLoss"}       # whose outputs are where the targets are
 FALLING = {"loss", "penalty", "error", "mae", "mse", "rmse", "mape"}            # last words of names
 RISING = {"accuracy", "acc", "precision", "recall", "f1", "auc", "r2"}

@@ -9,10 +9,16 @@ made without is None.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from . import checks
+
+Array = npt.NDArray[Any]
 
 
 class ParameterSpec(NamedTuple):
@@ -23,6 +29,41 @@ class ParameterSpec(NamedTuple):
     init: str | float               # the initialiser's name, or what all values start from
     decays: bool = False            # do weight decay and penalties apply? To weights they do, to biases not.
     trainable: bool = True          # running statistics are not: the layer itself changes them
+
+
+class HasParameters:
+    """What a layer of the reference and a user's own layer have: parameters by name, declared by ``add``.
+
+    The dicts are made at their first use, so a subclass need not call ``super().__init__()``.
+    """
+
+    @cached_property
+    def specs(self) -> dict[str, ParameterSpec]:
+        """Name → shape and kind of each parameter and running statistic of this layer itself."""
+        return {}
+
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """Name → array of each parameter and running statistic of this layer itself; empty until the first use."""
+        return {}
+
+    @cached_property
+    def gradients(self) -> dict[str, Array]:
+        """Name → gradient of each parameter of this layer itself; empty until the first use."""
+        return {}
+
+    def add(
+        self, name: str, shape: Sequence[int], init: str | float = "zeros", *, decays: bool | None = None,
+        trainable: bool = True,
+    ) -> None:
+        """Declares a parameter, or with ``trainable=False`` a running statistic.
+
+        Its values start from ``init``: an initialiser's name, or a number. ``decays`` says whether weight decay and
+        penalties apply: by default to matrices.
+        """
+        dims = checks.as_shape("shape", shape)
+        init = init if isinstance(init, str) else checks.as_number("init", init)
+        self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
 
 
 class Parameter:

@@ -278,6 +278,17 @@ def fill_steps_per_epoch(lr: Any, steps_per_epoch: int, steps: int) -> Any:
     return PerEpoch(lr.schedule, steps_per_epoch, start)
 
 
+def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
+    """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are seldom left out.
+
+    >>> stochastic_depth_rates(4, 0.5)
+    [0.125, 0.25, 0.375, 0.5]
+    """
+    depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)
+    return [block / depth * p_last for block in range(1, depth + 1)]
+
+
 __all__ = [  # noqa: RUF022
     "Schedule", "ConstantLR", "StepLR", "ExponentialLR", "LinearLR", "CosineLR", "OneCycleLR", "PerEpoch",
+    "stochastic_depth_rates",
 ]

@@ -40,12 +40,7 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
 
 def load_training_state(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) -> None:
     """Puts a state back into objects made with the same arguments; all of it is checked before anything changes."""
-    if not isinstance(state, Mapping):
-        raise TypeError(f"state: expected a dict, got {type(state).__name__}")
-    if set(state) != set(KEYS):
-        raise ValueError(f"state: expected the keys {', '.join(KEYS)}, got {', '.join(map(str, state))}")
-    if state["version"] != VERSION:
-        raise ValueError(f"state['version']: expected {VERSION}, got {state['version']!r}")
+    check_training_state(state)
     if len(state["callbacks"]) != len(callbacks):
         raise ValueError(f"callbacks: expected {len(state['callbacks'])}, as when the state was taken, "
                          f"got {len(callbacks)}")
@@ -57,9 +52,30 @@ def load_training_state(state: Mapping[str, Any], model: Any, optimizer: Any, ca
         raise
 
 
+def check_training_state(state: Any) -> None:
+    """It has the keys of this version."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected a dict, got {type(state).__name__}")
+    if set(state) != set(KEYS):
+        raise ValueError(f"state: expected the keys {', '.join(KEYS)}, got {', '.join(map(str, state))}")
+    if state["version"] != VERSION:
+        raise ValueError(f"state['version']: expected {VERSION}, got {state['version']!r}")
+    if not isinstance(state["callbacks"], list | tuple):
+        raise TypeError(f"state['callbacks']: expected a list, got {type(state['callbacks']).__name__}")
+
+
+def check_slots(state: Any, model: Any) -> None:
+    """The slots fit the model, which a new optimizer would only see at its first step."""
+    wanted = {name: w for name, w, _, _ in model.parameters()}
+    for slot, values in state.items() if isinstance(state, Mapping) else ():
+        if isinstance(values, Mapping) and values and slot != "lr":
+            checks.as_state(f"state['optimizer'][{slot!r}]", values, wanted)
+
+
 def put(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any]) -> None:
     """Loads each part into its object."""
     counters = checks.as_counters(state["counters"])
+    check_slots(state["optimizer"], model)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     for each, record in zip(callbacks, state["callbacks"], strict=True):

@@ -70,7 +70,7 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     """
     shape = model.input_shape
     if input_shape is not None:
-        shape = checks.infer_input_shape(model.layers, checks.as_shape("input_shape", input_shape))
+        shape = checks.check_chain(model.layers, object, checks.as_shape("input_shape", input_shape))
     count, zeros = count_parameters(model), exact_zeros(model)
     return Summary([Row("layer", "output", "parameters", "exact zeros" if zeros else ""),
                     *chain_rows("", enumerate(model.layers), shape), Row("total", "", f"{count:,}", f"{zeros:,}")])

@@ -1,0 +1,116 @@
+"""Files that appear whole or not at all: written under another name in the same folder, then renamed.
+
+    .NAME.0123456789abcdef.part     the temporary file
+
+A process that is killed in between leaves it behind. While a process lives it holds a lock (flock) on its temporary
+file, so the next one that writes the same file can tell a leftover, and removes it.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import BinaryIO
+
+CANNOT = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR)    # of folders: no fsync
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write (and read back); it takes the place of ``path`` when the block ends without an exception.
+
+    Until then, and if the block or the disk fails, ``path`` stays as it was and nothing is left beside it. The file is
+    new, so a link that somebody put at its name is not followed; a link at ``path`` itself is replaced. The content is
+    on the disk (fsync) before the rename, and the rename is on the disk at the end. OSError if it cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "numbers")
+    ...     with replacing(path) as file:
+    ...         _ = file.write(b"1 2 3")
+    ...         path.exists()
+    ...     path.read_bytes()
+    False
+    b'1 2 3'
+    """
+    remove_leftovers(path)
+    temporary, descriptor = open_temporary(path)
+    try:
+        with open(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)                 # locked until it has its name
+    except BaseException:                               # Ctrl-C, too
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    remember(path.parent)
+
+
+def open_temporary(path: Path) -> tuple[Path, int]:
+    """A new temporary file for ``path`` and its descriptor, locked."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    while True:
+        temporary = path.with_name(f"{prefix_of(path)}{os.urandom(8).hex()}.part")
+        descriptor = os.open(temporary, flags, 0o666)   # less what the umask takes away
+        try:
+            with contextlib.suppress(OSError):          # some file systems have no locks
+                flock(descriptor, LOCK_EX)
+            if os.fstat(descriptor).st_nlink:           # nobody took it for a leftover before it was locked
+                return temporary, descriptor
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def prefix_of(path: Path) -> str:
+    """What the names of all temporary files for ``path`` begin with."""
+    return f".{path.name[:100]}."
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes the temporary files for ``path`` that nobody writes any more."""
+    prefix = prefix_of(path)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            if name.startswith(prefix) and name.endswith(".part") and len(name) == len(prefix) + 16 + len(".part"):
+                remove_unlocked(path.with_name(name))
+
+
+def remove_unlocked(temporary: Path) -> None:
+    """Removes a temporary file, unless a process writes it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+            temporary.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def write(path: Path, *pieces: bytes | memoryview) -> None:
+    """Write ``pieces`` to ``path`` at once, or into it if it is a device or a pipe; OSError if it cannot."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(b"".join(pieces))
+        return
+    with replacing(path.resolve()) as file:             # a link the user made is kept, and what it points to replaced
+        file.writelines(pieces)
+
+
+def remember(folder: Path) -> None:
+    """Make the names in ``folder`` outlast a power cut, where the system can; OSError if the disk fails."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT:
+            raise

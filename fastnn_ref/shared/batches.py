@@ -1,0 +1,231 @@
+"""Batches that do not lie in one array in memory: a user's iterator, a file's rows, and parts of one larger batch.
+
+``run_epoch`` takes arrays. Here each batch is fetched, checked and converted by itself, and ``train`` makes an epoch of
+steps of them, with the counters of ``run_epoch``, so that ``fit(resume=…)`` goes on inside an epoch, too. No pass is
+under way while a batch is fetched: an iterator is asked with the GIL, in the thread that trains, and what threads of
+its own do never meets a kernel at work on the model.
+
+Several batches may make one step (gradient accumulation): each goes forward and backward by itself, and the gradients
+are summed, each with its part of the weights:
+
+    dW = Σ cᵢ·dWᵢ / Σ cᵢ        cᵢ: the rows of part i, or the sum of their weights
+
+That is the gradient of the larger batch. Batch normalization normalises each part by itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import philox
+from . import checks, diagnosis
+from .class_weight import total_weight
+from .custom import CustomLoss
+from .data import Data, check_inputs, is_mapped, named_as, prepare_data
+
+Array = npt.NDArray[Any]
+
+BLOCK = 64          # batches in a block that is shuffled in itself
+SHUFFLE_BLOCKS = 1  # streams of random numbers: the order of blocks, and from the next one on, that inside each
+
+
+# ---- where batches come from ----
+
+
+def order_by_blocks(n: int, block: int, seed: int, epoch: int) -> Iterator[Array]:
+    """The rows 0 … n − 1, block by block, in another order of blocks and of each block's rows in every epoch.
+
+    >>> np.concatenate(list(order_by_blocks(7, 3, seed=0, epoch=0))).tolist()
+    [6, 4, 5, 3, 1, 0, 2]
+    """
+    blocks = -(-n // block)
+    for number in philox.permutation(blocks, seed, epoch, philox.stream(philox.SHUFFLE, SHUFFLE_BLOCKS)).tolist():
+        start = number * block
+        stream = philox.stream(philox.SHUFFLE, SHUFFLE_BLOCKS + 1 + number)
+        yield start + philox.permutation(min(block, n - start), seed, epoch, stream)
+
+
+def in_batches(orders: Iterator[Array], size: int) -> Iterator[Array]:
+    """The same rows in the same order, ``size`` at a time."""
+    left = np.empty(0, np.int64)
+    for order in orders:
+        left = np.concatenate([left, order])
+        while len(left) >= size:
+            yield left[:size]
+            left = left[size:]
+    if len(left):
+        yield left
+
+
+class RowBatches:
+    """Batches of rows of arrays, which may lie in a file; ``shuffle`` is True, False or "blocks"."""
+
+    def __init__(self, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int) -> None:
+        self.data, self.size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
+        self.in_memory = not (accumulate > 1 or shuffle == "blocks" or is_mapped(data.x) or is_mapped(data.t))
+        self.rows = checks.rows_used(len(data.x), batch_size, drop_last)
+        self.count = -(-self.rows // batch_size)
+
+    def order(self, seed: int, epoch: int) -> Iterator[Array]:
+        """The rows of each batch of an epoch."""
+        n = len(self.data.x)
+        if self.shuffle == "blocks":
+            return in_batches(order_by_blocks(n, BLOCK * self.size, seed, epoch), self.size)
+        return in_batches(iter([philox.permutation(n, seed, epoch) if self.shuffle else np.arange(n)]), self.size)
+
+    def epoch(self, model: Any, skip: int) -> Iterator[Data]:
+        """The batches of the model's next epoch, without the first ``skip``."""
+        x, t, weights, names = self.data
+        for rows in itertools.islice(self.order(model.seed, model.epochs), skip, self.count):
+            yield Data(x[rows], t[rows], None if weights is None else weights[rows], names)
+
+
+class UserBatches:
+    """Batches (x, t) or (x, t, sample_weight) that an iterable of the user's yields, ``count`` in each epoch.
+
+    What can be iterated again begins anew in each epoch; an iterator goes on where it stands.
+    """
+
+    rows = None                     # of an epoch: not known
+
+    def __init__(self, batches: Any, steps_per_epoch: object) -> None:
+        if isinstance(batches, np.ndarray) or not hasattr(batches, "__iter__"):
+            raise TypeError("t: expected targets, one for each row of x; only an iterable of batches (x, t) needs none")
+        if steps_per_epoch is None and not hasattr(batches, "__len__"):
+            raise ValueError("steps_per_epoch: expected the number of batches in an epoch, which x, a "
+                             f"{type(batches).__name__} without len(), does not tell; got None")
+        count = len(batches) if steps_per_epoch is None else steps_per_epoch
+        self.count = checks.as_integer("steps_per_epoch", count, 1)
+        self.batches = batches
+        self.pending: Iterator[Any] | None = None
+
+    def first(self, model: Any) -> Data:
+        """The first batch, which the first epoch will get."""
+        running = iter(self.batches)
+        batch = self.fetch(running, 0)
+        self.pending = itertools.chain([batch], running)
+        return self.checked(model, batch, 0)
+
+    def fetch(self, running: Iterator[Any], index: int) -> Any:
+        """The next batch; ValueError where there is none."""
+        for batch in running:
+            return batch
+        raise ValueError(f"x: expected {self.count} batches in an epoch, got {index}: its iterator has ended")
+
+    def checked(self, model: Any, batch: Any, index: int) -> Data:
+        """A batch as data that fit the model."""
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise TypeError(f"batch {index}: expected (x, t) or (x, t, sample_weight) from the iterator, got "
+                            f"{type(batch).__name__}{f' of {len(batch)}' if isinstance(batch, tuple | list) else ''}")
+        x, t, weights = (*batch, None)[:3]
+        names = (f"batch {index}[0]", f"batch {index}[1]", f"batch {index}[2]")
+        data = prepare_data(model, x, t, weights, names)
+        check_inputs(model, data)
+        return data
+
+    def epoch(self, model: Any, skip: int) -> Iterator[Data]:
+        """The batches of the next epoch; the first ``skip`` are fetched and left out."""
+        running, self.pending = self.pending or iter(self.batches), None
+        for index in range(self.count):
+            batch = self.fetch(running, index)
+            if index >= skip:
+                yield self.checked(model, batch, index)
+
+
+# ---- steps ----
+
+
+def check_targets(model: Any, data: Data, loss: Any) -> None:
+    """What the loss says of a batch's targets, before anything changes."""
+    shape = (len(data.x), *model.output_shape(data.x.shape[1:]))
+    with named_as(data.names):
+        if isinstance(loss, CustomLoss):
+            loss.prepare_targets(data.t, shape, model.dtype)
+        else:
+            loss.forward(np.zeros(shape, model.dtype), data.t, data.weights)
+        checks.check_batch_size(len(data.x), model.min_batch_size(data.x.shape[1:]))
+
+
+def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
+    """A step on the rows of all parts together, one part at a time; returns loss and penalty."""
+    for part in parts:
+        check_targets(model, part, loss)
+    counts = [total_weight(loss, part.t, part.weights) for part in parts]
+    value, sums = 0.0, {name: np.zeros_like(gradient) for name, gradient in model.grads.items()}
+    for part, count in zip(parts, counts, strict=True):
+        share = count / sum(counts) if count else 0.0
+        y = model.forward(part.x, training=True)
+        value += share * loss.forward(y, part.t, part.weights)
+        model.backward(loss.backward() * share)
+        for name, gradient in model.grads.items():
+            sums[name] += gradient
+    for name, gradient in model.grads.items():
+        gradient[...] = sums[name]
+    penalty = model.penalty_value()
+    optimizer.step(model)
+    return value, penalty
+
+
+def one_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
+    """A step on one batch, or on several that make one; returns loss and penalty."""
+    if len(parts) > 1:
+        return accumulated_step(model, parts, loss, optimizer)
+    (data,) = parts
+    with named_as(data.names):
+        value = model.step(data.x, data.t, loss, optimizer, data.weights)
+    return value - model.penalty_loss, model.penalty_loss
+
+
+def call(hook: Callable[..., object] | None, model: Any, *arguments: object) -> None:
+    """Calls a hook, which may predict, but not train."""
+    if hook is not None:
+        steps = model.steps
+        hook(*arguments)
+        if model.steps != steps:
+            raise RuntimeError(f"{checks.class_name(model)}: in training; a callback may predict, but not train")
+
+
+def train(
+    model: Any, source: RowBatches | UserBatches, loss: Any, optimizer: Any, accumulate: int, mixup: float,
+    resume: bool, progress: Callable[..., object] | None, on_batch_begin: Callable[..., object] | None,
+    on_batch_end: Callable[..., object] | None,
+) -> tuple[float, float]:
+    """An epoch of steps on ``accumulate`` batches each; returns the means of the loss, with the penalty, and of that.
+
+    ``progress``, ``on_batch_begin``, ``on_batch_end`` and ``resume`` are as for ``run_epoch``, which does it if it can.
+    """
+    if isinstance(source, RowBatches) and source.in_memory:
+        x, t, weights, _ = source.data
+        value = model.run_epoch(
+            x, t, loss, optimizer, source.size, source.shuffle, progress=progress, sample_weight=weights, mixup=mixup,
+            on_batch_begin=on_batch_begin, on_batch_end=on_batch_end, resume=resume, drop_last=source.drop_last)
+        return value, model.penalty_loss
+    steps = -(-source.count // accumulate)
+    counters = model.network.counters()
+    if not resume:
+        counters |= {"batch": 0, "sums": [0.0, 0.0, 0.0]}
+    checks.check_resume(counters["batch"], steps)
+    done, sums = counters["batch"], counters["sums"]
+    batches = source.epoch(model, done * accumulate)
+    while done < steps:
+        call(on_batch_begin, model, done)
+        parts = list(itertools.islice(batches, accumulate))
+        value, penalty = one_step(model, parts, loss, optimizer)
+        size, done = sum(len(part.x) for part in parts), done + 1
+        count = sum(float(len(part.x) if part.weights is None else part.weights.sum()) for part in parts)
+        sums = [sums[0] + value * count, sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
+        model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
+        call(on_batch_end, model, done - 1, {"loss": value + penalty, "batch": done - 1, "size": size})
+        call(progress, model, done, steps)
+    total, penalties, weight = sums
+    rows = weight if source.rows is None else source.rows
+    model.network.set_counters(
+        model.network.counters() | {"epochs": model.epochs + 1, "batch": 0, "sums": [0.0, 0.0, 0.0]})
+    diagnosis.warn_of_nonfinite(model)
+    penalty = penalties / rows if rows else 0.0
+    return (total / weight if weight else 0.0) + penalty, penalty

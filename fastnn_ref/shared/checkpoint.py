@@ -1,0 +1,342 @@
+"""Checkpoints: a model, or a whole training, in one safetensors file.
+
+    tensors         each array of the state: weights under their dotted names (``0.weight``), and in a training's file
+                    ``optimizer.momentum.0.weight`` and what else there is
+    metadata
+        fastnn      the version of this format
+        content     JSON {"config": {…}, "state": {…}}: how the objects were made, and what training has changed, with
+                    {"$tensor": name} in the place of an array, and {"$tuple": […]} in that of a tuple
+        sha256      of the file, as it is with 64 zeros in the place of these digits
+
+Both packages write and read the same files. A file names classes of the package, or the user's own that are given to
+``load``, and no module to import.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import atomic, checks, safetensors
+from .config import build
+from .custom import CustomLoss, CustomOptimizer
+from .state import KEYS, check_training_state, load_training_state, training_state
+
+Array = npt.NDArray[Any]
+PathLike = str | os.PathLike[str]
+
+FORMAT = 1
+METADATA = ("fastnn", "content", "sha256")
+TENSOR, TUPLE = "$tensor", "$tuple"                 # what stands in JSON for an array and for a tuple
+NO_DIGEST = "0" * 64
+NO_RECORD = "no record"                             # key to the reason why there is none
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training that ``load_training`` made anew.
+
+    ``model``, ``optimizer`` and ``loss`` (None where none was saved) are as they were, and ``state`` is the record from
+    which ``fit(resume=…)`` brings its history and callbacks up to date, too.
+    """
+
+    model: Any
+    optimizer: Any
+    loss: Any
+    state: dict[str, Any]
+
+
+# ---- models ----
+
+
+def save(model: Any, path: PathLike) -> None:
+    """Writes the model to ``path``, a safetensors file: how it was made, its weights and counters.
+
+    ``load`` builds it again, in either package. The file appears whole or not at all: until the new one is on the disk,
+    an old one stays as it is. Raises OSError if it cannot be written, TypeError for a layer of your own with an
+    argument that no record can hold, such as a function.
+
+    >>> import tempfile, numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(2, 8, activation="relu"), nn.Linear(8, 1), seed=1)
+    >>> model.save(path := f"{tempfile.mkdtemp()}/model.safetensors")
+    >>> again, x = nn.load(path), np.ones((3, 2))
+    >>> bool((again.predict(x) == model.predict(x)).all()), again
+    (True, Sequential(Linear(2, 8, activation=ReLU()), Linear(8, 1), seed=1, dtype='float64'))
+    """
+    state = {"model": model.state_dict(), "counters": model.network.counters()}
+    write(as_path("path", path), {"model": model.config()}, state)
+
+
+def load_model(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Any:
+    """The model in a file of ``save`` or ``save_training``."""
+    found = as_path("path", path)
+    document = read(found)
+    with named(found):
+        return build_model(package, document, classes)
+
+
+def build_model(package: ModuleType, document: Mapping[str, Any], classes: Mapping[str, type[Any]] | None) -> Any:
+    """A new model with the state that it had; shapes are compared before memory is taken."""
+    model = build_part(package, document, "model", classes)
+    state, counters = document["state"]["model"], checks.as_counters(document["state"]["counters"])
+    inside, dtype = list(layers(model)), model.dtype
+    checks.as_state("state", state, {
+        prefix + name: np.broadcast_to(dtype.type(0), spec.shape)
+        for prefix, layer in inside for name, spec in layer.specs.items()})
+    for prefix, layer in inside:            # to draw initial values would take longer than all the rest
+        layer._start_from({name: np.array(state[prefix + name], dtype) for name in layer.specs})
+    model.load_state_dict(state)
+    model.network.set_counters(counters)
+    return model
+
+
+def layers(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted prefix, layer) of a layer and of all inside."""
+    yield prefix, layer
+    for name, child in layer.children():
+        yield from layers(child, f"{prefix}{name}.")
+
+
+# ---- trainings ----
+
+
+def save_training(
+    path: PathLike, model: Any, optimizer: Any, loss: Any = None, callbacks: Sequence[Any] = (),
+) -> None:
+    """Writes a whole training to ``path``: all that ``training_state`` collects, and how the objects were made.
+
+    ``fit(resume=path)`` goes on from it to the same bits, with objects made as before; ``load_training`` makes model,
+    optimizer and loss anew; ``load`` gives the model alone. For ``fit``, ``callbacks`` are the history and then those
+    that were given, as ``Callback.callbacks`` has them. ``ModelCheckpoint`` calls this inside ``fit``.
+
+    The file appears whole or not at all, as with ``model.save``. OSError if it cannot be written, TypeError for a state
+    that holds something else than None, numbers, texts, arrays, and lists, tuples and dicts of them.
+
+    >>> import tempfile, numpy as np, fastnn_ref as nn
+    >>> x, t, loss = np.eye(2), np.array([0, 1]), nn.CrossEntropyLoss()
+    >>> model, optimizer = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 2)), nn.Adam()
+    >>> history = model.fit(x, t, loss=loss, optimizer=optimizer, epochs=3)
+    >>> nn.save_training(path := f"{tempfile.mkdtemp()}/run.safetensors", model, optimizer, loss, [history])
+    >>> run = nn.load_training(path)
+    >>> more = run.model.fit(x, t, loss=run.loss, optimizer=run.optimizer, epochs=5, resume=path)
+    >>> more.epoch, run.optimizer.steps
+    ([0, 1, 2, 3, 4], 5)
+    """
+    parts = {"model": model, "optimizer": optimizer, **({} if loss is None else {"loss": loss})}
+    config = {name: record_of(part) for name, part in parts.items()}
+    write(as_path("path", path), config, training_state(model, optimizer, callbacks))
+
+
+def load_training(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Training:
+    """Model, optimizer and loss of a file of ``save_training``, made anew, and the state."""
+    found = as_path("path", path)
+    document = read_training(found)
+    with named(found):
+        model = build_model(package, document, classes)
+        optimizer = build_part(package, document, "optimizer", classes)
+        loss = build_part(package, document, "loss", classes)
+        load_training_state({**document["state"], "callbacks": []}, model, optimizer)
+        return Training(model, optimizer, loss, document["state"])
+
+
+def as_training_state(resume: Any, model: Any, steps: int) -> Any:
+    """What ``fit`` goes on from, in epochs of so many steps: a state, or that in a file of this model."""
+    if isinstance(resume, str | os.PathLike):
+        path = as_path("resume", resume)
+        document = read_training(path)
+        with named(path):
+            check_same("model", document["config"]["model"], record_of(model))
+        resume = document["state"]
+    elif not isinstance(resume, Mapping | None):
+        raise TypeError(f"resume: expected a record of training_state or a path, got {resume!r}")
+    if resume is not None:
+        check_training_state(resume)
+        checks.check_resume(checks.as_counters(resume["counters"])["batch"], steps)
+    return resume
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """The document of a training."""
+    document = read(path)
+    if "optimizer" not in document["config"]:
+        raise ValueError(f"{path}: expected a file of save_training, got one of a model's save")
+    with named(path):
+        check_training_state(document["state"])
+        checks.as_counters(document["state"]["counters"])
+    return document
+
+
+def check_same(name: str, saved: Any, own: Any) -> None:
+    """Two records say the same, or one of them says nothing."""
+    if isinstance(saved, Mapping) and isinstance(own, Mapping):
+        if name == "model" and (NO_RECORD in saved or NO_RECORD in own):
+            return
+        for key in {**saved, **own}:
+            check_same(f"{name}.{key}", saved.get(key), own.get(key))
+    elif isinstance(saved, list) and isinstance(own, list) and len(saved) == len(own):
+        for index, (one, other) in enumerate(zip(saved, own, strict=True)):
+            check_same(f"{name}[{index}]", one, other)
+    elif saved != own:
+        raise ValueError(f"{name}: expected {saved!r}, as when the file was written, got {own!r}")
+
+
+def record_of(thing: Any) -> dict[str, Any]:
+    """The record of an object, or why there is none."""
+    try:
+        record: dict[str, Any] = thing.config()
+    except TypeError as error:
+        return {NO_RECORD: str(error)}
+    return record
+
+
+def build_part(
+    package: ModuleType, document: Mapping[str, Any], name: str, classes: Mapping[str, type[Any]] | None,
+) -> Any:
+    """The model, optimizer or loss that a file describes."""
+    record = document["config"].get(name)
+    if isinstance(record, Mapping) and NO_RECORD in record:
+        raise ValueError(f"the {name} cannot be made anew from the file ({record[NO_RECORD]}); make it as it was, and "
+                         f"give the file to fit(resume=…)")
+    if record is None and name == "loss":
+        return None
+    part = build(only_parts(package), record, classes)
+    kinds = {"model": (package.model.Model,), "optimizer": (package.Optimizer, CustomOptimizer),
+             "loss": (package.Loss, CustomLoss)}
+    if not isinstance(part, kinds[name]):
+        raise ValueError(f"{name}: expected the record of one, got {str(record)[:100]}")
+    return part
+
+
+def only_parts(package: ModuleType) -> Any:
+    """The classes of the package that models, losses and optimizers consist of: a file makes no others."""
+    kinds = package.Layer, package.Loss, package.Optimizer, package.Penalty, package.Schedule
+    found = {name: getattr(package, name) for name in package.__all__}
+    parts = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, kinds)}
+    return SimpleNamespace(__name__=package.__name__, __all__=parts, **parts)
+
+
+# ---- documents and files ----
+
+
+def as_path(name: str, value: object) -> Path:
+    """A path."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name}: expected a path, got {value!r}")
+    return Path(value)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Errors about what stands in a file name the file."""
+    try:
+        yield
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Writes a file of a model or of a training."""
+    tensors: dict[str, Array] = {}
+    content = {"config": config, "state": {
+        key: encode("" if key == "model" else key, value, tensors) for key, value in state.items()}}
+    metadata = {"fastnn": str(FORMAT), "content": safetensors.format_json(content), "sha256": NO_DIGEST}
+    head, *values = safetensors.pack(tensors, metadata)
+    atomic.write(path, bytes(head).replace(stored(NO_DIGEST), stored(digest(head, *values)), 1), *values)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """``{"config": …, "state": …}`` of a file, all of it checked but what only the objects know."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path}: expected a file, got a device or a pipe")
+    file = path.read_bytes()
+    with named(path):
+        tensors, metadata = safetensors.unpack(file)
+        check_metadata(metadata)
+        start = file.find(stored(metadata["sha256"]))
+        after = memoryview(file)[start + len(stored(NO_DIGEST)):]
+        if start < 0 or digest(file[:start], stored(NO_DIGEST), after) != metadata["sha256"]:
+            raise ValueError("expected the sha256 that is written in it, got another one: the file is damaged")
+        document = decode(safetensors.parse_json(metadata["content"]), tensors)
+        if tensors:
+            raise ValueError(f"expected arrays that belong to its state, got {', '.join(map(repr, tensors))}, too")
+        check_document(document)
+    return document
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Is it a file of this library, and of a format that is known here?"""
+    version = metadata.get("fastnn", "")
+    if not version:
+        raise ValueError("expected a file that fastnn has written, got a safetensors file without its metadata")
+    if re.fullmatch("[1-9][0-9]{0,9}", version) and int(version) > FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {version}: a later fastnn wrote the file")
+    if version != str(FORMAT) or set(metadata) != set(METADATA) or not re.fullmatch("[0-9a-f]{64}", metadata["sha256"]):
+        raise ValueError(f"expected the metadata of format {FORMAT}, {', '.join(METADATA)}, got "
+                         f"{', '.join(sorted(metadata))[:200]}")
+
+
+def check_document(document: Any) -> None:
+    """The keys of a model's file or of a training's."""
+    checks.check_keys("content", document, ("config", "state"))
+    is_training = "optimizer" in document["config"] if isinstance(document["config"], dict) else False
+    checks.check_keys("config", document["config"], ("model", "optimizer") if is_training else ("model",), ("loss",))
+    checks.check_keys("state", document["state"], KEYS if is_training else ("model", "counters"))
+
+
+def stored(sha256: str) -> bytes:
+    """The digest as it stands in the header: nowhere else are quotes written without a backslash."""
+    return f'"sha256":"{sha256}"'.encode()
+
+
+def digest(*pieces: safetensors.Buffer) -> str:
+    """The sha256 of a file in pieces."""
+    import hashlib  # only where a file is written or read: import fastnn takes the less time
+
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
+
+
+def encode(name: str, value: Any, tensors: dict[str, Array]) -> Any:
+    """``value`` as JSON has it; its arrays go to ``tensors``, under dotted names that begin with ``name``."""
+    if isinstance(value, np.ndarray):
+        if name in tensors:
+            raise ValueError(f"{name}: expected one array of this name, got two")
+        tensors[name] = value
+        return {TENSOR: name}
+    if isinstance(value, np.generic):
+        return encode(name, value.item(), tensors)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping) and all(isinstance(key, str) and key[:1] != "$" for key in value):
+        return {key: encode(f"{name}.{key}" if name else key, each, tensors) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        found = [encode(f"{name}.{index}", each, tensors) for index, each in enumerate(value)]
+        return found if isinstance(value, list) else {TUPLE: found}
+    raise TypeError(f"{name}: expected None, a number, a text, an array, or a list, a tuple or a dict (of names) of "
+                    f"them, got {value!r}")
+
+
+def decode(value: Any, tensors: dict[str, Array]) -> Any:
+    """What ``encode`` was given; the arrays are taken out of ``tensors``."""
+    if isinstance(value, list):
+        return [decode(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {TENSOR} and isinstance(value[TENSOR], str) and value[TENSOR] in tensors:
+        return tensors.pop(value[TENSOR])
+    if value.keys() == {TUPLE} and isinstance(value[TUPLE], list):
+        return tuple(decode(value[TUPLE], tensors))
+    if any(key[:1] == "$" for key in value):
+        raise ValueError(f"expected {TENSOR} with the name of an array, once, or {TUPLE}, got {str(value)[:100]}")
+    return {key: decode(each, tensors) for key, each in value.items()}

@@ -1,0 +1,169 @@
+"""How much each class counts in a loss: numbers, one for each class; a dict from label to number; or "balanced".
+
+"balanced" needs all targets at once, so ``fit`` works it out, in the manner of scikit-learn's ``compute_class_weight``:
+
+    weight of class k = Σ w / (number of classes · Σ w of the examples of class k)        w: sample weights, or 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import checks
+from .config import rebuild
+
+Array = npt.NDArray[Any]
+ClassWeight = tuple[float, ...] | dict[int, float] | str | None
+
+BALANCED = "balanced"
+MOST_CLASSES = 2**20                # in a dict: its largest label makes an array
+
+
+def as_weights(name: str, value: object, each: str) -> tuple[float, ...]:
+    """Finite numbers >= 0, in one row."""
+    found = checks.as_number_array(name, value)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"{name}: expected (K,), got {checks.format_shape(found.shape)}")
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        raise ValueError(f"{name}: expected finite numbers >= 0, got {found[bad][0]} at {each} "
+                         f"{checks.first_row(bad)}")
+    return tuple(found.astype(float).tolist())
+
+
+def as_label(value: object) -> int:
+    """A class number; in a record, whose keys JSON makes texts, also as a text."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return checks.as_integer("class_weight's label", value, 0, MOST_CLASSES)
+
+
+def as_class_weight(value: Any) -> ClassWeight:
+    """None, "balanced", a weight for each class, or a dict from label to weight."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return checks.as_choice("class_weight", value, (BALANCED,))
+    if isinstance(value, Mapping):
+        return {as_label(label): checks.as_number(f"class_weight[{label!r}]", weight, 0)
+                for label, weight in value.items()}
+    found = as_weights("class_weight", value, "class")
+    if not any(found):
+        raise ValueError("class_weight: expected a number > 0 among them, got zeros only")
+    return found
+
+
+def as_binary_class_weight(value: Any) -> ClassWeight:
+    """The same for two classes, no and yes."""
+    found = as_class_weight(value)
+    if found != BALANCED:
+        check_class_weight(found, 2)
+    return found
+
+
+def as_positive_weight(value: Any, class_weight: ClassWeight) -> float | tuple[float, ...] | None:
+    """None, a number for all outputs, or one for each; and none beside ``class_weight``, which says the same."""
+    if value is None:
+        return None
+    if class_weight is not None:
+        raise ValueError("pos_weight: expected None beside class_weight, which weighs the positive class, too")
+    if np.ndim(value) == 0:
+        return checks.as_number("pos_weight", value, 0)
+    return as_weights("pos_weight", value, "output")
+
+
+def known_weights(value: ClassWeight) -> Array | None:
+    """The weights of the first classes, all others weigh 1; None where all do, or for "balanced"."""
+    if isinstance(value, dict):
+        return np.array([value.get(label, 1.0) for label in range(max(value, default=-1) + 1)])
+    return None if value is None or isinstance(value, str) else np.array(value)
+
+
+def check_class_weight(value: ClassWeight, k: int) -> None:
+    """Weights that are known, and fit ``k`` classes."""
+    if isinstance(value, str):
+        raise ValueError("class_weight: expected numbers here, got 'balanced', which only fit can work out, "
+                         "from its targets")
+    if isinstance(value, dict) and max(value, default=0) >= k:
+        raise ValueError(f"class_weight: expected labels from 0 to {k - 1}, got {max(value)}")
+    if isinstance(value, tuple) and len(value) != k:
+        raise ValueError(f"class_weight: expected {k} numbers, one for each class, got {len(value)}")
+
+
+def check_binary_weights(class_weight: ClassWeight, pos_weight: Any, shape: Sequence[int]) -> None:
+    """Weights of no and yes that are known, and fit outputs of that shape."""
+    check_class_weight(class_weight, 2)
+    if isinstance(pos_weight, tuple) and (len(shape) != 2 or shape[1] != len(pos_weight)):
+        raise ValueError(f"pos_weight: expected a number for each output, for outputs "
+                         f"{checks.format_shape(('n', len(pos_weight)))}, got {checks.format_shape(('n', *shape[1:]))}")
+
+
+def weights_of(class_weight: ClassWeight, k: int) -> Array:
+    """The weight of each of ``k`` classes."""
+    first = known_weights(class_weight)
+    return np.ones(k) if first is None else np.append(first, np.ones(k - len(first)))
+
+
+def binary_weights(class_weight: ClassWeight, pos_weight: Any) -> Array | None:
+    """The weight of no, then that of yes: of all outputs, or of each. None where all are 1."""
+    if pos_weight is not None:
+        return np.append(1.0, pos_weight)
+    return None if class_weight is None or isinstance(class_weight, str) else weights_of(class_weight, 2)
+
+
+def balanced_weights(q: Array, sample_weight: Array | None = None) -> tuple[float, ...]:
+    """A weight for each class, from rows of probabilities ``q`` (n, K), each of which counts by its probabilities; 1
+    for a class that does not occur.
+
+    >>> balanced_weights(np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]]))
+    (0.6666666666666666, 1.0, 2.0)
+    """
+    counts = q.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ q
+    occur = counts > 0
+    return tuple(np.divide(counts.sum(), occur.sum() * counts, out=np.ones(len(counts)), where=occur).tolist())
+
+
+def kinds_of(loss: Any) -> set[str]:
+    """The names of a loss's classes."""
+    return {kind.__name__ for kind in type(loss).__mro__}
+
+
+def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
+    """How much each example of ``t`` belongs to each class, (n, K)."""
+    if "BCEWithLogitsLoss" in kinds_of(loss):
+        if tuple(shape[1:]) not in ((), (1,)):
+            raise ValueError(f"class_weight: expected one output for 'balanced', got {checks.format_shape(shape)}; "
+                             "pos_weight takes a number for each")
+        yes = checks.as_probability_targets(t, shape, np.float64).reshape(-1, 1)
+        return np.hstack([1 - yes, yes])
+    checks.check_logits(shape)
+    found = checks.as_class_targets(t, shape[0], shape[1], np.float64)
+    return found if found.ndim == 2 else np.equal(found[:, None], np.arange(shape[1]))
+
+
+def is_balanced(loss: Any) -> bool:
+    """Are the class weights of one of the library's losses still to be worked out?"""
+    weighs = kinds_of(loss) & {"CrossEntropyLoss", "BCEWithLogitsLoss"}
+    return bool(weighs) and isinstance(loss.class_weight, str)
+
+
+def resolve_class_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Array | None) -> Any:
+    """The loss; if its class weights are "balanced", a new one of its kind with those of targets ``t``."""
+    if not is_balanced(loss):
+        return loss
+    return rebuild(loss, class_weight=balanced_weights(shares_of_classes(loss, t, shape), sample_weight))
+
+
+def total_weight(loss: Any, t: object, sample_weight: Array | None) -> float:
+    """What the mean over the examples of a batch is divided by: their number, or the sum of their weights, which class
+    weights multiply in the cross-entropy of class numbers."""
+    found = np.asarray(t)
+    weights = np.ones(len(found)) if sample_weight is None else sample_weight
+    by_class = known_weights(loss.class_weight) if "CrossEntropyLoss" in kinds_of(loss) else None
+    if by_class is None or found.ndim != 1:
+        return float(weights.sum())
+    return float((weights * np.append(by_class, 1.0)[np.minimum(found, len(by_class)).astype(np.int64)]).sum())

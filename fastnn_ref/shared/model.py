@@ -1,0 +1,37 @@
+"""What users call and read of every model: ``fit``, ``evaluate``, ``summary``, counters.
+
+The models of the reference derive from ``ModelAccess``, and compiled models take over its methods.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .checkpoint import save
+from .fit import evaluate, fit
+from .prediction import predict_classes, predict_proba
+from .summary import summary, summary_html
+
+
+class ModelAccess:
+    """The methods and properties, for the models of both packages."""
+
+    network: Any
+    fit, evaluate, summary, save = fit, evaluate, summary, save
+    predict_proba, predict_classes = predict_proba, predict_classes
+    _repr_html_ = summary_html
+
+    @property
+    def seed(self) -> int:
+        """What the random numbers of this model start from: the outermost model's."""
+        return int(self.network.seed)
+
+    @property
+    def epochs(self) -> int:
+        """Finished epochs: each next one has an order of its own."""
+        return int(self.network.epochs)
+
+    @property
+    def has_penalty(self) -> bool:
+        """Does a penalty add to the loss?"""
+        return any(penalty.adds_to_loss for penalty, _, _ in self.network.constraints)

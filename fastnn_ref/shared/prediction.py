@@ -1,0 +1,179 @@
+"""Predictions: outputs a few rows at a time, probabilities and classes, the mean loss, all in bounded memory.
+
+Written once, for both packages: softmax is a layer of the model's own package. Inputs are converted by batches, so that
+an array in a file (``numpy.memmap``) is never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import checks
+from .class_weight import total_weight
+from .custom import CustomLoss
+from .data import Data
+
+Array = npt.NDArray[Any]
+Predict = Callable[[slice], Array]
+
+PASS_THROUGH = ("Identity", "Flatten", "Dropout", "GaussianNoise", "Augment")       # at prediction
+PROBABILITIES = ("Sigmoid", "Softmax", "LogSoftmax")
+
+
+def parts(n: int, size: int) -> Iterator[slice]:
+    """The rows 0 … n − 1, ``size`` at a time."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+# ---- the mean loss ----
+
+
+@contextmanager
+def rows_from(start: int) -> Iterator[None]:
+    """Errors count the rows of a part from the first row of all."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not start or type(error) not in (TypeError, ValueError):
+            raise
+        text = re.sub(r"at row (\d+)", lambda found: f"at row {int(found[1]) + start}", str(error))
+        raise type(error)(text) from None
+
+
+def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bool) -> tuple[float, Array]:
+    """The loss of the outputs that ``predict`` has for rows of the data, and, if to ``keep``, all outputs.
+
+    A mean is put together from those of the parts. A user's own loss may be something else and sees everything at once.
+    """
+    if isinstance(loss, CustomLoss):
+        y = np.concatenate([predict(rows) for rows in parts(len(data.x), batch_size)])
+        return loss.forward(y, data.t, data.weights), y
+    outputs, means, counts = [], [], []
+    for rows in parts(len(data.x), batch_size):
+        y, t = predict(rows), data.t[rows]
+        weights = None if data.weights is None else data.weights[rows]
+        with rows_from(rows.start):
+            means.append(loss.forward(y, t, weights))
+        counts.append(total_weight(loss, t, weights))
+        outputs += [y] if keep else []
+    total = sum(counts)
+    mean = means[0] if len(means) == 1 or not total else sum(map(float.__mul__, means, counts)) / total
+    return mean, np.concatenate(outputs) if keep else np.empty(0)
+
+
+# ---- probabilities ----
+
+
+def output_activation(layer: Any) -> str | None:
+    """The class of the activation that a model's outputs come from, ``""`` if there is none; None: nothing is done."""
+    inside = getattr(layer, "layers", None)
+    if inside is not None:
+        return next((found for found in map(output_activation, reversed(tuple(inside))) if found is not None), None)
+    if checks.class_name(layer) in PASS_THROUGH:
+        return None
+    for each in (getattr(layer, "activation", None), getattr(layer, "custom", None), layer):
+        if {"Activation", "CustomActivation"} & {kind.__name__ for kind in type(each).__mro__}:
+            name = checks.class_name(each)
+            return "" if name == "Identity" else name
+    return ""
+
+
+def check_classifier(who: str, model: Any, shape: tuple[int, ...], multilabel: bool) -> str:
+    """The activation of outputs that can be read as probabilities: none, or one of three."""
+    last = output_activation(model) or ""
+    if last not in ("", *PROBABILITIES):
+        raise ValueError(f"{who}: expected a model that ends in logits, a Softmax, LogSoftmax or Sigmoid, "
+                         f"got one that ends in a {last}")
+    if len(shape) != 1:
+        raise ValueError(f"{who}: expected outputs (n, K), got {checks.format_shape(('n', *shape))}")
+    if multilabel and last in ("Softmax", "LogSoftmax"):
+        raise ValueError(f"multilabel: expected False for a model that ends in a {last}, whose classes compete, "
+                         "got True")
+    return last
+
+
+def as_rows(x: object) -> Array:
+    """An array of at least one row, not converted."""
+    found = checks.as_number_array("x", x)
+    return found if found.ndim and found.size else checks.as_batch("x", found, np.float64, None)
+
+
+def filled(n: int, found: Iterator[Array]) -> Array:
+    """Parts of ``n`` rows in one array."""
+    first = next(found)
+    result = np.empty((n, *first.shape[1:]), first.dtype)
+    start = 0
+    for part in itertools.chain([first], found):
+        result[start:start + len(part)] = part
+        start += len(part)
+    return result
+
+
+def outputs_by_parts(
+    who: str, model: Any, x: Array, batch_size: object, multilabel: object,
+) -> Iterator[tuple[Array, str, bool]]:
+    """Outputs by parts, the activation that they come from, and whether each output is a label of its own."""
+    size, labels = checks.as_integer("batch_size", batch_size, 1), checks.as_flag("multilabel", multilabel)
+    for rows in parts(len(x), size):
+        y = model.predict(x[rows], size)
+        last = check_classifier(who, model, y.shape[1:], labels)
+        yield y, last, labels or (last == "Sigmoid" and y.shape[1] > 1)
+
+
+def probabilities(package: Any, y: Array, last: str, labels: bool) -> Array:
+    """What outputs say of each class."""
+    if last == "LogSoftmax":
+        return np.exp(y)
+    if labels:
+        return y if last else package.Sequential(package.Sigmoid(), dtype=y.dtype).predict(y)
+    if y.shape[1] == 1 and last != "Softmax":       # the logit of yes against 0, or the probability of yes
+        y = np.hstack([1 - y if last == "Sigmoid" else np.zeros_like(y), y])
+    return y if last else package.Sequential(package.Softmax(), dtype=y.dtype).predict(y)
+
+
+def classes(y: Array, last: str, labels: bool) -> Array:
+    """What outputs decide for."""
+    yes = y > (0.5 if last == "Sigmoid" else 0.0)
+    if labels:
+        return yes.astype(np.int64)
+    return yes[:, 0].astype(np.int64) if y.shape[1] == 1 and "Softmax" not in last else y.argmax(axis=1)
+
+
+def predict_proba(model: Any, x: object, batch_size: int = 1024, multilabel: bool = False) -> Array:
+    """The probability of each class, (n, K), for ``x`` (n, …); of one output, (n, 2): no and yes, as in scikit-learn.
+
+    The model ends in logits (in no activation), to which softmax is applied, or sigmoid where there is one output; or
+    in a ``Softmax``, ``LogSoftmax`` or ``Sigmoid``. Anything else is a ValueError. With ``multilabel=True`` each output
+    is a label of its own, as ``BCEWithLogitsLoss`` trains them: sigmoid of each, (n, K); K outputs of a ``Sigmoid`` are
+    that anyway. Memory beside the result: ``batch_size`` rows.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(2, 1, init="zeros"))
+    >>> model.predict_proba(np.ones((3, 2))).tolist()
+    [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
+    """
+    array = as_rows(x)
+    found = outputs_by_parts("predict_proba", model, array, batch_size, multilabel)
+    return filled(len(array), (probabilities(checks.package_of(model), *each) for each in found))
+
+
+def predict_classes(model: Any, x: object, batch_size: int = 1024, multilabel: bool = False) -> Array:
+    """The number of the likeliest class for each row of ``x`` (n, …), int64 (n,); of one output, 1 where its
+    probability is above ½, else 0.
+
+    The model and ``multilabel`` are as for ``predict_proba``; with labels of their own (n, K), each 0 or 1.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Sequential(nn.Identity()).predict_classes(np.array([[0.1, 2.0, -1.0], [3.0, 2.0, 1.0]])).tolist()
+    [1, 0]
+    """
+    array = as_rows(x)
+    found = outputs_by_parts("predict_classes", model, array, batch_size, multilabel)
+    return filled(len(array), (classes(*each) for each in found))
