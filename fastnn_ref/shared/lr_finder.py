@@ -10,6 +10,7 @@ factor and that the test ends when the loss has burst follows fastai's ``lr_find
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks
-from .data import check_inputs, check_last_batch, prepare_data
+from .data import check_inputs, prepare_data
+from .diagnosis import TrainingWarning
 from .fit import check_objects
 
 HALF = 4            # steps on either side that the smoothed loss takes in
@@ -73,7 +75,9 @@ def find_lr(
     data = prepare_data(model, x, t)
     check_inputs(model, data)
     n, size = len(data.x), min(size, len(data.x))
-    check_last_batch(model, data.x[:size], size)
+    least = model.min_batch_size(data.x.shape[1:])
+    if size < least:
+        raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got {size}")
     model, optimizer = copy.deepcopy((model, optimizer))
     lrs, losses, order = np.geomspace(low, high, steps), [], np.arange(0)
     found = RangeTest(lrs[:0], lrs[:0])
@@ -82,7 +86,8 @@ def find_lr(
             order = philox.permutation(n, model.network.seed, epoch)
         rows, order = order[:size], order[size:]
         optimizer.lr = float(lr)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrainingWarning)        # that the loss bursts is what the test looks for
             losses.append(model.step(data.x[rows], data.t[rows], loss, optimizer))
         if not np.isfinite(losses[-1]):
             losses.pop()
