@@ -77,7 +77,7 @@ def find_lr(
     n, size = len(data.x), min(size, len(data.x))
     least = model.min_batch_size(data.x.shape[1:])
     if size < least:
-        raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got {size}")
+        raise ValueError(f"batch_size: expected at least {least} rows, to normalise over, got {size}")
     model, optimizer = copy.deepcopy((model, optimizer))
     lrs, losses, order = np.geomspace(low, high, steps), [], np.arange(0)
     found = RangeTest(lrs[:0], lrs[:0])
