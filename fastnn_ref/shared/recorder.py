@@ -24,7 +24,7 @@ class UpdateRecorder(Callback):
     is all 0, the ratio is NaN. Ratios near 0.001 are usual, far larger ones say that the learning rate is too high,
     far smaller ones that a layer hardly learns (Karpathy, "CS231n: Training neural networks", 2015).
 
-    Afterwards ``steps`` has the numbers of the steps that are recorded, the first is 1, ``gradient_norms`` and
+    Afterwards ``steps`` has the optimizer's number of each recorded step, the first is 1, ``gradient_norms`` and
     ``update_ratios`` map each weight's dotted name to as many values. A recorded step copies all weights;
     ``fastnn.plot.gradient_norms`` and ``update_ratios`` draw them.
 
@@ -49,13 +49,13 @@ class UpdateRecorder(Callback):
         self._before: dict[str, Any] = {}           # weights before the step, if it is recorded
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        recorded = self.model.steps % self.every == 0
+        recorded = self.optimizer.steps % self.every == 0
         self._before = {name: w.copy() for name, w, _, decays in self.model.parameters() if decays} if recorded else {}
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if not self._before:
             return
-        self.steps.append(self.model.steps)
+        self.steps.append(self.optimizer.steps)
         for name, w, gradient, _ in self.model.parameters():
             if name in self._before:
                 before = self._before[name]
