@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
-FUZZ_SECONDS = "600"
+FUZZ_SECONDS = os.environ.get("FASTNN_FUZZ_SECONDS", "600")
 # A test that must see exact numbers of bytes, times or processes says nothing under a tool that changes them.
 NOT_MEASURED = "not memory_of and not ctrl_c and not examples and not cli"
 THREAD_FILES = ["tests/test_threads.py", "tests/test_network.py", "tests/test_stacks.py"]
