@@ -47,6 +47,7 @@ cdef class Model(Layer):
     fit, evaluate, summary, save, seed, epochs, has_penalty = (
         ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
         ModelAccess.epochs, ModelAccess.has_penalty)
+    _repr_html_ = ModelAccess._repr_html_
 
     @property
     def stop_training(self):

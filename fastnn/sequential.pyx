@@ -29,27 +29,29 @@ cdef extern from "Python.h":
 
 
 cdef class Sequential(Model):
-    """Sequential(*layers, seed=0, dtype=None, penalty=None)\n--\n\n"""
+    """Sequential(*layers, seed=0, dtype=None, penalty=None, input_shape=None)\n--\n\n"""
 
     cdef readonly tuple layers, penalty
+    cdef readonly object _given_shape       # the argument input_shape, which the attribute completes
     cdef PyObject **nodes                   # what the tuple of layers points to
     cdef int count
     cdef object whole                       # the model that this one is a part of, which it keeps alive
 
-    def __init__(self, *layers, seed=0, dtype=None, penalty=None):
+    def __init__(self, *layers, seed=0, dtype=None, penalty=None, input_shape=None):
         Model.__init__(self)
         penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         seed = checks.as_seed(seed)
         dtype = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
+        given = None if input_shape is None else checks.as_shape("input_shape", input_shape)
         layers = tuple([as_layer(layer) for layer in layers])
-        input_shape = checks.check_chain(layers, Layer)
+        input_shape = checks.check_chain(layers, Layer, given)
         for index, layer in enumerate(layers):
             checks.check_unowned(f"layers[{index}]", layer)
         if dtype is None:
             contents_dtype(layers)
         self.adopt(layers)
         self.own_network = make_network(self, seed, dtype)
-        self.input_shape, self.penalty = input_shape, penalties
+        self.input_shape, self._given_shape, self.penalty = input_shape, given, penalties
         self.hold(layers)
 
     cdef int hold(self, tuple layers) except -1:

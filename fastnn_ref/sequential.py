@@ -27,7 +27,9 @@ class Sequential(Model):
     and masks. ``dtype`` is float32 or float64; by default that of what is inside, and float32 in ``fastnn``, float64
     in the reference ``fastnn_ref``, where nothing inside has one yet. A layer that already has values keeps them,
     rounded to the dtype. ``penalty`` is one, or several in a row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm``
-    for all weights inside. Raises ValueError or TypeError for anything else, and takes no layer then.
+    for all weights inside. ``input_shape`` is the shape of one example, (channels, height, width) for images: layers
+    that do not fit it, such as a ``Linear`` behind ``Flatten``, are then an error here instead of at the first use, and
+    ``summary`` shows every shape. Raises ValueError or TypeError for anything else, and takes no layer then.
 
     A model inside another one follows the outer one's seed, and its dtype if the outer one chose one; the inner one
     may have penalties for its part. It cannot be trained on its own until the outer one is gone. Nothing but the
@@ -47,14 +49,17 @@ class Sequential(Model):
     """
 
     _numbered = 0
+    _given_shape: Shape | None = None       # the argument input_shape, which the attribute completes
     _whole: Model | None = None             # of a part: the model, which the part keeps alive
 
     def __init__(self, *layers: Any, seed: int = 0, dtype: npt.DTypeLike | None = None,
-                 penalty: Penalty | Sequence[Penalty] | None = None) -> None:
+                 penalty: Penalty | Sequence[Penalty] | None = None,
+                 input_shape: Sequence[int] | None = None) -> None:
         seed = checks.as_seed(seed)
         chosen = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
         self.layers = tuple(as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers))
-        self._input_shape = checks.check_chain(self.layers, Layer)
+        self._given_shape = None if input_shape is None else checks.as_shape("input_shape", input_shape)
+        self._input_shape = checks.check_chain(self.layers, Layer, self._given_shape)
         self.penalty = self._penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         if chosen is None:
             checks.as_common_dtype(dtypes_inside(self))

@@ -30,8 +30,8 @@ SHARED_FLOORS = [
     {"closed", "schedule", "metrics", "class_weight"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data"}, {"checkpoint", "prediction", "batches"},
-    {"model_checkpoint"}, {"fit"}, {"model"}, {"public"}, {"__init__"},
+     "data", "recorder"}, {"checkpoint", "prediction", "batches"},
+    {"model_checkpoint"}, {"fit"}, {"model", "lr_finder"}, {"public"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
@@ -119,7 +119,7 @@ def test_the_shared_room_stands_alone(path):
 
 @pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
 def test_the_engine_takes_little_from_the_reference(path):
-    if path.parent.name == "cli" or path.stem in ("plot", "lab"):  # they show both
+    if path.parent.name in ("cli", "plot") or path.stem == "lab":  # they show both
         return
     assert rooms(path, "fastnn_ref") <= WRITTEN_ONCE
 

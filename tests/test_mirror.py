@@ -120,7 +120,7 @@ def test_summary(ref, fast):
 def test_written_once(ref, fast):
     """What is not hot is the same object in both."""
     for name in ("init", "philox", "Schedule", "CosineLR", "ReduceLROnPlateau", "EarlyStopping", "gradcheck",
-                 "TextNoise", "History", "Callback"):
+                 "TextNoise", "History", "Callback", "UpdateRecorder", "find_lr"):
         assert getattr(fast, name) is getattr(ref, name)
 
 

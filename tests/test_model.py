@@ -2,12 +2,14 @@
 
 import copy
 import itertools
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastnn_ref import CustomLayer
 from tests.cases import LOSSES, MODELS, OPTIMIZERS
 from tests.check import check_against_reference, check_gradient, close, normal, same, same_parameters
 from tests.pairwise import beside
@@ -244,3 +246,72 @@ def test_a_net_by_hand(nn):
     assert [g.tolist() for _, _, g, _ in model.parameters()] == [[[4, 0], [4, 0]], [4, 0], [[1], [0]], [2]]
     nn.SGD(lr=0.5).step(model)
     assert model.state_dict()["1.weight"].tolist() == [[1.5], [7.0]]
+
+
+def image_layers(nn, inside):
+    return nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(inside, 10)
+
+
+def test_the_input_shape_is_checked_when_the_model_is_made(nn):
+    """8 x 8 pixels give 6 x 6 of 4 channels, 144 values."""
+    model = nn.Sequential(*image_layers(nn, 144), input_shape=(1, 8, 8))
+    assert model.input_shape == (1, 8, 8) and model.config()["input_shape"] == [1, 8, 8]
+    assert nn.from_config(model.config()).input_shape == copy.deepcopy(model).input_shape == (1, 8, 8)
+    with pytest.raises(ValueError, match=r"layers\[2\]: Linear expects \(100,\) per example, gets \(144,\) from"):
+        nn.Sequential(*image_layers(nn, 100), input_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match=r"layers\[0\]: Linear expects \(3,\) .* gets \(4,\) from input_shape"):
+        nn.Sequential(nn.Linear(3, 2), input_shape=4)
+    with pytest.raises(ValueError, match=r"x: expected \(n, 1, 8, 8\), got \(2, 1, 9, 9\)"):
+        model.predict(np.zeros((2, 1, 9, 9)))
+    inferred = nn.Sequential(nn.Linear(3, 2))
+    assert inferred.input_shape == (3,) and inferred.config()["input_shape"] is None
+    assert "input_shape" not in repr(inferred)
+
+
+def test_summary_has_every_shape(nn):
+    """Those of inner layers, too; without the shape of an image there is none to show."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.StochasticDepth(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()), 0.25),
+        nn.Flatten(), nn.Linear(144, 10))
+    found = {row.layer.split("(")[0]: (row.output, row.parameters) for row in model.summary((1, 8, 8)).rows[1:]}
+    assert found == {
+        "0  Conv2d": ("(n, 4, 6, 6)", "40"), "1  StochasticDepth": ("(n, 4, 6, 6)", ""),
+        "1.block  Sequential": ("(n, 4, 6, 6)", ""), "1.block.0  Conv2d": ("(n, 4, 6, 6)", "148"),
+        "1.block.1  ReLU": ("(n, 4, 6, 6)", "0"), "2  Flatten": ("(n, 144)", "0"), "3  Linear": ("(n, 10)", "1,450"),
+        "total": ("", "1,638")}
+    assert {row.output for row in model.summary().rows[1:]} == {"", "(n, 10)"}
+    with pytest.raises(ValueError, match=r"layers\[3\]: Linear expects \(144,\) per example, gets \(196,\)"):
+        model.summary((1, 9, 9))
+
+
+def test_a_summary_draws_nothing(nn):
+    """The weights of a model that stands inside another one come from the outer seed, shown before or not."""
+    shown, other = (nn.Sequential(nn.Linear(2, 3), seed=1) for _ in range(2))
+    assert shown.summary() == other.summary() and "exact zeros" not in shown._repr_html_()
+    for got, want in zip(*(nn.Sequential(each, seed=5).params.values() for each in (shown, other)), strict=True):
+        same(got, want)
+
+
+class Angle(CustomLayer):
+    """A layer whose name is no HTML."""
+
+    def forward_pass(self, x, training):
+        return x
+
+    def backward_pass(self, dy):
+        return dy
+
+    def __repr__(self):
+        return "<angle>"
+
+
+def test_summary_in_a_notebook(nn):
+    model = nn.Sequential(nn.Linear(2, 3, init="zeros"), nn.LeakyReLU())
+    model.set_parameter("0.bias", [0.0, 1, 0])
+    text = model._repr_html_()
+    assert text == model.summary()._repr_html_()
+    rows = ElementTree.fromstring(text).findall("tr")
+    assert [[cell.text for cell in row] for row in rows] == [
+        ["layer", "output", "parameters", "exact zeros"], ["0  Linear(2, 3, init='zeros')", "(n, 3)", "9", "6"],
+        ["1  LeakyReLU()", "(n, 3)", "0", "0"], ["total", None, "9", "6"]]
+    assert "&lt;" in nn.Sequential(Angle())._repr_html_()

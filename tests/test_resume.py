@@ -72,6 +72,7 @@ def jobs(nn, folder, tensorboard=False):
         "functions": (sgd(), [nn.LambdaCallback(on_epoch_end=lambda epoch, logs: None)], {}),
         "best": (sgd(), [nn.ModelCheckpoint(folder / "best", monitor="loss", save_best_only=True)], {}),
         "table": (sgd(), [csv()], {}),
+        "updates": (sgd(), [nn.UpdateRecorder(every=2)], {}),
         "bar": (sgd(), [nn.ProgressBar(disable=True)], {}),
         "mixup": (sgd(), [], {"mixup": 0.3}),
         "weights, in order": (sgd(), [], {"sample_weight": 1.0 + np.arange(25) % 2, "shuffle": False}),

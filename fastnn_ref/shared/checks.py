@@ -572,14 +572,15 @@ def check_dropconnect(p: float, inference: str) -> float:
     return p
 
 
-def check_chain(layers: Sequence[Any], kind: type[Any]) -> tuple[int, ...] | None:
+def check_chain(
+    layers: Sequence[Any], kind: type[Any], given: tuple[int, ...] | None = None,
+) -> tuple[int, ...] | None:
     """Layers, at least one, each only once; each fits the one before it, as far as shapes are known.
 
-    Returns the model's input shape, where that is known.
+    ``given`` is the model's input shape, where the user says it. Returns that shape, where it is known.
     """
     check_layers(layers, kind)
-    shape: tuple[int, ...] | None = None
-    first: tuple[int, ...] | None = None
+    shape, first = given, given
     unchanged = True                                # so far a layer got what the model was given
     for index, layer in enumerate(layers):
         expected = layer.input_shape
@@ -593,7 +594,8 @@ def check_chain(layers: Sequence[Any], kind: type[Any]) -> tuple[int, ...] | Non
                 if expected is None:
                     raise
                 raise ValueError(f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, "
-                                 f"gets {format_shape(shape)} from layers[{index - 1}]") from None
+                                 f"gets {format_shape(shape)} from "
+                                 f"{f'layers[{index - 1}]' if index else 'input_shape'}") from None
         unchanged = unchanged and not layer.changes_shape
     return first
 

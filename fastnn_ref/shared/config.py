@@ -42,6 +42,8 @@ def argument(thing: Any, name: str) -> Any:
     """The value that ``thing`` was made with."""
     if isinstance(getattr(type(thing), name, None), Parameter):
         return name in thing.specs                  # to look at the value would draw it
+    if name == "input_shape" and hasattr(type(thing), "_given_shape"):
+        return thing._given_shape                   # the attribute may be what the layers say
     value = getattr(thing, name)
     return str(value) if isinstance(value, np.dtype) else value
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -211,28 +211,61 @@ def probabilities(name: str, y: Array, threshold: float | None) -> Array:
     return y
 
 
+class Calibration(NamedTuple):
+    """For each bin of the confidence: ``counts`` of decisions, their mean ``confidence``, the share that is right.
+
+    Arrays (bins,); an empty bin has NaN for the two means.
+    """
+
+    counts: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float64]
+    accuracy: npt.NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: Σ counts/n · |accuracy − confidence|."""
+        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float((self.counts * gaps).sum() / self.counts.sum())
+
+
+def calibration(
+    y: Array, t: Array, threshold: float | None = None, bins: int = 15, name: str = "calibration",
+) -> Calibration | None:
+    """Confidence and accuracy in ``bins`` (>= 1) of equal width, left end open, which cut [0, 1]; None beside a NaN.
+
+    The confidence of a decision is its probability, by softmax or sigmoid from logits; ``name`` stands in messages.
+
+    >>> import numpy as np
+    >>> calibration(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 1, 1]), bins=2).accuracy.tolist()
+    [nan, 0.5]
+    """
+    bins = checks.as_integer("bins", bins, 1)
+    y, t = arrays(y, t)
+    predicted, actual = decisions(name, y, t, threshold)
+    p = probabilities(name, y.reshape(predicted.shape) if actual.ndim == 2 else y, threshold)
+    confidence = p.max(axis=1) if actual.ndim == 1 else np.maximum(p, 1 - p).ravel()
+    if np.isnan(confidence).any():
+        return None
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        means = [np.bincount(place, each, bins) / count for each in (confidence, (predicted == actual).ravel())]
+    return Calibration(count, *means)
+
+
 def expected_calibration_error(y: Array, t: Array, threshold: float | None = None, bins: int = 15) -> float:
     """How far confidence is from accuracy: Σ |B|/n · |accuracy in B − mean confidence in B|, from 0 to 1.
 
-    The confidence of a decision is its probability, by softmax or sigmoid from logits; ``bins`` (>= 1) of equal width
-    cut [0, 1] into parts (left end open). NaN if a probability is. Source: Guo et al., "On calibration of modern neural
-    networks" (2017).
+    The sum goes over the ``bins`` of ``calibration``; NaN if a probability is. Source: Guo et al., "On calibration of
+    modern neural networks" (2017).
 
     >>> import numpy as np
     >>> y = np.log([[0.75, 0.25]] * 4)              # sure to 75 %, and right in half of the rows
     >>> round(expected_calibration_error(y, np.array([0, 0, 1, 1])), 6)
     0.25
     """
-    bins = checks.as_integer("bins", bins, 1)
-    y, t = arrays(y, t)
-    predicted, actual = decisions("expected_calibration_error", y, t, threshold)
-    p = probabilities("expected_calibration_error", y.reshape(predicted.shape) if actual.ndim == 2 else y, threshold)
-    confidence = p.max(axis=1) if actual.ndim == 1 else np.maximum(p, 1 - p).ravel()
-    if np.isnan(confidence).any():
-        return float("nan")
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, (predicted == actual).ravel() - confidence, bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    found = calibration(y, t, threshold, bins, "expected_calibration_error")
+    return float("nan") if found is None else found.error
 
 
 def ranked(name: str, y: Array, t: Array, threshold: float | None) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from typing import Any
 from .checkpoint import save
 from .fit import evaluate, fit
 from .prediction import predict_classes, predict_proba
-from .summary import summary
+from .summary import summary, summary_html
 
 
 class ModelAccess:
@@ -19,6 +19,7 @@ class ModelAccess:
     network: Any
     fit, evaluate, summary, save = fit, evaluate, summary, save
     predict_proba, predict_classes = predict_proba, predict_classes
+    _repr_html_ = summary_html
 
     @property
     def seed(self) -> int:

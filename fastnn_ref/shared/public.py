@@ -16,6 +16,7 @@ from .callbacks import (
 )
 from .loggers import CSVLogger as CSVLogger, TensorBoard as TensorBoard
 from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
+from .recorder import UpdateRecorder as UpdateRecorder
 from .progress import ProgressBar as ProgressBar
 from .diagnosis import TrainingWarning as TrainingWarning
 from .custom import (
@@ -24,5 +25,6 @@ from .custom import (
 )
 from .state import training_state as training_state, load_training_state as load_training_state
 from .checkpoint import Training as Training, save_training as save_training
+from .lr_finder import find_lr as find_lr
 from .gradcheck import gradcheck as gradcheck
 from .text_noise import TextNoise as TextNoise

@@ -1,21 +1,61 @@
-"""summary: a table of a model's layers, output shapes and parameters."""
+"""summary: a table of a model's layers, output shapes and parameters, as text and for notebooks."""
 
 from __future__ import annotations
 
-from typing import Any
+import html
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from . import checks
 
+LEFT, RIGHT = "text-align: left", "text-align: right"
+
+
+class Row(NamedTuple):
+    """One layer: its name and call, the shape of its output, how many parameters it has, how many weights are 0."""
+
+    layer: str
+    output: str
+    parameters: str
+    zeros: str
+
 
 class Summary(str):
-    """Text that shows itself as it is, also at the prompt."""
+    """Text that shows itself as it is, also at the prompt; in a notebook, as a table."""
+
+    rows: Sequence[Row]                             # the heading first, the total last
+
+    def __new__(cls, rows: Sequence[Row]) -> Summary:
+        first = max(40, *(len(row.layer) + 2 for row in rows))
+        second = max(len(row.output) for row in rows) + 2
+        third = max(12, *(len(row.parameters) for row in rows))
+        text = super().__new__(cls, "\n".join(
+            f"{a:<{first}}  {b:<{second}}{c:>{third}}{f'{d:>13}' if rows[0].zeros else ''}".rstrip()
+            for a, b, c, d in rows))
+        text.rows = rows
+        return text
 
     def __repr__(self) -> str:
         return str(self)
 
+    def _repr_html_(self) -> str:
+        lines = []
+        for index, row in enumerate(self.rows):
+            cell = "td" if 0 < index < len(self.rows) - 1 else "th"
+            shown = row if self.rows[0].zeros else row[:3]
+            lines.append("".join(f'<{cell} style="{LEFT if place < 2 else RIGHT}">{html.escape(text)}</{cell}>'
+                                 for place, text in enumerate(shown)))
+        return "<table><tr>" + "</tr>\n<tr>".join(lines) + "</tr></table>"
 
-def summary(model: Any) -> Summary:
+
+def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     """A table of a model's layers: what each is, its output's shape, its parameters, and how many weights are 0.
+
+    Shapes are known behind the first layer that knows its input, everywhere if the model does, or for ``input_shape``,
+    the shape of one example: then a layer that does not fit, such as a ``Linear`` behind ``Flatten``, is a ValueError
+    that names it. Layers inside a model, a ``Residual`` or a ``StochasticDepth`` have rows of their own. A notebook
+    shows the table in HTML, of a model, too. Nothing is changed: initial values that are not drawn yet stay so.
 
     >>> import fastnn_ref as nn
     >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
@@ -23,21 +63,54 @@ def summary(model: Any) -> Summary:
     0  Linear(64, 32, activation=ReLU())      (n, 32)         2,080
     1  Linear(32, 10)                         (n, 10)           330
     total                                                     2,410
+    >>> cnn = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(100, 10))
+    >>> summary(cnn, input_shape=(1, 8, 8))
+    Traceback (most recent call last):
+    ValueError: layers[2]: Linear expects (100,) per example, gets (144,) from layers[1]
     """
-    rows, shape, total, zeros = [], model.input_shape, 0, 0
-    for index, layer in enumerate(model.layers):
-        shape = None if shape is None else layer.output_shape(shape)
-        count = sum(value.size for value in layer.params.values())
-        total, zero = total + count, exact_zeros(layer)
-        zeros += zero
-        rows.append((f"{index}  {layer!r}", "" if shape is None else checks.format_shape(("n", *shape)), f"{count:,}",
-                     f"{zero:,}"))
-    rows = [("layer", "output", "parameters", "exact zeros"), *rows, ("total", "", f"{total:,}", f"{zeros:,}")]
-    first, second = max(40, *(len(row[0]) + 2 for row in rows)), max(len(row[1]) for row in rows) + 2
-    return Summary("\n".join(
-        f"{a:<{first}}  {b:<{second}}{c:>12}{f'{d:>13}' if zeros else ''}".rstrip() for a, b, c, d in rows))
+    shape = model.input_shape
+    if input_shape is not None:
+        shape = checks.check_chain(model.layers, object, checks.as_shape("input_shape", input_shape))
+    count, zeros = count_parameters(model), exact_zeros(model)
+    return Summary([Row("layer", "output", "parameters", "exact zeros" if zeros else ""),
+                    *chain_rows("", enumerate(model.layers), shape), Row("total", "", f"{count:,}", f"{zeros:,}")])
+
+
+def summary_html(model: Any) -> str:
+    """What a notebook shows of a model: its summary."""
+    return summary(model)._repr_html_()
+
+
+def chain_rows(prefix: str, layers: Iterable[tuple[object, Any]], shape: Any) -> Iterator[Row]:
+    """The rows of (name, layer) in a row, of which the first gets examples of ``shape``, and of what is inside them."""
+    for name, layer in layers:
+        shape = layer.input_shape if shape is None else shape
+        output = None if shape is None else layer.output_shape(shape)
+        text = "" if output is None else checks.format_shape(("n", *output))
+        inner: list[tuple[object, Any]] = list(enumerate(getattr(layer, "layers", ())))
+        inner += [("block", layer.block)] if hasattr(layer, "block") else []
+        if inner:
+            p = f"(p={layer.p:g})" if hasattr(layer, "p") else ""
+            yield Row(f"{prefix}{name}  {type(layer).__name__}{p}", text, "", "")
+            yield from chain_rows(f"{prefix}{name}.", inner, shape)
+        else:
+            yield Row(f"{prefix}{name}  {layer!r}", text, f"{count_parameters(layer):,}", f"{exact_zeros(layer):,}")
+        shape = output
+
+
+def inside(layer: Any) -> Iterator[Any]:
+    """A layer and all layers inside it."""
+    yield layer
+    for _, child in layer.children():
+        yield from inside(child)
+
+
+def count_parameters(layer: Any) -> int:
+    """How many numbers training changes, from their shapes: to look at values would draw them."""
+    return sum(math.prod(spec.shape) for each in inside(layer) for spec in each.specs.values() if spec.trainable)
 
 
 def exact_zeros(layer: Any) -> int:
-    """How many of a layer's weights, biases apart, are 0: what L1 is for."""
-    return sum(int((value == 0).sum()) for _, value, _, decays in layer.parameters() if decays)
+    """How many of a layer's weights, biases apart, are 0: what L1 is for. Those that are not drawn yet do not count."""
+    return sum(int((value == 0).sum()) for each in inside(layer) for name, value in each.values.items()
+               if each.specs[name].decays)
