@@ -24,6 +24,7 @@ from .shared.custom import check_loss
 from .shared.diagnosis import warn_of_nonfinite
 from .shared.mixup import draw_lambdas, mix, one_hot
 from .shared.model import ModelAccess
+from .shared.schedule import rates
 
 
 class Model(Layer, ModelAccess):
@@ -134,6 +135,8 @@ class Model(Layer, ModelAccess):
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             checks.check_resume(network.batch, steps)
+            rates(host.lr, host.steps, 1)           # a schedule that raises does so before anything has changed
+            host.attach(network)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
@@ -145,9 +148,7 @@ class Model(Layer, ModelAccess):
                 xs, ts, ws = x[rows], t[rows], None if weights is None else weights[rows]
                 if alpha:
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
-                lr = host.current_lr
-                host.attach(network)
-                value = self.step_pass(network, xs, ts, ws, loss, host, lr)
+                value = self.step_pass(network, xs, ts, ws, loss, host, host.current_lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
                 done = value * count, penalty * len(rows), count
                 network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]

@@ -32,6 +32,10 @@ CORPUS: list[tuple[str, list[str]]] = [
         "x = data(0, 2, 5)", "t = labels(3, 2, 5)", "model = nn.Sequential(nn.Linear(5, 5), dtype='float64')",
         "optimizer = nn.Adagrad(lr=schedule('raises'))", "model.step(x, t, nn.CrossEntropyLoss(), optimizer)",
         "optimizer.state_dict()"]),
+    ("room for slots before or after a callback", [
+        "x = data(0, 16, 1)", "t = data(7, 16, 1)", "model = nn.Sequential(nn.Linear(1, 1), dtype='float64')",
+        "loss = nn.MSELoss()", "optimizer = nn.AdamW()", "act = on('on_train_batch_begin', 'raise KeyError')",
+        "model.fit(x, t, loss=loss, optimizer=optimizer, batch_size=2, callbacks=[act])", "optimizer.state_dict()"]),
     ("a state loaded by a callback, in the reference", [
         "x = data(0, 16, 3)", "t = data(2, 16, 2)", "model = nn.Sequential(nn.Linear(3, 2), dtype='float64')",
         "loss = nn.HuberLoss()", "optimizer = nn.SGD()",
