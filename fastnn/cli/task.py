@@ -11,6 +11,7 @@ import fastnn_ref
 from fastnn_ref.shared import checks
 
 from .. import datasets, networks
+from .encoding import Encoding
 from .options import REGULARIZERS, choice, integer, number, option, text, text_of, usage, widths
 
 DATA: dict[str, dict[str, Any]] = {  # enough for 97 % of the test images, 95 % of optdigits' new writers
@@ -141,6 +142,11 @@ class OptimizerOptions:
 class Task(OptimizerOptions, NetworkOptions, DataOptions):
     """A network, the data it learns, and how."""
 
+    config: str | None = option(
+        None, text("FILE"), "TOML file of options, each named as its flag: batch-size = 64; flags override it",
+        "running",
+    )  # fmt: skip
+
 
 def completed(config: Any) -> Any:
     """The same, with the data set's own values where a command has such an option and none is given.
@@ -155,11 +161,11 @@ def completed(config: Any) -> Any:
     return replace(config, **missing)
 
 
-def load_data(config: DataOptions, progress: bool) -> datasets.Dataset:
-    """The data set that ``--data`` names."""
+def load_data(config: DataOptions, progress: bool) -> tuple[datasets.Dataset, Encoding]:
+    """The data set that ``--data`` names, and how its inputs and labels are coded."""
     load: Any = getattr(datasets, f"load_{config.data}")
     data: datasets.Dataset = load() if config.data == "digits" else load(download=config.download, progress=progress)
-    return data
+    return data, Encoding(labels=tuple(map(str, range(data.classes))), image_shape=data.image_shape)
 
 
 def build(nn: ModuleType, config: Task, data: datasets.Dataset, dtype: str) -> tuple[Any, Any, Any]:
