@@ -1,5 +1,6 @@
 """Run folders, configuration files, data of one's own, and the commands that use a trained model."""
 
+import gzip
 import json
 import re
 import signal
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastnn
@@ -165,3 +167,200 @@ def test_mistakes_in_a_file_of_options(text: str, message: str) -> None:
     Path("c.toml").write_text(text)
     with pytest.raises(UsageError, match=rf"^c\.toml: {message}"):
         options.read_toml(train.Config, "c.toml")
+
+
+# -- data of one's own
+
+
+@pytest.fixture
+def flowers() -> np.ndarray[Any, Any]:
+    """Three well separated kinds: 60 rows of two numbers around (0, 0), (9, 0) and (0, 9), scaled apart."""
+    rng = np.random.default_rng(0)
+    x = np.array([(0, 0), (9, 0), (0, 9)])[np.arange(60) % 3] + rng.uniform(-1, 1, (60, 2))
+    return x * (1, 1000)
+
+
+KINDS = ("rose", "iris", "lily")
+
+
+def table(x: Any, header: str = "", first: bool = False, mark: str = ",") -> str:
+    """A CSV text, its classes in the last column or in the first one."""
+    lines = [header] if header else []
+    for row, values in enumerate(x.tolist()):
+        cells = [*map(repr, values), KINDS[row % 3]]
+        lines.append(mark.join(cells[-1:] + cells[:-1] if first else cells))
+    return "\n".join(lines) + "\n"
+
+
+FIT = "--backend fast --epochs 30 --hidden 8 --lr 0.05 --quiet"
+
+
+@pytest.mark.parametrize(("header", "first", "mark", "target"), [
+    ("a,b,kind", False, ",", ""), ("", False, ";", ""), ("kind\ta\tb", True, "\t", "--target kind"),
+    ("", True, ",", "--target 1"),
+])  # fmt: skip
+def test_a_table_is_learnt_and_predicted_with_its_labels(
+    capsys: pytest.CaptureFixture[str], flowers: Any, header: str, first: bool, mark: str, target: str
+) -> None:
+    Path("f.csv").write_text(table(flowers, header, first, mark))
+    code, _, err = call(capsys, f"train --data f.csv {target} --run a {FIT}")
+    assert (code, err) == (0, "")
+    code, out, _ = call(capsys, "predict a f.csv")                      # the column of the classes is left out
+    assert code == 0 and out.split() == ["class", *(KINDS[row % 3] for row in range(60))]
+    Path("new.csv").write_text("\n".join(f"{a},{b}" for a, b in flowers.tolist()))
+    assert call(capsys, "predict a new.csv")[1] == out
+    found = json.loads(call(capsys, "evaluate a --json")[1])
+    assert found["rows"] == 15 and found["accuracy"] == 1
+    logged = Path("a/fastnn-history.csv").read_text().splitlines()[-1].split(",")
+    assert found["loss"] == float(logged[3])
+    assert json.loads(call(capsys, "evaluate a --data f.csv --json --metrics f1")[1])["f1"] == 1
+    assert call(capsys, "train --resume a --epochs 31 --quiet")[0] == 0
+
+
+def test_probabilities_and_files(capsys: pytest.CaptureFixture[str], flowers: Any) -> None:
+    Path("f.csv").write_text(table(flowers, "a,b,kind"))
+    call(capsys, f"train --data f.csv --run a {FIT}")
+    np.save("x.npy", flowers[:4])
+    assert call(capsys, "predict a x.npy --proba --out p.npy")[:2] == (0, "")
+    model = fastnn.load("a/fastnn-model.safetensors")
+    record = json.loads(Path("a/run.json").read_text())["encoding"]
+    rows = np.loadtxt("f.csv", delimiter=",", skiprows=1, usecols=(0, 1))
+    assert record["mean"] != rows.mean(axis=0).tolist()                 # of the training rows alone
+    x = ((flowers[:4] - record["mean"]) / record["deviation"]).astype(np.float32)
+    assert (np.load("p.npy") == model.predict_proba(x)).all()
+    call(capsys, "predict a x.npy --proba --out p.csv")
+    assert Path("p.csv").read_text().splitlines()[0] == ",".join(sorted(KINDS))
+    assert np.allclose(np.loadtxt("p.csv", delimiter=",", skiprows=1), np.load("p.npy"))
+    call(capsys, "predict a x.npy --out c.npy --backend ref")
+    assert np.load("c.npy").tolist() == ["rose", "iris", "lily", "rose"]
+
+
+def idx(array: Any) -> bytes:
+    """The bytes of an IDX file of bytes."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "idx", "folder", "parquet"])
+def test_every_kind_of_file_gives_the_same(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    """Images of 4 x 4 pixels, bright on the left (class 0) or on the right (class 1)."""
+    x = np.random.default_rng(1).integers(0, 100, (40, 4, 4)).astype(np.uint8)
+    t = np.arange(40) % 2
+    x[t == 0, :, :2] += 120
+    x[t == 1, :, 2:] += 120
+    data, new = f"x.{kind}", f"x.{kind}"
+    if kind == "npz":
+        np.savez("x.npz", x=x, t=t)
+    elif kind == "npy":
+        np.save("x.npy", x)
+        np.save("t.npy", t)
+        data += " --targets t.npy"
+    elif kind == "idx":
+        Path("x-ubyte.gz").write_bytes(gzip.compress(idx(x)))
+        Path("t.idx").write_bytes(idx(t))
+        data, new = "x-ubyte.gz --targets t.idx", "x-ubyte.gz"
+    elif kind == "folder":
+        image = pytest.importorskip("PIL.Image")
+        for row, pixels in enumerate(x):
+            Path(f"x/{t[row]}").mkdir(parents=True, exist_ok=True)
+            image.fromarray(pixels).save(f"x/{t[row]}/{row // 2:02d}.png")
+        data = new = "x"
+        x, t = np.concatenate([x[t == 0], x[t == 1]]), np.sort(t)       # in the order of their names
+    else:
+        pandas = pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        frame = pandas.DataFrame(x.reshape(40, 16), columns=[f"p{i}" for i in range(16)])
+        frame.assign(kind=t).to_parquet("x.parquet")
+    model = "" if kind == "parquet" else "--model cnn --channels 2 "
+    code, out, err = call(capsys, f"train --data {data} --run a {model}{FIT}")
+    assert (code, err) == (0, "") and "10/10" in out
+    assert call(capsys, f"predict a {new}")[1].split() == ["class", *map(str, t)]
+    assert "accuracy  1" in call(capsys, "evaluate a")[1]
+
+
+@pytest.mark.parametrize(("content", "options", "message"), [
+    ("a,b,k\n1,2,x\n3,?,y\n", "", r"d\.csv: line 3, column 'b': expected a finite number, got '\?'"),
+    ("1,2,x\n3,nan,y\n", "", r"d\.csv: line 2, column 2: expected a finite number, got 'nan'"),
+    ("a,b,k\n1,2,x\n\n3,y\n", "", r"d\.csv: line 4: expected 3 columns, got 2"),
+    ("a,b,k\n1,2,\n3,4,y\n", "", r"d\.csv: line 2, column 'k': expected a label, got an empty cell"),
+    ("a,a,k\n1,2,x\n", "", r"d\.csv: expected columns with a name each, got one twice: a, a, k"),
+    ("", "", r"d\.csv: expected rows, got none"),
+    ("1,2,x\n3,4,x\n", "", r"d\.csv: expected two classes or more, got 1: x"),
+    ("1,2,0.5\n3,4,0.7\n", "", r"d\.csv: expected 2 rows of each class or more, got 1 of '0.5' and 1 others; a "),
+    ("1,2,x\n3,4,y\n", "--target k", r"--target: expected a number from 1 to 3, a column of d.csv, got 'k'"),
+    ("a,b,k\n1,2,x\n", "--target 4", r"--target: expected one of a, b, k, or a number from 1 to 3, .* got '4'"),
+    ("1,2,x\n", "--targets t.npy", "--targets: has an effect only with --data FILE, NPY or IDX"),
+    ("1,2,x\n", "--download", "--download: has an effect only with --data mnist or optdigits"),
+    ("1,2,x\n3,4,x\n5,6,y\n7,8,y\n", "--held-out 0.1", "--held-out: expected a share of 2 rows .* got 1 of 4 rows"),
+    ("1,2,x\n3,4,x\n5,6,y\n7,8,y\n", "--held-out 0.5 --model cnn", "--model: expected a data set of images, got d.csv"),
+])  # fmt: skip
+def test_mistakes_in_a_table(capsys: pytest.CaptureFixture[str], content: str, options: str, message: str) -> None:
+    Path("d.csv").write_text(content)
+    code, out, err = call(capsys, f"train --data d.csv --run a {options}")
+    assert (code, out) == (2 if message.startswith("--") else 1, "")
+    assert re.match(f"fastnn train: error: {message}", err) and not Path("a").exists()
+
+
+@pytest.mark.parametrize(("line", "code", "message"), [
+    ("train --data d.cvs", 2, "--data: expected a data set .* or a file that is there, got 'd.cvs'"),
+    ("train --data x.npy", 2, "--targets: expected the file with the targets of x.npy, got none"),
+    ("train --data x.npy --targets x.npy", 1, r"x.npy: expected targets \(n,\), whole numbers or texts"),
+    ("train --data o.npz", 1, "o.npz: expected the arrays x and t, got x"),
+    ("train --data bad.npz", 1, "bad.npz: expected a whole .npz file"),
+    ("train --data empty", 1, "empty: expected folders with images, one for each class, got none"),
+    ("train --target 1", 2, "--target: has an effect only with --data FILE, a table"),
+    ("train --held-out 0.5", 2, "--held-out: has an effect only with --data FILE"),
+    ("evaluate m.safetensors", 2, "--data: expected what to evaluate on, as MODEL is no run's, got none"),
+    ("evaluate m.safetensors --metrics acuracy --data digits", 2, "--metrics: .*'acuracy', did you mean 'accuracy'"),
+    ("evaluate empty", 2, "MODEL: expected the folder of a run"),
+    ("evaluate x.npy --data digits", 1, "x.npy: "),
+    ("predict m.safetensors x.npy", 1, r"x.npy: expected rows that fit the model, \(n, 64\), got \(n, 3\)"),
+    ("predict m.safetensors x.npy --out p.txt", 2, "--out: expected a file ending in .csv or .npy, got 'p.txt'"),
+    ("predict m.safetensors nothing.csv", 1, "nothing.csv: No such file or directory"),
+    ("predict m.safetensors", 2, "the following arguments are required: INPUT"),
+    ("info empty", 2, "PATH: expected the folder of a run"),
+])  # fmt: skip
+def test_mistakes_with_files(capsys: pytest.CaptureFixture[str], line: str, code: int, message: str) -> None:
+    fastnn.Sequential(fastnn.Linear(64, 10)).save("m.safetensors")
+    np.save("x.npy", np.ones((2, 3)))
+    np.savez("o.npz", x=np.ones((2, 3)))
+    Path("bad.npz").write_bytes(b"PK")
+    Path("empty").mkdir()
+    found, out, err = call(capsys, line)
+    assert re.match(f"fastnn {line.split()[0]}: error: {message}", err) and (found, out) == (code, "")
+    assert err.count("\n") == 1
+
+
+# -- what is printed
+
+
+def test_a_model_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its classes are numbers, and its loss is the cross-entropy."""
+    model = fastnn.Sequential(fastnn.Linear(64, 10), seed=3)
+    model.save("m.safetensors")
+    data = datasets.load_digits()
+    wanted = model.evaluate(data.x_test, data.t_test, fastnn.CrossEntropyLoss(), ["accuracy"])
+    found = json.loads(call(capsys, "evaluate m.safetensors --data digits --json")[1])
+    assert {name: found[name] for name in wanted} == wanted and found["rows"] == 50
+    np.save("x.npy", data.x_test)
+    assert call(capsys, "predict m.safetensors x.npy")[1].split()[1:] == [*map(str, model.predict_classes(data.x_test))]
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    call(capsys, "train --run a --epochs 2 --hidden 9 --backend fast --quiet")
+    found = json.loads(call(capsys, "info a --json")[1])
+    assert found["parameters"] == 64 * 9 + 9 + 9 * 10 + 10 and found["versions"]["fastnn"] == fastnn.__version__
+    assert (found["training"]["epochs"], found["training"]["steps"]) == (2, 10)
+    out = call(capsys, "info a")[1]
+    assert "Linear(64, 9, activation=ReLU())" in out and "training  2 epochs, 10 steps, Adam" in out
+    assert json.loads(call(capsys, "info a/fastnn-model.safetensors --json")[1])["training"] is None
+    assert "10 steps" in call(capsys, "info a/fastnn-checkpoint.safetensors")[1]
+
+
+def test_train_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(call(capsys, "train --epochs 2 --json")[1])
+    assert [run["package"] for run in found["runs"]] == ["fastnn_ref", "fastnn"] and found["run"] is None
+    assert found["difference"]["relative"] < 1e-10 and len(found["runs"][1]["history"]["val_loss"]) == 2
+    code, out, _ = call(capsys, "train --epochs 2 --json --backend ref --optimizer sgd --lr 1e200")
+    assert code == 1 and json.loads(out)["runs"][0]["diverged"] is True
+    assert "NaN" not in out

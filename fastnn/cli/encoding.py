@@ -13,12 +13,13 @@ Array = npt.NDArray[Any]
 class Encoding:
     """What training data was like.
 
-    >>> encoding = Encoding(labels=("no", "yes"), mean=(1.0,), deviation=(2.0,))
-    >>> encoding.inputs(np.array([[5.0]])).tolist(), encoding.labels_of(np.array([1, 0]))
-    ([[2.0]], ['yes', 'no'])
+    >>> encoding = Encoding(("no", "yes"), 1, mean=(1.0,), deviation=(2.0,))
+    >>> encoding.inputs(np.array([[5.0]])).tolist()
+    [[2.0]]
     """
 
     labels: tuple[str, ...]  # of each class number
+    features: int  # numbers per row
     columns: tuple[str, ...] | None = None  # names of the inputs, where a file has some
     target: str | None = None  # the target's column, by name or by its number from 1
     image_shape: tuple[int, int] | None = None
@@ -33,10 +34,6 @@ class Encoding:
         if self.mean is not None:
             x = (x - np.array(self.mean)) / np.array(self.deviation)
         return x.astype(np.float32)
-
-    def labels_of(self, classes: Array) -> list[str]:
-        """Class numbers -> labels."""
-        return [self.labels[number] for number in classes]
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and texts."""

@@ -13,7 +13,7 @@ PACKAGE is fastnn or fastnn_ref, or both are there.
 import hashlib
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from fastnn_ref.shared import atomic, checkpoint
 
 from .. import __version__, datasets
-from . import options
+from . import options, task
 from .encoding import Encoding
 from .session import Failure, UsageError
 
@@ -93,7 +93,9 @@ class Folder:
             "data_sha256": digest(data), "encoding": encoding.to_json(),
         }  # fmt: skip
         atomic.write(self.record, json.dumps(record, indent=1, ensure_ascii=False).encode())
-        atomic.write(self.config, options.to_toml(config).encode())
+        paths = {name: str(Path(value).absolute()) for name in ("data", "targets")
+                 if (value := getattr(config, name)) is not None and (name != "data" or value not in task.DATA)}
+        atomic.write(self.config, options.to_toml(replace(config, **paths)).encode())
 
     def read(self) -> dict[str, Any]:
         """The content of run.json."""

@@ -225,13 +225,18 @@ def given(config: Any, group: str) -> str:
 
 
 @contextlib.contextmanager
-def usage(config: Any) -> Iterator[None]:
-    """What the library says of an argument inside the block, with the name of the flag: a UsageError."""
+def usage(config: Any, others: bool = True) -> Iterator[None]:
+    """What the library says of an argument inside the block, with the name of the flag: a UsageError.
+
+    ``others``: errors that name no option become one, too.
+    """
     try:
         yield
     except ValueError as error:
         name, colon, rest = str(error).partition(": ")
         known = {each: what for each, _, what in declared(config)}
+        if not others and name not in known:
+            raise
         raise UsageError(f"{shown(name, known[name])}: {rest}" if colon and name in known else str(error)) from error
 
 

@@ -6,6 +6,7 @@ picture.
 
 import contextlib
 import importlib
+import json
 import os
 import shlex
 import statistics
@@ -33,7 +34,7 @@ from .session import Failure, OutputError, Stopped, UsageError, attempt, say
 SUMMARY = "train one network with both packages, compare them, draw a picture"
 BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
 PAUSE = 10.0  # seconds at least between two lines of progress where there is no terminal
-ON_RESUME = ("resume", "epochs", "threads", "out", "quiet")     # what may be typed beside --resume
+ON_RESUME = ("resume", "epochs", "threads", "out", "json", "quiet")     # what may be typed beside --resume
 HELD_BACK = 0.1  # of the training images, to stop early by
 
 
@@ -65,6 +66,7 @@ class Config(task.Task):
     out: str | None = option(
         None, text("PATH"), "picture file, or a folder for it (default: the run's, or here)", "running"
     )
+    json: bool = option(False, None, "print the result as one line of JSON, and nothing else", "running")
     quiet: bool = option(False, None, "only the table and the picture's path", "running")
 
 
@@ -105,7 +107,8 @@ def run(config: Config) -> None:
         if config.resume is not None:
             folder.check_data(data)
         folder.write(config, encoding, data)
-    if not config.quiet:
+    talks = not config.quiet and not config.json
+    if talks:
         say(description(parts[0][0], parts[0][2], config, data))
 
     runs: list[Run] = []
@@ -114,17 +117,22 @@ def run(config: Config) -> None:
             runs.append(trained(nn, model, loss, optimizer, config, data, folder))
     except (KeyboardInterrupt, Stopped):
         with contextlib.suppress(OutputError):
-            if runs:
+            if runs and not config.json:
                 say(f"\n{report.table(runs)}")  # what is finished is kept
-            if folder is not None and not config.quiet:
+            if folder is not None and talks:
                 say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
         raise
     title = f"{data.title}: {task.describe_network(parts[0][0], config, data)}"
     verdict = report.verdict(runs, data.t_test)
+    if config.json:
+        where = {"data": data.title, "picture": str(picture), "run": folder and str(folder.path)}
+        table = json.dumps(report.plain({**where, **report.result(runs)}))
+    else:
+        table = ("\n" if talks else "") + report.table(runs)
     attempt(
-        lambda: say(("" if config.quiet else "\n") + report.table(runs), also_on_stderr=True),
-        lambda: None if config.quiet or not verdict else say(f"\n{verdict}", also_on_stderr=True),
-        lambda: draw(title, runs, data, picture),
+        lambda: say(table, also_on_stderr=True),
+        lambda: say(f"\n{verdict}", also_on_stderr=True) if talks and verdict else None,
+        lambda: draw(title, runs, data, picture, announce=not config.json),
         lambda: check_finite(runs),
     )
 
@@ -191,8 +199,8 @@ def literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path) -> None:
-    """Save the picture and say where it is."""
+def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path, announce: bool) -> None:
+    """Save the picture and, if to ``announce``, say where it is."""
     from .. import plot
 
     images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
@@ -202,7 +210,8 @@ def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path) ->
         plot.save(figure, path)
     except OSError as error:
         raise Failure(f"could not save the picture {path}: {error.strerror or error}") from error
-    say(f"Picture: {path}", also_on_stderr=True)
+    if announce:
+        say(f"Picture: {path}", also_on_stderr=True)
 
 
 def check_finite(runs: Sequence[Run]) -> None:
@@ -246,7 +255,7 @@ def picture_path(config: Config, formats: Sequence[str]) -> Path:
         return Folder(Path(folder)).picture
     path = Path(config.out or ".")
     if path.is_dir() or not (path.suffix or path.exists()):
-        path = path / f"fastnn-train-{config.data}.png"
+        path = path / f"fastnn-train-{Path(config.data).stem}.png"
     elif path.suffix and path.suffix[1:].lower() not in formats:
         raise ValueError(f"out: expected a file ending in {', '.join(formats)}, got {config.out!r}")
     if not path.parent.is_dir():
@@ -259,8 +268,9 @@ def picture_path(config: Config, formats: Sequence[str]) -> Path:
 def description(model: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> str:
     """What is going to be trained, on what and how."""
     regularizers = options.given(config, REGULARIZERS)
+    kind = "rows" if data.image_shape is None else "images"
     return (
-        f"{data.title}: {len(data.t_train):,} training and {len(data.t_test):,} test images.\n"
+        f"{data.title}: {len(data.t_train):,} training and {len(data.t_test):,} test {kind}.\n"
         f"{task.describe_network(model, config, data)}\n"
         f"{type(optimizer).__name__}, learning rate {optimizer.current_lr:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
