@@ -3,7 +3,7 @@
     config.toml                     the options, as ``--config`` takes them
     run.json                        versions, the data's encoding (labels, scaling) and its sha256
     PACKAGE-history.csv             a line for each epoch
-    PACKAGE-checkpoint.safetensors  the training after its last whole epoch
+    PACKAGE-checkpoint.safetensors  the training after its last epoch, or while it runs, one about a second ago
     PACKAGE-model.safetensors       the model, once its training has ended
     picture.png                     as ``fastnn train`` draws it
 
@@ -12,7 +12,10 @@ PACKAGE is fastnn or fastnn_ref, or both are there.
 
 import hashlib
 import json
+import math
 import platform
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,14 @@ from typing import Any
 import numpy as np
 
 from fastnn_ref.shared import atomic, checkpoint
+from fastnn_ref.shared.model_checkpoint import ModelCheckpoint
 
 from .. import __version__, datasets
 from . import options, task
 from .encoding import Encoding
 from .session import Failure, UsageError
 
+PAUSE = 1.0  # seconds between two checkpoints: to write one may take longer than an epoch of a small network
 PACKAGES = ("fastnn", "fastnn_ref")     # the first that a run has is the one that is used
 
 
@@ -117,6 +122,20 @@ class Folder:
         if not file.exists():
             return 0
         return len(checkpoint.read_training(file)["state"]["callbacks"][0]["epoch"])
+
+
+class Checkpoint(ModelCheckpoint):
+    """Writes the training at the end of an epoch, ``PAUSE`` seconds apart, and at the end of the last epoch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path).replace("{", "{{").replace("}", "}}"))       # braces would be fields
+        self.written = -math.inf
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        now = time.monotonic()
+        if epoch + 1 == self.params["epochs"] or self.model.stop_training or now - self.written >= PAUSE:
+            super().on_epoch_end(epoch, logs)
+            self.written = now
 
 
 def digest(data: datasets.Dataset) -> str:

@@ -173,9 +173,8 @@ def add(parser: argparse.ArgumentParser, config: type) -> None:
         group = parser.add_argument_group(title) if inside else parser
         for name, default, what in inside:
             if what.kind is None:
-                group.add_argument(
-                    flag(name), help=what.help, default=argparse.SUPPRESS, action=argparse.BooleanOptionalAction
-                )
+                action: Any = "store_true" if name in NOT_IN_FILES else argparse.BooleanOptionalAction
+                group.add_argument(flag(name), help=what.help, default=argparse.SUPPRESS, action=action)
                 continue
             if what.positional:
                 group.add_argument(name, help=what.help, metavar=shown(name, what))

@@ -26,7 +26,7 @@ from fastnn_ref.shared.progress import ProgressBar
 from .. import datasets
 from ..extras import extra
 from . import options, report, task
-from .folder import Folder
+from .folder import Checkpoint, Folder
 from .options import REGULARIZERS, choice, integer, option, text
 from .report import Run
 from .session import Failure, OutputError, Stopped, UsageError, attempt, say
@@ -165,7 +165,7 @@ def trained(
         resume = folder.checkpoint(nn.__name__) if folder.checkpoint(nn.__name__).exists() else None
         folder.model(nn.__name__).unlink(missing_ok=True)       # until it is that of the longer training
         others.append(nn.CSVLogger(folder.history(nn.__name__)))
-        others.append(nn.ModelCheckpoint(literal(folder.checkpoint(nn.__name__))))
+        others.append(Checkpoint(folder.checkpoint(nn.__name__)))
     before = int(np.sum(model.predict(x_test).argmax(axis=1) == data.t_test))
     bar = ProgressBar(f"{nn.__name__:10}", show=("loss", "val_accuracy"), disable=config.quiet, pause=PAUSE)
     with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"), warnings.catch_warnings():
@@ -192,11 +192,6 @@ def trained(
         correct=int(np.sum(probabilities.argmax(axis=1) == data.t_test)), threads=count,
         milliseconds=1000 * statistics.median(history.seconds), fastest=1000 * min(history.seconds),
     )  # fmt: skip
-
-
-def literal(path: Path) -> str:
-    """The path for ``ModelCheckpoint``, which would take what stands in braces for a field."""
-    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path, announce: bool) -> None:
