@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,16 +231,24 @@ def test_a_table_is_learnt_and_predicted_with_its_labels(
     assert found["loss"] == float(logged[3])
     assert json.loads(call(capsys, "evaluate a --data f.csv --json --metrics f1")[1])["f1"] == 1
     assert call(capsys, "train --resume a --epochs 31 --quiet")[0] == 0
+    Path("f.csv").write_text(table(flowers, header, first, mark).replace("lily", "lilly"))
+    code, _, err = call(capsys, "evaluate a --data f.csv")
+    column = {"--target kind": "'kind'", "--target 1": "1"}.get(target, "'kind'" if header else "3")
+    said = f"f.csv: line {4 if header else 3}, column {column}: expected one of iris, lily, rose, got 'lilly'\n"
+    assert (code, err) == (1, f"fastnn evaluate: error: {said}")
 
 
 def test_bytes_and_numbers() -> None:
-    """Bytes become 0 to 1, whatever the scaling; numbers are scaled; a constant input is only shifted."""
+    """Bytes of a training become 0 to 1; numbers are scaled, also if they come as bytes later, a constant one only
+    shifted."""
     scaled = fitted(np.array([[1.0, 5.0], [3.0, 5.0]]), True)
     assert scaled == {"mean": (2.0, 5.0), "deviation": (1.0, 1.0)}
-    encoding = Encoding(("a", "b"), 2, **scaled)
-    assert encoding.inputs(np.array([[[0, 255]]], np.uint8)).tolist() == [[0, 1]]
-    assert encoding.inputs(np.array([[4, 5]])).tolist() == [[2, 0]]
-    assert not fitted(np.array([[1.0]]), False) and not fitted(np.array([[1]], np.uint8), True)
+    encoding, row = Encoding(("a", "b"), 2, **scaled), np.array([[4, 5]], np.uint8)
+    assert encoding.inputs(row).tolist() == encoding.inputs(row * 1.0).tolist() == [[2, 0]]
+    pixels = np.array([[[0, 255]]], np.uint8)
+    assert Encoding(("a", "b"), 2, **fitted(pixels, True)).inputs(pixels).tolist() == [[0, 1]]
+    plain = Encoding(("a", "b"), 2, **fitted(pixels * 1.0, False))
+    assert plain.inputs(pixels).tolist() == plain.inputs(pixels * 1.0).tolist() == [[0, 255]]
 
 
 def test_probabilities_and_files(capsys: pytest.CaptureFixture[str], flowers: Any) -> None:
@@ -354,6 +363,21 @@ def test_mistakes_with_files(capsys: pytest.CaptureFixture[str], line: str, code
     found, out, err = call(capsys, line)
     assert re.match(f"fastnn {line.split()[0]}: error: {message}", err) and (found, out) == (code, "")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("module", "file", "said"), [
+    ("PIL", "folder", r'pillow is missing: pip install "fastnn\[images\]"'),
+    ("pandas", "d.parquet", r'pandas is missing: pip install "fastnn\[data\]"'),
+])  # fmt: skip
+def test_a_package_that_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, file: str, said: str
+) -> None:
+    Path("folder").mkdir()
+    Path("d.parquet").touch()
+    monkeypatch.setitem(sys.modules, module, None)
+    fastnn.Sequential(fastnn.Linear(64, 10)).save("m.safetensors")
+    code, out, err = call(capsys, f"predict m.safetensors {file}")
+    assert (code, out) == (1, "") and re.fullmatch(f"fastnn predict: error: {said}\n", err)
 
 
 # -- what is printed

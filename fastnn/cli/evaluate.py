@@ -72,7 +72,7 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
             read = rows.read(Path(config.data), True, target, config.targets,
                              *((found.encoding.columns, found.encoding.features) if found.encoding else ()))
         x = found.inputs(read, config.data)
-        t: Any = trained.class_numbers(read.labels or [], found.labels(x), config.data)
+        t: Any = trained.class_numbers(read, found.labels(x), config.data)
         title = config.data
     else:
         data, _ = task.load_data(task.DataOptions(data=config.data, download=config.download), progress=True)

@@ -40,6 +40,7 @@ class Rows:
     labels: list[str] | None = None  # of each row
     columns: tuple[str, ...] | None = None  # names of the inputs
     target: str | None = None  # the column of the labels
+    places: list[str] | None = None  # of the label of each row, for messages
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ def from_table(
         table.labels(label) if labelled and label is not None else None,
         None if table.names is None else tuple(table.names[column] for column in inputs),
         None if label is None else (table.names[label] if table.names else str(label + 1)),
+        None if label is None else [f"line {line}, column {table.called(label)}" for line in table.lines],
     )
 
 

@@ -223,7 +223,8 @@ def load_data(config: DataOptions, progress: bool) -> tuple[datasets.Dataset, En
             return own_data.load(config)
     load: Any = getattr(datasets, f"load_{config.data}")
     data: datasets.Dataset = load() if config.data == "digits" else load(download=config.download, progress=progress)
-    return data, Encoding(tuple(map(str, range(data.classes))), data.features, image_shape=data.image_shape)
+    return data, Encoding(tuple(map(str, range(data.classes))), data.features, image_shape=data.image_shape,
+                          from_bytes=data.image_shape is not None)
 
 
 def build(nn: ModuleType, config: Task, data: datasets.Dataset, dtype: str) -> tuple[Any, Any, Any]:

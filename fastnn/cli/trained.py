@@ -85,10 +85,12 @@ def load(config: ModelOptions) -> Trained:
     return Trained(nn, model, file, None, None)
 
 
-def class_numbers(found: list[str], labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
-    """Labels -> class numbers; ValueError for one that the model does not know."""
+def class_numbers(rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
+    """The labels of the rows as class numbers; ValueError for one that the model does not know."""
+    found = rows.labels or []
     numbers = {label: number for number, label in enumerate(labels)}
     for row, label in enumerate(found):
         if label not in numbers:
-            raise ValueError(f"{source}: expected labels of {', '.join(labels)}, got {label!r} at row {row}")
+            place = rows.places[row] if rows.places else f"row {row}"
+            raise ValueError(f"{source}: {place}: expected one of {', '.join(labels)}, got {label!r}")
     return np.array([numbers[label] for label in found], np.int64)
