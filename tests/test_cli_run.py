@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 from fastnn import cli, datasets
-from fastnn.cli import options, train
+from fastnn.cli import options, own_data, train
 from fastnn.cli.encoding import Encoding, fitted
 from fastnn.cli.session import SIGNALLED, UsageError
 from fastnn_ref.shared import progress
@@ -312,7 +312,13 @@ def test_every_kind_of_file_gives_the_same(capsys: pytest.CaptureFixture[str], k
     assert "accuracy  1" in call(capsys, "evaluate a")[1]
 
 
+def test_labels_have_one_order() -> None:
+    assert own_data.ordered(["10", "9", "1.0", "1", "10"]) == ("1", "1.0", "9", "10")
+    assert own_data.ordered(["b", "10", "9"]) == ("10", "9", "b")
+
+
 @pytest.mark.parametrize(("content", "options", "message"), [
+    ("1,x\n" * 40 + "1,y\n" * 2, "--held-out 0.95", "--held-out: expected a share that leaves rows of each .* of 'y'"),
     ("a,b,k\n1,2,x\n3,?,y\n", "", r"d\.csv: line 3, column 'b': expected a finite number, got '\?'"),
     ("1,2,x\n3,nan,y\n", "", r"d\.csv: line 2, column 2: expected a finite number, got 'nan'"),
     ("a,b,k\n1,2,x\n\n3,y\n", "", r"d\.csv: line 4: expected 3 columns, got 2"),

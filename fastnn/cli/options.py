@@ -173,7 +173,8 @@ def add(parser: argparse.ArgumentParser, config: type) -> None:
         group = parser.add_argument_group(title) if inside else parser
         for name, default, what in inside:
             if what.kind is None:
-                action: Any = "store_true" if name in NOT_IN_FILES else argparse.BooleanOptionalAction
+                from_file = hasattr(config, "config") and name not in NOT_IN_FILES      # which a flag can undo
+                action: Any = argparse.BooleanOptionalAction if from_file else "store_true"
                 group.add_argument(flag(name), help=what.help, default=argparse.SUPPRESS, action=action)
                 continue
             if what.positional:

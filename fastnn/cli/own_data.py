@@ -30,6 +30,10 @@ def load(config: Any) -> tuple[datasets.Dataset, Encoding]:
         raise ValueError(f"held_out: expected a share of {len(labels)} rows or more, one of each class, that leaves as "
                          f"many, got {out} of {len(t)} rows")
     train, test = train_test_split(np.arange(len(t)), test_size=out, random_state=0, stratify=t)
+    absent = sorted(set(labels) - {labels[number] for number in t[train]})
+    if absent:
+        raise ValueError(f"held_out: expected a share that leaves rows of each class to train on, got "
+                         f"{config.held_out} and none of {absent[0]!r}")
     x = found.x.reshape(len(found.x), -1)
     encoding = Encoding(
         labels, x.shape[1], columns=found.columns, target=found.target, image_shape=image_shape(found.x),
@@ -52,7 +56,8 @@ def image_shape(x: Any) -> tuple[int, int] | None:
 def ordered(labels: list[str]) -> tuple[str, ...]:
     """Each label once, by number if all are numbers, else by letter."""
     found = set(labels)
-    return tuple(sorted(found, key=float) if all(map(rows.is_number, found)) else sorted(found))
+    numbers = all(map(rows.is_number, found))
+    return tuple(sorted(found, key=lambda label: (float(label) if numbers else 0.0, label)))     # 1 and 1.0 differ
 
 
 def check_classes(name: str, labels: list[str]) -> None:
