@@ -72,9 +72,13 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
 ) -> None:
     how = "--hidden 8 --dropout 0.3 --batch-norm --early-stopping 2 --lr 0.01"
     assert call(capsys, f"train --run whole --epochs 4 {how}")[0] == 0
-    with pytest.MonkeyPatch.context() as patch:
-        raise_in(patch, number, label, epoch)
-        code, out, _ = call(capsys, f"train --run a --epochs 4 {how}")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)    # `&` hands down that it is ignored
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            raise_in(patch, number, label, epoch)
+            code, out, _ = call(capsys, f"train --run a --epochs 4 {how}")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert code == SIGNALLED + number and out.endswith("\nTo go on: fastnn train --resume a\n")
     assert not Path("a/fastnn-model.safetensors").exists()
     assert call(capsys, "train --resume a")[0] == 0
