@@ -57,6 +57,33 @@ def of(path: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
 
 SHARED = [
     *of(
+        "fastnn/cli/encoding.py",
+        ("command line: scaled by the deviation alone", "test_cli_run::test_probabilities_and_files",
+         "(x - np.array(self.mean)) / np",
+         "x / np"),
+        ("command line: bytes from 0 to 1.004", "test_cli_run::test_bytes_and_numbers",
+         "np.float32(255)",
+         "np.float32(254)"),
+    ),
+    *of(
+        "fastnn/cli/folder.py",
+        ("command line: the last epoch is not kept", "test_cli_run::test_a_finished_run_goes_on_for_more_epochs",
+         'epoch + 1 == self.params["epochs"]',
+         "not epoch"),
+    ),
+    *of(
+        "fastnn/cli/own_data.py",
+        ("command line: scaled by all rows", "test_cli_run::test_probabilities_and_files",
+         "fitted(x[train]",
+         "fitted(x"),
+    ),
+    *of(
+        "fastnn/cli/train.py",
+        ("command line: a run that begins anew", "test_cli_run::test_a_finished_run_goes_on_for_more_epochs",
+         "            resume=resume,\n",
+         ""),
+    ),
+    *of(
         "fastnn_ref/shared/early_stopping.py",
         ("early stopping: one epoch too patient", "test_early_stopping::test_patience",
          "return self.wait >= max(self.patience, 1)",

@@ -1,17 +1,19 @@
 """The command line: ``fastnn COMMAND``.
 
 A command is a module with a one-line ``SUMMARY``, a frozen dataclass ``Config`` whose fields are its options
-(``options.option``), and ``run(config)``; it is added to ``COMMANDS``. ``session`` turns what goes wrong into one line
-on stderr and an exit code.
+(``options.option``), and ``run(config)``; it is added to ``COMMANDS``. If it has ``configure(typed)``, that makes the
+configuration of the options that were typed. ``session`` turns what goes wrong into one line on stderr and an exit
+code.
 """
 
+import functools
 from collections.abc import Sequence
 
 from .. import __version__
-from . import compare, options, train
+from . import compare, evaluate, info, options, predict, train
 from .session import Session, UsageError, require_output
 
-COMMANDS = {"train": train, "compare": compare}
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "info": info, "compare": compare}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,5 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         session.prog, module = values.pop("prog"), COMMANDS[values.pop("command")]
         if unknown:
             raise UsageError(f"unknown argument: {' '.join(unknown)} (see {session.prog} --help)")
-        module.run(module.Config(**values))
+        configure = getattr(module, "configure", functools.partial(options.configured, module.Config))
+        module.run(configure(values))
     return session.code

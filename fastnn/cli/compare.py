@@ -30,7 +30,7 @@ def run(config: Config) -> None:
             if name in ("optimizer", "lr", "momentum", "weight_decay") and getattr(config, name) != default:
                 raise UsageError(f"{options.flag(name)}: has an effect only with --steps of 1 or more")
     nn = importlib.import_module("fastnn")
-    data = task.load_data(config, progress=True)
+    data, _ = task.load_data(config, progress=True)
     model, loss, optimizer = task.build(nn, config, data, "float64")
     x = task.inputs(config, data, data.x_train[: config.batch_size], model.dtype)
     say(f"{task.describe_network(model, config, data)}\n")

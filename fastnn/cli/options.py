@@ -3,14 +3,17 @@
     dropout: float = option(0.0, number(0, 1), "probability of zeroing a hidden value", REGULARIZERS)
 
 From that come the flag ``--dropout``, its help with the default, the check of what is given, the message that names the
-flag, and, where the group asks for it, what is said about the run.
+flag, the key ``dropout`` of a TOML file, and, where the group asks for it, what is said about the run.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import json
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fastnn_ref.shared import checks
@@ -18,6 +21,7 @@ from fastnn_ref.shared import checks
 from .session import UsageError, say
 
 REGULARIZERS = "regularizers, in any combination"
+NOT_IN_FILES = ("config", "run", "resume", "out", "json", "quiet", "download")     # options of one call
 GROUPS = ("data", "network", REGULARIZERS, "training", "running")       # in the order of the help
 
 
@@ -39,11 +43,17 @@ class Option:
     group: str
     const: Any = None  # what the flag alone means, where a value may follow
     only: tuple[str, Callable[[Any], bool]] | None = None  # where it does something: in words, and asked of a config
+    positional: bool = False  # it has no flag, and must be given
 
 
 def option(default: Any, kind: Kind | None, help: str, group: str, **more: Any) -> Any:
     """A field of a configuration that is an option of the command line; ``more`` are fields of ``Option``."""
     return field(default=default, metadata={"option": Option(kind, help, group, **more)})
+
+
+def argument(kind: Kind, help: str) -> Any:
+    """A field of a configuration that is a positional argument."""
+    return field(metadata={"option": Option(kind, help, GROUPS[0], positional=True)})
 
 
 def flag(name: str) -> str:
@@ -62,6 +72,11 @@ def text_of(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def shown(name: str, what: Option) -> str:
+    """What messages call an option or a positional argument."""
+    return name.upper() if what.positional else flag(name)
 
 
 # -- kinds
@@ -151,20 +166,25 @@ def declared(config: Any) -> Iterator[tuple[str, Any, Option]]:
 
 
 def add(parser: argparse.ArgumentParser, config: type) -> None:
-    """Give the parser the options of a configuration, group by group."""
+    """Give the parser the options of a configuration, group by group; it returns those that were typed, no defaults."""
     known = list(declared(config))
     for title in GROUPS:
         inside = [each for each in known if each[2].group == title]
         group = parser.add_argument_group(title) if inside else parser
         for name, default, what in inside:
             if what.kind is None:
-                group.add_argument(flag(name), help=what.help, default=default, action="store_true")
+                from_file = hasattr(config, "config") and name not in NOT_IN_FILES      # which a flag can undo
+                action: Any = argparse.BooleanOptionalAction if from_file else "store_true"
+                group.add_argument(flag(name), help=what.help, default=argparse.SUPPRESS, action=action)
+                continue
+            if what.positional:
+                group.add_argument(name, help=what.help, metavar=shown(name, what))
                 continue
             usual = "" if default is None else f" (default {text_of(default)})"
             how: dict[str, Any] = {} if what.const is None else {"nargs": "?", "const": what.const}
             group.add_argument(
-                flag(name), help=(what.help + usual).replace("%", "%%"), default=default, metavar=what.kind.metavar,
-                type=naming(flag(name), what.kind.read), **how,
+                flag(name), help=(what.help + usual).replace("%", "%%"), default=argparse.SUPPRESS,
+                metavar=what.kind.metavar, type=naming(flag(name), what.kind.read), **how,
             )  # fmt: skip
 
 
@@ -186,7 +206,7 @@ def check(config: Any) -> None:
         value = getattr(config, name)
         if what.kind is not None and value is not None:
             try:
-                what.kind.check(flag(name), value)
+                what.kind.check(shown(name, what), value)
             except (ValueError, TypeError) as error:
                 raise UsageError(str(error)) from None
     for name, default, what in declared(config):
@@ -205,11 +225,73 @@ def given(config: Any, group: str) -> str:
 
 
 @contextlib.contextmanager
-def usage(config: Any) -> Iterator[None]:
-    """What the library says of an argument inside the block, with the name of the flag: a UsageError."""
+def usage(config: Any, others: bool = True) -> Iterator[None]:
+    """What the library says of an argument inside the block, with the name of the flag: a UsageError.
+
+    ``others``: errors that name no option become one, too.
+    """
     try:
         yield
     except ValueError as error:
         name, colon, rest = str(error).partition(": ")
-        known = [each for each, *_ in declared(config)]
-        raise UsageError(f"{flag(name)}: {rest}" if colon and name in known else str(error)) from error
+        known = {each: what for each, _, what in declared(config)}
+        if not others and name not in known:
+            raise
+        raise UsageError(f"{shown(name, known[name])}: {rest}" if colon and name in known else str(error)) from error
+
+
+# -- TOML files
+
+
+def configured(config: type, typed: dict[str, Any]) -> Any:
+    """The configuration of what was typed; ``--config`` gives what was not."""
+    path = typed.get("config")
+    return config(**({} if path is None else read_toml(config, path)) | typed)
+
+
+def read_toml(config: type, path: str | Path) -> dict[str, Any]:
+    """The options in a TOML file, each named as its flag; UsageError names the file and the key."""
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a TOML file, {error}") from None
+    known = {flag(name)[2:]: (name, what) for name, _, what in declared(config)
+             if name not in NOT_IN_FILES and not what.positional}
+    values: dict[str, Any] = {}
+    for key, value in found.items():
+        try:
+            name, what = known[checks.as_choice("key", key, tuple(known))]
+            values[name] = value_of(key, value, what)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{path}: {error}") from None
+    return values
+
+
+def value_of(key: str, value: Any, what: Option) -> Any:
+    """What a value of a TOML file means: the same as if it were typed."""
+    if what.kind is None or isinstance(value, bool):
+        if not isinstance(value, bool) or (what.kind is not None and (what.const is None or not value)):
+            wanted = "true or false" if what.kind is None else "no switch"
+            raise ValueError(f"{key}: expected {wanted}, got {json.dumps(value, default=str)}")
+        return value if what.kind is None else what.const
+    if isinstance(value, dict):
+        raise ValueError(f"{key}: expected a value, got a table")
+    typed = ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    try:
+        found = what.kind.read(typed)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    what.kind.check(key, found)
+    return found
+
+
+def to_toml(config: Any) -> str:
+    """The options of a configuration as ``read_toml`` takes them."""
+    lines = []
+    for name, _, what in declared(config):
+        value = getattr(config, name)
+        if value is not None and name not in NOT_IN_FILES and not what.positional:
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")     # TOML has JSON's values
+            lines.append(f"{flag(name)[2:]} = {text}\n")
+    return "".join(lines)

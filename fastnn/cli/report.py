@@ -117,3 +117,29 @@ def difference(first: Any, second: Any) -> tuple[float, float]:
 def maximum(arrays: Iterable[npt.NDArray[Any]]) -> float:
     """The largest absolute value of all; NaN if anything is."""
     return float(np.max([np.max(np.abs(array)) for array in arrays]))
+
+
+def result(runs: Sequence[Run]) -> dict[str, Any]:
+    """The table as a record for ``--json``, and the history of each run."""
+    found: dict[str, Any] = {"runs": [
+        {
+            "package": run.name, "dtype": str(run.model.dtype), "correct": run.correct, "rows": len(run.probabilities),
+            "accuracy": run.correct / len(run.probabilities), "largest_parameter": largest(run.model),
+            "epochs": len(run.history.epoch), "ms_per_epoch": run.milliseconds, "fastest_ms_per_epoch": run.fastest,
+            "threads": run.threads, "diverged": diverged(run), "history": run.history.history,
+        } for run in runs]}  # fmt: skip
+    if len(runs) == 2:
+        absolute, relative = difference(runs[0].model, runs[1].model)
+        found["difference"] = {"absolute": absolute, "relative": relative}
+    return found
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: what is no finite number becomes null."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not np.isfinite(value) else value

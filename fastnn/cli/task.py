@@ -1,7 +1,9 @@
 """What commands have in common: which data, which network, how it is trained; and all of it built from the options."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,13 +13,16 @@ import fastnn_ref
 from fastnn_ref.shared import checks
 
 from .. import datasets, networks
-from .options import REGULARIZERS, choice, integer, number, option, text, text_of, usage, widths
+from . import own_data, rows
+from .encoding import Encoding
+from .options import REGULARIZERS, Kind, choice, integer, number, option, text, text_of, usage, widths
 
 DATA: dict[str, dict[str, Any]] = {  # enough for 97 % of the test images, 95 % of optdigits' new writers
     "digits": {"epochs": 30, "batch_size": 32, "channels": (16, 32)},
     "mnist": {"epochs": 10, "batch_size": 64, "channels": (32, 64)},
     "optdigits": {"epochs": 20, "batch_size": 32, "channels": (16, 32)},
 }
+OWN_DEFAULTS = DATA["digits"]  # for files of the user's
 AUGMENT: dict[str, tuple[str, float]] = {  # name on the command line: Augment's own, and how much; shift in sides
     "rotate": ("rotation", 15.0),
     "shift": ("shift", 0.1),
@@ -62,14 +67,65 @@ def has_activations(config: Any) -> bool:
 WITH_HIDDEN = "with hidden layers", has_activations
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Which data."""
+def is_own(config: Any) -> bool:
+    """Is the data a file of the user's?"""
+    return config.data is not None and config.data not in DATA
 
-    data: str = option("digits", choice(tuple(DATA)), ", ".join(DATA) + "; digits need no download", "data")
+
+def endings(*wanted: str) -> Callable[[Any], bool]:
+    """Is it a file of the user's with one of these endings?"""
+    return lambda config: is_own(config) and config.data.lower().endswith(wanted)
+
+
+def data_source() -> Kind:
+    """The name of a data set, or a path: something that is there, or looks like one."""
+
+    def check(name: str, value: Any) -> None:
+        path = Path(value)
+        if value in DATA or path.exists():
+            return
+        if path.suffix or path.parent != Path("."):
+            raise ValueError(f"{name}: expected a data set ({', '.join(DATA)}) or a file that is there, got {value!r}")
+        checks.as_choice(name, value, tuple(DATA))
+
+    return Kind(str, check, "NAME|FILE")
+
+
+OWN = "with --data FILE", is_own
+FILES = "CSV, Parquet, NPY, NPZ (x, t), IDX, or a folder with a folder of images for each class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Which data, and what a file of the user's own needs beside it."""
+
+    data: str | None = option(None, data_source(), f"{', '.join(DATA)}; or {FILES}", "data")
+    target: str | None = option(
+        None, text("COLUMN"), "the classes' column in a table, by name or number from 1 (default: the last)", "data",
+        only=("with --data FILE, a table", endings(*rows.TABLES)),
+    )  # fmt: skip
+    targets: str | None = option(
+        None, text("FILE"), "the classes of an NPY or IDX file: another one", "data",
+        only=("with --data FILE, NPY or IDX", endings(".npy", ".idx", ".gz", "ubyte")),
+    )  # fmt: skip
     download: bool = option(
         False, None, "fetch missing data files, checked by sha256", "data",
-        only=("with --data mnist or optdigits", lambda config: config.data != "digits"),
+        only=("with --data mnist or optdigits", lambda config: config.data in ("mnist", "optdigits")),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(FileOptions):
+    """Which data."""
+
+    data: str = option("digits", data_source(), f"{', '.join(DATA)}; digits need no download; or {FILES}", "data")
+    held_out: float = option(
+        0.25, number(0, 1, low_open=True), "share of the rows that is held out, each class in proportion", "data",
+        only=OWN,
+    )  # fmt: skip
+    scale: str = option(
+        "standard", choice(("standard", "none")),
+        "numbers to mean 0 and deviation 1, or as they are; bytes become 0 to 1", "data", only=OWN,
     )  # fmt: skip
 
 
@@ -141,6 +197,11 @@ class OptimizerOptions:
 class Task(OptimizerOptions, NetworkOptions, DataOptions):
     """A network, the data it learns, and how."""
 
+    config: str | None = option(
+        None, text("FILE"), "TOML file of options, each named as its flag: batch-size = 64; flags override it",
+        "running",
+    )  # fmt: skip
+
 
 def completed(config: Any) -> Any:
     """The same, with the data set's own values where a command has such an option and none is given.
@@ -148,18 +209,22 @@ def completed(config: Any) -> Any:
     >>> completed(Task(data="mnist")).batch_size, completed(Task(batch_size=5)).batch_size
     (64, 5)
     """
-    values = DATA.get(config.data, {})
+    values = DATA.get(config.data, OWN_DEFAULTS)
     missing = {name: value for name, value in values.items() if getattr(config, name, 0) is None}
     if config.model != "cnn":
         missing.pop("channels", None)
     return replace(config, **missing)
 
 
-def load_data(config: DataOptions, progress: bool) -> datasets.Dataset:
-    """The data set that ``--data`` names."""
+def load_data(config: DataOptions, progress: bool) -> tuple[datasets.Dataset, Encoding]:
+    """The data set that ``--data`` names, and how its inputs and labels are coded."""
+    if is_own(config):
+        with usage(config, others=False):
+            return own_data.load(config)
     load: Any = getattr(datasets, f"load_{config.data}")
     data: datasets.Dataset = load() if config.data == "digits" else load(download=config.download, progress=progress)
-    return data
+    return data, Encoding(tuple(map(str, range(data.classes))), data.features, image_shape=data.image_shape,
+                          from_bytes=data.image_shape is not None)
 
 
 def build(nn: ModuleType, config: Task, data: datasets.Dataset, dtype: str) -> tuple[Any, Any, Any]:

@@ -6,7 +6,9 @@ picture.
 
 import contextlib
 import importlib
+import json
 import os
+import shlex
 import statistics
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,13 +26,15 @@ from fastnn_ref.shared.progress import ProgressBar
 from .. import datasets
 from ..extras import extra
 from . import options, report, task
+from .folder import Checkpoint, Folder
 from .options import REGULARIZERS, choice, integer, option, text
 from .report import Run
-from .session import Failure, OutputError, Stopped, attempt, say
+from .session import Failure, OutputError, Stopped, UsageError, attempt, say
 
 SUMMARY = "train one network with both packages, compare them, draw a picture"
 BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
 PAUSE = 10.0  # seconds at least between two lines of progress where there is no terminal
+ON_RESUME = ("resume", "epochs", "threads", "out", "json", "quiet")     # what may be typed beside --resume
 HELD_BACK = 0.1  # of the training images, to stop early by
 
 
@@ -53,8 +57,32 @@ class Config(task.Task):
         "both", choice(tuple(BACKENDS)), "ref (fastnn_ref, NumPy), fast (fastnn, C) or both", "running"
     )
     threads: int | None = option(None, integer(1, 1024), "of either package (default: their own)", "running")
-    out: str | None = option(None, text("PATH"), "picture file, or a folder for it (default: here)", "running")
+    run: str | None = option(
+        None, text("DIR"), "new folder for options, history, checkpoints, models and the picture", "running"
+    )
+    resume: str | None = option(
+        None, text("DIR"), "go on with the run in this folder, to the same bits; --epochs may be more", "running"
+    )
+    out: str | None = option(
+        None, text("PATH"), "picture file, or a folder for it (default: the run's, or here)", "running"
+    )
+    json: bool = option(False, None, "print the result as one line of JSON, and nothing else", "running")
     quiet: bool = option(False, None, "only the table and the picture's path", "running")
+
+
+def configure(typed: dict[str, Any]) -> Config:
+    """The options that were typed; with ``--resume`` those of the run, and few others."""
+    path = typed.get("resume")
+    if path is None:
+        found: Config = options.configured(Config, typed)
+        return found
+    for name in typed:
+        if name not in ON_RESUME:
+            raise UsageError(f"{options.flag(name)}: has an effect only without --resume")
+    folder = Folder(Path(path))
+    folder.check_is_run("--resume")
+    values = options.read_toml(Config, folder.config)
+    return Config(**values | typed)
 
 
 def run(config: Config) -> None:
@@ -66,41 +94,78 @@ def run(config: Config) -> None:
     options.check(config)
     with extra("train"):
         from .. import plot
+    folder = run_folder(config)
     with options.usage(config):
         picture = picture_path(config, plot.picture_formats())
-    data = task.load_data(config, progress=not config.quiet)
+    data, encoding = task.load_data(config, progress=not config.quiet)
     packages = [importlib.import_module(name) for name in BACKENDS[config.backend]]
     # float64 wherever the reference takes part: then what is left between the two packages is rounding that training
     # does not magnify to anything. The engine alone takes its own float32.
     dtype = "float32" if config.backend == "fast" else "float64"
     parts = [task.build(nn, config, data, dtype) for nn in packages]
-    if not config.quiet:
+    if folder is not None:
+        if config.resume is not None:
+            folder.check_data(data)
+        folder.write(config, encoding, data)
+    talks = not config.quiet and not config.json
+    if talks:
         say(description(parts[0][0], parts[0][2], config, data))
 
     runs: list[Run] = []
     try:
         for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
-            runs.append(trained(nn, model, loss, optimizer, config, data))
+            runs.append(trained(nn, model, loss, optimizer, config, data, folder))
     except (KeyboardInterrupt, Stopped):
-        if runs:
-            with contextlib.suppress(OutputError):
+        with contextlib.suppress(OutputError):
+            if runs and not config.json:
                 say(f"\n{report.table(runs)}")  # what is finished is kept
+            if folder is not None and talks:
+                say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
         raise
     title = f"{data.title}: {task.describe_network(parts[0][0], config, data)}"
     verdict = report.verdict(runs, data.t_test)
+    if config.json:
+        where = {"data": data.title, "picture": str(picture), "run": folder and str(folder.path)}
+        table = json.dumps(report.plain({**where, **report.result(runs)}))
+    else:
+        table = ("\n" if talks else "") + report.table(runs)
     attempt(
-        lambda: say(("" if config.quiet else "\n") + report.table(runs), also_on_stderr=True),
-        lambda: None if config.quiet or not verdict else say(f"\n{verdict}", also_on_stderr=True),
-        lambda: draw(title, runs, data, picture),
+        lambda: say(table, also_on_stderr=True),
+        lambda: say(f"\n{verdict}", also_on_stderr=True) if talks and verdict else None,
+        lambda: draw(title, runs, data, picture, announce=not config.json),
         lambda: check_finite(runs),
     )
 
 
-def trained(nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> Run:
+def run_folder(config: Config) -> Folder | None:
+    """The folder of ``--run`` or ``--resume``, if there is one, which must be as they need it."""
+    if config.resume is not None:
+        folder = Folder(Path(config.resume))
+        done = max(map(folder.epochs_done, BACKENDS[config.backend]))
+        if config.epochs is not None and config.epochs < done:
+            raise UsageError(f"--epochs: expected at least {done}, which the run has behind it, got {config.epochs}")
+        return folder
+    if config.run is None:
+        return None
+    folder = Folder(Path(config.run))
+    folder.check_is_new()
+    return folder
+
+
+def trained(
+    nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Config, data: datasets.Dataset,
+    folder: Folder | None,
+) -> Run:
     """One package's run."""
     x_train, x_test = (task.inputs(config, data, x, model.dtype) for x in (data.x_train, data.x_test))
     (x_train, t_train), watched = held_back(config, x_train, data.t_train)
-    stopping = () if config.early_stopping is None else (nn.EarlyStopping(patience=config.early_stopping),)
+    others = [] if config.early_stopping is None else [nn.EarlyStopping(patience=config.early_stopping)]
+    resume = None
+    if folder is not None:
+        resume = folder.checkpoint(nn.__name__) if folder.checkpoint(nn.__name__).exists() else None
+        folder.model(nn.__name__).unlink(missing_ok=True)       # until it is that of the longer training
+        others.append(nn.CSVLogger(folder.history(nn.__name__)))
+        others.append(Checkpoint(folder.checkpoint(nn.__name__)))
     before = int(np.sum(model.predict(x_test).argmax(axis=1) == data.t_test))
     bar = ProgressBar(f"{nn.__name__:10}", show=("loss", "val_accuracy"), disable=config.quiet, pause=PAUSE)
     with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"), warnings.catch_warnings():
@@ -114,10 +179,13 @@ def trained(nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Confi
             batch_size=config.batch_size,
             validation_data=watched or (x_test, data.t_test),
             metrics=("accuracy",),
-            callbacks=(bar, *stopping),
+            callbacks=(bar, *others),
+            resume=resume,
         )
         if history.interrupted:
             raise KeyboardInterrupt
+        if folder is not None:
+            model.save(folder.model(nn.__name__))
         probabilities = softmax(model.predict(x_test))
     return Run(
         name=nn.__name__, model=model, history=history, probabilities=probabilities, before=before,
@@ -126,8 +194,8 @@ def trained(nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Confi
     )  # fmt: skip
 
 
-def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path) -> None:
-    """Save the picture and say where it is."""
+def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path, announce: bool) -> None:
+    """Save the picture and, if to ``announce``, say where it is."""
     from .. import plot
 
     images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
@@ -137,7 +205,8 @@ def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path) ->
         plot.save(figure, path)
     except OSError as error:
         raise Failure(f"could not save the picture {path}: {error.strerror or error}") from error
-    say(f"Picture: {path}", also_on_stderr=True)
+    if announce:
+        say(f"Picture: {path}", also_on_stderr=True)
 
 
 def check_finite(runs: Sequence[Run]) -> None:
@@ -176,9 +245,12 @@ def threads(nn: ModuleType, wanted: int | None) -> Iterator[int]:
 
 def picture_path(config: Config, formats: Sequence[str]) -> Path:
     """The file that ``--out`` means: itself, or fastnn-train-DATA.png in the folder that it is."""
+    folder = config.resume or config.run
+    if folder is not None and config.out is None:
+        return Folder(Path(folder)).picture
     path = Path(config.out or ".")
     if path.is_dir() or not (path.suffix or path.exists()):
-        path = path / f"fastnn-train-{config.data}.png"
+        path = path / f"fastnn-train-{Path(config.data).stem}.png"
     elif path.suffix and path.suffix[1:].lower() not in formats:
         raise ValueError(f"out: expected a file ending in {', '.join(formats)}, got {config.out!r}")
     if not path.parent.is_dir():
@@ -191,8 +263,9 @@ def picture_path(config: Config, formats: Sequence[str]) -> Path:
 def description(model: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> str:
     """What is going to be trained, on what and how."""
     regularizers = options.given(config, REGULARIZERS)
+    kind = "rows" if data.image_shape is None else "images"
     return (
-        f"{data.title}: {len(data.t_train):,} training and {len(data.t_test):,} test images.\n"
+        f"{data.title}: {len(data.t_train):,} training and {len(data.t_test):,} test {kind}.\n"
         f"{task.describe_network(model, config, data)}\n"
         f"{type(optimizer).__name__}, learning rate {optimizer.current_lr:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."

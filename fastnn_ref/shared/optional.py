@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}         # import name → pip's name, where they differ
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}       # import name → pip's name, where they differ
 
 
 def missing(error: ModuleNotFoundError, extra: str) -> ModuleNotFoundError:

@@ -1,0 +1,83 @@
+"""``fastnn evaluate``: the loss and the metrics of a trained model, on what its run held out or on other data."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastnn_ref.shared.metrics import resolve_metrics
+
+from . import options, report, rows, task, train, trained
+from .options import Kind, option
+from .session import UsageError, say
+
+SUMMARY = "loss and metrics of a trained model"
+
+
+def names() -> Kind:
+    """Names of metrics, between commas."""
+
+    def read(typed: str) -> tuple[str, ...]:
+        return tuple(typed.split(","))
+
+    def check(name: str, value: Any) -> None:
+        try:
+            resolve_metrics(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {str(error).removeprefix('metrics: ')}") from None
+
+    return Kind(read, check, "NAME,...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(trained.ModelOptions, task.FileOptions):
+    """What ``fastnn evaluate`` is told."""
+
+    metrics: tuple[str, ...] = option(("accuracy",), names(), "accuracy, f1, top_3_accuracy, roc_auc, ...", "running")
+    json: bool = option(False, None, "print one line of JSON", "running")
+
+
+def run(config: Config) -> None:
+    """Print the loss and the metrics.
+
+    >>> run(Config(model="runs/first"))  # doctest: +SKIP
+    """
+    options.check(config)
+    found = trained.load(config)
+    x, t, title, loss = task_data(config, found)
+    values = found.model.evaluate(x, t, loss, config.metrics)
+    if config.json:
+        say(json.dumps(report.plain({"model": str(found.file), "data": title, "rows": len(t), **values})))
+        return
+    say(f"{found.file}: {len(t):,} rows of {title}.")
+    width = max(map(len, values))
+    say("\n".join(f"{name:{width}}  {value:.6g}" for name, value in values.items()))
+
+
+def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, Any]:
+    """(x, t, name of the data, loss): the run's, where nothing else is given."""
+    loss = None
+    if found.folder is not None:
+        task_of_run = task.completed(train.Config(**options.read_toml(train.Config, found.folder.config)))
+        loss = found.nn.CrossEntropyLoss(label_smoothing=task_of_run.label_smoothing)
+        if config.data is None:
+            data, _ = task.load_data(task_of_run, progress=True)
+            found.folder.check_data(data)
+            return found.shaped(data.x_test, data.image_shape, data.title), data.t_test, f"{data.title}, held out", loss
+    if config.data is None:
+        raise UsageError("--data: expected what to evaluate on, as MODEL is no run's, got none")
+    if task.is_own(config):
+        with options.usage(config, others=False):
+            target = config.target or (found.encoding.target if found.encoding else None)
+            read = rows.read(Path(config.data), True, target, config.targets,
+                             *((found.encoding.columns, found.encoding.features) if found.encoding else ()))
+        x = found.inputs(read, config.data)
+        t: Any = trained.class_numbers(read, found.labels(x), config.data)
+        title = config.data
+    else:
+        data, _ = task.load_data(task.DataOptions(data=config.data, download=config.download), progress=True)
+        x, t, title = found.shaped(data.x_test, data.image_shape, data.title), data.t_test, f"{data.title}, held out"
+    if loss is None:
+        one = found.model.output_shape(x.shape[1:]) == (1,)
+        loss = found.nn.BCEWithLogitsLoss() if one else found.nn.CrossEntropyLoss()
+    return x, t, title, loss

@@ -1,0 +1,68 @@
+"""``fastnn predict``: the class of each row of a file, or the probability of each class."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn_ref.shared import atomic
+
+from . import options, rows, trained
+from .options import argument, option, text
+from .session import UsageError, say
+
+SUMMARY = "the class of each row of a file"
+ENDINGS = (".csv", ".npy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(trained.ModelOptions):
+    """What ``fastnn predict`` is told."""
+
+    input: str = argument(text("INPUT"), "CSV, Parquet, NPY, NPZ (x), IDX, an image, or a folder of images")
+    proba: bool = option(False, None, "the probability of each class instead", "running")
+    out: str | None = option(None, text("FILE"), "a .csv or .npy file (default: CSV on standard output)", "running")
+
+
+def run(config: Config) -> None:
+    """Predict, and print or save it.
+
+    >>> run(Config(model="runs/first", input="new.csv"))  # doctest: +SKIP
+    """
+    options.check(config)
+    if config.out is not None and Path(config.out).suffix.lower() not in ENDINGS:
+        raise UsageError(f"--out: expected a file ending in {' or '.join(ENDINGS)}, got {config.out!r}")
+    if config.out is not None and not Path(config.out).parent.is_dir():
+        raise UsageError(f"--out: expected an existing folder, got {str(Path(config.out).parent)!r}")
+    found = trained.load(config)
+    encoding = found.encoding
+    known = (encoding.target, None, encoding.columns, encoding.features) if encoding else ()
+    x = found.inputs(rows.read(Path(config.input), False, *known), config.input)
+    labels = found.labels(x)
+    if config.proba:
+        save(config.out, labels, found.model.predict_proba(x))
+        return
+    classes = [labels[number] for number in found.model.predict_classes(x)]
+    whole = all(label.isdecimal() for label in labels)
+    save(config.out, ("class",), np.array([int(each) for each in classes] if whole else classes))
+
+
+def save(out: str | None, header: tuple[str, ...], values: npt.NDArray[Any]) -> None:
+    """Write the values, a line a row, to the file or to standard output."""
+    if out is not None and out.lower().endswith(".npy"):
+        content = io.BytesIO()
+        np.save(content, values)
+        atomic.write(Path(out), content.getbuffer())
+        return
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(values.reshape(len(values), -1).tolist())
+    if out is None:
+        say(table.getvalue().rstrip("\n"))
+    else:
+        atomic.write(Path(out), table.getvalue().encode())

@@ -1,0 +1,290 @@
+"""Rows of examples from files of one's own: CSV, NPY, NPZ, IDX, Parquet, or a folder of images.
+
+    .csv .tsv .txt  a line an example, split by commas, semicolons or tabs; the first line is a header if no cell of it
+                    is a number
+    .parquet        by pandas, as with a header
+    .npy            the inputs (n, …); the targets in a file of their own
+    .npz            the arrays x and t
+    IDX, plain or gzip (-ubyte, .idx, .gz)          as .npy
+    folder          a folder for each class with its images; or images alone, where no classes are needed
+
+Errors name the file and, in tables, the line and the column.
+"""
+
+import csv
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn_ref.shared import checks
+
+from ..datasets.idx import read_idx
+from ..extras import extra
+
+Array = npt.NDArray[Any]
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a file has."""
+
+    x: Array  # (n, …)
+    labels: list[str] | None = None  # of each row
+    columns: tuple[str, ...] | None = None  # names of the inputs
+    target: str | None = None  # the column of the labels
+    places: list[str] | None = None  # of the label of each row, for messages
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of a file, all of them texts or numbers."""
+
+    path: Path
+    names: tuple[str, ...] | None
+    cells: Sequence[Sequence[Any]]
+    lines: Sequence[int]  # where each row stands
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self.cells[0])
+
+    def column(self, target: str, name: str) -> int:
+        """The index of the column that ``target`` names, or counts from 1; ``name`` is the argument's."""
+        if self.names is not None and target in self.names:
+            return self.names.index(target)
+        if target.isdecimal() and 1 <= int(target) <= self.width:
+            return int(target) - 1
+        known = f"one of {', '.join(self.names)}, or a number" if self.names else "a number"
+        raise ValueError(f"{name}: expected {known} from 1 to {self.width}, a column of {self.path}, got {target!r}")
+
+    def called(self, column: int) -> str:
+        """What messages call a column."""
+        return repr(self.names[column]) if self.names else str(column + 1)
+
+    def numbers(self, columns: Sequence[int]) -> Array:
+        """These columns as finite numbers (n, columns)."""
+        try:
+            found = np.array([[row[column] for column in columns] for row in self.cells], np.float64)
+            bad = ~np.isfinite(found)
+        except (ValueError, TypeError):
+            bad = np.array([[not is_number(row[column]) for column in columns] for row in self.cells])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(f"{self.path}: line {self.lines[row]}, column {self.called(columns[column])}: expected a "
+                             f"finite number, got {self.cells[row][columns[column]]!r}")
+        return found
+
+    def labels(self, column: int) -> list[str]:
+        """This column as texts."""
+        found = [str(row[column]).strip() for row in self.cells]
+        for label, line in zip(found, self.lines, strict=True):
+            if label in ("", "None", "nan"):
+                raise ValueError(f"{self.path}: line {line}, column {self.called(column)}: expected a label, "
+                                 "got an empty cell")
+        return found
+
+
+def is_number(cell: Any) -> bool:
+    """Is it a finite number, or the text of one?"""
+    try:
+        return bool(np.isfinite(float(cell)))
+    except (ValueError, TypeError):
+        return False
+
+
+# ---- files ----
+
+
+def read(
+    path: Path, labelled: bool, target: str | None = None, targets: str | None = None,
+    columns: tuple[str, ...] | None = None, width: int | None = None,
+) -> Rows:
+    """The rows of a file or folder, with labels if ``labelled``.
+
+    ``target``: the column of the labels in a table, by default the last one. ``targets``: the file of the labels beside
+    .npy and IDX. ``columns`` and ``width``: names and number of the inputs, where they are known from a training: a
+    table may have others, too. ValueError for what does not fit.
+    """
+    kind = kind_of(path)
+    if kind == "table":
+        return from_table(read_table(path), labelled, target, columns, width)
+    if kind == "folder":
+        return read_images(path, labelled)
+    arrays = read_arrays(path)
+    if "x" not in arrays:
+        raise ValueError(f"{path}: expected the arrays x and t, got {', '.join(arrays) or 'none'}")
+    labels = None
+    if labelled:
+        if kind == "npz" and targets is None:
+            if "t" not in arrays:
+                raise ValueError(f"{path}: expected the arrays x and t, got {', '.join(arrays)}")
+            labels = as_labels(arrays["t"], str(path))
+        elif targets is None:
+            raise ValueError(f"targets: expected the file with the targets of {path}, got none")
+        else:
+            found = read_arrays(Path(targets))
+            labels = as_labels(found.get("t", found.get("x", np.empty(0))), targets)
+    x = as_inputs(arrays["x"], str(path))
+    if labels is not None and len(labels) != len(x):
+        raise ValueError(f"{targets or path}: expected {len(x)} targets, one for each row of x, got {len(labels)}")
+    return Rows(x, labels)
+
+
+def kind_of(path: Path) -> str:
+    """"table", "folder", "npz" or "array"; ValueError for another ending, OSError if it is not there."""
+    path.stat()
+    if path.is_dir():
+        return "folder"
+    ending = path.suffix.lower()
+    if ending in TABLES:
+        return "table"
+    if ending in (".npy", ".npz"):
+        return "npz" if ending == ".npz" else "array"
+    if ending in IMAGES:
+        return "folder"
+    if ending in (".idx", ".gz") or path.name.endswith("ubyte"):
+        return "array"
+    raise ValueError(f"{path}: expected a folder of images or a file ending in {', '.join(TABLES)}, .npy, .npz, .idx, "
+                     f"-ubyte or .gz (IDX), or {', '.join(IMAGES)}")
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an NPZ file; of NPY or IDX the one as x."""
+    if path.suffix.lower() not in (".npy", ".npz"):
+        return {"x": read_idx(path)}
+    try:
+        found = np.load(path)
+        return {"x": found} if isinstance(found, np.ndarray) else dict(found)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:     # objects are never unpickled
+        raise ValueError(f"{path}: expected a whole {path.suffix} file of numbers or texts ({error})") from error
+
+
+def as_inputs(x: Array, name: str) -> Array:
+    """Inputs (n, …) of finite numbers, at least one."""
+    if x.dtype.kind not in "biuf" or x.ndim < 2 or not x.size:
+        raise ValueError(f"{name}: expected inputs (n, …) that are numbers, got {x.dtype} "
+                         f"{checks.format_shape(x.shape)}")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = np.asarray(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+        raise ValueError(f"{name}: expected finite numbers, got NaN or ∞ at row {checks.first_row(bad)}")
+    return x
+
+
+def as_labels(t: Array, name: str) -> list[str]:
+    """Targets (n,) as texts: whole numbers, or texts."""
+    if t.ndim != 1 or t.dtype.kind not in "biufU":
+        raise ValueError(f"{name}: expected targets (n,), whole numbers or texts, got {t.dtype} "
+                         f"{checks.format_shape(t.shape)}")
+    if t.dtype.kind == "f":
+        if (bad := t != np.round(t)).any():
+            raise ValueError(f"{name}: expected classes, whole numbers or texts, got {t[bad][0]} at row "
+                             f"{checks.first_row(bad)}")
+        t = t.astype(np.int64)
+    return [str(each) for each in t.tolist()]
+
+
+# ---- tables ----
+
+
+def read_table(path: Path) -> Table:
+    """The cells of a CSV or Parquet file."""
+    if path.suffix.lower() == ".parquet":
+        return read_parquet(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            start = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(",;\t", key=start.count), skipinitialspace=True, strict=True)
+            found = [(reader.line_num, row) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: expected a table of UTF-8 text ({error})") from error
+    names = None
+    if found and not any(is_number(cell) for cell in found[0][1]):
+        names = tuple(name.strip() for name in found.pop(0)[1])
+        if len(set(names)) < len(names):
+            raise ValueError(f"{path}: expected columns with a name each, got one twice: {', '.join(names)}")
+    if not found:
+        raise ValueError(f"{path}: expected rows, got none")
+    width = len(names or found[0][1])
+    for line, row in found:
+        if len(row) != width:
+            raise ValueError(f"{path}: line {line}: expected {width} columns, got {len(row)}")
+    return Table(path, names, [row for _, row in found], [line for line, _ in found])
+
+
+def read_parquet(path: Path) -> Table:
+    """A Parquet file, as far as pandas reads it."""
+    with extra("data"):
+        import pandas
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError as error:                            # pandas without pyarrow
+        raise ModuleNotFoundError('pyarrow is missing: pip install "fastnn[data]"', name="pyarrow") from error
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: expected a Parquet file ({error})") from error
+    if frame.empty:
+        raise ValueError(f"{path}: expected rows, got none")
+    cells = list(zip(*(frame[name].tolist() for name in frame.columns), strict=True))
+    return Table(path, tuple(map(str, frame.columns)), cells, range(1, len(frame) + 1))
+
+
+def from_table(
+    table: Table, labelled: bool, target: str | None, columns: tuple[str, ...] | None, width: int | None,
+) -> Rows:
+    """Inputs and labels of a table; a column of labels that nobody asked for is left out."""
+    by_name = columns is not None and table.names is not None
+    label = None
+    if labelled or (not by_name and width is not None and table.width == width + 1):
+        label = table.column(target or str(table.width), "target")
+    inputs = [column for column in range(table.width) if column != label]
+    if columns is not None and table.names is not None:
+        absent = [name for name in columns if name not in table.names]
+        if absent:
+            raise ValueError(f"{table.path}: expected the columns {', '.join(columns)}, found no {', '.join(absent)}")
+        inputs = [table.names.index(name) for name in columns]
+    if not inputs or (width is not None and len(inputs) != width):
+        raise ValueError(f"{table.path}: expected {width or 'some'} columns of inputs, got {len(inputs)}")
+    return Rows(
+        table.numbers(inputs),
+        table.labels(label) if labelled and label is not None else None,
+        None if table.names is None else tuple(table.names[column] for column in inputs),
+        None if label is None else (table.names[label] if table.names else str(label + 1)),
+        None if label is None else [f"line {line}, column {table.called(label)}" for line in table.lines],
+    )
+
+
+# ---- images ----
+
+
+def read_images(path: Path, labelled: bool) -> Rows:
+    """Images (n, height, width), grey, one byte each; the label of an image is the name of the folder it is in."""
+    with extra("images"):
+        from PIL import Image, UnidentifiedImageError
+    files = [path] if path.is_file() else sorted(
+        file for file in path.rglob("*") if file.suffix.lower() in IMAGES and file.is_file())
+    if labelled:
+        files = [file for file in files if len(file.relative_to(path).parts) == 2]
+    if not files:
+        where = "folders with images, one for each class" if labelled else "images"
+        raise ValueError(f"{path}: expected {where}, got none")
+    images = []
+    for file in files:
+        try:
+            with warnings.catch_warnings(), Image.open(file) as image:
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                images.append(np.asarray(image.convert("L")))
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, Warning) as error:
+            raise ValueError(f"{file}: expected an image ({error})") from error
+        if images[-1].shape != images[0].shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (images[0].shape, images[-1].shape)]
+            raise ValueError(f"{file}: expected an image of {sizes[0]} pixels, like {files[0]}, got {sizes[1]}")
+    return Rows(np.stack(images), [file.parent.name for file in files] if labelled else None)

@@ -1,0 +1,96 @@
+"""What ``evaluate`` and ``predict`` begin with: the model of a run or of a file, and rows as it takes them."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn_ref.shared import checks
+
+from .encoding import Encoding
+from .folder import Folder
+from .options import argument, choice, option, text
+from .rows import Rows
+
+BACKENDS = {"fast": "fastnn", "ref": "fastnn_ref"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model, and which package runs it."""
+
+    model: str = argument(text("MODEL"), "folder of a run (train --run), or a file of model.save or save_training")
+    backend: str = option("fast", choice(tuple(BACKENDS)), "fast (fastnn, C) or ref (fastnn_ref, NumPy)", "running")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and how rows are coded for it: as in its run, or as they are, with classes from 0."""
+
+    nn: ModuleType
+    model: Any
+    file: Path
+    folder: Folder | None
+    encoding: Encoding | None
+
+    def inputs(self, rows: Rows, source: str) -> npt.NDArray[Any]:
+        """The rows of the file ``source`` in the shape and dtype of the model."""
+        encoding = self.encoding
+        if encoding is None:
+            x = rows.x / np.float32(255) if rows.x.dtype == np.uint8 else rows.x
+            return self.shaped(x, None, source)
+        features = int(np.prod(rows.x.shape[1:]))
+        if features != encoding.features:
+            raise ValueError(f"{source}: expected rows of {encoding.features} numbers, got "
+                             f"{checks.format_shape(('n', *rows.x.shape[1:]))}")
+        return self.shaped(encoding.inputs(rows.x), encoding.image_shape, source)
+
+    def shaped(self, x: npt.NDArray[Any], image: tuple[int, int] | None, source: str) -> npt.NDArray[Any]:
+        """``x`` (n, …) as it is, as rows, or as images of one channel: the first that the model takes."""
+        image = image or (x.shape[-2:] if x.ndim == 3 else None)
+        shapes = [x.shape[1:], (int(np.prod(x.shape[1:])),), *([(1, *image)] if image else [])]
+        for shape in shapes:
+            try:
+                self.model.output_shape(shape)
+            except ValueError:
+                continue
+            return x.reshape(len(x), *shape).astype(self.model.dtype, copy=False)
+        wanted = f", {checks.format_shape(('n', *self.model.input_shape))}" if self.model.input_shape else ""
+        raise ValueError(f"{source}: expected rows that fit the model{wanted}, got "
+                         f"{checks.format_shape(('n', *x.shape[1:]))}")
+
+    def labels(self, x: npt.NDArray[Any]) -> tuple[str, ...]:
+        """Of each class: those of the run, or 0, 1, …"""
+        if self.encoding is not None:
+            return self.encoding.labels
+        outputs = self.model.output_shape(x.shape[1:])[-1]
+        return tuple(map(str, range(max(2, outputs))))
+
+
+def load(config: ModelOptions) -> Trained:
+    """The model that MODEL names; a file inside a run's folder goes with that run."""
+    path = Path(config.model)
+    folder = Folder(path if path.is_dir() else path.parent)
+    if path.is_dir():
+        folder.check_is_run("MODEL")
+    file = folder.latest() if path.is_dir() else path
+    nn = importlib.import_module(BACKENDS[config.backend])
+    model = nn.load(file)
+    if folder.config.is_file() and folder.record.is_file():
+        return Trained(nn, model, file, folder, folder.read()["encoding"])
+    return Trained(nn, model, file, None, None)
+
+
+def class_numbers(rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
+    """The labels of the rows as class numbers; ValueError for one that the model does not know."""
+    found = rows.labels or []
+    numbers = {label: number for number, label in enumerate(labels)}
+    for row, label in enumerate(found):
+        if label not in numbers:
+            place = rows.places[row] if rows.places else f"row {row}"
+            raise ValueError(f"{source}: {place}: expected one of {', '.join(labels)}, got {label!r}")
+    return np.array([numbers[label] for label in found], np.int64)

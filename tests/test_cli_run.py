@@ -1,0 +1,425 @@
+"""Run folders, configuration files, data of one's own, and the commands that use a trained model."""
+
+import gzip
+import json
+import re
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import cli, datasets
+from fastnn.cli import options, own_data, train
+from fastnn.cli.encoding import Encoding, fitted
+from fastnn.cli.session import SIGNALLED, UsageError
+from fastnn_ref.shared import progress
+
+from .test_cli import few_digits, python, small_picture  # noqa: F401
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_digits", "small_picture")]
+
+
+def call(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    code = cli.main(line.split())
+    return code, *capsys.readouterr()
+
+
+def weights(file: str) -> dict[str, bytes]:
+    """Every parameter of a model's file, as bytes."""
+    return {name: value.tobytes() for name, value in fastnn.load(file).state_dict().items()}
+
+
+def raise_in(monkeypatch: pytest.MonkeyPatch, number: int, label: str, epoch: int) -> None:
+    """The signal comes when the package ``label`` begins that epoch."""
+    begin = progress.ProgressBar.on_epoch_begin
+
+    def signalled(self: Any, now: int, logs: Any = None) -> None:
+        begin(self, now, logs)
+        if (self.label.strip(), now) == (label, epoch):
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(progress.ProgressBar, "on_epoch_begin", signalled)
+
+
+# -- run folders
+
+
+def test_a_run_folder_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "train --run a --epochs 2 --hidden 9")
+    assert code == 0 and out.endswith("Picture: a/picture.png\n")
+    each = ("checkpoint.safetensors", "history.csv", "model.safetensors")
+    files = {f"{package}-{kind}" for package in ("fastnn", "fastnn_ref") for kind in each}
+    assert {path.name for path in Path("a").iterdir()} == files | {"config.toml", "run.json", "picture.png"}
+    lines = Path("a/fastnn-history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy,lr" and len(lines) == 3
+    assert json.loads(Path("a/run.json").read_text())["encoding"]["labels"] == list("0123456789")
+    assert options.read_toml(train.Config, "a/config.toml")["hidden"] == (9,)
+    assert call(capsys, "train --run a")[::2] == (2, (
+        "fastnn train: error: --run: expected a folder without a run, got 'a'; --resume a goes on with it\n"))
+
+
+@pytest.mark.parametrize(("number", "label", "epoch"), [
+    (signal.SIGINT, "fastnn_ref", 2), (signal.SIGTERM, "fastnn", 1), (signal.SIGINT, "fastnn_ref", 0),
+])  # fmt: skip
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    capsys: pytest.CaptureFixture[str], number: int, label: str, epoch: int
+) -> None:
+    how = "--hidden 8 --dropout 0.3 --batch-norm --early-stopping 2 --lr 0.01"
+    assert call(capsys, f"train --run whole --epochs 4 {how}")[0] == 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)    # `&` hands down that it is ignored
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            raise_in(patch, number, label, epoch)
+            code, out, _ = call(capsys, f"train --run a --epochs 4 {how}")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == SIGNALLED + number and out.endswith("\nTo go on: fastnn train --resume a\n")
+    assert not Path("a/fastnn-model.safetensors").exists()
+    assert call(capsys, "train --resume a")[0] == 0
+    for package in ("fastnn", "fastnn_ref"):
+        assert weights(f"a/{package}-model.safetensors") == weights(f"whole/{package}-model.safetensors")
+        histories = [Path(run, f"{package}-history.csv").read_text() for run in ("a", "whole")]
+        assert histories[0] == histories[1]
+
+
+def test_a_finished_run_goes_on_for_more_epochs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last epoch is in the checkpoint, however short ago the one before was written."""
+    epochs: list[int] = []
+    monkeypatch.setattr(progress.ProgressBar, "on_epoch_begin", lambda self, epoch, logs=None: epochs.append(epoch))
+    for line in ("--run whole --epochs 4", "--run a --epochs 2", "--resume a --epochs 4"):
+        assert call(capsys, f"train {line} {'' if 'resume' in line else '--backend fast --dropout 0.2'}")[0] == 0
+    assert epochs == [0, 1, 2, 3, 0, 1, 2, 3] and weights("a/fastnn-model.safetensors") == weights(
+        "whole/fastnn-model.safetensors")
+    assert options.read_toml(train.Config, "a/config.toml")["epochs"] == 4
+
+
+def test_a_run_that_early_stopping_ended_stays_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    call(capsys, "train --run a --epochs 50 --backend fast --early-stopping 0 --lr 0")
+    lines = Path("a/fastnn-history.csv").read_text()
+    assert len(lines.splitlines()) < 10
+    assert call(capsys, "train --resume a --epochs 60")[0] == 0
+    assert Path("a/fastnn-history.csv").read_text() == lines
+
+
+KILLED = """
+import os, signal, fastnn.datasets as d, fastnn_ref.shared.progress as p
+from dataclasses import replace
+from fastnn.cli import main
+all = d.load_digits()
+d.load_digits = lambda: replace(all, x_train=all.x_train[:150], t_train=all.t_train[:150], x_test=all.x_test[:50],
+                                t_test=all.t_test[:50])
+p.ProgressBar.on_epoch_begin = lambda self, epoch, logs=None: epoch == 2 and os.kill(os.getpid(), signal.SIGKILL)
+main('train --run a --backend fast --epochs 4 --quiet'.split())
+"""
+
+
+def test_a_process_that_is_killed_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is cleaned up, and what is there is enough."""
+    assert python("-c", KILLED).returncode == -signal.SIGKILL
+    assert fastnn.load_training("a/fastnn-checkpoint.safetensors").optimizer.steps in (5, 10)
+    for line in ("--resume a", "--run whole --backend fast --epochs 4"):
+        assert call(capsys, f"train --quiet {line}")[0] == 0
+    assert weights("a/fastnn-model.safetensors") == weights("whole/fastnn-model.safetensors")
+
+
+def test_a_run_goes_on_with_its_own_data_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(capsys, "train --run a --epochs 1 --backend fast")
+    data = datasets.load_digits()
+    monkeypatch.setattr(datasets, "load_digits", lambda: replace(data, t_train=data.t_train[::-1]))
+    code, _, err = call(capsys, "train --resume a --epochs 2")
+    assert code == 1 and "expected the data that the run began with" in err
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("--resume nowhere", r"--resume: expected the folder of a run \(fastnn train --run\), got 'nowhere'"),
+    ("--resume a --lr 0.1", "--lr: has an effect only without --resume"),
+    ("--resume a --run b", "--run: has an effect only without --resume"),
+    ("--resume a --epochs 1", "--epochs: expected at least 2, which the run has behind it, got 1"),
+])  # fmt: skip
+def test_mistakes_with_resume(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    call(capsys, "train --run a --epochs 2 --backend fast")
+    before = {path.name: path.read_bytes() for path in Path("a").iterdir()}
+    code, out, err = call(capsys, f"train {line}")
+    assert (code, out) == (2, "") and re.match(f"fastnn train: error: {message}\n", err)
+    assert before == {path.name: path.read_bytes() for path in Path("a").iterdir()}
+
+
+# -- configuration files
+
+
+def test_a_file_of_options_and_flags_above_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("c.toml").write_text("hidden = [7, 5]\nlr = 1e-2\nbatch-norm = true\nearly-stopping = true\nepochs = 9\n")
+    typed = {"config": "c.toml", "epochs": 2, "batch_norm": False}
+    assert train.configure(typed) == train.Config(hidden=(7, 5), lr=0.01, early_stopping=5, **typed)
+    assert "64-7-5-10 relu" in call(capsys, "train --config c.toml --epochs 1 --no-batch-norm --backend ref")[1]
+
+
+def test_toml_round_trip() -> None:
+    config = train.Config(hidden=(), dropout=0.1, batch_norm=True, l1=1e-9, seed=2**63, augment='r"\\\x7f')
+    Path("c.toml").write_text(options.to_toml(config))
+    assert train.Config(**options.read_toml(train.Config, "c.toml")) == config
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("lr 3", "expected a TOML file, Expected '='"),
+    ("batch-sise = 3", "key: .*'batch-sise', did you mean 'batch-size'"),
+    ("batch_size = 3", "key: .*'batch_size', did you mean 'batch-size'"),
+    ("run = 'a'", "key: .*'run'"),
+    ("lr = 'x'", "lr: expected a number, got 'x'"),
+    ("lr = true", "lr: expected no switch, got true"),
+    ("batch-norm = 1", "batch-norm: expected true or false, got 1"),
+    ("dropout = 50", "dropout: expected a finite number >= 0 and <= 1, got 50"),
+    ("epochs = 1.5", "epochs: expected an integer, got '1.5'"),
+    ("[network]\nhidden = 3", "key: .*'network'"),
+    ("hidden.a = 3", "hidden: expected a value, got a table"),
+])  # fmt: skip
+def test_mistakes_in_a_file_of_options(text: str, message: str) -> None:
+    Path("c.toml").write_text(text)
+    with pytest.raises(UsageError, match=rf"^c\.toml: {message}"):
+        options.read_toml(train.Config, "c.toml")
+
+
+# -- data of one's own
+
+
+@pytest.fixture
+def flowers() -> np.ndarray[Any, Any]:
+    """Three well separated kinds: 60 rows of two numbers around (0, 0), (9, 0) and (0, 9), scaled apart."""
+    rng = np.random.default_rng(0)
+    x = np.array([(0, 0), (9, 0), (0, 9)])[np.arange(60) % 3] + rng.uniform(-1, 1, (60, 2))
+    return x * (1, 1000)
+
+
+KINDS = ("rose", "iris", "lily")
+
+
+def table(x: Any, header: str = "", first: bool = False, mark: str = ",") -> str:
+    """A CSV text, its classes in the last column or in the first one."""
+    lines = [header] if header else []
+    for row, values in enumerate(x.tolist()):
+        cells = [*map(repr, values), KINDS[row % 3]]
+        lines.append(mark.join(cells[-1:] + cells[:-1] if first else cells))
+    return "\n".join(lines) + "\n"
+
+
+FIT = "--backend fast --epochs 30 --hidden 8 --lr 0.05 --quiet"
+
+
+@pytest.mark.parametrize(("header", "first", "mark", "target"), [
+    ("a,b,kind", False, ",", ""), ("", False, ";", ""), ("kind\ta\tb", True, "\t", "--target kind"),
+    ("", True, ",", "--target 1"),
+])  # fmt: skip
+def test_a_table_is_learnt_and_predicted_with_its_labels(
+    capsys: pytest.CaptureFixture[str], flowers: Any, header: str, first: bool, mark: str, target: str
+) -> None:
+    Path("f.csv").write_text(table(flowers, header, first, mark))
+    code, _, err = call(capsys, f"train --data f.csv {target} --run a {FIT}")
+    assert (code, err) == (0, "")
+    code, out, _ = call(capsys, "predict a f.csv")                      # the column of the classes is left out
+    assert code == 0 and out.split() == ["class", *(KINDS[row % 3] for row in range(60))]
+    Path("new.csv").write_text("\n".join(f"{a},{b}" for a, b in flowers.tolist()))
+    assert call(capsys, "predict a new.csv")[1] == out
+    found = json.loads(call(capsys, "evaluate a --json")[1])
+    assert found["rows"] == 15 and found["accuracy"] == 1
+    logged = Path("a/fastnn-history.csv").read_text().splitlines()[-1].split(",")
+    assert found["loss"] == float(logged[3])
+    assert json.loads(call(capsys, "evaluate a --data f.csv --json --metrics f1")[1])["f1"] == 1
+    assert call(capsys, "train --resume a --epochs 31 --quiet")[0] == 0
+    Path("f.csv").write_text(table(flowers, header, first, mark).replace("lily", "lilly"))
+    code, _, err = call(capsys, "evaluate a --data f.csv")
+    column = {"--target kind": "'kind'", "--target 1": "1"}.get(target, "'kind'" if header else "3")
+    said = f"f.csv: line {4 if header else 3}, column {column}: expected one of iris, lily, rose, got 'lilly'\n"
+    assert (code, err) == (1, f"fastnn evaluate: error: {said}")
+
+
+def test_bytes_and_numbers() -> None:
+    """Bytes of a training become 0 to 1; numbers are scaled, also if they come as bytes later, a constant one only
+    shifted."""
+    scaled = fitted(np.array([[1.0, 5.0], [3.0, 5.0]]), True)
+    assert scaled == {"mean": (2.0, 5.0), "deviation": (1.0, 1.0)}
+    encoding, row = Encoding(("a", "b"), 2, **scaled), np.array([[4, 5]], np.uint8)
+    assert encoding.inputs(row).tolist() == encoding.inputs(row * 1.0).tolist() == [[2, 0]]
+    pixels = np.array([[[0, 255]]], np.uint8)
+    assert Encoding(("a", "b"), 2, **fitted(pixels, True)).inputs(pixels).tolist() == [[0, 1]]
+    plain = Encoding(("a", "b"), 2, **fitted(pixels * 1.0, False))
+    assert plain.inputs(pixels).tolist() == plain.inputs(pixels * 1.0).tolist() == [[0, 255]]
+
+
+def test_probabilities_and_files(capsys: pytest.CaptureFixture[str], flowers: Any) -> None:
+    Path("f.csv").write_text(table(flowers, "a,b,kind"))
+    call(capsys, f"train --data f.csv --run a {FIT}")
+    np.save("x.npy", flowers[:4])
+    assert call(capsys, "predict a x.npy --proba --out p.npy")[:2] == (0, "")
+    model = fastnn.load("a/fastnn-model.safetensors")
+    record = json.loads(Path("a/run.json").read_text())["encoding"]
+    rows = np.loadtxt("f.csv", delimiter=",", skiprows=1, usecols=(0, 1))
+    assert record["mean"] != rows.mean(axis=0).tolist()                 # of the training rows alone
+    x = ((flowers[:4] - record["mean"]) / record["deviation"]).astype(np.float32)
+    assert (np.load("p.npy") == model.predict_proba(x)).all()
+    call(capsys, "predict a x.npy --proba --out p.csv")
+    assert Path("p.csv").read_text().splitlines()[0] == ",".join(sorted(KINDS))
+    assert np.allclose(np.loadtxt("p.csv", delimiter=",", skiprows=1), np.load("p.npy"))
+    call(capsys, "predict a x.npy --out c.npy --backend ref")
+    assert np.load("c.npy").tolist() == ["rose", "iris", "lily", "rose"]
+
+
+def idx(array: Any) -> bytes:
+    """The bytes of an IDX file of bytes."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "idx", "folder", "parquet"])
+def test_every_kind_of_file_gives_the_same(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    """Images of 4 x 4 pixels, bright on the left (class 0) or on the right (class 1)."""
+    x = np.random.default_rng(1).integers(0, 100, (40, 4, 4)).astype(np.uint8)
+    t = np.arange(40) % 2
+    x[t == 0, :, :2] += 120
+    x[t == 1, :, 2:] += 120
+    data, new = f"x.{kind}", f"x.{kind}"
+    if kind == "npz":
+        np.savez("x.npz", x=x, t=t)
+    elif kind == "npy":
+        np.save("x.npy", x)
+        np.save("t.npy", t)
+        data += " --targets t.npy"
+    elif kind == "idx":
+        Path("x-ubyte.gz").write_bytes(gzip.compress(idx(x)))
+        Path("t.idx").write_bytes(idx(t))
+        data, new = "x-ubyte.gz --targets t.idx", "x-ubyte.gz"
+    elif kind == "folder":
+        image = pytest.importorskip("PIL.Image")
+        for row, pixels in enumerate(x):
+            Path(f"x/{t[row]}").mkdir(parents=True, exist_ok=True)
+            image.fromarray(pixels).save(f"x/{t[row]}/{row // 2:02d}.png")
+        data = new = "x"
+        x, t = np.concatenate([x[t == 0], x[t == 1]]), np.sort(t)       # in the order of their names
+    else:
+        pandas = pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        frame = pandas.DataFrame(x.reshape(40, 16), columns=[f"p{i}" for i in range(16)])
+        frame.assign(kind=t).to_parquet("x.parquet")
+    model = "" if kind == "parquet" else "--model cnn --channels 2 "
+    code, out, err = call(capsys, f"train --data {data} --run a {model}{FIT}")
+    assert (code, err) == (0, "") and "10/10" in out
+    assert call(capsys, f"predict a {new}")[1].split() == ["class", *map(str, t)]
+    assert "accuracy  1" in call(capsys, "evaluate a")[1]
+
+
+def test_labels_have_one_order() -> None:
+    assert own_data.ordered(["10", "9", "1.0", "1", "10"]) == ("1", "1.0", "9", "10")
+    assert own_data.ordered(["b", "10", "9"]) == ("10", "9", "b")
+
+
+@pytest.mark.parametrize(("content", "options", "message"), [
+    ("1,x\n" * 40 + "1,y\n" * 2, "--held-out 0.95", "--held-out: expected a share that leaves rows of each .* of 'y'"),
+    ("a,b,k\n1,2,x\n3,?,y\n", "", r"d\.csv: line 3, column 'b': expected a finite number, got '\?'"),
+    ("1,2,x\n3,nan,y\n", "", r"d\.csv: line 2, column 2: expected a finite number, got 'nan'"),
+    ("a,b,k\n1,2,x\n\n3,y\n", "", r"d\.csv: line 4: expected 3 columns, got 2"),
+    ("a,b,k\n1,2,\n3,4,y\n", "", r"d\.csv: line 2, column 'k': expected a label, got an empty cell"),
+    ("a,a,k\n1,2,x\n", "", r"d\.csv: expected columns with a name each, got one twice: a, a, k"),
+    ("", "", r"d\.csv: expected rows, got none"),
+    ("1,2,x\n3,4,x\n", "", r"d\.csv: expected two classes or more, got 1: x"),
+    ("1,2,0.5\n3,4,0.7\n", "", r"d\.csv: expected 2 rows of each class or more, got 1 of '0.5' and 1 others; a "),
+    ("1,2,x\n3,4,y\n", "--target k", r"--target: expected a number from 1 to 3, a column of d.csv, got 'k'"),
+    ("a,b,k\n1,2,x\n", "--target 4", r"--target: expected one of a, b, k, or a number from 1 to 3, .* got '4'"),
+    ("1,2,x\n", "--targets t.npy", "--targets: has an effect only with --data FILE, NPY or IDX"),
+    ("1,2,x\n", "--download", "--download: has an effect only with --data mnist or optdigits"),
+    ("1,2,x\n3,4,x\n5,6,y\n7,8,y\n", "--held-out 0.1", "--held-out: expected a share of 2 rows .* got 1 of 4 rows"),
+    ("1,2,x\n3,4,x\n5,6,y\n7,8,y\n", "--held-out 0.5 --model cnn", "--model: expected a data set of images, got d.csv"),
+])  # fmt: skip
+def test_mistakes_in_a_table(capsys: pytest.CaptureFixture[str], content: str, options: str, message: str) -> None:
+    Path("d.csv").write_text(content)
+    code, out, err = call(capsys, f"train --data d.csv --run a {options}")
+    assert (code, out) == (2 if message.startswith("--") else 1, "")
+    assert re.match(f"fastnn train: error: {message}", err) and not Path("a").exists()
+
+
+@pytest.mark.parametrize(("line", "code", "message"), [
+    ("train --data d.cvs", 2, "--data: expected a data set .* or a file that is there, got 'd.cvs'"),
+    ("train --data x.npy", 2, "--targets: expected the file with the targets of x.npy, got none"),
+    ("train --data x.npy --targets x.npy", 1, r"x.npy: expected targets \(n,\), whole numbers or texts"),
+    ("train --data o.npz", 1, "o.npz: expected the arrays x and t, got x"),
+    ("train --data bad.npz", 1, "bad.npz: expected a whole .npz file"),
+    ("train --data empty", 1, "empty: expected folders with images, one for each class, got none"),
+    ("train --target 1", 2, "--target: has an effect only with --data FILE, a table"),
+    ("train --held-out 0.5", 2, "--held-out: has an effect only with --data FILE"),
+    ("evaluate m.safetensors", 2, "--data: expected what to evaluate on, as MODEL is no run's, got none"),
+    ("evaluate m.safetensors --metrics acuracy --data digits", 2, "--metrics: .*'acuracy', did you mean 'accuracy'"),
+    ("evaluate empty", 2, "MODEL: expected the folder of a run"),
+    ("evaluate x.npy --data digits", 1, "x.npy: "),
+    ("predict m.safetensors x.npy", 1, r"x.npy: expected rows that fit the model, \(n, 64\), got \(n, 3\)"),
+    ("predict m.safetensors x.npy --out p.txt", 2, "--out: expected a file ending in .csv or .npy, got 'p.txt'"),
+    ("predict m.safetensors nothing.csv", 1, "nothing.csv: No such file or directory"),
+    ("predict m.safetensors", 2, "the following arguments are required: INPUT"),
+    ("info empty", 2, "PATH: expected the folder of a run"),
+])  # fmt: skip
+def test_mistakes_with_files(capsys: pytest.CaptureFixture[str], line: str, code: int, message: str) -> None:
+    fastnn.Sequential(fastnn.Linear(64, 10)).save("m.safetensors")
+    np.save("x.npy", np.ones((2, 3)))
+    np.savez("o.npz", x=np.ones((2, 3)))
+    Path("bad.npz").write_bytes(b"PK")
+    Path("empty").mkdir()
+    found, out, err = call(capsys, line)
+    assert re.match(f"fastnn {line.split()[0]}: error: {message}", err) and (found, out) == (code, "")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("module", "file", "said"), [
+    ("PIL", "folder", r'pillow is missing: pip install "fastnn\[images\]"'),
+    ("pandas", "d.parquet", r'pandas is missing: pip install "fastnn\[data\]"'),
+])  # fmt: skip
+def test_a_package_that_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, file: str, said: str
+) -> None:
+    Path("folder").mkdir()
+    Path("d.parquet").touch()
+    monkeypatch.setitem(sys.modules, module, None)
+    fastnn.Sequential(fastnn.Linear(64, 10)).save("m.safetensors")
+    code, out, err = call(capsys, f"predict m.safetensors {file}")
+    assert (code, out) == (1, "") and re.fullmatch(f"fastnn predict: error: {said}\n", err)
+
+
+# -- what is printed
+
+
+def test_a_model_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its classes are numbers, and its loss is the cross-entropy."""
+    model = fastnn.Sequential(fastnn.Linear(64, 10), seed=3)
+    model.save("m.safetensors")
+    data = datasets.load_digits()
+    wanted = model.evaluate(data.x_test, data.t_test, fastnn.CrossEntropyLoss(), ["accuracy"])
+    found = json.loads(call(capsys, "evaluate m.safetensors --data digits --json")[1])
+    assert {name: found[name] for name in wanted} == wanted and found["rows"] == 50
+    np.save("x.npy", data.x_test)
+    assert call(capsys, "predict m.safetensors x.npy")[1].split()[1:] == [*map(str, model.predict_classes(data.x_test))]
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    call(capsys, "train --run a --epochs 2 --hidden 9 --backend fast --quiet")
+    found = json.loads(call(capsys, "info a --json")[1])
+    assert found["parameters"] == 64 * 9 + 9 + 9 * 10 + 10 and found["versions"]["fastnn"] == fastnn.__version__
+    assert (found["training"]["epochs"], found["training"]["steps"]) == (2, 10)
+    out = call(capsys, "info a")[1]
+    assert "Linear(64, 9, activation=ReLU())" in out and "training  2 epochs, 10 steps, Adam" in out
+    assert json.loads(call(capsys, "info a/fastnn-model.safetensors --json")[1])["training"] is None
+    assert "10 steps" in call(capsys, "info a/fastnn-checkpoint.safetensors")[1]
+
+
+def test_train_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(call(capsys, "train --epochs 2 --json")[1])
+    assert [run["package"] for run in found["runs"]] == ["fastnn_ref", "fastnn"] and found["run"] is None
+    assert found["difference"]["relative"] < 1e-10 and len(found["runs"][1]["history"]["val_loss"]) == 2
+    code, out, _ = call(capsys, "train --epochs 2 --json --backend ref --optimizer sgd --lr 1e200")
+    assert code == 1 and json.loads(out)["runs"][0]["diverged"] is True
+    assert "NaN" not in out
