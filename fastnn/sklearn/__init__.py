@@ -14,6 +14,7 @@ weights, validation data of one's own. Needs ``pip install "fastnn[sklearn]"``; 
 True
 """
 
-from .estimators import ConvClassifier, MLPClassifier, MLPRegressor
+from .conv import ConvClassifier
+from .mlp import MLPClassifier, MLPRegressor
 
 __all__ = ["ConvClassifier", "MLPClassifier", "MLPRegressor"]

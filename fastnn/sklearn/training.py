@@ -22,9 +22,10 @@ from fastnn_ref.shared.custom import CustomActivation, CustomLoss
 from ..extras import extra
 
 with extra("sklearn"):
+    from sklearn.exceptions import ConvergenceWarning
+with extra("sklearn"):                  # SciPy comes with scikit-learn, which is the name to say if it is missing
     from scipy.optimize import minimize
     from scipy.special import expit, softmax, xlogy
-    from sklearn.exceptions import ConvergenceWarning
 
 SMALLEST_RATE = 1e-6                # scikit-learn's "adaptive" does not go on below it
 
@@ -132,8 +133,8 @@ class Convergence(Callback):
     """After each epoch: scikit-learn's attributes of ``estimator``, its schedules, and its rule for stopping.
 
     Training has not improved when the loss has not fallen by ``tol`` below the best one, or with ``early_stopping`` the
-    score has not risen by it; ``n_iter_no_change`` epochs may pass so. ``score`` gives the score on the validation data,
-    of which ``held_out_constant`` is ``Objective.constant``; None without such data.
+    score has not risen by it; ``n_iter_no_change`` epochs may pass so. ``score`` gives the score on the validation
+    data, of which ``held_out_constant`` is ``Objective.constant``; None without such data.
     """
 
     def __init__(self, estimator: Any, objective: Objective, rows: int, constant: float, held_out_constant: float,
@@ -203,28 +204,27 @@ def minimise_by_lbfgs(model: Any, decayed: list[str], x: Any, t: Any, weights: A
 
     ``decayed`` names the weights that the penalty is for.
     """
-    names = list(model.params)
+    parameters = model.params                   # the arrays themselves
     strength = estimator.alpha / (len(x) if weights is None else weights.sum())
 
     def loss_and_gradient(vector: Any) -> tuple[float, Any]:
-        place, parts, value = 0, [], 0.0
-        for name in names:
-            array = model.params[name]
+        place, parts = 0, []
+        for array in parameters.values():
             array[...] = vector[place:place + array.size].reshape(array.shape)
             place += array.size
         y = model.forward(x, training=True)
         value = objective.loss.forward(y, t, weights) / objective.factor
         model.backward(objective.loss.backward())
-        for name in names:
-            gradient = model.grads[name].astype(np.float64) / objective.factor
+        for name, found in model.grads.items():
+            gradient = found.astype(np.float64) / objective.factor
             if name in decayed:
-                w = model.params[name].astype(np.float64)
+                w = parameters[name].astype(np.float64)
                 gradient += strength * w
                 value += 0.5 * strength * float((w**2).sum())
             parts.append(gradient.ravel())
         return value, np.concatenate(parts)
 
-    start = np.concatenate([model.params[name].ravel() for name in names]).astype(np.float64)
+    start = np.concatenate([array.ravel() for array in parameters.values()]).astype(np.float64)
     found = minimize(loss_and_gradient, start, method="L-BFGS-B", jac=True, options={
         "maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol})
     value, _ = loss_and_gradient(found.x)
