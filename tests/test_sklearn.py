@@ -16,16 +16,19 @@ from tests.check import python
 pytest.importorskip("sklearn")
 import scipy.sparse as sp
 import sklearn
+from joblib import parallel_config
 from sklearn import neural_network as their
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastnn.sklearn import ConvClassifier, MLPClassifier, MLPRegressor
+from fastnn.sklearn.training import r2
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -74,7 +77,8 @@ CASES = {
                                          "n_iter_no_change": 2}),
     "stops": (MLPClassifier, Y, SGD | {"tol": 0.01, "n_iter_no_change": 3, "max_iter": 100}),
     "early stopping": (MLPClassifier, TWO, SGD | {"early_stopping": True, "max_iter": 30, "n_iter_no_change": 3}),
-    "early stopping of numbers": (MLPRegressor, NUMBERS[:, 0], SGD | {"early_stopping": True, "max_iter": 30}),
+    "early stopping of labels": (MLPClassifier, LABELS, SGD | {"early_stopping": True, "max_iter": 30}),
+    "early stopping of numbers": (MLPRegressor, NUMBERS, SGD | {"early_stopping": True, "max_iter": 30}),
     "one number": (MLPRegressor, NUMBERS[:, 0], SGD),
     "two numbers": (MLPRegressor, NUMBERS, SGD),
     "poisson": (MLPRegressor, np.exp(NUMBERS[:, 0]), SGD | {"loss": "poisson", "learning_rate_init": 1e-3}),
@@ -256,6 +260,14 @@ def test_search_in_two_processes():
     assert two.cv_results_["mean_test_threads"].max() <= max(1, os.cpu_count() // 2)
 
 
+def test_search_in_two_threads():
+    """Two models train at the same time, each as alone."""
+    model = short(MLPClassifier, batch_norm=True)
+    with parallel_config("threading", n_jobs=2):
+        two = cross_val_score(model, X, Y, cv=4)
+    assert two.tolist() == cross_val_score(model, X, Y, cv=4).tolist()
+
+
 def test_cross_validation_and_calibration():
     model = make_pipeline(StandardScaler(), short(MLPClassifier, max_iter=60, learning_rate_init=0.02))
     assert cross_val_score(model, X, Y, cv=3).mean() > 0.9
@@ -317,6 +329,13 @@ def test_validation_data():
     assert poisson.validation_loss_curve_[-1] == pytest.approx((t * np.log(t / found) - t + found).mean())
 
 
+def test_score_of_equal_targets():
+    """As scikit-learn's r2_score: 1 for those who hit them, else 0."""
+    t, weights = np.array([[2.0, 2.0, 1.0], [2.0, 2.0, 3.0]]), np.array([1.0, 3.0])
+    found = t + np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
+    assert r2(t, found, weights) == pytest.approx(r2_score(t, found, sample_weight=weights))
+
+
 def test_class_weight():
     """As sample weights; "balanced" by scikit-learn's formula; labels as the user has them."""
     few, y = np.r_[0:50, 50:60], np.array(["a"] * 50 + ["b"] * 10)
@@ -341,7 +360,7 @@ def test_losses_of_classes(loss, y):
 
 def test_cross_entropy_of_two_classes():
     """Two outputs with an object, the same probabilities in the same order."""
-    model = short(MLPClassifier, loss=fastnn.CrossEntropyLoss(), learning_rate_init=0.02).fit(X, TWO)
+    model = short(MLPClassifier, loss=fastnn.CrossEntropyLoss(), max_iter=60, learning_rate_init=0.02).fit(X, TWO)
     assert model.n_outputs_ == 2
     assert (model.predict_proba(X).argmax(axis=1) == TWO).mean() > 0.9
 

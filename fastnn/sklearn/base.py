@@ -239,6 +239,7 @@ class Estimator(BaseEstimator):
     # ---- training ----
 
     _optimizer: Any
+    loss_curve_: list[float]
     best_loss_: float | None
     best_validation_score_: float | None
     validation_scores_: list[float] | None

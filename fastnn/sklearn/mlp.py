@@ -11,13 +11,12 @@ from fastnn_ref.shared import checks
 
 from ..extras import extra
 from .base import Estimator, keep
-from .training import Objective, classifier_objective, regressor_objective
+from .training import Objective, accuracy, classifier_objective, r2, regressor_objective
 
 with extra("sklearn"):
     from scipy.sparse import issparse
     from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.exceptions import DataConversionWarning
-    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils import compute_sample_weight
     from sklearn.utils.metaestimators import available_if
     from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -129,7 +128,7 @@ class Classifier(ClassifierMixin, Estimator):
     def _score_outputs(self, y: Any, t: Any, weights: Any) -> float:
         if not np.isfinite(y).all():
             return math.nan
-        return float(accuracy_score(t, self._decode(y), sample_weight=weights))
+        return accuracy(t.toarray() if issparse(t) else t, self._decode(y), weights)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None,
             sample_weight_val: Any = None) -> Any:
@@ -275,7 +274,7 @@ class MLPRegressor(RegressorMixin, Estimator):
 
     def _score_outputs(self, y: Any, t: Any, weights: Any) -> float:
         found = self._decode(y)
-        return float(r2_score(t, found, sample_weight=weights)) if np.isfinite(found).all() else math.nan
+        return r2(t, found, weights) if np.isfinite(found).all() else math.nan
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None,
             sample_weight_val: Any = None) -> Any:
