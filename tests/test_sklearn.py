@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import pickle
+import signal
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ import scipy.sparse as sp
 import sklearn
 from joblib import parallel_config
 from sklearn import neural_network as their
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -36,7 +38,7 @@ X, Y = load_iris(return_X_y=True)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
 WEIGHTS = np.random.default_rng(0).uniform(0.1, 3, len(Y))
 LABELS = (X[:, [0, 2, 3]] > 0).astype(int)
-NUMBERS = X[:, 2:]
+NUMBERS = X[:, 1:]
 CLASSIFIERS = MLPClassifier, ConvClassifier
 EVERY = MLPClassifier, MLPRegressor, ConvClassifier
 
@@ -80,12 +82,12 @@ CASES = {
     "early stopping of labels": (MLPClassifier, LABELS, SGD | {"early_stopping": True, "max_iter": 30}),
     "early stopping of numbers": (MLPRegressor, NUMBERS, SGD | {"early_stopping": True, "max_iter": 30}),
     "one number": (MLPRegressor, NUMBERS[:, 0], SGD),
-    "two numbers": (MLPRegressor, NUMBERS, SGD),
+    "three numbers": (MLPRegressor, NUMBERS, SGD),
     "poisson": (MLPRegressor, np.exp(NUMBERS[:, 0]), SGD | {"loss": "poisson", "learning_rate_init": 1e-3}),
     "adam": (MLPClassifier, Y, {"epsilon": 1e-12}),
     "adam, labels": (MLPClassifier, LABELS, {"epsilon": 1e-12}),
-    "adam, two numbers": (MLPRegressor, NUMBERS, {"epsilon": 1e-12}),
-    "adam's epsilon": (MLPRegressor, NUMBERS, {"epsilon": 1e3, "learning_rate_init": 1.0, "beta_2": 0.0}),
+    "adam, three numbers": (MLPRegressor, NUMBERS, {"epsilon": 1e-12}),
+    "adam's epsilon": (MLPRegressor, NUMBERS[:, 0], {"epsilon": 1e3, "learning_rate_init": 1.0, "beta_2": 0.0}),
 }
 
 
@@ -246,8 +248,9 @@ def test_views_are_read_only_and_live():
 # ---- scikit-learn's tools ----
 
 
-def test_search_in_two_processes():
+def test_search_in_two_processes(monkeypatch):
     """Each worker has its share of the cores, and finds what one process finds."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     def count_threads(estimator, x, y):                 # inside, so that no worker has to import this file
         estimator.predict(x)
         return fastnn.get_num_threads()
@@ -308,6 +311,8 @@ def test_layers():
         "Linear", "BatchNorm1d", "GELU", "Dropout", "Linear", "BatchNorm1d", "GELU", "Dropout", "Linear"]
     leaky = short(MLPClassifier, activation=fastnn_ref.LeakyReLU(0.3)).fit(X, Y)        # of the other package
     assert isinstance(leaky.model_.layers[0].activation, fastnn.LeakyReLU)
+    again = clone(leaky).fit(X, Y)
+    assert again.loss_curve_ == pickle.loads(pickle.dumps(leaky)).loss_curve_
     odd = short(MLPClassifier, batch_norm=True, batch_size=149).fit(X, Y)               # would leave a batch of one
     assert np.isfinite(odd.loss_curve_).all()
 
@@ -321,9 +326,10 @@ def test_validation_data():
     assert model.validation_scores_[-1] == model.score(X[1::2], Y[1::2])
     with pytest.raises(ValueError, match="X_val, y_val: expected both"):
         short(MLPClassifier).fit(X, Y, X_val=X)
-    stopped = short(MLPClassifier, early_stopping=True, max_iter=200, n_iter_no_change=2, learning_rate_init=0.02)
-    stopped.fit(X[::2], Y[::2], X_val=X[1::2], y_val=Y[1::2])
-    assert stopped.score(X[1::2], Y[1::2]) == max(stopped.validation_scores_)       # the best model is back
+    stopped = short(MLPRegressor, early_stopping=True, max_iter=30, learning_rate_init=0.1, batch_size=8)
+    stopped.fit(X[::2], X[::2, 0], X_val=X[1::2, ::-1], y_val=X[1::2, 0])           # which it gets worse at
+    assert stopped.validation_scores_[-1] < max(stopped.validation_scores_) == stopped.best_validation_score_
+    assert stopped.score(X[1::2, ::-1], X[1::2, 0]) == pytest.approx(stopped.best_validation_score_)
     poisson = short(MLPRegressor, loss="poisson").fit(X, np.exp(X[:, 0]), X_val=X, y_val=np.exp(X[:, 0]))
     t, found = np.exp(X[:, 0]), poisson.predict(X)
     assert poisson.validation_loss_curve_[-1] == pytest.approx((t * np.log(t / found) - t + found).mean())
@@ -342,8 +348,8 @@ def test_class_weight():
     x = X[few]
     one = short(MLPClassifier, class_weight={"b": 5.0}).fit(x, y)
     assert one.loss_curve_ == short(MLPClassifier).fit(x, y, np.where(y == "b", 5.0, 1.0)).loss_curve_
-    balanced = short(MLPClassifier, class_weight="balanced").fit(x, y, np.ones(60))
-    given = short(MLPClassifier).fit(x, y, np.where(y == "b", 60 / 20, 60 / 100))
+    balanced = short(MLPClassifier, class_weight="balanced").fit(x, y, WEIGHTS[:60])
+    given = short(MLPClassifier).fit(x, y, np.where(y == "b", 60 / 20, 60 / 100) * WEIGHTS[:60])
     np.testing.assert_allclose(balanced.loss_curve_, given.loss_curve_)
 
 
@@ -391,6 +397,24 @@ def test_a_user_stops_training():
     assert model.n_iter_ == 3
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(5\)"):
         short(MLPClassifier).fit(X, Y)
+
+
+def test_ctrl_c_keeps_what_there_is():
+    class Press(fastnn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model = short(MLPClassifier, callbacks=[Press()]).fit(X, Y)
+    assert model.n_iter_ == 2
+
+
+def test_numbers_of_numpy():
+    """What a search over np.logspace and np.arange gives."""
+    model = short(MLPClassifier, alpha=np.float32(0.5), hidden_layer_sizes=np.array([4]), max_iter=np.int64(2),
+                  batch_norm=np.True_, batch_size=np.int32(30), dropout=np.float64(0.1))
+    assert model.fit(X, Y).n_iter_ == 2
 
 
 def test_verbose(capsys):
