@@ -482,8 +482,19 @@ def test_bad_targets():
         MLPRegressor("poisson").fit(X, X[:, 0])
     with pytest.raises(ValueError, match="classes must be passed"):
         MLPClassifier().partial_fit(X, Y)
+    with pytest.raises(ValueError, match="class_weight: expected a dict or None for partial_fit"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"`y` has classes not in"):
         short(MLPClassifier).partial_fit(X[:100], Y[:100], classes=[0, 1]).partial_fit(X, Y)
+
+
+def test_parameters_set_after_fit_wait_for_the_next_one():
+    model = short(MLPClassifier).fit(X, Y)
+    before = model.predict_proba(X)
+    model.set_params(loss=fastnn.MSELoss(), backend="ref", hidden_layer_sizes=(3,))
+    assert (model.predict(X) == model.classes_[before.argmax(axis=1)]).all()
+    assert model.out_activation_ == "softmax"
+    assert len(model.coefs_) == 2
 
 
 def test_without_scikit_learn():

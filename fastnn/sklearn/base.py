@@ -205,7 +205,7 @@ class Estimator(BaseEstimator):
 
     def _weighted_layers(self) -> list[tuple[str, Any]]:
         """(name, layer) of each layer with a matrix or filters, the input's first."""
-        nn = self._package()
+        nn = checks.package_of(self.model_)
         return [(str(index), layer) for index, layer in enumerate(self.model_.layers)
                 if isinstance(layer, nn.Linear | nn.Conv2d)]
 
@@ -234,11 +234,12 @@ class Estimator(BaseEstimator):
     def out_activation_(self) -> str:
         """What makes a prediction of the last layer's output: identity, exp, softmax or logistic."""
         self._has_model()
-        return self._objective(self._package(), self.n_outputs_).link
+        return self._trained_with.link
 
     # ---- training ----
 
     _optimizer: Any
+    _trained_with: Objective
     loss_curve_: list[float]
     best_loss_: float | None
     best_validation_score_: float | None
@@ -265,6 +266,8 @@ class Estimator(BaseEstimator):
             self._learn_targets(y, classes)
         else:
             self._check_targets(y, incremental)
+        nn = self._package()
+        objective = self._trained_with = self._objective(nn, self.n_outputs_)
         own = self._rows(X, y, self._weigh(sample_weight, y, X))
         random = check_random_state(self.random_state)
         if fresh:
@@ -272,8 +275,6 @@ class Estimator(BaseEstimator):
             self._dtype = X.dtype.name if self.dtype is None else self.dtype
             start = self._initial([self.n_features_in_, *sizes, self.n_outputs_], random)
         train, validation = self._split(own, held_out, random)
-        nn = self._package()
-        objective = self._objective(nn, self.n_outputs_)
         rows = train.x.shape[0]
         batch_size = rows if self.solver == "lbfgs" else self._batch_size(rows)
         total = rows if train.weights is None else train.weights.sum()
@@ -322,8 +323,7 @@ class Estimator(BaseEstimator):
             self.model_ = self._make(sizes, strength, before.network.seed)
             state = nn.training_state(before, self._optimizer)
             if self._optimizer is not None:
-                factor = self._objective(nn, self.n_outputs_).factor
-                self._optimizer = make_optimizer(nn, self, factor)
+                self._optimizer = make_optimizer(nn, self, self._trained_with.factor)
             nn.load_training_state(state, self.model_, self._optimizer)
 
     def _split(self, own: Rows, held_out: tuple[Any, Any, Any], random: Any) -> tuple[Rows, Rows | None]:

@@ -25,7 +25,8 @@ class ConvClassifier(Classifier):
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = ConvClassifier((8,), batch_size=32, learning_rate_init=0.01, tol=0.01, n_iter_no_change=2, random_state=0)
+    >>> model = ConvClassifier((8,), batch_size=32, learning_rate_init=0.01, tol=0.01, n_iter_no_change=2,
+    ...                        random_state=0)
     >>> model.fit(X[:500] / 16, y[:500]).score(X[500:700] / 16, y[500:700]) > 0.8
     True
     """

@@ -106,7 +106,7 @@ class Classifier(ClassifierMixin, Estimator):
         if self._multilabel:
             return np.asarray(y.toarray() if issparse(y) else y, np.float32)
         numbers = np.searchsorted(self.classes_, as_column(y))
-        if self._objective(self._package(), self.n_outputs_).takes_class_numbers:
+        if self._trained_with.takes_class_numbers:
             return numbers
         if self.n_outputs_ == 1:
             return numbers.astype(np.float32)[:, None]
@@ -117,7 +117,7 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _decode(self, y: Any) -> Any:
         """Labels for outputs."""
-        threshold = self._objective(self._package(), self.n_outputs_).threshold
+        threshold = self._trained_with.threshold
         if self._multilabel:
             return (y > threshold).astype(int)
         if self.n_outputs_ == 1:
@@ -148,6 +148,9 @@ class Classifier(ClassifierMixin, Estimator):
         if "model_" in vars(self) and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
                              f"{self.classes_!r}")
+        if isinstance(self.class_weight, str):
+            raise ValueError(f"class_weight: expected a dict or None for partial_fit, got {self.class_weight!r}, which "
+                             "needs all labels at once")
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> Any:
@@ -158,7 +161,7 @@ class Classifier(ClassifierMixin, Estimator):
     def predict_proba(self, X: Any) -> Any:
         """The probability of each class, in the order of ``classes_``: (n, classes)."""
         y = self._outputs(X)
-        p = self._objective(self._package(), self.n_outputs_).probabilities(y)
+        p = self._trained_with.probabilities(y)
         if self._multilabel:
             return p
         if len(self.classes_) == 1:
