@@ -1056,6 +1056,36 @@ KERNELS = [
 
 ENGINE = [
     *of(
+        "fastnn/sklearn/training.py",
+        ("sklearn: the loss of several labels not scaled", "test_sklearn::test_trains_as_scikit_learn",
+         "Objective(nn.BCEWithLogitsLoss(smoothing), 1 / outputs,",
+         "Objective(nn.BCEWithLogitsLoss(smoothing), 1.0,"),
+        ("sklearn: Adam's epsilon not scaled", "test_sklearn::test_trains_as_scikit_learn",
+         "eps=e.epsilon * factor)",
+         "eps=e.epsilon)"),
+        ("sklearn: any fall of the loss is an improvement", "test_sklearn::test_trains_as_scikit_learn",
+         "enough = e.loss_ <= e.best_loss_ - e.tol",
+         "enough = e.loss_ <= e.best_loss_"),
+    ),
+    *of(
+        "fastnn/sklearn/base.py",
+        ("sklearn: alpha by rows, not by their weights", "test_sklearn::test_trains_as_scikit_learn",
+         "self.alpha * rows / (batch_size * float(total))",
+         "self.alpha / batch_size"),
+        ("sklearn: early stopping keeps the last model", "test_sklearn::test_validation_data",
+         "if self.early_stopping and convergence.best_state is not None:",
+         "if False:"),
+        ("sklearn: the number of threads is not set back", "test_sklearn::test_threads_are_set_back",
+         "        set_num_threads(before)",
+         "        pass"),
+    ),
+    *of(
+        "fastnn/sklearn/mlp.py",
+        ("sklearn: class weights in place of sample weights", "test_sklearn::test_class_weight",
+         "return weights * _check_sample_weight(",
+         "return weights + 0 * _check_sample_weight("),
+    ),
+    *of(
         "fastnn/conv_tables.py",
         ("tables: a column's phase of the stride forgotten", "test_conv_tables",
          "return x % stride_w * self.height * self.pitch + x // stride_w",

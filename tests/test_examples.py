@@ -93,3 +93,9 @@ def test_image_networks_train(capsys):
     assert set(found) == {"resnet", "vgg"}
     assert min(found.values()) > 0.95
     assert capsys.readouterr().out.count("held-out digits") == 2
+
+
+def test_scikit_learns_program_with_another_import(capsys):
+    there, here = load("sklearn_port").main(["diabetes"], seeds=1)["diabetes"]
+    assert here > there - 0.02
+    assert "diabetes" in capsys.readouterr().out
