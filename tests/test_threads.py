@@ -413,9 +413,9 @@ def test_ctrl_c_from_the_keyboard():
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         model, arguments = endless(nn)
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
         try:
-            model.run_epoch(*arguments, batch_size=1)
+            model.run_epoch(*arguments, batch_size=1, progress=lambda *_: timer.ident or timer.start())
         except KeyboardInterrupt:
             steps = model.steps
         assert 0 < steps < 2_000_000
