@@ -80,12 +80,16 @@ def difference(lines: list[str], got: list[Result], want: list[Result]) -> str |
     """Where the engine's results differ from the reference's, in words; None if nowhere."""
     tolerance = 1e-6 if not any("float32" in line or "'f" in line for line in lines) else np.inf
     for line, mine, book in zip(lines, got, want, strict=False):
+        if "'resizes'" in line:             # the user's own damage, to which the reference is open
+            return None
         if "__init__()" in line:            # the engine refuses a second call; the reference refuses new values
             return None
         if mine[0] == "error" or book[0] == "error":
             kinds = [each[1][0] if each[0] == "error" else each[0] for each in (mine, book)]
             if "MemoryError" in kinds:      # the packages need memory at different times
                 return None
+            if any("expected finite parameters" in each[1][1] for each in (mine, book) if each[0] == "error"):
+                return None                 # 1e308 overflows in one order of additions, and not in the other
             if mine[0] == book[0] == "error" and any("the user's own" in each[1][1] for each in (mine, book)):
                 return None                 # two mistakes at once: either may be told first
             if kinds[0] != kinds[1] and set(kinds) not in ALIKE:
