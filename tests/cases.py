@@ -404,6 +404,7 @@ SCHEDULES = [
 def one_of_each(nn: Any) -> dict[str, Callable[[Any], Any]]:
     """The name of each class that both packages have of their own → what makes an object of it: its first case."""
     found: dict[str, Callable[[Any], Any]] = {}
-    for case in [*CASES, *LOSSES, *OPTIMIZERS, *PENALTIES]:
+    cases: list[Any] = [*CASES, *LOSSES, *OPTIMIZERS, *PENALTIES]
+    for case in cases:
         found.setdefault(type(case.make(nn)).__name__, case.make)
     return found

@@ -174,7 +174,7 @@ class Writer:
         size = self.argument(self.pick(["1", "2", "3", "4", "100"]))
         a, b = self.random.randint(-3, 6), self.random.randint(-3, 6)
         dtype = self.argument(self.pick(["'float32'", "'float64'"]))
-        method = self.pick(["predict", "forward", "backward", "load_state_dict", "output_shape"])
+        method = self.pick(["predict", "forward", "backward", "load_state_dict"])
         return self.pick([
             "model.predict(x)", f"model.predict(x, {size})", "model(x)", "model.forward(x, training=True)",
             "model.backward(model.forward(x, training=True))", "model.backward(dy)",
