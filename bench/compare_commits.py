@@ -24,6 +24,8 @@ NETS, ROUND_SECONDS = [MLPS[0], MLPS[1], MLPS[3], CONVOLUTIONAL[0]], 0.02
 def answer(checkout: str) -> None:
     """The process of a checkout: it reads "number of the network, calls" and answers with the seconds a call."""
     sys.path.insert(0, checkout)                        # fastnn is that of the checkout, bench is this one
+    for name in [each for each in sys.modules if each.partition(".")[0] == "fastnn_ref"]:
+        del sys.modules[name]                           # tests.cases has imported this one
     step = package("bench.peers.ours").step
     package("fastnn").set_num_threads(1)
     works = [step("fastnn", net) for net in NETS]
