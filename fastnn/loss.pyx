@@ -240,7 +240,6 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
     def label_smoothing(self):
         return self.threshold
 
-
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         if self.class_weight is not None or self.pos_weight is not None:
             check_binary_weights(self.class_weight, self.pos_weight, (rows, *shape))

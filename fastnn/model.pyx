@@ -24,8 +24,6 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.model import ModelAccess
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
-from fastnn_ref.shared.prediction import predict_classes as model_classes
-from fastnn_ref.shared.prediction import predict_proba as model_proba
 from fastnn_ref.shared.schedule import rates
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from

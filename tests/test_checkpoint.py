@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastnn_ref.shared import atomic, safetensors
+from tests import test_custom
 from tests.cases import CASES, IMAGE_NETS, LOSSES, MODELS, OPTIMIZERS
 from tests.check import normal, python, same, same_parameters
 
@@ -130,34 +131,25 @@ def test_a_part_of_a_model(nn, tmp_path):
         same(nn.load(tmp_path / str(number)).predict(x), part.predict(x))
 
 
-class Scale:
-    """Made into a layer of a user's own below."""
+class Scale(test_custom.Scale):
+    """With an argument more."""
 
     def __init__(self, size, start):
-        self.size, self.start = size, start
-        self.add("weight", (size,), "ones")
-
-    def forward_pass(self, x, training):
-        self.saved = x
-        return x * self.values["weight"]
-
-    def backward_pass(self, dy):
-        self.set_gradients((dy * self.saved).sum(axis=0))
-        return dy * self.values["weight"]
+        super().__init__(size)
+        self.start = start
 
 
 def test_a_layer_of_ones_own(nn, ref, fast, tmp_path):
-    kind = type("Scale", (Scale, nn.CustomLayer), {})
-    model = nn.Sequential(nn.Linear(4, 3), kind(3, np.float32(0.5)), dtype="float64")
+    model = nn.Sequential(nn.Linear(4, 3), Scale(3, np.float32(0.5)), dtype="float64")
     model.save(tmp_path / "model")
     for package in (ref, fast):
-        same(package.load(tmp_path / "model", classes={"Scale": kind}).state_dict()["1.weight"], np.ones(3))
+        same(package.load(tmp_path / "model", classes={"Scale": Scale}).state_dict()["1.weight"], np.ones(3))
         with pytest.raises(ValueError, match=r"model: config: expected a class of .* or one in classes, got 'Scale'"):
             package.load(tmp_path / "model")
-    nn.Sequential(nn.Linear(4, 3), kind(3, None), dtype="float64").save(tmp_path / "model")
+    nn.Sequential(nn.Linear(4, 3), Scale(3, None), dtype="float64").save(tmp_path / "model")
     with pytest.raises(TypeError, match=r"Scale\.start: expected a value that a record can hold"):
-        nn.Sequential(kind(3, print)).save(tmp_path / "model")
-    assert nn.load(tmp_path / "model", {"Scale": kind})[1].custom.start is None
+        nn.Sequential(Scale(3, print)).save(tmp_path / "model")
+    assert nn.load(tmp_path / "model", {"Scale": Scale})[1].custom.start is None
 
 
 def test_a_file_makes_nothing_else(nn, tmp_path):

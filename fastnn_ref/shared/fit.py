@@ -291,8 +291,7 @@ def fit(
     left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the first lets the running batch end, and
     the history so far is returned, with ``interrupted`` true; the second one is a KeyboardInterrupt. ``resume``, a
     record of ``training_state`` or the path of a file of ``save_training`` or ``ModelCheckpoint``, goes on where it was
-    taken, to the same bits, with objects and data as they were then;
-    ``epochs`` counts from the first start.
+    taken, to the same bits, with objects and data as they were then; ``epochs`` counts from the first start.
 
     ``drop_last`` leaves out a last batch that is shorter. ``shuffle`` draws a new order of the rows for each epoch;
     ``"blocks"`` shuffles blocks of 64 batches, and the rows inside each, so that what is read together lies together in
