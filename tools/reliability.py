@@ -7,9 +7,9 @@
     python -m tools.reliability neon        the aarch64 kernels under qemu-user: the same bits as on x86
 
 Each works on a copy of the tree in ``--folder`` (temporary by default), where it builds, and ends with the exit code of
-the first command that failed. FASTNN_FUZZ_SECONDS says how long ``asan`` runs random programs (600). Needs a virtual environment with the extra ``test``, and: GCC; for parallel
-pytest-run-parallel; for valgrind, and for neon (qemu-user-static, gcc-aarch64-linux-gnu, debootstrap; run as root),
-Debian's packages of these names.
+the first command that failed. FASTNN_FUZZ_SECONDS says how long ``asan`` runs random programs (600). Needs a virtual
+environment with the extra ``test``, and: GCC; for parallel pytest-run-parallel; for valgrind, and for neon
+(qemu-user-static, gcc-aarch64-linux-gnu, debootstrap; run as root), Debian's packages of these names.
 """
 
 import argparse
