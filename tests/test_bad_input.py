@@ -130,6 +130,7 @@ def test_rows_within_rounding_of_1(nn):
     nn.CrossEntropyLoss()(normal((2, 1000)), np.full((2, 1000), np.float32(1e-3)))
 
 
+@pytest.mark.slow
 def test_unpickled_nonsense_does_not_crash(fast):
     """A half-made object of the engine raises; it does not bring the interpreter down."""
     python(

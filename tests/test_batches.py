@@ -324,6 +324,7 @@ def test_blocks_hold_every_row_once(nn):
 
 
 @pytest.mark.parametrize("package", ["fastnn_ref", "fastnn"])
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's here")
 def test_a_file_larger_than_the_memory_left(package, tmp_path):
     """160 MB of bytes, which would be 640 as float32, and no more than 100 MB of new memory."""

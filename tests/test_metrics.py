@@ -146,6 +146,7 @@ def test_ranks_of_labels(seed, n, k, ties):
     close("sum", np.array(got), np.array(want), 10 * n)
 
 
+@pytest.mark.slow
 @given(INTO, st.integers(3, 25), st.integers(2, 4))
 def test_ranks_of_classes(seed, n, k):
     """One against the rest, by probabilities: softmax of logits, or what is given as such."""

@@ -136,6 +136,7 @@ def test_a_loss_of_ones_own_sees_everything(nn):
     assert model.evaluate(X, t, Largest(), batch_size=2)["loss"] == want
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded(ref):
     """4 MB of inputs in another dtype, and hidden layers 50 times as wide: neither is in memory as a whole."""
     model = ref.Sequential(ref.Linear(8, 400, activation="relu"), ref.Linear(400, 1), dtype="float64")

@@ -123,6 +123,7 @@ def go_on(package, folder):
     print(json.dumps(results))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fastnn_ref.TrainingWarning")
 def test_it_goes_on_to_the_same_bits(request, nn, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)

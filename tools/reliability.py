@@ -64,20 +64,20 @@ def asan(folder: Path) -> None:
     environment = {"LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}", "PYTHONMALLOC": "malloc",
                    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0",
                    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-    run([PYTHON, "-m", "pytest", "-q", "-x", "-k", NOT_MEASURED], folder, **environment)
+    run([PYTHON, "-m", "pytest", "-q", "-m", "", "-x", "-k", NOT_MEASURED], folder, **environment)
     run([PYTHON, "-m", "tests.fuzz", "--seconds", FUZZ_SECONDS], folder, **environment)
 
 
 def tsan(folder: Path) -> None:
     sanitized(folder, "thread")
     # Python, NumPy and OpenMP are not compiled for it: what only they do is not looked at.
-    run([PYTHON, "-m", "pytest", "-q", "-x", *THREAD_FILES, "-k", NOT_MEASURED + " and not fork"], folder,
+    run([PYTHON, "-m", "pytest", "-q", "-m", "", "-x", *THREAD_FILES, "-k", NOT_MEASURED + " and not fork"], folder,
         LD_PRELOAD=library("libtsan.so"), TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66")
 
 
 def parallel(folder: Path) -> None:
     build(folder)
-    run([PYTHON, "-m", "pytest", "-q", "--parallel-threads=4", "-o", f"thread_unsafe_fixtures={UNSAFE}",
+    run([PYTHON, "-m", "pytest", "-q", "-m", "", "--parallel-threads=4", "-o", f"thread_unsafe_fixtures={UNSAFE}",
          *PARALLEL_FILES], folder)
 
 
@@ -86,7 +86,7 @@ def valgrind(folder: Path) -> None:
     # Python and NumPy read what they do not own in a few known places, so only our own frames count as errors.
     log = folder / "valgrind.log"
     run(["valgrind", "--error-exitcode=0", "--leak-check=no", f"--log-file={log}", "--num-callers=8", PYTHON, "-m",
-         "pytest", "-q", "-x", *VALGRIND_FILES], folder, PYTHONMALLOC="malloc")
+         "pytest", "-q", "-m", "", "-x", *VALGRIND_FILES], folder, PYTHONMALLOC="malloc")
     ours = [block for block in log.read_text().split("== \n") if "/fastnn/" in block and "Invalid" in block]
     print(f"{len(ours)} errors in fastnn's own code", *ours, sep="\n")
     sys.exit(bool(ours))
@@ -105,7 +105,7 @@ def neon(folder: Path) -> None:
     build(folder, CC="aarch64-linux-gnu-gcc", LDSHARED="aarch64-linux-gnu-gcc -shared", FASTNN_SETS="portable",
           _PYTHON_HOST_PLATFORM="linux-aarch64", SETUPTOOLS_EXT_SUFFIX=".cpython-311-aarch64-linux-gnu.so")
     run(["qemu-aarch64-static", "-L", str(system), "-E", f"PYTHONPATH={folder}:{system / 'site'}",
-         str(system / "usr/bin/python3.11"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *NEON_FILES,
+         str(system / "usr/bin/python3.11"), "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", *NEON_FILES,
          "-k", "not behind_the_last_page"], folder)     # that one starts processes, which qemu-user cannot
 
 
