@@ -49,7 +49,7 @@ cdef class Layer(Node):
         return self.named_children()
 
     def output_shape(self, shape):
-        return self.output_shape_of(tuple(shape))
+        return self.output_shape_of(checks.as_example_shape(shape))
 
     def min_batch_size(self, shape):
         return self.min_batch_size_of(tuple(shape))

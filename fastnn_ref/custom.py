@@ -27,7 +27,7 @@ class Host(Layer):
         custom._host = weakref.ref(self)
 
     def output_shape(self, shape: Shape) -> Shape:
-        return self.custom.checked_shape("output_shape", self.custom.output_shape(tuple(shape)))
+        return self.custom.checked_shape("output_shape", self.custom.output_shape(checks.as_example_shape(shape)))
 
     def min_batch_size(self, shape: Shape) -> int:
         return self.custom.checked_batch_size(tuple(shape))

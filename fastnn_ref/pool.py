@@ -152,7 +152,7 @@ class Flatten(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(k,) for any shape of k values."""
-        return (math.prod(shape),)
+        return (math.prod(checks.as_example_shape(shape)),)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         self.saved = x.shape

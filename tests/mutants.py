@@ -769,9 +769,6 @@ KERNELS = [
     ),
     *of(
         "fastnn/kernels/optim.inc.c",
-        ("optimizers: the tail stays", "test_optim::test_formula",
-         ": (n); i < end; ++i)",
-         ": (n) / LANES * LANES; i < end; ++i)"),
         ("sgd: decay against the gradient", "test_optim::test_formula",
          "w[i] -= lr * F(decayed)(g[i], decay, w[i]);",
          "w[i] -= lr * F(decayed)(g[i], -decay, w[i]);"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz import files
 from tests.fuzz.corpus import CORPUS
 from tests.fuzz.programs import write
 from tests.fuzz.run import check, difference, reduce
@@ -22,6 +23,14 @@ def test_random_programs():
                           capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("60 programs")
+
+
+def test_damaged_files(tmp_path):
+    """Each format, some copies; a reader that answers with another exception is found."""
+    ran, findings = files.check(0, tmp_path)
+    assert ran > 500 and not findings
+    bad = files.Format(b"abc", ".txt", lambda path: {}["key"])
+    assert files.verdict(bad, b"abd", tmp_path) == "KeyError: 'key'"
 
 
 def test_a_seed_is_a_program():

@@ -113,6 +113,7 @@ def test_large_logits(nn, dtype, size):
     y = np.array([[size, 0, -size]], dtype)
     for t, want in [(0, 0.0), (1, size), (2, 2 * size)]:
         close("sum", dtype.type(nn.CrossEntropyLoss()(y, np.array([t]))), dtype.type(want), want + 1)
+    assert nn.CrossEntropyLoss()(np.array([[0, -np.inf]], dtype), np.array([0])) == 0       # a class without a chance
     bce = nn.BCEWithLogitsLoss()
     close("sum", dtype.type(bce(y, np.array([[1, 0, 0]]))), math.log(2) / 3, 1.0)
     close("sum", dtype.type(bce(y, np.array([[0, 0, 1]]))), dtype.type((2 * size + math.log(2)) / 3), size)

@@ -1,10 +1,12 @@
 """How the rows of a file become inputs, and labels become class numbers: what a run keeps to predict with later."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn_ref.shared import checks
 
 Array = npt.NDArray[Any]
 
@@ -41,10 +43,36 @@ class Encoding:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Self:
-        """What ``to_json`` gave."""
+    def from_json(cls, found: Any) -> Self:
+        """What ``to_json`` gave; ValueError or TypeError for anything else."""
+        checks.check_keys("encoding", found, (), [field.name for field in fields(cls)])
         values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in found.items()}
-        return cls(**values)
+        encoding = cls(**values)
+        encoding.check()
+        return encoding
+
+    def check(self) -> None:
+        """Every field is of its kind, and as long as the others say; ValueError names the one that is not."""
+        n = self.features
+        for name, good in (
+            ("labels", is_tuple(self.labels, str)),
+            ("features", type(n) is int and n >= 1),
+            ("columns", self.columns is None or is_tuple(self.columns, str, n)),
+            ("target", self.target is None or isinstance(self.target, str)),
+            ("image_shape", self.image_shape is None or is_tuple(self.image_shape, int, 2)),
+            ("from_bytes", isinstance(self.from_bytes, bool)),
+            ("mean", self.mean is None or is_tuple(self.mean, float, n)),
+            ("deviation", (self.deviation is None) == (self.mean is None)
+             and (self.deviation is None or is_tuple(self.deviation, float, n))),
+        ):  # fmt: skip
+            if not good:
+                raise ValueError(f"encoding: {name}: expected what fastnn train writes, got {getattr(self, name)!r}")
+
+
+def is_tuple(value: Any, kind: type, length: int | None = None) -> bool:
+    """Does it hold values of the kind alone, so many of them?"""
+    return (isinstance(value, tuple) and length in (None, len(value))
+            and all(type(each) is kind for each in value))
 
 
 def fitted(x: Array, scale: bool) -> dict[str, Any]:

@@ -12,8 +12,8 @@ Errors name the file and, in tables, the line and the column.
 """
 
 import csv
+import io
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,9 +162,12 @@ def read_arrays(path: Path) -> dict[str, Array]:
     if path.suffix.lower() not in (".npy", ".npz"):
         return {"x": read_idx(path)}
     try:
-        found = np.load(path)
-        return {"x": found} if isinstance(found, np.ndarray) else dict(found)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:     # objects are never unpickled
+        with open(path, "rb") as file:
+            found = np.load(file)
+            return {"x": found} if isinstance(found, np.ndarray) else dict(found)
+    except Exception as error:          # of a damaged file there are many kinds; objects are never unpickled
+        if isinstance(error, OSError):
+            raise
         raise ValueError(f"{path}: expected a whole {path.suffix} file of numbers or texts ({error})") from error
 
 
@@ -229,7 +232,7 @@ def read_parquet(path: Path) -> Table:
         frame = pandas.read_parquet(path)
     except ImportError as error:                            # pandas without pyarrow
         raise ModuleNotFoundError('pyarrow is missing: pip install "fastnn[data]"', name="pyarrow") from error
-    except (ValueError, OSError) as error:
+    except Exception as error:          # of a damaged file there are many kinds
         raise ValueError(f"{path}: expected a Parquet file ({error})") from error
     if frame.empty:
         raise ValueError(f"{path}: expected rows, got none")
@@ -279,7 +282,8 @@ def read_images(path: Path, labelled: bool) -> Rows:
     images = []
     for file in files:
         try:
-            with warnings.catch_warnings(), Image.open(file) as image:
+            with warnings.catch_warnings(), Image.open(io.BytesIO(file.read_bytes())) as image:
+                # From memory: of a file, Pillow sets as much aside as a damaged header asks for.
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 images.append(np.asarray(image.convert("L")))
         except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, Warning) as error:

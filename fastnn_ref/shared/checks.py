@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import math
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -123,7 +124,9 @@ def as_dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[An
     """float32 or float64; None means ``default``."""
     wrong = ValueError(f"dtype: expected float32 or float64, got {value!r}")
     try:
-        found: np.dtype[Any] = np.dtype(default if value is None else value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)     # of letters that are no name of these two
+            found: np.dtype[Any] = np.dtype(default if value is None else value)
     except TypeError:
         raise wrong from None
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -628,42 +631,54 @@ def as_sample_weight(value: Any, n: int) -> Array | None:
     return None if (found == 1).all() else as_contiguous(found, np.float64)
 
 
+def as_example_shape(value: Any) -> tuple[int, ...]:
+    """The shape of one example, as ``output_shape`` takes it: integers >= 1, as many as there are axes."""
+    if type(value) is tuple and all(type(dim) is int and dim >= 1 for dim in value):
+        return value
+    return as_shape("shape", value)
+
+
 def check_has_last_axis(who: str, shape: Sequence[int]) -> tuple[int, ...]:
     """The output shape of a layer that works on whole rows: there must be rows."""
-    if not len(shape):
+    shape = as_example_shape(shape)
+    if not shape:
         raise ValueError(f"x: expected (n, ..., k) for {who}, got (n,)")
-    return tuple(shape)
+    return shape
 
 
 def check_input_shape(
     who: str, shape: Sequence[int], expected: tuple[int, ...], out: tuple[int, ...],
 ) -> tuple[int, ...]:
     """``out``, if the input has the one shape that the layer takes."""
-    if tuple(shape) != expected:
+    shape = as_example_shape(shape)
+    if shape != expected:
         raise ValueError(f"{who}: expected {format_shape(expected)} per example, got {format_shape(shape)}")
     return out
 
 
 def check_last_axes(who: str, shape: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
     """``shape``, if its last axes are ``end``."""
-    if tuple(shape[len(shape) - len(end):]) != end:
+    shape = as_example_shape(shape)
+    if shape[len(shape) - len(end):] != end:
         raise ValueError(f"{who}: expected {format_shape(('...', *end))} per example, got {format_shape(shape)}")
-    return tuple(shape)
+    return shape
 
 
 def check_image_shape(who: str, shape: Sequence[int], channels: int | None = None) -> tuple[int, ...]:
     """``shape``, if it is an image's of so many channels, or of any number."""
+    shape = as_example_shape(shape)
     if len(shape) != 3 or channels not in (None, shape[0]):
         wanted = format_shape(("channels" if channels is None else channels, "h", "w"))
         raise ValueError(f"{who}: expected {wanted} per example, got {format_shape(shape)}")
-    return tuple(shape)
+    return shape
 
 
 def check_channels(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
     """``shape``, if its first axis has so many channels; 1 fits any shape."""
-    if channels != 1 and tuple(shape[:1]) != (channels,):
+    shape = as_example_shape(shape)
+    if channels != 1 and shape[:1] != (channels,):
         raise ValueError(f"{who}: expected {format_shape((channels, '...'))} per example, got {format_shape(shape)}")
-    return tuple(shape)
+    return shape
 
 
 def window_counts(

@@ -2,6 +2,7 @@
 
     python -m tests.fuzz --seconds 60           from seed 0 on; exit code 1 if something was found
     python -m tests.fuzz --seed 123 --programs 1 --show     one program, and what each line gives
+    python -m tests.fuzz --files --seconds 60   damaged files of every format (files.py)
 
 A finding is a crash, a program that does not end, or a difference between the packages. It is printed as a program as
 short as could be found. What is mended goes to tests/fuzz/corpus.py.
@@ -100,11 +101,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--programs", type=int, default=sys.maxsize)
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
+    parser.add_argument("--files", action="store_true", help="damaged files instead of programs")
     parser.add_argument("--show", action="store_true", help="print the programs and what each line gives")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.seed, 1)
+    if options.files:
+        from tests.fuzz.files import hunt as hunt_files
+
+        files, findings = hunt_files(options.seed, options.seconds)
+        print(f"{files} files, {len(findings)} findings")
+        return 1 if findings else 0
     if options.show:
         import fastnn
         import fastnn_ref
