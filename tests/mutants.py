@@ -832,9 +832,9 @@ KERNELS = [
         ("weighted loss: weights of 0 count", "test_loss::test_a_weight_of_two_is_the_example_twice",
          "if (weight > 0) value += weight * l;",
          "value += l / (double)g->rows;"),
-        ("first_outside: the range's end is outside", "test_loss",
+        ("first_outside: no end", "test_bad_input",
          "if (!(x[i] >= low && x[i] <= high)) return i;",
-         "if (!(x[i] >= low && x[i] < high)) return i;"),
+         "if (!(x[i] >= low)) return i;"),
     ),
     *of(
         "fastnn/kernels/activations.def",
