@@ -901,7 +901,7 @@ KERNELS = [
         ("dot product: a lane dropped in the tail", "test_dropconnect::test_engine_agrees",
          "F(load_partial)(other, b + i, n - i);",
          "F(load_partial)(other, b + i, n - i > 1 ? n - i - 1 : 1);"),
-        ("norm: the tail of the sum of squares", "test_optim::test_clip_grad_norm",
+        ("norm: the tail of the sum of squares", "test_penalty",
          "for (int l = 0; i + l < n; ++l) lane[l] += (double)g[i + l] * (double)g[i + l];",
          ""),
     ),
