@@ -89,7 +89,7 @@ class Layer(Closed, LayerAccess):
     def random_words(self, n: int) -> Array:
         """``n`` random words of 32 bits: the same ones each time in this pass, others in the next step."""
         network = self.network
-        return philox.uint32(n, network.seed, network.pass_step, philox.stream(philox.MASK, self._index))
+        return philox.uint32(n, network.seeds.masks, network.pass_step, philox.stream(philox.MASK, self._index))
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""

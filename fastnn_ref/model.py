@@ -139,8 +139,8 @@ class Model(Layer, ModelAccess):
             host.attach(network)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
-                lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
-            order = (philox.permutation(len(x), network.seed, network.epochs) if shuffle else np.arange(n))[:n]
+                lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epochs)
+            order = (philox.permutation(len(x), network.seeds.order, network.epochs) if shuffle else np.arange(n))[:n]
             for batch in range(network.batch, steps):
                 if on_batch_begin is not None:
                     on_batch_begin(batch)

@@ -22,9 +22,10 @@ class ModelAccess:
     _repr_html_ = summary_html
 
     @property
-    def seed(self) -> int:
-        """What the random numbers of this model start from: the outermost model's."""
-        return int(self.network.seed)
+    def seed(self) -> int | dict[str, int]:
+        """What the random numbers of this model start from: the outermost model's. Different seeds are a dict."""
+        seed: int | dict[str, int] = self.network.seed
+        return dict(seed) if isinstance(seed, dict) else seed
 
     @property
     def epochs(self) -> int:
