@@ -40,7 +40,8 @@ cdef class Linear(Layer):
         self.init = None if init is None else initialisers.as_init(init, (in_features, out_features))
         self.has_bias = checks.as_flag("bias", bias)
         self.input_shape = (in_features,)
-        self.add("weight", (in_features, out_features), initialisers.default_init(self.activation.name, self.init), True)
+        start = initialisers.default_init(self.activation.name, self.init)
+        self.add("weight", (in_features, out_features), start, True)
         if self.has_bias:
             self.add("bias", (out_features,), "zeros")
         if self.act is not self.activation:

@@ -41,10 +41,11 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
-    predict_proba, predict_classes = ModelAccess.predict_proba, ModelAccess.predict_classes
-    fit, evaluate, summary, save, seed, epochs, has_penalty = (
+    predict_proba, predict_classes, outputs = (
+        ModelAccess.predict_proba, ModelAccess.predict_classes, ModelAccess.outputs)
+    fit, evaluate, summary, save, seed, epochs, has_penalty, executed_blocks = (
         ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
-        ModelAccess.epochs, ModelAccess.has_penalty)
+        ModelAccess.epochs, ModelAccess.has_penalty, ModelAccess.executed_blocks)
     _repr_html_ = ModelAccess._repr_html_
 
     @property

@@ -30,7 +30,8 @@ from .shared.schedule import rates
 class Model(Layer, ModelAccess):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
-    stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
+    stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch, or, in a "
+                                            "batch hook, after the batch.")
     _stop_training = False
     _penalty_loss = 0.0
 

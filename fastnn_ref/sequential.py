@@ -25,12 +25,13 @@ class Sequential(Model):
 
     ``layers`` are layers, models and ``CustomLayer`` objects. ``seed`` (0 … 2⁶⁴−1) decides all that is random; a dict
     like ``{"init": 1, "order": 2, "masks": 3}`` (0 where one is left out) decides apart over initial weights, over the
-    order of the examples, and over masks, noise, augmentation and mixup. ``dtype`` is float32 or float64; by default that of what is inside, and float32 in ``fastnn``, float64
-    in the reference ``fastnn_ref``, where nothing inside has one yet. A layer that already has values keeps them,
-    rounded to the dtype. ``penalty`` is one, or several in a row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm``
-    for all weights inside. ``input_shape`` is the shape of one example, (channels, height, width) for images: layers
-    that do not fit it, such as a ``Linear`` behind ``Flatten``, are then an error here instead of at the first use, and
-    ``summary`` shows every shape. Raises ValueError or TypeError for anything else, and takes no layer then.
+    order of the examples, and over masks, noise, augmentation and mixup. ``dtype`` is float32 or float64; by default
+    that of what is inside, and float32 in ``fastnn``, float64 in the reference ``fastnn_ref``, where nothing inside
+    has one yet. A layer that already has values keeps them, rounded to the dtype. ``penalty`` is one, or several in a
+    row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm`` for all weights inside. ``input_shape`` is the shape of one
+    example, (channels, height, width) for images: layers that do not fit it, such as a ``Linear`` behind ``Flatten``,
+    are then an error here instead of at the first use, and ``summary`` shows every shape. Raises ValueError or
+    TypeError for anything else, and takes no layer then.
 
     A model inside another one follows the outer one's seed, and its dtype if the outer one chose one; the inner one
     may have penalties for its part. It cannot be trained on its own until the outer one is gone. Nothing but the

@@ -195,7 +195,8 @@ def double(shape, seed):
     return np.full(shape, 2.0)
 
 
-@pytest.mark.parametrize("init", [np.array([[1.0, -2], [0.1, 4], [5, 6]]), 0.5, double], ids=["array", "number", "function"])
+@pytest.mark.parametrize(
+    "init", [np.array([[1.0, -2], [0.1, 4], [5, 6]]), 0.5, double], ids=["array", "number", "function"])
 def test_records_and_files(nn, ref, fast, tmp_path, init):
     """A file has the weights, so what they once started from does not matter; a record must make it again."""
     model = made_from(nn, init)

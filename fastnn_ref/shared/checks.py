@@ -114,6 +114,12 @@ def as_clipping(clip_norm: object, clip_value: object) -> tuple[float | None, fl
     return norm, None if clip_value is None else as_number("clip_value", clip_value, 0, low_open=True)
 
 
+def is_a(thing: object, name: str) -> bool:
+    """Is it of a class of that name, of either package, or of one that derives from it?"""
+    return any(kind.__name__ == name and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+               for kind in type(thing).__mro__)
+
+
 def as_seed(value: object, name: str = "seed") -> int:
     """A seed fits in 64 bits."""
     return as_integer(name, value, 0, 2**64 - 1)
@@ -190,6 +196,14 @@ def as_number_pair(name: str, value: Any, low: float) -> tuple[float, float]:
         return as_number(name, value[0], low), as_number(name, value[1], low)
     side = as_number(name, value, low)
     return side, side
+
+
+def as_shift(value: Any, whole: bool) -> tuple[float, float]:
+    """The largest shift down and across, whole pixels if need be."""
+    down, across = as_number_pair("shift", value, 0)
+    if whole and not (down.is_integer() and across.is_integer()):
+        raise ValueError(f"shift: expected whole numbers beside whole_shift=True, got {value!r}")
+    return down, across
 
 
 def as_image_shape(name: str, value: Any) -> tuple[int, int, int] | None:
