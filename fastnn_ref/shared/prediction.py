@@ -134,6 +134,8 @@ def outputs(
         if unknown := [name for name in given if name not in found]:
             raise ValueError(f"removed: expected names of {', '.join(found)}, got {unknown[0]!r}")
         whole.append(found)
+    if len(whole) == 1:
+        return whole[0]
     return {name: np.concatenate([each[name] for each in whole]) for name in whole[0]}
 
 
