@@ -114,7 +114,7 @@ def create(init: Any, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike
         values = drawn(init, shape, seed, stream)
     elif callable(init):
         low, high = philox.uint32(2, seed, 0, stream).tolist()
-        values = checks.as_initial("init(shape, seed)", init(tuple(shape), high << 32 | low), shape)
+        values = checks.as_initial_values("init(shape, seed)", init(tuple(shape), high << 32 | low), shape)
     else:
         values = np.broadcast_to(init, shape)
     return values.astype(dtype)

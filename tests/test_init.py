@@ -262,6 +262,9 @@ def test_bad_values_of_a_function(nn):
     for _ in range(2):
         with pytest.raises(ValueError, match=r"init\(shape, seed\): expected \(3, 2\), got \(3,\)"):
             layer(np.ones((1, 3)))
+    for returned in (0, None, double):
+        with pytest.raises((ValueError, TypeError), match=r"init\(shape, seed\): expected (\(3, 2\)|numbers), got"):
+            nn.Linear(3, 2, init=lambda shape, seed, returned=returned: returned)(np.ones((1, 3)))
     with pytest.raises(ValueError, match="name: unknown name 'he'"):
         nn.Init("he")
     with pytest.raises(ValueError, match="gain: expected a finite number, got inf"):

@@ -321,6 +321,11 @@ def as_initial(name: str, value: Any, shape: Sequence[int]) -> Any:
         return as_number(name, value)
     if not hasattr(value, "__array__") and not isinstance(value, list | tuple):
         raise TypeError(f"{name}: expected a name, an Init, a number, an array or a function, got {value!r}")
+    return as_initial_values(name, value, shape)
+
+
+def as_initial_values(name: str, value: Any, shape: Sequence[int]) -> Array:
+    """A copy of finite numbers in just this shape, which cannot be changed."""
     found = np.array(as_number_array(name, value), np.float64)
     if found.shape != tuple(shape):
         raise ValueError(f"{name}: expected {format_shape(tuple(shape))}, got {format_shape(found.shape)}")
