@@ -86,7 +86,7 @@ def as_units(name: str, value: Any, count: int) -> Array:
 def visit(layer: Any, x: Array, name: str, removed: Mapping[str, Any], found: dict[str, Array]) -> Array:
     """y of a layer for x without the units that are ``removed``; it and what is inside go into ``found``."""
     dot = f"{name}." if name else ""
-    if hasattr(layer, "layers"):
+    if checks.is_a(layer, "Sequential"):
         y = x
         for index, each in enumerate(layer.layers):
             y = visit(each, y, f"{dot}{index}", removed, found)
