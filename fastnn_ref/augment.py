@@ -55,11 +55,12 @@ def neighbours(matrices: Array, shifts: Array, image: Shape) -> tuple[Array, Arr
     source = np.stack([(matrices[:, None, k] * p).sum(axis=-1) + centre[k] for k in (0, 1)], axis=-1)
     low = np.floor(source)
     part = source - low
+    touches = (source > -1).all(axis=-1)        # at −1 a pixel has the weight 0, and no share: 0 · NaN would be NaN
     indices, weights = [], []
     for down in (0, 1):
         for across in (0, 1):
             i, j = low[..., 0] + down, low[..., 1] + across
-            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            inside = touches & (i >= 0) & (i < height) & (j >= 0) & (j < width)
             weight = (part[..., 0] if down else 1 - part[..., 0]) * (part[..., 1] if across else 1 - part[..., 1])
             indices.append(np.where(inside, i * width + j, -1).astype(np.int64))
             weights.append(weight)
