@@ -55,7 +55,7 @@ def neighbours(matrices: Array, shifts: Array, image: Shape) -> tuple[Array, Arr
     source = np.stack([(matrices[:, None, k] * p).sum(axis=-1) + centre[k] for k in (0, 1)], axis=-1)
     low = np.floor(source)
     part = source - low
-    touches = (source > -1).all(axis=-1)        # at −1 a pixel has the weight 0, and no share: 0 · NaN would be NaN
+    touches = (source > -1).all(axis=-1)        # at −1 the weight is 0, and there is no share: 0 · NaN would be NaN
     indices, weights = [], []
     for down in (0, 1):
         for across in (0, 1):
