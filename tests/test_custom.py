@@ -265,7 +265,7 @@ def test_a_parameter_that_starts_from_a_number(nn, dtype):
     same(model.state_dict()["0.weight"], np.full(4, 0.25, dtype))
     same(model.state_dict()["1.weight"], np.full(4, -3.0, dtype))
     assert model.config()["layers"][0] == {"class": "Slope", "start": 0.25}
-    for start, wanted in [(float("nan"), "a finite number"), (None, "a name, an Init, a number"), ([1.0] * 3, r"\(4,\)")]:
+    for start, wanted in [(float("nan"), "a finite number"), (None, "a name, an Init"), ([1.0] * 3, r"\(4,\)")]:
         with pytest.raises((TypeError, ValueError), match=f"init: expected {wanted}"):
             Slope(start)
 
