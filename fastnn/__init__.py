@@ -56,7 +56,7 @@ def own(name: str) -> Any:
     """
     thing = getattr(reference, name)
     _, _, module = getattr(thing, "__module__", "").partition(".")
-    if isinstance(thing, ModuleType) or module.startswith("shared."):
+    if isinstance(thing, ModuleType) or module.startswith("shared.") or module == "init":
         return thing
     if not module:
         return globals()[name]

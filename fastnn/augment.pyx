@@ -19,7 +19,7 @@ from fastnn_ref.shared import checks
 
 cdef class Augment(Layer):
     """Augment(*, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0, noise=0.0, \
-erase=0.0, image_shape=None)\n--\n\n"""
+erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
 
     cdef readonly object image_shape
     cdef fastnn_augment g
@@ -28,10 +28,11 @@ erase=0.0, image_shape=None)\n--\n\n"""
     cdef void *scratch
 
     def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0,
-                 noise=0.0, erase=0.0, image_shape=None):
+                 noise=0.0, erase=0.0, fill=0.0, whole_shift=False, image_shape=None):
         Layer.__init__(self)
         self.g.rotation = checks.as_number("rotation", rotation, 0)
-        self.g.shift_h, self.g.shift_w = checks.as_number_pair("shift", shift, 0)
+        self.g.whole_shift = checks.as_flag("whole_shift", whole_shift)
+        self.g.shift_h, self.g.shift_w = checks.as_shift(shift, self.g.whole_shift)
         self.g.zoom = checks.as_number("zoom", zoom, 0, 1, high_open=True)
         self.g.shear = checks.as_number("shear", shear, 0, 90, high_open=True)
         self.g.flip = checks.as_number("flip", flip, 0, 1)
@@ -39,6 +40,7 @@ erase=0.0, image_shape=None)\n--\n\n"""
         self.g.contrast = checks.as_number("contrast", contrast, 0)
         self.g.noise = checks.as_number("noise", noise, 0)
         self.g.erase = checks.as_number("erase", erase, 0, 1)
+        self.g.fill = checks.as_number("fill", fill)
         self.image_shape = checks.as_image_shape("image_shape", image_shape)
         if self.image_shape is not None:
             self.input_shape = (math.prod(self.image_shape),)
@@ -79,6 +81,14 @@ erase=0.0, image_shape=None)\n--\n\n"""
     @property
     def erase(self):
         return self.g.erase
+
+    @property
+    def fill(self):
+        return self.g.fill
+
+    @property
+    def whole_shift(self):
+        return bool(self.g.whole_shift)
 
     cdef tuple output_shape_of(self, tuple shape):
         who = type(self).__name__

@@ -61,13 +61,14 @@ bias=True, *, init=None)\n--\n\n"""
         self.dilation = checks.as_pair("dilation", dilation, 1)
         groups = checks.as_groups(groups, in_channels, out_channels)
         self.activation = checks.check_elementwise(get_activation(activation))
-        self.act, self.init = fused(self.activation), init
+        self.act = fused(self.activation)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         checks.check_size("weight", *shape)
+        self.init = None if init is None else initialisers.as_init(init, shape)
         self.g.channels, self.g.filters, self.g.groups = in_channels, out_channels, groups
         self.g.filter_size = math.prod(shape[1:])
         self.has_bias = checks.as_flag("bias", bias)
-        self.add("weight", shape, initialisers.default_init(self.activation.name, init), True)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, self.init), True)
         if self.has_bias:
             self.add("bias", (out_channels,), "zeros")
         if self.act is not self.activation:

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, new_array, ready
-from fastnn.network cimport Network, Node, Plan
+from fastnn.network cimport Network, Node, Plan, set_seed
 
 from types import MappingProxyType
 
@@ -174,7 +174,7 @@ def _rebuild(made_of, arrays, counters, attributes):
     node.own_gradients.update(arrays[1])
     if counters is not None:
         node.climb()
-        node.own_network.seed = node.own_network.seed_bits = counters[0]
+        set_seed(node.own_network, counters[0])
         node.own_network.chosen_dtype = counters[1]
         node.own_network.set_counters(counters[2])
     if attributes:

@@ -36,10 +36,12 @@ cdef class Linear(Layer):
         checks.check_size("weight", in_features, out_features)
         self.in_features, self.out_features = in_features, out_features
         self.activation = get_activation(activation)
-        self.act, self.init = fused(self.activation), init
+        self.act = fused(self.activation)
+        self.init = None if init is None else initialisers.as_init(init, (in_features, out_features))
         self.has_bias = checks.as_flag("bias", bias)
         self.input_shape = (in_features,)
-        self.add("weight", (in_features, out_features), initialisers.default_init(self.activation.name, init), True)
+        start = initialisers.default_init(self.activation.name, self.init)
+        self.add("weight", (in_features, out_features), start, True)
         if self.has_bias:
             self.add("bias", (out_features,), "zeros")
         if self.act is not self.activation:

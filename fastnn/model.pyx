@@ -41,10 +41,11 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
-    predict_proba, predict_classes = ModelAccess.predict_proba, ModelAccess.predict_classes
-    fit, evaluate, summary, save, seed, epochs, has_penalty = (
+    predict_proba, predict_classes, outputs = (
+        ModelAccess.predict_proba, ModelAccess.predict_classes, ModelAccess.outputs)
+    fit, evaluate, summary, save, seed, epochs, has_penalty, executed_blocks = (
         ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
-        ModelAccess.epochs, ModelAccess.has_penalty)
+        ModelAccess.epochs, ModelAccess.has_penalty, ModelAccess.executed_blocks)
     _repr_html_ = ModelAccess._repr_html_
 
     @property
@@ -168,7 +169,7 @@ cdef class Model(Layer):
                 t = np.ascontiguousarray(one_hot(t, out_shape[len(out_shape) - 1], network.found_dtype))
                 l.note_targets(t)
                 targets = <const void *><size_t>t.ctypes.data
-                lambdas = draw_lambdas(alpha, steps, network.seed, network.epoch_count)
+                lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epoch_count)
                 epoch.lambdas = <const double *>address(lambdas)
             rate, updates = o.rate, o.updates
             lr = rates(rate, updates, steps - first)
@@ -189,7 +190,7 @@ cdef class Model(Layer):
             o.attach(network)
             if shuffle:
                 with nogil:
-                    permute(<int64_t *>epoch.order, rows, network.seed_bits, <uint32_t>network.epoch_count, SHUFFLE)
+                    permute(<int64_t *>epoch.order, rows, network.order_seed, <uint32_t>network.epoch_count, SHUFFLE)
             if not resume:
                 network.batch_count = 0
                 network.sums[0] = network.sums[1] = network.sums[2] = 0

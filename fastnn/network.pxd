@@ -66,8 +66,8 @@ cdef class Node:
 # Everything that a tree of layers has once: seed, dtype, counters, parameters in memory, plan, lock.
 cdef class Network:
     cdef object root                        # weak
-    cdef readonly object seed
-    cdef uint64_t seed_bits
+    cdef readonly object seed, seeds        # as it was given; by what is drawn
+    cdef uint64_t order_seed, mask_seed
     cdef object chosen_dtype, found_dtype   # the latter while awake
     cdef int64_t real_size
     cdef int64_t step_count, epoch_count, batch_count
@@ -115,6 +115,7 @@ cdef class Network:
     cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil
 
 
+cdef int set_seed(Network network, object seed) except -1
 cdef Network make_network(Node root, object seed, object dtype)
 cdef list walk(Node node, str prefix)
 cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_layout=*, Layout y_layout=*,

@@ -226,10 +226,17 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
 
 # ---- the network ----
 
+cdef int set_seed(Network network, object seed) except -1:
+    """One seed, or a dict with one for each purpose."""
+    network.seed, network.seeds = seed, checks.as_seeds(seed)
+    network.order_seed, network.mask_seed = network.seeds.order, network.seeds.masks
+    return 0
+
+
 cdef Network make_network(Node root, object seed, object dtype):
     cdef Network network = Network.__new__(Network)
     network.root = weakref.ref(root)
-    network.seed = network.seed_bits = seed
+    set_seed(network, seed)
     network.chosen_dtype = dtype
     return network
 
@@ -346,7 +353,7 @@ cdef class Network:
         for index, (name, node, spec) in enumerate(found):
             given = node.own_values.get(spec.name)
             if given is None:
-                values[index][...] = init.create(spec.init, spec.shape, self.seed, index, dtype)
+                values[index][...] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype)
             elif tuple(given.shape) != spec.shape:
                 raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
                                  f"got {checks.format_shape(given.shape)}")
@@ -500,7 +507,7 @@ cdef class Network:
             checks.check_batch_size(rows, plan.min_batch_size)
         self.run.k = table(self.real_size)
         self.run.threads = min(threads(), plan.threads)
-        self.run.seed = self.seed_bits
+        self.run.seed = self.mask_seed
         self.run.work = plan.work
         self.run.error = NULL
         self.in_pass = True
@@ -517,7 +524,7 @@ cdef class Network:
             self.planned = self.saved_x = None      # the pointers of the layers are about to change
             plan.head = None if head is self.held_root else weakref.ref(head)
             plan.shape, plan.rows, plan.threads = shape, rows, threads()
-            plan.real_size, plan.seed = self.real_size, self.seed_bits
+            plan.real_size, plan.seed = self.real_size, self.mask_seed
             plan.out_shape = plan_node(head, shape, rows, plan)
             if len(plan.out_shape) > 8:
                 raise ValueError(f"y: expected at most 9 dimensions, got {len(plan.out_shape) + 1}")

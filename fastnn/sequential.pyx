@@ -40,7 +40,7 @@ cdef class Sequential(Model):
     def __init__(self, *layers, seed=0, dtype=None, penalty=None, input_shape=None):
         Model.__init__(self)
         penalties = checks.as_tuple_of("penalty", penalty, Penalty)
-        seed = checks.as_seed(seed)
+        seed = checks.as_model_seed(seed)
         dtype = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
         given = None if input_shape is None else checks.as_shape("input_shape", input_shape)
         layers = tuple([as_layer(layer) for layer in layers])

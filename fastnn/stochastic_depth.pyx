@@ -113,6 +113,7 @@ cdef class StochasticDepth(Residual):
     cdef object spans           # their addresses and bytes
     cdef const int64_t *span
     cdef int64_t span_count
+    cdef int64_t passes         # training passes in which the block worked
 
     def __init__(self, block, p, mode="batch"):
         Layer.__init__(self)
@@ -121,6 +122,14 @@ cdef class StochasticDepth(Residual):
         self.whole = self.mode == "batch"
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)
         self.take(as_layer(block))
+
+    @property
+    def executed(self):
+        return self.passes
+
+    @executed.setter
+    def executed(self, value):
+        self.passes = checks.as_integer("executed", value, 0, 2**62)
 
     cdef bint numbered(self):
         return True
@@ -140,6 +149,7 @@ cdef class StochasticDepth(Residual):
             return self.add_block(p, x, 0, 1)
         if self.whole and not bernoulli(self.threshold, &stream):
             return <void *>x
+        self.passes += 1
         return self.add_block(p, x, 0 if self.whole else self.threshold, self.scale)
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:

@@ -61,6 +61,7 @@ from .optim import SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adam as A
 from .sequential import Sequential as Sequential
 from .shared.public import *  # noqa: F403  schedules, metrics, callbacks, a user's own classes, states
 from .shared import metrics as metrics
+from .init import Init as Init
 from . import init as init, philox as philox
 # isort: on
 

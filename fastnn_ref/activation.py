@@ -394,11 +394,12 @@ class Weighted(Layer):
 
     changes_shape = True
 
-    def _add_weights(self, shape: Shape, outside: int, activation: Any, bias: object, init: str | None) -> None:
+    def _add_weights(self, shape: Shape, outside: int, activation: Any, bias: object, init: Any) -> None:
         """Declares weight and bias; the last line of the constructor."""
-        self.activation, self.init = get_activation(activation), init
+        self.activation = get_activation(activation)
         checks.check_size("weight", *shape)
-        self.add("weight", shape, initialisers.default_init(self.activation.name, init))
+        self.init = None if init is None else initialisers.as_init(init, shape)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, self.init))
         if checks.as_flag("bias", bias):
             self.add("bias", (outside,))
         self.adopt()

@@ -1,11 +1,11 @@
 """Augmentation: in training every image comes a little different each time, so that what does not matter is not learnt.
 
-    warp        y(p) = x(A·(p − centre − shift) + centre), between the pixels bilinear, 0 outside
+    warp        y(p) = x(A·(p − centre − shift) + centre), between the pixels bilinear, ``fill`` outside
                 A = flip @ shear @ rotation / zoom, on (row, column): where to look for what is to be seen at p
     brightness  y = x + b
     contrast    y = (x − mean)·f + mean             mean over the example
     noise       y = x + std · z,  z ~ N(0, 1)
-    erasing     y = 0 inside a random rectangle
+    erasing     y = ``fill`` inside a random rectangle
 
 in this order; each example has draws of its own. All but the additions are linear, so backward is the transpose of
 each, in the opposite order: what the warp read with a weight gets a share by the same weight.
@@ -55,24 +55,26 @@ def neighbours(matrices: Array, shifts: Array, image: Shape) -> tuple[Array, Arr
     source = np.stack([(matrices[:, None, k] * p).sum(axis=-1) + centre[k] for k in (0, 1)], axis=-1)
     low = np.floor(source)
     part = source - low
+    touches = (source > -1).all(axis=-1)        # at −1 the weight is 0, and there is no share: 0 · NaN would be NaN
     indices, weights = [], []
     for down in (0, 1):
         for across in (0, 1):
             i, j = low[..., 0] + down, low[..., 1] + across
-            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            inside = touches & (i >= 0) & (i < height) & (j >= 0) & (j < width)
             weight = (part[..., 0] if down else 1 - part[..., 0]) * (part[..., 1] if across else 1 - part[..., 1])
             indices.append(np.where(inside, i * width + j, -1).astype(np.int64))
             weights.append(weight)
     return np.stack(indices, axis=-1), np.stack(weights, axis=-1)
 
 
-def warp(images: Array, matrices: Array, shifts: Array) -> Array:
-    """Images (n, channels, h, w), each looked up at A·(p − centre − shift) + centre."""
+def warp(images: Array, matrices: Array, shifts: Array, fill: float = 0.0) -> Array:
+    """Images (n, channels, h, w), each looked up at A·(p − centre − shift) + centre; outside everything is ``fill``."""
     indices, weights = neighbours(matrices, shifts, images.shape[2:])
     flat = images.reshape(*images.shape[:2], -1)
     seen = np.take_along_axis(flat[:, :, :, None], indices[:, None, :, :].reshape(len(images), 1, -1, 1), axis=2)
     # A select: what is read for a place outside is some pixel or other, and 0 · NaN would be NaN.
-    parts = np.where(indices[:, None] >= 0, seen.reshape(*flat.shape, 4) * weights[:, None].astype(images.dtype), 0)
+    found = np.where(indices[:, None] >= 0, seen.reshape(*flat.shape, 4), images.dtype.type(fill))
+    parts = found * weights[:, None].astype(images.dtype)
     total: Array = parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3]
     return total.reshape(images.shape)
 
@@ -97,10 +99,11 @@ def rectangle(u: Array, height: int, width: int) -> tuple[int, int, int, int]:
     return math.floor(u[TOP] * (height - down + 1)), math.floor(u[LEFT] * (width - across + 1)), down, across
 
 
-def augment_forward(x: Array, changes: Changes, noise: float, words: Array) -> Array:
+def augment_forward(x: Array, changes: Changes, noise: float, fill: float, words: Array) -> Array:
     """The images (n, channels, h, w) with all that ``changes`` holds, and noise drawn from ``words``."""
     if "warp" in changes:
-        x = warp(x, *changes["warp"])
+        matrices, shifts = changes["warp"]
+        x = warp(x, matrices, shifts, fill)
     if "added" in changes:
         x = x + changes["added"]
     if "factor" in changes:
@@ -108,7 +111,7 @@ def augment_forward(x: Array, changes: Changes, noise: float, words: Array) -> A
         x = (x - mean) * changes["factor"] + mean
     if noise:
         x = add_noise(x, words, noise)
-    return np.where(changes["kept"], x, 0) if "kept" in changes else x
+    return np.where(changes["kept"], x, x.dtype.type(fill)) if "kept" in changes else x
 
 
 def augment_backward(dy: Array, changes: Changes) -> Array:
@@ -126,9 +129,10 @@ class Augment(Layer):
     ``rotation`` and ``shear`` in degrees (< 90 for shear), ``shift`` in pixels (a number, or a pair down and across),
     ``zoom`` < 1, ``brightness`` and ``contrast`` are the largest change either way, >= 0: the draw is uniform in ±
     rotation, 1 ± zoom and so on. ``flip`` is the probability of a mirror image, left and right; ``noise`` the standard
-    deviation of normal noise; ``erase`` the probability that a rectangle of 2 to 33 % of the image becomes 0. Between
-    pixels it is bilinear, and 0 outside. With ``image_shape`` = (channels, h, w), rows (n, channels·h·w) are taken and
-    returned.
+    deviation of normal noise; ``erase`` the probability that a rectangle of 2 to 33 % of the image becomes ``fill``.
+    Between pixels it is bilinear, and ``fill`` outside, a number: that of the background, where it is not 0. With
+    ``whole_shift`` the shift is a whole number of pixels, each from −shift to shift as likely, and by itself moves
+    pixels without mixing them. With ``image_shape`` = (channels, h, w), rows (n, channels·h·w) are taken and returned.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Augment(flip=1.0, brightness=0.0))
@@ -138,9 +142,11 @@ class Augment(Layer):
 
     def __init__(self, *, rotation: float = 0.0, shift: float | Pair = 0.0, zoom: float = 0.0, shear: float = 0.0,
                  flip: float = 0.0, brightness: float = 0.0, contrast: float = 0.0, noise: float = 0.0,
-                 erase: float = 0.0, image_shape: Shape | None = None) -> None:
+                 erase: float = 0.0, fill: float = 0.0, whole_shift: bool = False,
+                 image_shape: Shape | None = None) -> None:
         self.rotation = checks.as_number("rotation", rotation, 0)
-        self.shift = checks.as_number_pair("shift", shift, 0)
+        self.whole_shift = checks.as_flag("whole_shift", whole_shift)
+        self.shift = checks.as_shift(shift, self.whole_shift)
         self.zoom = checks.as_number("zoom", zoom, 0, 1, high_open=True)
         self.shear = checks.as_number("shear", shear, 0, 90, high_open=True)
         self.flip = checks.as_number("flip", flip, 0, 1)
@@ -148,6 +154,7 @@ class Augment(Layer):
         self.contrast = checks.as_number("contrast", contrast, 0)
         self.noise = checks.as_number("noise", noise, 0)
         self.erase = checks.as_number("erase", erase, 0, 1)
+        self.fill = checks.as_number("fill", fill)
         self.image_shape = checks.as_image_shape("image_shape", image_shape)
         if self.image_shape is not None:
             self._input_shape = (math.prod(self.image_shape),)
@@ -165,7 +172,7 @@ class Augment(Layer):
         images = x if self.image_shape is None else x.reshape(-1, *self.image_shape)
         words = self.random_words(WORDS * len(x) + x.size + x.size % 2)
         self.saved = self.draw(words[:WORDS * len(x)], images)
-        return augment_forward(images, self.saved, self.noise, words[WORDS * len(x):]).reshape(x.shape)
+        return augment_forward(images, self.saved, self.noise, self.fill, words[WORDS * len(x):]).reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
         images = dy if self.image_shape is None else dy.reshape(-1, *self.image_shape)
@@ -177,11 +184,14 @@ class Augment(Layer):
         u = philox.to_uniform(words).reshape(n, WORDS)
         swing = 2 * u - 1                                                       # in −1 … 1
         found: Changes = {}
+        shift, shifts = np.array(self.shift), np.array(self.shift) * swing[:, [DOWN, ACROSS]]
+        if self.whole_shift:                                                    # −shift … shift, equally likely
+            shifts = np.floor(u[:, [DOWN, ACROSS]] * (2 * shift + 1)) - shift
         if any((self.rotation, *self.shift, self.zoom, self.shear, self.flip)):
             found["warp"] = np.array([
                 affine(math.radians(self.rotation * s[ROTATION]), 1 + self.zoom * s[ZOOM],
                        math.radians(self.shear * s[SHEAR]), p[FLIP] < self.flip) for s, p in zip(swing, u, strict=True)
-            ]), np.array(self.shift) * swing[:, [DOWN, ACROSS]]
+            ]), shifts
         if self.brightness:
             found["added"] = (self.brightness * swing[:, BRIGHTNESS]).astype(images.dtype)[:, None, None, None]
         if self.contrast:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .activation import ActivationLike, Weighted, get_activation
+from .init import InitLike
 from .layer import Array, Parameter, Shape
 from .shared import checks
 
@@ -93,7 +94,7 @@ class Conv2d(Weighted):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
                  padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1,
-                 activation: ActivationLike = None, bias: bool = True, *, init: str | None = None) -> None:
+                 activation: ActivationLike = None, bias: bool = True, *, init: InitLike | None = None) -> None:
         self.in_channels = checks.as_integer("in_channels", in_channels, 1)
         self.out_channels = checks.as_integer("out_channels", out_channels, 1)
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)

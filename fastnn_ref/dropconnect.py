@@ -21,6 +21,7 @@ import numpy as np
 from . import philox
 from .activation import ActivationLike, normal_distribution
 from .dropout import dropout
+from .init import InitLike
 from .layer import Array, Shape
 from .linear import Linear, linear_forward
 from .shared import checks
@@ -69,7 +70,7 @@ class DropConnect(Linear):
 
     def __init__(self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example",
                  inference: str = "gaussian", activation: ActivationLike = None, bias: bool = True, *,
-                 init: str | None = None, samples: int = 100) -> None:
+                 init: InitLike | None = None, samples: int = 100) -> None:
         super().__init__(in_features, out_features, activation, bias, init=init)
         self.mask = checks.as_choice("mask", mask, ("example", "batch"))
         self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
@@ -108,7 +109,7 @@ class DropConnect(Linear):
         mean, sigma = moments(x, self.values["weight"], self.values.get("bias", zero), self.p)
         if name in ("identity", "relu"):
             return mean if name == "identity" else expected_relu(mean, sigma)
-        draws = philox.normal((self.samples, self.out_features), self.network.seed, PREDICTION,
+        draws = philox.normal((self.samples, self.out_features), self.network.seeds.masks, PREDICTION,
                               philox.stream(philox.MASK, self._index))
         total = np.zeros_like(mean)
         for z in draws.astype(x.dtype):                             # the same for every example and batch

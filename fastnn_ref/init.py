@@ -12,7 +12,7 @@ uniform ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from . import philox
 from .shared import checks
+from .shared.config import Configured
 
 Array = npt.NDArray[Any]
 Shape = Sequence[int]
-
 
 HE_FAMILY = ("relu", "leaky_relu", "elu", "silu", "mish", "hardswish", "gelu", "gelu_tanh")
 
@@ -62,39 +62,82 @@ NAMES = (
 )
 
 
-def create(name: str | float, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike) -> Array:
+class Init(Configured):
+    """An initialiser by name, its values times ``gain``: ``Init("he_normal", 0.1)``, for the ``init`` of a layer.
+
+    ``name`` is one of ``init.NAMES``, ``gain`` a finite number; anything else is a ValueError or TypeError.
+
+    >>> import fastnn_ref as nn
+    >>> nn.Linear(2, 1, init=nn.Init("ones", gain=0.5)).weight.tolist()
+    [[0.5], [0.5]]
+    """
+
+    def __init__(self, name: str, gain: float = 1.0) -> None:
+        self.name = checks.as_choice("name", name, NAMES)
+        self.gain = checks.as_number("gain", gain)
+
+
+InitLike = str | float | Init | npt.ArrayLike | Callable[[tuple[int, ...], int], npt.ArrayLike]
+
+
+def as_init(value: Any, shape: Shape) -> Any:
+    """What an argument ``init`` means: a name, an ``Init``, a number for all values, a function, or an array.
+
+    An array of ``shape`` is copied, and can no longer be changed. TypeError or ValueError for anything else.
+
+    >>> as_init(1, (2,)), as_init("zeros", (2,)), as_init([1, 2], (2,))
+    (1.0, 'zeros', array([1., 2.]))
+    """
+    if isinstance(value, str):
+        return checks.as_choice("init", value, NAMES)
+    return value if isinstance(value, Init) else checks.as_initial("init", value, shape)
+
+
+def create(init: Any, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike) -> Array:
     """New values for a parameter, drawn in float64 and then rounded to ``dtype``.
 
-    ``name`` is one of ``NAMES`` (else ValueError), or a number, which all values get. ``stream`` is the parameter's
-    running number in its model.
+    ``init`` is what ``as_init`` returns; a function is called with the shape and a seed of 64 bits, which follows from
+    ``seed`` and ``stream``. ``stream`` is the parameter's running number in its model. ValueError for an unknown name,
+    and for what a function returns if it does not fit.
 
     >>> create("zeros", (2,), seed=0, stream=0, dtype="float32").tolist()
     [0.0, 0.0]
     >>> bool((abs(create("he_uniform", (6, 4), seed=0, stream=0, dtype="float64")) < 1).all())
     True
+    >>> create(lambda shape, seed: np.random.default_rng(seed).normal(size=shape), (2, 3), 1, 0, "float32").shape
+    (2, 3)
     """
-    if isinstance(name, float):
-        return np.full(shape, name, dtype)
-    checks.as_choice("init", name, NAMES)
     stream = philox.stream(philox.INIT, stream)
-    if name in ("zeros", "ones"):
-        values = np.full(shape, float(name == "ones"))
-    elif name == "orthogonal":
-        values = orthogonal(shape, seed, stream)
-    elif name.endswith("normal"):
-        values = philox.normal(shape, seed, 0, stream) * math.sqrt(variance(name, shape))
+    if isinstance(init, Init):
+        values = init.gain * drawn(init.name, shape, seed, stream)
+    elif isinstance(init, str):
+        values = drawn(init, shape, seed, stream)
+    elif callable(init):
+        low, high = philox.uint32(2, seed, 0, stream).tolist()
+        values = checks.as_initial_values("init(shape, seed)", init(tuple(shape), high << 32 | low), shape)
     else:
-        limit = math.sqrt(3 * variance(name, shape))
-        values = (2 * philox.uniform(shape, seed, 0, stream) - 1) * limit
+        values = np.broadcast_to(init, shape)
     return values.astype(dtype)
 
 
-def default_init(activation: str, given: str | None) -> str:
-    """The weight's initialiser: the one that was ``given``, else what suits the activation that follows.
+def drawn(name: str, shape: Shape, seed: int, stream: int) -> Array:
+    """Values by the name of an initialiser, in float64."""
+    checks.as_choice("init", name, NAMES)
+    if name in ("zeros", "ones"):
+        return np.full(shape, float(name == "ones"))
+    if name == "orthogonal":
+        return orthogonal(shape, seed, stream)
+    if name.endswith("normal"):
+        return philox.normal(shape, seed, 0, stream) * math.sqrt(variance(name, shape))
+    return (2 * philox.uniform(shape, seed, 0, stream) - 1) * math.sqrt(3 * variance(name, shape))
+
+
+def default_init(activation: str, given: Any) -> Any:
+    """The weight's initialiser: the one that was ``given``, which ``as_init`` knows, else what suits the activation.
 
     >>> default_init("relu", None), default_init("tanh", None), default_init("tanh", "zeros")
     ('he_uniform', 'glorot_uniform', 'zeros')
     """
     if given is not None:
-        return checks.as_choice("init", given, NAMES)
+        return given
     return "he_uniform" if activation in HE_FAMILY else "glorot_uniform"

@@ -25,6 +25,9 @@ from .shared.access import LayerAccess
 from .shared.closed import Closed
 from .shared.parameter import Parameter as Parameter
 
+# What belongs to one object, and not to its copies.
+NOT_COPIED = "_around", "_whole", "saved", "_executed"
+
 
 class Layer(Closed, LayerAccess):
     """A step of the network: has parameters, computes y from x, and gradients from dy.
@@ -89,7 +92,7 @@ class Layer(Closed, LayerAccess):
     def random_words(self, n: int) -> Array:
         """``n`` random words of 32 bits: the same ones each time in this pass, others in the next step."""
         network = self.network
-        return philox.uint32(n, network.seed, network.pass_step, philox.stream(philox.MASK, self._index))
+        return philox.uint32(n, network.seeds.masks, network.pass_step, philox.stream(philox.MASK, self._index))
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""
@@ -160,7 +163,7 @@ class Layer(Closed, LayerAccess):
         # A copy takes values, gradients and counters along, but neither the layer around nor a pass half done.
         if self.parent is not None:
             self.network.wake()
-        return {name: value for name, value in self.__dict__.items() if name not in ("_around", "_whole", "saved")}
+        return {name: value for name, value in self.__dict__.items() if name not in NOT_COPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -10,6 +10,7 @@ Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/linear.pyx.
 """
 
 from .activation import ActivationLike, Weighted
+from .init import InitLike
 from .layer import Array, Parameter, Shape
 from .shared import checks
 
@@ -33,9 +34,11 @@ class Linear(Weighted):
     """y = act(x @ W + b): x (n, …, in_features), W (in_features, out_features), b (out_features,).
 
     y is (n, …, out_features): the last axis is transformed. ``in_features`` and ``out_features`` >= 1. ``activation``
-    is None, a name (``"relu"``, ``"gelu"``, ...), an activation layer or a ``CustomActivation``. ``init`` names the
-    weight's initialiser; by default He uniform before the ReLU family and Glorot uniform otherwise. Biases start from
-    0. Raises ValueError or TypeError for anything else.
+    is None, a name (``"relu"``, ``"gelu"``, ...), an activation layer or a ``CustomActivation``. Biases start from 0.
+    ``init`` is what the weight starts from: the name of an initialiser; ``Init(name, gain)``, its values times a
+    number; a number for all values; an array in the weight's shape; or a function of the shape and a seed, which
+    returns one. By default it is He uniform before the ReLU family and Glorot uniform otherwise. Raises ValueError or
+    TypeError for anything else.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Linear(3, 2, activation="relu")
@@ -49,7 +52,7 @@ class Linear(Weighted):
     bias = Parameter("b, shape (out_features,), or None")
 
     def __init__(self, in_features: int, out_features: int, activation: ActivationLike = None, bias: bool = True, *,
-                 init: str | None = None) -> None:
+                 init: InitLike | None = None) -> None:
         self.in_features = checks.as_integer("in_features", in_features, 1)
         self.out_features = checks.as_integer("out_features", out_features, 1)
         self._input_shape = (self.in_features,)

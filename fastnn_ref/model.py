@@ -30,7 +30,8 @@ from .shared.schedule import rates
 class Model(Layer, ModelAccess):
     """A layer that can be trained: what ``Sequential`` has beside its layers."""
 
-    stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch.")
+    stop_training = Setting(checks.as_flag, "Set it to True in a callback: training ends after the epoch, or, in a "
+                                            "batch hook, after the batch.")
     _stop_training = False
     _penalty_loss = 0.0
 
@@ -139,8 +140,8 @@ class Model(Layer, ModelAccess):
             host.attach(network)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
-                lambdas = draw_lambdas(alpha, steps, network.seed, network.epochs)
-            order = (philox.permutation(len(x), network.seed, network.epochs) if shuffle else np.arange(n))[:n]
+                lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epochs)
+            order = (philox.permutation(len(x), network.seeds.order, network.epochs) if shuffle else np.arange(n))[:n]
             for batch in range(network.batch, steps):
                 if on_batch_begin is not None:
                     on_batch_begin(batch)

@@ -1,7 +1,7 @@
 """Network: what a model has once: seed, counters, dtype, the list of parameters, and the lock.
 
 A layer holds a weak reference to the layer around it, and the network is found by climbing. Everything random is a
-function of the seed and of two counters, so no generator has a state:
+function of the seed, or of three (initial values, order, masks), and of two counters, so no generator has a state:
 
     steps       training passes; a mask is drawn from (seed, steps, number of the layer)
     epochs      finished epochs; the order of the next one is drawn from (seed, epochs)
@@ -45,8 +45,8 @@ class Network:
     _user: int | None = None                        # the thread that had the lock last
     pending: tuple[weakref.ref[Any], Shape] | None  # which layer may go backward, and the shape of its y
 
-    def __init__(self, root: Any, seed: int = 0, dtype: np.dtype[Any] | None = None) -> None:
-        self.seed, self.chosen_dtype = seed, dtype
+    def __init__(self, root: Any, seed: int | dict[str, int] = 0, dtype: np.dtype[Any] | None = None) -> None:
+        self.seed, self.seeds, self.chosen_dtype = seed, checks.as_seeds(seed), dtype
         self.steps, self.epochs, self.batch = 0, 0, 0
         self.sums = [0.0, 0.0, 0.0]                 # of the epoch under way: Σ loss, Σ penalty, Σ weight
         self.bind(root)
@@ -93,7 +93,7 @@ class Network:
                 layer._index, number = number, number + layer._numbered
                 for spec in layer.specs.values():
                     if spec.name not in layer.values:
-                        layer.values[spec.name] = init.create(spec.init, spec.shape, self.seed, index, dtype)
+                        layer.values[spec.name] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype)
                     if spec.trainable and spec.name not in layer.gradients:
                         layer.gradients[spec.name] = np.zeros(spec.shape, dtype)
                     index += 1
@@ -155,4 +155,4 @@ class Network:
         self.__dict__.update(checks.as_counters(record))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.counters(), "seed": self.seed, "chosen_dtype": self.chosen_dtype}
+        return {**self.counters(), "seed": self.seed, "seeds": self.seeds, "chosen_dtype": self.chosen_dtype}

@@ -7,7 +7,7 @@ Engine: fastnn/sequential.pyx.
 """
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -23,13 +23,15 @@ from .shared import checks
 class Sequential(Model):
     """Layers in a row, itself a layer: y = layer_L(… layer_1(x)).
 
-    ``layers`` are layers, models and ``CustomLayer`` objects. ``seed`` (0 … 2⁶⁴−1) decides initial weights, shuffles
-    and masks. ``dtype`` is float32 or float64; by default that of what is inside, and float32 in ``fastnn``, float64
-    in the reference ``fastnn_ref``, where nothing inside has one yet. A layer that already has values keeps them,
-    rounded to the dtype. ``penalty`` is one, or several in a row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm``
-    for all weights inside. ``input_shape`` is the shape of one example, (channels, height, width) for images: layers
-    that do not fit it, such as a ``Linear`` behind ``Flatten``, are then an error here instead of at the first use, and
-    ``summary`` shows every shape. Raises ValueError or TypeError for anything else, and takes no layer then.
+    ``layers`` are layers, models and ``CustomLayer`` objects. ``seed`` (0 … 2⁶⁴−1) decides all that is random; a dict
+    like ``{"init": 1, "order": 2, "masks": 3}`` (0 where one is left out) decides apart over initial weights, over the
+    order of the examples, and over masks, noise, augmentation and mixup. ``dtype`` is float32 or float64; by default
+    that of what is inside, and float32 in ``fastnn``, float64 in the reference ``fastnn_ref``, where nothing inside
+    has one yet. A layer that already has values keeps them, rounded to the dtype. ``penalty`` is one, or several in a
+    row, of ``L1``, ``L2``, ``ElasticNet`` and ``MaxNorm`` for all weights inside. ``input_shape`` is the shape of one
+    example, (channels, height, width) for images: layers that do not fit it, such as a ``Linear`` behind ``Flatten``,
+    are then an error here instead of at the first use, and ``summary`` shows every shape. Raises ValueError or
+    TypeError for anything else, and takes no layer then.
 
     A model inside another one follows the outer one's seed, and its dtype if the outer one chose one; the inner one
     may have penalties for its part. It cannot be trained on its own until the outer one is gone. Nothing but the
@@ -52,10 +54,10 @@ class Sequential(Model):
     _given_shape: Shape | None = None       # the argument input_shape, which the attribute completes
     _whole: Model | None = None             # of a part: the model, which the part keeps alive
 
-    def __init__(self, *layers: Any, seed: int = 0, dtype: npt.DTypeLike | None = None,
+    def __init__(self, *layers: Any, seed: int | Mapping[str, int] = 0, dtype: npt.DTypeLike | None = None,
                  penalty: Penalty | Sequence[Penalty] | None = None,
                  input_shape: Sequence[int] | None = None) -> None:
-        seed = checks.as_seed(seed)
+        found = checks.as_model_seed(seed)
         chosen = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
         self.layers = tuple(as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers))
         self._given_shape = None if input_shape is None else checks.as_shape("input_shape", input_shape)
@@ -64,7 +66,7 @@ class Sequential(Model):
         if chosen is None:
             checks.as_common_dtype(dtypes_inside(self))
         self.adopt()
-        self._own_network = Network(self, seed, chosen)
+        self._own_network = Network(self, found, chosen)
 
     @property
     def changes_shape(self) -> bool:                    # type: ignore[override]

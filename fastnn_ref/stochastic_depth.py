@@ -22,6 +22,7 @@ from .custom import as_layer
 from .dropout import dropout
 from .layer import Array, Layer, Shape
 from .shared import checks
+from .shared.closed import Setting
 
 
 class Residual(Layer):
@@ -63,7 +64,8 @@ class StochasticDepth(Residual):
 
     ``block`` as for ``Residual``; 0 <= ``p`` <= 1, and p = 0 is ``Residual``. ``mode="batch"`` decides once for a
     training batch and really skips the block's work: its gradients are then 0; an optimizer's momentum and weight decay
-    go on, and running statistics stay. ``"row"`` decides for each example.
+    go on, and running statistics stay. ``"row"`` decides for each example. ``executed`` counts the training passes in
+    which the block worked, since the layer was made or the count was set to 0; a copy begins at 0.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.StochasticDepth(nn.Identity(), 0.5, mode="row"), seed=0)
@@ -73,6 +75,9 @@ class StochasticDepth(Residual):
     [[2.0]]
     """
 
+    executed = Setting(lambda name, value: checks.as_integer(name, value, 0, 2**62),
+                       "Training passes in which the block worked; it may be set.")
+    _executed = 0
     _numbered = 1
 
     def __init__(self, block: Any, p: float, mode: str = "batch") -> None:
@@ -87,6 +92,7 @@ class StochasticDepth(Residual):
         kept = self.saved = ~philox.bernoulli(self.random_words(draws), self.p).reshape(-1, *[1] * (x.ndim - 1))
         if self.mode == "batch" and not kept.any():
             return x
+        self._executed += 1
         return x + dropout(self.block.forward_pass(x, training), kept, self.p)
 
     def backward_pass(self, dy: Array) -> Array:

@@ -259,6 +259,8 @@ NOISES = [
 AUGMENTS = [
     *(_augment((3, 2, 5, 6), **{name: value}) for name, value in ALL_CHANGES.items()),
     _augment((1, 1, 1, 1), **ALL_CHANGES),
+    _augment((3, 2, 5, 6), **ALL_CHANGES, fill=-1.5),
+    _augment((3, 2, 5, 6), shift=(2, 1), whole_shift=True, fill=0.5),
     _augment((4, 3, 7, 4), **ALL_CHANGES),
     _augment((5, 35), **ALL_CHANGES, image_shape=(1, 7, 5)),
     _augment((2, 1, 3, 3)),

@@ -264,3 +264,48 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads):
     for other in results[1:]:
         for a, b in zip(other, results[0], strict=True):
             same(a, b)
+
+
+# ---- what comes from outside, and whole pixels ----
+
+
+def test_fill(nn, dtype):
+    """Outside is ``fill``, and between the last pixel and it there is a mixture; brightness comes after it."""
+    x = np.repeat(normal((1, 1, 5, 5), dtype), 300, axis=0)
+    model = nn.Sequential(nn.Augment(shift=4.0, fill=-2.0), seed=5, dtype=dtype)
+    y = model.forward(x, training=True)
+    plus = nn.Sequential(nn.Augment(shift=4.0), seed=5, dtype=dtype).forward(x + dtype.type(2), training=True)
+    assert np.abs(y - (plus - 2)).max() < 1e-5              # a warp is linear: filling is shifting the zero
+    assert (np.abs(y + 2) < 1e-5).any(axis=(1, 2, 3)).sum() > 200
+    erased = nn.Sequential(nn.Augment(erase=1.0, fill=0.5), seed=5, dtype=dtype).forward(x, training=True)
+    assert (((erased == 0.5) | (erased == x)).all(axis=(1, 2, 3)) & (erased == 0.5).any(axis=(1, 2, 3))).all()
+
+
+def test_whole_shifts(nn, dtype):
+    """Each of 5 · 3 shifts as likely as the others; pixels are moved, to the bit, and back again."""
+    n = 3000
+    x = np.repeat(normal((1, 2, 6, 7), dtype), n, axis=0)
+    model = nn.Sequential(nn.Augment(shift=(2, 1), whole_shift=True, fill=9.0), seed=5, dtype=dtype)
+    y = model.forward(x, training=True)
+    dx = model.backward(x)
+    counts = {}
+    for down in range(-2, 3):
+        for across in range(-1, 2):
+            moved = np.full((2, 10, 9), 9.0, dtype)
+            moved[:, 2 + down:8 + down, 1 + across:8 + across] = x[0]
+            here = (y == moved[:, 2:8, 1:8]).all(axis=(1, 2, 3))
+            counts[down, across] = here.sum()
+            back = np.zeros((2, 10, 9), dtype)              # what a pixel gave comes back, the rest is lost
+            back[:, 2:8, 1:8] = x[0]
+            same(dx[here], np.repeat(back[None, :, 2 + down:8 + down, 1 + across:8 + across], here.sum(), axis=0))
+    assert sum(counts.values()) == n
+    assert max(abs(count - n / 15) for count in counts.values()) < 5 * math.sqrt(n / 15)
+
+
+def test_whole_shifts_want_whole_numbers(nn):
+    assert repr(nn.Augment(shift=2, whole_shift=True, fill=-0.5)) == (
+        "Augment(shift=(2.0, 2.0), fill=-0.5, whole_shift=True)")
+    with pytest.raises(ValueError, match=r"shift: expected whole numbers beside whole_shift=True, got \(1, 0.5\)"):
+        nn.Augment(shift=(1, 0.5), whole_shift=True)
+    with pytest.raises(ValueError, match="fill: expected a finite number, got nan"):
+        nn.Augment(fill=math.nan)

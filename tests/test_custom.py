@@ -265,8 +265,8 @@ def test_a_parameter_that_starts_from_a_number(nn, dtype):
     same(model.state_dict()["0.weight"], np.full(4, 0.25, dtype))
     same(model.state_dict()["1.weight"], np.full(4, -3.0, dtype))
     assert model.config()["layers"][0] == {"class": "Slope", "start": 0.25}
-    for start in (float("nan"), None, [1.0] * 4):
-        with pytest.raises((TypeError, ValueError), match="init: expected a finite number, got "):
+    for start, wanted in [(float("nan"), "a finite number"), (None, "a name, an Init"), ([1.0] * 3, r"\(4,\)")]:
+        with pytest.raises((TypeError, ValueError), match=f"init: expected {wanted}"):
             Slope(start)
 
 

@@ -21,7 +21,7 @@ def test_help_is_complete(fast, name):
     thing = getattr(fast, name)
     text = inspect.getdoc(thing)
     assert text
-    assert "import fastnn_ref" not in text or thing.__module__.startswith("fastnn_ref.shared")
+    assert "import fastnn_ref" not in text or thing.__module__.startswith(("fastnn_ref.shared", "fastnn_ref.init"))
     assert text.splitlines()[0] in pydoc.render_doc(thing, renderer=pydoc.plaintext)
     if inspect.isclass(thing) and not issubclass(thing, Exception):
         inspect.signature(thing)

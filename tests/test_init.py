@@ -1,13 +1,16 @@
 """Initial weights: each initialiser's distribution, and that a seed means the same for ever."""
 
+import copy
+import json
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 from tests import oracle
 from tests.cases import ACTIVATIONS
-from tests.check import C, close, same
+from tests.check import C, close, same, same_parameters
 from tests.pairwise import once
 
 SHAPE = (211, 97)  # fan_in, fan_out
@@ -134,3 +137,135 @@ def test_seed_decides(nn):
     same(weights(1), weights(1))
     assert not np.array_equal(weights(1), weights(2))
     assert not np.array_equal(weights(1), weights(1 + 2**32))
+
+
+KINDS = [("Linear", (6, 4), (6, 4)), ("DropConnect", (6, 4), (6, 4)), ("Conv2d", (2, 3, 2), (3, 2, 2, 2))]
+
+
+def weight(nn, kind, arguments, **named):
+    model = nn.Sequential(getattr(nn, kind)(*arguments, **named), seed=3, dtype="float64")
+    return model.state_dict()["0.weight"]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "shape"), KINDS)
+def test_gain_number_array_function(nn, kind, arguments, shape):
+    he = weight(nn, kind, arguments, init="he_normal")
+    close("elementwise", weight(nn, kind, arguments, init=nn.Init("he_normal", 0.1)), 0.1 * he, np.abs(he))
+    same(weight(nn, kind, arguments, init=nn.Init("he_normal")), he)
+    same(weight(nn, kind, arguments, init=-0.25), np.full(shape, -0.25))
+    values = np.arange(24.0).reshape(shape)
+    same(weight(nn, kind, arguments, init=values), values)
+    same(weight(nn, kind, arguments, init=values.astype(np.float32).tolist()), values)
+    seen = []
+
+    def function(shape, seed):
+        seen.append((shape, seed))
+        return np.random.default_rng(seed).normal(size=shape)
+
+    drawn = weight(nn, kind, arguments, init=function)
+    low, high = oracle.words(2, 3, 0, 0)
+    assert seen == [(shape, low + 2**32 * high)]
+    same(drawn, np.random.default_rng(seen[0][1]).normal(size=shape))
+
+
+def test_functions_get_seeds_apart(nn):
+    def make(seed):
+        seeds = []
+        layers = [nn.Linear(2, 2, init=lambda shape, seed: [seeds.append(seed)] and np.zeros(shape)) for _ in range(2)]
+        _ = nn.Sequential(*layers, seed=seed).params
+        return seeds
+
+    assert len({*make(1), *make(2)}) == 4
+
+
+def test_an_array_is_copied(nn):
+    values = np.ones((2, 1))
+    model = nn.Sequential(nn.Linear(2, 1, init=values))
+    values[:] = 5
+    assert model[0].weight.tolist() == [[1.0], [1.0]]
+    with pytest.raises(ValueError, match="read-only"):
+        model[0].init[:] = 5
+
+
+def made_from(nn, init):
+    return nn.Sequential(nn.Linear(3, 2, init=init), nn.Linear(2, 2, init=nn.Init("orthogonal", 0.5)), seed=1)
+
+
+def double(shape, seed):
+    return np.full(shape, 2.0)
+
+
+@pytest.mark.parametrize(
+    "init", [np.array([[1.0, -2], [0.1, 4], [5, 6]]), 0.5, double], ids=["array", "number", "function"])
+def test_records_and_files(nn, ref, fast, tmp_path, init):
+    """A file has the weights, so what they once started from does not matter; a record must make it again."""
+    model = made_from(nn, init)
+    same_parameters(copy.deepcopy(model), model)
+    same_parameters(pickle.loads(pickle.dumps(model)), model)
+    if init is double:
+        with pytest.raises(TypeError, match=r"Linear\.init: expected a value that a record can hold"):
+            model.config()
+    else:
+        again = nn.from_config(json.loads(json.dumps(model.config())))
+        same_parameters(again, model)
+        assert again[1].init.gain == 0.5
+    model.save(path := tmp_path / "model.safetensors")
+    for package in (ref, fast):
+        found = package.load(path)
+        for name, value in model.state_dict().items():
+            same(found.state_dict()[name], value)
+    x, t = np.ones((4, 3)), np.zeros(4, int)
+    given = {"loss": nn.CrossEntropyLoss(), "optimizer": nn.SGD(), "batch_size": 2}
+    model.fit(x, t, **given, callbacks=[nn.ModelCheckpoint(tmp_path / "run.safetensors")])
+    other = made_from(nn, init)
+    other.fit(x, t, **given | {"optimizer": nn.SGD()}, epochs=1, resume=tmp_path / "run.safetensors",
+              callbacks=[nn.ModelCheckpoint(tmp_path / "other.safetensors")])
+    same_parameters(other, model)
+
+
+def test_compare_builds_all_of_them(fast):
+    layers = [fast.Linear(3, 3, init=each) for each in (double, np.eye(3), 0.5, fast.Init("he_normal", 3))]
+    model = fast.Sequential(*layers, dtype="float64")
+    report = fast.compare(model, np.eye(3) / 10, np.arange(3), fast.CrossEntropyLoss(), fast.SGD())
+    assert report.worst < 1e-9
+
+
+def test_a_layer_of_ones_own_takes_all_of_them(nn):
+    class Scale(nn.CustomLayer):
+        def __init__(self, init):
+            self.init = init
+            self.add("weight", (2,), init)
+
+        def forward_pass(self, x, training):
+            return x * self.values["weight"]
+
+    for init, want in [([1, 2], [1, 2]), (3, [3, 3]), (double, [2, 2]), (nn.Init("ones", 4), [4, 4])]:
+        assert nn.Sequential(Scale(init))(np.ones((1, 2))).tolist() == [want]
+
+
+@pytest.mark.parametrize(("init", "error", "message"), [
+    (np.ones((2, 3)), ValueError, r"init: expected \(3, 2\), got \(2, 3\)"),
+    (math.nan, ValueError, "init: expected a finite number, got nan"),
+    ([[1, 2], [3, 4], [5, math.inf]], ValueError, "init: expected finite numbers, got NaN or infinity"),
+    ([[1, 2], [3]], ValueError, "init: expected an array of numbers, got rows of different lengths"),
+    (True, TypeError, "init: expected a finite number, got True"),
+    ({"gain": 2}, TypeError, "init: expected a name, an Init, a number, an array or a function, got {'gain': 2}"),
+    (float, TypeError, "init: expected a name, an Init, a number, an array or a function, got <class 'float'>"),
+])
+def test_bad_initialisers(nn, init, error, message):
+    with pytest.raises(error, match=message):
+        nn.Linear(3, 2, init=init)
+
+
+def test_bad_values_of_a_function(nn):
+    layer = nn.Linear(3, 2, init=lambda shape, seed: np.ones(3))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"init\(shape, seed\): expected \(3, 2\), got \(3,\)"):
+            layer(np.ones((1, 3)))
+    for returned in (0, None, double):
+        with pytest.raises((ValueError, TypeError), match=r"init\(shape, seed\): expected (\(3, 2\)|numbers), got"):
+            nn.Linear(3, 2, init=lambda shape, seed, returned=returned: returned)(np.ones((1, 3)))
+    with pytest.raises(ValueError, match="name: unknown name 'he'"):
+        nn.Init("he")
+    with pytest.raises(ValueError, match="gain: expected a finite number, got inf"):
+        nn.Init("ones", math.inf)

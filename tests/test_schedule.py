@@ -192,3 +192,58 @@ def test_plateau_in_fit(nn):
     x, t = normal((8, 3)), normal((8, 1), seed=1)
     model.fit(x, t, loss=nn.MSELoss(), optimizer=optimizer, epochs=3, callbacks=[plateau])
     assert optimizer.lr == 0.25e-12
+
+
+# ---- schedules of a whole training ----
+
+
+def rates_of(nn, schedule, epochs=3, **more):
+    """The rates of the steps of a fit with 4 steps an epoch."""
+    found = []
+
+    class Look(nn.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            found.append(self.optimizer.current_lr)
+
+    x = normal((8, 2))
+    model, optimizer = nn.Sequential(nn.Linear(2, 1)), nn.SGD(lr=schedule)
+    model.fit(x, x[:, :1], loss=nn.MSELoss(), optimizer=optimizer, epochs=epochs, batch_size=2, callbacks=[Look()])
+    return found, optimizer, model
+
+
+@pytest.mark.parametrize(("cls", "arguments"), [
+    ("LinearLR", {"start_factor": 1, "end_factor": 0}), ("CosineLR", {"warmup_steps": 2}), ("OneCycleLR", {})])
+def test_fit_fills_total_steps_in(nn, cls, arguments):
+    kind = getattr(nn, cls)
+    found, optimizer, model = rates_of(nn, kind(0.5, **arguments))
+    assert found == kind(0.5, 12, **arguments)(np.arange(12)).tolist()
+    assert optimizer.lr.total_steps == 12
+    again = nn.SGD(lr=kind(0.5, **arguments))
+    nn.load_training_state(nn.training_state(model, optimizer), model, again)
+    assert again.lr.total_steps == 12                       # it is part of the state, so a resumed training keeps it
+
+
+def test_linear_decay_over_a_training(nn):
+    found, _, _ = rates_of(nn, nn.LinearLR(0.12, start_factor=1, end_factor=0))
+    assert np.abs(np.array(found) - [0.12 * (1 - s / 12) for s in range(12)]).max() < 1e-15
+
+
+def test_epochs_are_filled_in(nn):
+    found, _, _ = rates_of(nn, nn.PerEpoch(nn.LinearLR(0.3, start_factor=1, end_factor=0)))
+    assert np.abs(np.array(found) - np.repeat([0.3, 0.2, 0.1], 4)).max() < 1e-15
+
+
+def test_total_steps_must_be_known_elsewhere(nn):
+    model, optimizer = nn.Sequential(nn.Linear(2, 1)), nn.SGD(lr=nn.LinearLR(0.1))
+    before = model.state_dict()
+    for call in (lambda: model.step(np.ones((2, 2)), np.ones((2, 1)), nn.MSELoss(), optimizer),
+                 lambda: model.run_epoch(np.ones((2, 2)), np.ones((2, 1)), nn.MSELoss(), optimizer),
+                 lambda: optimizer.lr(0)):
+        with pytest.raises(ValueError, match=r"total_steps: expected the number of steps, which only fit knows by "
+                                             r"itself, got None in LinearLR\(0.1\)"):
+            call()
+    assert (model.steps, model.network.counters()["batch"]) == (0, 0)
+    for name, value in model.state_dict().items():
+        assert (value == before[name]).all()
+    with pytest.raises(ValueError, match="warmup_steps: expected an integer >= 0 and <= 11, got 12"):
+        rates_of(nn, nn.CosineLR(0.1, warmup_steps=12))

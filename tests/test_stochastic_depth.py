@@ -151,3 +151,28 @@ def test_step_and_a_loop_by_hand_draw_the_same(nn, dtype, mode):
         other.backward(loss.backward())
         another.step(other)
     same_parameters(one, other)
+
+
+def test_executed_blocks(ref, nn):
+    """What the formula of the draws says: once for each training pass whose batch keeps the block."""
+    model = nn.Sequential(*(nn.StochasticDepth(nn.Linear(5, 5), p) for p in (0.3, 0.8)), seed=3)
+    x, steps = normal((4, 5)), 40
+    for _ in range(steps):
+        model.forward(x, training=True)
+        model(x)                                            # a prediction does not count
+    wanted = [sum(int(ref.philox.uint32(1, 3, step, 1 << 24 | 2 * index)[0]) >= round(p * 2**32)
+                  for step in range(steps)) for index, p in enumerate((0.3, 0.8))]
+    assert [layer.executed for layer in model] == wanted
+    assert model.executed_blocks == sum(wanted)
+    assert copy.deepcopy(model).executed_blocks == 0
+    model[0].executed = 0
+    assert model.executed_blocks == wanted[1]
+
+
+def test_executed_blocks_after_fit(nn):
+    rows = nn.StochasticDepth(nn.Linear(5, 5), 0.5, mode="row")
+    model = nn.Sequential(rows, nn.Sequential(nn.StochasticDepth(nn.Linear(5, 5), 0.0)), nn.Linear(5, 1))
+    model.fit(normal((10, 5)), normal((10, 1)), loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=3, batch_size=4)
+    assert (rows.executed, model.executed_blocks) == (9, 18)        # of rows, some are kept in nearly every batch
+    with pytest.raises(ValueError, match="executed: expected an integer >= 0"):
+        rows.executed = -1

@@ -256,3 +256,84 @@ def test_digits_end_in_the_same_place(ref, fast, digits, activation):
     b, _ = train_on_digits(fast, digits, "float64", 10, activation)
     for name, want in a.state_dict().items():
         assert np.abs(b.state_dict()[name] - want).max() <= 1e-10 * np.abs(want).max(), name
+
+
+# ---- a stop at a step, and evaluation there ----
+
+
+def stopped(nn, hook, at, epochs=3):
+    """A fit of 3 steps an epoch that ``hook`` ends at step ``at``; what the callback saw."""
+    seen = []
+
+    class Stop(nn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(f"end {epoch}")
+
+        def on_train_end(self, logs=None):
+            seen.append("over")
+
+    def stop(self, *arguments):
+        if self.optimizer.steps == at:
+            self.model.stop_training = True
+
+    setattr(Stop, hook, stop)
+    x, t = data()
+    model, optimizer = net(nn), nn.SGD()
+    history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=optimizer, epochs=epochs,
+                        batch_size=-(-len(x) // 3), callbacks=[Stop()])
+    return optimizer.steps, history.epoch, seen
+
+
+@pytest.mark.parametrize(("hook", "at", "steps"), [
+    ("on_train_batch_end", 4, 4), ("on_train_batch_begin", 4, 5), ("on_train_batch_end", 1, 1)])
+def test_stop_training_in_a_batch_hook_ends_after_the_batch(nn, hook, at, steps):
+    finished = list(range(steps // 3))
+    assert stopped(nn, hook, at) == (steps, finished, [*(f"end {epoch}" for epoch in finished), "over"])
+
+
+def test_stop_training_at_the_last_batch_ends_the_epoch_as_always(nn):
+    assert stopped(nn, "on_train_batch_end", 6) == (6, [0, 1], ["end 0", "end 1", "over"])
+
+
+def test_stop_training_at_the_begin_of_an_epoch_lets_it_run(nn):
+    assert stopped(nn, "on_epoch_begin", 3) == (6, [0, 1], ["end 0", "end 1", "over"])
+
+
+def test_stop_training_between_batches_of_an_iterator(nn):
+    class Stop(nn.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    x, t = data()
+    model, optimizer = net(nn), nn.SGD()
+    model.fit([(x, t)] * 4, loss=nn.CrossEntropyLoss(), optimizer=optimizer, epochs=2, callbacks=[Stop()])
+    assert optimizer.steps == 2
+
+
+@pytest.mark.parametrize("penalised", [False, True])
+def test_evaluation_in_a_batch_hook_changes_nothing(nn, penalised):
+    """With the training's own loss, other rows and other targets: the training goes on to the same bits."""
+    x, t = data()
+    seen = []
+
+    def trained(*callbacks):
+        model = nn.Sequential(nn.Linear(x.shape[1], 7, activation="relu"), nn.Dropout(0.3), nn.BatchNorm1d(7),
+                              nn.Linear(7, 3), seed=2, penalty=nn.L2(0.1) if penalised else None)
+        loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+        history = model.fit(x, t, loss=loss, optimizer=nn.Adam(), epochs=2, batch_size=5,
+                            callbacks=[each(loss) for each in callbacks])
+        return model, history
+
+    def measuring(loss):
+        class Measure(nn.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                seen.append(self.model.evaluate(x[3:], t[3:], loss, metrics=["accuracy"])["accuracy"])
+                self.model.outputs(x[:2])
+
+        return Measure()
+
+    (one, history), (other, wanted) = trained(measuring), trained()
+    assert len(seen) == 2 * -(-len(x) // 5)
+    for name, value in other.state_dict().items():
+        assert (one.state_dict()[name] == value).all(), name
+    assert history.history == wanted.history

@@ -91,6 +91,10 @@ static F(transform_t) F(draw_transform)(const fastnn_augment *g, int64_t example
     transform.a[3] = sign * (t * s + c) / zoom;
     transform.shift[0] = g->shift_h * SWING(DOWN);
     transform.shift[1] = g->shift_w * SWING(ACROSS);
+    if (g->whole_shift) {                               /* −shift … shift, equally likely */
+        transform.shift[0] = floor(u[F(DOWN)] * (2 * g->shift_h + 1)) - g->shift_h;
+        transform.shift[1] = floor(u[F(ACROSS)] * (2 * g->shift_w + 1)) - g->shift_w;
+    }
     transform.added = (real)(g->brightness * SWING(BRIGHTNESS));
     transform.factor = (real)(1 + g->contrast * SWING(CONTRAST));
 #undef SWING
@@ -126,7 +130,7 @@ ALWAYS_INLINE double F(floor_)(double x)
     return nearest > x ? nearest - 1 : nearest;
 }
 
-/* The sources of pixels (i, first) … (i, first + count − 1). The image stands in a frame of zeros, one wide above and
+/* The sources of pixels (i, first) … (i, first + count − 1). The image stands in a frame of `fill`, one wide above and
    to the left, two wide below and to the right, so that no neighbour has to be checked (11 → 2.8 ns a pixel): pixels
    from outside the image come from the last two rows or columns. */
 static void F(locate_sources)(const fastnn_augment *g, const F(transform_t) *transform, int64_t i, int64_t first,
@@ -165,8 +169,9 @@ static inline real *F(scratch)(const fastnn_augment *g, int part)
 /* Copies an image into its frame, and back. */
 static void F(copy_into_frame)(const fastnn_augment *g, const real *x, real *framed)
 {
-    const int64_t pitch = g->width + 3;
-    memset(framed, 0, sizeof(real) * (size_t)(g->channels * F(frame_size)(g)));
+    const int64_t pitch = g->width + 3, size = g->channels * F(frame_size)(g);
+    const real fill = (real)g->fill;
+    for (int64_t e = 0; e < size; ++e) framed[e] = fill;
     for (int64_t c = 0; c < g->channels; ++c, framed += F(frame_size)(g))
         for (int64_t i = 0; i < g->height; ++i, x += g->width) F(copy_row)(x, framed + (i + 1) * pitch + 1, g->width);
 }
@@ -227,12 +232,12 @@ static void F(warp_transposed)(const fastnn_augment *g, const F(transform_t) *tr
     F(copy_from_frame)(g, framed, dx);
 }
 
-static void F(erase)(const fastnn_augment *g, const F(transform_t) *transform, real *x)
+static void F(erase)(const fastnn_augment *g, const F(transform_t) *transform, real *x, real fill)
 {
     for (int64_t c = 0; c < g->channels; ++c)
         for (int64_t i = transform->top; i < transform->top + transform->down; ++i)
             for (int64_t j = transform->left; j < transform->left + transform->across; ++j)
-                x[(c * g->height + i) * g->width + j] = 0;
+                x[(c * g->height + i) * g->width + j] = fill;
 }
 
 static void F(augment_part)(const void *job, int part, int parts)
@@ -252,7 +257,7 @@ static void F(augment_part)(const void *job, int part, int parts)
             for (int64_t e = 0; e < size; ++e) y[e] = (y[e] - mean) * transform.factor + mean;
         }
         if (g->noise != 0) F(noise_range)(y, y, size, g->rows * AUGMENT_WORDS + n * size, (real)g->noise, &g->stream);
-        F(erase)(g, &transform, y);
+        F(erase)(g, &transform, y, (real)g->fill);
     }
 }
 
@@ -264,7 +269,7 @@ static void F(augment_backward_part)(const void *job, int part, int parts)
     for (int64_t n = part_begin(g->rows, part, parts); n < part_begin(g->rows, part + 1, parts); ++n) {
         const F(transform_t) transform = F(draw_transform)(g, n);
         real *dy = (real *)g->dy + n * size;
-        F(erase)(g, &transform, dy);
+        F(erase)(g, &transform, dy, 0);
         if (g->contrast != 0) {
             const real mean = F(sum)(dy, size) / (real)size, rest = mean * (1 - transform.factor);
             for (int64_t e = 0; e < size; ++e) dy[e] = dy[e] * transform.factor + rest;

@@ -130,11 +130,13 @@ typedef struct {
 } fastnn_pool;
 
 /* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change in
-   either direction; flip and erase are probabilities, angles are in degrees. scratch, needed where pixels move:
+   either direction; flip and erase are probabilities, angles are in degrees, and what comes from
+   outside, or is erased, is fill. scratch, needed where pixels move:
    threads · channels · (height + 3) · (width + 3) values. */
 typedef struct {
     int64_t rows, channels, height, width;
-    double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase;
+    double rotation, shift_h, shift_w, zoom, shear, flip, brightness, contrast, noise, erase, fill;
+    int whole_shift;                            /* is the shift a whole number of pixels? */
     const void *x;
     void *y, *dy, *dx, *scratch;
     fastnn_stream stream;

@@ -81,7 +81,7 @@ class RowBatches:
     def epoch(self, model: Any, skip: int) -> Iterator[Data]:
         """The batches of the model's next epoch, without the first ``skip``."""
         x, t, weights, names = self.data
-        for rows in itertools.islice(self.order(model.seed, model.epochs), skip, self.count):
+        for rows in itertools.islice(self.order(model.network.seeds.order, model.epochs), skip, self.count):
             yield Data(x[rows], t[rows], None if weights is None else weights[rows], names)
 
 

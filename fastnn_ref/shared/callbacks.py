@@ -33,7 +33,8 @@ ATTACHED = ("model", "optimizer", "callbacks", "params")        # what a trainin
 class StopTraining(Exception):
     """Raised in a hook, it ends training at once, from a batch hook after that batch; ``fit`` returns the history.
 
-    Setting ``model.stop_training = True`` ends training after the epoch.
+    Setting ``model.stop_training = True`` ends it, too: in a batch hook after that batch, else after the epoch. Where
+    it was the last batch of an epoch, the epoch ends as always, with its validation and ``on_epoch_end``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class ThreeSteps(nn.Callback):
@@ -56,9 +57,9 @@ class Callback(Configured):
     each name of an epoch's logs to ``"min"``, ``"max"`` or None, where it is not known which is better; and
     ``largest``, the largest absolute value of the data. ``logs`` holds what is known: after a batch its ``loss`` and
     ``size``; after an epoch ``loss``, the metrics, ``val_loss``, ``val_…``, to which a hook may add numbers for the
-    callbacks after it. Setting ``self.model.stop_training = True`` ends training after the epoch, raising
-    ``StopTraining`` at once. A hook may predict with the model, but not train it. Batch hooks cost a few microseconds a
-    batch, and nothing where no callback overrides them.
+    callbacks after it. Setting ``self.model.stop_training = True`` ends training after the epoch, or in a batch hook
+    after that batch; raising ``StopTraining`` at once. A hook may predict with the model and evaluate it, but not train
+    it. Batch hooks cost a few microseconds a batch, and nothing where no callback overrides them.
 
     ``state_names`` are the attributes that training changes: ``state_dict`` collects them, so that a training resumes.
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import atomic, checks, safetensors
-from .config import build
+from .config import build, file_config
 from .custom import CustomLoss, CustomOptimizer
 from .state import KEYS, check_training_state, load_training_state, training_state
 
@@ -61,7 +61,8 @@ class Training:
 def save(model: Any, path: PathLike) -> None:
     """Writes the model to ``path``, a safetensors file: how it was made, its weights and counters.
 
-    ``load`` builds it again, in either package. The file appears whole or not at all: until the new one is on the disk,
+    ``load`` builds it again, in either package; an ``init`` that is an array or a function is left out, as the weights
+    are there. The file appears whole or not at all: until the new one is on the disk,
     an old one stays as it is. Raises OSError if it cannot be written, TypeError for a layer of your own with an
     argument that no record can hold, such as a function.
 
@@ -73,7 +74,7 @@ def save(model: Any, path: PathLike) -> None:
     (True, Sequential(Linear(2, 8, activation=ReLU()), Linear(8, 1), seed=1, dtype='float64'))
     """
     state = {"model": model.state_dict(), "counters": model.network.counters()}
-    write(as_path("path", path), {"model": model.config()}, state)
+    write(as_path("path", path), {"model": file_config(model)}, state)
 
 
 def load_model(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Any:
@@ -192,10 +193,9 @@ def check_same(name: str, saved: Any, own: Any) -> None:
 def record_of(thing: Any) -> dict[str, Any]:
     """The record of an object, or why there is none."""
     try:
-        record: dict[str, Any] = thing.config()
+        return file_config(thing)
     except TypeError as error:
         return {NO_RECORD: str(error)}
-    return record
 
 
 def build_part(
@@ -218,7 +218,7 @@ def build_part(
 
 def only_parts(package: ModuleType) -> Any:
     """The classes of the package that models, losses and optimizers consist of: a file makes no others."""
-    kinds = package.Layer, package.Loss, package.Optimizer, package.Penalty, package.Schedule
+    kinds = package.Layer, package.Loss, package.Optimizer, package.Penalty, package.Schedule, package.Init
     found = {name: getattr(package, name) for name in package.__all__}
     parts = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, kinds)}
     return SimpleNamespace(__name__=package.__name__, __all__=parts, **parts)

@@ -14,7 +14,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -115,9 +115,39 @@ def as_clipping(clip_norm: object, clip_value: object) -> tuple[float | None, fl
     return norm, None if clip_value is None else as_number("clip_value", clip_value, 0, low_open=True)
 
 
-def as_seed(value: object) -> int:
+def is_a(thing: object, name: str) -> bool:
+    """Is it of a class of that name, of either package, or of one that derives from it?"""
+    return any(kind.__name__ == name and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+               for kind in type(thing).__mro__)
+
+
+def as_seed(value: object, name: str = "seed") -> int:
     """A seed fits in 64 bits."""
-    return as_integer("seed", value, 0, 2**64 - 1)
+    return as_integer(name, value, 0, 2**64 - 1)
+
+
+class Seeds(NamedTuple):
+    """A model's seeds, by what is drawn from them."""
+
+    init: int       # initial values
+    order: int      # the order of the examples
+    masks: int      # masks, noise, augmentation, mixup
+
+
+def as_model_seed(value: object) -> int | dict[str, int]:
+    """One seed, or a dict with one for each purpose, 0 where it has none; three equal ones are one."""
+    if not isinstance(value, Mapping):
+        return as_seed(value)
+    if not value or not set(value) <= set(Seeds._fields):
+        raise ValueError(f"seed: expected an integer, or a dict with keys of {', '.join(Seeds._fields)}, "
+                         f"got the keys {format_keys(value)}")
+    found = {name: as_seed(value.get(name, 0), f"seed[{name!r}]") for name in Seeds._fields}
+    return found if len(set(found.values())) > 1 else found["init"]
+
+
+def as_seeds(seed: int | Mapping[str, int]) -> Seeds:
+    """The seed of each purpose."""
+    return Seeds(**seed) if isinstance(seed, Mapping) else Seeds(seed, seed, seed)
 
 
 def as_dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
@@ -169,6 +199,14 @@ def as_number_pair(name: str, value: Any, low: float) -> tuple[float, float]:
         return as_number(name, value[0], low), as_number(name, value[1], low)
     side = as_number(name, value, low)
     return side, side
+
+
+def as_shift(value: Any, whole: bool) -> tuple[float, float]:
+    """The largest shift down and across, whole pixels if need be."""
+    down, across = as_number_pair("shift", value, 0)
+    if whole and not (down.is_integer() and across.is_integer()):
+        raise ValueError(f"shift: expected whole numbers beside whole_shift=True, got {value!r}")
+    return down, across
 
 
 def as_image_shape(name: str, value: Any) -> tuple[int, int, int] | None:
@@ -275,6 +313,29 @@ def as_number_array(name: str, value: object) -> Array:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected numbers, got dtype {array.dtype}")
     return array
+
+
+def as_initial(name: str, value: Any, shape: Sequence[int]) -> Any:
+    """What a parameter of ``shape`` starts from: a function as it is, a number for all values, or a copy of an array,
+    which cannot be changed."""
+    if callable(value) and not isinstance(value, type):
+        return value
+    if isinstance(value, int | float | np.number):
+        return as_number(name, value)
+    if not hasattr(value, "__array__") and not isinstance(value, list | tuple):
+        raise TypeError(f"{name}: expected a name, an Init, a number, an array or a function, got {value!r}")
+    return as_initial_values(name, value, shape)
+
+
+def as_initial_values(name: str, value: Any, shape: Sequence[int]) -> Array:
+    """A copy of finite numbers in just this shape, which cannot be changed."""
+    found = np.array(as_number_array(name, value), np.float64)
+    if found.shape != tuple(shape):
+        raise ValueError(f"{name}: expected {format_shape(tuple(shape))}, got {format_shape(found.shape)}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    found.flags.writeable = False
+    return found
 
 
 def as_contiguous(array: Array, dtype: npt.DTypeLike) -> Array:

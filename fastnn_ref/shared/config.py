@@ -60,22 +60,38 @@ def call(kind: Callable[..., Any], given: Mapping[str, Any], parameters: tuple[i
     return kind(*positional, **named)
 
 
-def config(thing: Any) -> dict[str, Any]:
-    """The record of ``thing``; TypeError for an argument that no record can hold, such as a function."""
-    return {"class": type(thing).__name__,
-            **{name: plain(f"{type(thing).__name__}.{name}", value) for name, value in arguments(thing).items()}}
+def config(thing: Any, with_values: bool = True) -> dict[str, Any]:
+    """The record of ``thing``; TypeError for an argument that no record can hold, such as a function.
+
+    ``with_values=False`` is for a file, which has the parameters anyway: an ``init`` that is an array or a function is
+    None then.
+    """
+    given = arguments(thing)
+    if not with_values and hasattr(thing, "specs") and (
+            callable(given.get("init")) or isinstance(given.get("init"), np.ndarray)):
+        given["init"] = None
+    return {"class": type(thing).__name__, **{
+        name: plain(f"{type(thing).__name__}.{name}", value, with_values) for name, value in given.items()}}
 
 
-def plain(name: str, value: Any) -> Any:
+def file_config(thing: Any) -> dict[str, Any]:
+    """The record of ``thing`` for a file that has the values of parameters beside it."""
+    thing = getattr(thing, "custom", thing)         # a host stands for the user's object
+    own = getattr(type(thing).config, "__module__", "").partition(".")[0] in ("fastnn", "fastnn_ref")
+    record: dict[str, Any] = config(thing, with_values=False) if own else thing.config()
+    return record
+
+
+def plain(name: str, value: Any, with_values: bool = True) -> Any:
     """``value`` as a record holds it."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if hasattr(value, "config"):
-        return value.config()
+        return file_config(value) if not with_values else value.config()
     if isinstance(value, tuple | list):
-        return [plain(f"{name}[{index}]", each) for index, each in enumerate(value)]
+        return [plain(f"{name}[{index}]", each, with_values) for index, each in enumerate(value)]
     if isinstance(value, Mapping):
-        return {str(key): plain(f"{name}[{key!r}]", each) for key, each in value.items()}
+        return {str(key): plain(f"{name}[{key!r}]", each, with_values) for key, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{name}: expected a value that a record can hold, such as a number or a Schedule, got {value!r}")
@@ -138,8 +154,13 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
 def is_default(value: Any, default: Any) -> bool:
     """Is ``value`` what the constructor makes of the default? One side stands for both; nothing is an empty tuple."""
     if default is None:
-        return value is None or value == () or type(value).__name__ == "Identity"
+        return value is None or (isinstance(value, tuple) and not value) or type(value).__name__ == "Identity"
     return bool(value == default or value == (default, default))
+
+
+def text_of(value: Any) -> str:
+    """``repr``, but of an array its shape alone."""
+    return f"<array {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
 
 
 def format_config(thing: Any) -> str:
@@ -152,7 +173,7 @@ def format_config(thing: Any) -> str:
         elif each.default is REQUIRED:
             parts.append(repr(value))
         elif not is_default(value, each.default):
-            parts.append(f"{each.name}={value!r}")
+            parts.append(f"{each.name}={text_of(value)}")
     return f"{type(thing).__name__}({', '.join(parts)})"
 
 

@@ -38,7 +38,7 @@ from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
 from .prediction import mean_loss, parts
 from .progress import ProgressBar
-from .schedule import fill_steps_per_epoch
+from .schedule import fill_in
 from .state import load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
@@ -215,14 +215,21 @@ class CtrlC:
             raise StopTraining
 
 
-def epoch_hooks(hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Callable[..., None] | None]:
+def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Callable[..., None] | None]:
     """What ``run_epoch`` calls: batch hooks only where a callback has one, ``progress`` always, for Ctrl-C."""
+    ends_anyway = model.stop_training               # after this epoch
     progress, begin, end = map(hooks.hook, ("on_progress", "on_train_batch_begin", "on_train_batch_end"))
+
+    def check(done: int) -> None:
+        ctrl_c.check(done, steps)
+        # An epoch whose batches are all done ends as always.
+        if model.stop_training and not ends_anyway and done < steps:
+            raise StopTraining
 
     def report(done: int, steps: int) -> None:
         if progress is not None:
             progress(done, steps)
-        ctrl_c.check(done, steps)
+        check(done)
 
     def begin_batch(batch: int) -> None:
         if begin is not None:
@@ -231,7 +238,7 @@ def epoch_hooks(hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Cal
     def end_batch(batch: int, logs: Mapping[str, float]) -> None:
         if end is not None:
             end(batch, logs)
-        ctrl_c.check(batch + 1, steps)
+        check(batch + 1)
 
     return {"progress": report, "on_batch_begin": begin_batch if begin is not None else None,
             "on_batch_end": end_batch if begin is not None or end is not None else None}
@@ -287,11 +294,12 @@ def fit(
     ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
     count every row the same. ``mixup`` is as for ``run_epoch``.
 
-    Training ends early when a callback sets ``model.stop_training`` or raises ``StopTraining``; after an epoch that
-    left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the first lets the running batch end, and
-    the history so far is returned, with ``interrupted`` true; the second one is a KeyboardInterrupt. ``resume``, a
-    record of ``training_state`` or the path of a file of ``save_training`` or ``ModelCheckpoint``, goes on where it was
-    taken, to the same bits, with objects and data as they were then; ``epochs`` counts from the first start.
+    Training ends early when a callback sets ``model.stop_training``, in a batch hook after that batch, or raises
+    ``StopTraining``; after an epoch that left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the
+    first lets the running batch end, and the history so far is returned, with ``interrupted`` true; the second one is a
+    KeyboardInterrupt. ``resume``, a record of ``training_state`` or the path of a file of ``save_training`` or
+    ``ModelCheckpoint``, goes on where it was taken, to the same bits, with objects and data as they were then;
+    ``epochs`` counts from the first start.
 
     ``drop_last`` leaves out a last batch that is shorter. ``shuffle`` draws a new order of the rows for each epoch;
     ``"blocks"`` shuffles blocks of 64 batches, and the rows inside each, so that what is read together lies together in
@@ -354,7 +362,7 @@ def fit(
               "monitors": find_monitors(own, measures, model.has_penalty, held_out is not None)}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
-    optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
+    optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
     watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss))
     model.stop_training = False
@@ -364,13 +372,13 @@ def fit(
         try:
             if state is not None:
                 load_training_state(state, model, optimizer, hooks.callbacks)
-                optimizer.lr = fill_steps_per_epoch(optimizer.lr, steps, optimizer.steps)
+                optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
             for epoch in range(len(history.epoch), epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 inside = state is not None and model.network.counters()["batch"] > 0
                 value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
-                                       **epoch_hooks(hooks, ctrl_c, steps))
+                                       **epoch_hooks(model, hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 ends = diagnosis.find_nonfinite(model) is not None          # the epoch has said which parameter
                 watch.see(epoch, value - penalty, ends)

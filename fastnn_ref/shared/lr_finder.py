@@ -83,7 +83,7 @@ def find_lr(
     found = RangeTest(lrs[:0], lrs[:0])
     for epoch, lr in enumerate(lrs):
         if len(order) < size:                       # what is left of an epoch is no whole batch
-            order = philox.permutation(n, model.network.seed, epoch)
+            order = philox.permutation(n, model.network.seeds.order, epoch)
         rows, order = order[:size], order[size:]
         optimizer.lr = float(lr)
         with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import checks
+from .access import walk
 from .checkpoint import save
 from .fit import evaluate, fit
-from .prediction import predict_classes, predict_proba
+from .prediction import outputs, predict_classes, predict_proba
 from .summary import summary, summary_html
 
 
@@ -18,18 +20,25 @@ class ModelAccess:
 
     network: Any
     fit, evaluate, summary, save = fit, evaluate, summary, save
-    predict_proba, predict_classes = predict_proba, predict_classes
+    predict_proba, predict_classes, outputs = predict_proba, predict_classes, outputs
     _repr_html_ = summary_html
 
     @property
-    def seed(self) -> int:
-        """What the random numbers of this model start from: the outermost model's."""
-        return int(self.network.seed)
+    def seed(self) -> int | dict[str, int]:
+        """What the random numbers of this model start from: the outermost model's. Different seeds are a dict."""
+        seed: int | dict[str, int] = self.network.seed
+        return dict(seed) if isinstance(seed, dict) else seed
 
     @property
     def epochs(self) -> int:
         """Finished epochs: each next one has an order of its own."""
         return int(self.network.epochs)
+
+    @property
+    def executed_blocks(self) -> int:
+        """Blocks of ``StochasticDepth`` inside that worked in a training pass, all passes together: each one's
+        ``executed``."""
+        return sum(layer.executed for _, layer in walk(self) if checks.is_a(layer, "StochasticDepth"))
 
     @property
     def has_penalty(self) -> bool:

@@ -26,7 +26,7 @@ class ParameterSpec(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
-    init: str | float               # the initialiser's name, or what all values start from
+    init: Any                       # an initialiser, or what all values start from: what init.as_init returns
     decays: bool = False            # do weight decay and penalties apply? To weights they do, to biases not.
     trainable: bool = True          # running statistics are not: the layer itself changes them
 
@@ -53,16 +53,17 @@ class HasParameters:
         return {}
 
     def add(
-        self, name: str, shape: Sequence[int], init: str | float = "zeros", *, decays: bool | None = None,
+        self, name: str, shape: Sequence[int], init: Any = "zeros", *, decays: bool | None = None,
         trainable: bool = True,
     ) -> None:
         """Declares a parameter, or with ``trainable=False`` a running statistic.
 
-        Its values start from ``init``: an initialiser's name, or a number. ``decays`` says whether weight decay and
-        penalties apply: by default to matrices.
+        Its values start from ``init``, as for ``Linear``: an initialiser's name, an ``Init``, a number, an array or a
+        function. ``decays`` says whether weight decay and penalties apply: by default to matrices.
         """
         dims = checks.as_shape("shape", shape)
-        init = init if isinstance(init, str) else checks.as_number("init", init)
+        if not isinstance(init, str) and not hasattr(init, "config"):
+            init = checks.as_initial("init", init, dims)
         self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,6 +66,77 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     total = sum(counts)
     mean = means[0] if len(means) == 1 or not total else sum(map(float.__mul__, means, counts)) / total
     return mean, np.concatenate(outputs) if keep else np.empty(0)
+
+
+# ---- layers ----
+
+
+def as_units(name: str, value: Any, count: int) -> Array:
+    """Indices of some of ``count`` units, or a mask of all of them, as indices."""
+    found = np.asarray(value)
+    if found.dtype == bool and found.shape == (count,):
+        return np.flatnonzero(found)
+    if found.size == 0:
+        return np.empty(0, np.int64)
+    if found.ndim > 1 or found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= count:
+        raise ValueError(f"{name}: expected numbers of units, 0 … {count - 1}, or a mask of {count}, got {value!r}")
+    return found.reshape(-1)
+
+
+def visit(layer: Any, x: Array, name: str, removed: Mapping[str, Any], found: dict[str, Array]) -> Array:
+    """y of a layer for x without the units that are ``removed``; it and what is inside go into ``found``."""
+    dot = f"{name}." if name else ""
+    if checks.is_a(layer, "Sequential"):
+        y = x
+        for index, each in enumerate(layer.layers):
+            y = visit(each, y, f"{dot}{index}", removed, found)
+    elif checks.is_a(layer, "Residual"):
+        y = x + visit(layer.block, x, f"{dot}block", removed, found)
+    else:
+        y = layer(x)
+    if name in removed:
+        y = y.copy()
+        units = y if y.ndim < 4 else np.moveaxis(y, 1, -1)
+        units[..., as_units(f"removed[{name!r}]", removed[name], units.shape[-1])] = 0
+    if name:
+        found[name] = y
+    return y
+
+
+def outputs(
+    model: Any, x: object, batch_size: int = 1024, removed: Mapping[str, Any] | None = None,
+) -> dict[str, Array]:
+    """What each layer inside puts out in a prediction for ``x`` (n, …): dotted name → y (n, …), the model's own last.
+
+    Names are those of ``state_dict``: ``"0"`` is ``model[0]``, ``"2.1"`` a layer of a Sequential inside, and
+    ``"3.block"`` what a residual block adds. ``removed`` maps names to units of that layer, numbers or a mask, which
+    are 0 for the layers behind it: units of the last axis, or channels of images. So a trained model is asked what it
+    can do without them, and stays as it is. ValueError for a name or a unit that there is not. The layers predict one
+    by one, ``batch_size`` rows at a time.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(2, 3, init="ones"), nn.ReLU(), nn.Linear(3, 1, init="ones"))
+    >>> {name: y.tolist() for name, y in model.outputs([[1.0, 2.0]]).items()}
+    {'0': [[3.0, 3.0, 3.0]], '1': [[3.0, 3.0, 3.0]], '2': [[9.0]]}
+    >>> model.outputs([[1.0, 2.0]], removed={"1": [0, 2]})["2"].tolist()
+    [[3.0]]
+    """
+    size, array = checks.as_integer("batch_size", batch_size, 1), as_rows(x)
+    if not len(model.layers):
+        raise ValueError("model: expected at least one layer")
+    given = {} if removed is None else removed
+    if not isinstance(given, Mapping):
+        raise TypeError(f"removed: expected a dict from a layer's name to units, got {given!r}")
+    whole: list[dict[str, Array]] = []
+    for rows in parts(len(array), size):
+        found: dict[str, Array] = {}
+        visit(model, checks.as_input("x", array[rows], model, model.dtype)[0], "", given, found)
+        if unknown := [name for name in given if name not in found]:
+            raise ValueError(f"removed: expected names of {', '.join(found)}, got {unknown[0]!r}")
+        whole.append(found)
+    if len(whole) == 1:
+        return whole[0]
+    return {name: np.concatenate([each[name] for each in whole]) for name in whole[0]}
 
 
 # ---- probabilities ----

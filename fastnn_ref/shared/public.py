@@ -23,6 +23,7 @@ from .custom import (
     CustomLayer as CustomLayer, CustomActivation as CustomActivation, CustomLoss as CustomLoss,
     CustomOptimizer as CustomOptimizer,
 )
+from .copy_parameters import copy_parameters as copy_parameters
 from .state import training_state as training_state, load_training_state as load_training_state
 from .checkpoint import Training as Training, save_training as save_training
 from .lr_finder import find_lr as find_lr

@@ -2,8 +2,8 @@
 
 A schedule is a pure function from the number of steps done (0, 1, 2, …) to the learning rate. Give it to an optimizer
 in place of the number: ``Adam(lr=CosineLR(1e-3, total_steps=1000))``; any function of one number will do. A step is
-one batch. ``PerEpoch(schedule)`` counts epochs instead, as PyTorch's schedulers usually do. Written once, for both
-packages.
+one batch. Without ``total_steps`` the schedules that end take a whole ``fit``. ``PerEpoch(schedule)`` counts epochs
+instead, as PyTorch's schedulers usually do. Written once, for both packages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
-from .config import Configured, build
+from .config import Configured, build, rebuild
 
 
 class Schedule(Configured):
@@ -36,6 +36,25 @@ class Schedule(Configured):
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The learning rate at each step of ``s``."""
         raise NotImplementedError
+
+
+class Ending(Schedule):
+    """A schedule that ends after ``total_steps``; None stands for those of a ``fit``, which fills them in."""
+
+    total_steps: int | None
+
+    @property
+    def total(self) -> int:
+        """``total_steps``, which must be known by now."""
+        if self.total_steps is None:
+            raise ValueError(f"total_steps: expected the number of steps, which only fit knows by itself, got None in "
+                             f"{self!r}")
+        return self.total_steps
+
+
+def as_total_steps(value: object, least: int = 1) -> int | None:
+    """A number of steps, or None."""
+    return None if value is None else checks.as_integer("total_steps", value, least)
 
 
 def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
@@ -136,26 +155,28 @@ class ExponentialLR(Schedule):
         return self.lr * self.gamma**s
 
 
-class LinearLR(Schedule):
+class LinearLR(Ending):
     """A straight line from lr · ``start_factor`` to lr · ``end_factor`` over ``total_steps``, constant from there on.
 
     rate(s) = lr · (start_factor + (end_factor − start_factor) · min(s / total_steps, 1)); both factors >= 0. The
-    defaults, PyTorch's, are a warm-up; ``start_factor=1, end_factor=0`` is a linear decay.
+    defaults, PyTorch's, are a warm-up; ``start_factor=1, end_factor=0`` is a linear decay. ``total_steps`` >= 1; if it
+    is None, the first ``fit`` fills in the steps that it takes (for ``PerEpoch``, its epochs), and a call before that
+    is a ValueError. So ``SGD(LinearLR(0.1, start_factor=1, end_factor=0))`` falls to 0 over a training.
 
     >>> LinearLR(1.0, total_steps=4, start_factor=1, end_factor=0)([0, 1, 4, 9]).tolist()
     [1.0, 0.75, 0.0, 0.0]
     """
 
     def __init__(
-        self, lr: float, total_steps: int, start_factor: float = 1 / 3, end_factor: float = 1.0,
+        self, lr: float, total_steps: int | None = None, start_factor: float = 1 / 3, end_factor: float = 1.0,
     ) -> None:
         self.lr = checks.as_number("lr", lr, 0)
-        self.total_steps = checks.as_integer("total_steps", total_steps, 1)
+        self.total_steps = as_total_steps(total_steps)
         self.start_factor = checks.as_number("start_factor", start_factor, 0)
         self.end_factor = checks.as_number("end_factor", end_factor, 0)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        share = np.clip(s / self.total_steps, 0, 1)
+        share = np.clip(s / self.total, 0, 1)
         return self.lr * (self.start_factor * (1 - share) + self.end_factor * share)
 
 
@@ -164,34 +185,36 @@ def cosine(start: float, end: float, share: npt.NDArray[np.float64]) -> npt.NDAr
     return end + (start - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2
 
 
-class CosineLR(Schedule):
+class CosineLR(Ending):
     """A linear warm-up over ``warmup_steps``, then half a cosine from ``lr`` down to ``min_lr`` at ``total_steps``.
 
     The first rate of a warm-up is lr / warmup_steps, not 0; 0 <= ``warmup_steps`` < ``total_steps``, 0 <= ``min_lr`` <=
-    ``lr``. Source: Loshchilov and Hutter, "SGDR" (2017); the warm-up is Goyal et al.'s (2017).
+    ``lr``. ``total_steps`` None is as for ``LinearLR``. Source: Loshchilov and Hutter, "SGDR" (2017); the warm-up is
+    Goyal et al.'s (2017).
 
     >>> schedule = CosineLR(0.1, total_steps=12, warmup_steps=2)
     >>> schedule(0), schedule(2), round(schedule(7), 4), schedule(12)
     (0.05, 0.1, 0.05, 0.0)
     """
 
-    def __init__(self, lr: float, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0) -> None:
+    def __init__(self, lr: float, total_steps: int | None = None, warmup_steps: int = 0, min_lr: float = 0.0) -> None:
         self.lr = checks.as_number("lr", lr, 0)
-        self.total_steps = checks.as_integer("total_steps", total_steps, 1)
-        self.warmup_steps = checks.as_integer("warmup_steps", warmup_steps, 0, self.total_steps - 1)
+        self.total_steps = as_total_steps(total_steps)
+        most = None if self.total_steps is None else self.total_steps - 1
+        self.warmup_steps = checks.as_integer("warmup_steps", warmup_steps, 0, most)
         self.min_lr = checks.as_number("min_lr", min_lr, 0, self.lr)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         warm = self.lr * (s + 1) / max(self.warmup_steps, 1)
-        share = (s - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        share = (s - self.warmup_steps) / (self.total - self.warmup_steps)
         return np.where(s < self.warmup_steps, warm, cosine(self.lr, self.min_lr, share))
 
 
-class OneCycleLR(Schedule):
+class OneCycleLR(Ending):
     """Up to ``max_lr`` over the share ``pct_start`` of the steps, then down to almost nothing, along half a cosine.
 
     It starts from max_lr / ``div_factor`` and ends at 1/``final_div_factor`` of that (both >= 1); 0 < ``pct_start`` < 1
-    and ``total_steps`` >= 2. Source: Smith and Topin, "Super-convergence" (2018).
+    and ``total_steps`` >= 2, or None as for ``LinearLR``. Source: Smith and Topin, "Super-convergence" (2018).
 
     >>> schedule = OneCycleLR(1.0, total_steps=11)
     >>> round(schedule(0), 4), round(float(schedule(np.arange(11)).max()), 2)
@@ -199,19 +222,19 @@ class OneCycleLR(Schedule):
     """
 
     def __init__(
-        self, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
+        self, max_lr: float, total_steps: int | None = None, pct_start: float = 0.3, div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
         self.max_lr = checks.as_number("max_lr", max_lr, 0)
-        self.total_steps = checks.as_integer("total_steps", total_steps, 2)
+        self.total_steps = as_total_steps(total_steps, 2)
         self.pct_start = checks.as_number("pct_start", pct_start, 0, 1, low_open=True, high_open=True)
         self.div_factor = checks.as_number("div_factor", div_factor, 1)
         self.final_div_factor = checks.as_number("final_div_factor", final_div_factor, 1)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         start = self.max_lr / self.div_factor
-        top = self.pct_start * self.total_steps - 1             # the step of the largest rate
-        down = (s - top) / (self.total_steps - 1 - top)
+        top = self.pct_start * self.total - 1             # the step of the largest rate
+        down = (s - top) / (self.total - 1 - top)
         up = s / top if top > 0 else np.ones_like(s)
         return np.where(s <= top, cosine(start, self.max_lr, up),
                         cosine(self.max_lr, start / self.final_div_factor, down))
@@ -265,17 +288,29 @@ class PerEpoch(Schedule):
         return found[place].reshape(s.shape)
 
 
-def fill_steps_per_epoch(lr: Any, steps_per_epoch: int, steps: int) -> Any:
-    """``lr`` for a training of so many steps an epoch that begins after ``steps`` of them.
+def fill_in(lr: Any, steps_per_epoch: int, epochs: int, steps: int) -> Any:
+    """``lr`` for a training of so many epochs and steps an epoch that begins after ``steps`` of them.
 
-    >>> schedule = fill_steps_per_epoch(PerEpoch(ExponentialLR(1.0, 0.5)), 10, steps=0)
-    >>> schedule(20), fill_steps_per_epoch(schedule, 5, steps=20)([20, 24, 25]).tolist()
+    >>> schedule = fill_in(PerEpoch(ExponentialLR(1.0, 0.5)), 10, 3, steps=0)
+    >>> schedule(20), fill_in(schedule, 5, 3, steps=20)([20, 24, 25]).tolist()
     (0.25, [0.25, 0.25, 0.125])
+    >>> fill_in(LinearLR(1.0, start_factor=1, end_factor=0), 10, 3, steps=0)(15)
+    0.5
     """
-    if not isinstance(lr, PerEpoch) or lr.steps_per_epoch == steps_per_epoch:
+    if not isinstance(lr, PerEpoch):
+        return fill_total(lr, steps + epochs * steps_per_epoch)
+    schedule = fill_total(lr.schedule, epochs)
+    if lr.steps_per_epoch == steps_per_epoch and schedule is lr.schedule:
         return lr
     start = lr.start if lr.steps_per_epoch is None else (steps, int(lr.epoch(np.array(steps, np.float64))))
-    return PerEpoch(lr.schedule, steps_per_epoch, start)
+    return PerEpoch(schedule, steps_per_epoch, start)
+
+
+def fill_total(lr: Any, total: int) -> Any:
+    """``lr`` with this number of steps, if it has none."""
+    if not isinstance(lr, Ending) or lr.total_steps is not None:
+        return lr
+    return rebuild(lr, total_steps=max(total, 2 if isinstance(lr, OneCycleLR) else 1))
 
 
 def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
