@@ -21,7 +21,7 @@ def tensor(torch: Any, values: Any) -> Any:
 
 
 def twin(torch: Any, layer: Any) -> Any:
-    """The module that PyTorch has for a layer, in float64; None where there is none, or one whose masks are not ours."""
+    """The module that PyTorch has for a layer, in float64; None where there is none with our masks."""
     if any(type(each).__name__ in OWN or 0 < getattr(each, "p", 0) < 1 for _, each in walk(layer)):
         return None
     try:

@@ -6,11 +6,11 @@
     load_torch_state(model, state)  values from such a state, or from a safetensors file that PyTorch wrote
 
 Both libraries call most layers and options alike. What differs is converted: PyTorch's ``Linear.weight`` is the
-transpose of ours; an activation inside a ``Linear`` or ``Conv2d`` is a module of its own behind it; ``GlobalAvgPool2d`` is
-``AdaptiveAvgPool2d(1)`` and ``Flatten``; BatchNorm has ``num_batches_tracked``. What cannot be said on the other side is a
-ValueError that names the layer's path and the option. ``to_torch`` and ``from_torch`` need
-``pip install "fastnn[torch]"``; the two functions for states do without, so a file that PyTorch wrote can be read where
-there is no PyTorch.
+transpose of ours; an activation inside a ``Linear`` or ``Conv2d`` is a module of its own behind it; ``GlobalAvgPool2d``
+is ``AdaptiveAvgPool2d(1)`` and ``Flatten``; BatchNorm has ``num_batches_tracked``. What cannot be said on the other
+side is a ValueError that names the layer's path and the option. ``to_torch`` and ``from_torch`` need ``pip install
+"fastnn[torch]"``; the two functions for states do without, so a file that PyTorch wrote can be read where there is no
+PyTorch.
 
 >>> import numpy as np, fastnn as nn
 >>> from fastnn.torch import load_torch_state, state_to_torch

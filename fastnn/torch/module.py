@@ -22,14 +22,15 @@ IGNORED = ("self", "args", "kwargs", "device", "dtype", "inplace")       # optio
 def to_torch(model: Any) -> Any:
     """A module with copies of the values of ``model``, in its dtype, in PyTorch's training mode.
 
-    ``model`` is a Sequential, which becomes a ``torch.nn.Sequential``, or a single layer, of either package. Call ``.eval()`` before you predict. Activations
-    stand as modules behind their layers. ``Residual``, ``StochasticDepth``, ``GaussianNoise`` and ``DropConnect`` are
-    modules of ``fastnn.torch.modules``. Seed, penalty and initialisers belong to training and have no place in a module;
-    masks are drawn by PyTorch. Raises ValueError for a layer that cannot be said, such as ``Augment`` or one of your own.
+    ``model`` is a Sequential, which becomes a ``torch.nn.Sequential``, or a single layer, of either package. Call
+    ``.eval()`` before you predict. Activations stand as modules behind their layers. ``Residual``, ``StochasticDepth``,
+    ``GaussianNoise`` and ``DropConnect`` are modules of ``fastnn.torch.modules``. Seed, penalty and initialisers belong
+    to training and have no place in a module; masks are drawn by PyTorch. Raises ValueError for a layer that cannot be
+    said, such as ``Augment`` or one of your own.
 
     >>> import fastnn as nn
     >>> from fastnn.torch import to_torch
-    >>> to_torch(nn.Sequential(nn.Linear(4, 3, activation="relu"), nn.Linear(3, 2)))            # doctest: +SKIP
+    >>> to_torch(nn.Sequential(nn.Linear(4, 3, activation="relu"), nn.Linear(3, 2)))
     Sequential(
       (0): Linear(in_features=4, out_features=3, bias=True)
       (1): ReLU()
@@ -58,17 +59,18 @@ def from_torch(
 ) -> Any:
     """A ``Sequential`` of fastnn (or of ``package``) with copies of the values of ``module``, in ``dtype`` or its own.
 
-    ``module`` is a ``torch.nn.Sequential``, nested if you like, or a single layer. A class with a ``forward`` of its own
-    cannot be read: give its layers as a Sequential. ``input_shape`` is that of one example; with it, or where the first
-    layer tells it, ``Softmax(dim=1)`` of rows is known to be over the last axis. ``seed`` draws what training draws.
+    ``module`` is a ``torch.nn.Sequential``, nested if you like, or a single layer. A class with a ``forward`` of its
+    own cannot be read: give its layers as a Sequential. ``input_shape`` is that of one example; with it, or where the
+    first layer tells it, ``Softmax(dim=1)`` of rows is known to be over the last axis. ``seed`` draws what training
+    draws.
 
     Raises ValueError for a module that fastnn does not have, and for an option that it does not have (such as
-    ``padding_mode="reflect"``, ``ceil_mode=True``, a momentum of None, a frozen parameter), with the path of the module;
-    TypeError if ``module`` is no module.
+    ``padding_mode="reflect"``, ``ceil_mode=True``, a momentum of None, a frozen parameter), with the path of the
+    module; TypeError if ``module`` is no module.
 
-    >>> import torch                                                                            # doctest: +SKIP
+    >>> import torch
     >>> from fastnn.torch import from_torch
-    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()))                 # doctest: +SKIP
+    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()))
     Sequential(Linear(4, 3), ReLU(), dtype='float32')
     """
     torch = optional("torch", extra="torch")

@@ -58,7 +58,8 @@ class GaussianNoise(torch.nn.Module):
 class DropConnect(torch.nn.Linear):
     """A Linear whose weights are zeroed with probability ``p`` in training and otherwise multiplied by 1/(1 − p).
 
-    ``inference="gaussian"`` predicts the mean over all masks, of relu's output if ``relu``; ``"mean"`` uses the weights.
+    ``inference="gaussian"`` predicts the mean over all masks, of relu's output if ``relu``; ``"mean"`` uses the
+    weights.
     """
 
     def __init__(self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example",
@@ -70,7 +71,7 @@ class DropConnect(torch.nn.Linear):
         if self.training and self.p > 0:
             masks = len(x) if self.mask == "example" else 1
             kept = torch.rand((masks, *self.weight.shape), device=x.device) >= self.p
-            w = torch.where(kept, self.weight / (1 - self.p), 0.0) if self.p < 1 else torch.zeros_like(self.weight)[None]
+            w = torch.where(kept, self.weight / (1 - self.p) if self.p < 1 else 0.0, 0.0).to(x.dtype)
             u = torch.einsum("ni,noi->no", x, w.expand(len(x), -1, -1))
             u = u if self.bias is None else u + self.bias
             return u.relu() if self.relu else u

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Never
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import arguments
 
-# Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what our
-# layers do.
+# Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
+# our layers do.
 SAME = (
     "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "Flatten", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "Mish",
     "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d", "BatchNorm2d",

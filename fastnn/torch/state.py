@@ -45,8 +45,9 @@ def load_torch_state(
 
     Its names are those of ``to_torch(model)``, or the model's own: a module that has ``Linear`` and ``ReLU`` apart and
     one that has them nested both fit a ``Linear(…, activation="relu")``. For other names, such as those of a class of
-    your own, ``names`` says which of our layers each of their prefixes is: ``{"fc1": "0", "fc2": "1"}``. All weights are
-    in PyTorch's layouts, and are transposed where ours differ. ``num_batches_tracked`` is not needed and is left out.
+    your own, ``names`` says which of our layers each of their prefixes is: ``{"fc1": "0", "fc2": "1"}``. All weights
+    are in PyTorch's layouts, and are transposed where ours differ. ``num_batches_tracked`` is not needed and is left
+    out.
 
     Nothing changes unless all names and shapes are the model's: ValueError for others; TypeError for what is no state,
     OSError for a file that cannot be read.
