@@ -46,7 +46,7 @@ def export(
     >>> model = nn.Sequential(nn.Linear(4, 3, activation="relu"), nn.Dropout(0.2), nn.Linear(3, 2))
     >>> export(model, path := f"{tempfile.mkdtemp()}/model.onnx")
     >>> load(path)
-    Sequential(Linear(4, 3), ReLU(), Dropout(0.2), Linear(3, 2), dtype='float32', input_shape=(4,))
+    Sequential(Linear(4, 3), ReLU(), Dropout(p=0.2), Linear(3, 2), dtype='float32', input_shape=(4,))
     """
     if not hasattr(model, "output_shape"):
         raise TypeError(f"model: expected a model or a layer, got {type(model).__name__}")

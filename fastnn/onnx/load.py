@@ -118,7 +118,7 @@ class Reader:
         try:
             return np.asarray(self.onnx.numpy_helper.to_array(tensor))
         except Exception as error:          # whatever a damaged tensor raises
-            raise ValueError(f"{tensor.name!r}: expected values of the shape {list(tensor.dims)}, got {error}") from None
+            raise ValueError(f"{tensor.name!r}: expected the shape {list(tensor.dims)}, got {error}") from None
 
     def folded(self, node: Any) -> bool:
         """Is it a constant? Then its value is kept."""
@@ -149,7 +149,7 @@ class Reader:
         kind = inputs[0].type.tensor_type
         names = {self.onnx.TensorProto.FLOAT: "float32", self.onnx.TensorProto.DOUBLE: "float64"}
         if kind.elem_type not in names:
-            raise ValueError(f"input {inputs[0].name!r}: expected float32 or float64, got ONNX's type {kind.elem_type}")
+            raise ValueError(f"input {inputs[0].name!r}: expected float32 or float64, got the type {kind.elem_type}")
         shape: Shape = None
         if kind.HasField("shape"):
             if len(kind.shape.dim) < 1:

@@ -98,7 +98,9 @@ class Reader:
 
     def dtype(self, module: Any) -> str | None:
         """The one dtype of the parameters; ValueError for another one than float32 and float64, or for two."""
-        found = {str(value.dtype).removeprefix("torch."): name for name, value in module.named_parameters()}
+        found: dict[str, str] = {}
+        for name, value in module.named_parameters():
+            found.setdefault(str(value.dtype).removeprefix("torch."), name)
         for dtype, name in found.items():
             if dtype not in ("float32", "float64"):
                 fail(name, "dtype", "float32 or float64 (module.float() converts)", dtype)
@@ -145,7 +147,8 @@ class Reader:
             if not value.requires_grad:
                 fail(path, f"{kind}.{name}.requires_grad", "True, as all parameters are trained here", False)
             if self.seen.setdefault(id(value), path) != path:
-                fail(path, f"{kind}.{name}", "a parameter of its own", f"that of {self.seen[id(value)]}")
+                raise ValueError(f"{path}: {kind}.{name}: expected a parameter of its own, got that of "
+                                 f"{self.seen[id(value)]}")
         if kind in OWN and type(module).__module__ == "fastnn.torch.modules":
             return self.own(module, path, shape), 1
         if type(module) is torch.AdaptiveAvgPool2d:
