@@ -64,7 +64,8 @@ SHARED = [
     ),
     *of(
         "fastnn_ref/shared/checks.py",
-        ("a square weight of PyTorch is transposed silently", "test_from_torch::test_a_state_of_tensors",
+        ("a square weight of PyTorch is transposed silently",
+         "test_from_torch::test_a_state_of_tensors_is_not_transposed_silently",
          '.partition(".")[0] == "torch"]',
          '.partition(".")[0] == "tensor"]'),
     ),
