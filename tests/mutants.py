@@ -57,6 +57,25 @@ def of(path: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
 
 SHARED = [
     *of(
+        "fastnn/torch/state.py",
+        ("torch: weights are not transposed", "test_from_torch::test_state_has_the_names_and_layouts_of_pytorch",
+         "np.ascontiguousarray(own[ours].T) if turned else own[ours]",
+         "own[ours]"),
+    ),
+    *of(
+        "fastnn_ref/shared/checks.py",
+        ("a square weight of PyTorch is transposed silently",
+         "test_from_torch::test_a_state_of_tensors_is_not_transposed_silently",
+         '.partition(".")[0] == "torch"]',
+         '.partition(".")[0] == "tensor"]'),
+    ),
+    *of(
+        "fastnn/onnx/load.py",
+        ("onnx: nodes beside the chain are left out", "test_onnx::test_what_it_cannot_say_is_named",
+         "if index not in self.used:",
+         "if index < 0:"),
+    ),
+    *of(
         "fastnn/cli/encoding.py",
         ("command line: scaled by the deviation alone", "test_cli_run::test_probabilities_and_files",
          "(x - np.array(self.mean)) / np",
@@ -1081,9 +1100,9 @@ KERNELS = [
     ),
     *of(
         "fastnn/kernels/transpose.inc.c",
-        ("transpose: the rest of a tile", "test_gemm::test_nothing_outside_is_touched",
-         "const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);",
-         "const int64_t down = VL, across = min64(VL, cols - j);"),
+        ("transpose: tiles stay where they are", "test_gemm",
+         "real *target = to + j * to_row + i;",
+         "real *target = to + i * to_row + j;"),
     ),
 ]
 

@@ -27,6 +27,8 @@ def modules(package):
 
 def documented(thing, name):
     """(name, docstring) of a module, of what it defines, and of that one's methods."""
+    if thing is None:
+        return
     yield name, inspect.getdoc(thing)
     for key, value in vars(thing).items():
         if getattr(value, "__module__", None) == (thing.__name__ if inspect.ismodule(thing) else thing.__module__):
@@ -36,16 +38,29 @@ def documented(thing, name):
                 yield f"{name}.{key}", inspect.getdoc(value)
 
 
+def imported(module):
+    """The module; None where a package of an extra that tests do without is missing."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+
+
+OPTIONAL = {"torch": "fastnn.torch", "onnx": "fastnn.onnx"}         # package → whose examples need it
 EXAMPLES = [
     (module, PARSER.get_doctest(inspect.cleandoc(text), {}, name, None, 0))
     for module in [*modules(fastnn_ref), *modules(fastnn)]
-    for name, text in documented(importlib.import_module(module), module)
+    for name, text in documented(imported(module), module)
     if text and ">>>" in text
 ]
 
 
 @pytest.mark.parametrize(("module", "example"), EXAMPLES, ids=[example.name for _, example in EXAMPLES])
 def test_docstring(module, example):
+    for package, whose in OPTIONAL.items():
+        if module.startswith(whose):
+            pytest.importorskip(package, reason=f"{package} is missing: its examples do NOT run")
     example.globs.update(vars(importlib.import_module(module)))
     failures = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(example, out=failures.append)

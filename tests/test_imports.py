@@ -38,7 +38,7 @@ FAST_FLOORS = [
     {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
-    {"datasets", "progress", "networks"}, {"plot", "sklearn", "interop", "lab"}, {"cli"}, {"__main__"},
+    {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx", "lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
 

@@ -1,7 +1,6 @@
-"""PyTorch as a witness from outside: its own layers, losses and optimizers, made from ours, with our values in them.
+"""PyTorch as a witness from outside: its own layers (by `fastnn.torch`), losses and optimizers, made from ours.
 
-Its Linear's weight is our transpose; otherwise names and shapes are the same. All in float64. `torch` is an argument,
-so that nothing here needs it.
+All in float64. `torch` is an argument, so that nothing here needs it.
 """
 
 from __future__ import annotations
@@ -10,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.torch import to_torch
+from fastnn.torch.parts import OWN
+from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import arguments
 from tests.cases import Array, LossCase, Named
 
@@ -19,36 +21,13 @@ def tensor(torch: Any, values: Any) -> Any:
 
 
 def twin(torch: Any, layer: Any) -> Any:
-    """The module that PyTorch has for a layer, or None."""
-    kind, nn = type(layer).__name__, torch.nn
-    if kind == "Sequential":
-        inside = [twin(torch, each) for each in layer.layers]
-        return None if None in inside else nn.Sequential(*inside)
-    if kind in ("Softmax", "LogSoftmax"):
-        return getattr(nn, kind)(dim=-1)
-    if kind == "GlobalAvgPool2d":
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    if kind == "Dropout" and layer.p in (0, 1):
-        return nn.Dropout(layer.p)
-    named = arguments(layer)
-    if kind in ("Linear", "Conv2d"):
-        activation = named.pop("activation")
-        del named["init"]
-        module = filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
-        return module if activation.name == "identity" else nn.Sequential(module, twin(torch, activation))
-    if kind == "Dropout" or not hasattr(nn, kind):              # its masks are not ours
+    """The module that PyTorch has for a layer, in float64; None where there is none with our masks."""
+    if any(type(each).__name__ in OWN or 0 < getattr(each, "p", 0) < 1 for _, each in walk(layer)):
         return None
-    if layer.specs:
-        return filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
-    return getattr(nn, kind)(**named)
-
-
-def filled(torch: Any, module: Any, layer: Any) -> Any:
-    """The module with the layer's parameters and running statistics."""
-    own = module.state_dict()
-    state = {name: tensor(torch, value.T if turned(module) else value) for name, value in layer.state_dict().items()}
-    module.load_state_dict({**own, **{name: value.to(own[name].dtype) for name, value in state.items()}})
-    return module
+    try:
+        return to_torch(layer).double()
+    except ValueError:
+        return None
 
 
 def turned(module: Any) -> bool:

@@ -1,4 +1,4 @@
-"""PyTorch, eager and compiled: the converter is that of the tests (`tests/witness.py`), with the same values in it."""
+"""PyTorch, eager and compiled: the modules are those of `fastnn.torch`, with the same values in them."""
 
 import functools
 from typing import Any
@@ -7,6 +7,9 @@ import numpy as np
 
 from bench.nets import COMPILED, Net, Work, package
 from bench.peers.ours import Make, Size, alone, loss_data, one_weight, operands
+from fastnn.torch import to_torch
+from fastnn.torch.parts import OWN
+from fastnn_ref.shared.access import walk
 from tests import witness
 from tests.cases import LossCase, Named
 
@@ -17,9 +20,12 @@ torch._dynamo.config.fail_on_recompile_limit_hit = True         # never the eage
 
 def module(model: Any) -> Any:
     """A Sequential's module in float32 and in training; Dropout draws masks of its own."""
-    layers = [torch.nn.Dropout(layer.p) if type(layer).__name__ == "Dropout" else witness.twin(torch, layer)
-              for layer in model.layers]
-    return None if None in layers else torch.nn.Sequential(*layers).float()
+    if any(type(layer).__name__ in OWN for _, layer in walk(model)):        # no modules of PyTorch's own
+        return None
+    try:
+        return to_torch(model).float()
+    except ValueError:
+        return None
 
 
 def step(net: Net, compiled: bool = False, channels_last: bool = False) -> Work | None:

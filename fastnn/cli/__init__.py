@@ -10,10 +10,11 @@ import functools
 from collections.abc import Sequence
 
 from .. import __version__
-from . import compare, evaluate, info, options, predict, train
+from . import compare, evaluate, export, info, options, predict, train
 from .session import Session, UsageError, require_output
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "info": info, "compare": compare}
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "info": info,
+            "compare": compare}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -526,6 +526,9 @@ def as_state(name: str, value: object, wanted: Mapping[str, Array]) -> dict[str,
     """Arrays to copy into the ``wanted`` ones: just their names and shapes."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict from name to array, got {type(value).__name__}")
+    if tensors := [key for key in value if type(value[key]).__module__.partition(".")[0] == "torch"]:
+        raise TypeError(f"{name}: expected arrays in fastnn's layouts, got a tensor of PyTorch under {tensors[0]!r}, "
+                        "whose Linear.weight is the transpose; fastnn.torch.load_torch_state converts it")
     missing = [key for key in wanted if key not in value]
     unexpected = [key for key in value if key not in wanted]
     if missing or unexpected:

@@ -1,0 +1,67 @@
+"""``fastnn export``: a trained model as an ONNX file, which other runtimes run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..extras import extra
+from . import options, trained
+from .options import Kind, argument, option, text
+from .session import UsageError, say
+
+SUMMARY = "a trained model as an ONNX file"
+DTYPES = ("float32", "float64")
+
+
+def sizes() -> Kind:
+    """Whole numbers between commas."""
+
+    def read(typed: str) -> tuple[int, ...]:
+        try:
+            return tuple(map(int, typed.split(",")))
+        except ValueError:
+            raise ValueError(f"expected sizes such as 1,28,28, got {typed!r}") from None
+
+    def check(name: str, value: Any) -> None:
+        if value is not None and any(each < 1 for each in value):
+            raise ValueError(f"{name}: expected sizes >= 1, got {','.join(map(str, value))}")
+
+    return Kind(read, check, "N,...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(trained.ModelOptions):
+    """What ``fastnn export`` is told."""
+
+    out: str = argument(text("FILE"), "the ONNX file to write, such as model.onnx")
+    input_shape: tuple[int, ...] | None = option(
+        None, sizes(), "shape of one example, where the model does not know it: 1,28,28", "running")
+    dtype: str = option("float32", options.choice(DTYPES), "of inputs and weights in the file", "running")
+
+
+def run(config: Config) -> None:
+    """Write the file, and say what its input and output are.
+
+    >>> run(Config(model="runs/first", out="model.onnx"))  # doctest: +SKIP
+    """
+    options.check(config)
+    path = Path(config.out)
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"OUT: expected a file ending in .onnx, got {config.out!r}")
+    if not path.parent.is_dir():
+        raise UsageError(f"OUT: expected an existing folder, got {str(path.parent)!r}")
+    with extra("onnx"):
+        import onnx  # noqa: F401
+    from ..onnx.export import IR, OPSET, export
+
+    found = trained.load(config)
+    model, encoding = found.model, found.encoding
+    shape = config.input_shape or model.input_shape
+    if shape is None and encoding is not None and encoding.image_shape is not None:
+        shape = (1, *encoding.image_shape)
+    if shape is None:
+        raise UsageError("--input-shape: expected the shape of one example, such as 1,28,28, as the model has none")
+    export(model, path, input_shape=shape, dtype=config.dtype)
+    output = model.output_shape(shape)
+    say(f"{path}: {path.stat().st_size:,} bytes, operator set {OPSET}, IR version {IR}, {config.dtype}; "
+        f"x (batch, {', '.join(map(str, shape))}) -> y (batch, {', '.join(map(str, output))})")

@@ -1,0 +1,268 @@
+"""A model as an ONNX file: the graph of its prediction."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn_ref import philox
+from fastnn_ref.shared import atomic, checks
+from fastnn_ref.shared.access import walk
+from fastnn_ref.shared.optional import optional
+
+from .._version import __version__
+from .formulas import FORMULAS, OPERATORS, RMS, X
+
+Array = npt.NDArray[Any]
+
+OPSET, IR = 17, 8
+LARGEST_FILE = 2**31 - 1                # bytes that protobuf can hold
+PREDICTION = 2**32 - 1                  # the step that DropConnect's draws at prediction belong to
+NOTHING = ("Dropout", "GaussianNoise", "Augment")       # what only training does
+UNNUMBERED = ("Sequential", "Residual")                 # they take no stream of random numbers
+
+
+def export(
+    model: Any, path: str | os.PathLike[str], *, input_shape: Sequence[int] | None = None, dtype: str = "float32",
+) -> None:
+    """Writes what ``model`` computes at prediction to ``path``, an ONNX file that onnxruntime and others run.
+
+    The graph has one input ``x`` of shape (batch, …) and one output ``y``; the batch may have any size. ``input_shape``
+    is the shape of one example, such as (1, 28, 28); it is needed where the model does not know it. ``dtype`` is that
+    of inputs, weights and arithmetic: "float32", which all runtimes know, or "float64", which few do for all operators.
+
+    Dropout stands in the file, so that ``load`` has it again; noise and augmentation do not. Raises ValueError for a
+    layer that cannot be said (one of your own) and for shapes that do not fit, TypeError for no layer, OSError if
+    the file cannot be written. The file appears whole or not at all.
+
+    >>> import tempfile, fastnn as nn
+    >>> from fastnn.onnx import export, load
+    >>> model = nn.Sequential(nn.Linear(4, 3, activation="relu"), nn.Dropout(0.2), nn.Linear(3, 2))
+    >>> export(model, path := f"{tempfile.mkdtemp()}/model.onnx")
+    >>> load(path)
+    Sequential(Linear(4, 3), ReLU(), Dropout(p=0.2), Linear(3, 2), dtype='float32', input_shape=(4,))
+    """
+    if not hasattr(model, "output_shape"):
+        raise TypeError(f"model: expected a model or a layer, got {type(model).__name__}")
+    wanted = checks.as_dtype(dtype, "float32")
+    shape = model.input_shape if input_shape is None else checks.as_shape("input_shape", input_shape)
+    if shape is None:
+        raise ValueError("input_shape: expected the shape of one example, such as (1, 28, 28), which the model does "
+                         "not know")
+    graph = Graph(model, wanted)
+    output = model.output_shape(shape)
+    name = graph.layer(model, "x", tuple(shape), "")
+    content = graph.finished(tuple(shape), tuple(output), name)
+    with atomic.replacing(Path(path)) as file:
+        file.write(content)
+
+
+class Graph:
+    """Nodes and constants, one after the other."""
+
+    def __init__(self, model: Any, dtype: np.dtype[Any]) -> None:
+        self.onnx: Any = optional("onnx", extra="onnx")
+        optional("onnx.numpy_helper", extra="onnx")
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Array] = {}
+        self.dtype, self.model = dtype, model
+        self.streams: dict[int, int] = {}
+        root, number = model, 0
+        while root.parent is not None:
+            root = root.parent
+        for _, layer in walk(root):
+            self.streams[id(layer)] = number
+            number += type(layer).__name__ not in UNNUMBERED
+
+    # ---- pieces ----
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Adds a node with one output, whose name it returns."""
+        output = f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, value: Any, dtype: Any = None) -> str:
+        """A constant under this name."""
+        self.constants[name] = np.array(value, dtype or self.dtype)
+        return name
+
+    def number(self, value: float) -> str:
+        return self.constant(f"number_{value!r}", value)
+
+    def formula(self, formula: Any, names: dict[str, str], **attributes: Any) -> str:
+        """Adds the nodes of a formula; equal parts of it stand once."""
+        done: dict[Any, str] = {}
+
+        def add(part: Any) -> str:
+            if isinstance(part, str):
+                return names[part]
+            if isinstance(part, float):
+                return self.number(part)
+            if part not in done:
+                more = attributes if part[0] == "ReduceMean" else {}
+                done[part] = self.node(part[0], *map(add, part[1:]), **more)
+            return done[part]
+
+        return add(formula)
+
+    # ---- layers ----
+
+    def layer(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        """Adds a layer behind x, whose examples have this shape; returns the name of y."""
+        kind = type(layer).__name__
+        own = type(layer).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+        if not own or not (hasattr(self, f"add_{kind}") or kind in (*OPERATORS, *NOTHING) or kind in COMPOSED):
+            raise ValueError(f"{path.rstrip('.') or 'model'}: expected a layer that ONNX can say, got {layer!r}")
+        if hasattr(self, f"add_{kind}"):
+            found: str = getattr(self, f"add_{kind}")(layer, x, shape, path)
+            return found
+        if kind in NOTHING:
+            return x
+        if kind in OPERATORS:
+            operator, named = OPERATORS[kind]
+            return self.node(operator, x, **{theirs: getattr(layer, ours) for ours, theirs in named.items()})
+        formula = next(formulas[0] for name, arguments, formulas in reversed(FORMULAS)
+                       if name == kind and all(getattr(layer, key) == value for key, value in arguments.items()))
+        return self.formula(formula, {X: x})
+
+    def values(self, layer: Any, path: str) -> dict[str, str]:
+        """The names of a layer's parameters and running statistics, as constants."""
+        state = layer.state_dict()
+        return {name: self.constant(path + name, state[name]) for name in layer.specs}
+
+    def activation(self, layer: Any, u: str, shape: tuple[int, ...], path: str) -> str:
+        if layer.activation.name == "identity":
+            return u
+        return self.layer(layer.activation, u, shape, f"{path}activation.")
+
+    def add_Sequential(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        for index, each in enumerate(layer.layers):
+            x = self.layer(each, x, shape, f"{path}{index}.")
+            shape = tuple(each.output_shape(shape))
+        return x
+
+    def add_Residual(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Add", x, self.layer(layer.block, x, shape, f"{path}block."))
+
+    add_StochasticDepth = add_Residual
+
+    def add_Dropout(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        if layer.p in (0, 1):               # p = 1 is not a ratio
+            return x
+        return self.node("Dropout", x, self.constant(f"{path}ratio", layer.p))
+
+    def linear(self, x: str, weight: str, bias: str | None, shape: tuple[int, ...]) -> str:
+        if len(shape) == 1:
+            return self.node("Gemm", x, weight, *([bias] if bias else []))
+        u = self.node("MatMul", x, weight)
+        return self.node("Add", u, bias) if bias else u
+
+    def add_Linear(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        own = self.values(layer, path)
+        u = self.linear(x, own["weight"], own.get("bias"), shape)
+        return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
+
+    def add_DropConnect(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        if layer.p == 0 or layer.inference == "mean":
+            return self.add_Linear(layer, x, shape, path)
+        own = self.values(layer, path)
+        mean = self.linear(x, own["weight"], own.get("bias"), shape)
+        name, out = layer.activation.name, layer.out_features
+        if name == "identity":
+            return mean
+        weight = layer.state_dict()["weight"].astype(np.float64)
+        squares = self.constant(f"{path}variance", layer.p / (1 - layer.p) * weight**2)
+        sigma = self.node("Sqrt", self.linear(self.node("Mul", x, x), squares, None, shape))
+        if name == "relu":
+            return self.expected_relu(mean, sigma)
+        draws = philox.normal((layer.samples, out), layer.network.seed, PREDICTION,
+                              philox.stream(philox.MASK, self.streams[id(layer)]))
+        axis = self.constant("axis_1", [1], np.int64)
+        mean, sigma = (self.node("Unsqueeze", each, axis) for each in (mean, sigma))
+        u = self.node("Add", mean, self.node("Mul", sigma, self.constant(f"{path}draws", draws[None])))
+        y = self.layer(layer.activation, u, (layer.samples, out), f"{path}activation.")
+        return self.node("ReduceMean", y, axes=[1], keepdims=0)
+
+    def expected_relu(self, mean: str, sigma: str) -> str:
+        """mean · Φ(z) + sigma · φ(z), z = mean/sigma; where sigma is 0, z is of mean's sign and very large."""
+        small = self.number(float(np.finfo(self.dtype).tiny))
+        quotient = self.node("Div", mean, self.node("Max", sigma, small))
+        z = self.node("Clip", quotient, self.number(-40.0), self.number(40.0))
+        return self.formula(
+            ("Add", ("Mul", ("Mul", 0.5, "mean"), ("Add", ("Erf", ("Div", "z", math.sqrt(2))), 1.0)),
+             ("Mul", ("Mul", "sigma", 1 / math.sqrt(2 * math.pi)), ("Exp", ("Mul", -0.5, ("Mul", "z", "z"))))),
+            {"mean": mean, "sigma": sigma, "z": z})
+
+    def add_Conv2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        u = self.node("Conv", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
+                      strides=layer.stride, pads=layer.padding * 2, dilations=layer.dilation, group=layer.groups)
+        return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
+
+    def add_MaxPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=layer.padding * 2)
+
+    def add_AvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("AveragePool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=layer.padding * 2,
+                         count_include_pad=1)
+
+    def add_GlobalAvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Flatten", self.node("GlobalAveragePool", x))
+
+    def add_Flatten(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Flatten", x)
+
+    def add_Softmax(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node(type(layer).__name__, x, axis=-1)
+
+    add_LogSoftmax = add_Softmax
+
+    def add_PReLU(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        slope = layer.state_dict()["weight"].reshape(-1, *[1] * (len(shape) - 1))
+        return self.node("PRelu", x, self.constant(f"{path}weight", slope))
+
+    def add_BatchNorm1d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        own = self.values(layer, path)
+        return self.node("BatchNormalization", x, own["weight"], own["bias"], own["running_mean"], own["running_var"],
+                         epsilon=layer.eps, momentum=1 - layer.momentum)
+
+    add_BatchNorm2d = add_BatchNorm1d
+
+    def add_LayerNorm(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("LayerNormalization", x, *self.values(layer, path).values(), epsilon=layer.eps,
+                         axis=-len(layer.normalized_shape))
+
+    def add_RMSNorm(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        own = self.values(layer, path)
+        eps = float(np.finfo(layer.dtype).eps) if layer.eps is None else layer.eps
+        return self.formula(RMS[0], {X: x, "weight": own["weight"], "eps": self.number(eps)},
+                            axes=list(range(-len(layer.normalized_shape), 0)), keepdims=1)
+
+    # ---- the file ----
+
+    def finished(self, shape: tuple[int, ...], output: tuple[int, ...], y: str) -> bytes:
+        """The file's bytes, checked by onnx."""
+        onnx, helper = self.onnx, self.onnx.helper
+        self.nodes.append(helper.make_node("Identity", [y], ["y"], name="y"))
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
+        graph = helper.make_graph(
+            self.nodes, "fastnn", [helper.make_tensor_value_info("x", kind, ["batch", *shape])],
+            [helper.make_tensor_value_info("y", kind, ["batch", *output])],
+            [onnx.numpy_helper.from_array(value, name) for name, value in self.constants.items()])
+        size = sum(value.nbytes for value in self.constants.values())
+        if size > LARGEST_FILE - 2**20:
+            raise ValueError(f"model: expected at most {LARGEST_FILE} bytes of values in an ONNX file, got {size}")
+        made = helper.make_model(graph, producer_name="fastnn", producer_version=__version__, ir_version=IR,
+                                 opset_imports=[helper.make_opsetid("", OPSET)])
+        onnx.checker.check_model(made, full_check=True)
+        content: bytes = made.SerializeToString()
+        return content
+
+
+COMPOSED = {name for name, *_ in FORMULAS}

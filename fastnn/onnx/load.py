@@ -1,0 +1,534 @@
+"""ONNX files as models: a graph that is a chain of known layers, with residual connections.
+
+The chain is walked from the input on. Where a value has one user, that node is a layer, or the first of a few that are
+one. Where it has several, they are a formula of ``formulas``, or an ``Add`` of the value and of what a block makes of
+it. A node that remains is an error, so nothing of a file is left out unsaid.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Never
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn_ref.shared.optional import optional
+
+from .formulas import DEFAULTS, FORMULAS, OPERATORS, RMS, X
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...] | None
+
+OLDEST, NEWEST = 9, 25                              # operator sets
+SWAPPED = ("Add", "Mul")                            # operators whose operands may stand either way
+LEAF = ("Identity", "Transpose", "Constant")        # what is worked out where it stands on constants
+FAR = 24                                            # nodes that a formula may have
+
+
+def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, seed: int = 0) -> Any:
+    """A ``Sequential`` of fastnn (or of ``package``) that computes what the ONNX file ``path`` does, ready to train.
+
+    It reads what ``export`` writes, and the same layers as others write them, such as ``torch.onnx.export``: Gemm or
+    MatMul and Add, Conv, pools, norms, activations as one operator or as a formula, Dropout, Flatten, residual
+    connections; operator sets 9 to 25, float32 or float64, one input and one output. The dtype is the file's.
+    Activations are layers of their own; what a file does not say, such as penalties, is not there. A DropConnect whose
+    predictions are means over masks is written, but not read.
+
+    Every other file is a ValueError that names the node: an operator or an attribute that fastnn does not have, a shape
+    that does not fit, values in other files, damage. OSError if it cannot be read.
+
+    >>> import tempfile, numpy as np, fastnn as nn
+    >>> from fastnn.onnx import export, load
+    >>> model = nn.Sequential(nn.Residual(nn.Linear(3, 3, activation="gelu")), nn.Linear(3, 2))
+    >>> export(model, path := f"{tempfile.mkdtemp()}/model.onnx")
+    >>> again, x = load(path), np.ones((2, 3))
+    >>> again.layers[0], bool(np.allclose(again(x), model(x), atol=1e-6))
+    (Residual(Sequential(Linear(3, 3), GELU(), dtype='float32')), True)
+    """
+    onnx: Any = optional("onnx", extra="onnx")
+    optional("onnx.numpy_helper", extra="onnx")
+    content = Path(path).read_bytes()
+    where = os.fspath(path)
+    try:
+        found = onnx.load_model_from_string(content)
+        bring_values(onnx, found, Path(path))
+        onnx.checker.check_model(found)
+    except Exception as error:              # protobuf's and the checker's own kinds
+        text = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"{where}: expected an ONNX file, got one that onnx refuses: {text}") from None
+    try:
+        return Reader(onnx, found, package or importlib.import_module("fastnn")).model(seed)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{where}: expected layers, got blocks that are nested too deeply") from None
+
+
+def bring_values(onnx: Any, found: Any, path: Path) -> None:
+    """Reads values that stand in another file, as PyTorch writes them: one in the same folder, never another path."""
+    for tensor in found.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            (place, *_) = [each.value for each in tensor.external_data if each.key == "location"] or [""]
+            beside = path.parent / place
+            if not place or Path(place).name != place or beside.is_symlink() or not beside.is_file():
+                raise ValueError(f"{tensor.name!r} has its values in {place!r}, which is no file beside {path.name}")
+    onnx.external_data_helper.load_external_data_for_model(found, str(path.parent))
+
+
+def fail(node: Any, wanted: str, got: object) -> Never:
+    """ValueError about a node."""
+    raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): expected {wanted}, got {got}")
+
+
+class Reader:
+    """A graph, and the layers that were made of it."""
+
+    def __init__(self, onnx: Any, found: Any, nn: ModuleType) -> None:
+        self.onnx, self.nn, self.graph = onnx, nn, found.graph
+        versions = {each.domain or "ai.onnx": each.version for each in found.opset_import}
+        self.opset = versions.get("ai.onnx", 0)
+        if not OLDEST <= self.opset <= NEWEST:
+            raise ValueError(f"operator set: expected {OLDEST} to {NEWEST}, got {self.opset}")
+        self.constants: dict[str, Array] = {}
+        for tensor in self.graph.initializer:
+            self.constants[tensor.name] = self.array(tensor)
+        self.nodes = [node for node in self.graph.node if not self.folded(node)]
+        self.made: dict[str, int] = {}
+        self.users: dict[str, list[int]] = {}
+        for index, node in enumerate(self.nodes):
+            if node.domain not in ("", "ai.onnx"):
+                fail(node, "an operator of ONNX", f"one of {node.domain!r}")
+            self.made.update({name: index for name in node.output if name})
+            for name in dict.fromkeys(filter(None, node.input)):
+                self.users.setdefault(name, []).append(index)
+        self.used: set[int] = set()
+        self.values: list[tuple[Any, dict[str, Array]]] = []
+
+    def array(self, tensor: Any) -> Array:
+        """A constant's values."""
+        if tensor.data_location == self.onnx.TensorProto.EXTERNAL:     # of a node: no program writes that
+            raise ValueError(f"{tensor.name!r}: expected values inside the file, got values in another one")
+        try:
+            return np.asarray(self.onnx.numpy_helper.to_array(tensor))
+        except Exception as error:          # whatever a damaged tensor raises
+            raise ValueError(f"{tensor.name!r}: expected the shape {list(tensor.dims)}, got {error}") from None
+
+    def folded(self, node: Any) -> bool:
+        """Is it a constant? Then its value is kept."""
+        if node.op_type not in LEAF or not all(name in self.constants for name in node.input):
+            return False
+        named = {each.name: self.onnx.helper.get_attribute_value(each) for each in node.attribute}
+        if node.op_type == "Constant":
+            (value,) = named.values() if len(named) == 1 else (None,)
+            if isinstance(value, self.onnx.TensorProto):
+                value = self.array(value)
+            if not isinstance(value, np.ndarray | int | float | list):
+                fail(node, "a constant of numbers", ", ".join(named))
+            self.constants[node.output[0]] = np.asarray(value)
+        else:
+            value = self.constants[node.input[0]]
+            turned = node.op_type == "Transpose"
+            self.constants[node.output[0]] = value.transpose(named.get("perm")) if turned else value
+        return True
+
+    # ---- the whole ----
+
+    def model(self, seed: int) -> Any:
+        """The model with its values."""
+        inputs = [each for each in self.graph.input if each.name not in self.constants]
+        for what, found in ("input", inputs), ("output", self.graph.output):
+            if len(found) != 1:
+                raise ValueError(f"graph: expected one {what}, got {len(found)}")
+        kind = inputs[0].type.tensor_type
+        names = {self.onnx.TensorProto.FLOAT: "float32", self.onnx.TensorProto.DOUBLE: "float64"}
+        if kind.elem_type not in names:
+            raise ValueError(f"input {inputs[0].name!r}: expected float32 or float64, got the type {kind.elem_type}")
+        shape: Shape = None
+        if kind.HasField("shape"):
+            if len(kind.shape.dim) < 1:
+                raise ValueError(f"input {inputs[0].name!r}: expected an axis for the batch, got a single number")
+            shape = tuple(dim.dim_value for dim in kind.shape.dim[1:])
+        shape = shape if shape and all(each > 0 for each in shape) else None
+        layers, _ = self.chain(inputs[0].name, self.graph.output[0].name, shape, frozenset())
+        for index, node in enumerate(self.nodes):
+            if index not in self.used:
+                fail(node, "a chain of layers from the input to the output", "a node beside it")
+        model = self.nn.Sequential(*layers, seed=seed, dtype=names[kind.elem_type], input_shape=shape)
+        for layer, values in self.values:
+            for name, value in values.items():
+                layer.set_parameter(name, value)
+        return model
+
+    def chain(self, x: str, stop: str, shape: Shape, without: frozenset[int]) -> tuple[list[Any], Shape]:
+        """Layers from the value ``x`` to ``stop``; nodes in ``without`` belong to blocks around."""
+        layers: list[Any] = []
+        while x != stop:
+            users = [index for index in self.users.get(x, ()) if index not in without]
+            if not users:
+                raise ValueError(f"value {x!r}: expected a way to the output {stop!r}, got none")
+            if len(users) == 1 and not self.sum_of_two(users[0], x):
+                found, y = self.single(users[0], x, shape)
+            else:
+                found, y = self.several(users, x, shape, without)
+            for layer in found:
+                if shape is not None:
+                    try:
+                        shape = tuple(layer.output_shape(shape))
+                    except ValueError as error:
+                        fail(self.nodes[self.made[y]], "a layer that fits", f"{layer!r}: {error}")
+            layers += found
+            x = y
+        return layers or [self.nn.Identity()], shape
+
+    def sum_of_two(self, index: int, x: str) -> bool:
+        """Is it an Add of x and another value that is no constant?"""
+        node = self.nodes[index]
+        return node.op_type == "Add" and x in node.input and not any(name in self.constants for name in node.input)
+
+    def several(self, users: list[int], x: str, shape: Shape, without: frozenset[int]) -> tuple[list[Any], str]:
+        """What several nodes make of x: a formula, or a residual connection."""
+        for y in self.after(x, without):
+            for made, nodes in self.formulas(y, x, shape):
+                if set(users) <= nodes:
+                    self.used |= nodes
+                    return [made()], y
+        joins = [index for index in users if self.sum_of_two(index, x)]
+        if not joins:
+            node = self.nodes[users[0]]
+            fail(node, "a chain of layers, a known formula or a residual connection", f"{len(users)} users of {x!r}")
+        join = self.nodes[joins[-1]]        # in the order of the file, so the outermost one
+        self.used.add(joins[-1])
+        other = join.input[1] if join.input[0] == x else join.input[0]
+        inside, _ = self.chain(x, other, shape, without | {joins[-1]})
+        nn = self.nn
+        block = inside[0] if len(inside) == 1 else nn.Sequential(*inside)
+        return [nn.Residual(block)], join.output[0]
+
+    # ---- formulas ----
+
+    def after(self, x: str, without: frozenset[int]) -> list[str]:
+        """The values behind x that a formula may end in."""
+        found: list[str] = []
+        reached = [x]
+        while reached and len(found) < FAR:
+            name = reached.pop(0)
+            for index in self.users.get(name, ()):
+                y = self.nodes[index].output[0]
+                if index not in without and y not in found:
+                    found.append(y)
+                    reached.append(y)
+        return found
+
+    def formulas(self, y: str, x: str, shape: Shape) -> Iterator[tuple[Any, set[int]]]:
+        """(a function that makes the layer, the nodes) of each formula that is y."""
+        for kind, arguments, formulas in FORMULAS:
+            for formula in formulas:
+                found: dict[str, Any] = {}
+                nodes: set[int] = set()
+                if self.matches(formula, y, x, found, nodes):
+                    yield functools.partial(getattr(self.nn, kind), **arguments), nodes
+        for formula in RMS:
+            found, nodes = {}, set()
+            if self.matches(formula, y, x, found, nodes) and found["eps"].size == 1:
+                weight = found["weight"]
+                if found.get("axes") == list(range(-weight.ndim, 0)) or (
+                        shape and found.get("axes") == list(range(len(shape) + 1 - weight.ndim, len(shape) + 1))):
+                    yield functools.partial(self.rms_norm, weight, float(found["eps"].reshape(()))), nodes
+
+    def rms_norm(self, weight: Array, eps: float) -> Any:
+        return self.valued(self.nn.RMSNorm(weight.shape, tidy(eps)), weight=weight)
+
+    def matches(self, formula: Any, name: str, x: str, found: dict[str, Any], nodes: set[int]) -> bool:
+        """Is the value ``name`` this formula of x? Fills in constants and nodes."""
+        if formula == X:
+            return name == x
+        if isinstance(formula, float):
+            value = self.constants.get(name)
+            return value is not None and value.size == 1 and math.isclose(value.item(), formula, rel_tol=1e-4)
+        if isinstance(formula, str):
+            if name not in self.constants:
+                return False
+            found[formula] = self.constants[name]
+            return True
+        index = self.made.get(name)
+        if index is None or self.nodes[index].op_type != formula[0]:
+            return False
+        node = self.nodes[index]
+        inputs = list(node.input)
+        if formula[0] == "ReduceMean":
+            found["axes"] = sorted(self.axes(node))
+            inputs = inputs[:1]
+        elif formula[0] == "HardSigmoid":
+            named = {each.name: each.f for each in node.attribute}
+            if not (math.isclose(named.get("alpha", 0.2), 1 / 6, rel_tol=1e-4) and named.get("beta", 0.5) == 0.5):
+                return False
+        if len(inputs) != len(formula) - 1:
+            return False
+        for order in (inputs, inputs[::-1]) if formula[0] in SWAPPED else (inputs,):
+            kept, more = set(nodes), dict(found)
+            if all(self.matches(part, each, x, more, kept) for part, each in zip(formula[1:], order, strict=True)):
+                nodes |= kept | {index}
+                found.update(more)
+                return True
+        return False
+
+    def axes(self, node: Any) -> list[int]:
+        """The axes of a reduction: an attribute, or an input since operator set 18."""
+        for each in node.attribute:
+            if each.name == "axes":
+                return list(each.ints)
+        value = self.constants.get(node.input[1]) if len(node.input) > 1 else None
+        return [] if value is None else [int(axis) for axis in value.reshape(-1)]
+
+    # ---- nodes that are layers ----
+
+    def single(self, index: int, x: str, shape: Shape) -> tuple[list[Any], str]:
+        """The layers of one node, and of those behind it that belong to it; the last value."""
+        node = self.nodes[index]
+        self.used.add(index)
+        extra = [name for name in node.output[1:] if name and (name in self.users or name == self.graph.output[0].name)]
+        if extra:
+            fail(node, "one output", f"{extra[0]!r}, too")
+        for kind, (operator, named) in OPERATORS.items():
+            if node.op_type == operator:
+                given = self.attributes(node, **{theirs: DEFAULTS[operator] for theirs in named.values()})
+                layer = getattr(self.nn, kind)(**{ours: tidy(given[theirs]) for ours, theirs in named.items()})
+                return [] if kind == "Identity" else [layer], node.output[0]
+        reader = getattr(self, f"read_{node.op_type}", None)
+        if reader is None:
+            fail(node, "an operator that fastnn has as a layer", node.op_type)
+        try:
+            layers, y = reader(node, x, shape)
+        except (ValueError, TypeError) as error:
+            if str(error).startswith("node "):
+                raise
+            fail(node, "what fastnn can do", error)
+        return layers, y
+
+    def attributes(self, node: Any, **defaults: Any) -> dict[str, Any]:
+        """The attributes of a node; one that is not among the ``defaults`` is an error."""
+        given = {each.name: self.onnx.helper.get_attribute_value(each) for each in node.attribute}
+        given = {key: value.decode() if isinstance(value, bytes) else value for key, value in given.items()}
+        for key, value in given.items():
+            if key not in defaults:
+                fail(node, "an attribute that fastnn knows", f"{key} = {value!r}")
+        return {**defaults, **given}
+
+    def fixed(self, node: Any, named: dict[str, Any], **wanted: Any) -> None:
+        """Attributes that can have one value only."""
+        for key, value in wanted.items():
+            if named[key] not in (value, None):
+                fail(node, f"{key} = {value!r}", repr(named[key]))
+
+    def operand(self, node: Any, position: int, what: str) -> Array:
+        """A constant input."""
+        name = node.input[position] if position < len(node.input) else ""
+        if name not in self.constants:
+            fail(node, f"a constant {what}", f"{name!r}" if name else "none")
+        return self.constants[name]
+
+    def has(self, node: Any, position: int) -> bool:
+        return position < len(node.input) and bool(node.input[position])
+
+    def valued(self, layer: Any, **values: Array) -> Any:
+        """The layer, whose values are set once the model is made."""
+        self.values.append((layer, values))
+        return layer
+
+    def check_first(self, node: Any, x: str) -> None:
+        if node.input[0] != x:
+            fail(node, f"{x!r} as its first input", repr(node.input[0]))
+
+    def linear(self, node: Any, weight: Array, bias: Array | None) -> Any:
+        """A Linear of a weight (in, out)."""
+        if weight.ndim != 2:
+            fail(node, "a weight of two axes", weight.shape)
+        if bias is not None and bias.size != weight.shape[1]:
+            fail(node, f"a bias of {weight.shape[1]} numbers", bias.shape)
+        more = {} if bias is None else {"bias": bias.reshape(-1)}
+        return self.valued(self.nn.Linear(*weight.shape, bias=bias is not None), weight=weight, **more)
+
+    def read_Gemm(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, alpha=1.0, beta=1.0, transA=0, transB=0)
+        self.fixed(node, named, alpha=1.0, transA=0)
+        self.check_first(node, x)
+        weight = self.operand(node, 1, "weight")
+        bias = self.operand(node, 2, "bias") if self.has(node, 2) else None
+        if bias is not None:
+            self.fixed(node, named, beta=1.0)
+        return [self.linear(node, weight.T if named["transB"] else weight, bias)], node.output[0]
+
+    def read_MatMul(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.attributes(node)
+        self.check_first(node, x)
+        weight, y, bias = self.operand(node, 1, "weight"), node.output[0], None
+        after = self.only_user(y)
+        if after is not None and self.nodes[after].op_type == "Add":
+            constant = [self.constants[name] for name in self.nodes[after].input if name in self.constants]
+            if constant and constant[0].size == weight.shape[-1]:
+                bias, y = constant[0], self.nodes[after].output[0]
+                self.used.add(after)
+        return [self.linear(node, weight, bias)], y
+
+    def only_user(self, name: str) -> int | None:
+        users = self.users.get(name, ())
+        return users[0] if len(users) == 1 and name != self.graph.output[0].name else None
+
+    def window(self, node: Any, named: dict[str, Any]) -> dict[str, Any]:
+        """kernel_size, stride and padding of a convolution or a pool."""
+        kernel = list(named["kernel_shape"] or [])
+        if len(kernel) != 2:
+            fail(node, "kernel_shape of two axes", kernel or "none")
+        strides = list(named["strides"] or [1, 1])
+        pads = list(named["pads"] or [0, 0, 0, 0])
+        word = named.get("auto_pad") or "NOTSET"
+        if word not in ("NOTSET", "VALID"):
+            fail(node, "auto_pad = 'NOTSET' or 'VALID'", repr(word))
+        if len(pads) != 4 or pads[:2] != pads[2:]:
+            fail(node, "pads that are the same on both sides", pads)
+        return {"kernel_size": tuple(kernel), "stride": tuple(strides),
+                "padding": (0, 0) if word == "VALID" else tuple(pads[:2])}
+
+    def read_Conv(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, kernel_shape=None, strides=None, pads=None, dilations=None, group=1,
+                                auto_pad=None)
+        self.check_first(node, x)
+        weight = self.operand(node, 1, "weight")
+        if weight.ndim != 4:
+            fail(node, "a weight of four axes: images of two", weight.shape)
+        named["kernel_shape"] = named["kernel_shape"] or weight.shape[2:]
+        bias = {"bias": self.operand(node, 2, "bias")} if self.has(node, 2) else {}
+        layer = self.nn.Conv2d(weight.shape[1] * named["group"], weight.shape[0], **self.window(node, named),
+                               dilation=tuple(named["dilations"] or (1, 1)), groups=named["group"], bias=bool(bias))
+        return [self.valued(layer, weight=weight, **bias)], node.output[0]
+
+    def read_MaxPool(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, kernel_shape=None, strides=None, pads=None, dilations=None, ceil_mode=0,
+                                storage_order=0, auto_pad=None)
+        self.fixed(node, named, ceil_mode=0, dilations=[1, 1])
+        return [self.nn.MaxPool2d(**self.window(node, named))], node.output[0]
+
+    def read_AveragePool(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, kernel_shape=None, strides=None, pads=None, dilations=None, ceil_mode=0,
+                                count_include_pad=0, auto_pad=None)
+        window = self.window(node, named)
+        self.fixed(node, named, ceil_mode=0, dilations=[1, 1])
+        if any(window["padding"]):
+            self.fixed(node, named, count_include_pad=1)
+        return [self.nn.AvgPool2d(**window)], node.output[0]
+
+    def read_GlobalAveragePool(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.attributes(node)
+        return self.flattened(node, shape)
+
+    def flattened(self, node: Any, shape: Shape) -> tuple[list[Any], str]:
+        """The means of whole images (n, c, 1, 1) made rows by the node behind."""
+        after = self.only_user(node.output[0])
+        behind = None if after is None else self.nodes[after]
+        if after is None or behind is None or behind.op_type not in ("Flatten", "Reshape", "Squeeze"):
+            fail(node, "Flatten behind it", behind.op_type if behind is not None else "none")
+        if behind.op_type == "Squeeze":
+            if sorted(axis % 4 for axis in self.axes(behind)) != [2, 3]:
+                fail(behind, "the axes 2 and 3", self.axes(behind))
+        else:
+            getattr(self, f"read_{behind.op_type}")(behind, node.output[0], shape and (shape[0], 1, 1))
+        self.used.add(after)
+        return [self.nn.GlobalAvgPool2d()], behind.output[0]
+
+    def read_ReduceMean(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        keeps = self.attributes(node, axes=None, keepdims=1, noop_with_empty_axes=0)["keepdims"]
+        if sorted(axis % 4 for axis in self.axes(node)) != [2, 3] or (shape is not None and len(shape) != 3):
+            fail(node, "the mean of whole images, axes 2 and 3", self.axes(node))
+        return self.flattened(node, shape) if keeps else ([self.nn.GlobalAvgPool2d()], node.output[0])
+
+    def read_Flatten(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.fixed(node, self.attributes(node, axis=1), axis=1)
+        return [self.nn.Flatten()], node.output[0]
+
+    def read_Reshape(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.attributes(node, allowzero=0)
+        self.check_first(node, x)
+        wanted = [int(each) for each in self.operand(node, 1, "shape").reshape(-1)]
+        size = None if shape is None else math.prod(shape)
+        if len(wanted) != 2 or wanted[1] not in (-1, size) or (wanted[1] == -1 and wanted[0] == -1):
+            fail(node, f"a row for each example{f', [0, {size}]' if size else ''}", wanted)
+        return [self.nn.Flatten()], node.output[0]
+
+    def read_BatchNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, epsilon=1e-5, momentum=0.9, training_mode=0, spatial=1)
+        self.fixed(node, named, training_mode=0, spatial=1)
+        self.check_first(node, x)
+        names = "weight", "bias", "running_mean", "running_var"
+        values = {name: self.operand(node, 1 + place, name) for place, name in enumerate(names)}
+        if shape is None:
+            fail(node, "an input whose shape the file tells", "unknown axes")
+        kind = self.nn.BatchNorm1d if len(shape) == 1 else self.nn.BatchNorm2d
+        layer = kind(values["weight"].size, tidy(named["epsilon"]), tidy(1 - named["momentum"]))
+        return [self.valued(layer, **values)], node.output[0]
+
+    def read_LayerNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, epsilon=1e-5, axis=-1, stash_type=1)
+        weight = self.normed(node, x, shape, named["axis"])
+        bias = self.operand(node, 2, "bias") if self.has(node, 2) else np.zeros_like(weight)
+        layer = self.nn.LayerNorm(weight.shape, tidy(named["epsilon"]))
+        return [self.valued(layer, weight=weight, bias=bias)], node.output[0]
+
+    def read_RMSNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, epsilon=1e-5, axis=-1, stash_type=1)
+        weight = self.normed(node, x, shape, named["axis"])
+        return [self.rms_norm(weight, named["epsilon"])], node.output[0]
+
+    def normed(self, node: Any, x: str, shape: Shape, axis: int) -> Array:
+        """The scale of a norm over all axes from ``axis`` on."""
+        self.check_first(node, x)
+        weight = self.operand(node, 1, "scale")
+        if axis != -weight.ndim and (shape is None or axis != len(shape) + 1 - weight.ndim):
+            fail(node, f"the last {weight.ndim} axes, which the scale has", f"axis = {axis}")
+        return weight
+
+    def read_Dropout(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        p = self.attributes(node, ratio=0.5, seed=0)["ratio"]
+        if self.has(node, 1):
+            p = float(self.operand(node, 1, "ratio").reshape(-1)[0])
+        if self.has(node, 2) and self.operand(node, 2, "training_mode").any():
+            fail(node, "training_mode = False", True)
+        return [self.nn.Dropout(tidy(p))], node.output[0]
+
+    def read_Softmax(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        axis = self.attributes(node, axis=-1 if self.opset >= 13 else 1)["axis"]
+        if axis != -1 and (shape is None or axis != len(shape)):
+            fail(node, "the last axis", f"axis = {axis}")
+        return [getattr(self.nn, node.op_type)()], node.output[0]
+
+    read_LogSoftmax = read_Softmax
+
+    def read_PRelu(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.attributes(node)
+        self.check_first(node, x)
+        slope = self.operand(node, 1, "slope")
+        if slope.size > 1 and (shape is None or slope.shape[-len(shape):] != (slope.size, *[1] * (len(shape) - 1))):
+            fail(node, "one slope, or one for each channel", slope.shape)
+        return [self.valued(self.nn.PReLU(slope.size), weight=slope.reshape(-1))], node.output[0]
+
+    def read_Gelu(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        return [self.nn.GELU(self.attributes(node, approximate="none")["approximate"])], node.output[0]
+
+    def read_Mish(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.attributes(node)
+        return [self.nn.Mish()], node.output[0]
+
+    def read_Swish(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.fixed(node, self.attributes(node, alpha=1.0), alpha=1.0)
+        return [self.nn.SiLU()], node.output[0]
+
+
+def tidy(value: float) -> float:
+    """A number that was stored as float32, as it was typed: 0.009999999776482582 is 0.01."""
+    return float(np.format_float_positional(np.float32(value), unique=True))

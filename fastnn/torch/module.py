@@ -1,0 +1,220 @@
+"""Modules of PyTorch made of models, and models made of modules."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastnn_ref.shared.config import is_argument, signature
+from fastnn_ref.shared.optional import optional
+
+from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
+from .state import state_to_torch
+
+IGNORED = ("self", "args", "kwargs", "device", "dtype", "inplace")       # options that do not change what is computed
+
+
+def to_torch(model: Any) -> Any:
+    """A module with copies of the values of ``model``, in its dtype, in PyTorch's training mode.
+
+    ``model`` is a Sequential, which becomes a ``torch.nn.Sequential``, or a single layer, of either package. Call
+    ``.eval()`` before you predict. Activations stand as modules behind their layers. ``Residual``, ``StochasticDepth``,
+    ``GaussianNoise`` and ``DropConnect`` are modules of ``fastnn.torch.modules``. Seed, penalty and initialisers belong
+    to training and have no place in a module; masks are drawn by PyTorch. Raises ValueError for a layer that cannot be
+    said, such as ``Augment`` or one of your own.
+
+    >>> import fastnn as nn
+    >>> from fastnn.torch import to_torch
+    >>> to_torch(nn.Sequential(nn.Linear(4, 3, activation="relu"), nn.Linear(3, 2)))
+    Sequential(
+      (0): Linear(in_features=4, out_features=3, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=3, out_features=2, bias=True)
+    )
+    """
+    torch = optional("torch", extra="torch")
+    module = built(torch, whole(model), getattr(torch, str(model.dtype)))
+    module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state_to_torch(model).items()})
+    return module
+
+
+def built(torch: Any, part: Part, dtype: Any) -> Any:
+    """The module of a part."""
+    inside = {name: built(torch, each, dtype) for name, each in part.inside}
+    if part.kind == "Sequential":
+        return torch.nn.Sequential(*inside.values())
+    found = importlib.import_module("fastnn.torch.modules") if part.kind in OWN else torch.nn
+    more = {"dtype": dtype} if part.layer is not None else {}
+    return getattr(found, part.kind)(*inside.values(), **part.arguments, **more)
+
+
+def from_torch(
+    module: Any, *, package: ModuleType | None = None, input_shape: Sequence[int] | None = None, seed: int = 0,
+    dtype: str | None = None,
+) -> Any:
+    """A ``Sequential`` of fastnn (or of ``package``) with copies of the values of ``module``, in ``dtype`` or its own.
+
+    ``module`` is a ``torch.nn.Sequential``, nested if you like, or a single layer. A class with a ``forward`` of its
+    own cannot be read: give its layers as a Sequential. ``input_shape`` is that of one example; with it, or where the
+    first layer tells it, ``Softmax(dim=1)`` of rows is known to be over the last axis. ``seed`` draws what training
+    draws.
+
+    Raises ValueError for a module that fastnn does not have, and for an option that it does not have (such as
+    ``padding_mode="reflect"``, ``ceil_mode=True``, a momentum of None, a frozen parameter), with the path of the
+    module; TypeError if ``module`` is no module.
+
+    >>> import torch
+    >>> from fastnn.torch import from_torch
+    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()))
+    Sequential(Linear(4, 3), ReLU(), dtype='float32')
+    """
+    torch = optional("torch", extra="torch")
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+    reader = Reader(torch, package or importlib.import_module("fastnn"))
+    layers = reader.chain(module, "", input_shape)
+    own = reader.dtype(module)
+    model = reader.nn.Sequential(*layers, seed=seed, dtype=dtype or own, input_shape=input_shape)
+    for layer, source in reader.pairs:
+        turned = type(layer).__name__ in TRANSPOSED
+        for name in layer.specs:
+            value = getattr(source, name).detach().cpu().numpy()
+            layer.set_parameter(name, value.T if turned and name == "weight" else value)
+    return model
+
+
+class Reader:
+    """Makes layers of modules, and keeps the pairs whose values are to be copied."""
+
+    def __init__(self, torch: Any, nn: ModuleType) -> None:
+        self.torch, self.nn = torch, nn
+        self.pairs: list[tuple[Any, Any]] = []
+        self.seen: dict[int, str] = {}
+
+    def dtype(self, module: Any) -> str | None:
+        """The one dtype of the parameters; ValueError for another one than float32 and float64, or for two."""
+        found: dict[str, str] = {}
+        for name, value in module.named_parameters():
+            found.setdefault(str(value.dtype).removeprefix("torch."), name)
+        for dtype, name in found.items():
+            if dtype not in ("float32", "float64"):
+                fail(name, "dtype", "float32 or float64 (module.float() converts)", dtype)
+        if len(found) > 1:
+            fail(next(iter(found.values())), "dtype", "one dtype for all parameters", " and ".join(found))
+        return next(iter(found), None)
+
+    def chain(self, module: Any, path: str, shape: Sequence[int] | None) -> list[Any]:
+        """The layers of a Sequential, or of one module; ``shape`` is that of an example, where it is known."""
+        flat = list(self.children(module, path)) if self.is_sequential(module) else [(path, module)]
+        layers: list[Any] = []
+        position = 0
+        known = None if shape is None else tuple(shape)
+        while position < len(flat):
+            place, each = flat[position]
+            after = flat[position + 1][1] if position + 1 < len(flat) else None
+            try:
+                layer, taken = self.layer(each, place, known, after)
+                known = known or layer.input_shape
+                known = known and layer.output_shape(known)
+            except (ValueError, TypeError) as error:
+                if str(error).startswith((f"{place}: ", f"{place}.", "the outermost module: ")):
+                    raise
+                raise ValueError(f"{place or 'the outermost module'}: {error}") from error
+            layers.append(layer)
+            position += taken
+        return layers
+
+    def is_sequential(self, module: Any) -> bool:
+        return type(module) is self.torch.nn.Sequential
+
+    def children(self, module: Any, path: str) -> Iterator[tuple[str, Any]]:
+        for name, each in module.named_children() if not module else module._modules.items():
+            yield f"{path}.{name}".lstrip("."), each
+
+    def layer(self, module: Any, path: str, shape: Any, after: Any) -> tuple[Any, int]:
+        """(layer, how many modules of the row it stands for)."""
+        kind, torch = type(module).__name__, self.torch.nn
+        if module._forward_hooks or module._forward_pre_hooks:
+            fail(path, kind, "a module without hooks", "hooks")
+        if self.is_sequential(module):
+            return self.nn.Sequential(*self.chain(module, path, shape)), 1
+        for name, value in module.named_parameters(recurse=False):
+            if not value.requires_grad:
+                fail(path, f"{kind}.{name}.requires_grad", "True, as all parameters are trained here", False)
+            if self.seen.setdefault(id(value), path) != path:
+                raise ValueError(f"{path}: {kind}.{name}: expected a parameter of its own, got that of "
+                                 f"{self.seen[id(value)]}")
+        if kind in OWN and type(module).__module__ == "fastnn.torch.modules":
+            return self.own(module, path, shape), 1
+        if type(module) is torch.AdaptiveAvgPool2d:
+            if module.output_size not in (1, (1, 1)):
+                fail(path, "AdaptiveAvgPool2d.output_size", "1", module.output_size)
+            if type(after) is not torch.Flatten or (after.start_dim, after.end_dim) not in ((1, -1), (1, 3)):
+                fail(path, "AdaptiveAvgPool2d", "Flatten() behind it", after)
+            return self.nn.GlobalAvgPool2d(), 2
+        if kind not in SAME or type(module) is not getattr(torch, kind, None):
+            fail(path, kind, f"Sequential, AdaptiveAvgPool2d or one of {', '.join(SAME)} of torch.nn", module)
+        return self.same(kind, module, path, shape), 1
+
+    def same(self, kind: str, module: Any, path: str, shape: Any) -> Any:
+        """A layer that both libraries have."""
+        ours = getattr(self.nn, kind)
+        named = {each.name: self.value(module, each.name) for each in signature(ours)
+                 if each.name not in OURS_ALONE or (kind == "PReLU" and each.name == "init")}
+        for option, declared in inspect.signature(type(module).__init__).parameters.items():
+            if option in IGNORED or is_argument(ours, option):
+                continue
+            if option == "dim":
+                last = len(shape) if shape else None
+                if module.dim not in (-1, last):
+                    fail(path, f"{kind}.dim", "-1, the last axis" + ("" if last else " (or give input_shape)"),
+                         module.dim)
+                continue
+            found = self.value(module, option)
+            if found not in (declared.default, (declared.default, declared.default)):
+                fail(path, f"{kind}.{option}", repr(declared.default), found)
+        if named.get("padding") in ("same", "valid"):
+            named["padding"] = self.padding(module, path)
+        if named.get("momentum", 0.0) is None:
+            fail(path, f"{kind}.momentum", "a number, not the mean over all batches", None)
+        layer = ours(**named)
+        if layer.specs:
+            self.pairs.append((layer, module))
+        return layer
+
+    def value(self, module: Any, option: str) -> Any:
+        """An option of a module; of a parameter, whether it is there."""
+        if option == "init":
+            return float(module.init)
+        value = getattr(module, option)
+        return value is not None if option == "bias" else value
+
+    def padding(self, module: Any, path: str) -> tuple[int, int]:
+        """Pixels on each side for PyTorch's words."""
+        if module.padding == "valid":
+            return 0, 0
+        total = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+        if any(each % 2 for each in total):
+            fail(path, "Conv2d.padding", "as many pixels on both sides; 'same' needs an odd kernel_size or an even "
+                 "dilation for that", module.padding)
+        return total[0] // 2, total[1] // 2
+
+    def own(self, module: Any, path: str, shape: Any) -> Any:
+        """A layer of fastnn.torch.modules."""
+        kind = type(module).__name__
+        if kind == "GaussianNoise":
+            return self.nn.GaussianNoise(module.std)
+        if kind == "DropConnect":
+            layer = self.nn.DropConnect(
+                module.in_features, module.out_features, module.p, module.mask, module.inference,
+                "relu" if module.relu else None, module.bias is not None)
+            self.pairs.append((layer, module))
+            return layer
+        inside = self.chain(module.block, f"{path}.block".lstrip("."), shape)
+        block = self.nn.Sequential(*inside) if self.is_sequential(module.block) or len(inside) > 1 else inside[0]
+        return self.nn.Residual(block) if kind == "Residual" else self.nn.StochasticDepth(block, module.p, module.mode)

@@ -1,0 +1,102 @@
+"""What a layer is in PyTorch: the parts of a torch.nn.Sequential, said without PyTorch.
+
+A ``Part`` is one module: its class, its arguments, and the layer whose values it holds. A layer may be several parts in
+a row, which stand flat in the Sequential around it, so positions, and with them the names of values, shift:
+
+    ours    0 Linear(…, "relu")  1 Linear           0.weight  1.weight
+    theirs  0 Linear  1 ReLU  2 Linear              0.weight  2.weight
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Never
+
+from fastnn_ref.shared.access import walk
+from fastnn_ref.shared.config import arguments
+
+# Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
+# our layers do.
+SAME = (
+    "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "Flatten", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "Mish",
+    "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d", "BatchNorm2d",
+    "LayerNorm", "RMSNorm", "Dropout",
+)
+# Layers that PyTorch does not have: fastnn.torch.modules does.
+OWN = ("Residual", "StochasticDepth", "GaussianNoise", "DropConnect")
+OURS_ALONE = ("activation", "init", "samples")      # arguments that are no option of the module
+TRANSPOSED = ("Linear", "DropConnect")              # their weight is (in, out), PyTorch's (out, in)
+
+
+class Part(NamedTuple):
+    """One module: the name of its class, its arguments, the layer whose values it has, what stands inside it."""
+
+    kind: str
+    arguments: dict[str, Any]
+    layer: Any = None
+    inside: tuple[tuple[str, Part], ...] = ()
+
+
+def fail(path: str, what: str, wanted: str, got: object) -> Never:
+    """ValueError about an option of the layer at ``path``, or about the layer."""
+    raise ValueError(f"{path or 'the outermost module'}: {what}: expected {wanted}, got {got!r}")
+
+
+def parts_of(layer: Any, path: str = "") -> list[Part]:
+    """The parts of one layer, in a row; ``path`` is its place, for messages."""
+    kind, named = type(layer).__name__, arguments(layer)
+    own = type(layer).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+    if kind == "Sequential" and own:
+        return [Part(kind, {}, None, numbered(layer.layers, path))]
+    if kind == "GlobalAvgPool2d" and own:
+        return [Part("AdaptiveAvgPool2d", {"output_size": 1}), Part("Flatten", {})]
+    if not own or kind not in (*SAME, *OWN):
+        fail(path, kind, "a layer that PyTorch has, or fastnn.torch.modules", layer)
+    if kind in ("Residual", "StochasticDepth"):
+        block = named.pop("block")
+        return [Part(kind, named, None, (("block", single(block, f"{path}.block".lstrip("."))),))]
+    after: list[Part] = []
+    if kind == "DropConnect" and named["inference"] == "gaussian" and named["p"] > 0:
+        if named["activation"].name not in ("identity", "relu"):
+            fail(path, "DropConnect.inference", "'mean', unless the activation is None or 'relu'", "gaussian")
+        named["relu"] = named["activation"].name == "relu"      # the expectation takes the activation in
+    elif "activation" in named and named["activation"].name != "identity":
+        after = parts_of(named["activation"], f"{path}.activation".lstrip("."))
+    if kind in ("Softmax", "LogSoftmax"):
+        named["dim"] = -1
+    return [Part(kind, {key: value for key, value in named.items() if key not in OURS_ALONE},
+                 layer if layer.specs else None), *after]
+
+
+def single(layer: Any, path: str) -> Part:
+    """The parts of a layer as one: a Sequential if they are several."""
+    parts = parts_of(layer, path)
+    return parts[0] if len(parts) == 1 else Part("Sequential", {}, None, tuple(
+        (str(index), part) for index, part in enumerate(parts)))
+
+
+def numbered(layers: Any, path: str) -> tuple[tuple[str, Part], ...]:
+    """All parts of a chain of layers, flat, by number."""
+    flat = [part for index, layer in enumerate(layers)
+            for part in parts_of(layer, f"{path}.{index}".lstrip("."))]
+    return tuple((str(index), part) for index, part in enumerate(flat))
+
+
+def whole(layer: Any) -> Part:
+    """The one part that a model, or a layer, is."""
+    return single(layer, "")
+
+
+def values_of(part: Part, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted prefix, layer) of each part that holds values."""
+    if part.layer is not None:
+        yield prefix, part.layer
+    for name, inside in part.inside:
+        yield from values_of(inside, f"{prefix}{name}.")
+
+
+def names(model: Any) -> list[tuple[str, str, bool]]:
+    """(our name, PyTorch's name, is it transposed) of every value of a model."""
+    prefixes = {id(layer): prefix for prefix, layer in walk(model)}
+    return [(prefixes[id(layer)] + name, prefix + name, name == "weight" and type(layer).__name__ in TRANSPOSED)
+            for prefix, layer in values_of(whole(model)) for name in layer.specs]

@@ -1,0 +1,254 @@
+"""fastnn.torch: modules and states there and back, training continued on both sides, what cannot be said."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from fastnn.torch import from_torch, load_torch_state, state_to_torch, to_torch
+from tests.cases import AUGMENTS, CASES, CONNECTIONS
+from tests.check import close, inner_lengths, normal, python, randomise_biases, same, same_parameters
+
+SAMPLED = [case for case in CONNECTIONS if any(name in case.name for name in ("gelu", "tanh", "softmax"))]
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is missing: the tests of its converter do NOT run")
+
+
+# ---- states, without PyTorch ----
+
+
+def net(nn, **more):
+    return nn.Sequential(nn.Linear(3, 3, activation="relu"), nn.BatchNorm1d(3), nn.Linear(3, 3, bias=False), **more)
+
+
+def test_state_has_the_names_and_layouts_of_pytorch(nn):
+    model = net(nn, seed=1)
+    state, own = state_to_torch(model), model.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "2.weight", "2.bias", "2.running_mean", "2.running_var", "3.weight",
+                           "2.num_batches_tracked"]
+    same(state["0.weight"], own["0.weight"].T)
+    same(state["3.weight"], own["2.weight"].T)
+
+
+def test_state_there_and_back(nn):
+    one, two = net(nn, seed=1), net(nn, seed=2)
+    load_torch_state(two, state_to_torch(one))
+    same_parameters(one, two)
+
+
+def test_state_under_our_names(nn):
+    """As of a module that has Linear and ReLU nested."""
+    one, two = net(nn, seed=1), net(nn, seed=2)
+    state = {name: value.T if name in ("0.weight", "2.weight") else value for name, value in one.state_dict().items()}
+    load_torch_state(two, state)
+    same_parameters(one, two)
+
+
+def test_safetensors_file_of_a_class_of_ones_own(nn, tmp_path):
+    one, two = net(nn, seed=1), net(nn, seed=2)
+    names = {"encoder.fc1": "0", "norm": "1", "fc2": "2"}
+    own = one.state_dict()
+    state = {f"{theirs}.{name.partition('.')[2]}": np.ascontiguousarray(value.T)
+             for theirs, ours in names.items() for name, value in own.items() if name.startswith(f"{ours}.")}
+    state["norm.num_batches_tracked"] = np.array(7)
+    safetensors.numpy.save_file(state, tmp_path / "net.safetensors")
+    load_torch_state(two, tmp_path / "net.safetensors", names)
+    same_parameters(one, two)
+
+
+@pytest.mark.parametrize(("change", "names", "message"), [
+    (lambda s: s.pop("0.bias"), None, "state: expected 0.bias, .* got"),
+    (lambda s: s.update({"9.weight": s["0.weight"]}), None, "state: expected .* names= says"),
+    (lambda s: s.update({"0.bias": np.zeros(4)}), None, r"state\['0.bias'\]: expected the shape \(3,\)"),
+    (lambda s: s.update({"0.bias": np.zeros(3, int)}), None, r"state\['0.bias'\]: expected floats"),
+    (lambda s: None, {"0": "0"}, "names: expected a layer for '2' of the state"),
+    (lambda s: None, {"0": "0", "2": "0", "3": "2"}, "names: expected each of our layers once, got '0' twice"),
+    (lambda s: None, {"0": "0", "2": "1", "3": "2", "4": "3"}, "names: expected prefixes of the state, got '4'"),
+])  # fmt: skip
+def test_state_that_does_not_fit(nn, change, names, message):
+    model = net(nn)
+    before, state = model.state_dict(), state_to_torch(model)
+    change(state)
+    with pytest.raises((ValueError, TypeError), match=message):
+        load_torch_state(model, state, names)
+    for name, value in model.state_dict().items():
+        same(value, before[name])
+
+
+def test_files_that_are_none(nn, tmp_path):
+    model = net(nn)
+    model.save(path := tmp_path / "ours.safetensors")
+    with pytest.raises(ValueError, match=r"expected a file that PyTorch wrote.*load reads it"):
+        load_torch_state(model, path)
+    path.write_bytes(b"PK\x03\x04 a pickle")
+    with pytest.raises(ValueError, match=r"ours.safetensors: expected a safetensors file"):
+        load_torch_state(model, path)
+
+
+def test_reading_a_state_needs_no_pytorch():
+    assert python("""
+        import sys, fastnn as nn
+        sys.modules["torch"] = None
+        from fastnn.torch import load_torch_state, state_to_torch, to_torch
+        model = nn.Sequential(nn.Linear(2, 2))
+        load_torch_state(model, state_to_torch(model))
+        try:
+            to_torch(model)
+        except ModuleNotFoundError as error:
+            print(error)
+    """).strip() == 'torch is missing: pip install "fastnn[torch]"'
+
+
+# ---- modules ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_there_and_back(torch, fast, case):
+    """Every layer and activation: predictions of the module, and of the model that is made of it."""
+    model = fast.Sequential(case.make(fast), seed=2, dtype="float64")
+    randomise_biases(model)
+    if case in AUGMENTS or case in SAMPLED:
+        with pytest.raises(ValueError, match=r"^0: (Augment|DropConnect.inference): expected"):
+            to_torch(model)
+        return
+    module, x = to_torch(model).eval(), normal(case.shape)
+    want, scale = model(x), inner_lengths(model, case.shape)
+    again = from_torch(module, input_shape=case.shape[1:], dtype="float64")
+    for got in (module(torch.tensor(np.array(x))).detach().numpy(), again(x)):
+        close("layer", got, want, scale * (np.abs(want).max() + 1e-3) * np.ones(want.shape))
+
+
+def continued(torch, nn, dtype, model, shape, optimizer, other):
+    """The largest relative difference of the losses over ten further steps, from the model and from the module back."""
+    loss, criterion = nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
+    data = [(normal(shape, "float32", seed), np.random.default_rng(seed).integers(3, size=shape[0]))
+            for seed in range(20)]
+    for x, t in data[:10]:
+        model.step(x, t, loss, nn.SGD(lr=0.05))
+    module = to_torch(model)
+    again = from_torch(module, package=nn)
+    theirs, worst = other(module.parameters()), 0.0
+    ours = optimizer(), optimizer()
+    for x, t in data[10:]:
+        theirs.zero_grad()
+        want = criterion(module(torch.tensor(np.array(x, model.dtype))), torch.tensor(t))
+        want.backward()
+        theirs.step()
+        for each, update in zip((model, again), ours, strict=True):
+            worst = max(worst, abs(each.step(x, t, loss, update) - want.item()) / want.item())
+    load_torch_state(again, module.state_dict())
+    for name, value in model.state_dict().items():
+        np.testing.assert_allclose(again.state_dict()[name], value, atol=1e-4 if dtype == "float32" else 1e-11)
+    return worst
+
+
+NETS = {
+    "mlp": (lambda nn, dtype: nn.Sequential(
+        nn.Linear(13, 16), nn.GELU(), nn.Linear(16, 7), nn.Tanh(), nn.Linear(7, 3), seed=4, dtype=dtype), (9, 13)),
+    "cnn": (lambda nn, dtype: nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4, momentum=0.3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Residual(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.SiLU())), nn.Flatten(), nn.Linear(36, 3),
+        seed=4, dtype=dtype), (9, 1, 6, 6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-13), ("float32", 1e-5)])
+@pytest.mark.parametrize("name", NETS)
+def test_training_goes_on_on_both_sides(torch, nn, name, dtype, limit):
+    make, shape = NETS[name]
+    worst = continued(torch, nn, dtype, make(nn, dtype), shape, lambda: nn.SGD(lr=0.05, momentum=0.9),
+                      lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9))
+    print(f"{nn.__name__} {name} {dtype}: losses of ten further steps differ by {worst:.1e}")
+    assert worst <= limit
+
+
+def test_a_state_of_tensors_is_not_transposed_silently(torch, nn):
+    model = nn.Sequential(nn.Linear(3, 3))
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3))
+    with pytest.raises(TypeError, match=r"got a tensor of PyTorch under '0.weight'.*load_torch_state converts it"):
+        model.load_state_dict(module.state_dict())
+    load_torch_state(model, module.state_dict())
+    np.testing.assert_array_equal(model.layers[0].weight, module[0].weight.detach().numpy().T)
+
+
+def test_a_file_that_pytorch_wrote(torch, nn, tmp_path):
+    st = pytest.importorskip("safetensors.torch")
+    model = net(nn, seed=1, dtype="float32")
+    st.save_file(to_torch(model).state_dict(), tmp_path / "net.safetensors")
+    other = net(nn, seed=2, dtype="float32")
+    load_torch_state(other, tmp_path / "net.safetensors")
+    same_parameters(model, other)
+
+
+def test_batches_tracked(torch, nn):
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    for _ in range(3):
+        model.forward(normal((4, 2)), training=True)
+    assert to_torch(model)[1].num_batches_tracked.item() == 3
+
+
+REFUSED = {
+    "0: Conv2d.padding_mode: expected 'zeros', got 'reflect'":
+        lambda t: t.nn.Sequential(t.nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")),
+    "0: Conv2d.padding: expected as many": lambda t: t.nn.Sequential(t.nn.Conv2d(1, 1, 2, padding="same")),
+    "1.0: MaxPool2d.ceil_mode: expected False": lambda t: t.nn.Sequential(
+        t.nn.ReLU(), t.nn.Sequential(t.nn.MaxPool2d(2, ceil_mode=True))),
+    "outermost module: AvgPool2d.count_include_pad: expected True":
+        lambda t: t.nn.AvgPool2d(3, padding=1, count_include_pad=False),
+    "0: BatchNorm1d.momentum: expected a number": lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, momentum=None)),
+    "0: BatchNorm1d.affine: expected True": lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, affine=False)),
+    "0: BatchNorm2d.track_running_stats: expected True":
+        lambda t: t.nn.Sequential(t.nn.BatchNorm2d(2, track_running_stats=False)),
+    "0: Softmax.dim: expected -1": lambda t: t.nn.Sequential(t.nn.Softmax(dim=1)),
+    "1: Softmax.dim: expected -1": lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Softmax(dim=0)),
+    "0: Softplus.threshold: expected 20": lambda t: t.nn.Sequential(t.nn.Softplus(threshold=2)),
+    "0: AdaptiveAvgPool2d: expected Flatten": lambda t: t.nn.Sequential(t.nn.AdaptiveAvgPool2d(1)),
+    "0: AdaptiveAvgPool2d.output_size: expected 1":
+        lambda t: t.nn.Sequential(t.nn.AdaptiveAvgPool2d(2), t.nn.Flatten()),
+    "0: LSTM: expected Sequential": lambda t: t.nn.Sequential(t.nn.LSTM(2, 2)),
+    "1: Linear.weight: expected a parameter of its own, got that of 0":
+        lambda t: (lambda one: t.nn.Sequential(one, one))(t.nn.Linear(2, 2)),
+    "1: Linear.weight.requires_grad: expected True":
+        lambda t: t.nn.Sequential(t.nn.ReLU(), t.nn.Linear(2, 2).requires_grad_(False)),
+    "0.weight: dtype: expected float32 or float64": lambda t: t.nn.Sequential(t.nn.Linear(2, 2).half()),
+    "1: .*expected .*3": lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Linear(4, 2)),
+    "0: negative_slope": lambda t: t.nn.Sequential(t.nn.LeakyReLU(-0.1)),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_cannot_be_said_is_named(torch, nn, message):
+    with pytest.raises(ValueError, match=message):
+        from_torch(REFUSED[message](torch), package=nn)
+
+
+def test_other_ways_to_say_it(torch, nn):
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, (3, 5), padding="same"), torch.nn.Flatten(),
+                                 torch.nn.Linear(24, 2, bias=False), torch.nn.Softmax(dim=1)).eval()
+    model = from_torch(module, package=nn, input_shape=(1, 3, 4))
+    x = normal((2, 1, 3, 4), "float32")
+    np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-6)
+
+
+def test_a_module_is_a_module(torch, nn):
+    with pytest.raises(TypeError, match=r"module: expected a torch.nn.Module, got Sequential"):
+        from_torch(net(nn))
+
+
+def test_own_modules_train_as_ours_do(torch):
+    """Their masks: as often, and scaled as ours."""
+    import fastnn as nn
+
+    x = torch.ones(4000, 3)
+    torch.manual_seed(0)
+    depth = to_torch(nn.Sequential(nn.StochasticDepth(nn.Identity(), 0.25, mode="row")))
+    values, counts = np.unique(depth(x)[:, 0].numpy(), return_counts=True)
+    np.testing.assert_allclose(values, [1, 1 + 1 / 0.75], rtol=1e-6)
+    assert abs(counts[0] / 4000 - 0.25) < 0.03
+    connect = to_torch(nn.DropConnect(3, 1, 0.25, inference="mean", init="ones", bias=False))
+    assert abs(connect(x).mean().item() - 3) < 0.1
+    assert abs(connect(x).std().item() - 1) < 0.1       # √(3 · p/(1 − p))
+    assert abs(to_torch(nn.GaussianNoise(0.5))(x).std().item() - 0.5) < 0.02

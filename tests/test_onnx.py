@@ -1,0 +1,282 @@
+"""fastnn.onnx: every case beside onnxruntime, there and back, formulas of other programs, files that are foreign."""
+
+import numpy as np
+import pytest
+
+from tests.cases import CASES, CONNECTIONS, LINEAR
+from tests.check import close, inner_lengths, normal, randomise_biases, same_parameters
+
+onnx = pytest.importorskip("onnx", reason="onnx is missing: the tests of ONNX files do NOT run")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+from fastnn.onnx import export, load  # noqa: E402
+
+pytestmark = pytest.mark.slow
+EXPECTATIONS = [case for case in CONNECTIONS if "mean" not in case.name and not case.name.startswith("dropconnect 0 ")
+                and any(name in case.name for name in ("relu", "gelu", "tanh", "softmax"))]
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    found = pytest.importorskip("onnxruntime", reason="onnxruntime is missing: exports are NOT compared with it")
+    found.set_default_logger_severity(3)
+    return found
+
+
+def made(nn, case, dtype="float32"):
+    model = nn.Sequential(case.make(nn), seed=2, dtype=dtype)
+    randomise_biases(model)
+    return model
+
+
+def agree(model, shape, got, want):
+    close("layer", got, want, inner_lengths(model, shape) * (np.abs(want).max() + 1e-3) * np.ones(want.shape) * 2)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_in_onnxruntime_and_back(runtime, fast, tmp_path, case):
+    """Of a batch of another size than any that the exporter saw."""
+    model = made(fast, case)
+    export(model, path := tmp_path / "model.onnx", input_shape=case.shape[1:])
+    x = normal(case.shape, "float32")
+    want = model(x)
+    got = runtime.InferenceSession(path).run(None, {"x": np.array(x)})[0]
+    agree(model, case.shape, got, want)
+    if case in EXPECTATIONS:
+        with pytest.raises(ValueError, match=r"node 'gemm_0' \(Gemm\): expected a chain of layers"):
+            load(path)
+        return
+    again = load(path)
+    agree(model, case.shape, again(x), want)
+    if not any(len(each.children()) for each in model.layers):
+        for one, two in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("case", LINEAR, ids=lambda c: c.name)
+def test_of_the_reference_in_float64(ref, tmp_path, case):
+    model = made(ref, case, "float64")
+    export(model, path := tmp_path / "model.onnx", input_shape=case.shape[1:], dtype="float64")
+    x, again = normal(case.shape), load(path, package=ref)
+    assert again.dtype == np.float64
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_versions_of_two_years_ago(fast, tmp_path):
+    export(fast.Sequential(fast.Linear(2, 3)), path := tmp_path / "model.onnx")
+    found = onnx.load(path)
+    assert (found.ir_version, [(each.domain, each.version) for each in found.opset_import]) == (8, [("", 17)])
+    assert found.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_training_goes_on(fast, tmp_path):
+    """The loaded model trains to the same losses, dropout's masks and running statistics included."""
+    model = fast.Sequential(fast.Conv2d(1, 3, 3), fast.BatchNorm2d(3, momentum=0.2), fast.ReLU(),
+                            fast.Residual(fast.Conv2d(3, 3, 1)), fast.Dropout(0.25), fast.Flatten(), fast.Linear(27, 3),
+                            input_shape=(1, 5, 5), seed=3)
+    loss, x, t = fast.CrossEntropyLoss(), normal((8, 1, 5, 5)), np.arange(8) % 3
+    for _ in range(5):
+        model.step(x, t, loss, fast.SGD(lr=0.1))
+    export(model, path := tmp_path / "model.onnx")
+    again = load(path, seed=3)
+    again.steps = model.steps
+    optimizers = fast.Adam(lr=0.01), fast.Adam(lr=0.01)
+    worst = max(abs(model.step(x, t, loss, optimizers[0]) - again.step(x, t, loss, optimizers[1])) for _ in range(10))
+    print(f"losses of ten further steps differ by {worst:.1e}")
+    assert worst <= 1e-6
+    assert len(again.layers) == len(model.layers)
+
+
+class Mine:
+    """A graph by hand: nodes as (operator, inputs, output, attributes)."""
+
+    def __init__(self, path, shape, nodes, constants, output, opset=17, **more):
+        made = [helper.make_node(operator, inputs, [y], name=y, **attributes)
+                for operator, inputs, y, attributes in nodes]
+        graph = helper.make_graph(
+            made, "mine", [helper.make_tensor_value_info("x", more.get("kind", TensorProto.FLOAT), shape)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", "m"])],
+            [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()])
+        self.path, self.model = path / "mine.onnx", helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        onnx.save(self.model, self.path)
+
+    def check(self, x, layers):
+        model = load(self.path)
+        assert str([type(layer).__name__ for layer in model.layers]) == str(layers)
+        want = ReferenceEvaluator(self.model).run(None, {"x": x})[0]
+        np.testing.assert_allclose(model(x), want, atol=2e-6)
+        return model
+
+
+W = np.arange(6, dtype=np.float32).reshape(3, 2) / 5
+ONE, HALF, F = np.float32(1), np.float32(0.5), np.float32
+
+
+@pytest.mark.parametrize(("nodes", "constants", "layers"), [
+    ([("MatMul", ["x", "w"], "u", {}), ("Add", ["b", "u"], "v", {}), ("Sigmoid", ["v"], "s", {}),
+      ("Mul", ["s", "v"], "y", {})], {"w": W, "b": np.ones(2, F)}, ["Linear", "SiLU"]),
+    ([("Div", ["x", "r"], "d", {}), ("Erf", ["d"], "e", {}), ("Add", ["e", "one"], "a", {}),
+      ("Mul", ["x", "a"], "m", {}), ("Mul", ["m", "half"], "y", {})],
+     {"r": F(2**0.5), "one": ONE, "half": HALF}, ["GELU"]),
+    ([("Pow", ["x", "two"], "p", {}), ("ReduceMean", ["p"], "m", {"axes": [-1]}), ("Add", ["m", "e"], "a", {}),
+      ("Sqrt", ["a"], "s", {}), ("Reciprocal", ["s"], "r", {}), ("Mul", ["x", "r"], "n", {}),
+      ("Mul", ["w", "n"], "y", {})], {"two": F(2), "e": F(1e-3), "w": np.array([1, 2, 3], F)}, ["RMSNorm"]),
+    ([("Relu", ["x"], "a", {}), ("Sigmoid", ["a"], "s", {}), ("Mul", ["a", "s"], "b", {}), ("Add", ["b", "a"], "c", {}),
+      ("Tanh", ["c"], "t", {}), ("Add", ["x", "t"], "y", {})], {}, ["Residual"]),
+    ([("Add", ["x", "x"], "y", {})], {}, ["Residual"]),
+    ([("Gemm", ["x", "w"], "y", {"transB": 1})], {"w": np.ascontiguousarray(W.T)}, ["Linear"]),
+    ([("Transpose", ["w"], "v", {}), ("MatMul", ["x", "v"], "y", {})], {"w": np.ascontiguousarray(W.T)}, ["Linear"]),
+    ([("HardSigmoid", ["x"], "h", {"alpha": 1 / 6}), ("Mul", ["x", "h"], "y", {})], {}, ["Hardswish"]),
+    ([("Softmax", ["x"], "y", {"axis": 1})], {}, ["Softmax"]),
+])  # fmt: skip
+def test_as_others_write_it(tmp_path, nodes, constants, layers):
+    Mine(tmp_path, ["n", 3], nodes, constants, "y").check(np.array(normal((4, 3), "float32")), layers)
+
+
+def test_flattening_by_reshape(tmp_path):
+    nodes = [("GlobalAveragePool", ["x"], "g", {}), ("Reshape", ["g", "s"], "y", {})]
+    Mine(tmp_path, ["n", 3, 2, 2], nodes, {"s": np.array([-1, 3])}, "y").check(
+        np.array(normal((4, 3, 2, 2), "float32")), ["GlobalAvgPool2d"])
+
+
+IMAGE, K = ["n", 1, 6, 6], np.ones((1, 1, 3, 3), F)
+BAD = [
+    (["n", 3], [("Einsum", ["x"], "y", {"equation": "ij->ij"})], {}, r"'y' \(Einsum\): expected an operator"),
+    (["n", 3], [("Mul", ["x", "c"], "y", {})], {"c": F(2)}, r"'y' \(Mul\): expected an operator"),
+    (["n", 3], [("Gemm", ["x", "w"], "y", {"alpha": 2.0})], {"w": W}, r"'y' \(Gemm\): expected alpha = 1.0, got 2.0"),
+    (["n", 4], [("MatMul", ["x", "w"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected a layer that fits"),
+    (["n", 3], [("MatMul", ["w", "x"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected 'x' as its first input"),
+    (IMAGE, [("Conv", ["x", "k"], "y", {"pads": [0, 0, 1, 1]})], {"k": K}, r"expected pads that are the same"),
+    (IMAGE, [("Conv", ["x", "k"], "y", {"auto_pad": "SAME_UPPER"})], {"k": K}, r"\(Conv\): expected auto_pad"),
+    (IMAGE, [("MaxPool", ["x"], "y", {"kernel_shape": [2, 2], "ceil_mode": 1})], {}, r"expected ceil_mode = 0, got 1"),
+    (IMAGE, [("AveragePool", ["x"], "y", {"kernel_shape": [3, 3], "pads": [1] * 4})], {}, r"count_include_pad = 1"),
+    (IMAGE, [("Softmax", ["x"], "y", {"axis": 1})], {}, r"\(Softmax\): expected the last axis, got axis = 1"),
+    (IMAGE, [("GlobalAveragePool", ["x"], "y", {})], {}, r"expected Flatten behind it, got none"),
+    (IMAGE, [("Flatten", ["x"], "y", {"axis": 2})], {}, r"\(Flatten\): expected axis = 1, got 2"),
+    (["n", 3], [("Relu", ["x"], "y", {}), ("Tanh", ["y"], "z", {})], {}, r"\(Tanh\): expected a chain of layers"),
+    (["n", 3], [("Relu", ["x"], "a", {}), ("Tanh", ["x"], "b", {}), ("Mul", ["a", "b"], "y", {})], {},
+     r"\(Relu\): expected a chain of layers, a known formula"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "nodes", "constants", "message"), BAD)
+def test_what_it_cannot_say_is_named(tmp_path, shape, nodes, constants, message):
+    mine = Mine(tmp_path, shape, nodes, constants, "y")
+    with pytest.raises(ValueError, match=rf"mine.onnx: (node )?.*{message}"):
+        load(mine.path)
+
+
+def test_foreign_and_hostile_files(fast, tmp_path):
+    export(fast.Sequential(fast.Linear(2, 3)), path := tmp_path / "model.onnx")
+    content = path.read_bytes()
+    for damaged in (b"", b"\x00" * 50, content[:-7], content[: len(content) // 2], b"PK\x03\x04" + content):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"model.onnx: "):
+            load(path)
+    fast.Sequential(fast.Linear(2, 3)).save(path)
+    with pytest.raises(ValueError, match=r"model.onnx: expected an ONNX file"):
+        load(path)
+    with pytest.raises(OSError, match=r"no.onnx"):
+        load(tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize("place", ["../secret", "/etc/passwd", "", "gone.data"])
+def test_values_in_another_place_are_not_read(tmp_path, place):
+    (tmp_path / "secret").write_bytes(b"\x00" * 64)
+    (tmp_path / "in").mkdir()
+    mine = Mine(tmp_path / "in", ["n", 3], [("MatMul", ["x", "w"], "y", {})], {"w": W}, "y")
+    tensor = mine.model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", place
+    mine.path.write_bytes(mine.model.SerializeToString())
+    with pytest.raises(ValueError, match=r"mine.onnx: expected an ONNX file.*'w' has its values in"):
+        load(mine.path)
+
+
+def test_values_beside_the_file(tmp_path):
+    mine = Mine(tmp_path, ["n", 3], [("MatMul", ["x", "w"], "y", {})], {"w": W}, "y")
+    onnx.save(mine.model, mine.path, save_as_external_data=True, location="mine.onnx.data", size_threshold=0)
+    np.testing.assert_array_equal(load(mine.path).layers[0].weight, W)
+
+
+def test_a_huge_shape_takes_no_memory(tmp_path):
+    mine = Mine(tmp_path, ["n", 3], [("MatMul", ["x", "w"], "y", {})], {"w": W}, "y")
+    mine.model.graph.initializer[0].dims[0] = 2**40
+    mine.path.write_bytes(mine.model.SerializeToString())
+    with pytest.raises(ValueError, match=r"mine.onnx: "):
+        load(mine.path)
+
+
+def test_other_kinds_of_input(tmp_path):
+    relu = [("Relu", ["x"], "y", {})]
+    for more, message in ({"kind": TensorProto.INT64}, "float32 or float64"), ({"opset": 8}, "set: expected 9 to"):
+        mine = Mine(tmp_path, ["n", 3], relu, {}, "y", **more)
+        with pytest.raises(ValueError, match=message):
+            load(mine.path)
+
+
+def test_errors_of_export(fast, tmp_path):
+    class Half(fast.CustomLayer):
+        def forward_pass(self, x, training):
+            return x / 2
+
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match=r"^1\.0: expected a layer that ONNX can say, got Half"):
+        export(fast.Sequential(fast.Linear(2, 2), fast.Sequential(Half())), path, input_shape=(2,))
+    with pytest.raises(ValueError, match=r"^input_shape: expected the shape of one example"):
+        export(fast.Sequential(fast.Conv2d(1, 2, 3)), path)
+    with pytest.raises(ValueError, match=r"expected .*2"):
+        export(fast.Sequential(fast.Linear(2, 2)), path, input_shape=(3,))
+    with pytest.raises(TypeError, match=r"^model: expected a model or a layer, got int"):
+        export(3, path)
+    assert not path.exists()
+
+
+def test_a_file_of_pytorch(fast, tmp_path):
+    """Exported by PyTorch's own exporter: predicts, and goes on training."""
+    torch = pytest.importorskip("torch", reason="PyTorch is missing: its ONNX files are NOT read")
+    pytest.importorskip("onnxscript", reason="onnxscript is missing: PyTorch's ONNX files are NOT read")
+    import warnings
+
+    nn = torch.nn
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 6), nn.GELU(), nn.LayerNorm(6), nn.Linear(6, 3), nn.LogSoftmax(dim=-1)).eval()
+    x = torch.randn(5, 1, 6, 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (x,), tmp_path / "net.onnx", dynamo=True, verbose=False,
+                          dynamic_shapes=({0: torch.export.Dim("n")},))
+    model = load(tmp_path / "net.onnx")
+    np.testing.assert_allclose(model(x.numpy()), module(x).detach().numpy(), atol=2e-6)
+    assert np.isfinite(model.step(x.numpy(), np.arange(5) % 3, fast.CrossEntropyLoss(), fast.SGD()))
+
+
+def test_a_layer_inside_a_model(fast, tmp_path):
+    """The draws of a sampled DropConnect are those of its place in the whole model."""
+    layer = fast.DropConnect(3, 2, 0.3, activation="tanh", samples=8)
+    fast_model = fast.Sequential(fast.Linear(2, 3), fast.Dropout(0.5), layer, seed=5, dtype="float32")
+    export(fast_model, path := tmp_path / "model.onnx")
+    x = np.array(normal((4, 2), "float32"))
+    got = ReferenceEvaluator(str(path)).run(None, {"x": x})[0]
+    np.testing.assert_allclose(got, fast_model(x), atol=1e-6)
+
+
+def test_command_line(fast, tmp_path, capsys):
+    from fastnn import cli
+
+    model = fast.Sequential(fast.Conv2d(1, 2, 3), fast.Flatten(), fast.Linear(8, 3), dtype="float32")
+    model.save(tmp_path / "model.safetensors")
+    wanted = [str(tmp_path / "model.safetensors"), str(tmp_path / "out.onnx")]
+    assert cli.main(["export", *wanted]) == 2
+    assert "--input-shape: expected" in capsys.readouterr().err
+    assert cli.main(["export", *wanted[:1], str(tmp_path / "out.pt")]) == 2
+    assert cli.main(["export", *wanted, "--input-shape", "1,4,x"]) == 2
+    assert cli.main(["export", *wanted, "--input-shape", "1,4,4"]) == 0
+    assert "x (batch, 1, 4, 4) -> y (batch, 3)" in capsys.readouterr().out
+    again = load(tmp_path / "out.onnx")
+    same_parameters(again, model)
