@@ -43,9 +43,9 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 def variance(name: str, shape: Shape) -> float:
-    """The variance that ``he_…``, ``glorot_…`` or ``lecun_…`` asks for."""
+    """The variance that ``he_…``, ``glorot_…`` or ``lecun_…`` asks for; 1 of ``normal``."""
     fan_in, fan_out = fans(shape)
-    return {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in}[name.partition("_")[0]]
+    return {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in, "normal": 1.0}[name.partition("_")[0]]
 
 
 def orthogonal(shape: Shape, seed: int, stream: int) -> Array:
@@ -58,7 +58,7 @@ def orthogonal(shape: Shape, seed: int, stream: int) -> Array:
 
 NAMES = (
     "zeros", "ones", "he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal",
-    "orthogonal",
+    "normal", "orthogonal",
 )
 
 
@@ -89,6 +89,11 @@ def create(name: str | float, shape: Shape, seed: int, stream: int, dtype: npt.D
     return values.astype(dtype)
 
 
+def check_init(name: object) -> str:
+    """``name``, if it is one of ``NAMES``."""
+    return checks.as_choice("init", name, NAMES)
+
+
 def default_init(activation: str, given: str | None) -> str:
     """The weight's initialiser: the one that was ``given``, else what suits the activation that follows.
 
@@ -96,5 +101,5 @@ def default_init(activation: str, given: str | None) -> str:
     ('he_uniform', 'glorot_uniform', 'zeros')
     """
     if given is not None:
-        return checks.as_choice("init", given, NAMES)
+        return check_init(given)
     return "he_uniform" if activation in HE_FAMILY else "glorot_uniform"
