@@ -24,6 +24,16 @@ def twin(torch: Any, layer: Any) -> Any:
     if kind == "Sequential":
         inside = [twin(torch, each) for each in layer.layers]
         return None if None in inside else nn.Sequential(*inside)
+    if kind == "Parallel":
+        inside = [twin(torch, each) for each in layer.branches]
+        join = (lambda x: sum(each(x) for each in inside)) if layer.merge == "add" else (
+            lambda x: torch.cat([each(x) for each in inside], dim=1))
+        return None if None in inside else module_of(torch, join, inside)
+    if kind == "Select":
+        return module_of(torch, lambda x: x[:, layer.start:layer.stop])
+    if kind == "Embedding":
+        table = filled(torch, nn.Embedding(layer.num_embeddings, layer.embedding_dim, dtype=torch.float64), layer)
+        return module_of(torch, lambda x: table(x.long()), [table])
     if kind in ("Softmax", "LogSoftmax"):
         return getattr(nn, kind)(dim=-1)
     if kind == "GlobalAvgPool2d":
@@ -41,6 +51,19 @@ def twin(torch: Any, layer: Any) -> Any:
     if layer.specs:
         return filled(torch, getattr(nn, kind)(**named, dtype=torch.float64), layer)
     return getattr(nn, kind)(**named)
+
+
+def module_of(torch: Any, function: Any, inside: Any = ()) -> Any:
+    """A module that computes a function with the modules inside."""
+    class Made(torch.nn.Module):        # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = torch.nn.ModuleList(inside)
+
+        def forward(self, x: Any) -> Any:
+            return function(x)
+
+    return Made()
 
 
 def filled(torch: Any, module: Any, layer: Any) -> Any:
