@@ -253,7 +253,7 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
 # ---- the network ----
 
 cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real_size):
-    """What is done to which values: spans and their number, what is updated, constraints, and these as kernels read them.
+    """What is done to which values: spans, their number, what is updated, constraints, and these as kernels read them.
 
     A span is made of neighbours in a slot that are neighbours in memory, too, and are treated alike.
     """

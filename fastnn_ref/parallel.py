@@ -24,8 +24,8 @@ class Parallel(Layer):
     """Branches on the same x (n, …): their outputs side by side, or with ``merge="add"`` their sum.
 
     ``branches`` are layers, models and ``CustomLayer`` objects, at least one. ``"concat"`` puts features (n, f) or
-    channels (n, c, h, w) one behind the other, and the other axes must agree; for ``"add"`` all shapes must be the same.
-    ValueError where they are not. ``Residual(block)`` is ``Parallel(Identity(), block, merge="add")``.
+    channels (n, c, h, w) one behind the other, and the other axes must agree; for ``"add"`` all shapes must agree.
+    ValueError where they do not. ``Residual(block)`` is ``Parallel(Identity(), block, merge="add")``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Parallel(nn.Identity(), nn.ReLU())

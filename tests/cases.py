@@ -283,8 +283,8 @@ DEPTHS = [
 PARALLEL = [
     Case("one branch", lambda nn: nn.Parallel(nn.Linear(7, 5)), (3, 7)),
     Case("concat", lambda nn: nn.Parallel(nn.Linear(7, 5, activation="tanh"), nn.Identity(), nn.Linear(7, 1)), (5, 7)),
-    Case("add", lambda nn: nn.Parallel(nn.Linear(7, 3), nn.Linear(7, 3, activation="gelu"), nn.Linear(7, 3), merge="add"),
-         (5, 7)),
+    Case("add", lambda nn: nn.Parallel(
+        nn.Linear(7, 3), nn.Linear(7, 3, activation="gelu"), nn.Linear(7, 3), merge="add"), (5, 7)),
     Case("select", lambda nn: nn.Select(2, 5), (3, 7)),
     Case("select channels", lambda nn: nn.Select(1, 3), (2, 4, 3, 5)),
     Case("wide and deep", lambda nn: nn.Sequential(
@@ -295,7 +295,7 @@ PARALLEL = [
     Case("inception", lambda nn: nn.Sequential(
         nn.Conv2d(2, 3, 3, padding=1), nn.Parallel(
             nn.Conv2d(3, 2, 1, activation="gelu"),
-            nn.Sequential(nn.Conv2d(3, 2, 1, bias=False), nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3, padding=1)),
+            nn.Sequential(nn.Conv2d(3, 2, 1), nn.ELU(), nn.Conv2d(2, 4, 3, padding=1)),
             nn.AvgPool2d(3, 1, 1), nn.Parallel(nn.Select(2, 3), nn.Residual(nn.Conv2d(3, 3, 1)))),
         nn.Conv2d(13, 3, 2), nn.Flatten()), (19, 2, 5, 4)),
 ]

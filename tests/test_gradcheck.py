@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from tests.cases import (
-    AUGMENTS, CONNECTIONS, CONVS, DEPTHS, IMAGE_NETS, LOSSES, MASKS, MODELS, NOISES, NORMS, PARALLEL, POOLS, ROWS,
+    AUGMENTS,
+    CONNECTIONS,
+    CONVS,
+    DEPTHS,
+    IMAGE_NETS,
+    LOSSES,
+    MASKS,
+    MODELS,
+    NOISES,
+    NORMS,
+    PARALLEL,
+    POOLS,
+    ROWS,
 )  # fmt: skip
 from tests.check import inputs, normal, same
 

@@ -68,8 +68,8 @@ def test_two_inputs_train(nn):
 def test_the_dx_of_a_first_layer_is_not_asked_for(nn, dtype):
     """A step gives the gradients that forward and backward by hand give."""
     def make():
-        return nn.Sequential(nn.Parallel(nn.Linear(5, 3), nn.Sequential(nn.Select(1, 4), nn.Linear(3, 3)), nn.Select(0, 1)),
-                             nn.Linear(7, 2), seed=0, dtype=dtype)
+        branches = nn.Linear(5, 3), nn.Sequential(nn.Select(1, 4), nn.Linear(3, 3)), nn.Select(0, 1)
+        return nn.Sequential(nn.Parallel(*branches), nn.Linear(7, 2), seed=0, dtype=dtype)
 
     x, t, loss = normal((4, 5), dtype), normal((4, 2), dtype, seed=1), nn.MSELoss()
     one, other = make(), make()
@@ -83,10 +83,10 @@ def test_the_dx_of_a_first_layer_is_not_asked_for(nn, dtype):
 def test_errors(nn):
     with pytest.raises(ValueError, match=r"branches: expected at least one layer, got none"):
         nn.Parallel()
-    with pytest.raises(ValueError, match=r"branches\[1\]: expected \(\.\.\., 3, 3\) per example, as branches\[0\] gives, "
-                                         r"got \(2, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"branches\[1\]: expected \(\.\.\., 3, 3\) per example, as branches\[0\] "
+                                         r"gives, got \(2, 2, 2\)"):
         nn.Parallel(nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 4)).output_shape((1, 5, 5))
-    with pytest.raises(ValueError, match=r"branches\[1\]: expected \(3\) per example|branches\[1\]: expected \(3,\)"):
+    with pytest.raises(ValueError, match=r"branches\[1\]: expected \(3,\) per example, .*, got \(2,\)"):
         nn.Parallel(nn.Linear(5, 3), nn.Linear(5, 2), merge="add")
     with pytest.raises(ValueError, match="merge: unknown name 'sum'"):
         nn.Parallel(nn.ReLU(), merge="sum")

@@ -106,8 +106,8 @@ def every_layer(layer):
     return [layer, *(found for _, child in layer.children() for found in every_layer(child))]
 
 
-@pytest.mark.parametrize(("kind", "shape"), [("BatchNorm1d", (7, 3)), ("BatchNorm1d", (1, 37)), ("BatchNorm2d", (19, 3, 4, 5)),
-                                             ("BatchNorm2d", (2, 3, 1, 1))])
+@pytest.mark.parametrize(("kind", "shape"), [
+    ("BatchNorm1d", (7, 3)), ("BatchNorm1d", (1, 37)), ("BatchNorm2d", (19, 3, 4, 5)), ("BatchNorm2d", (2, 3, 1, 1))])
 def test_a_frozen_batchnorm_predicts(nn, isa, dtype, kind, shape):
     """It is the linear function of its running statistics, in training, too, and for a batch of one."""
     layer = getattr(nn, kind)(shape[1])
@@ -385,7 +385,7 @@ def test_wrapping_keeps_it(nn):
 
 
 def test_gradients_through_a_frozen_model(nn):
-    """A frozen discriminator gives dx, and keeps its weights; the generator's gradients are those of the two in a row."""
+    """A frozen discriminator gives dx and keeps its weights; the generator has the gradients of the two in a row."""
     generator = nn.Sequential(nn.Linear(2, 4, activation="tanh"), nn.Linear(4, 5), seed=1, dtype="float64")
     discriminator = nn.Sequential(nn.Linear(5, 3, activation="tanh"), nn.Linear(3, 1), seed=2, dtype="float64")
     z, t, loss = normal((6, 2)), np.ones((6, 1)), nn.BCEWithLogitsLoss()

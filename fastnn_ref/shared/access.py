@@ -111,7 +111,8 @@ class LayerAccess(HasParameters):
         """The optimizer's learning rate is multiplied by this number >= 0 for the layer, and all layers inside it.
 
         1 by default. Schedules, decoupled weight decay and the threshold of L1 take the product for their rate. A layer
-        with layers inside reads None if theirs differ. As for ``trainable``: when it may be assigned, and what keeps it.
+        with layers inside reads None if theirs differ. When it may be assigned, and what keeps it, is as for
+        ``trainable``.
 
         >>> import fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))

@@ -36,8 +36,9 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
     True
     """
     return {
-        "version": VERSION, "model": model.state_dict(), "settings": settings_of(model), "counters": model.network.counters(),
-        "optimizer": optimizer.state_dict(), "callbacks": [each.state_dict() for each in callbacks],
+        "version": VERSION, "model": model.state_dict(), "settings": settings_of(model),
+        "counters": model.network.counters(), "optimizer": optimizer.state_dict(),
+        "callbacks": [each.state_dict() for each in callbacks],
     }
 
 
@@ -81,7 +82,8 @@ def checked_settings(state: Any, model: Any) -> dict[str, dict[str, Any]]:
     """The settings of every layer, of a state that fits the model."""
     known = named_layers(model)
     if not isinstance(state, Mapping) or set(state) - set(known):
-        raise ValueError(f"state['settings']: expected a dict by the names of layers, {', '.join(known)}, got {state!r}")
+        raise ValueError(f"state['settings']: expected a dict by the names of layers, {', '.join(known)}, "
+                         f"got {state!r}")
     return {name: SETTINGS | checks.as_settings("state['settings']", name, state.get(name, {})) for name in known}
 
 

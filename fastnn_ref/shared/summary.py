@@ -54,8 +54,9 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
 
     Shapes are known behind the first layer that knows its input, everywhere if the model does, or for ``input_shape``,
     the shape of one example: then a layer that does not fit, such as a ``Linear`` behind ``Flatten``, is a ValueError
-    that names it. Layers inside a model, a ``Residual``, a ``Parallel`` or the like have rows of their own. Where layers
-    are frozen, the parameters that are trained are counted apart. A notebook shows the table in HTML, of a model, too. Nothing is changed: initial values that are not drawn yet stay so.
+    that names it. Layers inside a model, a ``Residual``, a ``Parallel`` or the like have rows of their own; frozen
+    parameters are counted apart. A notebook shows the table in HTML, of a model, too. Nothing is
+    changed: initial values that are not drawn yet stay so.
 
     >>> import fastnn_ref as nn
     >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
