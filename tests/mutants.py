@@ -736,7 +736,7 @@ KERNELS = [
     ),
     *of(
         "fastnn/kernels/norm.inc.c",
-        ("batch norm: frozen, and without its weight on the way back", "test_trainable::test_a_frozen_batchnorm_predicts",
+        ("batch norm: frozen, dx without its weight", "test_trainable::test_a_frozen_batchnorm_predicts",
          "const real slope = w[c] * inv[c];",
          "const real slope = inv[c];"),
         ("batch norm: the biased variance runs", "test_norm::test_formula",
