@@ -104,3 +104,12 @@ def test_summary_has_the_branches(nn):
     rows = [(row.layer, row.output) for row in model.summary().rows]
     assert rows[1:6] == [("0  Parallel", "(n, 5)"), ("0.0  Linear(4, 2)", "(n, 2)"), ("0.1  Sequential", "(n, 3)"),
                          ("0.1.0  Select(0, 2)", "(n, 2)"), ("0.1.1  Linear(2, 3)", "(n, 3)")]
+
+
+def test_units_inside_branches_are_measured(fast):
+    """By the name of the branch; each sees the input of all."""
+    plot = pytest.importorskip("fastnn.plot")
+    model = fast.Sequential(fast.Linear(3, 3), fast.Parallel(
+        fast.Linear(3, 4, activation="relu"), fast.Sequential(fast.Select(0, 2), fast.Linear(2, 5), fast.Tanh())))
+    found = plot.measure_units(model, normal((20, 3)))
+    assert {name: each.units for name, each in found.items()} == {"1.0  relu": 4, "1.1.2  tanh": 5}

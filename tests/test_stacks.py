@@ -1,8 +1,8 @@
 """Random stacks of layers: the engine's plan of memory and layouts fits any of them, in any order of batch sizes.
 
 A stack is drawn for an input shape, each layer such that it takes what the one before gives: convolutions, pools,
-norms, random masks, Sequentials inside, residual blocks, branches. The engine must agree with the reference, and a model
-that went through batches and predictions of other sizes must give the bits of a fresh one.
+norms, random masks, Sequentials inside, residual blocks, branches. The engine must agree with the reference, and a
+model that went through batches and predictions of other sizes must give the bits of a fresh one.
 
     FASTNN_STACKS=5000 python -m pytest tests/test_stacks.py        other stacks than the usual ones, and more
 """
