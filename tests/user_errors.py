@@ -582,7 +582,8 @@ BRANCHES = [
      "Embedding: expected whole numbers from 0 to 2, got 3"),
     ("half a number", lambda nn: nn.Embedding(3, 2)([[0.5]]), V,
      "Embedding: expected whole numbers from 0 to 2, got 0.5"),
-    ("trainable a word", lambda nn: setattr(net(nn)[0], "trainable", "no"), T, "trainable: expected"),
+    ("trainable a word", lambda nn: setattr(net(nn)[0], "trainable", "no"), T,
+     "trainable: expected True or False, got 'no'"),
     ("lr_scale negative", lambda nn: setattr(net(nn), "lr_scale", -0.1), V,
      "lr_scale: expected a finite number >= 0, got -0.1"),
 ]
