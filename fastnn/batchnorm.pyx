@@ -51,14 +51,14 @@ cdef class BatchNorm(Layer):
         self.add("running_var", shape, "ones", False, False)
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
-        self.g.b, self.g.db = address(self.own_values["bias"]), address(self.own_gradients["bias"])
+        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
+        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
         self.g.running_mean = address(self.own_values["running_mean"])
         self.g.running_var = address(self.own_values["running_var"])
         return 0
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
-        return 1 if math.prod(shape[1:]) > 1 else 2
+        return 1 if math.prod(shape[1:]) > 1 or not self._trainable else 2
 
     cdef bint output_is_reusable(self):
         return True
@@ -71,7 +71,7 @@ cdef class BatchNorm(Layer):
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        self.g.rows, self.g.training, self.g.threads = p.rows, p.training, p.threads
+        self.g.rows, self.g.training, self.g.threads = p.rows, p.training and self._trainable, p.threads
         self.g.x, self.g.y, self.g.saved = x, self.y, self.saved
         p.k.batchnorm(&self.g)
         return self.y

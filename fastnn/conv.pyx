@@ -94,10 +94,14 @@ bias=True, *, init=None)\n--\n\n"""
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
-        self.g.b = self.g.db = NULL
+        self.g.w, self.g.b = address(self.own_values["weight"]), NULL
+        self.g.dw = self.g.db = NULL                # a frozen layer has no products for them
+        if self._trainable:
+            self.g.dw = address(self.own_gradients["weight"])
         if self.has_bias:
-            self.g.b, self.g.db = address(self.own_values["bias"]), address(self.own_gradients["bias"])
+            self.g.b = address(self.own_values["bias"])
+            if self._trainable:
+                self.g.db = address(self.own_gradients["bias"])
         return 0
 
     cdef Layout layout(self):

@@ -49,6 +49,7 @@ cdef class Host(Layer):
         self.own_values, self.own_gradients = custom.values, custom.gradients
         if custom.input_shape is not None:
             self.input_shape = custom.checked_shape("input_shape", custom.input_shape)
+        self._trainable, self._lr_scale = custom._trainable, custom._lr_scale
         custom._host = weakref.ref(self)
 
     @property
@@ -89,6 +90,9 @@ cdef class Host(Layer):
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
         return self.custom.checked_batch_size(shape)
+
+    cdef bint goes_back(self):
+        return self._trainable                      # a user's method may be there for what it sees
 
     cdef int bind(self) except -1:
         self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)
@@ -143,6 +147,9 @@ cdef class Host(Layer):
         rows = (p.rows,)
         found = self.custom.backward_pass(self.copy_in(dy, rows + self.out_shape))
         self.check_bound("backward_pass")
+        if not self._trainable:
+            for gradient in self.own_gradients.values():
+                gradient[...] = 0
         return self.copy_out("backward_pass", "dx", found, rows + self.shape, self.dims, dx)
 
     cdef object copy_in(self, const void *data, tuple shape):

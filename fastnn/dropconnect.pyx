@@ -104,9 +104,10 @@ cdef class DropConnect(Linear):
             return Linear.backward_pass(self, p, dy, wants_dx)
         dy = self.through_activation(p, dy)
         if self.whole:
-            self.weight_gradient(p, dy)
-            p.k.dropout(self.dw, self.dw, self.in_features * self.out_features, self.threshold, self.scale, &stream,
-                        p.threads)
+            if self._trainable:
+                self.weight_gradient(p, dy)
+                p.k.dropout(self.dw, self.dw, self.in_features * self.out_features, self.threshold, self.scale,
+                            &stream, p.threads)
             return self.input_gradient(p, dy, self.masked) if wants_dx else dy
         g = self.by_example(p)
         g.du, g.dw, g.dx = dy, self.dw, p.spare if wants_dx else NULL

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from fastnn.copying import make, recipe
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.access import LayerAccess
+from fastnn_ref.shared.access import LayerAccess, assign
 from fastnn_ref.shared.closed import check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
 
@@ -77,6 +77,17 @@ cdef class Layer(Node):
         if not self.climb().awake:
             self.own_values.update(values)
 
+    trainable, lr_scale = LayerAccess.trainable, LayerAccess.lr_scale
+
+    def _assign(self, name, value):
+        cdef Network network = self.enter(False)
+        cdef int64_t least
+        try:
+            least = network.least_batch()
+            assign(self, name, value)
+            network.regroup(least)
+        finally:
+            network.unlock()
 
     # ---- passes ----
 
@@ -164,12 +175,14 @@ cdef object rebuild_layer(object layer):
     arrays = [{name: np.array(value) for name, value in (each or {}).items()}
               for each in (node.own_values, node.own_gradients)]
     counters = None if network is None else (network.seed, network.chosen_dtype, network.counters())
-    return _rebuild, (recipe(layer), arrays, counters, getattr(layer, "__dict__", None))
+    settings = node._trainable, node._lr_scale
+    return _rebuild, (recipe(layer), arrays, counters, settings, getattr(layer, "__dict__", None))
 
 
-def _rebuild(made_of, arrays, counters, attributes):
+def _rebuild(made_of, arrays, counters, settings, attributes):
     """What copy and pickle call: a new layer of that kind, with values to start from."""
     cdef Node node = make(*made_of)
+    node._trainable, node._lr_scale = settings
     node.own_values.update(arrays[0])
     node.own_gradients.update(arrays[1])
     if counters is not None:

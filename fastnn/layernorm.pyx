@@ -46,8 +46,8 @@ cdef class LayerNorm(Layer):
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
-        self.g.b, self.g.db = address(self.own_values["bias"]), address(self.own_gradients["bias"])
+        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
+        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
         return 0
 
     cdef bint output_is_reusable(self):

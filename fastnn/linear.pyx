@@ -56,9 +56,9 @@ cdef class Linear(Layer):
         return (("activation", self.activation),) if self.is_hosted else ()
 
     cdef int bind(self) except -1:
-        self.w, self.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
+        self.w, self.dw = address(self.own_values["weight"]), self.gradient_of("weight")
         if self.has_bias:
-            self.b, self.db = address(self.own_values["bias"]), address(self.own_gradients["bias"])
+            self.b, self.db = address(self.own_values["bias"]), self.gradient_of("bias")
         return 0
 
     cdef bint output_is_reusable(self):
@@ -80,7 +80,8 @@ cdef class Linear(Layer):
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         dy = self.through_activation(p, dy)
-        self.weight_gradient(p, dy)
+        if self._trainable:
+            self.weight_gradient(p, dy)
         return self.input_gradient(p, dy, self.w) if wants_dx else dy
 
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil:

@@ -30,6 +30,8 @@ cdef struct Span:
     char *g
     int64_t offset, n       # values; where they begin in a slot
     bint decays
+    bint frozen             # no optimizer changes them
+    double lr_scale         # times the learning rate
 
 
 # A layer as its network sees it: the contract between the layers, in C. `Layer` adds what users call.
@@ -43,6 +45,9 @@ cdef class Node:
     cdef uint32_t stream                    # of its random masks: by its place in the network
     cdef unsigned char x_layout, y_layout   # dx as x, dy as y
     cdef unsigned char in_place             # may y be written over x?
+    cdef public bint _trainable             # does training change it?
+    cdef public double _lr_scale            # times the learning rate
+    cdef dict discarded                     # where a frozen layer's gradients are written
 
     cdef tuple output_shape_of(self, tuple shape)
     cdef int64_t min_batch_size_of(self, tuple shape) except -1
@@ -53,11 +58,13 @@ cdef class Node:
     cdef bint output_is_reusable(self)
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan)
     cdef int bind(self) except -1
+    cdef bint goes_back(self)
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil
 
     cdef int add(self, str name, tuple shape, object init, bint decays=*, bint trainable=*) except -1
     cdef int adopt(self, tuple nodes) except -1
+    cdef void *gradient_of(self, str name) except NULL
     cdef Node enclosing(self)
     cdef Network climb(self)
     cdef Network enter(self, bint training)
@@ -76,6 +83,8 @@ cdef class Network:
     cdef list entries                       # (name, spec, value, gradient) of everything that training changes
     cdef list arrays                        # keeps alive what layers and spans point to
     cdef dict offsets                       # name → where a parameter begins in a slot, in values
+    cdef list order                         # the entries that have a gradient, in the order of a slot
+    cdef list updated                       # (name, spec, value, gradient, lr_scale) of what an optimizer changes
     cdef object span_memory, copy_memory
     cdef Span *spans
     cdef char *gradient_copy                # where gradients are put side by side if they do not lie so; else NULL
@@ -95,6 +104,9 @@ cdef class Network:
     cdef Node held_root                     # alive while somebody is inside
 
     cpdef wake(self)
+    cdef int regroup(self, int64_t least) except -1
+    cdef int64_t least_batch(self) except -1
+    cdef int take_group(self, tuple grouped) except -1
     cdef int sleep(self) except -1
     cdef int check_free(self) except -1
     cdef Node living_root(self)
@@ -118,11 +130,12 @@ cdef class Network:
 cdef int set_seed(Network network, object seed) except -1
 cdef Network make_network(Node root, object seed, object dtype)
 cdef list walk(Node node, str prefix)
+cdef bint goes_back_inside(Node node)
 cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_layout=*, Layout y_layout=*,
                      bint in_place=*)
 cdef object contents_dtype(object nodes)
 cdef list constraints_of(Node node, dict arrays)
-cdef object constraint_memory(list constraints, dict starts=*)
+cdef object constraint_memory(list constraints, dict starts=*, dict scales=*)
 
 # Where a layer's random words of this pass come from.
 cdef inline fastnn_stream stream_of(Node node, Pass *p) noexcept nogil:

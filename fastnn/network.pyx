@@ -39,6 +39,9 @@ cdef uint32_t MASK = 1 << 24                        # the streams that random ma
 
 cdef class Node:
 
+    def __cinit__(self):
+        self._trainable, self._lr_scale = True, 1
+
     def __init__(self):
         if self.own_specs is not None:              # kernels rely on the sizes that a layer was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
@@ -91,6 +94,10 @@ cdef class Node:
         """Takes the addresses of its parameters and gradients."""
         return 0
 
+    cdef bint goes_back(self):
+        """Does training want its backward pass, for the sake of its own parameters?"""
+        return self._trainable and any([spec.trainable for spec in self.own_specs.values()])
+
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         """Computes y in a buffer of this layer's and returns it; saves what backward needs."""
         return <void *>x
@@ -106,6 +113,18 @@ cdef class Node:
         checks.check_size(name, *shape)
         self.own_specs[name] = ParameterSpec(name, shape, init, decays, trainable)
         return 0
+
+    cdef void *gradient_of(self, str name) except NULL:
+        """Where the gradient of a parameter is written. That of a frozen layer stays 0: what is written is dropped."""
+        gradient = self.own_gradients[name]
+        if self._trainable:
+            return address(gradient)
+        if self.discarded is None:
+            self.discarded = {}
+        found = self.discarded.get(name)
+        if found is None or found.nbytes != whole_lines(gradient.nbytes):
+            found = self.discarded[name] = aligned(whole_lines(gradient.nbytes))
+        return address(found)
 
     cdef int adopt(self, tuple nodes) except -1:
         """Takes layers in: first all checks, then all changes. What a composite's constructor does last."""
@@ -172,6 +191,11 @@ cdef list walk(Node node, str prefix):
     return found
 
 
+cdef bint goes_back_inside(Node node):
+    """Does training want the backward pass of a layer, or of one inside it?"""
+    return any([(<Node>each).goes_back() for _, each in walk(node, "")])
+
+
 cdef object contents_dtype(object nodes):
     """The one dtype that layers have, chosen by a model among them or the values'; None if they have none."""
     cdef Node node
@@ -189,16 +213,17 @@ cdef object contents_dtype(object nodes):
 cdef list constraints_of(Node node, dict arrays):
     """(penalty, value, gradient) of every parameter that a penalty applies to; `arrays` by layer and name."""
     found = [(each, *arrays[id(inner), name]) for each in node.penalties() for _, inner in walk(node, "")
+             if (<Node>inner)._trainable
              for name, spec in (<Node>inner).own_specs.items() if spec.trainable and each.applies_to(spec.decays)]
     for _, inner in node.named_children():
         found += constraints_of(inner, arrays)
     return found
 
 
-cdef object constraint_memory(list constraints, dict starts=None):
+cdef object constraint_memory(list constraints, dict starts=None, dict scales=None):
     """What penalties do to which parameters, as the kernels read it: an array of fastnn_constraint.
 
-    `starts` says where a parameter begins in a slot, by the id of its array.
+    `starts` says where a parameter begins in a slot, `scales` its lr_scale, by the id of its array.
     """
     cdef fastnn_constraint *r
     memory = aligned(max(len(constraints), 1) * sizeof(fastnn_constraint))
@@ -206,6 +231,7 @@ cdef object constraint_memory(list constraints, dict starts=None):
     for penalty, value, gradient in constraints:
         r.w, r.g, r.n = address(value), address(gradient), value.size
         r.offset = 0 if starts is None else starts[id(value)]
+        r.lr_scale = 1 if scales is None else scales[id(value)]
         r.l1, r.l2, r.proximal, limit = penalty._coefficients()
         r.limit, r.units = 0 if limit is None else limit, 0
         if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
@@ -231,6 +257,43 @@ cdef int set_seed(Network network, object seed) except -1:
     network.seed, network.seeds = seed, checks.as_seeds(seed)
     network.order_seed, network.mask_seed = network.seeds.order, network.seeds.masks
     return 0
+
+
+cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real_size):
+    """What is done to which values: spans, their number, what is updated, constraints, and these as kernels read them.
+
+    A span is made of neighbours in a slot that are neighbours in memory, too, and are treated alike.
+    """
+    cdef Node node
+    cdef Span *span
+    cdef char *w
+    cdef char *g
+    cdef int64_t start, size
+    cdef int count = 0
+    owners = [node for _, node in walk(root, "") for _ in node.own_specs]      # one for each entry
+    arrays = {(id(node), spec.name): (value, gradient)
+              for node, (_, spec, value, gradient) in zip(owners, entries)}
+    updated = [(*entry, node._lr_scale) for node, entry in zip(owners, entries)
+               if entry[1].trainable and node._trainable]
+    constraints = constraints_of(root, arrays)
+    memory = aligned(max(len(order), 1) * sizeof(Span))
+    span = <Span *>address(memory)
+    for index in order:
+        node, (name, spec, value, gradient) = owners[index], entries[index]
+        start, w, g = offsets[name][0], <char *>address(value), <char *>address(gradient)
+        size = whole_lines(value.nbytes) // real_size
+        if count and w == span[count - 1].w + span[count - 1].n * real_size and (
+                g == span[count - 1].g + span[count - 1].n * real_size) and span[count - 1].decays == spec.decays and (
+                span[count - 1].frozen != node._trainable) and span[count - 1].lr_scale == node._lr_scale:
+            span[count - 1].n += size
+            continue
+        span[count].w, span[count].g, span[count].offset, span[count].n = w, g, start, size
+        span[count].decays, span[count].frozen, span[count].lr_scale = spec.decays, not node._trainable, node._lr_scale
+        count += 1
+    constraint_array = constraint_memory(
+        constraints, {id(value): offsets[name][0] for name, _, value, _, _ in updated},
+        {id(value): lr_scale for _, _, value, _, lr_scale in updated})
+    return memory, count, updated, constraints, constraint_array
 
 
 cdef Network make_network(Node root, object seed, object dtype):
@@ -303,6 +366,13 @@ cdef class Network:
                 if spec.trainable]
 
     @property
+    def trained(self):
+        """(name, value, gradient, decays, lr_scale) of every parameter that an optimizer changes."""
+        self.wake()
+        return [(name, value, gradient, spec.decays, lr_scale)
+                for name, spec, value, gradient, lr_scale in self.updated]
+
+    @property
     def constraints(self):
         """(penalty, value, gradient) of every parameter that a penalty applies to."""
         self.wake()
@@ -313,12 +383,8 @@ cdef class Network:
         cdef Node root, node
         cdef object dtype, total
         cdef uint32_t number = 0
-        cdef Span *span
-        cdef char *w
-        cdef char *g
-        cdef int64_t real_size, start
-        cdef int count = 0, i
-        cdef bint flat = True
+        cdef int64_t real_size
+        cdef bint flat
         if self.awake:
             return
         root = self.living_root()
@@ -358,29 +424,11 @@ cdef class Network:
                 raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
                                  f"got {checks.format_shape(given.shape)}")
         entries = [(name, spec, values[index], gradients.get(index)) for index, (name, _, spec) in enumerate(found)]
-        # Spans: neighbours in a slot that are neighbours in memory, too.
-        memory = aligned(max(len(order), 1) * sizeof(Span))
-        span = <Span *>address(memory)
-        for index in order:
-            name, spec, value, gradient = entries[index]
-            if not spec.trainable:
-                continue
-            start, w, g = offsets[name][0], <char *>address(value), <char *>address(gradient)
-            if count and spec.decays == span[count - 1].decays and w == span[count - 1].w + span[
-                    count - 1].n * real_size and g == span[count - 1].g + span[count - 1].n * real_size:
-                span[count - 1].n += sizes[index]
-                continue
-            span[count].w, span[count].g = w, g
-            span[count].offset, span[count].n, span[count].decays = start, sizes[index], spec.decays
-            count += 1
-        for i in range(count):
-            flat = flat and span[i].g == span[0].g + span[i].offset * real_size
+        order = [index for index in order if found[index][2].trainable]
+        flat = all([<int64_t><uintptr_t>address(gradients[index]) == <int64_t><uintptr_t>address(gradients[order[0]])
+                    + <int64_t>offsets[found[index][0]][0] * real_size for index in order])
         copy_memory = None if flat else aligned(total * real_size)
-        arrays = {(id(node), spec.name): (values[index], gradients.get(index))
-                  for index, (_, node, spec) in enumerate(found)}
-        constraints = constraints_of(root, arrays)
-        constraint_array = constraint_memory(constraints, {id(values[index]): offsets[name][0] for index, (
-            name, _, spec) in enumerate(found) if spec.trainable})
+        grouped = group(root, entries, order, offsets, real_size)
         # From here on nothing is allocated, so nothing can fail half-way.
         if self.awake:                              # another thread was faster
             return
@@ -392,19 +440,51 @@ cdef class Network:
             node.own_values[spec.name] = values[index]
             if spec.trainable:
                 node.own_gradients[spec.name] = gradients[index]
-        self.entries, self.arrays, self.offsets = entries, [values, gradients], offsets
-        self.span_memory, self.spans, self.span_count = memory, span, count
+        self.entries, self.arrays, self.offsets, self.order = entries, [values, gradients], offsets, order
         self.copy_memory, self.gradient_copy = copy_memory, NULL
         if copy_memory is not None:
             self.gradient_copy = <char *>address(copy_memory)
         self.parameter_count, self.found_dtype, self.real_size = total, dtype, real_size
-        self.constraint_memory, self.constraint_list = constraint_array, constraints
-        self.constraint_array = <const fastnn_constraint *>address(constraint_array)
-        self.constraint_count = len(constraints)
+        self.take_group(grouped)
         for _, node in nodes:
             node.bind()
         self.planned = self.saved_x = None
         self.awake = True
+
+    cdef int take_group(self, tuple grouped) except -1:
+        memory, constraint_array = grouped[0], grouped[4]
+        self.span_memory, self.spans, self.span_count = memory, <Span *>address(memory), grouped[1]
+        self.updated, self.constraint_list = grouped[2], grouped[3]
+        self.constraint_memory, self.constraint_count = constraint_array, len(self.constraint_list)
+        self.constraint_array = <const fastnn_constraint *>address(constraint_array)
+        return 0
+
+    cdef int64_t least_batch(self) except -1:
+        """The fewest examples of a training batch, as planned."""
+        if self.planned is None:
+            return 0
+        head = self.living_root() if self.planned.head is None else self.planned.head()
+        return 0 if head is None else (<Node>head).min_batch_size_of(self.planned.shape)
+
+    cdef int regroup(self, int64_t least) except -1:
+        """A layer was frozen, or the like: notes again what optimizers and penalties do to which values.
+
+        `least` is what least_batch said before.
+        """
+        cdef Node root, node
+        if not self.awake:
+            return 0
+        root = self.living_root()
+        self.take_group(group(root, self.entries, self.order, self.offsets, self.real_size))
+        for _, node in walk(root, ""):
+            node.bind()
+            if not node._trainable:
+                for gradient in node.own_gradients.values():
+                    gradient[...] = 0
+        self.saved_x = None
+        if self.least_batch() != least:
+            self.planned = None
+        return 0
 
     # ---- the tree ----
 
@@ -421,7 +501,7 @@ cdef class Network:
         """Another network takes over. Counters and the layout of slots stay."""
         self.awake = False
         self.planned = self.saved_x = None
-        self.entries = self.constraint_list = None
+        self.entries = self.constraint_list = self.updated = None
         self.span_count = self.constraint_count = 0
         return 0
 

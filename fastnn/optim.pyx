@@ -189,7 +189,10 @@ cdef class Optimizer:
         """Updates all parameters, span by span."""
         cdef int i
         for i in range(network.span_count):
-            self.update_run(p, lr, network.spans[i].w, network.spans[i].g, network.spans[i].offset, network.spans[i].n,
+            if network.spans[i].frozen:
+                continue
+            self.update_run(p, lr * network.spans[i].lr_scale, network.spans[i].w, network.spans[i].g,
+                            network.spans[i].offset, network.spans[i].n,
                             self.weight_decay if network.spans[i].decays else 0)
 
 
@@ -386,12 +389,11 @@ cdef class OptimizerHost(Optimizer):
     cdef int call_update(self, Network network, double lr) except -1:
         custom = self.user_object()
         slots = {name: self.views(self.slots[name]) for name in self.names}
-        values = [value for _, spec, value, _ in network.entries if spec.trainable]
+        values = [value for _, _, value, _, _ in network.updated]
         with undone_on_error(self, [*values, *self.slots.values()]):
-            for name, spec, value, gradient in network.entries:
-                if spec.trainable:
-                    custom.update(value.view(), gradient.view(), lr, self.weight_decay if spec.decays else 0.0,
-                                  **{slot: views[name] for slot, views in slots.items()})
+            for name, spec, value, gradient, lr_scale in network.updated:
+                custom.update(value.view(), gradient.view(), lr * lr_scale, self.weight_decay if spec.decays else 0.0,
+                              **{slot: views[name] for slot, views in slots.items()})
             self.sizes = self.sizes_of(custom, network, lr, slots)
         return 0
 
@@ -400,10 +402,11 @@ cdef class OptimizerHost(Optimizer):
         if not network.constraint_list:
             return None
         sizes = aligned(self.count * self.real_size).view("f4" if self.real_size == 4 else "f8")
-        views, names = self.views(sizes), {id(value): name for name, _, value, _ in network.entries}
+        views = self.views(sizes)
+        found = {id(value): (name, lr * lr_scale) for name, _, value, _, lr_scale in network.updated}
         for _, value, _ in network.constraint_list:
-            name = names[id(value)]
-            views[name][...] = custom._step_size(value, lr, {slot: each[name] for slot, each in slots.items()})
+            name, rate = found[id(value)]
+            views[name][...] = custom._step_size(value, rate, {slot: each[name] for slot, each in slots.items()})
         return sizes if sizes.any() else None
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:

@@ -41,7 +41,7 @@ cdef class PReLU(Layer):
         return checks.check_channels(type(self).__name__, shape, self.num_parameters)
 
     cdef int bind(self) except -1:
-        self.g.a, self.g.da = address(self.own_values["weight"]), address(self.own_gradients["weight"])
+        self.g.a, self.g.da = address(self.own_values["weight"]), self.gradient_of("weight")
         return 0
 
     cdef Layout layout(self):

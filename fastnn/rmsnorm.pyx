@@ -46,7 +46,7 @@ cdef class RMSNorm(Layer):
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), address(self.own_gradients["weight"])
+        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
         return 0
 
     cdef bint output_is_reusable(self):

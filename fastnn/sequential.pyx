@@ -16,7 +16,8 @@ from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.model cimport Model
 from fastnn.network cimport (
-    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Pass, contents_dtype, make_network, plan_node,
+    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Pass, contents_dtype, goes_back_inside, make_network,
+    plan_node,
 )
 
 from fastnn.network import DEFAULT_DTYPE
@@ -35,6 +36,7 @@ cdef class Sequential(Model):
     cdef readonly object _given_shape       # the argument input_shape, which the attribute completes
     cdef PyObject **nodes                   # what the tuple of layers points to
     cdef int count
+    cdef int first_back                     # the first layer whose backward pass training wants
     cdef object whole                       # the model that this one is a part of, which it keeps alive
 
     def __init__(self, *layers, seed=0, dtype=None, penalty=None, input_shape=None):
@@ -128,6 +130,12 @@ cdef class Sequential(Model):
                 return layer.layout()
         return PLAIN
 
+    cdef int bind(self) except -1:
+        self.first_back = 0
+        while self.first_back < self.count and not goes_back_inside(self.layers[self.first_back]):
+            self.first_back += 1
+        return 0
+
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         cdef int i
         for i in range(self.count):
@@ -135,7 +143,7 @@ cdef class Sequential(Model):
         return <void *>x
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        cdef int i
-        for i in range(self.count - 1, -1, -1):
-            dy = (<Layer>self.nodes[i]).backward_pass(p, dy, wants_dx or i > 0)
+        cdef int i, last = 0 if wants_dx else self.first_back
+        for i in range(self.count - 1, last - 1, -1):
+            dy = (<Layer>self.nodes[i]).backward_pass(p, dy, wants_dx or i > last)
         return dy

@@ -29,6 +29,7 @@ from typing import Any
 # isort: off
 from .layer import Layer as Layer
 from .linear import Linear as Linear
+from .embedding import Embedding as Embedding
 from .conv import Conv2d as Conv2d
 from .pool import (
     MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d, Flatten as Flatten,
@@ -45,6 +46,7 @@ from .rmsnorm import RMSNorm as RMSNorm
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect
 from .stochastic_depth import Residual as Residual, StochasticDepth as StochasticDepth
+from .parallel import Parallel as Parallel, Select as Select
 from .gaussian_noise import GaussianNoise as GaussianNoise
 from .augment import Augment as Augment
 from .loss import (

@@ -72,11 +72,11 @@ class BatchNorm(Layer):
             self.add(name, shape, init, trainable=not name.startswith("running"))
 
     def min_batch_size(self, shape: Shape) -> int:
-        return 1 if math.prod(shape) > self.num_features else 2
+        return 1 if math.prod(shape) > self.num_features or not self._trainable else 2
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         weight, bias, running_mean, running_var = self.values.values()
-        if training:
+        if training and self._trainable:
             centred, mean, var = batch_moments(x)
             n, m = x.size // self.num_features, self.momentum
             for running, new in (running_mean, mean), (running_var, var * n / (n - 1)):
@@ -87,6 +87,8 @@ class BatchNorm(Layer):
         return y
 
     def backward_pass(self, dy: Array) -> Array:
+        if not self._trainable:                         # mean and variance were constants
+            return column(self.values["weight"] * self.saved[1], dy) * dy
         dx, *gradients = batch_norm_backward(dy, self.values["weight"], *self.saved)
         self.set_gradients(*gradients)
         return dx

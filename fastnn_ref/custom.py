@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .layer import Array, Layer, Shape
+from .network import clear_gradients
 from .shared import checks
 from .shared.custom import CustomLayer
 
@@ -24,6 +25,7 @@ class Host(Layer):
         if custom.input_shape is not None:
             self._input_shape = custom.checked_shape("input_shape", custom.input_shape)
         self.__dict__.update(changes_shape=bool(custom.changes_shape))
+        self._trainable, self._lr_scale = custom._trainable, custom._lr_scale
         custom._host = weakref.ref(self)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -42,7 +44,9 @@ class Host(Layer):
         return self.call("forward_pass", "y", (len(x), *self.output_shape(x.shape[1:])), [x], training)
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.call("backward_pass", "dx", self.saved, [dy])
+        dx = self.call("backward_pass", "dx", self.saved, [dy])
+        clear_gradients(self)
+        return dx
 
     def act(self, u: Array) -> Array:
         """y, of a ``CustomActivation``."""

@@ -43,9 +43,10 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 def variance(name: str, shape: Shape) -> float:
-    """The variance that ``he_…``, ``glorot_…`` or ``lecun_…`` asks for."""
+    """The variance that ``he_…``, ``glorot_…`` or ``lecun_…`` asks for; 1 of ``normal``."""
     fan_in, fan_out = fans(shape)
-    return {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in}[name.partition("_")[0]]
+    known = {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in, "normal": 1.0}
+    return known[name.partition("_")[0]]
 
 
 def orthogonal(shape: Shape, seed: int, stream: int) -> Array:
@@ -58,7 +59,7 @@ def orthogonal(shape: Shape, seed: int, stream: int) -> Array:
 
 NAMES = (
     "zeros", "ones", "he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal",
-    "orthogonal",
+    "normal", "orthogonal",
 )
 
 

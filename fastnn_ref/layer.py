@@ -21,7 +21,7 @@ from typing import Any
 from . import philox
 from .network import Array, Network, Shape
 from .shared import checks
-from .shared.access import LayerAccess
+from .shared.access import LayerAccess, assign
 from .shared.closed import Closed
 from .shared.parameter import Parameter as Parameter
 
@@ -52,6 +52,7 @@ class Layer(Closed, LayerAccess):
     _changeable = frozenset(("saved",))
     _numbered = 1                           # does it take a stream of random numbers? A Sequential takes none
     _penalties: tuple[Any, ...] = ()        # of a Sequential: for the parameters inside
+    _trainable, _lr_scale = True, 1.0       # does training change it, and at how many times the learning rate?
     _index = 0                              # its number in the network, hence its stream
     _input_shape: Shape | None = None       # of one example, where it is known
     _around: weakref.ref[Layer] | None = None           # the layer that this one stands in
@@ -85,7 +86,12 @@ class Layer(Closed, LayerAccess):
         raise NotImplementedError
 
     def set_gradients(self, *values: Array) -> None:
-        """Sets the gradients, in the order of ``add``; a layer made without bias has no place for the last one."""
+        """Sets the gradients, in the order of ``add``; a layer made without bias has no place for the last one.
+
+        Those of a frozen layer stay 0.
+        """
+        if not self._trainable:
+            return
         for gradient, value in zip(self.gradients.values(), values, strict=False):
             gradient[...] = value
 
@@ -125,6 +131,11 @@ class Layer(Closed, LayerAccess):
         if self._own_network is None:
             self._own_network = Network(self)
         return self._own_network
+
+    def _assign(self, name: str, value: object) -> None:
+        with self.network.locked() as network:
+            assign(self, name, value)
+            network.regroup()
 
     def forward(self, x: object, training: bool = False) -> Array:
         """y for ``x`` of shape (n, …), n >= 1; with ``training=True`` keeps what ``backward`` needs.

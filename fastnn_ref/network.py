@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from . import init
 from .shared import checks
-from .shared.access import Listed, listed, walk
+from .shared.access import Listed, Trained, listed, walk
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -37,6 +37,13 @@ def dtypes_inside(layer: Any) -> set[np.dtype[Any]]:
     if layer._own_network is not None and layer._own_network.chosen_dtype is not None:
         return {layer._own_network.chosen_dtype}
     return {value.dtype for value in layer.values.values()}.union(*(dtypes_inside(one) for _, one in layer.children()))
+
+
+def clear_gradients(layer: Any) -> None:
+    """The gradients of a frozen layer are 0."""
+    if not layer._trainable:
+        for gradient in layer.gradients.values():
+            gradient[...] = 0
 
 
 class Network:
@@ -77,6 +84,12 @@ class Network:
         return self._parameters
 
     @property
+    def trained(self) -> list[Trained]:
+        """(name, value, gradient, decays, lr_scale) of every parameter that an optimizer changes."""
+        self.wake()
+        return self._trained
+
+    @property
     def constraints(self) -> list[tuple[Any, Array, Array]]:
         """(penalty, value, gradient) of every parameter that a penalty applies to."""
         self.wake()
@@ -100,11 +113,27 @@ class Network:
                 for arrays in layer.values, layer.gradients:
                     arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
             self._dtype, self._parameters = dtype, listed(root)
-            self._constraints = [(penalty, w, g) for _, layer in walk(root) for penalty in layer._penalties
-                                 for _, w, g, decays in listed(layer) if penalty.applies_to(decays)]
+            self.group(root)
             self.awake = True
         finally:
             self._lock.release()
+
+    def group(self, root: Any) -> None:
+        """Lists what optimizers and penalties change: the parameters of layers that are not frozen."""
+        layers = [layer for _, layer in walk(root) for spec in layer.specs.values() if spec.trainable]
+        pairs = list(zip(layers, self._parameters, strict=True))
+        self._trained = [(*listed_one, layer._lr_scale) for layer, listed_one in pairs if layer._trainable]
+        frozen = {id(w) for layer, (_, w, _, _) in pairs if not layer._trainable}
+        self._constraints = [(penalty, w, g) for _, layer in walk(root) for penalty in layer._penalties
+                             for _, w, g, decays in listed(layer) if penalty.applies_to(decays) and id(w) not in frozen]
+
+    def regroup(self) -> None:
+        """A layer was frozen, or the like: lists again, and no layer may go backward before the next forward."""
+        self.pending = None
+        if self.awake:
+            self.group(self.root)
+            for _, layer in walk(self.root):
+                clear_gradients(layer)
 
     def sleep(self) -> None:
         """Another network takes over; ``check_free`` comes before."""

@@ -83,11 +83,12 @@ class Optimizer(Closed, OptimizerAccess):
         if self.clip_norm is not None:
             clip_by_norm([g for _, _, g, _ in parameters], self.clip_norm)
         self._steps += 1
-        for name, w, g, decays in parameters:
-            self.update(w, g, lr, self.weight_decay if decays else 0.0, **self._slots_of(name))
-        names = {id(w): name for name, w, _, _ in parameters}
+        for name, w, g, decays, lr_scale in network.trained:
+            self.update(w, g, lr * lr_scale, self.weight_decay if decays else 0.0, **self._slots_of(name))
+        found = {id(w): (name, lr * lr_scale) for name, w, _, _, lr_scale in network.trained}
         for penalty, w, _ in constraints:
-            penalty.constrain(w, self._step_size(w, lr, self._slots_of(names[id(w)])))
+            name, rate = found[id(w)]
+            penalty.constrain(w, self._step_size(w, rate, self._slots_of(name)))
 
     def step(self, model: Layer) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain.

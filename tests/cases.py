@@ -20,6 +20,7 @@ class Case(NamedTuple):
     name: str
     make: Callable[[Any], Any]
     shape: tuple[int, ...]
+    numbers: int = 0        # inputs are whole numbers 0 … numbers − 1; with 0 they are normal numbers
 
 
 class Named(NamedTuple):
@@ -280,6 +281,32 @@ RESIDUALS = [
 DEPTHS = [
     *(_residual(p, mode) for p in PROBABILITIES for mode in ("batch", "row")),
     *(_residual(0.4, mode, deep=True) for mode in ("batch", "row")),
+]
+PARALLEL = [
+    Case("one branch", lambda nn: nn.Parallel(nn.Linear(7, 5)), (3, 7)),
+    Case("concat", lambda nn: nn.Parallel(nn.Linear(7, 5, activation="tanh"), nn.Identity(), nn.Linear(7, 1)), (5, 7)),
+    Case("add", lambda nn: nn.Parallel(
+        nn.Linear(7, 3), nn.Linear(7, 3, activation="gelu"), nn.Linear(7, 3), merge="add"), (5, 7)),
+    Case("select", lambda nn: nn.Select(2, 5), (3, 7)),
+    Case("select channels", lambda nn: nn.Select(1, 3), (2, 4, 3, 5)),
+    Case("wide and deep", lambda nn: nn.Sequential(
+        nn.Linear(11, 11), nn.Parallel(
+            nn.Sequential(nn.Select(0, 7), nn.Linear(7, 2)),
+            nn.Sequential(nn.Select(4, 11), nn.Linear(7, 9, activation="silu"), nn.Dropout(0.3), nn.Linear(9, 2)),
+            merge="add"), nn.Tanh()), (5, 11)),
+    Case("inception", lambda nn: nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), nn.Parallel(
+            nn.Conv2d(3, 2, 1, activation="gelu"),
+            nn.Sequential(nn.Conv2d(3, 2, 1), nn.ELU(), nn.Conv2d(2, 4, 3, padding=1)),
+            nn.AvgPool2d(3, 1, 1), nn.Parallel(nn.Select(2, 3), nn.Residual(nn.Conv2d(3, 3, 1)))),
+        nn.Conv2d(13, 3, 2), nn.Flatten()), (19, 2, 5, 4)),
+]
+ROWS = [
+    Case("embedding 1x1", lambda nn: nn.Embedding(1, 1), (1, 1), 1),
+    Case("embedding 5 of 7x3", lambda nn: nn.Embedding(7, 3), (5,), 7),
+    Case("embedding 19x5 of 11x17", lambda nn: nn.Embedding(11, 17, init="glorot_normal"), (19, 5), 11),
+    Case("character mlp", lambda nn: nn.Sequential(
+        nn.Embedding(27, 2), nn.Flatten(), nn.Linear(6, 5, activation="tanh"), nn.Linear(5, 27)), (5, 3), 27),
 ]
 MODELS = [
     Case("two layers", lambda nn: nn.Sequential(nn.Linear(7, 5, activation="tanh"), nn.Linear(5, 3)), (3, 7)),

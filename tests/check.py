@@ -98,6 +98,13 @@ def normal(shape: tuple[int, ...], dtype: npt.DTypeLike = "float64", seed: int =
     return readonly(np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32), dtype)
 
 
+def inputs(case: Case, dtype: npt.DTypeLike = "float64") -> Array:
+    """Read-only inputs for a case: normal numbers, or whole ones."""
+    if not case.numbers:
+        return normal(case.shape, dtype)
+    return readonly(np.random.default_rng(0).integers(case.numbers, size=case.shape), dtype)
+
+
 # ---- gradients ----
 
 
@@ -182,7 +189,7 @@ def side_by_side(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> Itera
     book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
     randomise_biases(engine)
     book.load_state_dict(engine.state_dict())
-    x = normal(case.shape, dtype)
+    x = inputs(case, dtype)
     y = engine.forward(x, training=True)
     dy = normal(y.shape, dtype, seed=1)
     dx = engine.backward(dy)

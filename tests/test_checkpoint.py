@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fastnn_ref.shared import atomic, safetensors
 from tests import test_custom
 from tests.cases import CASES, IMAGE_NETS, LOSSES, MODELS, OPTIMIZERS
-from tests.check import normal, python, same, same_parameters
+from tests.check import inputs, normal, python, same, same_parameters
 
 X = normal((25, 4))            # 20 of them are trained with, in 4 steps
 CLASSES = np.arange(25) % 3
@@ -77,13 +77,13 @@ def test_every_layer(nn, ref, fast, tmp_path, monkeypatch):
     cases = {type(case.make(nn)).__name__: case for case in CASES if case not in IMAGE_NETS + MODELS}
     for case, dtype in zip([*cases.values(), *IMAGE_NETS, *MODELS], itertools.cycle(["float32", "float64"])):
         model = nn.Sequential(case.make(nn), seed=5, dtype=dtype)
-        model.forward(normal(case.shape), training=True)
+        model.forward(inputs(case), training=True)
         model.save(path)
         for package in (ref, fast):
             again = package.load(path)
             assert (again.config(), again.steps) == (model.config(), 1), case.name
             same_parameters(again, model)
-        same(nn.load(path).predict(normal(case.shape)), model.predict(normal(case.shape)), case.name)
+        same(nn.load(path).predict(inputs(case)), model.predict(inputs(case)), case.name)
 
 
 def test_it_goes_on_as_the_model_would(nn, tmp_path):

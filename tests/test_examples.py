@@ -110,6 +110,25 @@ def test_image_networks_train(capsys):
     assert capsys.readouterr().out.count("held-out digits") == 2
 
 
+@pytest.mark.slow
+def test_a_gan_learns_a_circle(capsys):
+    error, sectors = load("gan").main(steps=800)
+    assert error < 0.25 and sectors >= 10
+    assert "of 12 sectors" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_wide_and_deep_know_rule_and_exceptions():
+    found = load("wide_and_deep").main(epochs=30)
+    assert found["wide and deep"] > max(found["wide"], found["deep"]) + 0.005
+
+
+@pytest.mark.slow
+def test_a_character_mlp_beats_guessing(capsys):
+    assert load("character_mlp").main(epochs=15) < 2.8
+    assert "new names" in capsys.readouterr().out
+
+
 def test_scikit_learns_program_with_another_import(capsys):
     there, here = load("sklearn_port").main(["diabetes"], seeds=1)["diabetes"]
     assert here > there - 0.02

@@ -3,11 +3,25 @@
 import numpy as np
 import pytest
 
-from tests.cases import AUGMENTS, CONNECTIONS, CONVS, DEPTHS, IMAGE_NETS, LOSSES, MASKS, MODELS, NOISES, NORMS, POOLS
-from tests.check import normal, same
+from tests.cases import (
+    AUGMENTS,
+    CONNECTIONS,
+    CONVS,
+    DEPTHS,
+    IMAGE_NETS,
+    LOSSES,
+    MASKS,
+    MODELS,
+    NOISES,
+    NORMS,
+    PARALLEL,
+    POOLS,
+    ROWS,
+)  # fmt: skip
+from tests.check import inputs, normal, same
 
 LAYERS = [*CONVS[::4], *POOLS[::4], *IMAGE_NETS, *NORMS[::2], *MASKS[:5], *NOISES[1:], *AUGMENTS[-4:-1],
-          *CONNECTIONS[::4], *DEPTHS[2:8], *MODELS]
+          *CONNECTIONS[::4], *DEPTHS[2:8], *PARALLEL, *ROWS, *MODELS]
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
@@ -15,7 +29,7 @@ def test_every_layer(fast, case):
     """Of the engine: the reference's layers are checked by differences in the tests of each."""
     nn = fast
     model = nn.Sequential(case.make(nn), seed=1, dtype="float64")
-    x = normal(case.shape)
+    x = inputs(case)
     t = normal(model(x).shape, seed=3)
     report = nn.gradcheck(model, x, t, nn.MSELoss(), samples=25)
     assert report.passed, report

@@ -70,9 +70,9 @@ INNER = set(
 )
 # Values for the arguments that have no default, by name.
 REQUIRED = {
-    **dict.fromkeys(("in_features", "out_features", "in_channels", "out_channels", "num_features"), 3),
+    **dict.fromkeys(("in_features", "out_features", "in_channels", "out_channels", "num_features", "stop"), 3),
     **dict.fromkeys(("normalized_shape", "kernel_size"), 2), **dict.fromkeys(("std", "p", "strength", "l1"), 0.5),
-    "l2": 0.25, "limit": 2.0,
+    "l2": 0.25, "limit": 2.0, "start": 1, "num_embeddings": 5, "embedding_dim": 2,
 }
 
 
@@ -80,6 +80,8 @@ def plain(nn, name):
     """An object of a class, with defaults wherever there are some."""
     if name == "Sequential":
         return nn.Sequential(nn.Linear(3, 2), dtype="float32")
+    if name == "Parallel":
+        return nn.Parallel(nn.Linear(3, 2))
     required = [p.name for p in inspect.signature(getattr(nn, name)).parameters.values() if p.default is p.empty]
     return getattr(nn, name)(**{key: nn.ReLU() if key == "block" else REQUIRED[key] for key in required})
 

@@ -1,8 +1,8 @@
 """Random stacks of layers: the engine's plan of memory and layouts fits any of them, in any order of batch sizes.
 
 A stack is drawn for an input shape, each layer such that it takes what the one before gives: convolutions, pools,
-norms, random masks, Sequentials inside, residual blocks. The engine must agree with the reference, and a model that
-went through batches and predictions of other sizes must give the bits of a fresh one.
+norms, random masks, Sequentials inside, residual blocks, branches. The engine must agree with the reference, and a
+model that went through batches and predictions of other sizes must give the bits of a fresh one.
 
     FASTNN_STACKS=5000 python -m pytest tests/test_stacks.py        other stacks than the usual ones, and more
 """
@@ -107,10 +107,18 @@ def blocks(draw, shape):
 @st.composite
 def layers(draw, shape, depth):
     """One layer for ``shape``."""
-    kind = draw(st.sampled_from(["anywhere", "anywhere", "own", "own", "own", "residual", "Sequential", "flat"]))
+    kind = draw(st.sampled_from(["anywhere", "anywhere", "own", "own", "own", "residual", "Sequential", "flat",
+                                 "Parallel"]))
     if kind == "residual":
         mode = draw(st.sampled_from(["batch", "row"]))
         return Recipe("StochasticDepth", {"p": draw(PROBABILITY), "mode": mode}, (draw(blocks(shape)),))
+    if kind == "Parallel":
+        merge = draw(st.sampled_from(["concat", "add"]))
+        branches = draw(st.lists(blocks(shape), min_size=1, max_size=3))
+        if merge == "concat" and draw(st.booleans()):
+            start = draw(st.integers(0, shape[0] - 1))
+            branches.append(Recipe("Select", {"start": start, "stop": draw(st.integers(start + 1, shape[0]))}))
+        return Recipe(kind, {"merge": merge}, tuple(draw(st.permutations(branches))))
     if kind == "Sequential" and depth:
         return Recipe(kind, {}, tuple(draw(stacks(shape, depth - 1))))
     if len(shape) == 3 and kind == "flat":

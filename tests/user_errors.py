@@ -580,5 +580,27 @@ TRAINING = [
      "callbacks: expected Callback objects, got <built-in function print>"),
 ]  # fmt: skip
 
-GROUPS = (LAYERS, IMAGES, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING)
+BRANCHES = [
+    ("no branch", made("Parallel"), V, "branches: expected at least one layer, got none"),
+    ("branch a number", made("Parallel", 3), T, "branches[0]: expected a Layer of fastnn, got int"),
+    ("merge mistyped", lambda nn: nn.Parallel(nn.ReLU(), merge="cat"), V, "merge: unknown name 'cat', did you mean"),
+    ("branches that do not add", lambda nn: nn.Parallel(nn.Linear(4, 3), nn.Linear(4, 2), merge="add"), V,
+     "branches[1]: expected (3,) per example, as branches[0] gives, got (2,)"),
+    ("branches of other inputs", lambda nn: nn.Parallel(nn.Linear(4, 3), nn.Linear(5, 3)), V,
+     "Linear: expected (..., 5) per example, got (4,)"),
+    ("nothing selected", made("Select", 3, 3), V, "stop: expected an integer >= 4, got 3"),
+    ("selected beyond the end", lambda nn: nn.Select(2, 5)(X), V,
+     "Select: expected at least 5 features or channels per example, got (4,)"),
+    ("embedding of nothing", made("Embedding", 0, 3), V, "num_embeddings: expected an integer >= 1"),
+    ("a number without a row", lambda nn: nn.Embedding(3, 2)([[0, 3]]), V,
+     "Embedding: expected whole numbers from 0 to 2, got 3"),
+    ("half a number", lambda nn: nn.Embedding(3, 2)([[0.5]]), V,
+     "Embedding: expected whole numbers from 0 to 2, got 0.5"),
+    ("trainable a word", lambda nn: setattr(net(nn)[0], "trainable", "no"), T,
+     "trainable: expected True or False, got 'no'"),
+    ("lr_scale negative", lambda nn: setattr(net(nn), "lr_scale", -0.1), V,
+     "lr_scale: expected a finite number >= 0, got -0.1"),
+]
+
+GROUPS = (LAYERS, IMAGES, REGULARISERS, MODELS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINING, BRANCHES)
 USER_ERRORS = [UserError(*entry) for group in GROUPS for entry in group]

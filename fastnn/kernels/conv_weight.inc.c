@@ -225,6 +225,7 @@ static void F(conv_backward_weight)(const fastnn_conv *g)
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
     const int threads = F(conv_threads)(g);
     if (!g->y_interleaved) F(fill_gradient)(g);
+    if (!g->dw) return;
     run_parts(F(weight_gradient_part), g, (int)min64(threads, tiles));
     if (g->db) run_parts(F(bias_gradient_part), g, threads);
 }

@@ -110,7 +110,7 @@ typedef struct {
     int x_interleaved, y_interleaved;   /* x and dx; y, u and du */
     int64_t scratch_size;
     const void *x, *w, *b, *du;         /* b may be NULL */
-    void *u, *y, *dw, *db, *dx;         /* db may be NULL */
+    void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
     void *scratch, *flipped;            /* threads · scratch_size values; as many values as w */
     int activation;
     double alpha;
@@ -145,7 +145,8 @@ typedef struct {
 
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps); backward: db = Σ dy, dw = Σ dy·x̂, and dx over dy.
    batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
-   (the running ones are updated: momentum, unbiased variance), else the running ones. layernorm: x is (rows, inner),
+   (the running ones are updated: momentum, unbiased variance), else the running ones, which are constants on the way
+   back, too: dx = w·inv·dy, and dw and db are not written. layernorm: x is (rows, inner),
    and a row has a mean and a variance. saved: three values a channel, or a row, from forward to backward. Nothing may
    overlap. rmsnorm: of rows, too, but y = w·x·inv with inv = 1/√(Σ x²/inner + eps); there is no b, and saved has one
    value a row. */
@@ -212,7 +213,7 @@ typedef struct {
 
 /* The penalty and the limit of one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update each of `units` units (0:
    no limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart, their others
-   inner_step. The parameter begins at `offset` in an optimizer's slots. */
+   inner_step. The parameter begins at `offset` in an optimizer's slots; its learning rate is lr · lr_scale. */
 typedef struct {
     void *w, *g;
     int64_t n;
@@ -221,10 +222,12 @@ typedef struct {
     double limit;
     int64_t units, unit_step, inner_step;
     int64_t offset;
+    double lr_scale;
 } fastnn_constraint;
 
 /* An optimizer's step size, what a weight moves by if its gradient stays 1. For the weight at place i of the slots it
-   is each[i], or scale / (root·√square[i] + eps), or, where neither is given, scale. */
+   is each[i], or scale / (root·√square[i] + eps), or, where neither is given, scale; `scale` times the parameter's
+   lr_scale, which `each` knows already. */
 typedef struct {
     const void *each, *square;
     double scale, root, eps;

@@ -11,6 +11,8 @@
 #include "pool.inc.c"
 #include "norm.inc.c"
 #include "prelu.inc.c"
+#include "columns.inc.c"
+#include "embedding.inc.c"
 #include "dropout.inc.c"
 #include "dropconnect.inc.c"
 #include "augment.inc.c"

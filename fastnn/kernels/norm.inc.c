@@ -241,6 +241,15 @@ static void F(batchnorm_columns)(const fastnn_norm *g, int64_t from, int64_t to)
     }
 }
 
+/* dx = w·inv·dy, over dy: of constant statistics. */
+static void F(batchnorm_columns_constant)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const real *w = g->w, *inv = F(stats_of)(g, g->channels).inv;
+    real *dy = g->dy;
+    for (int64_t i = 0; i < g->rows; ++i, dy += g->channels)
+        ELEMENTWISE for (int64_t c = from; c < to; ++c) dy[c] *= w[c] * inv[c];
+}
+
 /* dx = w·inv·(dy − db/N − x̂·dw/N), over dy. */
 static void F(batchnorm_columns_backward)(const fastnn_norm *g, int64_t from, int64_t to)
 {
@@ -285,6 +294,21 @@ static void F(batchnorm_channels)(const fastnn_norm *g, int64_t from, int64_t to
     }
 }
 
+static void F(batchnorm_channels_constant)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const real *w = g->w, *inv = F(stats_of)(g, g->channels).inv;
+    for (int64_t c = from; c < to; ++c) {
+        const real slope = w[c] * inv[c];
+        F(ranges_t) ranges[2];
+        const int sets = F(channel_ranges)(g, c, ranges);
+        for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
+            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride) {
+                real *d = (real *)g->dy + at;
+                ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
+            }
+    }
+}
+
 static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, int64_t to)
 {
     const real *x = g->x, *w = g->w, count = (real)(g->rows * g->inner);
@@ -324,8 +348,8 @@ static void F(batchnorm_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
     const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
-    if (F(by_columns)(g)) F(batchnorm_columns_backward)(g, from, to);
-    else F(batchnorm_channels_backward)(g, from, to);
+    if (F(by_columns)(g)) (g->training ? F(batchnorm_columns_backward) : F(batchnorm_columns_constant))(g, from, to);
+    else (g->training ? F(batchnorm_channels_backward) : F(batchnorm_channels_constant))(g, from, to);
 }
 
 static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)

@@ -85,15 +85,16 @@ static inline real F(soften)(real w, real t)
 static void F(threshold)(const fastnn_constraint *r, const fastnn_step_size *s)
 {
     real *w = r->w;
-    const real scale = (real)(r->l1 * s->scale), l1 = (real)r->l1, root = (real)s->root, eps = (real)s->eps;
+    const double step = s->scale * r->lr_scale;
+    const real scale = (real)(r->l1 * step), l1 = (real)r->l1, root = (real)s->root, eps = (real)s->eps;
     if (s->each) {
         const real *each = (const real *)s->each + r->offset;
         ELEMENTWISE for (int64_t i = 0; i < r->n; ++i) w[i] = F(soften)(w[i], l1 * each[i]);
-    } else if (s->scale != 0 && s->square) {
+    } else if (step != 0 && s->square) {
         const real *square = (const real *)s->square + r->offset;
         ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)
             w[i] = F(soften)(w[i], scale / F(fma_)(F(sqrt_)(square[i]), root, eps));
-    } else if (s->scale != 0) {
+    } else if (step != 0) {
         ELEMENTWISE for (int64_t i = 0; i < r->n; ++i) w[i] = F(soften)(w[i], scale);
     }
 }

@@ -220,8 +220,9 @@ def visit(layer: Any, x: Array, name: str, found: list[tuple[str, Any, Array]]) 
         for index, each in enumerate(layer.layers):
             x = visit(each, x, f"{dot}{index}", found)
         return x
-    if hasattr(layer, "block"):
-        visit(layer.block, x, f"{dot}block", found)
+    if hasattr(layer, "block") or hasattr(layer, "branches"):      # what is inside gets the same x
+        for inner, each in layer.children():
+            visit(each, x, f"{dot}{inner}", found)
         return layer(x)
     kind: Any = layer if is_activation(layer) else getattr(layer, "activation", None)
     if is_activation(kind) and kind.name not in (*OF_A_ROW, "identity"):

@@ -17,6 +17,7 @@ from .parameter import HasParameters
 
 Array = npt.NDArray[Any]
 Listed = tuple[str, Array, Array, bool]             # name, value, gradient, does weight decay apply
+Trained = tuple[str, Array, Array, bool, float]     # … and lr_scale
 
 
 def walk(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -38,6 +39,19 @@ def tensors(layer: Any) -> dict[str, Array]:
     return {prefix + name: each.values[name] for prefix, each in walk(layer) for name in each.specs}
 
 
+def settable(layer: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """(dotted prefix, layer) of those that ``trainable`` and ``lr_scale`` belong to: the others are containers."""
+    return [(where, each) for where, each in walk(layer, prefix) if each.specs or not each.children()]
+
+
+def assign(layer: Any, name: str, value: object) -> None:
+    """Sets ``trainable`` or ``lr_scale`` of a layer and of all inside, and of the users' objects that they run."""
+    for _, each in settable(layer):
+        setattr(each, f"_{name}", value)
+        if isinstance(user := getattr(each, "custom", None), HasParameters):
+            setattr(user, f"_{name}", value)
+
+
 def copy_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
     """Copies arrays in: all are cast before the first one changes."""
     fitted = {name: value.astype(own[name].dtype) for name, value in given.items()}
@@ -49,6 +63,7 @@ class LayerAccess(HasParameters):
     """The methods and properties, for the layers of both packages."""
 
     network: Any
+    _assign: Any                            # (name, value): assign, and what the network makes of it
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -63,6 +78,54 @@ class LayerAccess(HasParameters):
     @steps.setter
     def steps(self, value: object) -> None:
         self.network.steps = checks.as_integer("steps", value, 0, 2**62)
+
+    @property
+    def trainable(self) -> bool:
+        """Does training change this layer? Assign False to freeze it, and all layers inside it; True is the default.
+
+        No optimizer, weight decay, penalty or limit touches the parameters of a frozen layer, or its slots, its
+        gradients are 0, and the penalty of its weights is not counted. A frozen BatchNorm normalises by its running
+        statistics, as in Keras: it stays the function that it was. Dropout goes on. The layers below a frozen one learn
+        through it; where nothing below learns, ``step`` does not go back so far. A layer with layers inside reads True
+        if any of them is trainable.
+
+        It may be assigned at any time but inside a pass (RuntimeError); ``backward`` then needs a new ``forward``.
+        The record, copies and files of a model keep it.
+
+        >>> import numpy as np, fastnn_ref as nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1), seed=0)
+        >>> model[:1].trainable = False
+        >>> before = model.state_dict()
+        >>> _ = model.step(np.eye(2), np.ones((2, 1)), nn.MSELoss(), nn.Adam())
+        >>> [name for name, value in model.state_dict().items() if (value != before[name]).any()]
+        ['1.weight', '1.bias']
+        """
+        return any(each._trainable for _, each in settable(self))
+
+    @trainable.setter
+    def trainable(self, value: object) -> None:
+        self._assign("trainable", checks.as_flag("trainable", value))
+
+    @property
+    def lr_scale(self) -> float | None:
+        """The optimizer's learning rate is multiplied by this number >= 0 for the layer, and all layers inside it.
+
+        1 by default. Schedules, decoupled weight decay and the threshold of L1 take the product for their rate. A layer
+        with layers inside reads None if theirs differ. When it may be assigned, and what keeps it, is as for
+        ``trainable``.
+
+        >>> import fastnn_ref as nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> model[:2].lr_scale = 0.1
+        >>> model.lr_scale, model[0].lr_scale, model[2].lr_scale
+        (None, 0.1, 1.0)
+        """
+        scales = {each._lr_scale for _, each in settable(self)}
+        return scales.pop() if len(scales) == 1 else None
+
+    @lr_scale.setter
+    def lr_scale(self, value: object) -> None:
+        self._assign("lr_scale", checks.as_number("lr_scale", value, 0))
 
     @property
     def params(self) -> dict[str, Array]:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import atomic, checks, safetensors
-from .config import build, file_config
+from .config import SETTINGS, build, file_config
 from .custom import CustomLoss, CustomOptimizer
 from .state import KEYS, check_training_state, load_training_state, training_state
 
@@ -181,7 +181,7 @@ def check_same(name: str, saved: Any, own: Any) -> None:
     if isinstance(saved, Mapping) and isinstance(own, Mapping):
         if name == "model" and (NO_RECORD in saved or NO_RECORD in own):
             return
-        for key in {**saved, **own}:
+        for key in {**saved, **own}.keys() - SETTINGS.keys():       # these belong to the state, too
             check_same(f"{name}.{key}", saved.get(key), own.get(key))
     elif isinstance(saved, list) and isinstance(own, list) and len(saved) == len(own):
         for index, (one, other) in enumerate(zip(saved, own, strict=True)):

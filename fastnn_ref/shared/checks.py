@@ -603,16 +603,16 @@ def package_of(thing: Any) -> Any:
     return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
 
 
-def check_layers(value: Sequence[Any], kind: type[Any]) -> None:
+def check_layers(value: Sequence[Any], kind: type[Any], name: str = "layers") -> None:
     """At least one layer, each only once."""
     if not value:
-        raise ValueError("layers: expected at least one layer, got none")
+        raise ValueError(f"{name}: expected at least one layer, got none")
     seen: dict[int, int] = {}
     for index, layer in enumerate(value):
-        check_instance(f"layers[{index}]", layer, kind)
+        check_instance(f"{name}[{index}]", layer, kind)
         if id(layer) in seen:
-            raise ValueError(f"layers[{index}]: this {class_name(layer)} already stands at "
-                             f"layers[{seen[id(layer)]}]")
+            raise ValueError(f"{name}[{index}]: this {class_name(layer)} already stands at "
+                             f"{name}[{seen[id(layer)]}]")
         seen[id(layer)] = index
 
 
@@ -621,6 +621,69 @@ def check_unowned(name: str, layer: Any) -> None:
     if layer.parent is not None:
         raise ValueError(f"{name}: this {class_name(layer)} already belongs to a model; "
                          "copy.deepcopy(layer) makes one of its own")
+
+
+def as_settings(what: str, name: str, value: Any) -> dict[str, Any]:
+    """``trainable`` and ``lr_scale`` of the layer ``name``, as far as they are given."""
+    if not isinstance(value, Mapping) or set(value) - {"trainable", "lr_scale"}:
+        raise ValueError(f"{what}[{name!r}]: expected a dict with trainable and lr_scale, got {value!r}")
+    found: dict[str, Any] = {}
+    if "trainable" in value:
+        found["trainable"] = as_flag(f"{what}[{name!r}].trainable", value["trainable"])
+    if "lr_scale" in value:
+        found["lr_scale"] = as_number(f"{what}[{name!r}].lr_scale", value["lr_scale"], 0)
+    return found
+
+
+def check_branches(branches: Sequence[Any], kind: type[Any], merge: str) -> tuple[int, ...] | None:
+    """Branches, at least one, each only once; what they make of the same input fits together, as far as it is known.
+
+    Returns the shape of one example of that input, where a branch knows it.
+    """
+    check_layers(branches, kind, "branches")
+    shapes = [branch.input_shape for branch in branches if branch.input_shape is not None]
+    if not shapes:
+        return None
+    merged_shape(branches, shapes[0], merge)
+    return tuple(shapes[0])
+
+
+def merged_shape(branches: Sequence[Any], shape: Sequence[int], merge: str) -> tuple[int, ...]:
+    """The shape that the outputs of ``branches`` make together, for one example of ``shape``."""
+    found = [tuple(branch.output_shape(tuple(shape))) for branch in branches]
+    alike = found if merge == "add" else [each[1:] for each in found]
+    for index, each in enumerate(found):
+        if alike[index] != alike[0] or (merge == "concat" and not each):
+            wanted = format_shape(found[0] if merge == "add" else ("...", *found[0][1:]))
+            raise ValueError(f"branches[{index}]: expected {wanted} per example, as branches[0] gives, "
+                             f"got {format_shape(each)}")
+    return found[0] if merge == "add" else (sum(each[0] for each in found), *found[0][1:])
+
+
+def as_slice(start: object, stop: object) -> tuple[int, int]:
+    """Which columns or channels: 0 <= start < stop."""
+    first = as_integer("start", start, 0)
+    return first, as_integer("stop", stop, first + 1)
+
+
+def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ...]:
+    """The shape of what ``Select`` takes of one example."""
+    if not shape or shape[0] < stop:
+        raise ValueError(f"Select: expected at least {stop} features or channels per example, "
+                         f"got {format_shape(shape)}")
+    return (stop - start, *shape[1:])
+
+
+def as_table_shape(num_embeddings: object, embedding_dim: object) -> tuple[int, int]:
+    """Rows and columns of an embedding; float32 holds the numbers of the rows exactly."""
+    shape = as_integer("num_embeddings", num_embeddings, 1, 2**24), as_integer("embedding_dim", embedding_dim, 1)
+    check_size("weight", *shape)
+    return shape
+
+
+def no_row(count: int, value: float) -> ValueError:
+    """The error of an embedding that is asked for a row it has not."""
+    return ValueError(f"Embedding: expected whole numbers from 0 to {count - 1}, got {value:g}")
 
 
 def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:

@@ -19,10 +19,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from . import checks
 from .parameter import Parameter
 
 VARIADIC = inspect.Parameter.VAR_POSITIONAL
 REQUIRED = inspect.Parameter.empty
+SETTINGS = {"trainable": True, "lr_scale": 1.0}      # of layers, and their defaults: not arguments, but in the record
 SIGNATURES: WeakKeyDictionary[type[Any], dict[str, inspect.Parameter]] = WeakKeyDictionary()    # read once a class
 
 
@@ -70,8 +72,19 @@ def config(thing: Any, with_values: bool = True) -> dict[str, Any]:
     if not with_values and hasattr(thing, "specs") and (
             callable(given.get("init")) or isinstance(given.get("init"), np.ndarray)):
         given["init"] = None
-    return {"class": type(thing).__name__, **{
-        name: plain(f"{type(thing).__name__}.{name}", value, with_values) for name, value in given.items()}}
+    return {"class": type(thing).__name__,
+            **{name: plain(f"{type(thing).__name__}.{name}", value, with_values) for name, value in given.items()},
+            **{name: value for name, value in settings(thing).items() if value != SETTINGS[name]}}
+
+
+def settings(thing: Any) -> dict[str, Any]:
+    """What was assigned to a layer after it was made: whether it is trainable, and its lr_scale."""
+    return {name: getattr(thing, f"_{name}") for name in SETTINGS if is_setting(type(thing), name)}
+
+
+def is_setting(kind: type[Any], name: str) -> bool:
+    """Do the objects of a class have this setting? A user's own may have an argument of that name instead."""
+    return name in SETTINGS and hasattr(kind, f"_{name}") and not is_argument(kind, name)
 
 
 def file_config(thing: Any) -> dict[str, Any]:
@@ -121,11 +134,20 @@ def build(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | N
     parameters = signature(kind)
     known = {each.name for each in parameters}
     required = {each.name for each in parameters if each.default is REQUIRED and each.kind is not VARIADIC}
-    given = {key for key in record if key != "class"}
+    given = {key for key in record if key != "class" and not is_setting(kind, key)}
     if given - known or required - given:
         wrong = ", ".join(map(repr, sorted(given - known, key=str) or sorted(required - given)))
         raise ValueError(f"config: {'unknown' if given - known else 'missing'} argument of {name}: {wrong}")
-    return call(kind, {key: build_argument(package, record[key], classes) for key in given}, parameters)
+    made = call(kind, {key: build_argument(package, record[key], classes) for key in given}, parameters)
+    found = {key: record[key] for key in record if is_setting(kind, key)}
+    return set_up(made, checks.as_settings("config", name, found))
+
+
+def set_up(made: Any, found: Mapping[str, Any]) -> Any:
+    """A new object with these settings."""
+    for name, value in found.items():
+        setattr(made, f"_{name}", value)
+    return made
 
 
 def build_argument(package: ModuleType, value: Any, classes: Mapping[str, type[Any]] | None) -> Any:
@@ -148,7 +170,7 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
     if package is not None and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
         kind = getattr(package, kind.__name__, kind)
     given = {**{name: rebuild(each, package) for name, each in arguments(value).items()}, **changes}
-    return call(kind, given, signature(type(value)))
+    return set_up(call(kind, given, signature(type(value))), settings(value))
 
 
 def is_default(value: Any, default: Any) -> bool:

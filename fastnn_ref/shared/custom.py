@@ -60,7 +60,33 @@ class CustomLayer(Custom, HasParameters):
     changes_shape = False
     input_shape: Shape | None = None
     saved: Any = None
+    _trainable, _lr_scale = True, 1.0               # those of the host, so that a new one has them, too
     _host: weakref.ref[Any] | None = None           # the host keeps the user's object alive, and not vice versa
+
+    @property
+    def trainable(self) -> bool:
+        """Does training change this layer? As ``trainable`` of every layer."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: object) -> None:
+        self._assign("trainable", checks.as_flag("trainable", value))
+
+    @property
+    def lr_scale(self) -> float:
+        """The learning rate is multiplied by this number >= 0; as ``lr_scale`` of every layer."""
+        return self._lr_scale
+
+    @lr_scale.setter
+    def lr_scale(self, value: object) -> None:
+        self._assign("lr_scale", checks.as_number("lr_scale", value, 0))
+
+    def _assign(self, name: str, value: object) -> None:
+        host = self._living_host()
+        if host is None:
+            setattr(self, f"_{name}", value)
+        else:
+            host._assign(name, value)
 
     def set_gradients(self, *values: Any) -> None:
         """Sets the gradients of the trainable parameters, in the order in which ``add`` declared them."""

@@ -69,7 +69,8 @@ def gradcheck(
     """Compares ``model``'s gradients of ``loss`` on ``x`` and ``t`` with central differences.
 
     At most ``samples`` >= 1 elements of each tensor are checked, always the same ones; None checks all. A float32 model
-    is checked as its copy in float64: differences need the digits. Works for every layer, the random ones included.
+    is checked as its copy in float64: differences need the digits. Works for every layer, the random ones included;
+    frozen layers have no gradients.
     Returns a report that is true if every error is at most ``tolerance`` (> 0).
 
     >>> import numpy as np, fastnn_ref as nn
@@ -93,7 +94,7 @@ def gradcheck(
         value()
         dx = model.backward(loss.backward())
         tensors = [("x", values, dx)]
-        tensors += [(name, w, gradient.copy()) for name, w, gradient, _ in model.parameters()]
+        tensors += [(name, w, gradient.copy()) for name, w, gradient, *_ in model.network.trained]
         for index, (name, w, gradient) in enumerate(tensors):
             places = chosen(w.size, most, index)
             numeric = np.array([difference(value, w, place) for place in places])

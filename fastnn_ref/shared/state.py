@@ -9,15 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import checks
+from .access import settable
+from .config import SETTINGS, settings
 
-VERSION = 1
-KEYS = ("version", "model", "counters", "optimizer", "callbacks")
+VERSION = 2
+KEYS = ("version", "model", "settings", "counters", "optimizer", "callbacks")
 
 
 def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
     """Everything that training has changed, as dicts, lists, numbers and arrays.
 
-    ``model``: parameters and running statistics by dotted name. ``counters``: training passes, epochs, and the position
+    ``model``: parameters and running statistics by dotted name. ``settings``: ``trainable`` and ``lr_scale`` of the
+    layers that were given other ones than the defaults. ``counters``: training passes, epochs, and the position
     inside an epoch. ``optimizer``: its steps, its learning rate or schedule, its slots. ``callbacks``: a state each;
     for ``fit(resume=…)`` the history comes first, as in ``Callback.callbacks``.
 
@@ -33,8 +36,9 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
     True
     """
     return {
-        "version": VERSION, "model": model.state_dict(), "counters": model.network.counters(),
-        "optimizer": optimizer.state_dict(), "callbacks": [each.state_dict() for each in callbacks],
+        "version": VERSION, "model": model.state_dict(), "settings": settings_of(model),
+        "counters": model.network.counters(), "optimizer": optimizer.state_dict(),
+        "callbacks": [each.state_dict() for each in callbacks],
     }
 
 
@@ -64,6 +68,25 @@ def check_training_state(state: Any) -> None:
         raise TypeError(f"state['callbacks']: expected a list, got {type(state['callbacks']).__name__}")
 
 
+def settings_of(model: Any) -> dict[str, dict[str, Any]]:
+    """The layer's dotted name → its settings, where they are not the defaults."""
+    return {name: found for name, layer in named_layers(model).items() if (found := settings(layer)) != SETTINGS}
+
+
+def named_layers(model: Any) -> dict[str, Any]:
+    """Dotted name → layer, of those that have settings."""
+    return {prefix.rstrip("."): layer for prefix, layer in settable(model)}
+
+
+def checked_settings(state: Any, model: Any) -> dict[str, dict[str, Any]]:
+    """The settings of every layer, of a state that fits the model."""
+    known = named_layers(model)
+    if not isinstance(state, Mapping) or set(state) - set(known):
+        raise ValueError(f"state['settings']: expected a dict by the names of layers, {', '.join(known)}, "
+                         f"got {state!r}")
+    return {name: SETTINGS | checks.as_settings("state['settings']", name, state.get(name, {})) for name in known}
+
+
 def check_slots(state: Any, model: Any) -> None:
     """The slots fit the model, which a new optimizer would only see at its first step."""
     wanted = {name: w for name, w, _, _ in model.parameters()}
@@ -76,8 +99,13 @@ def put(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequenc
     """Loads each part into its object."""
     counters = checks.as_counters(state["counters"])
     check_slots(state["optimizer"], model)
+    wanted = checked_settings(state["settings"], model)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     for each, record in zip(callbacks, state["callbacks"], strict=True):
         each.load_state_dict(record)
+    for name, layer in named_layers(model).items():
+        for setting, value in wanted[name].items():
+            if settings(layer)[setting] != value:
+                layer._assign(setting, value)
     model.network.set_counters(counters)

@@ -54,8 +54,9 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
 
     Shapes are known behind the first layer that knows its input, everywhere if the model does, or for ``input_shape``,
     the shape of one example: then a layer that does not fit, such as a ``Linear`` behind ``Flatten``, is a ValueError
-    that names it. Layers inside a model, a ``Residual`` or a ``StochasticDepth`` have rows of their own. A notebook
-    shows the table in HTML, of a model, too. Nothing is changed: initial values that are not drawn yet stay so.
+    that names it. Layers inside a model, a ``Residual``, a ``Parallel`` or the like have rows of their own; frozen
+    parameters are counted apart. A notebook shows the table in HTML, of a model, too. Nothing is
+    changed: initial values that are not drawn yet stay so.
 
     >>> import fastnn_ref as nn
     >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
@@ -72,8 +73,11 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     if input_shape is not None:
         shape = checks.check_chain(model.layers, object, checks.as_shape("input_shape", input_shape))
     count, zeros = count_parameters(model), exact_zeros(model)
+    frozen = count - count_parameters(model, only_trained=True)
+    parts = [Row("trainable", "", f"{count - frozen:,}", ""), Row("frozen", "", f"{frozen:,}", "")] if frozen else []
     return Summary([Row("layer", "output", "parameters", "exact zeros" if zeros else ""),
-                    *chain_rows("", enumerate(model.layers), shape), Row("total", "", f"{count:,}", f"{zeros:,}")])
+                    *chain_rows("", enumerate(model.layers), shape), *parts,
+                    Row("total", "", f"{count:,}", f"{zeros:,}")])
 
 
 def summary_html(model: Any) -> str:
@@ -89,12 +93,17 @@ def chain_rows(prefix: str, layers: Iterable[tuple[object, Any]], shape: Any) ->
         text = "" if output is None else checks.format_shape(("n", *output))
         inner: list[tuple[object, Any]] = list(enumerate(getattr(layer, "layers", ())))
         inner += [("block", layer.block)] if hasattr(layer, "block") else []
-        if inner:
+        branches = list(enumerate(getattr(layer, "branches", ())))
+        if inner or branches:
             p = f"(p={layer.p:g})" if hasattr(layer, "p") else ""
             yield Row(f"{prefix}{name}  {type(layer).__name__}{p}", text, "", "")
             yield from chain_rows(f"{prefix}{name}.", inner, shape)
+            for branch in branches:
+                yield from chain_rows(f"{prefix}{name}.", [branch], shape)
         else:
-            yield Row(f"{prefix}{name}  {layer!r}", text, f"{count_parameters(layer):,}", f"{exact_zeros(layer):,}")
+            frozen = "" if layer.trainable or not layer.specs else "  frozen"
+            yield Row(f"{prefix}{name}  {layer!r}{frozen}", text, f"{count_parameters(layer):,}",
+                      f"{exact_zeros(layer):,}")
         shape = output
 
 
@@ -105,9 +114,13 @@ def inside(layer: Any) -> Iterator[Any]:
         yield from inside(child)
 
 
-def count_parameters(layer: Any) -> int:
-    """How many numbers training changes, from their shapes: to look at values would draw them."""
-    return sum(math.prod(spec.shape) for each in inside(layer) for spec in each.specs.values() if spec.trainable)
+def count_parameters(layer: Any, only_trained: bool = False) -> int:
+    """How many numbers training changes, from their shapes: to look at values would draw them.
+
+    Those of frozen layers count, too, unless ``only_trained``.
+    """
+    return sum(math.prod(spec.shape) for each in inside(layer) if each.trainable or not only_trained
+               for spec in each.specs.values() if spec.trainable)
 
 
 def exact_zeros(layer: Any) -> int:

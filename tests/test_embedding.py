@@ -1,0 +1,87 @@
+"""Embedding: rows of a table. Beside a Linear of one-hot rows, which is the same function."""
+
+import numpy as np
+import pytest
+
+from tests.cases import ROWS
+from tests.check import check_against_reference, check_gradient, close, inputs, normal, same
+
+
+def name_of(case):
+    return case.name
+
+
+@pytest.mark.parametrize("case", ROWS, ids=name_of)
+def test_gradient(ref, case):
+    check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), inputs(case))
+
+
+@pytest.mark.parametrize("case", ROWS, ids=name_of)
+def test_engine_agrees(ref, fast, isa, dtype, case):
+    check_against_reference(ref, fast, case, dtype)
+
+
+def test_formula(nn, dtype):
+    """W[x] is onehot(x) @ W; dW, too, is that of the product."""
+    x = np.array([[4, 0, 4], [2, 4, 1]])
+    model = nn.Sequential(nn.Embedding(5, 3), dtype=dtype)
+    weight = model[0].weight
+    hot = np.eye(5)[x]
+    same(model.forward(x, training=True), weight[x])
+    dy = normal((2, 3, 3), dtype, seed=1)
+    same(model.backward(dy), np.zeros((2, 3), dtype))
+    want = np.einsum("nli,nlj->ij", hot, dy.astype("f8"))
+    scale = np.einsum("nli,nlj->ij", hot, np.abs(dy).astype("f8"))
+    close("sum", model.grads["0.weight"], want.astype(dtype), scale + 1)
+
+
+@pytest.mark.parametrize("value", [5, -1, 0.5, 1.999 - 0.01, np.nan, np.inf, -np.inf, 1e30])
+def test_a_number_without_a_row(nn, dtype, value):
+    """An error that names it, and the step has not happened."""
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2), dtype=dtype)
+    before, optimizer = model.state_dict(), nn.Adam()
+    x = np.array([[0, 1], [4, value]])
+    for use in (lambda: model(x), lambda: model.step(x, [0, 1], nn.CrossEntropyLoss(), optimizer),
+                lambda: model.run_epoch(x, [0, 1], nn.CrossEntropyLoss(), optimizer)):
+        with pytest.raises(ValueError, match="Embedding: expected whole numbers from 0 to 4, got"):
+            use()
+    assert (model.steps, optimizer.steps) == (0, 0)
+    for name, array in model.state_dict().items():
+        same(array, before[name], name)
+
+
+def test_integers_and_whole_floats_are_one(nn):
+    model = nn.Sequential(nn.Embedding(300, 2))
+    for kind in ("uint8", "int64", "float32", "float64"):
+        same(model(np.array([[0, 255, 7]], kind)), model(np.array([[0.0, 255.0, 7.0]])))
+    same(model(np.array([[7 + 1e-6]])), model(np.array([[7]])))
+
+
+def test_rows_that_nobody_asked_for_stay(nn):
+    model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Linear(4, 1), dtype="float64")
+    before = model[0].weight.copy()
+    model.step([[1, 3]], [[9.0]], nn.MSELoss(), nn.SGD(lr=0.1))
+    changed = (model[0].weight != before).any(axis=1)
+    assert changed.tolist() == [False, True, False, True, False]
+
+
+def test_it_starts_from_normal_numbers(nn):
+    weight = nn.Embedding(2000, 3).weight
+    assert abs(weight.mean()) < 0.05 and abs(weight.std() - 1) < 0.05
+
+
+def test_frozen(nn):
+    model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Linear(4, 1), dtype="float64")
+    model[0].trainable = False
+    before = model[0].weight.copy()
+    model.step([[1, 3]], [[9.0]], nn.MSELoss(), nn.SGD(lr=0.1))
+    same(model[0].weight, before)
+
+
+def test_sizes(nn):
+    with pytest.raises(ValueError, match="num_embeddings: expected"):
+        nn.Embedding(0, 3)
+    with pytest.raises(ValueError, match="num_embeddings: expected"):
+        nn.Embedding(2**24 + 1, 3)
+    with pytest.raises(ValueError, match="init: unknown name"):
+        nn.Embedding(3, 3, init="norml")
