@@ -18,7 +18,6 @@ from .options import argument, choice, integer, number, option, text, usage
 from .session import Failure, UsageError, attempt, say
 
 SUMMARY = "run an experiment on a claim of the textbooks: PASS or FAIL"
-ACTIONS = ("list", "run", "replay", "compare")
 RUN = "with run", lambda config: config.action == "run"
 REPORTS = "with run or replay", lambda config: config.action in ("run", "replay")
 
@@ -27,7 +26,7 @@ REPORTS = "with run or replay", lambda config: config.action in ("run", "replay"
 class Config:
     """What ``fastnn lab`` is told."""
 
-    action: str = argument(choice(ACTIONS), "list; run NAME|FILE.py ... or run all; replay FILE; compare FILE FILE")
+    action: str = argument(text("ACTION"), "list; run NAME|FILE.py ... or run all; replay FILE; compare FILE FILE")
     what: tuple[str, ...] = argument(text("WHAT"), "experiments by name, Python files with one, all; or JSON files",
                                      nargs="*")
     seeds: int = option(24, integer(1), "seeds; up to four times as many where nothing is decided", "running", only=RUN)
@@ -50,9 +49,11 @@ def run(config: Config) -> None:
     nonlinearity ...
     """
     options.check(config)
+    if config.action not in ACTIONS:
+        raise UsageError(f"ACTION: expected one of {', '.join(ACTIONS)}, got {config.action!r}")
     with extra("lab"):
         lab = importlib.import_module("fastnn.lab")
-    {"list": show_list, "run": run_experiments, "replay": replay, "compare": compare}[config.action](lab, config)
+    ACTIONS[config.action](lab, config)
 
 
 def show_list(lab: ModuleType, config: Config) -> None:
@@ -132,6 +133,9 @@ def compare(lab: ModuleType, config: Config) -> None:
     if len(config.what) != 2:
         raise UsageError(f"WHAT: expected two files of fastnn lab run --json, got {len(config.what)}")
     say(lab.compare(*map(lab.load, config.what), language=config.lang))
+
+
+ACTIONS = {"list": show_list, "run": run_experiments, "replay": replay, "compare": compare}
 
 
 class Shown:

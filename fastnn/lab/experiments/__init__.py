@@ -14,7 +14,8 @@ from fastnn_ref.shared import checks
 from ..experiment import Experiment
 
 NAMES = (
-    "nonlinearity", "gradient_descent",
+    "nonlinearity", "gradient_descent", "backpropagation", "vanishing_gradient", "l2", "weight_decay", "early_stopping",
+    "batchnorm_initialisation", "label_smoothing", "dropout",
 )  # fmt: skip
 
 
