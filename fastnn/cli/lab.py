@@ -70,7 +70,7 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
     """Run, show and keep."""
     if not config.what or ("all" in config.what and len(config.what) > 1):
         raise UsageError(f"WHAT: expected names of experiments, Python files, or all, got {' '.join(config.what)!r}")
-    names = lab.NAMES if config.what == ("all",) else config.what
+    names = lab.NAMES if list(config.what) == ["all"] else config.what
     for name, value in (("--predict", config.predict), ("--break", config.break_)):
         if value and len(names) > 1:
             raise UsageError(f"{name}: expected one experiment, got {len(names)}")

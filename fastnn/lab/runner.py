@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-import fastnn_ref
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.diagnosis import TrainingWarning
 
@@ -82,13 +81,21 @@ def run_all(
                 run_seeds(pool, nn, pending, [first_seed + number for number in numbers], deadline, progress)
                 done = numbers.stop
                 decide(results)
-                pending = [each for each in results if each.verdict == INCONCLUSIVE and len(each.record.seeds) == done]
+                pending = [each for each in results if is_open(each) and len(each.record.seeds) == done]
                 if not pending or done == 1:
                     break
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     return results
+
+
+def is_open(result: Result) -> bool:
+    """Could more seeds change the verdict; or, with a bug put in, that of the check that should catch it?"""
+    if not result.record.broken:
+        return result.verdict == INCONCLUSIVE
+    by = result.experiment.mutations[result.record.broken].caught_by
+    return any(each.check.name == by and each.verdict == INCONCLUSIVE for each in result.findings)
 
 
 @contextmanager
@@ -124,9 +131,13 @@ def run_seeds(pool: ThreadPoolExecutor, nn: Any, results: Sequence[Result], seed
     def job(result: Result, seed: int) -> tuple[Result, int, Any]:
         if time.monotonic() > deadline and len(result.record.seeds) + seeds.index(seed) >= FEWEST:
             return result, seed, None
-        if not result.record.seeds and seed == seeds[0]:
-            compare_packages(result, seed)
-        found = measure(result, nn, seed)
+        try:
+            if not result.record.seeds and seed == seeds[0] and not result.record.broken:     # a bug is put in both
+                compare_packages(result, seed)
+            found = measure(result, nn, seed)
+        except Exception as error:
+            error.add_note(f"in the experiment {result.experiment.name}, seed {seed}")
+            raise
         end[id(result)] = time.monotonic() - began
         return result, seed, found
 
@@ -150,17 +161,13 @@ def new_trial(result: Result, nn: Any, seed: int, **more: Any) -> Trial:
 
 
 def measure(result: Result, nn: Any, seed: int) -> tuple[Trial, dict[str, float], float]:
-    """(trial, its numbers, the seconds of CPU) of one seed; an error says which seed it was."""
+    """(trial, its numbers, the seconds of CPU) of one seed."""
     experiment, trial, began = result.experiment, new_trial(result, nn, seed), time.thread_time()
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):      # a training that diverges is a result, too
-            values = {name: float(value) for name, value in experiment.trial(trial).items()}
-            took = time.thread_time() - began
-            if experiment.control:
-                values["control"] = float(experiment.control(new_trial(result, nn, seed)))
-    except Exception as error:
-        error.add_note(f"in the experiment {experiment.name}, seed {seed}")
-        raise
+    with np.errstate(over="ignore", invalid="ignore"):          # a training that diverges is a result, too
+        values = {name: float(value) for name, value in experiment.trial(trial).items()}
+        took = time.thread_time() - began
+        if experiment.control:
+            values["control"] = float(experiment.control(new_trial(result, nn, seed)))
     needed = {name for check in experiment.checks for name in check.names}
     if missing := sorted(needed - values.keys()):
         raise ValueError(f"{experiment.name}: expected trial to return {', '.join(missing)}, got {', '.join(values)}")
@@ -181,21 +188,25 @@ def add(record: Record, seed: int, trial: Trial, values: dict[str, float], took:
 def compare_packages(result: Result, seed: int) -> None:
     """Trains every arm for 20 steps in both packages, in float64: how far weights and numbers are apart, and how long
     the reference takes for what the engine does in a second."""
-    found, seconds = [], []
-    for nn in (importlib.import_module("fastnn"), fastnn_ref):
-        took = []
-        for _ in range(2):                      # the first time pays for what is made once
+    seconds, found = [], []
+    for package, times in (("fastnn", 2), ("fastnn_ref", 1)):       # the engine's first time pays for what is made once
+        nn = importlib.import_module(package)
+        for _ in range(times):
             trial, began = new_trial(result, nn, seed, dtype="float64", steps=STEPS), time.thread_time()
             with np.errstate(over="ignore", invalid="ignore"):
                 values = result.experiment.trial(trial)
-            took.append(time.thread_time() - began)
-        seconds.append(min(took))
-        arrays = {f"{arm}.{name}": value for arm, model in trial.models.items()
-                  for name, value in model.state_dict().items()}
-        found.append(arrays | {name: np.float64(value) for name, value in values.items()
-                               if name not in result.experiment.unequal})
+            took = time.thread_time() - began
+        seconds.append(took)
+        arrays = {arm: model.state_dict() for arm, model in trial.models.items()}
+        found.append(arrays | {"": {name: np.array(float(value)) for name, value in values.items()
+                                    if name not in result.experiment.unequal}})
     fast, ref = found
-    sizes = {name: max(1.0, float(np.abs(value).max(initial=0))) for name, value in fast.items()}
-    result.record.agreement = max(gap(value, ref[name]) / sizes[name] for name, value in fast.items()
-                                  if sizes[name] < DIVERGED)
+    result.record.agreement = max(
+        gap(value, ref[arm][name]) / max(1.0, size(value)) for arm, each in fast.items() for name, value in each.items()
+        if not arm or min(max(map(size, package[arm].values())) for package in found) < DIVERGED)
     result.record.reference_ratio = seconds[1] / seconds[0]
+
+
+def size(values: Any) -> float:
+    """The largest absolute value; infinite if one is NaN."""
+    return float(np.nan_to_num(np.abs(values), nan=np.inf).max(initial=0))
