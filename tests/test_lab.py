@@ -124,8 +124,7 @@ def test_what_every_seed_must_show(name):
     exact = [each for each in result.findings if each.check.every]
     assert [each.check.name for each in exact if each.verdict != "PASS"] == []
     assert result.record.agreement is not None
-    for language in lab.experiment.LANGUAGES:
-        ElementTree.fromstring(report.page(result, language).removeprefix("<!doctype html>"))
+    ElementTree.fromstring(report.page(result, "ru").removeprefix("<!doctype html>"))
 
 
 @pytest.mark.parametrize(("name", "mutation"), MUTATIONS, ids=[f"{name}-{mutation}" for name, mutation in MUTATIONS])
@@ -151,7 +150,7 @@ def test_numbers_do_not_depend_on_threads_nor_on_company(quick):
     assert lab.run(QUICK, seeds=2, first_seed=1).record.values["safe"] == quick.record.values["safe"][1:]
 
 
-def test_all_arms_begin_with_the_same_weights_in_the_same_order():
+def test_all_arms_begin_with_the_same_weights():
     import fastnn as nn
 
     trial = lab.Trial(nn, 5)

@@ -1,5 +1,7 @@
 """Dropout: units that cannot rely on each other."""
 
+import itertools
+
 import numpy as np
 
 from .. import Check, Experiment, Mutation, Text, arms, distance
@@ -28,7 +30,7 @@ def drop(trial, p):
 def layers(trial, widths, p, p_input=0.0):
     """Linear layers of these widths, dropout behind each hidden one, and at the input."""
     found = [drop(trial, p_input)] if p_input else []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in itertools.pairwise(widths[:-1]):
         found += [trial.nn.Linear(inputs, outputs, activation="relu"), *([drop(trial, p)] if p else [])]
     return [*found, trial.nn.Linear(*widths[-2:])]
 
