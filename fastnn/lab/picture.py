@@ -139,8 +139,8 @@ def dots_svg(result: Any, language: str) -> str:
         for index, each in enumerate(shown):
             ax = figure.add_subplot(len(shown), 1, index + 1)
             dots(ax, each, result.record.predicted if index == 0 else None)
-            ax.set_title(f"{each.check.name} {limits(each.check)} {each.check.unit.to(language)}".strip(), loc="left",
-                         fontsize=10)
+            title = f"{each.check.name} {limits(each.check)} {each.check.unit.to(language)}"
+            ax.set_title(title.strip().replace("  ", ", "), loc="left", fontsize=10)
         said = "; ".join(
             Text(f"{each.check.name}: mean {number(each.mean)}, {len(each.values)} seeds from "
                  f"{number(each.values.min())} to {number(each.values.max())}, threshold {limits(each.check)}",

@@ -28,7 +28,7 @@ th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px s
 thead th{border-bottom-width:2px}tbody th{min-width:11rem}td{font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;border-radius:.3rem;overflow-wrap:anywhere}
 a{color:var(--blue)}
-@media (max-width:44rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+@media (max-width:54rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table,tbody,tr,td,tbody th{display:block}tr{border-bottom:2px solid var(--line);padding:.4rem 0}
 td,tbody th{border:0;padding:.1rem 0}td:empty{display:none}
 td::before{content:attr(data-label) ": ";color:var(--quiet)}}

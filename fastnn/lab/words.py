@@ -33,7 +33,7 @@ WORDS = {
     "concept": ("experiment", "опыт"), "statement": ("claim", "утверждение"),
     "index": ("The lab: claims of textbooks, measured", "Лаборатория: утверждения учебников, измеренные"),
     "all arms": ("all, with measuring", "всё вместе с измерениями"), "arm": ("arm", "вариант"),
-    "how": ("Each dot is a seed; the bar is the 95 % interval of the mean; the shaded side is where the claim fails. "
+    "how": ("Each dot is a seed; the bar is the 95 % interval of the mean; the hatched side is where the claim fails. "
             "Verdicts follow p-values that are corrected after Holm, each of up to three looks with a third of 5 %.",
             "Точка — один запуск, отрезок — 95 % интервал среднего; заштриховано там, где утверждение неверно. Выводы "
             "следуют из p-значений с поправкой Холма (Holm), на каждый из трёх просмотров приходится треть от 5 %."),
