@@ -17,15 +17,15 @@ STYLE = """
 @media (prefers-color-scheme:dark){:root{--ink:#ececec;--paper:#161616;--quiet:#b4b4b4;--line:#4a4a4a;--shade:#242424;
 --blue:#56B4E9;--orange:#F0904A;--green:#3CC79E;--pink:#E3A6CB}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:56rem;background:var(--paper);color:var(--ink);
+body{margin:0 auto;padding:1rem;max-width:62rem;background:var(--paper);color:var(--ink);
 font:1rem/1.5 system-ui,sans-serif;overflow-wrap:break-word}
 h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0}h2{font-size:1.15rem;margin:1.8rem 0 .4rem}
-p{margin:.5rem 0}.claim{font-size:1.15rem}.quiet{color:var(--quiet)}
+p{margin:.5rem 0}.said{font-weight:400}.claim{font-size:1.15rem}.quiet{color:var(--quiet)}
 .verdict{display:inline-block;border:2px solid;border-radius:.3rem;padding:.1rem .6rem;font-weight:700}
 figure{margin:.8rem 0;max-width:40rem}svg{display:block;width:100%;height:auto}svg text{font-family:inherit!important}
 table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line)}
-thead th{border-bottom-width:2px}tbody th{min-width:11rem}td{font-variant-numeric:tabular-nums}
+thead th{border-bottom-width:2px}tbody th{min-width:11rem}td:last-child{white-space:nowrap}td{font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;border-radius:.3rem;overflow-wrap:anywhere}
 a{color:var(--blue)}
 @media (max-width:54rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
@@ -131,12 +131,12 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
 
 def index_page(results: Sequence[Any], language: str = "en") -> str:
     """The page that lists results, each with a link to its own."""
-    names = ("concept", "statement", "effect", "interval", "threshold", "seeds", "cpu", "verdict")
+    names = ("concept", "effect", "interval", "threshold", "seeds", "cpu", "verdict")
     rows = []
     for each in results:
         first = each.findings[0]
-        rows.append([f'<a href="{escape(each.experiment.name)}.html">{escape(each.experiment.name)}</a>',
-                     escape(each.experiment.claim.to(language)),
+        rows.append([f'<a href="{escape(each.experiment.name)}.html">{escape(each.experiment.name)}</a><br/>'
+                     f'<span class="said">{escape(each.experiment.claim.to(language))}</span>',
                      escape(f"{number(first.mean)} {first.check.unit.to(language)}".strip()),
                      escape(spread(first, language)), escape(limits(first.check)), str(len(each.record.seeds)),
                      f"{seconds(each)[0]:.2f}", verdict(each.verdict, language)])

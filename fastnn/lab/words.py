@@ -30,7 +30,7 @@ WORDS = {
     "broken": ("Run with a bug, put in on purpose", "Запуск с намеренно внесённой ошибкой"),
     "caught": ("caught by", "поймана проверкой"), "not caught": ("NOT caught by", "НЕ поймана проверкой"),
     "first": ("first", "первый"), "second": ("second", "второй"), "difference": ("difference", "разность"),
-    "concept": ("experiment", "опыт"), "statement": ("claim", "утверждение"),
+    "concept": ("experiment", "опыт"),
     "index": ("The lab: claims of textbooks, measured", "Лаборатория: утверждения учебников, измеренные"),
     "all arms": ("all, with measuring", "всё вместе с измерениями"), "arm": ("arm", "вариант"),
     "how": ("Each dot is a seed; the bar is the 95 % interval of the mean; the hatched side is where the claim fails. "
