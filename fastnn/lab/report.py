@@ -25,7 +25,8 @@ p{margin:.5rem 0}.said{font-weight:400}.claim{font-size:1.15rem}.quiet{color:var
 figure{margin:.8rem 0;max-width:40rem}svg{display:block;width:100%;height:auto}svg text{font-family:inherit!important}
 table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line)}
-thead th{border-bottom-width:2px}tbody th{min-width:11rem}td:last-child{white-space:nowrap}td{font-variant-numeric:tabular-nums}
+thead th{border-bottom-width:2px}tbody th{min-width:11rem}td:last-child{white-space:nowrap}
+td{font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;border-radius:.3rem;overflow-wrap:anywhere}
 a{color:var(--blue)}
 @media (max-width:54rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
