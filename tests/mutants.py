@@ -349,6 +349,21 @@ SHARED = [
          "np.linspace(low, high, steps)"),
     ),
     *of(
+        "fastnn/lab/evidence.py",
+        ("lab: every p-value times m", "test_lab::test_holm_from_the_definition",
+         "np.arange(len(p), 0, -1)",
+         "len(p)"),
+        ("lab: a mean on the wrong side passes", "test_lab::test_a_mean_is_compared_with_its_threshold",
+         "sign * (mean - limit) > 0",
+         "mean != limit"),
+    ),
+    *of(
+        "fastnn/lab/trial.py",
+        ("lab: arms begin with weights of their own", "test_lab::test_all_arms_begin_with_the_same_weights",
+         "value[...] = first",
+         "value[...] = value"),
+    ),
+    *of(
         "fastnn/plot/inside.py",
         ("plot: images have units in their last axis", "test_plot::test_units_of_images_are_channels",
          "slope = np.moveaxis(slope, 1, -1)",

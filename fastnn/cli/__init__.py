@@ -10,11 +10,13 @@ import functools
 from collections.abc import Sequence
 
 from .. import __version__
-from . import compare, evaluate, export, info, options, predict, train
+from . import compare, evaluate, export, info, lab, options, predict, train
 from .session import Session, UsageError, require_output
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "export": export, "info": info,
-            "compare": compare}
+COMMANDS = {
+    "train": train, "evaluate": evaluate, "predict": predict, "export": export, "info": info, "compare": compare,
+    "lab": lab,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,6 +44,7 @@ class Option:
     const: Any = None  # what the flag alone means, where a value may follow
     only: tuple[str, Callable[[Any], bool]] | None = None  # where it does something: in words, and asked of a config
     positional: bool = False  # it has no flag, and must be given
+    nargs: str | None = None  # of a positional argument: how many, as argparse says it
 
 
 def option(default: Any, kind: Kind | None, help: str, group: str, **more: Any) -> Any:
@@ -51,18 +52,18 @@ def option(default: Any, kind: Kind | None, help: str, group: str, **more: Any) 
     return field(default=default, metadata={"option": Option(kind, help, group, **more)})
 
 
-def argument(kind: Kind, help: str) -> Any:
-    """A field of a configuration that is a positional argument."""
-    return field(metadata={"option": Option(kind, help, GROUPS[0], positional=True)})
+def argument(kind: Kind, help: str, **more: Any) -> Any:
+    """A field of a configuration that is a positional argument; ``more`` are fields of ``Option``."""
+    return field(metadata={"option": Option(kind, help, GROUPS[0], positional=True, **more)})
 
 
 def flag(name: str) -> str:
-    """The flag of a field.
+    """The flag of a field; one whose name is a word of Python's ends in an underscore.
 
-    >>> flag("max_norm")
-    '--max-norm'
+    >>> flag("max_norm"), flag("break_")
+    ('--max-norm', '--break')
     """
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def text_of(value: Any) -> str:
@@ -178,12 +179,12 @@ def add(parser: argparse.ArgumentParser, config: type) -> None:
                 group.add_argument(flag(name), help=what.help, default=argparse.SUPPRESS, action=action)
                 continue
             if what.positional:
-                group.add_argument(name, help=what.help, metavar=shown(name, what))
+                group.add_argument(name, help=what.help, metavar=shown(name, what), nargs=what.nargs)
                 continue
             usual = "" if default is None else f" (default {text_of(default)})"
             how: dict[str, Any] = {} if what.const is None else {"nargs": "?", "const": what.const}
             group.add_argument(
-                flag(name), help=(what.help + usual).replace("%", "%%"), default=argparse.SUPPRESS,
+                flag(name), dest=name, help=(what.help + usual).replace("%", "%%"), default=argparse.SUPPRESS,
                 metavar=what.kind.metavar, type=naming(flag(name), what.kind.read), **how,
             )  # fmt: skip
 

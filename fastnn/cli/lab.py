@@ -1,0 +1,168 @@
+"""``fastnn lab``: claims of textbooks, measured over paired seeds."""
+
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from fastnn_ref.shared import terminal
+from fastnn_ref.shared.optional import optional
+from fastnn_ref.shared.progress import default_style
+
+from ..extras import extra
+from . import options
+from .options import argument, choice, integer, number, option, text, usage
+from .session import Failure, UsageError, attempt, say
+
+SUMMARY = "run an experiment on a claim of the textbooks: PASS or FAIL"
+RUN = "with run", lambda config: config.action == "run"
+REPORTS = "with run or replay", lambda config: config.action in ("run", "replay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What ``fastnn lab`` is told."""
+
+    action: str = argument(text("ACTION"), "list; run NAME|FILE.py ... or run all; replay FILE; compare FILE FILE")
+    what: tuple[str, ...] = argument(text("WHAT"), "experiments by name, Python files with one, all; or JSON files",
+                                     nargs="*")
+    seeds: int = option(24, integer(1), "seeds; up to four times as many where nothing is decided", "running", only=RUN)
+    first_seed: int = option(0, integer(0), "the first seed", "running", only=RUN)
+    budget: float | None = option(None, number(0), "seconds after which no further seed begins", "running", only=RUN)
+    backend: str = option("fast", choice(("fast", "ref")), "the engine or the reference", "running", only=RUN)
+    predict: bool = option(False, None, "ask what you expect before it runs", "running", only=RUN)
+    break_: str | None = option(None, text("BUG"), "put in a bug, by its name in list; is it caught?", "running",
+                                only=RUN)
+    html: str | None = option(None, text("FILE"), "write the report; of several experiments, into a folder", "running",
+                              only=REPORTS)
+    json: str | None = option(None, text("FILE"), "keep the numbers, for replay and compare", "running", only=RUN)
+    lang: str = option("en", choice(("en", "ru")), "language of what is shown, en or ru", "running")
+
+
+def run(config: Config) -> None:
+    """Do what ``action`` says; Failure if anything FAILs, or a bug is not caught.
+
+    >>> run(Config(action="list", what=()))                                         # doctest: +ELLIPSIS
+    nonlinearity ...
+    """
+    options.check(config)
+    if config.action not in ACTIONS:
+        raise UsageError(f"ACTION: expected one of {', '.join(ACTIONS)}, got {config.action!r}")
+    with extra("lab"):
+        lab = importlib.import_module("fastnn.lab")
+    ACTIONS[config.action](lab, config)
+
+
+def show_list(lab: ModuleType, config: Config) -> None:
+    """Names, claims and bugs."""
+    if config.what:
+        raise UsageError(f"WHAT: expected nothing after list, got {' '.join(config.what)}")
+    for name in lab.NAMES:
+        found = lab.find(name)
+        bugs = ", ".join(found.mutations)
+        say(f"{name}  {found.claim.to(config.lang)}" + (f"\n    --break {bugs}" if bugs else ""))
+
+
+def run_experiments(lab: ModuleType, config: Config) -> None:
+    """Run, show and keep."""
+    if not config.what or ("all" in config.what and len(config.what) > 1):
+        raise UsageError(f"WHAT: expected names of experiments, Python files, or all, got {' '.join(config.what)!r}")
+    names = lab.NAMES if list(config.what) == ["all"] else config.what
+    for name, value in (("--predict", config.predict), ("--break", config.break_)):
+        if value and len(names) > 1:
+            raise UsageError(f"{name}: expected one experiment, got {len(names)}")
+    try:
+        found = [lab.find(each) for each in names]
+        for each in found if config.break_ else ():
+            lab.check_mutation(each, config.break_, "--break")
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    predicted = ask(found[0].question.to(config.lang)) if config.predict else None
+    with usage(config, others=False), Shown() as shown:
+        results = lab.run_all(
+            found, seeds=config.seeds, first_seed=config.first_seed, budget=config.budget, backend=config.backend,
+            broken=config.break_ or "", predicted=predicted, progress=shown.progress,
+        )  # fmt: skip
+    attempt(lambda: show(lab, config, results), lambda: config.json and lab.save(results, config.json))
+    if config.break_:
+        if not results[0].caught:
+            raise Failure(f"--break {config.break_}: no check caught it")
+    else:
+        fail(results)
+
+
+def ask(question: str) -> float:
+    """The number that the reader types."""
+    say(question or "What do you expect?")
+    typed = sys.stdin.readline().strip() if sys.stdin is not None else ""
+    try:
+        return float(typed.replace(",", ".").replace("−", "-").rstrip("%"))
+    except ValueError:
+        raise UsageError(f"--predict: expected a number on standard input, got {typed!r}") from None
+
+
+def show(lab: ModuleType, config: Config, results: Sequence[Any]) -> None:
+    """The tables on standard output, the report in its file."""
+    text = lab.words.summary(results[0], config.lang) if len(results) == 1 else lab.words.overview(results, config.lang)
+    attempt(lambda: say(text, also_on_stderr=True),
+            lambda: config.html and lab.save_html(results, config.html, config.lang))
+
+
+def fail(results: Sequence[Any]) -> None:
+    """Failure if anything FAILs."""
+    failed = [each.experiment.name for each in results if each.verdict == "FAIL"]
+    if failed:
+        raise Failure(f"FAIL: {', '.join(failed)}")
+
+
+def replay(lab: ModuleType, config: Config) -> None:
+    """Show what a file has."""
+    if len(config.what) != 1:
+        raise UsageError(f"WHAT: expected one file of fastnn lab run --json, got {len(config.what)}")
+    results = lab.load(config.what[0])
+    show(lab, config, results)
+    if not any(each.record.broken for each in results):
+        fail(results)
+
+
+def compare(lab: ModuleType, config: Config) -> None:
+    """Show what differs between two files."""
+    if len(config.what) != 2:
+        raise UsageError(f"WHAT: expected two files of fastnn lab run --json, got {len(config.what)}")
+    say(lab.compare(*map(lab.load, config.what), language=config.lang))
+
+
+ACTIONS = {"list": show_list, "run": run_experiments, "replay": replay, "compare": compare}
+
+
+class Shown:
+    """How far it is, on stderr: a bar, or a line now and then."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.written = time.monotonic()
+        self.style = default_style()
+
+    def __enter__(self) -> "Shown":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def progress(self, done: int, total: int, name: str) -> None:
+        """So many of ``total`` seeds are done."""
+        if self.style == "lines":
+            if time.monotonic() - self.written > 5:
+                terminal.Steady().write(f"{done} of {total} seeds\n")
+                self.written = time.monotonic()
+            return
+        if self.bar is None or self.bar.total != total or done == 1:
+            if self.bar is not None:
+                self.bar.close()
+            self.bar = terminal.bar(optional("tqdm.auto", extra="lab").tqdm, total=total, unit="seed", leave=False)
+        self.bar.set_postfix_str(name, refresh=False)
+        self.bar.update(done - self.bar.n)

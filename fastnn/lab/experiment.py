@@ -1,0 +1,140 @@
+"""What an experiment is: a claim, how one seed measures it, and the checks that its numbers must pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastnn_ref.shared import checks
+
+LANGUAGES = ("en", "ru")
+ROLES = ("claim", "limit", "control")
+
+
+class Text(NamedTuple):
+    """A sentence in English and in Russian.
+
+    >>> Text("layer", "слой").to("ru")
+    'слой'
+    """
+
+    en: str
+    ru: str
+
+    def to(self, language: str) -> str:
+        """The sentence in ``language``, ``"en"`` or ``"ru"``."""
+        return self.ru if language == "ru" else self.en
+
+
+Said = Text | str | tuple[str, str]
+
+
+def as_text(name: str, value: Said) -> Text:
+    """A Text; one string serves both languages."""
+    if isinstance(value, str):
+        return Text(value, value)
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(each, str) for each in value):
+        return Text(*value)
+    raise TypeError(f"{name}: expected a string, or a pair (English, Russian), got {value!r}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the numbers of all seeds must show: ``value`` lies above, below, or between two thresholds.
+
+    ``name`` is what mutations and files call it; ``text`` says what is measured, with ``unit``. ``value`` is the name
+    of a measured number, or ``"a - b"``, the difference of two in the same seed. ``above`` and ``below`` are thresholds
+    of its *mean*; with ``every=True`` each seed by itself has to lie within them, ends included, and there are no
+    statistics (``above=0, below=0``: exactly 0). Without thresholds the value is only shown. ``role`` is ``"claim"``,
+    ``"limit"`` (where the idea does not help) or ``"control"``.
+
+    >>> Check("gain", "test accuracy", "dropout - plain", unit="points", above=0.3).names
+    ['dropout', 'plain']
+    """
+
+    name: str
+    text: Said
+    value: str
+    above: float | None = None
+    below: float | None = None
+    every: bool = False
+    unit: Said = ""
+    role: str = "claim"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", as_text("text", self.text))
+        object.__setattr__(self, "unit", as_text("unit", self.unit))
+        checks.as_choice("role", self.role, ROLES)
+        for name in ("above", "below"):
+            if getattr(self, name) is not None:
+                checks.as_number(name, getattr(self, name))
+        if self.above is not None and self.below is not None and self.above > self.below:
+            raise ValueError(f"above: expected at most below, {self.below}, got {self.above}")
+
+    @property
+    def names(self) -> list[str]:
+        """The measured numbers that it needs."""
+        return self.value.split(" - ")
+
+
+class Mutation(NamedTuple):
+    """A classic bug, put in on purpose by ``--break NAME``; the check ``caught_by`` must then FAIL."""
+
+    text: Said
+    caught_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A claim of a textbook, measured over paired seeds.
+
+    ``name``: as ``fastnn lab run`` calls it. ``claim``: the sentence that is tested. ``question``: what the reader is
+    asked to predict, a number in the unit of the first check. ``setup``: the configuration, which ``trial.setup`` has
+    as attributes and the report shows. ``trial(trial)``: measures one seed and returns names and numbers (``Trial``).
+    ``checks``: what the numbers must show; the first one is the claim's main number. ``control(trial)``: how far the
+    weights are apart at strength zero, which must be exactly 0; None where the idea has no strength. ``mutations``:
+    name → ``Mutation``; ``trial.broken`` is the name of the one that is put in. ``picture(ax, result, language)`` draws
+    what there is to see into an Axes of matplotlib (``curves`` and ``arms`` make one); ``alt`` describes it.
+    ``limits``: when the idea does not help. ``sources``: papers. ``unequal``: measured numbers in which the packages
+    differ, as rounding makes them. Texts are strings, or pairs (English, Russian). ValueError or TypeError for what
+    does not fit.
+
+    >>> from fastnn import lab
+    >>> def trial(trial):
+    ...     random = trial.random.normal(size=100)
+    ...     return {"mean": random.mean(), "largest": random.max()}
+    >>> experiment = lab.Experiment(name="normal", claim="The largest of 100 is above 1.", trial=trial, checks=[
+    ...     lab.Check("largest", "the largest of 100 numbers", "largest", above=1)])
+    >>> lab.run(experiment, seeds=8).verdict
+    'PASS'
+    """
+
+    name: str
+    claim: Said
+    trial: Callable[[Any], Mapping[str, float]]
+    checks: Sequence[Check]
+    question: Said = ""
+    setup: Mapping[str, Any] = field(default_factory=dict)
+    control: Callable[[Any], float] | None = None
+    mutations: Mapping[str, Mutation] = field(default_factory=dict)
+    picture: Callable[[Any, Any, str], object] | None = None
+    alt: Said = ""
+    limits: Said = ""
+    sources: Sequence[str] = ()
+    unequal: Sequence[str] = ()
+    source: str | None = None               # the file of a user's own; the lab fills it in
+
+    def __post_init__(self) -> None:
+        for name in ("claim", "question", "alt", "limits"):
+            object.__setattr__(self, name, as_text(name, getattr(self, name)))
+        known = [each.name for each in self.checks]
+        if not known or len(set(known)) < len(known):
+            raise ValueError(f"checks: expected at least one, each of another name, got {known}")
+        for name, mutation in self.mutations.items():
+            checks.as_choice(f"mutations[{name!r}].caught_by", mutation.caught_by, (*known, "control", "agreement"))
+
+
+def check_mutation(experiment: Experiment, name: str, called: str = "broken") -> None:
+    """ValueError if the experiment has no such mutation; ``called`` is the argument's name in the message."""
+    if not experiment.mutations:
+        raise ValueError(f"{called}: {experiment.name} has no mutations, got {name!r}")
+    checks.as_choice(called, name, tuple(experiment.mutations))

@@ -1,0 +1,49 @@
+"""The experiments, a file each; ``NAMES`` is their order, from simple to hard.
+
+A file makes one ``Experiment`` and calls it ``experiment``: docs/lab.md says how to write one.
+"""
+
+import importlib
+import importlib.util
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from fastnn_ref.shared import checks
+
+from ..experiment import Experiment
+
+NAMES = (
+    "nonlinearity", "gradient_descent", "backpropagation", "vanishing_gradient", "l2", "weight_decay", "early_stopping",
+    "batchnorm_initialisation", "label_smoothing", "dropout",
+)  # fmt: skip
+
+
+def find(what: str | os.PathLike[str] | Experiment) -> Experiment:
+    """The experiment of that name, or the one in a Python file, which is run; ValueError if there is none.
+
+    >>> find("nonlinearity").name
+    'nonlinearity'
+    """
+    if isinstance(what, Experiment):
+        return what
+    if str(what).endswith(".py"):
+        return from_file(Path(what))
+    name = checks.as_choice("experiment", str(what).replace("-", "_"), NAMES)
+    found: Experiment = importlib.import_module(f"{__name__}.{name}").experiment
+    return found
+
+
+def from_file(path: Path) -> Experiment:
+    """The ``experiment`` that a file of the user's own makes; FileNotFoundError, ValueError."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a Python file with an experiment, found no file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: expected a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, "experiment", None)
+    if not isinstance(found, Experiment):
+        raise ValueError(f"{path}: expected `experiment = lab.Experiment(...)`, got {type(found).__name__}")
+    return replace(found, source=str(path))

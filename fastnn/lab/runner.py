@@ -1,0 +1,212 @@
+"""Runs experiments: seeds, threads, the budget of time, more seeds where nothing is decided yet.
+
+All arms of an experiment see one seed in one call, so they are paired; seeds run side by side in threads, as models
+train without the GIL. Where several experiments run, every one has its first seed before any has its second, so that a
+budget that runs out leaves all with about the same number.
+"""
+
+import importlib
+import os
+import platform
+import shlex
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.diagnosis import TrainingWarning
+
+from .. import _kernels
+from .._version import __version__
+from ..extras import extra
+from .evidence import INCONCLUSIVE, LOOKS
+from .experiment import Experiment, check_mutation
+from .experiments import find
+from .result import Record, Result, decide
+from .trial import Trial, gap
+
+with extra("lab"):
+    import scipy
+    import sklearn
+    from threadpoolctl import threadpool_limits
+
+PACKAGES = {"fast": "fastnn", "ref": "fastnn_ref"}
+STEPS = 20                          # after which the two packages are compared
+DIVERGED = 1e12                     # a training with numbers as large magnifies rounding without bound
+FEWEST = 2                          # seeds that a budget of time does not take away
+Progress = Callable[[int, int, str], object]
+
+
+def run(what: str | os.PathLike[str] | Experiment, **options: Any) -> Result:
+    """Runs one experiment: its name, the path of a file that makes one, or an ``Experiment``. Options: ``run_all``.
+
+    >>> from fastnn import lab
+    >>> print(lab.run("gradient_descent", seeds=4))                                 # doctest: +ELLIPSIS
+    gradient_descent: PASS, 4 seeds...
+    """
+    return run_all([what], **options)[0]
+
+
+def run_all(
+    what: Sequence[str | os.PathLike[str] | Experiment] | None = None, *, seeds: int = 24, first_seed: int = 0,
+    budget: float | None = None, backend: str = "fast", broken: str = "", predicted: float | None = None,
+    threads: int | None = None, progress: Progress | None = None,
+) -> list[Result]:
+    """Runs experiments, by default all of them, and judges them together.
+
+    Each runs with ``seeds`` >= 1 seeds from ``first_seed`` on; what is INCONCLUSIVE then runs with twice and at last
+    four times as many. After ``budget`` seconds no further seed begins, beyond two each. ``backend``: ``"fast"``, or
+    ``"ref"`` for fastnn_ref. ``broken``: the name of a mutation. ``predicted``: what the reader expects, for the
+    report. ``threads``: by default one for each processor; numbers do not depend on them. ``progress(done, total,
+    name)`` is called after each seed. ValueError for an unknown name or a number out of range.
+    """
+    experiments = [find(each) for each in (what or importlib.import_module("fastnn.lab.experiments").NAMES)]
+    seeds, first_seed = checks.as_integer("seeds", seeds, 1), checks.as_integer("first_seed", first_seed, 0)
+    nn = importlib.import_module(PACKAGES[checks.as_choice("backend", backend, tuple(PACKAGES))])
+    deadline = np.inf if budget is None else time.monotonic() + checks.as_number("budget", budget, 0)
+    workers = len(os.sched_getaffinity(0)) if threads is None else checks.as_integer("threads", threads, 1)
+    for each in experiments if broken else ():
+        check_mutation(each, broken)
+    results = [Result(each, blank(each, backend, broken, predicted, seeds, first_seed)) for each in experiments]
+    pending, done = results, 0
+    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
+        try:
+            for look in range(LOOKS):
+                numbers = range(done, seeds * 2**look)
+                run_seeds(pool, nn, pending, [first_seed + number for number in numbers], deadline, progress)
+                done = numbers.stop
+                decide(results)
+                pending = [each for each in results if is_open(each) and len(each.record.seeds) == done]
+                if not pending or done == 1:
+                    break
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def is_open(result: Result) -> bool:
+    """Could more seeds change the verdict; or, with a bug put in, that of the check that should catch it?"""
+    if not result.record.broken:
+        return result.verdict == INCONCLUSIVE
+    by = result.experiment.mutations[result.record.broken].caught_by
+    return any(each.check.name == by and each.verdict == INCONCLUSIVE for each in result.findings)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Each seed's arithmetic takes one thread inside this block, and a training that diverges warns nobody."""
+    before = _kernels.get_num_threads()
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
+        warnings.simplefilter("ignore", TrainingWarning)
+        _kernels.set_num_threads(1)
+        try:
+            yield
+        finally:
+            _kernels.set_num_threads(before)
+
+
+def blank(experiment: Experiment, backend: str, broken: str, predicted: float | None, seeds: int, first: int) -> Record:
+    """A record without numbers yet."""
+    versions = {"fastnn": __version__, "python": platform.python_version(), "numpy": np.__version__,
+                "scipy": scipy.__version__, "scikit-learn": sklearn.__version__, "instruction set": _kernels.isa()}
+    command = ["fastnn", "lab", "run", experiment.source or experiment.name, "--seeds", str(seeds)]
+    command += ["--first-seed", str(first)] if first else []
+    command += ["--backend", backend] if backend != "fast" else []
+    command += ["--break", broken] if broken else []
+    return Record(experiment.name, experiment.source, backend, broken, predicted, dict(experiment.setup), versions,
+                  shlex.join(command))
+
+
+def run_seeds(pool: ThreadPoolExecutor, nn: Any, results: Sequence[Result], seeds: Sequence[int], deadline: float,
+              progress: Progress | None) -> None:
+    """Runs these seeds of all results, and adds the numbers in the order of the seeds."""
+    began, end = time.monotonic(), {id(result): 0.0 for result in results}
+
+    def job(result: Result, seed: int) -> tuple[Result, int, Any]:
+        if time.monotonic() > deadline and len(result.record.seeds) + seeds.index(seed) >= FEWEST:
+            return result, seed, None
+        try:
+            if not result.record.seeds and seed == seeds[0] and not result.record.broken:     # a bug is put in both
+                compare_packages(result, seed)
+            found = measure(result, nn, seed)
+        except Exception as error:
+            error.add_note(f"in the experiment {result.experiment.name}, seed {seed}")
+            raise
+        end[id(result)] = time.monotonic() - began
+        return result, seed, found
+
+    jobs = [pool.submit(job, result, seed) for seed in seeds for result in results]
+    for number, future in enumerate(as_completed(jobs), 1):
+        result, _, _ = future.result()
+        if progress is not None:
+            progress(number, len(jobs), result.experiment.name)
+    for future in jobs:
+        result, seed, found = future.result()
+        if found is not None:
+            add(result.record, seed, *found)
+    for result in results:
+        result.record.wall += end[id(result)]
+
+
+def new_trial(result: Result, nn: Any, seed: int, **more: Any) -> Trial:
+    """A trial of this result's experiment, and mutation."""
+    experiment = result.experiment
+    return Trial(nn, seed, name=experiment.name, setup=result.record.setup, broken=result.record.broken, **more)
+
+
+def measure(result: Result, nn: Any, seed: int) -> tuple[Trial, dict[str, float], float]:
+    """(trial, its numbers, the seconds of CPU) of one seed."""
+    experiment, trial, began = result.experiment, new_trial(result, nn, seed), time.thread_time()
+    with np.errstate(over="ignore", invalid="ignore"):          # a training that diverges is a result, too
+        values = {name: float(value) for name, value in experiment.trial(trial).items()}
+        took = time.thread_time() - began
+        if experiment.control:
+            values["control"] = float(experiment.control(new_trial(result, nn, seed)))
+    needed = {name for check in experiment.checks for name in check.names}
+    if missing := sorted(needed - values.keys()):
+        raise ValueError(f"{experiment.name}: expected trial to return {', '.join(missing)}, got {', '.join(values)}")
+    return trial, values, took
+
+
+def add(record: Record, seed: int, trial: Trial, values: dict[str, float], took: float) -> None:
+    """Adds what one seed gave."""
+    record.seeds.append(seed)
+    record.data = trial.hash_after(record.data)
+    pairs: list[tuple[dict[str, list[Any]], Mapping[str, Any]]] = [
+        (record.values, values), (record.cpu, trial.cpu | {"": took}), (record.curves, trial.curves)]
+    for kept, new in pairs:
+        for name, value in new.items():
+            kept.setdefault(name, []).append(value)
+
+
+def compare_packages(result: Result, seed: int) -> None:
+    """Trains every arm for 20 steps in both packages, in float64: how far weights and numbers are apart, and how long
+    the reference takes for what the engine does in a second."""
+    seconds, found = [], []
+    for package, times in (("fastnn", 2), ("fastnn_ref", 1)):       # the engine's first time pays for what is made once
+        nn = importlib.import_module(package)
+        for _ in range(times):
+            trial, began = new_trial(result, nn, seed, dtype="float64", steps=STEPS), time.thread_time()
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = result.experiment.trial(trial)
+            took = time.thread_time() - began
+        seconds.append(took)
+        arrays = {arm: model.state_dict() for arm, model in trial.models.items()}
+        found.append(arrays | {"": {name: np.array(float(value)) for name, value in values.items()
+                                    if name not in result.experiment.unequal}})
+    fast, ref = found
+    result.record.agreement = max(
+        gap(value, ref[arm][name]) / max(1.0, size(value)) for arm, each in fast.items() for name, value in each.items()
+        if not arm or min(max(map(size, package[arm].values())) for package in found) < DIVERGED)
+    result.record.reference_ratio = seconds[1] / seconds[0]
+
+
+def size(values: Any) -> float:
+    """The largest absolute value; infinite if one is NaN."""
+    return float(np.nan_to_num(np.abs(values), nan=np.inf).max(initial=0))

@@ -1,0 +1,127 @@
+"""What the lab says around an experiment, in English and Russian, and its summary as plain text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .evidence import INCONCLUSIVE
+from .experiment import Check
+
+WORDS = {
+    "PASS": ("PASS", "ПОДТВЕРЖДЕНО"), "FAIL": ("FAIL", "ОПРОВЕРГНУТО"),
+    "INCONCLUSIVE": ("INCONCLUSIVE", "НЕ РЕШЕНО"), "SHOWN": ("shown", "показано"),
+    "claim": ("claim", "утверждение"), "limit": ("where it does not help", "где не помогает"),
+    "control": ("control", "контроль"),
+    "check": ("what is measured", "что измерено"), "kind": ("kind", "вид"), "effect": ("mean", "среднее"),
+    "interval": ("95 % interval", "95 % интервал"), "threshold": ("threshold", "порог"),
+    "p": ("p, corrected", "p с поправкой"), "verdict": ("verdict", "вывод"),
+    "misleading": ("single seeds that say otherwise", "одиночные запуски, говорящие обратное"),
+    "every": ("every seed", "каждый запуск"), "seeds": ("seeds", "запусков"), "seed": ("seed", "запуск"),
+    "predicted": ("The reader predicted", "Читатель предсказал"), "measured": ("measured", "измерено"),
+    "picture": ("What there is to see", "Что видно"), "dots": ("Every seed", "Каждый запуск"),
+    "numbers": ("Checks", "Проверки"), "setup": ("Configuration", "Конфигурация"),
+    "limits": ("When it does not help", "Когда это не помогает"), "sources": ("Sources", "Источники"),
+    "repeat": ("This line repeats it", "Эта строка повторит запуск"), "data": ("data, sha256", "данные, sha256"),
+    "cpu": ("CPU seconds", "секунды процессора"), "wall": ("wall clock", "по часам"),
+    "reference": ("the same in fastnn_ref takes about", "то же в fastnn_ref займёт примерно"),
+    "mutations": ("Bugs that it catches", "Ошибки, которые она ловит"), "bug": ("bug", "ошибка"),
+    "by": ("caught by", "ловит проверка"), "option": ("option", "ключ"),
+    "broken": ("Run with a bug, put in on purpose", "Запуск с намеренно внесённой ошибкой"),
+    "caught": ("caught by", "поймана проверкой"), "not caught": ("NOT caught by", "НЕ поймана проверкой"),
+    "first": ("first", "первый"), "second": ("second", "второй"), "difference": ("difference", "разность"),
+    "concept": ("experiment", "опыт"),
+    "index": ("The lab: claims of textbooks, measured", "Лаборатория: утверждения учебников, измеренные"),
+    "all arms": ("all, with measuring", "всё вместе с измерениями"), "arm": ("arm", "вариант"),
+    "how": ("Each dot is a seed; the bar is the 95 % interval of the mean; the hatched side is where the claim fails. "
+            "Verdicts follow p-values that are corrected after Holm, each of up to three looks with a third of 5 %.",
+            "Точка — один запуск, отрезок — 95 % интервал среднего; заштриховано там, где утверждение неверно. Выводы "
+            "следуют из p-значений с поправкой Холма (Holm), на каждый из трёх просмотров приходится треть от 5 %."),
+    "one": ("One seed. A single run shows one draw of the effect and no interval: which way another seed goes cannot "
+            "be known from it. Run with --seeds 24 to see how many single seeds say the opposite of the mean.",
+            "Один запуск. Он показывает лишь одно случайное значение эффекта и не даёт интервала: куда отклонится "
+            "другой запуск, по нему не узнать. С --seeds 24 видно, сколько одиночных запусков говорят обратное."),
+}  # fmt: skip
+
+
+def word(name: str, language: str) -> str:
+    """A word of the reports; a name without an entry is shown as it is."""
+    return WORDS[name][language == "ru"] if name in WORDS else name
+
+
+def number(value: float) -> str:
+    """A number with three digits.
+
+    >>> number(0.99312), number(-1.5e-9), number(float("nan"))
+    ('0.993', '−1.5e−09', 'nan')
+    """
+    return f"{value + 0.0:.3g}".replace("-", "−")
+
+
+def limits(check: Check) -> str:
+    """The thresholds of a check: ``> 0.3``, ``15.5 … 16.7``, ``≤ 0`` where every seed counts."""
+    more, less = ("≥", "≤") if check.every else (">", "<")
+    if check.above is not None and check.below is not None:
+        return f"= {number(check.above)}" if check.above == check.below else \
+            f"{number(check.above)} … {number(check.below)}"
+    return f"{more} {number(check.above)}" if check.above is not None else \
+        "" if check.below is None else f"{less} {number(check.below)}"
+
+
+def spread(finding: Any, language: str) -> str:
+    """The interval, or the range of all seeds where every one counts."""
+    if finding.check.every:
+        ends = dict.fromkeys(map(number, (finding.values.min(), finding.values.max())))
+        return f"{word('every', language)}: {' … '.join(ends)}"
+    return "" if not np.isfinite(finding.low) else f"{number(finding.low)} … {number(finding.high)}"
+
+
+def seconds(result: Any) -> tuple[float, float | None]:
+    """(CPU seconds of all seeds, about what the reference would take)."""
+    took = float(np.sum(result.record.cpu.get("", [0.0])))
+    ratio = result.record.reference_ratio
+    return took, None if ratio is None or result.record.backend == "ref" else took * ratio
+
+
+def broken(result: Any, language: str) -> str:
+    """What became of the mutation."""
+    mutation = result.experiment.mutations[result.record.broken]
+    return f"{result.record.broken}: {word('caught' if result.caught else 'not caught', language)} {mutation.caught_by}"
+
+
+def summary(result: Any, language: str) -> str:
+    """The result as lines of text, a table of its checks."""
+    took, _ = seconds(result)
+    rows = [[f.check.name, f"{number(f.mean)} {f.check.unit.to(language)}".strip(), spread(f, language),
+             limits(f.check), word(f.verdict, language)] for f in result.findings]
+    head = f"{result.experiment.name}: {word(result.verdict, language)}, {len(result.record.seeds)} " \
+           f"{word('seeds', language)}, {took:.2f} {word('cpu', language)}"
+    lines = [head, result.experiment.claim.to(language), *aligned(rows)]
+    if result.record.predicted is not None:
+        lines.append(f"{word('predicted', language)}: {number(result.record.predicted)}; "
+                     f"{word('measured', language)}: {number(result.findings[0].mean)}")
+    if result.record.broken:
+        lines.append(broken(result, language))
+    if len(result.record.seeds) == 1:
+        lines.append(word("one", language))
+    return "\n".join(lines)
+
+
+def overview(results: Sequence[Any], language: str) -> str:
+    """A line for each result: its main number, and its verdict."""
+    head = [word(each, language) for each in ("concept", "effect", "interval", "threshold", "seeds", "cpu", "verdict")]
+    rows = [head]
+    for each in results:
+        first = each.findings[0]
+        rows.append([each.experiment.name, f"{number(first.mean)} {first.check.unit.to(language)}".strip(),
+                     spread(first, language), limits(first.check), str(len(each.record.seeds)),
+                     f"{seconds(each)[0]:.2f}", word(each.verdict, language)])
+    bad = [f"{each.experiment.name}: {word(f.verdict, language)} {f.check.name}: {f.check.text.to(language)}"
+           for each in results for f in each.findings if f.verdict in ("FAIL", INCONCLUSIVE)]
+    return "\n".join([*aligned(rows), *bad])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,327 @@
+"""The lab: verdicts follow from numbers, every bug is caught by the check that names it, reports are whole pages."""
+
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fastnn import cli, lab
+from fastnn.lab import evidence, picture, report, words
+from fastnn.lab.trial import gap
+
+QUICK = "gradient_descent"
+MUTATIONS = [(name, mutation) for name in lab.NAMES for mutation in lab.find(name).mutations]
+
+
+EPOCHS = {"early_stopping": 60, "label_smoothing": 12}      # 3 for the others
+
+
+def short(name):
+    """The experiment with fewer epochs: enough for what every seed must show, and for bugs to be seen."""
+    found = lab.find(name)
+    return replace(found, setup={**found.setup, **({"epochs": EPOCHS.get(name, 3)} if "epochs" in found.setup else {})})
+
+
+def values_of(verdict, n=12):
+    """Numbers that lie above 1, below 1, or around it."""
+    return np.random.default_rng(0).normal({"PASS": 3, "FAIL": -1, "INCONCLUSIVE": 1}[verdict], 0.5, n)
+
+
+@pytest.fixture(scope="module")
+def quick():
+    return lab.run(QUICK, seeds=3)
+
+
+# ---- from numbers to verdicts ----
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "INCONCLUSIVE"])
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_a_mean_is_compared_with_its_threshold(verdict, side):
+    values = values_of(verdict) if side == "above" else 2 - values_of(verdict)
+    found, = evidence.judge([(lab.Check("c", "c", "v", **{side: 1}), values)])
+    assert found.verdict == verdict
+    assert found.low < values.mean() < found.high
+    assert found.misleading == ((values < 1) if side == "above" else (values > 1)).sum()
+
+
+def test_the_interval_and_p_are_students():
+    """Student's own example (1908): the hours of sleep that one drug gives more than another, t = 4.06."""
+    more = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
+    assert evidence.interval(more) == pytest.approx((0.70, 2.46), abs=0.005)
+    assert evidence.p_value(more, 0) == pytest.approx(0.00283, abs=1e-5)
+
+
+def test_holm_from_the_definition():
+    """The k-th smallest of m is compared with α / (m − k + 1)."""
+    p = [0.3, 0.014, 0.001, 0.012]              # Bonferroni's 0.05/4 for each would miss the second
+    rejected = [False] * 4
+    for k, index in enumerate(np.argsort(p)):
+        if p[index] > 0.05 / (4 - k):
+            break
+        rejected[index] = True
+    assert rejected == [False, True, True, True]
+    assert [each <= 0.05 for each in evidence.holm(p)] == rejected
+
+
+def test_a_band_has_two_ends():
+    check = lab.Check("c", "c", "v", above=0, below=1)
+    for mean, verdict in ((0.5, "PASS"), (-1, "FAIL"), (2, "FAIL"), (1, "INCONCLUSIVE")):
+        found, = evidence.judge([(check, mean + 0.1 * np.array([-1.0, 1, -1, 1, -1, 1, -1, 1]))])
+        assert found.verdict == verdict, mean
+
+
+def test_every_seed_counts_where_it_says_so():
+    exact = lab.Check("c", "c", "v", above=0, below=0, every=True)
+    assert [evidence.judge([(exact, np.array(each))])[0].verdict for each in ([0.0, 0.0], [0.0, 1e-300])] == \
+        ["PASS", "FAIL"]
+
+
+def test_nan_fails_and_one_seed_decides_nothing():
+    check = lab.Check("c", "c", "v", above=0)
+    assert evidence.judge([(check, np.array([1.0, np.nan]))])[0].verdict == "FAIL"
+    assert evidence.judge([(check, np.array([1.0]))])[0].verdict == "INCONCLUSIVE"
+    assert evidence.judge([(lab.Check("c", "c", "v"), np.array([1.0, 2.0]))])[0].verdict == "SHOWN"
+
+
+def test_more_claims_need_more_evidence():
+    check, values = lab.Check("c", "c", "v", above=0), np.array([0.7, 1.5, 0.9, 0.4, 1.1])
+    alone = evidence.judge([(check, values)])[0]
+    among = evidence.judge([(check, values)] * 20)[0]
+    assert (alone.verdict, among.verdict) == ("PASS", "INCONCLUSIVE") and among.p == pytest.approx(20 * alone.p)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"above": 2, "below": 1}, "above: expected at most below"), ({"role": "x"}, "role: "), ({"text": 3}, "text: "),
+])
+def test_a_check_that_makes_no_sense(wrong, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        lab.Check(**{"name": "c", "text": "c", "value": "v"} | wrong)
+
+
+# ---- experiments ----
+
+
+@pytest.mark.parametrize("name", lab.NAMES)
+def test_an_experiment_is_complete(name):
+    found = lab.find(name)
+    said = [found.claim, found.question, found.limits, found.alt, *(each.text for each in found.checks),
+            *(each.text for each in found.mutations.values())]
+    assert all(text.en and text.ru for text in said)
+    assert all(re.search("[а-я]", text.ru) and not re.search("[а-я]", text.en) for text in said)
+    assert found.name == name and found.sources and len(found.mutations) >= 2
+    assert any(each.role == "limit" for each in found.checks)
+
+
+@pytest.mark.parametrize("name", lab.NAMES)
+def test_what_every_seed_must_show(name):
+    """The control at strength zero, both packages after 20 steps, and the experiment's own exact checks."""
+    result = lab.run(short(name), seeds=1, first_seed=500)
+    exact = [each for each in result.findings if each.check.every]
+    assert [each.check.name for each in exact if each.verdict != "PASS"] == []
+    assert result.record.agreement is not None
+    ElementTree.fromstring(report.page(result, "ru").removeprefix("<!doctype html>"))
+
+
+@pytest.mark.parametrize(("name", "mutation"), MUTATIONS, ids=[f"{name}-{mutation}" for name, mutation in MUTATIONS])
+def test_a_bug_is_caught_by_the_check_that_names_it(name, mutation):
+    """In the engine. What every seed must show needs one seed; a mean needs several."""
+    by = lab.find(name).mutations[mutation].caught_by
+    every = all(check.every for check in lab.find(name).checks if check.name == by)
+    result = lab.run(short(name), seeds=1 if every else 4, broken=mutation)
+    assert result.caught, words.summary(result, "en")
+
+
+def test_a_bug_runs_in_the_reference_too():
+    assert lab.run(short("dropout"), seeds=1, broken="mask-left-out", backend="ref").caught
+
+
+# ---- the runner ----
+
+
+def test_numbers_do_not_depend_on_threads_nor_on_company(quick):
+    alone = lab.run(QUICK, seeds=3, threads=1)
+    assert alone.record.values == quick.record.values and alone.record.data == quick.record.data
+    assert alone.record.curves == quick.record.curves
+    assert lab.run(QUICK, seeds=2, first_seed=1).record.values["safe"] == quick.record.values["safe"][1:]
+
+
+def test_all_arms_begin_with_the_same_weights():
+    import fastnn as nn
+
+    trial = lab.Trial(nn, 5)
+    plain = trial.model([nn.Linear(64, 8), nn.Linear(8, 10)])
+    other = trial.model([nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 10)])
+    assert (plain.layers[0].weight == other.layers[0].weight).all()
+    assert (plain.layers[1].weight == other.layers[3].weight).all()
+    assert not (plain.layers[0].weight == lab.Trial(nn, 6).model([nn.Linear(64, 8)]).layers[0].weight).all()
+
+
+def test_gap():
+    a = np.array([1.0, np.nan, np.inf])
+    assert gap(a, a) == 0 and gap(a, np.array([1.5, np.nan, np.inf])) == 0.5
+    assert gap(a, np.zeros(3)) > 1e300
+
+
+def noise(name="noise", mean=1.0, **more):
+    return lab.Experiment(
+        name=name, claim="The mean of normal numbers is above 1.", question="What is the mean?",
+        trial=lambda trial: {"mean": trial.random.normal(mean)}, checks=[lab.Check("mean", "mean", "mean", above=1)],
+        **more)
+
+
+def test_what_is_not_decided_gets_more_seeds_up_to_a_cap():
+    assert len(lab.run(noise(mean=1.0), seeds=4).record.seeds) == 16
+    assert len(lab.run(noise(mean=9.0), seeds=4).record.seeds) == 4
+    assert lab.run(noise(mean=1.0), seeds=1).record.seeds == [0]
+
+
+def test_a_budget_leaves_every_experiment_two_seeds():
+    results = lab.run_all([noise("a"), noise("b")], seeds=50, budget=0)
+    assert [len(each.record.seeds) for each in results] == [2, 2]
+
+
+def test_an_error_says_which_seed():
+    def trial(trial):
+        raise ZeroDivisionError("no")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        lab.run(lab.Experiment(name="bad", claim="", trial=trial, checks=[lab.Check("c", "c", "v")]), seeds=2)
+    assert caught.value.__notes__ == ["in the experiment bad, seed 0"]
+    with pytest.raises(ValueError, match="bad: expected trial to return v, got w"):
+        lab.run(lab.Experiment(name="bad", claim="", trial=lambda trial: {"w": 1}, checks=[lab.Check("c", "c", "v")]))
+
+
+# ---- what is shown ----
+
+
+def test_files(quick, tmp_path):
+    lab.save([quick], tmp_path / "a.json")
+    again, = lab.load(tmp_path / "a.json")
+    assert again.record == quick.record and str(again) == str(quick)
+    assert report.page(again) == report.page(quick)
+    (tmp_path / "b.json").write_text('{"format": "x"}')
+    with pytest.raises(ValueError, match=r"b.json: expected a JSON file of fastnn lab run"):
+        lab.load(tmp_path / "b.json")
+
+
+def test_compare_pairs_equal_seeds(quick):
+    later = lab.run(QUICK, seeds=3, first_seed=3)
+    line = next(line for line in lab.compare([quick], [later]).splitlines() if " safe " in line)
+    a, b = quick.values("safe"), later.values("safe")
+    assert words.number(b.mean() - a.mean()) in line
+    assert "0 … 0" in lab.compare([quick], [quick])
+    with pytest.raises(ValueError, match="in common"):
+        lab.compare([quick], [])
+
+
+@pytest.mark.parametrize("language", lab.experiment.LANGUAGES)
+def test_a_report_is_one_whole_page(quick, language):
+    text = report.page(replace(quick, record=replace(quick.record, predicted=-2.0)), language)
+    page = ElementTree.fromstring(text.removeprefix("<!doctype html>"))
+    assert page.get("lang") == language
+    assert not re.search(r'(src|href)="(https?:)?//', text) and "url(http" not in text
+    pictures = [each for each in page.iter() if each.tag.endswith("svg")]
+    assert len(pictures) == 2
+    for each in pictures:
+        assert each.get("role") == "img" and each[0].text and each[1].text and each.get("aria-label")
+    assert picture.INK not in text and "prefers-color-scheme:dark" in text and "@media print" in text
+    assert {each.get("scope") for each in page.iter("th")} == {"col", "row"}
+    for wanted in (quick.record.command, quick.record.data[:16], "numpy", words.word("predicted", language), "−2"):
+        assert wanted in text
+
+
+def test_no_text_becomes_html():
+    evil = "<script>alert(1)</script>"
+    found = lab.Experiment(name="evil", claim=evil, question=evil, limits=evil, alt=evil, sources=[evil],
+                           setup={evil: evil}, trial=lambda trial: {"v": 1.0}, checks=[lab.Check(evil, evil, "v", 0)])
+    text = report.page(lab.run(found, seeds=2))
+    assert "<script" not in text
+    ElementTree.fromstring(text.removeprefix("<!doctype html>"))
+
+
+def test_pictures_in_python(quick):
+    from fastnn import plot
+
+    ax = plot.new_figure(4, 3).add_subplot()
+    assert quick.plot(ax) is ax and len(ax.get_lines()) > 2
+    ax = plot.new_figure(4, 3).add_subplot()
+    assert lab.run(noise(), seeds=3).plot(ax) is ax and ax.collections
+    assert "<table" in quick._repr_html_()
+
+
+# ---- the command ----
+
+MINE = """
+from fastnn import lab
+
+def trial(trial):
+    return {"largest": trial.random.normal(size=100).max()}
+
+experiment = lab.Experiment(
+    name="mine", claim="The largest of 100 is above %s.", trial=trial,
+    checks=[lab.Check("largest", "the largest of 100", "largest", above=%s)])
+"""
+
+
+def run(*arguments):
+    return cli.main(["lab", *map(str, arguments)])
+
+
+def test_list(capsys):
+    assert run("list", "--lang", "ru") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in lab.NAMES) and "активации" in shown
+
+
+def test_run_replay_compare(capsys, tmp_path):
+    kept, page = tmp_path / "a.json", tmp_path / "a.html"
+    assert run("run", "gradient-descent", "--seeds", 2, "--json", kept, "--html", page) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("gradient_descent: PASS, 2 seeds") and page.read_text().startswith("<!doctype html>")
+    assert run("replay", kept) == 0 and capsys.readouterr().out == first
+    assert run("compare", kept, kept) == 0 and "monotone" in capsys.readouterr().out
+    assert json.loads(kept.read_text())["results"][0]["verdict"] == "PASS"
+
+
+def test_your_own_file_and_exit_codes(capsys, tmp_path):
+    good, bad, empty = (tmp_path / f"{name}.py" for name in ("good", "bad", "empty"))
+    good.write_text(MINE % (1, 1))
+    bad.write_text(MINE % (9, 9))
+    empty.write_text("")
+    assert run("run", good, "--seeds", 4, "--json", tmp_path / "good.json") == 0
+    assert run("replay", tmp_path / "good.json") == 0
+    assert run("run", good, bad, "--seeds", 4, "--html", tmp_path / "site") == 1
+    assert capsys.readouterr().err.endswith("error: FAIL: mine\n")
+    assert {each.name for each in (tmp_path / "site").iterdir()} == {"index.html", "mine.html"}
+    ElementTree.fromstring((tmp_path / "site" / "index.html").read_text().removeprefix("<!doctype html>"))
+    assert run("run", empty) == 2 and "expected `experiment = lab.Experiment(...)`" in capsys.readouterr().err
+
+
+def test_break_and_predict(capsys, monkeypatch, tmp_path):
+    assert run("run", QUICK, "--break", "uphill", "--seeds", 2) == 0
+    assert "uphill: caught by monotone" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO("−1,5\n"))
+    assert run("run", QUICK, "--predict", "--seeds", 1, "--lang", "ru") == 0
+    shown = capsys.readouterr().out
+    assert "Читатель предсказал: −1.5" in shown and "--seeds 24" in shown
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["do"], "ACTION: expected one of list, run, replay, compare, got 'do'"),
+    (["run"], "WHAT: expected names of experiments"),
+    (["run", "dropuot"], "experiment: unknown name 'dropuot', did you mean 'dropout'?"),
+    (["run", QUICK, "--break", "x"], "--break: unknown name 'x'"),
+    (["run", "all", "--break", "uphill"], "--break: expected one experiment"),
+    (["run", QUICK, "--seeds", "0"], "--seeds: expected"),
+    (["list", "--seeds", "3"], "--seeds: has an effect only with run"),
+    (["replay"], "WHAT: expected one file"),
+    (["compare", "x"], "WHAT: expected two files"),
+])
+def test_wrong_arguments(arguments, message, capsys):
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err
