@@ -117,6 +117,7 @@ def test_an_experiment_is_complete(name):
     assert any(each.role == "limit" for each in found.checks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", lab.NAMES)
 def test_what_every_seed_must_show(name):
     """The control at strength zero, both packages after 20 steps, and the experiment's own exact checks."""
@@ -127,6 +128,7 @@ def test_what_every_seed_must_show(name):
     ElementTree.fromstring(report.page(result, "ru").removeprefix("<!doctype html>"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mutation"), MUTATIONS, ids=[f"{name}-{mutation}" for name, mutation in MUTATIONS])
 def test_a_bug_is_caught_by_the_check_that_names_it(name, mutation):
     """In the engine. What every seed must show needs one seed; a mean needs several."""

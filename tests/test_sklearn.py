@@ -51,6 +51,7 @@ def short(kind, **arguments):
 # ---- scikit-learn's checks ----
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([
     MLPClassifier(max_iter=50), MLPRegressor(max_iter=50), ConvClassifier(channels=(4,), max_iter=50),

@@ -30,7 +30,7 @@ THREAD_FILES = ["tests/test_threads.py", "tests/test_network.py", "tests/test_st
 UNSAFE = "isa threads capsys capfd monkeypatch recwarn"
 PARALLEL_FILES = [f"tests/test_{name}.py" for name in (
     "activation linear conv pool norm dropout dropconnect stochastic_depth augment loss penalty optim model "
-    "schedule stacks custom state gradcheck philox").split()]
+    "schedule stacks custom state gradcheck philox prelu parallel embedding trainable").split()]
 VALGRIND_FILES = ["tests/test_conv_tables.py", "tests/test_pool.py", "tests/test_norm.py", "tests/test_custom.py"]
 NEON_FILES = ["tests/test_same_bits.py", "tests/test_math.py", "tests/test_gemm.py"]
 DEBIAN_PYTHON = "python3,libpython3-dev,libgomp1,libc6-dev"
