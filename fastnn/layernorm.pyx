@@ -11,7 +11,7 @@ Reference: fastnn_ref/layernorm.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, fastnn_norm
+from fastnn._kernels cimport address
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport Pass
@@ -20,35 +20,19 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
 
 
-cdef class LayerNorm(Layer):
-    """LayerNorm(normalized_shape, eps=1e-5)\n--\n\n"""
+cdef class RowNorm(Layer):
+    """What LayerNorm and RMSNorm have in common: the shape of a row, and the memory of a pass."""
 
-    weight = Parameter("", "weight")
-    bias = Parameter("", "bias")
-
-    cdef readonly tuple normalized_shape
-    cdef readonly double eps
-    cdef fastnn_norm g
-    cdef int64_t groups         # rows of one example
-    cdef void *y
-    cdef void *saved
-
-    def __init__(self, normalized_shape, eps=1e-5):
+    cdef int set_rows(self, object normalized_shape, int64_t row_values) except -1:
+        """Rows of this shape, for each of which `saved` holds so many values."""
         Layer.__init__(self)
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
-        self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.g.inner = checks.check_size("normalized_shape", *self.normalized_shape)
-        self.g.channels, self.g.eps = 1, self.eps
-        self.add("weight", self.normalized_shape, "ones")
-        self.add("bias", self.normalized_shape, "zeros")
+        self.g.channels, self.row_values = 1, row_values
+        return 0
 
     cdef tuple output_shape_of(self, tuple shape):
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
-
-    cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
-        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
-        return 0
 
     cdef bint output_is_reusable(self):
         return True
@@ -57,12 +41,36 @@ cdef class LayerNorm(Layer):
         Layer.plan(self, shape, rows, plan)
         self.groups = self.in_size // self.g.inner
         plan.reserve(&self.y, <object>rows * self.out_size)
-        plan.reserve(&self.saved, 3 * <object>rows * self.groups)
+        plan.reserve(&self.saved, <object>self.row_values * rows * self.groups)
         return shape
 
-    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+    cdef void begin(self, Pass *p, const void *x) noexcept nogil:
+        """What the kernel reads and writes in this pass."""
         self.g.rows, self.g.threads = p.rows * self.groups, p.threads
         self.g.x, self.g.y, self.g.saved = x, self.y, self.saved
+
+
+cdef class LayerNorm(RowNorm):
+    """LayerNorm(normalized_shape, eps=1e-5)\n--\n\n"""
+
+    weight = Parameter("", "weight")
+    bias = Parameter("", "bias")
+
+    cdef readonly double eps
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        self.set_rows(normalized_shape, 3)
+        self.g.eps = self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.add("weight", self.normalized_shape, "ones")
+        self.add("bias", self.normalized_shape, "zeros")
+
+    cdef int bind(self) except -1:
+        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
+        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
+        return 0
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        self.begin(p, x)
         p.k.layernorm(&self.g)
         return self.y
 

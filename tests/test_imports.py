@@ -37,7 +37,7 @@ FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
     {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
     {LAYERS, "loss", "penalty"},
-    {"linear", "conv", "optim"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
+    {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
     {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx"}, {"lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
