@@ -3,9 +3,20 @@
 They come from the papers, not from either package, so a bug that both packages share still shows.
 """
 
+import contextlib
+import threading
+
 import mpmath
 
 WORD = 0xFFFFFFFF
+PRECISION = threading.RLock()      # mpmath has one precision for all threads
+
+
+@contextlib.contextmanager
+def digits(count):
+    """mpmath counts with so many digits in this block, in which one thread is at a time."""
+    with PRECISION, mpmath.workdps(count):
+        yield
 
 
 def philox4x32(counter, key):

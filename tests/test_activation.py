@@ -49,7 +49,7 @@ def value_and_derivative(name):
     case, u = FORMULAS[name], U
     f = oracle.ACTIVATIONS[name.split()[0]]
     exact = {k: mpmath.mpf(float(v)) for k, v in case.arguments.items() if k != "approximate"}
-    with mpmath.workdps(320):
+    with oracle.digits(320):
         points = [mpmath.mpf(float(v)) for v in u]
         values = [f(p, **exact) for p in points]
         slopes = [mpmath.diff(lambda v: f(v, **exact), p, direction=1 if p > 0 else -1) for p in points]
@@ -93,7 +93,7 @@ def test_formula_on_every_instruction_set(fast, isa, dtype, case):
     row=[[0.3], [1, 2], [0, 0, 0], [-1000, 0, 3], [1000, 999, 998.5], [-1e4, -1e4], list(range(17))],
 )  # fmt: skip
 def test_softmax_formula(nn, dtype, name, row):
-    with mpmath.workdps(40):
+    with oracle.digits(40):
         exact = (oracle.softmax if name == "Softmax" else oracle.log_softmax)([mpmath.mpf(v) for v in row])
     y = nn.Sequential(getattr(nn, name)(), dtype=dtype)(np.array([row], dtype))[0]
     want = np.array(exact, float)

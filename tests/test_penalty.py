@@ -206,7 +206,7 @@ def test_history_tells_the_parts(nn):
     assert history["penalty"][1] < history["penalty"][0]
     still = net(nn, nn.L2(0.1))
     told = still.fit(X, T, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(lr=0), epochs=1, batch_size=5).history
-    assert told["penalty"][0] == pytest.approx(still.penalty_value())                  # the mean over the batches, not their sum
+    assert told["penalty"][0] == pytest.approx(still.penalty_value())       # the mean over the batches, not their sum
     assert history["val_loss"][1] == pytest.approx(model.evaluate(X, T, nn.CrossEntropyLoss())["loss"])
     gone = nn.Sequential(nn.Linear(12, 3), penalty=nn.L1(1e3)).fit(
         X, T, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(lr=0.1), epochs=4).history
