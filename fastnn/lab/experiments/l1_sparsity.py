@@ -82,8 +82,8 @@ experiment = Experiment(
     },
     picture=arms({"plain cost": Text("without", "без штрафа"), "l2 cost": "L2", "l1 cost": "L1"},
                  y=Text("points lost by pruning 80 %", "потеря от удаления 80 %, п. п.")),
-    alt=Text("Points of accuracy that are lost with the smallest four fifths of the weights: about seven without a "
-             "penalty, two with L2, none with L1.", "Потеря точности без четырёх пятых наименьших весов: около семи "
+    alt=Text("Points of accuracy that are lost with the smallest four fifths of the weights: about six without a "
+             "penalty, two with L2, none with L1.", "Потеря точности без четырёх пятых наименьших весов: около шести "
              "пунктов без штрафа, двух с L2, ни одного с L1."),
     limits=Text("Accuracy does not rise, and zeros that are scattered over a dense matrix save no time by themselves.",
                 "Точность не растёт, а нули, разбросанные по плотной матрице, сами по себе время не экономят."),

@@ -51,11 +51,11 @@ def trial(trial):
     model, steps = trained.model, s.epochs * -(-s.n // 32) if trial.steps is None else trial.steps
     executed = [each.executed / steps for each in model.layers[:-1]]
     trial.curve("executed", executed)
-    single = nn.Sequential(block(trial, [nn.Identity()], 0.2), seed=trial.seed, dtype="float64")    # 1 + m/(1 − p)
-    passes = [single.forward(np.ones((1, 1)), training=True).item() for _ in range(1024)]
+    single = nn.Sequential(block(trial, [nn.Identity()], 0.4), seed=trial.seed, dtype="float64")    # 1 + m/(1 − p)
+    passes = [single.forward(np.ones((1, 1)), training=True).item() for _ in range(256)]
     return found | {"executed": model.executed_blocks / steps, "first": executed[0], "last": executed[-1],
                     "ratio": seconds["depth"] / seconds["plain"],
-                    "away": abs(np.mean(passes) - 2) / np.sqrt(0.2 / 0.8 / len(passes))}
+                    "away": abs(np.mean(passes) - 2) / np.sqrt(0.4 / 0.6 / len(passes))}
 
 
 def control(trial):
