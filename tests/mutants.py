@@ -362,6 +362,15 @@ SHARED = [
         ("lab: arms begin with weights of their own", "test_lab::test_all_arms_begin_with_the_same_weights",
          "value[...] = first",
          "value[...] = value"),
+        ("lab: arms with other biases are not paired", "test_lab::test_all_arms_begin_with_the_same_weights",
+         "in model.parameters() if value.ndim > 1]",
+         "in model.parameters()]"),
+    ),
+    *of(
+        "fastnn/lab/experiments/forward_by_hand.py",
+        ("lab: the sum on paper without the bias", "test_lab::test_a_forward_pass_by_hand",
+         " - bias[unit])",
+         ")"),
     ),
     *of(
         "fastnn/plot/inside.py",

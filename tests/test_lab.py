@@ -17,7 +17,7 @@ QUICK = "gradient_descent"
 MUTATIONS = [(name, mutation) for name in lab.NAMES for mutation in lab.find(name).mutations]
 
 
-EPOCHS = {"early_stopping": 60, "label_smoothing": 12}      # 3 for the others
+EPOCHS = {"early_stopping": 60, "label_smoothing": 12, "l1_sparsity": 12, "l1_features": 100}      # 3 for the others
 
 
 def short(name):
@@ -142,6 +142,13 @@ def test_a_bug_runs_in_the_reference_too():
     assert lab.run(short("dropout"), seeds=1, broken="mask-left-out", backend="ref").caught
 
 
+@pytest.mark.parametrize("backend", ["fast", "ref"])
+def test_a_forward_pass_by_hand(backend):
+    """x = (1, 2): u = ± ln 3, h = 3/4 and 1/4, u = ln 8 − ln 4 + ln 2 = ln 4, y = 4/5."""
+    result = lab.run("forward_by_hand", seeds=2, backend=backend)
+    assert np.abs(result.values("y") - 0.8).max() < 1e-12 and result.values("any").max() < 1e-12
+
+
 # ---- the runner ----
 
 
@@ -160,6 +167,9 @@ def test_all_arms_begin_with_the_same_weights():
     other = trial.model([nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 10)])
     assert (plain.layers[0].weight == other.layers[0].weight).all()
     assert (plain.layers[1].weight == other.layers[3].weight).all()
+    deep = trial.model([nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, 10)])           # pairs of its own
+    other = trial.model([nn.Linear(64, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 8), nn.Linear(8, 10)])
+    assert (deep.layers[1].weight == other.layers[2].weight).all()
     assert not (plain.layers[0].weight == lab.Trial(nn, 6).model([nn.Linear(64, 8)]).layers[0].weight).all()
 
 

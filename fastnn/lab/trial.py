@@ -1,5 +1,6 @@
 """One seed of an experiment: its data, its models, and what training them took."""
 
+import copy
 import functools
 import hashlib
 import time
@@ -100,7 +101,7 @@ class Trial:
         self.cpu: dict[str, float] = {}
         self.curves: dict[str, list[float]] = {}
         self.models: dict[str, Any] = {}
-        self.initial: list[Array] = []          # weights of the first arm, which the others begin with, too
+        self.initial: dict[tuple[Any, ...], list[Array]] = {}       # by shapes: weights that all arms begin with
         self.digest = hashlib.sha256()
 
     # ---- data ----
@@ -131,19 +132,17 @@ class Trial:
 
     # ---- training ----
 
-    def model(self, layers: Sequence[Any], *, paired: bool = True, penalty: Any = ()) -> Any:
-        """A model with the trial's seed. The first one's weights are every later one's, layer for layer.
+    def model(self, layers: Sequence[Any], *, penalty: Any = ()) -> Any:
+        """A model with the trial's seed. The first one's weights are those of every later one of the same shapes.
 
-        Layers differ between arms, and so do the streams of random numbers that weights come from; so the weights of
-        Linear and Conv2d are copied in their order, if the shapes are the same. ``paired=False`` leaves them.
+        Layers differ between arms, and so do the streams of random numbers that weights come from. So what has two axes
+        or more is copied in its order; biases begin at 0, and some arms have none, which ``copy_parameters`` refuses.
         """
         model = self.nn.Sequential(*layers, seed=self.seed, dtype=self.dtype, penalty=penalty)
         weights = [value for _, value, _, _ in model.parameters() if value.ndim > 1]
-        if not self.initial:
-            self.initial = [value.copy() for value in weights]
-        elif paired and [each.shape for each in weights] == [each.shape for each in self.initial]:
-            for value, first in zip(weights, self.initial, strict=True):
-                value[...] = first
+        shapes = tuple(value.shape for value in weights)
+        for value, first in zip(weights, self.initial.setdefault(shapes, copy.deepcopy(weights)), strict=True):
+            value[...] = first
         return model
 
     def train(

@@ -14,8 +14,9 @@ from fastnn_ref.shared import checks
 from ..experiment import Experiment
 
 NAMES = (
-    "nonlinearity", "gradient_descent", "backpropagation", "vanishing_gradient", "l2", "weight_decay", "early_stopping",
-    "batchnorm_initialisation", "label_smoothing", "dropout",
+    "forward_by_hand", "nonlinearity", "gradient_descent", "backpropagation", "vanishing_gradient", "l1_sparsity",
+    "l1_features", "l2", "weight_decay", "early_stopping", "batchnorm_initialisation", "label_smoothing", "dropout",
+    "dropconnect", "stochastic_depth",
 )  # fmt: skip
 
 
