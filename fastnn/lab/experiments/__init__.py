@@ -15,7 +15,8 @@ from ..experiment import Experiment
 
 NAMES = (
     "nonlinearity", "gradient_descent", "backpropagation", "vanishing_gradient", "l2", "weight_decay", "early_stopping",
-    "batchnorm_initialisation", "label_smoothing", "dropout",
+    "batchnorm_initialisation", "batchnorm_speed", "augmentation_images", "augmentation_text", "weight_sharing",
+    "label_smoothing", "dropout", "double_descent",
 )  # fmt: skip
 
 
