@@ -69,7 +69,8 @@ experiment = Experiment(
                "changed in the same way.",
                "Если изображений мало, их небольшие случайные изменения (augmentation, аугментация данных) улучшают "
                "сеть, особенно на изображениях, изменённых так же."),
-    question=Text("100 digits to learn from: how many points of accuracy do rotation, shift, zoom, shear and noise add?",
+    question=Text("100 digits to learn from: how many points of accuracy do rotation, shift, zoom, shear and noise "
+                  "add?",
                   "Обучение на 100 цифрах: сколько процентных пунктов точности добавят поворот, сдвиг, масштаб, наклон "
                   "и шум?"),
     setup={"n": 100, "layers": "64-128-10", "epochs": 120, "lr": 0.05,
@@ -114,8 +115,8 @@ experiment = Experiment(
                  y=Text("test accuracy, %", "точность на тесте, %")),
     alt=Text("Test accuracy of all seeds: a little better with all changes; on moved digits far better, and best with "
              "shifts alone.",
-             "Точность на тесте во всех запусках: со всеми изменениями немного лучше; на сдвинутых цифрах намного лучше, "
-             "и лучше всего только со сдвигами."),
+             "Точность на тесте во всех запусках: со всеми изменениями немного лучше; на сдвинутых цифрах намного "
+             "лучше, и лучше всего только со сдвигами."),
     limits=Text("A change has to leave the class as it is: mirror images of digits are no digits, and they do harm.",
                 "Изменение не должно менять класс: отражённые цифры уже не цифры, и они вредят."),
     sources=["Simard, Steinkraus and Platt (2003)"],

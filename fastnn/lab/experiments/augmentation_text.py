@@ -78,7 +78,7 @@ experiment = Experiment(
                "устойчивым к опечаткам."),
     question=Text("How many points of accuracy do such copies add on requests with missing letters?",
                   "Сколько процентных пунктов точности добавят такие копии на запросах с пропущенными буквами?"),
-    setup={"n": 200, "requests": 300, "intents": len(INTENTS), "size": 1024, "layers": "1024-32-6", "copies": 12,
+    setup={"n": 200, "requests": 300, "intents": len(INTENTS), "size": 1024, "layers": "1024-32-6", "copies": 16,
            "drop_letters": 0.2, "swap": 0.5, "epochs": 2, "lr": 0.1},
     trial=trial,
     control=control,
@@ -99,11 +99,12 @@ experiment = Experiment(
               role="limit"),
     ],
     mutations={
-        "wrong-order": Mutation(Text("labels are in another order than the copies", "порядок меток не тот, что у копий"),
-                                "labels"),
+        "wrong-order": Mutation(Text("labels are in another order than the copies",
+                                     "порядок меток не тот, что у копий"), "labels"),
         "before-split": Mutation(Text("copies are made first, and training and test drawn from them",
                                       "сначала делаются копии, а потом из них выбираются обучение и тест"), "leak"),
-        "same-copies": Mutation(Text("every copy has the same errors", "во всех копиях одни и те же опечатки"), "fresh"),
+        "same-copies": Mutation(Text("every copy has the same errors",
+                                     "во всех копиях одни и те же опечатки"), "fresh"),
         "left-out": Mutation(Text("copies have no errors", "в копиях нет опечаток"), "gain"),
     },
     picture=arms({"plain": Text("exact copies", "точные копии"), "noisy": Text("with errors", "с опечатками"),
@@ -111,11 +112,11 @@ experiment = Experiment(
                   "noisy typed": Text("with errors,\nmistyped test", "с опечатками,\nопечатки")},
                  y=Text("test accuracy, %", "точность на тесте, %")),
     alt=Text("Test accuracy of all seeds: equal on clean requests; on mistyped ones better with mistyped copies.",
-             "Точность на тесте во всех запусках: на чистых запросах одинакова; на запросах с опечатками выше с копиями "
-             "с опечатками."),
+             "Точность на тесте во всех запусках: на чистых запросах одинакова; на запросах с опечатками выше с "
+             "копиями с опечатками."),
     limits=Text("A bag of words does not know the order of words, so copies with swapped words teach exactly nothing. "
                 "Without typing errors in the test, copies with them do not help.",
-                "Мешок слов (bag of words) не знает порядка слов, поэтому копии с переставленными словами не дают ровно "
-                "ничего. Если в тесте нет опечаток, не помогают и копии с ними."),
+                "Мешок слов (bag of words) не знает порядка слов, поэтому копии с переставленными словами не дают "
+                "ровно ничего. Если в тесте нет опечаток, не помогают и копии с ними."),
     sources=["Wei and Zou (2019)", "Belinkov and Bisk (2018)"],
 )

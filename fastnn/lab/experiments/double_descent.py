@@ -1,4 +1,4 @@
-"""Double descent: the test error is largest where the network can just fit its training data, and falls again beyond."""
+"""Double descent: the test error is largest where the network can just fit its training data, and falls beyond."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ experiment = Experiment(
     name="double_descent",
     claim=Text("As a network becomes wider, its test error rises until it can just fit all training examples, and "
                "beyond that it falls below where it began: double descent.",
-               "С ростом ширины сети ошибка на тесте растёт, пока сеть не сможет в точности запомнить обучающие примеры, "
+               "С ростом ширины сети ошибка на тесте растёт, пока сеть не сможет точно запомнить обучающие примеры, "
                "а затем падает ниже начальной: двойной спуск (double descent)."),
     question=Text("How many times larger than with 50 units is the test error with as many units as examples, 200?",
                   "Во сколько раз ошибка на тесте при 200 нейронах, по одному на пример, больше, чем при 50?"),
@@ -50,12 +50,12 @@ experiment = Experiment(
            "widths": (50, 100, 150, 200, 250, 400, 1000, 2000)},
     trial=trial,
     checks=[
-        Check("up", Text("test error at width 200 / at width 50", "ошибка на тесте при ширине 200 / при ширине 50"), "up",
-              above=2),
-        Check("down", Text("test error at width 200 / at widths of 400 and more", "ошибка на тесте при ширине 200 / при ширине 2000"),
-              "down", above=4),
-        Check("below", Text("test error at width 50 minus at widths of 400 and more", "ошибка на тесте при ширине 50 минус при 2000"),
-              "first - last", above=5, unit=Text("points", "п. п.")),
+        Check("up", Text("test error at width 200 / at width 50", "ошибка на тесте при ширине 200 / при ширине 50"),
+              "up", above=2),
+        Check("down", Text("test error at width 200 / at width 2000",
+                           "ошибка на тесте при ширине 200 / при ширине 2000"), "down", above=4),
+        Check("below", Text("test error at width 50 minus at width 2000",
+                            "ошибка на тесте при ширине 50 минус при 2000"), "first - last", above=5, unit=Text("points", "п. п.")),
         Check("fits", Text("largest training residual at widths of 400 and more",
                            "наибольший остаток на обучении при ширине от 400"), "residual", below=1e-6, every=True),
         Check("smallest", Text("share of the weights that no training example sees, at widths of 400 and more",
@@ -75,10 +75,10 @@ experiment = Experiment(
                     "ridge": Text("with an L2 penalty", "со штрафом L2")},
                    x=Text("width", "ширина"), y=Text("test error, %", "ошибка на тесте, %"), xticks=range(1, 9),
                    xticklabels=["50", "100", "150", "200", "250", "400", "1000", "2000"]),
-    alt=Text("Test error against width: a high peak at 200, the number of training examples, and the smallest errors at "
-             "2000; with a penalty it falls all the way.",
-             "Ошибка на тесте в зависимости от ширины: высокий пик при 200, по числу обучающих примеров, и наименьшая "
-             "ошибка при 2000; со штрафом она всё время падает."),
+    alt=Text("Test error against width: a high peak at 200, the number of training examples, and the smallest errors "
+             "at 2000; with a penalty it falls all the way.",
+             "Ошибка на тесте в зависимости от ширины: высокий пик при 200, по числу обучающих примеров, и "
+             "наименьшая ошибка при 2000; со штрафом она всё время падает."),
     limits=Text("With a suitable L2 penalty there is no peak: each wider network is better than the one before.",
                 "С подходящим штрафом L2 пика нет: чем шире сеть, тем она лучше."),
     sources=["Belkin et al. (2019)", "Nakkiran et al. (2021)"],

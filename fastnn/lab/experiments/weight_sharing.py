@@ -64,8 +64,8 @@ def trial(trial):
 
 experiment = Experiment(
     name="weight_sharing",
-    claim=Text("A convolution has far fewer parameters than a dense layer, for its kernel is the same at all places; it "
-               "is as good on digits, and better on digits that have moved.",
+    claim=Text("A convolution has far fewer parameters than a dense layer, for its kernel is the same at all places; "
+               "it is as good on digits, and better on digits that have moved.",
                "У свёртки (convolution) намного меньше параметров, чем у полносвязного слоя: веса ядра общие для всех "
                "мест (weight sharing). На цифрах она не хуже, а на сдвинутых цифрах лучше."),
     question=Text("How many points better than a dense network is it on digits moved by up to a pixel?",
@@ -77,8 +77,8 @@ experiment = Experiment(
         Check("shifted", Text("test accuracy on moved digits, convolution minus dense",
                               "точность на сдвинутых цифрах, свёртка минус полносвязная сеть"),
               "conv shifted - dense shifted", above=6, unit=Text("points", "п. п.")),
-        Check("gain", Text("test accuracy, convolution minus dense", "точность на тесте, свёртка минус полносвязная сеть"),
-              "conv - dense", above=-1, unit=Text("points", "п. п.")),
+        Check("gain", Text("test accuracy, convolution minus dense",
+                           "точность на тесте, свёртка минус полносвязная сеть"), "conv - dense", above=-1, unit=Text("points", "п. п.")),
         Check("parameters", Text("parameters of the network with the convolution",
                                  "параметры сети со свёрткой"), "conv parameters", above=2050, below=2050, every=True),
         Check("dense parameters", Text("parameters of the dense network", "параметры полносвязной сети"),
