@@ -111,8 +111,8 @@ experiment = Experiment(
                   "plain typed": Text("exact copies,\nmistyped test", "точные копии,\nопечатки"),
                   "noisy typed": Text("with errors,\nmistyped test", "с опечатками,\nопечатки")},
                  y=Text("test accuracy, %", "точность на тесте, %")),
-    alt=Text("Test accuracy of all seeds: equal on clean requests; on mistyped ones better with mistyped copies.",
-             "Точность на тесте во всех запусках: на чистых запросах одинакова; на запросах с опечатками выше с "
+    alt=Text("Test accuracy of all seeds: about equal on clean requests; on mistyped ones better with mistyped copies.",
+             "Точность на тесте во всех запусках: на чистых запросах почти равна; на запросах с опечатками выше с "
              "копиями с опечатками."),
     limits=Text("A bag of words does not know the order of words, so copies with swapped words teach exactly nothing. "
                 "Without typing errors in the test, copies with them do not help.",
