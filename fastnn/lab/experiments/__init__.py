@@ -14,9 +14,10 @@ from fastnn_ref.shared import checks
 from ..experiment import Experiment
 
 NAMES = (
-    "forward_by_hand", "nonlinearity", "gradient_descent", "backpropagation", "vanishing_gradient", "l1_sparsity",
-    "l1_features", "l2", "weight_decay", "early_stopping", "batchnorm_initialisation", "label_smoothing", "dropout",
-    "dropconnect", "stochastic_depth",
+    "forward_by_hand", "backpropagation", "nonlinearity", "gradient_descent", "vanishing_gradient", "l1_sparsity",
+    "l1_features", "l2", "weight_decay", "dropout", "batchnorm_initialisation", "batchnorm_speed", "early_stopping",
+    "augmentation_images", "augmentation_text", "dropconnect", "weight_sharing", "stochastic_depth", "label_smoothing",
+    "double_descent",
 )  # fmt: skip
 
 

@@ -5,16 +5,16 @@ import numpy as np
 from .. import Check, Experiment, Mutation, Text, curves
 
 
-def norm(trial):
+def norm(trial, size=64):
     """BatchNorm1d; or the same in NumPy, with the bug that is asked for."""
     nn, broken = trial.nn, trial.broken
     if broken not in ("batch-statistics", "constant-statistics"):
-        return nn.BatchNorm1d(64)
+        return nn.BatchNorm1d(size)
 
     class Norm(nn.CustomLayer):
         def __init__(self):
             for name, start in (("weight", "ones"), ("bias", "zeros"), ("mean", "zeros"), ("var", "ones")):
-                self.add(name, (64,), start, trainable=name in ("weight", "bias"))
+                self.add(name, (size,), start, trainable=name in ("weight", "bias"))
 
         def forward_pass(self, x, training):
             v, now = self.values, training or broken == "batch-statistics"
