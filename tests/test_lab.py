@@ -17,7 +17,7 @@ QUICK = "gradient_descent"
 MUTATIONS = [(name, mutation) for name in lab.NAMES for mutation in lab.find(name).mutations]
 
 
-EPOCHS = {"early_stopping": 60, "label_smoothing": 12, "l1_sparsity": 12, "l1_features": 100}      # 3 for the others
+EPOCHS = {"early_stopping": 60, "label_smoothing": 12, "l1_sparsity": 12, "l1_features": 200}      # 3 for the others
 
 
 def short(name):
