@@ -293,7 +293,8 @@ def test_embedding_of_pytorch(torch, nn):
     x = np.array([[4, 0], [1, 1], [2, 3]])
     model = from_torch(module, package=nn)
     np.testing.assert_allclose(model(x), module(torch.tensor(x)).detach().numpy(), atol=1e-6)
-    model = nn.Sequential(nn.Parallel(nn.Sequential(nn.Select(1, 2), nn.Embedding(5, 3), nn.Flatten()), nn.Select(0, 1)))
+    model = nn.Sequential(nn.Parallel(
+        nn.Sequential(nn.Select(1, 2), nn.Embedding(5, 3), nn.Flatten()), nn.Select(0, 1)))
     x = np.array([[0.3, 4.0], [-7.5, 2.0]], "float32")
     again, module = from_torch(to_torch(model), package=nn), to_torch(model)
     same(again(x), model(x))

@@ -176,7 +176,8 @@ class Reader:
                 fail(path, "AdaptiveAvgPool2d", "Flatten() behind it", after)
             return self.nn.GlobalAvgPool2d(), 2
         if kind not in (*SAME, "Embedding") or type(module) is not getattr(torch, kind, None):
-            fail(path, kind, f"Sequential, AdaptiveAvgPool2d, Embedding or one of {', '.join(SAME)} of torch.nn", module)
+            kinds = ", ".join(("Sequential", "AdaptiveAvgPool2d", "Embedding", *SAME[:-1]))
+            fail(path, kind, f"{kinds} or {SAME[-1]} of torch.nn", module)
         return self.same(kind, module, path, shape), 1
 
     def same(self, kind: str, module: Any, path: str, shape: Any) -> Any:
