@@ -183,6 +183,21 @@ def test_a_file_that_pytorch_wrote(torch, nn, tmp_path):
     same_parameters(model, other)
 
 
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_file_of_half_precision(torch, nn, tmp_path, half):
+    """Every value, exactly: the subnormal, infinite and missing ones, too; and the same from tensors."""
+    st = pytest.importorskip("safetensors.torch")
+    kind = getattr(torch, half)
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(kind)
+    state = {"0.weight": bits.reshape(1, -1)}
+    st.save_file(state, path := tmp_path / "net.safetensors")
+    for source in (path, state):
+        load_torch_state(model := nn.Sequential(nn.Linear(2**16, 1, bias=False), dtype="float32"), source)
+        same(model[0].weight[:, 0], bits.float().numpy())
+    with pytest.raises(ValueError, match="expected a dtype of BOOL.*, F64, got BF16" if half == "bfloat16" else "."):
+        nn.load(path)
+
+
 def test_batches_tracked(torch, nn):
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     for _ in range(3):
