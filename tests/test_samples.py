@@ -224,7 +224,7 @@ FUNCTIONS = {
     "nn.functional.layer_norm": ("LayerNorm", "normalized_shape weight bias eps"),
     "nn.functional.rms_norm": ("RMSNorm", "normalized_shape weight eps"),
     "nn.functional.batch_norm": ("BatchNorm", "running_mean running_var weight bias training momentum eps"),
-    "nn.functional.embedding": ("Embedding", "weight padding_idx max_norm norm_type scale_grad_by_freq sparse"),
+    "nn.functional.embedding": ("Embedding", "x"),                     # there, the table stands first
     "nn.functional.mse_loss": ("MSELoss", "t"),
     "nn.functional.l1_loss": ("L1Loss", "t"),
     "nn.functional.huber_loss": ("HuberLoss", "t"),
@@ -239,7 +239,7 @@ def module_of(torch, kind, x, options):
     """The module that computes the function with these options, its values among them."""
     values = {name: options.pop(name) for name in VALUES if name in options}
     weight, named = values.get("weight"), dict(options)
-    training = named.pop("training", True)
+    training = named.pop("training", kind != "BatchNorm")
     if kind in ("Linear", "Conv2d"):
         if weight.ndim < 2:
             raise ValueError("a weight of one axis")
@@ -255,6 +255,8 @@ def module_of(torch, kind, x, options):
         named["num_parameters"] = weight.numel()
     elif kind == "Embedding":
         named["num_embeddings"], named["embedding_dim"] = weight.shape
+        if named.get("padding_idx") is not None:
+            raise ValueError("Embedding.padding_idx: expected None")
     if kind in ("LayerNorm", "BatchNorm1d", "BatchNorm2d") and (weight is None) != (values.get("bias") is None):
         raise ValueError("a scale without a shift, or a shift without a scale")
     if kind in ("LayerNorm", "RMSNorm", "BatchNorm1d", "BatchNorm2d") and weight is None:
@@ -283,10 +285,12 @@ def test_functions_of_pytorch(torch):
                                   options["t"])
                 if options.pop("dtype", None) is not None:
                     raise ValueError("a dtype for the output")
-                module = module_of(torch, kind, x, options)
-                want = info.op(x, *sample.args, **sample.kwargs)
+                if "x" in options:
+                    x, options["weight"] = options.pop("x"), x
                 if len(x.shape) == 0:
                     raise ValueError("x: no axis for a batch")
+                module = module_of(torch, kind, x, options)
+                want = info.op(sample.input, *sample.args, **sample.kwargs)
                 return [*passes(torch, packages, module, x), (module(x).detach(), want.detach())]
 
             tally.judge(kind, f"{name} {number} {tuple(getattr(sample.input, 'shape', ()))} {sample.kwargs}", compare)
