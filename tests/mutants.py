@@ -74,6 +74,21 @@ SHARED = [
         ("onnx: nodes beside the chain are left out", "test_onnx::test_what_it_cannot_say_is_named",
          "if index not in self.used:",
          "if index < 0:"),
+        ("onnx: branches that share a node", "test_onnx::test_what_it_cannot_say_is_named",
+         "if end in self.constants or any(nodes & other for other in found):",
+         "if end in self.constants:"),
+    ),
+    *of(
+        "fastnn/onnx/export.py",
+        ("onnx: an argument that is not known is left out", "test_onnx::test_every_argument_is_known",
+         "if each.name not in known:",
+         "if not each.name:"),
+    ),
+    *of(
+        "fastnn/torch/parts.py",
+        ("torch: a frozen BatchNorm goes on with the batch", "test_from_torch::test_frozen_layers",
+         'kind = f"Frozen{kind}"',
+         'kind = f"{kind}"'),
     ),
     *of(
         "fastnn/cli/encoding.py",

@@ -6,14 +6,16 @@ import safetensors.numpy
 
 from fastnn.torch import from_torch, load_torch_state, state_to_torch, to_torch
 from tests.cases import AUGMENTS, CASES, CONNECTIONS
-from tests.check import close, inner_lengths, normal, python, randomise_biases, same, same_parameters
+from tests.check import close, inner_lengths, inputs, normal, python, randomise_biases, same, same_parameters
 
 SAMPLED = [case for case in CONNECTIONS if any(name in case.name for name in ("gelu", "tanh", "softmax"))]
 
 
 @pytest.fixture(scope="module")
 def torch():
-    return pytest.importorskip("torch", reason="PyTorch is missing: the tests of its converter do NOT run")
+    found = pytest.importorskip("torch", reason="PyTorch is missing: the tests of its converter do NOT run")
+    found.set_num_threads(1)
+    return found
 
 
 # ---- states, without PyTorch ----
@@ -114,11 +116,25 @@ def test_there_and_back(torch, fast, case):
         with pytest.raises(ValueError, match=r"^0: (Augment|DropConnect.inference): expected"):
             to_torch(model)
         return
-    module, x = to_torch(model).eval(), normal(case.shape)
+    module, x = to_torch(model).eval(), inputs(case)
     want, scale = model(x), inner_lengths(model, case.shape)
-    again = from_torch(module, input_shape=case.shape[1:], dtype="float64")
+    again = from_torch(module, input_shape=case.shape[1:] or None, dtype="float64")
     for got in (module(torch.tensor(np.array(x))).detach().numpy(), again(x)):
         close("layer", got, want, scale * (np.abs(want).max() + 1e-3) * np.ones(want.shape))
+
+
+def sgd(torch, module, lr, momentum=0.0):
+    """The step of torch.optim.SGD, whose first use takes seconds to load PyTorch's compiler."""
+    trained = [value for value in module.parameters() if value.requires_grad]
+    moving = [torch.zeros_like(value) for value in trained]
+
+    def step():
+        with torch.no_grad():
+            for value, mean in zip(trained, moving, strict=True):
+                value -= lr * mean.mul_(momentum).add_(value.grad)
+                value.grad = None
+
+    return step
 
 
 def continued(torch, nn, dtype, model, shape, optimizer, other):
@@ -130,13 +146,12 @@ def continued(torch, nn, dtype, model, shape, optimizer, other):
         model.step(x, t, loss, nn.SGD(lr=0.05))
     module = to_torch(model)
     again = from_torch(module, package=nn)
-    theirs, worst = other(module.parameters()), 0.0
+    theirs, worst = other(module), 0.0
     ours = optimizer(), optimizer()
     for x, t in data[10:]:
-        theirs.zero_grad()
         want = criterion(module(torch.tensor(np.array(x, model.dtype))), torch.tensor(t))
         want.backward()
-        theirs.step()
+        theirs()
         for each, update in zip((model, again), ours, strict=True):
             worst = max(worst, abs(each.step(x, t, loss, update) - want.item()) / want.item())
     load_torch_state(again, module.state_dict())
@@ -160,7 +175,7 @@ NETS = {
 def test_training_goes_on_on_both_sides(torch, nn, name, dtype, limit):
     make, shape = NETS[name]
     worst = continued(torch, nn, dtype, make(nn, dtype), shape, lambda: nn.SGD(lr=0.05, momentum=0.9),
-                      lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9))
+                      lambda module: sgd(torch, module, 0.05, 0.9))
     print(f"{nn.__name__} {name} {dtype}: losses of ten further steps differ by {worst:.1e}")
     assert worst <= limit
 
@@ -183,11 +198,37 @@ def test_a_file_that_pytorch_wrote(torch, nn, tmp_path):
     same_parameters(model, other)
 
 
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_file_of_half_precision(torch, nn, tmp_path, half):
+    """Every value, exactly: the subnormal, infinite and missing ones, too; and the same from tensors."""
+    st = pytest.importorskip("safetensors.torch")
+    kind = getattr(torch, half)
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(kind)
+    state = {"0.weight": bits.reshape(1, -1)}
+    st.save_file(state, path := tmp_path / "net.safetensors")
+    for source in (path, state):
+        load_torch_state(model := nn.Sequential(nn.Linear(2**16, 1, bias=False), dtype="float32"), source)
+        same(model[0].weight[:, 0], bits.float().numpy())
+    with pytest.raises(ValueError, match="expected a dtype of BOOL.*, F64, got BF16" if half == "bfloat16" else "."):
+        nn.load(path)
+
+
 def test_batches_tracked(torch, nn):
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     for _ in range(3):
         model.forward(normal((4, 2)), training=True)
     assert to_torch(model)[1].num_batches_tracked.item() == 3
+
+
+def half_frozen(module):
+    module[0].bias.requires_grad = False
+    return module
+
+
+def modules():
+    from fastnn.torch import modules
+
+    return modules
 
 
 REFUSED = {
@@ -211,8 +252,14 @@ REFUSED = {
     "0: LSTM: expected Sequential": lambda t: t.nn.Sequential(t.nn.LSTM(2, 2)),
     "1: Linear.weight: expected a parameter of its own, got that of 0":
         lambda t: (lambda one: t.nn.Sequential(one, one))(t.nn.Linear(2, 2)),
-    "1: Linear.weight.requires_grad: expected True":
-        lambda t: t.nn.Sequential(t.nn.ReLU(), t.nn.Linear(2, 2).requires_grad_(False)),
+    "0: Linear.bias.requires_grad: expected the same of all": lambda t: half_frozen(t.nn.Sequential(t.nn.Linear(2, 2))),
+    "0: BatchNorm1d.training: expected False of a frozen one":
+        lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2)).requires_grad_(False),
+    "0: FrozenBatchNorm1d.weight.requires_grad: expected False":
+        lambda t: t.nn.Sequential(modules().FrozenBatchNorm1d(2)),
+    "0: Embedding.padding_idx: expected None": lambda t: t.nn.Sequential(t.nn.Embedding(3, 2, padding_idx=0)),
+    "1.0.0: Softmax.dim: expected -1":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 3), modules().Parallel(t.nn.Sequential(t.nn.Softmax(dim=0)))),
     "0.weight: dtype: expected float32 or float64": lambda t: t.nn.Sequential(t.nn.Linear(2, 2).half()),
     "1: .*expected .*3": lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Linear(4, 2)),
     "0: negative_slope": lambda t: t.nn.Sequential(t.nn.LeakyReLU(-0.1)),
@@ -236,6 +283,58 @@ def test_other_ways_to_say_it(torch, nn):
 def test_a_module_is_a_module(torch, nn):
     with pytest.raises(TypeError, match=r"module: expected a torch.nn.Module, got Sequential"):
         from_torch(net(nn))
+
+
+def test_frozen_layers(torch, nn):
+    """They are frozen on the other side, and the rest trains on to the same losses: BatchNorm by its statistics."""
+    def make():
+        return nn.Sequential(nn.Linear(5, 7, activation="tanh"), nn.BatchNorm1d(7), nn.Linear(7, 3), seed=1,
+                             dtype="float64")
+
+    model, loss, criterion = make(), nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss()
+    x, t = normal((9, 5)), np.arange(9) % 3
+    for _ in range(3):
+        model.step(x, t, loss, nn.SGD(lr=0.1))
+    model[:2].trainable = False
+    module = to_torch(model).train()
+    assert [value.requires_grad for value in module.parameters()] == [False] * 4 + [True] * 2
+    again = from_torch(module, package=nn)
+    assert [layer.trainable for layer in again.layers if layer.params] == [False, False, True]
+    update, updates = sgd(torch, module, 0.1), (nn.SGD(lr=0.1), nn.SGD(lr=0.1))
+    for _ in range(5):
+        want = criterion(module(torch.tensor(np.array(x))), torch.tensor(t))
+        want.backward()
+        update()
+        for each, ours in zip((model, again), updates, strict=True):
+            np.testing.assert_allclose(each.step(x, t, loss, ours), want.item(), rtol=1e-13)
+    load_torch_state(other := make(), module.state_dict())
+    np.testing.assert_allclose(other(x), model(x), atol=1e-13)
+
+
+def test_a_frozen_backbone_in_eval(torch, nn):
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).requires_grad_(False).eval()
+    assert not any(layer.trainable for layer in from_torch(module, package=nn).layers)
+
+
+def test_embedding_of_pytorch(torch, nn):
+    """It takes integers there; ours stands behind a Select among floats, too, on both sides."""
+    module = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Flatten(), torch.nn.Linear(6, 2))
+    x = np.array([[4, 0], [1, 1], [2, 3]])
+    model = from_torch(module, package=nn)
+    np.testing.assert_allclose(model(x), module(torch.tensor(x)).detach().numpy(), atol=1e-6)
+    model = nn.Sequential(nn.Parallel(
+        nn.Sequential(nn.Select(1, 2), nn.Embedding(5, 3), nn.Flatten()), nn.Select(0, 1)))
+    x = np.array([[0.3, 4.0], [-7.5, 2.0]], "float32")
+    again, module = from_torch(to_torch(model), package=nn), to_torch(model)
+    same(again(x), model(x))
+    np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), model(x), atol=1e-6)
+
+
+def test_initial_values_of_any_kind(torch, nn):
+    """The values are what counts: a rule, an array, a function."""
+    for init in (nn.Init("he_normal", gain=0.1), np.ones((2, 2)), lambda shape, seed: np.ones(shape)):
+        model = nn.Sequential(nn.Linear(2, 2, init=init), dtype="float64")
+        same(from_torch(to_torch(model), package=nn)[0].weight, model[0].weight)
 
 
 def test_own_modules_train_as_ours_do(torch):

@@ -40,6 +40,7 @@ BESIDE_PYTORCH = [
     (("GELU",), ("largest",), "their u³ overflows, and the slope is NaN; ours is 1"),
     (("Softplus",), ("largest",), "they multiply dy by exp(u) before they divide by 1 + exp(u), and it overflows"),
     (("Softmax", "LogSoftmax"), ("-0",), "dy − Σ… of −0 alone is −0 − 0 or −0 + 0"),
+    (("stochastic depth 1 row",), ("-0",), "what no row keeps is 0 or −0, and −0 + 0 is 0"),
     (("dropout 1",), ("nan", "inf", "-inf", "-0"), "we give exact zeros, they 0·x"),
     (("LayerNorm",), ("inf", "-inf"), "∞ in dy: dx is a sum with ∞ and −∞ in an order of its own"),
     (("LayerNorm",), ("-0",), "dx is a sum of zeros in an order of its own"),

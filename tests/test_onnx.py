@@ -1,16 +1,19 @@
 """fastnn.onnx: every case beside onnxruntime, there and back, formulas of other programs, files that are foreign."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from tests.cases import CASES, CONNECTIONS, LINEAR
-from tests.check import close, inner_lengths, normal, randomise_biases, same_parameters
+from tests.check import close, inner_lengths, inputs, normal, randomise_biases, same_parameters
 
 onnx = pytest.importorskip("onnx", reason="onnx is missing: the tests of ONNX files do NOT run")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from fastnn.onnx import export, load  # noqa: E402
+from fastnn_ref.shared.config import signature  # noqa: E402
 
 pytestmark = pytest.mark.slow
 EXPECTATIONS = [case for case in CONNECTIONS if "mean" not in case.name and not case.name.startswith("dropconnect 0 ")
@@ -39,12 +42,12 @@ def test_in_onnxruntime_and_back(runtime, fast, tmp_path, case):
     """Of a batch of another size than any that the exporter saw."""
     model = made(fast, case)
     export(model, path := tmp_path / "model.onnx", input_shape=case.shape[1:])
-    x = normal(case.shape, "float32")
+    x = inputs(case, "float32")
     want = model(x)
     got = runtime.InferenceSession(path).run(None, {"x": np.array(x)})[0]
     agree(model, case.shape, got, want)
     if case in EXPECTATIONS:
-        with pytest.raises(ValueError, match=r"node 'gemm_0' \(Gemm\): expected a chain of layers"):
+        with pytest.raises(ValueError, match=r"node '(gemm_0|unsqueeze_4)' .*: expected (a chain of|an operator)"):
             load(path)
         return
     again = load(path)
@@ -128,11 +131,28 @@ ONE, HALF, F = np.float32(1), np.float32(0.5), np.float32
     ([("Add", ["x", "x"], "y", {})], {}, ["Residual"]),
     ([("Gemm", ["x", "w"], "y", {"transB": 1})], {"w": np.ascontiguousarray(W.T)}, ["Linear"]),
     ([("Transpose", ["w"], "v", {}), ("MatMul", ["x", "v"], "y", {})], {"w": np.ascontiguousarray(W.T)}, ["Linear"]),
+    ([("Relu", ["x"], "a", {}), ("Gemm", ["a", "w"], "b", {}), ("Tanh", ["a"], "c", {}),
+      ("Concat", ["c", "b", "a"], "y", {"axis": -1})], {"w": W}, ["ReLU", "Parallel"]),
+    ([("Sigmoid", ["x"], "a", {}), ("Mul", ["a", "x"], "b", {}), ("Relu", ["x"], "c", {}), ("Add", ["c", "x"], "d", {}),
+      ("Add", ["b", "d"], "e", {}), ("Add", ["e", "x"], "y", {})], {}, ["Residual"]),
+    ([("Tanh", ["x"], "a", {}), ("Relu", ["x"], "b", {}), ("Add", ["b", "a"], "y", {})], {}, ["Parallel"]),
+    ([("Slice", ["x", "s", "e", "one", "one"], "y", {})],
+     {"s": np.array([-2]), "e": np.array([2**62]), "one": np.array([1])}, ["Select"]),
     ([("HardSigmoid", ["x"], "h", {"alpha": 1 / 6}), ("Mul", ["x", "h"], "y", {})], {}, ["Hardswish"]),
     ([("Softmax", ["x"], "y", {"axis": 1})], {}, ["Softmax"]),
 ])  # fmt: skip
 def test_as_others_write_it(tmp_path, nodes, constants, layers):
     Mine(tmp_path, ["n", 3], nodes, constants, "y").check(np.array(normal((4, 3), "float32")), layers)
+
+
+def test_rows_by_integers(tmp_path):
+    """As programs without our floats have them."""
+    nodes = [("Gather", ["t", "x"], "g", {}), ("Flatten", ["g"], "f", {}), ("Gemm", ["f", "w"], "y", {})]
+    constants = {"t": np.arange(4, dtype=F).reshape(4, 1), "w": W}
+    x = np.array([[3, 1, 0], [2, 2, 1]])
+    Mine(tmp_path, ["n", 3], nodes, constants, "y", kind=TensorProto.INT64).check(x, ["Embedding", "Flatten", "Linear"])
+    nodes = [("Cast", ["x"], "i", {"to": TensorProto.INT32}), ("Gather", ["t", "i"], "g", {}), *nodes[1:]]
+    Mine(tmp_path, ["n", 3], nodes, constants, "y").check(x.astype(F), ["Embedding", "Flatten", "Linear"])
 
 
 def test_flattening_by_reshape(tmp_path):
@@ -156,6 +176,14 @@ BAD = [
     (IMAGE, [("GlobalAveragePool", ["x"], "y", {})], {}, r"expected Flatten behind it, got none"),
     (IMAGE, [("Flatten", ["x"], "y", {"axis": 2})], {}, r"\(Flatten\): expected axis = 1, got 2"),
     (["n", 3], [("Relu", ["x"], "y", {}), ("Tanh", ["y"], "z", {})], {}, r"\(Tanh\): expected a chain of layers"),
+    (["n", 3], [("Slice", ["x", "a", "e", "o", "t"], "y", {})],
+     {"a": np.array([0]), "e": np.array([3]), "o": np.array([1]), "t": np.array([2])}, r"\(Slice\): expected axis 1"),
+    (["n", 3], [("Cast", ["x"], "i", {"to": 7}), ("Gather", ["w", "i"], "y", {"axis": 1})], {"w": W}, "axis = 0, got"),
+    (["n", 3], [("Cast", ["x"], "i", {"to": 7}), ("Abs", ["i"], "y", {})], {}, r"\(Cast\): expected Gather behind"),
+    (["n", 3], [("Relu", ["x"], "a", {}), ("Tanh", ["x"], "b", {}), ("Concat", ["a", "b"], "y", {"axis": 0})], {},
+     r"\(Concat\): expected axis = 1, got 0"),
+    (["n", 3], [("Relu", ["x"], "a", {}), ("Tanh", ["a"], "b", {}), ("Sigmoid", ["a"], "c", {}),
+                ("Relu", ["b"], "d", {}), ("Sum", ["b", "c", "d"], "y", {})], {}, r"\(Tanh\): expected a chain of"),
     (["n", 3], [("Relu", ["x"], "a", {}), ("Tanh", ["x"], "b", {}), ("Mul", ["a", "b"], "y", {})], {},
      r"\(Relu\): expected a chain of layers, a known formula"),
 ]  # fmt: skip
@@ -234,6 +262,31 @@ def test_errors_of_export(fast, tmp_path):
     with pytest.raises(TypeError, match=r"^model: expected a model or a layer, got int"):
         export(3, path)
     assert not path.exists()
+
+
+def test_every_argument_is_known(fast, monkeypatch, tmp_path):
+    """A layer that gains an option is an error until the exporter says what it means."""
+    module = sys.modules["fastnn.onnx.export"]           # the package has the function of that name
+    kinds = [kind for kind in vars(fast).values() if isinstance(kind, type) and issubclass(kind, fast.Layer)]
+    for kind in kinds:
+        assert {each.name for each in signature(kind)} == set(module.ARGUMENTS.get(kind.__name__, ())), kind
+    monkeypatch.setitem(module.ARGUMENTS, "MaxPool2d", ["kernel_size", "stride"])
+    model = fast.Sequential(fast.Residual(fast.Sequential(fast.ReLU(), fast.MaxPool2d(1))))
+    with pytest.raises(ValueError, match=r"^0.block.1: MaxPool2d.padding: expected arguments that ONNX files can say"):
+        export(model, tmp_path / "model.onnx", input_shape=(1, 2, 2))
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_settings_and_initial_values_are_not_in_it(fast, tmp_path):
+    def make(init):
+        return fast.Sequential(fast.Linear(3, 3, init=init), fast.BatchNorm1d(3), dtype="float32")
+
+    for init in (fast.Init("he_normal", gain=0.1), np.ones((3, 3)), lambda shape, seed: np.ones(shape)):
+        model = make(init)
+        model[0].lr_scale = 0.1
+        model.trainable = False
+        export(model, path := tmp_path / "model.onnx")
+        np.testing.assert_array_equal(load(path)(W.T), model(W.T))
 
 
 def test_a_file_of_pytorch(fast, tmp_path):

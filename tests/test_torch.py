@@ -214,6 +214,26 @@ def same_steps(model, module, optimizer, other, loss, want_loss, batches, slack)
         close("training", got, wanted, slack * np.full(wanted.shape, max(np.abs(wanted).max(), 0.1)))
 
 
+def test_twenty_steps_with_frozen_layers(nn):
+    """They go on in no way: a BatchNorm by its running statistics; branches around them learn."""
+    model = nn.Sequential(
+        nn.Embedding(5, 3), nn.Flatten(), nn.Parallel(
+            nn.Sequential(nn.Select(0, 5), nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh()), nn.Linear(6, 2)),
+        nn.Linear(6, 3), seed=4, dtype="float64")
+    batches = [(np.random.default_rng(seed).integers(5, size=(9, 2)), np.arange(9) % 3) for seed in range(20)]
+    for x, t in batches:
+        model.step(x, t, nn.CrossEntropyLoss(), nn.SGD(lr=0.1))
+    model[2].branches[0].trainable = False
+    module = witness.twin(torch, model)
+    optimizer = torch.optim.Adam([value for value in module.parameters() if value.requires_grad], lr=0.01)
+    before = model.state_dict()
+    same_steps(model, module, nn.Adam(lr=0.01), optimizer, nn.CrossEntropyLoss(),
+               lambda y, t: torch.nn.CrossEntropyLoss()(y, tensor(t)), batches, 20 * 50)
+    for name, value in model.state_dict().items():
+        if name.startswith("2.0."):
+            same(value, before[name], name)
+
+
 def test_twenty_steps_of_many_layers(nn):
     """A convolution, both norms, a pool and two activations, trained together.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.torch import to_torch
-from fastnn.torch.parts import OWN
+from fastnn.torch.parts import TRANSPOSED
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import arguments
 from tests.cases import Array, LossCase, Named
@@ -21,8 +21,8 @@ def tensor(torch: Any, values: Any) -> Any:
 
 
 def twin(torch: Any, layer: Any) -> Any:
-    """The module that PyTorch has for a layer, in float64; None where there is none with our masks."""
-    if any(type(each).__name__ in OWN or 0 < getattr(each, "p", 0) < 1 for _, each in walk(layer)):
+    """The module that PyTorch has for a layer, in float64; None where there is none with our masks and noise."""
+    if any(0 < getattr(each, "p", 0) < 1 or getattr(each, "std", 0) > 0 for _, each in walk(layer)):
         return None
     try:
         return to_torch(layer).double()
@@ -32,7 +32,7 @@ def twin(torch: Any, layer: Any) -> Any:
 
 def turned(module: Any) -> bool:
     """Is its weight our transpose? (A bias is its own.)"""
-    return type(module).__name__ == "Linear"
+    return type(module).__name__ in TRANSPOSED
 
 
 def parameters(module: Any, gradients: bool = False) -> list[Array]:
@@ -40,7 +40,8 @@ def parameters(module: Any, gradients: bool = False) -> list[Array]:
     found = []
     for part in module.modules():
         for value in part.parameters(recurse=False):
-            values = (value.grad if gradients else value.detach()).numpy()
+            values = (value.grad if gradients else value.detach())
+            values = np.zeros(value.shape) if values is None else values.numpy()
             found.append(values.T if turned(part) else values)
     return found
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastnn_ref import philox
 from fastnn_ref.shared import atomic, checks
 from fastnn_ref.shared.access import walk
+from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.optional import optional
 
 from .._version import __version__
@@ -25,7 +26,34 @@ OPSET, IR = 17, 8
 LARGEST_FILE = 2**31 - 1                # bytes that protobuf can hold
 PREDICTION = 2**32 - 1                  # the step that DropConnect's draws at prediction belong to
 NOTHING = ("Dropout", "GaussianNoise", "Augment")       # what only training does
-UNNUMBERED = ("Sequential", "Residual")                 # they take no stream of random numbers
+UNNUMBERED = ("Sequential", "Residual", "Parallel")     # they take no stream of random numbers
+
+# The arguments that are known here. What another one would mean is not in the file, so it is an error.
+WINDOW = "kernel_size stride padding"
+ARGUMENTS = {name: words.split() for name, words in {
+    "Sequential": "layers seed dtype penalty input_shape",
+    "Linear": "in_features out_features activation bias init",
+    "DropConnect": "in_features out_features p mask inference activation bias init samples",
+    "Conv2d": f"in_channels out_channels {WINDOW} dilation groups activation bias init",
+    "Embedding": "num_embeddings embedding_dim init",
+    "MaxPool2d": WINDOW,
+    "AvgPool2d": WINDOW,
+    "LeakyReLU": "negative_slope",
+    "ELU": "alpha",
+    "GELU": "approximate",
+    "PReLU": "num_parameters init",
+    "BatchNorm1d": "num_features eps momentum",
+    "BatchNorm2d": "num_features eps momentum",
+    "LayerNorm": "normalized_shape eps",
+    "RMSNorm": "normalized_shape eps",
+    "Dropout": "p",
+    "Residual": "block",
+    "StochasticDepth": "block p mode",
+    "Parallel": "branches merge",
+    "Select": "start stop",
+    "GaussianNoise": "std",
+    "Augment": "rotation shift zoom shear flip brightness contrast noise erase fill whole_shift image_shape",
+}.items()}
 
 
 def export(
@@ -37,9 +65,11 @@ def export(
     is the shape of one example, such as (1, 28, 28); it is needed where the model does not know it. ``dtype`` is that
     of inputs, weights and arithmetic: "float32", which all runtimes know, or "float64", which few do for all operators.
 
-    Dropout stands in the file, so that ``load`` has it again; noise and augmentation do not. Raises ValueError for a
-    layer that cannot be said (one of your own) and for shapes that do not fit, TypeError for no layer, OSError if
-    the file cannot be written. The file appears whole or not at all.
+    Dropout stands in the file, so that ``load`` has it again; noise, augmentation, ``trainable`` and ``lr_scale`` do
+    not. An ``Embedding`` takes its numbers from the floats of ``x``; one that has no row is the runtime's error, but
+    negative ones count from the end there. Raises ValueError for a layer that cannot be said (one of your own) and for
+    shapes that do not fit, TypeError for no layer, OSError if the file cannot be written. The file appears whole or
+    not at all.
 
     >>> import tempfile, fastnn as nn
     >>> from fastnn.onnx import export, load
@@ -51,7 +81,9 @@ def export(
     if not hasattr(model, "output_shape"):
         raise TypeError(f"model: expected a model or a layer, got {type(model).__name__}")
     wanted = checks.as_dtype(dtype, "float32")
-    shape = model.input_shape if input_shape is None else checks.as_shape("input_shape", input_shape)
+    shape = model.input_shape if input_shape is None else input_shape
+    if shape is not None and shape != ():           # one number for each example, as an Embedding takes it
+        shape = checks.as_shape("input_shape", shape)
     if shape is None:
         raise ValueError("input_shape: expected the shape of one example, such as (1, 28, 28), which the model does "
                          "not know")
@@ -61,6 +93,15 @@ def export(
     content = graph.finished(tuple(shape), tuple(output), name)
     with atomic.replacing(Path(path)) as file:
         file.write(content)
+
+
+def check_arguments(layer: Any, path: str) -> None:
+    """ValueError for an argument of the layer's constructor that this file does not know."""
+    known = ARGUMENTS.get(type(layer).__name__, ())
+    for each in signature(type(layer)):
+        if each.name not in known:
+            raise ValueError(f"{path.rstrip('.') or 'model'}: {type(layer).__name__}.{each.name}: expected arguments "
+                             f"that ONNX files can say ({', '.join(known) or 'none'}), got another one")
 
 
 class Graph:
@@ -120,6 +161,7 @@ class Graph:
         own = type(layer).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
         if not own or not (hasattr(self, f"add_{kind}") or kind in (*OPERATORS, *NOTHING) or kind in COMPOSED):
             raise ValueError(f"{path.rstrip('.') or 'model'}: expected a layer that ONNX can say, got {layer!r}")
+        check_arguments(layer, path)
         if hasattr(self, f"add_{kind}"):
             found: str = getattr(self, f"add_{kind}")(layer, x, shape, path)
             return found
@@ -152,6 +194,20 @@ class Graph:
         return self.node("Add", x, self.layer(layer.block, x, shape, f"{path}block."))
 
     add_StochasticDepth = add_Residual
+
+    def add_Parallel(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        ys = [self.layer(branch, x, shape, f"{path}{index}.") for index, branch in enumerate(layer.branches)]
+        if len(ys) == 1:
+            return ys[0]
+        return self.node("Concat", *ys, axis=1) if layer.merge == "concat" else self.node("Sum", *ys)
+
+    def add_Select(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        ends = (self.constant(f"place_{place}", [place], np.int64) for place in (layer.start, layer.stop, 1))
+        return self.node("Slice", x, *ends)
+
+    def add_Embedding(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        rows = self.node("Cast", self.node("Round", x), to=self.onnx.TensorProto.INT64)
+        return self.node("Gather", self.values(layer, path)["weight"], rows)
 
     def add_Dropout(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         if layer.p in (0, 1):               # p = 1 is not a ratio

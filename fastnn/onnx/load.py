@@ -1,8 +1,9 @@
-"""ONNX files as models: a graph that is a chain of known layers, with residual connections.
+"""ONNX files as models: a graph that is a chain of known layers, with residual connections and branches.
 
 The chain is walked from the input on. Where a value has one user, that node is a layer, or the first of a few that are
-one. Where it has several, they are a formula of ``formulas``, or an ``Add`` of the value and of what a block makes of
-it. A node that remains is an error, so nothing of a file is left out unsaid.
+one. Where it has several, they are a formula of ``formulas``, or all ways from there meet again in one node: an ``Add``
+of the value and of what a block makes of it, or ``Concat``, ``Sum`` or ``Add`` of what branches make of it. A node that
+remains is an error, so nothing of a file is left out unsaid.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .formulas import DEFAULTS, FORMULAS, OPERATORS, RMS, X
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...] | None
+Within = frozenset[int] | None                      # the nodes of a branch; None: all
 
 OLDEST, NEWEST = 9, 25                              # operator sets
 SWAPPED = ("Add", "Mul")                            # operators whose operands may stand either way
@@ -37,7 +39,9 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
 
     It reads what ``export`` writes, and the same layers as others write them, such as ``torch.onnx.export``: Gemm or
     MatMul and Add, Conv, pools, norms, activations as one operator or as a formula, Dropout, Flatten, residual
-    connections; operator sets 9 to 25, float32 or float64, one input and one output. The dtype is the file's.
+    connections, branches that Concat, Sum or Add puts together, Slice of features or channels, Gather of a table's
+    rows; operator sets 9 to 25, float32 or float64 (or integers, if they are row numbers of a table), one input and one
+    output. The dtype is the file's.
     Activations are layers of their own; what a file does not say, such as penalties, is not there. A DropConnect whose
     predictions are means over masks is written, but not read.
 
@@ -147,36 +151,50 @@ class Reader:
             if len(found) != 1:
                 raise ValueError(f"graph: expected one {what}, got {len(found)}")
         kind = inputs[0].type.tensor_type
-        names = {self.onnx.TensorProto.FLOAT: "float32", self.onnx.TensorProto.DOUBLE: "float64"}
-        if kind.elem_type not in names:
-            raise ValueError(f"input {inputs[0].name!r}: expected float32 or float64, got the type {kind.elem_type}")
+        dtype = self.input_dtype(inputs[0])
         shape: Shape = None
         if kind.HasField("shape"):
             if len(kind.shape.dim) < 1:
                 raise ValueError(f"input {inputs[0].name!r}: expected an axis for the batch, got a single number")
             shape = tuple(dim.dim_value for dim in kind.shape.dim[1:])
         shape = shape if shape and all(each > 0 for each in shape) else None
-        layers, _ = self.chain(inputs[0].name, self.graph.output[0].name, shape, frozenset())
+        layers, _ = self.chain(inputs[0].name, self.graph.output[0].name, shape, None)
         for index, node in enumerate(self.nodes):
             if index not in self.used:
                 fail(node, "a chain of layers from the input to the output", "a node beside it")
-        model = self.nn.Sequential(*layers, seed=seed, dtype=names[kind.elem_type], input_shape=shape)
+        model = self.nn.Sequential(*layers, seed=seed, dtype=dtype, input_shape=shape)
         for layer, values in self.values:
             for name, value in values.items():
                 layer.set_parameter(name, value)
         return model
 
-    def chain(self, x: str, stop: str, shape: Shape, without: frozenset[int]) -> tuple[list[Any], Shape]:
-        """Layers from the value ``x`` to ``stop``; nodes in ``without`` belong to blocks around."""
+    def input_dtype(self, x: Any) -> str:
+        """That of the input; of integers that are row numbers, that of the tables."""
+        types = self.onnx.TensorProto
+        kind, users = x.type.tensor_type.elem_type, self.users.get(x.name, ())
+        found = {types.FLOAT: "float32", types.DOUBLE: "float64"}.get(kind)
+        if kind in (types.INT32, types.INT64) and users and all(self.nodes[each].op_type == "Gather" for each in users):
+            dtypes = {str(self.operand(self.nodes[each], 0, "table").dtype) for each in users}
+            found = dtypes.pop() if len(dtypes) == 1 and dtypes <= {"float32", "float64"} else None
+        if found is None:
+            raise ValueError(f"input {x.name!r}: expected float32 or float64, got the type {kind}")
+        return found
+
+    def users_of(self, x: str, within: Within) -> list[int]:
+        """The nodes that take x, of those that belong here."""
+        return [index for index in self.users.get(x, ()) if within is None or index in within]
+
+    def chain(self, x: str, stop: str, shape: Shape, within: Within) -> tuple[list[Any], Shape]:
+        """Layers from the value ``x`` to ``stop``, made of the nodes ``within``."""
         layers: list[Any] = []
         while x != stop:
-            users = [index for index in self.users.get(x, ()) if index not in without]
+            users = self.users_of(x, within)
             if not users:
                 raise ValueError(f"value {x!r}: expected a way to the output {stop!r}, got none")
             if len(users) == 1 and not self.sum_of_two(users[0], x):
                 found, y = self.single(users[0], x, shape)
             else:
-                found, y = self.several(users, x, shape, without)
+                found, y = self.several(users, x, shape, within)
             for layer in found:
                 if shape is not None:
                     try:
@@ -192,36 +210,87 @@ class Reader:
         node = self.nodes[index]
         return node.op_type == "Add" and x in node.input and not any(name in self.constants for name in node.input)
 
-    def several(self, users: list[int], x: str, shape: Shape, without: frozenset[int]) -> tuple[list[Any], str]:
-        """What several nodes make of x: a formula, or a residual connection."""
-        for y in self.after(x, without):
+    def several(self, users: list[int], x: str, shape: Shape, within: Within) -> tuple[list[Any], str]:
+        """What several nodes make of x: a formula, a residual connection, or branches."""
+        for y in self.after(x, within):
             for made, nodes in self.formulas(y, x, shape):
                 if set(users) <= nodes:
                     self.used |= nodes
                     return [made()], y
-        joins = [index for index in users if self.sum_of_two(index, x)]
-        if not joins:
+        meet = self.meeting(x, within)
+        branches = None if meet is None else self.branches(self.nodes[meet], x)
+        if meet is None or branches is None:
             node = self.nodes[users[0]]
-            fail(node, "a chain of layers, a known formula or a residual connection", f"{len(users)} users of {x!r}")
-        join = self.nodes[joins[-1]]        # in the order of the file, so the outermost one
-        self.used.add(joins[-1])
-        other = join.input[1] if join.input[0] == x else join.input[0]
-        inside, _ = self.chain(x, other, shape, without | {joins[-1]})
-        nn = self.nn
-        block = inside[0] if len(inside) == 1 else nn.Sequential(*inside)
-        return [nn.Residual(block)], join.output[0]
+            fail(node, "a chain of layers, a known formula, a residual connection or branches",
+                 f"{len(users)} users of {x!r}")
+        node = self.nodes[meet]
+        self.used.add(meet)
+        y = node.output[0]
+        if node.op_type == "Add" and x in node.input:
+            other = node.input[1] if node.input[0] == x else node.input[0]
+            return [self.nn.Residual(self.block(x, other, shape, branches[list(node.input).index(other)]))], y
+        blocks = [self.block(x, end, shape, nodes) for end, nodes in zip(node.input, branches, strict=True)]
+        if node.op_type == "Concat":
+            axis = self.attributes(node, axis=None)["axis"]
+            if axis != 1 and (shape is None or axis != -len(blocks[0].output_shape(shape))):
+                fail(node, "axis = 1", axis)
+        return [self.nn.Parallel(*blocks, merge="concat" if node.op_type == "Concat" else "add")], y
+
+    def block(self, x: str, y: str, shape: Shape, within: Within) -> Any:
+        """The one layer that a branch is."""
+        layers, _ = self.chain(x, y, shape, within)
+        return layers[0] if len(layers) == 1 else self.nn.Sequential(*layers)
+
+    def meeting(self, x: str, within: Within) -> int | None:
+        """The first node that all ways from x lead through; None if one of them ends before."""
+        waiting = {x: len(self.users_of(x, within))}        # value → nodes that will still take it
+        for index in range(self.users_of(x, within)[0], len(self.nodes)):
+            taken = [name for name in dict.fromkeys(self.nodes[index].input) if name in waiting]
+            if not taken or not (within is None or index in within):
+                continue
+            for name in taken:
+                waiting[name] -= 1
+                if waiting[name] == 0:
+                    del waiting[name]
+            if not waiting:
+                return index
+            output = self.nodes[index].output[0]
+            waiting[output] = len(self.users_of(output, within))
+        return None
+
+    def branches(self, node: Any, x: str) -> list[frozenset[int]] | None:
+        """The nodes between x and each input of a node that puts branches together; None if they are not apart."""
+        if node.op_type not in ("Concat", "Sum", "Add"):
+            return None
+        found: list[frozenset[int]] = []
+        for end in node.input:
+            nodes: set[int] = set()
+            reached = [end]
+            while reached:
+                name = reached.pop()
+                index = self.made.get(name)
+                if name == x or name in self.constants or not name or index in nodes:
+                    continue
+                if index is None:
+                    return None
+                nodes.add(index)
+                reached.extend(self.nodes[index].input)
+            if end in self.constants or any(nodes & other for other in found):
+                return None
+            found.append(frozenset(nodes))
+        return found
 
     # ---- formulas ----
 
-    def after(self, x: str, without: frozenset[int]) -> list[str]:
+    def after(self, x: str, within: Within) -> list[str]:
         """The values behind x that a formula may end in."""
         found: list[str] = []
         reached = [x]
         while reached and len(found) < FAR:
             name = reached.pop(0)
-            for index in self.users.get(name, ()):
+            for index in self.users_of(name, within):
                 y = self.nodes[index].output[0]
-                if index not in without and y not in found:
+                if y not in found:
                     found.append(y)
                     reached.append(y)
         return found
@@ -492,6 +561,48 @@ class Reader:
         if axis != -weight.ndim and (shape is None or axis != len(shape) + 1 - weight.ndim):
             fail(node, f"the last {weight.ndim} axes, which the scale has", f"axis = {axis}")
         return weight
+
+    def read_Slice(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        if self.opset < 10:
+            named = self.attributes(node, starts=None, ends=None, axes=None)
+            starts, ends, axes, steps = named["starts"], named["ends"], named["axes"], [1]
+        else:
+            self.attributes(node)
+            self.check_first(node, x)
+            starts, ends, axes = (self.operand(node, place, what).reshape(-1).tolist()
+                                  for place, what in enumerate(("starts", "ends", "axes"), 1))
+            steps = self.operand(node, 4, "steps").reshape(-1).tolist() if self.has(node, 4) else [1]
+        if axes != [1] or steps != [1]:
+            fail(node, "axis 1 in steps of 1", f"axes {axes} in steps of {steps}")
+        start, stop = int(starts[0]), int(ends[0])
+        if shape is not None:
+            start, stop, _ = slice(start, stop).indices(shape[0])
+        return [self.nn.Select(start, stop)], node.output[0]
+
+    def read_Round(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        """Whole numbers in floats: a Cast and a Gather stand behind."""
+        self.attributes(node)
+        return self.row_numbers(node, "Cast", shape)
+
+    def read_Cast(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        to = self.attributes(node, to=None, saturate=1)["to"]
+        if to not in (self.onnx.TensorProto.INT32, self.onnx.TensorProto.INT64):
+            fail(node, "row numbers for a Gather, INT32 or INT64", to)
+        return self.row_numbers(node, "Gather", shape)
+
+    def row_numbers(self, node: Any, wanted: str, shape: Shape) -> tuple[list[Any], str]:
+        """The layers of the one node behind, which must be of the operator ``wanted``."""
+        after = self.only_user(node.output[0])
+        if after is None or self.nodes[after].op_type != wanted:
+            fail(node, f"{wanted} behind it", "none" if after is None else self.nodes[after].op_type)
+        return self.single(after, node.output[0], shape)
+
+    def read_Gather(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        self.fixed(node, self.attributes(node, axis=0), axis=0)
+        table = self.operand(node, 0, "table")
+        if table.ndim != 2 or node.input[1] != x:
+            fail(node, f"the rows {x!r} of a table", f"the rows {node.input[1]!r} of an array {table.shape}")
+        return [self.valued(self.nn.Embedding(*table.shape), weight=table)], node.output[0]
 
     def read_Dropout(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         p = self.attributes(node, ratio=0.5, seed=0)["ratio"]

@@ -23,10 +23,12 @@ def to_torch(model: Any) -> Any:
     """A module with copies of the values of ``model``, in its dtype, in PyTorch's training mode.
 
     ``model`` is a Sequential, which becomes a ``torch.nn.Sequential``, or a single layer, of either package. Call
-    ``.eval()`` before you predict. Activations stand as modules behind their layers. ``Residual``, ``StochasticDepth``,
-    ``GaussianNoise`` and ``DropConnect`` are modules of ``fastnn.torch.modules``. Seed, penalty and initialisers belong
-    to training and have no place in a module; masks are drawn by PyTorch. Raises ValueError for a layer that cannot be
-    said, such as ``Augment`` or one of your own.
+    ``.eval()`` before you predict. Activations stand as modules behind their layers. What ``torch.nn`` does not have,
+    such as ``Residual``, ``Parallel`` and ``DropConnect``, is a module of ``fastnn.torch.modules``. The parameters of a
+    frozen layer have ``requires_grad=False``; a frozen BatchNorm is one that keeps to its running statistics, as ours
+    does and PyTorch's does not. Seed, penalty, initialisers and ``lr_scale`` belong to training and have no place in a
+    module: give PyTorch's optimizer a group with a rate of its own. Masks are drawn by PyTorch. Raises ValueError for
+    a layer that cannot be said, such as ``Augment`` or one of your own.
 
     >>> import fastnn as nn
     >>> from fastnn.torch import to_torch
@@ -50,7 +52,10 @@ def built(torch: Any, part: Part, dtype: Any) -> Any:
         return torch.nn.Sequential(*inside.values())
     found = importlib.import_module("fastnn.torch.modules") if part.kind in OWN else torch.nn
     more = {"dtype": dtype} if part.layer is not None else {}
-    return getattr(found, part.kind)(*inside.values(), **part.arguments, **more)
+    module = getattr(found, part.kind)(*inside.values(), **part.arguments, **more)
+    if part.layer is not None and not part.layer.trainable:
+        module.requires_grad_(False).train()        # so that a frozen BatchNorm is in its own mode at once
+    return module
 
 
 def from_torch(
@@ -64,9 +69,12 @@ def from_torch(
     first layer tells it, ``Softmax(dim=1)`` of rows is known to be over the last axis. ``seed`` draws what training
     draws.
 
+    A module whose parameters all have ``requires_grad=False`` is a frozen layer. Frozen BatchNorm keeps to its running
+    statistics here, so PyTorch's must be in ``eval()``, or be a ``FrozenBatchNorm`` of ``fastnn.torch.modules``.
+
     Raises ValueError for a module that fastnn does not have, and for an option that it does not have (such as
-    ``padding_mode="reflect"``, ``ceil_mode=True``, a momentum of None, a frozen parameter), with the path of the
-    module; TypeError if ``module`` is no module.
+    ``padding_mode="reflect"``, ``ceil_mode=True``, a momentum of None, a frozen weight with a bias that is not), with
+    the path of the module; TypeError if ``module`` is no module.
 
     >>> import torch
     >>> from fastnn.torch import from_torch
@@ -85,7 +93,14 @@ def from_torch(
         for name in layer.specs:
             value = getattr(source, name).detach().cpu().numpy()
             layer.set_parameter(name, value.T if turned and name == "weight" else value)
+        if frozen(source):
+            layer.trainable = False
     return model
+
+
+def frozen(module: Any) -> bool:
+    """Does none of its own parameters require a gradient? (Some of them alone is an error before.)"""
+    return not any(value.requires_grad for value in module.parameters(recurse=False))
 
 
 class Reader:
@@ -143,12 +158,15 @@ class Reader:
             fail(path, kind, "a module without hooks", "hooks")
         if self.is_sequential(module):
             return self.nn.Sequential(*self.chain(module, path, shape)), 1
-        for name, value in module.named_parameters(recurse=False):
-            if not value.requires_grad:
-                fail(path, f"{kind}.{name}.requires_grad", "True, as all parameters are trained here", False)
+        own = dict(module.named_parameters(recurse=False))
+        for name, value in own.items():
+            if not value.requires_grad and not frozen(module):
+                fail(path, f"{kind}.{name}.requires_grad", "the same of all parameters of the module", False)
             if self.seen.setdefault(id(value), path) != path:
                 raise ValueError(f"{path}: {kind}.{name}: expected a parameter of its own, got that of "
                                  f"{self.seen[id(value)]}")
+        if own and frozen(module) and "BatchNorm" in kind and module.training:
+            fail(path, f"{kind}.training", "False of a frozen one, which keeps to its running statistics here", True)
         if kind in OWN and type(module).__module__ == "fastnn.torch.modules":
             return self.own(module, path, shape), 1
         if type(module) is torch.AdaptiveAvgPool2d:
@@ -157,8 +175,9 @@ class Reader:
             if type(after) is not torch.Flatten or (after.start_dim, after.end_dim) not in ((1, -1), (1, 3)):
                 fail(path, "AdaptiveAvgPool2d", "Flatten() behind it", after)
             return self.nn.GlobalAvgPool2d(), 2
-        if kind not in SAME or type(module) is not getattr(torch, kind, None):
-            fail(path, kind, f"Sequential, AdaptiveAvgPool2d or one of {', '.join(SAME)} of torch.nn", module)
+        if kind not in (*SAME, "Embedding") or type(module) is not getattr(torch, kind, None):
+            kinds = ", ".join(("Sequential", "AdaptiveAvgPool2d", "Embedding", *SAME[:-1]))
+            fail(path, kind, f"{kinds} or {SAME[-1]} of torch.nn", module)
         return self.same(kind, module, path, shape), 1
 
     def same(self, kind: str, module: Any, path: str, shape: Any) -> Any:
@@ -167,7 +186,7 @@ class Reader:
         named = {each.name: self.value(module, each.name) for each in signature(ours)
                  if each.name not in OURS_ALONE or (kind == "PReLU" and each.name == "init")}
         for option, declared in inspect.signature(type(module).__init__).parameters.items():
-            if option in IGNORED or is_argument(ours, option):
+            if option in IGNORED or option.startswith("_") or is_argument(ours, option):
                 continue
             if option == "dim":
                 last = len(shape) if shape else None
@@ -209,12 +228,25 @@ class Reader:
         kind = type(module).__name__
         if kind == "GaussianNoise":
             return self.nn.GaussianNoise(module.std)
+        if kind == "Select":
+            return self.nn.Select(module.start, module.stop)
+        if kind == "Parallel":
+            branches = [self.block(each, place, shape) for place, each in self.children(module, path)]
+            return self.nn.Parallel(*branches, merge=module.merge)
+        if kind.startswith("Frozen") and not frozen(module):
+            fail(path, f"{kind}.weight.requires_grad", "False", True)
+        if kind == "Embedding" or kind.startswith("Frozen"):
+            return self.same(kind.removeprefix("Frozen"), module, path, shape)
         if kind == "DropConnect":
             layer = self.nn.DropConnect(
                 module.in_features, module.out_features, module.p, module.mask, module.inference,
                 "relu" if module.relu else None, module.bias is not None)
             self.pairs.append((layer, module))
             return layer
-        inside = self.chain(module.block, f"{path}.block".lstrip("."), shape)
-        block = self.nn.Sequential(*inside) if self.is_sequential(module.block) or len(inside) > 1 else inside[0]
+        block = self.block(module.block, f"{path}.block".lstrip("."), shape)
         return self.nn.Residual(block) if kind == "Residual" else self.nn.StochasticDepth(block, module.p, module.mode)
+
+    def block(self, module: Any, path: str, shape: Any) -> Any:
+        """The one layer that a module inside another one is."""
+        layers = self.chain(module, path, shape)
+        return self.nn.Sequential(*layers) if self.is_sequential(module) or len(layers) > 1 else layers[0]

@@ -35,10 +35,60 @@ class StochasticDepth(Residual):
         kept = torch.rand(draws, device=x.device) >= self.p
         if self.mode == "batch" and not kept.any():
             return x
-        return x + torch.where(kept, self.block(x) / (1 - self.p), 0.0)
+        return x + torch.where(kept, self.block(x) / (1 - self.p or 1.0), 0.0)     # p = 1 keeps nothing
 
     def extra_repr(self) -> str:
         return f"p={self.p}, mode={self.mode!r}"
+
+
+class Parallel(torch.nn.ModuleList):
+    """The outputs of branches on the same x side by side, or with ``merge="add"`` their sum."""
+
+    def __init__(self, *branches: Any, merge: str = "concat") -> None:
+        super().__init__(branches)
+        self.merge = merge
+
+    def forward(self, x: Any) -> Any:
+        ys = [branch(x) for branch in self]
+        return torch.cat(ys, dim=1) if self.merge == "concat" else sum(ys[1:], ys[0])
+
+    def extra_repr(self) -> str:
+        return f"merge={self.merge!r}"
+
+
+class Select(torch.nn.Module):
+    """y = x[:, start:stop]."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self.start, self.stop = start, stop
+
+    def forward(self, x: Any) -> Any:
+        return x[:, self.start:self.stop]
+
+    def extra_repr(self) -> str:
+        return f"{self.start}, {self.stop}"
+
+
+class Embedding(torch.nn.Embedding):
+    """PyTorch's Embedding that takes whole numbers in floats, too, as they come in the inputs of a net."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x.round().long())
+
+
+class FrozenBatchNorm1d(torch.nn.BatchNorm1d):
+    """A BatchNorm that normalises by its running statistics in training, too, and never changes them."""
+
+    def train(self, mode: bool = True) -> Any:
+        return super().train(False)
+
+
+class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
+    """A BatchNorm that normalises by its running statistics in training, too, and never changes them."""
+
+    def train(self, mode: bool = True) -> Any:
+        return super().train(False)
 
 
 class GaussianNoise(torch.nn.Module):

@@ -23,13 +23,19 @@ SAME = (
     "LayerNorm", "RMSNorm", "Dropout",
 )
 # Layers that PyTorch does not have: fastnn.torch.modules does.
-OWN = ("Residual", "StochasticDepth", "GaussianNoise", "DropConnect")
+OWN = (
+    "Residual", "StochasticDepth", "Parallel", "Select", "Embedding", "GaussianNoise", "DropConnect",
+    "FrozenBatchNorm1d", "FrozenBatchNorm2d",
+)
 OURS_ALONE = ("activation", "init", "samples")      # arguments that are no option of the module
 TRANSPOSED = ("Linear", "DropConnect")              # their weight is (in, out), PyTorch's (out, in)
 
 
 class Part(NamedTuple):
-    """One module: the name of its class, its arguments, the layer whose values it has, what stands inside it."""
+    """One module: the name of its class, its arguments, the layer whose values it has, what stands inside it.
+
+    The parameters of a frozen layer do not require gradients.
+    """
 
     kind: str
     arguments: dict[str, Any]
@@ -55,6 +61,10 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
     if kind in ("Residual", "StochasticDepth"):
         block = named.pop("block")
         return [Part(kind, named, None, (("block", single(block, f"{path}.block".lstrip("."))),))]
+    if kind == "Parallel":
+        branches = enumerate(named.pop("branches"))
+        return [Part(kind, named, None, tuple(
+            (str(index), single(branch, f"{path}.{index}".lstrip("."))) for index, branch in branches))]
     after: list[Part] = []
     if kind == "DropConnect" and named["inference"] == "gaussian" and named["p"] > 0:
         if named["activation"].name not in ("identity", "relu"):
@@ -64,6 +74,8 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
         after = parts_of(named["activation"], f"{path}.activation".lstrip("."))
     if kind in ("Softmax", "LogSoftmax"):
         named["dim"] = -1
+    if "running_var" in layer.specs and not layer.trainable:
+        kind = f"Frozen{kind}"                  # PyTorch's own would go on with the statistics of the batch
     return [Part(kind, {key: value for key, value in named.items() if key not in OURS_ALONE},
                  layer if layer.specs else None), *after]
 

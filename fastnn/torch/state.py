@@ -46,8 +46,8 @@ def load_torch_state(
     Its names are those of ``to_torch(model)``, or the model's own: a module that has ``Linear`` and ``ReLU`` apart and
     one that has them nested both fit a ``Linear(…, activation="relu")``. For other names, such as those of a class of
     your own, ``names`` says which of our layers each of their prefixes is: ``{"fc1": "0", "fc2": "1"}``. All weights
-    are in PyTorch's layouts, and are transposed where ours differ. ``num_batches_tracked`` is not needed and is left
-    out.
+    are in PyTorch's layouts, and are transposed where ours differ. Values in float16 and bfloat16 are taken exactly.
+    ``num_batches_tracked`` is not needed and is left out.
 
     Nothing changes unless all names and shapes are the model's: ValueError for others; TypeError for what is no state,
     OSError for a file that cannot be read.
@@ -124,7 +124,7 @@ def shortened(keys: Any) -> str:
 def read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """The arrays of a safetensors file."""
     try:
-        found, metadata = safetensors.unpack(Path(path).read_bytes())
+        found, metadata = safetensors.unpack(Path(path).read_bytes(), bfloat16=True)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
     if "fastnn" in metadata:

@@ -29,6 +29,7 @@ DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
     "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }
+BFLOAT16 = {"BF16": "<u2"}                          # the upper half of a float32, which NumPy does not have
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 METADATA = "__metadata__"
 LARGEST_HEADER = 100_000_000                        # bytes; the other readers' limit, too
@@ -71,11 +72,15 @@ def as_stored(name: str, array: Array) -> Array:
 # ---- reading ----
 
 
-def unpack(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays, which are read-only and stand in ``content``, and the metadata; ValueError for any other file."""
+def unpack(content: bytes, *, bfloat16: bool = False) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays, which are read-only and stand in ``content``, and the metadata; ValueError for any other file.
+
+    With ``bfloat16``, arrays of that type are read, too, as float32 of the same values.
+    """
+    codes = DTYPES | BFLOAT16 if bfloat16 else DTYPES
     header, start = read_header(content)
     metadata = as_metadata(header.pop(METADATA, {}))
-    places = {name: as_place(name, entry) for name, entry in header.items()}
+    places = {name: as_place(name, entry, codes) for name, entry in header.items()}
     end = 0
     for name, (_, _, (first, last)) in sorted(places.items(), key=lambda item: item[1][2]):
         if first != end:
@@ -85,7 +90,13 @@ def unpack(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
         raise ValueError(f"expected {end} bytes of values, got {len(content) - start}")
     tensors = {name: np.frombuffer(content, dtype, math.prod(shape), start + first).reshape(shape)
                for name, (dtype, shape, (first, _)) in places.items()}
-    return tensors, metadata
+    return {name: widened(array) if header[name]["dtype"] in BFLOAT16 else array
+            for name, array in tensors.items()}, metadata
+
+
+def widened(halves: Array) -> Array:
+    """The float32 whose upper halves these are."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def read_header(content: bytes) -> tuple[dict[str, Any], int]:
@@ -138,7 +149,7 @@ def as_metadata(value: Any) -> dict[str, str]:
     return value
 
 
-def as_place(name: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, int]]:
+def as_place(name: str, entry: Any, codes: Mapping[str, str]) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, int]]:
     """dtype, shape and offsets of one array, which agree."""
     def fail(wanted: str, got: object) -> Never:
         raise ValueError(f"{name[:100]}: expected {wanted}, got {str(got)[:100]}")
@@ -146,11 +157,11 @@ def as_place(name: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], tup
     if not isinstance(entry, dict) or set(entry) != FIELDS:
         fail(f"an object with {', '.join(sorted(FIELDS))}", entry)
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(code, str) or code not in DTYPES:
-        fail(f"a dtype of {', '.join(DTYPES)}", code)
+    if not isinstance(code, str) or code not in codes:
+        fail(f"a dtype of {', '.join(codes)}", code)
     if not are_sizes(shape) or math.prod(max(dim, 1) for dim in shape) > LARGEST or len(shape) > 32:
         fail("a shape of at most 2**40 values", shape)
-    dtype = np.dtype(DTYPES[code])
+    dtype = np.dtype(codes[code])
     if not are_sizes(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
         fail(f"two offsets {math.prod(shape) * dtype.itemsize} bytes apart", offsets)
     return dtype, tuple(shape), (offsets[0], offsets[1])
