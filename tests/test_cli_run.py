@@ -330,7 +330,7 @@ def test_labels_have_one_order() -> None:
     ("a,a,k\n1,2,x\n", "", r"d\.csv: expected columns with a name each, got one twice: a, a, k"),
     ("", "", r"d\.csv: expected rows, got none"),
     ("1,2,x\n3,4,x\n", "", r"d\.csv: expected two classes or more, got 1: x"),
-    ("1,2,0.5\n3,4,0.7\n", "", r"d\.csv: expected 2 rows of each class or more, got 1 of '0.5' and 1 others; a "),
+    ("1,2,0.5\n3,4,0.7\n", "", r"d\.csv: expected 2 rows of each class or more, got 1 of '0.5' and 1 others; --task regr"),
     ("1,2,x\n3,4,y\n", "--target k", r"--target: expected a number from 1 to 3, a column of d.csv, got 'k'"),
     ("a,b,k\n1,2,x\n", "--target 4", r"--target: expected one of a, b, k, or a number from 1 to 3, .* got '4'"),
     ("1,2,x\n", "--targets t.npy", "--targets: has an effect only with --data FILE, NPY or IDX"),

@@ -318,7 +318,7 @@ def drawings():
         "update_ratios": (recorder,), "confusion_matrix": (np.eye(2), [0, 1]),
         "reliability_diagram": (np.eye(2), [0, 1]), "decision_boundary": (linear, np.eye(2), [0, 1]),
         "weight_histograms": (linear,), "filters": (nn.Sequential(nn.Conv2d(1, 1, 2)),), "activation": ("relu",),
-        "unit_activity": (linear, np.eye(2)),
+        "unit_activity": (linear, np.eye(2)), "predicted_values": ([1.0, np.nan], [1.0, 2.0]),
     }
 
 
@@ -339,7 +339,8 @@ def test_every_function_returns_its_axes(name):
 
 
 def test_all_names_are_tested():
-    figures = {"mistakes", "training_report", "new_figure", "save", "picture_formats", "measure_units", "UnitActivity"}
+    figures = {"mistakes", "training_report", "regression_report", "new_figure", "save", "picture_formats", "measure_units",
+               "UnitActivity"}
     assert set(plot.__all__) == set(drawings()) | figures
 
 
