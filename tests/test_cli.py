@@ -47,8 +47,8 @@ def few_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def small_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the picture is not the point: an empty one, which is drawn in no time."""
-    for report in ("training_report", "regression_report"):
-        monkeypatch.setattr(plot, report, lambda *args: plot.new_figure(1, 1))
+    for name in ("training_report", "regression_report"):
+        monkeypatch.setattr(plot, name, lambda *args: plot.new_figure(1, 1))
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:

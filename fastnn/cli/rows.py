@@ -137,8 +137,8 @@ def read(
         return from_table(read_table(path), labelled, target, columns, width, regression)
     if kind == "folder":
         if labelled and regression:
-            raise ValueError(f"{path}: expected targets that are numbers, but images in folders have classes; "
-                             "NPZ has the arrays x and t")
+            raise ValueError(f"task: expected classification for {path}, as images in folders have classes, got "
+                             "regression; NPZ has the arrays x and t")
         return read_images(path, labelled, images)
     arrays = read_arrays(path)
     if "x" not in arrays:
@@ -318,6 +318,8 @@ def as_size(name: str, value: str | None) -> tuple[int, int] | None:
 def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     """Images (n, height, width), grey, or (n, 3, height, width), RGB, one byte each; the label of an image is the name
     of the folder it is in."""
+    with extra("images"):
+        import PIL  # noqa: F401
     files = [path] if path.is_file() else sorted(
         file for file in path.rglob("*") if file.suffix.lower() in IMAGES and file.is_file())
     if labelled:
@@ -346,8 +348,8 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
 
 def read_image(file: Path, how: Images) -> Array:
     """The pixels of an image: (height, width) bytes, or (height, width, 3) in colour."""
-    with extra("images"):
-        from PIL import Image, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(file.read_bytes())) as image:
             # From memory: of a file, Pillow sets as much aside as a damaged header asks for.
