@@ -191,7 +191,7 @@ def test_mistakes():
     colours = np.linspace(0, 1, 4 * 3 * 2 * 3).reshape(4, 3, 2, 3)
     figure = plot.mistakes(colours, y, [0, 1, 1, 0], names=["cat", "dog"], figure=plot.new_figure(4, 3))
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), np.moveaxis(colours[2], 0, 2))
-    assert figure.axes[0].get_title() == "true dog, said cat\n88 % sure"
+    assert figure.axes[0].get_title() == "true dog\nsaid cat\n88 % sure"
     with pytest.raises(ValueError, match=r"images: expected .* with outputs \(n, K\), got \(4, 6\)"):
         plot.mistakes(images.reshape(4, 6), y, [0, 1, 1, 0])
 
@@ -354,8 +354,8 @@ def test_every_function_returns_its_axes(name):
 
 
 def test_all_names_are_tested():
-    figures = {"mistakes", "training_report", "regression_report", "new_figure", "save", "picture_formats", "measure_units",
-               "UnitActivity"}
+    figures = {"mistakes", "training_report", "regression_report", "new_figure", "save", "picture_formats",
+               "measure_units", "UnitActivity"}
     assert set(plot.__all__) == set(drawings()) | figures
 
 

@@ -205,6 +205,8 @@ def mistakes(
                          f"{checks.format_shape(shown_images.shape)} with {checks.format_shape(outputs.shape)}")
     targets = metrics.class_numbers("mistakes", outputs, targets)
     named = names_of(names, outputs.shape[1])
+    longest = max(map(len, named))
+    between = "\n" if longest > 2 else ", "
     rows, columns = checks.as_integer("rows", rows, 1), checks.as_integer("columns", columns, 1)
     probabilities = metrics.probabilities("mistakes", outputs, None)
     predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -224,6 +226,6 @@ def mistakes(
             if image.ndim == 3:
                 image = image[0] if len(image) == 1 else np.clip(image.transpose(1, 2, 0), 0, 1)
             ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
-            ax.set_title(f"true {named[targets[i]]}, said {named[predicted[i]]}\n{100 * sure[i]:.0f} % sure",
-                         fontsize=9)
+            ax.set_title(f"true {named[targets[i]]}{between}said {named[predicted[i]]}\n{100 * sure[i]:.0f} % sure",
+                         fontsize=small(longest + 5))
     return figure
