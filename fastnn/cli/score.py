@@ -106,8 +106,9 @@ class Estimated:
 
     def guess(self) -> str:
         """What a run that learnt nothing is compared with, in words."""
-        before, mean = (metrics.r2(guess, self.t) for guess in (self.before, np.full_like(self.t, self.mean)))
-        return (f"the predictions are no nearer to the targets than a guess (R² {before:.3g} before training,\n"
+        guesses = self.values, self.before, np.full_like(self.t, self.mean)
+        after, before, mean = (metrics.r2(guess, self.t) for guess in guesses)
+        return (f"R² {after:.3g} is not above that of a guess by more than chance ({before:.3g} before training,\n"
                 f"{mean:.3g} for the mean of the training targets)")
 
     def record(self) -> dict[str, Any]:
