@@ -81,12 +81,12 @@ def normalised(nn: ModuleType, layer: Any, norm: Any, width: int, recipe: Recipe
 
 
 def cnn(
-    nn: ModuleType, image: tuple[int, int], channels: Sequence[int], widths: Sequence[int], recipe: Recipe,
+    nn: ModuleType, image: tuple[int, int, int], channels: Sequence[int], widths: Sequence[int], recipe: Recipe,
 ) -> list[Any]:
-    """Layers for images (1, height, width): a convolution and a pool for each of ``channels``, then ``widths``.
+    """Layers for images (channels, height, width): a convolution and a pool for each of ``channels``, then ``widths``.
 
     >>> import fastnn_ref
-    >>> for layer in cnn(fastnn_ref, (8, 8), (4,), (10,), Recipe()):
+    >>> for layer in cnn(fastnn_ref, (1, 8, 8), (4,), (10,), Recipe()):
     ...     print(layer)
     Conv2d(1, 4, (3, 3), padding=(1, 1), activation=ReLU())
     MaxPool2d((2, 2), stride=(2, 2))
@@ -102,14 +102,14 @@ def cnn(
     residual = sum(a == b for a, b in itertools.pairwise(widths[:-1]))
     decay = nn.stochastic_depth_rates(len(channels) + residual, recipe.stochastic_depth) if channels else []
     layers: list[Any] = []
-    height, width = image
-    for inside, outside, p in zip((1, *channels[:-1]), channels, decay, strict=False):
+    colors, height, width = image
+    for inside, outside, p in zip((colors, *channels[:-1]), channels, decay, strict=False):
         layers += [*convolution(inside, outside), nn.MaxPool2d(2)]
         if recipe.stochastic_depth:
             layers.append(nn.StochasticDepth(nn.Sequential(*convolution(outside, outside)), p))
         height, width = height // 2, width // 2
     if not height or not width:
         raise ValueError(f"channels: expected at most as many as the image can be halved, got {len(channels)}")
-    features = (channels[-1] if channels else 1) * height * width
+    features = (channels[-1] if channels else colors) * height * width
     chances = decay[len(channels):] if channels else None
     return [*layers, nn.Flatten(), *mlp(nn, (features, *widths), recipe, chances)]

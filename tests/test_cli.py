@@ -19,6 +19,7 @@ import pytest
 import fastnn_ref as nn
 from fastnn import cli, datasets, networks, plot
 from fastnn.cli import compare, options, report, task, train
+from fastnn.cli.score import Classified
 from fastnn.cli.session import SIGNALLED, Failure, OutputError, UsageError, attempt, say
 from fastnn_ref.shared import atomic, progress, terminal
 
@@ -46,7 +47,8 @@ def few_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def small_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the picture is not the point: an empty one, which is drawn in no time."""
-    monkeypatch.setattr(plot, "training_report", lambda *args: plot.new_figure(1, 1))
+    for name in ("training_report", "regression_report"):
+        monkeypatch.setattr(plot, name, lambda *args: plot.new_figure(1, 1))
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -170,9 +172,9 @@ def test_a_run_that_learnt_nothing_says_so(
 )
 def test_more_than_a_guess_is_two_standard_deviations_above_it(before: int, correct: int, idle: bool) -> None:
     """Of 100 in two classes: half are right by chance, give or take 5; 60 with a deviation of 4.9."""
-    run = report.Run(name="fastnn", model=None, history=None, probabilities=np.empty((100, 2)), correct=correct,
-                     before=before, milliseconds=1.0, fastest=1.0, threads=1)  # fmt: skip
-    assert report.learnt_nothing(run, np.arange(100) % 2) == idle
+    t = np.arange(100) % 2
+    said = np.where(np.arange(100) < correct, t, 1 - t)
+    assert Classified(t=t, probabilities=np.eye(2)[said], before=before).learnt_nothing() == idle
 
 
 @pytest.mark.parametrize(("dtype", "off"), [("float32", 1e-2), ("float64", 1e-9)])
@@ -181,16 +183,15 @@ def test_drift_and_unsteady_times_are_said(dtype: str, off: float) -> None:
     models[1].layers[0].weight = models[0].layers[0].weight * (1 + off)
     history = nn.History()
     first, second = (
-        report.Run(name=name, model=model, history=history, probabilities=np.eye(2), correct=2, before=0,
-                   milliseconds=median, fastest=10.0, threads=1)
+        report.Run(name=name, model=model, history=history, milliseconds=median, fastest=10.0, threads=1,
+                   score=Classified(t=np.array([0, 1] * 10), probabilities=np.eye(2)[[0, 1] * 10], before=0))
         for name, model, median in zip(("slow", "quick"), models, (20.0, 10.0), strict=True)
     )  # fmt: skip
-    t = np.array([0, 1] * 10)
-    said = report.verdict([first, second], t)
+    said = report.verdict([first, second])
     assert f"differ by up to {off:.1e}" in said and "quick was 2.0 times as fast as slow" in said
     assert ("--dtype float64" in said) == (dtype == "float32")
     assert "times of the epochs vary" in said
-    same = report.verdict([second, second], t)
+    same = report.verdict([second, second])
     assert "Both end the same" in same and "vary" not in same
 
 

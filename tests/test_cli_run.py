@@ -14,8 +14,9 @@ import pytest
 
 import fastnn
 from fastnn import cli, datasets
-from fastnn.cli import options, own_data, train
+from fastnn.cli import options, own_data, rows, task, train
 from fastnn.cli.encoding import Encoding, fitted
+from fastnn.cli.score import Estimated
 from fastnn.cli.session import SIGNALLED, UsageError
 from fastnn_ref.shared import progress
 
@@ -316,6 +317,250 @@ def test_every_kind_of_file_gives_the_same(capsys: pytest.CaptureFixture[str], k
     assert "accuracy  1" in call(capsys, "evaluate a")[1]
 
 
+# -- regression
+
+
+@pytest.fixture
+def houses() -> Any:
+    """80 houses: two columns, and a price of a large unit, 3 to the first and −2 to the second, with some noise."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (80, 2))
+    price = 1e6 + 1e5 * (3 * x[:, 0] - 2 * x[:, 1]) + rng.normal(0, 1e3, 80)
+    found = np.column_stack([x[:, 0], price, x[:, 1]])
+    np.savetxt("h.csv", found, "%.17g", ",", header="rooms,price,age", comments="")
+    return found
+
+
+VALUES = "--task regression --target price --hidden 16 --lr 0.02"
+
+
+def test_a_regression_says_everything_in_the_unit_of_its_target(
+    capsys: pytest.CaptureFixture[str], houses: Any
+) -> None:
+    code, out, _ = call(capsys, f"train --data h.csv {VALUES} --run a --epochs 60")
+    assert code == 0 and "Both end the same" in out and "80 rows" not in out
+    r2 = re.search(r"test R² +(0\.\d+) +\1 +predictions differ by up to \S+\n", out)
+    assert r2 and float(r2[1]) > 0.95
+    record = json.loads(Path("a/run.json").read_text())["encoding"]
+    x, price = houses[:, [0, 2]], houses[:, 1]
+    mean, deviation = record["target_scale"]
+    assert mean != price.mean() and abs(mean / price.mean() - 1) < 0.1 and record["labels"] == []
+    assert f"Target price: mean {mean:.6g}, deviation {deviation:.6g}" in out
+
+    code, out, _ = call(capsys, "predict a h.csv")                  # the column of the prices is left out
+    y = fastnn.load("a/fastnn-model.safetensors").predict((x - record["mean"]) / record["deviation"])
+    wanted = y[:, 0].astype(float) * deviation + mean
+    found = np.array(out.split()[1:], float)
+    assert code == 0 and out.startswith("price\n") and np.abs(found - wanted).max() < 1       # of a million
+    np.save("x.npy", x)
+    assert call(capsys, "predict a x.npy --out p.npy")[0] == 0 and np.abs(np.load("p.npy") - wanted).max() < 1
+
+    found = json.loads(call(capsys, "evaluate a --data h.csv --json --metrics rmse,mae,r2,mse")[1])
+    off = wanted - price
+    assert found["rmse"] == pytest.approx(np.sqrt(np.mean(off**2)), rel=1e-3)
+    assert found["mae"] == pytest.approx(np.abs(off).mean(), rel=1e-3)
+    assert found["r2"] == pytest.approx(1 - np.mean(off**2) / price.var(), rel=1e-3)
+    held_out = json.loads(call(capsys, "evaluate a --json")[1])
+    head, *_, last = (line.split(",") for line in Path("a/fastnn-history.csv").read_text().splitlines())
+    logged = dict(zip(head, map(float, last), strict=True))
+    assert head == "epoch,loss,rmse,r2,val_loss,val_rmse,val_r2,lr".split(",") and held_out["rows"] == 20
+    assert logged["val_rmse"] == pytest.approx(held_out["rmse"]) and logged["val_r2"] == pytest.approx(held_out["r2"])
+    assert logged["val_loss"] == pytest.approx((held_out["rmse"] / deviation) ** 2)
+
+    assert f"target    price, mean {mean:.6g}, deviation {deviation:.6g}" in call(capsys, "info a")[1]
+    assert json.loads(call(capsys, "info a --json")[1])["target"]["name"] == "price"
+    for line, said in (("predict a x.npy --proba", "--proba: has an effect only with a classifier"),
+                       ("evaluate a --metrics accuracy", "--metrics: expected any of r2, rmse, mae, mse for a regr")):
+        assert call(capsys, line)[2].startswith(f"fastnn {line.split()[0]}: error: {said}")
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    call(capsys, "export a m.onnx --dtype float64")
+    session = runtime.InferenceSession("m.onnx")
+    exported = session.run(None, {"x": (x - record["mean"]) / record["deviation"]})[0]
+    assert np.abs(exported[:, 0] - wanted).max() < 1
+
+
+def test_an_interrupted_regression_goes_on_to_the_same_bits(
+    capsys: pytest.CaptureFixture[str], houses: Any
+) -> None:
+    how = f"--data h.csv {VALUES} --loss huber --backend fast --early-stopping 3"
+    call(capsys, f"train {how} --run whole --epochs 4")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            raise_in(patch, signal.SIGINT, "fastnn", 2)
+            assert call(capsys, f"train {how} --run a --epochs 4")[0] == SIGNALLED + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
+    found = json.loads(call(capsys, "train --resume a --json")[1])["runs"][0]
+    assert weights("a/fastnn-model.safetensors") == weights("whole/fastnn-model.safetensors")
+    assert {"r2", "rmse", "mae"} <= found.keys() and fastnn.load_training(
+        "a/fastnn-checkpoint.safetensors").loss.config()["class"] == "HuberLoss"
+
+
+def test_a_regression_that_learnt_nothing_says_so(capsys: pytest.CaptureFixture[str], houses: Any) -> None:
+    said = "is not above that of a guess by more than chance"
+    for more, idle in (("--epochs 1 --lr 0", True), ("--epochs 30", False)):
+        assert (said in call(capsys, f"train --data h.csv {VALUES} --backend fast {more}")[1]) == idle
+
+
+@pytest.mark.parametrize(("gains", "idle"), [
+    ([1.0] * 4, False), ([-1.0] * 4, True), ([3.0, -1.0] * 2, True), ([3.0, -1.0] * 8, True), ([3.0, -1.0] * 9, False),
+])  # fmt: skip
+def test_nearer_than_a_guess_is_two_standard_errors(gains: list[float], idle: bool) -> None:
+    """The squared errors of the guess are 4; they become smaller by 1 on average, with a deviation of 2."""
+    t = np.full(len(gains), 2.0)
+    values = t - np.sqrt(4 - np.array(gains))
+    assert Estimated(t=t, values=values, before=t - 9, mean=0.0).learnt_nothing() == idle
+    assert Estimated(t=t, values=values, before=values, mean=0.0).learnt_nothing()      # as good before the training
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1)])
+def test_a_regression_on_images_in_an_array(capsys: pytest.CaptureFixture[str], shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(1).integers(0, 256, (40, 3, 4, 5)).astype(np.uint8)
+    np.savez("x.npz", x=x, t=x[:, 0].mean(axis=(1, 2)).reshape(shape))
+    code, out, err = call(capsys, f"train --data x.npz --task regression --run a --model cnn --channels 2 {FIT}")
+    assert (code, err) == (0, "")
+    code, out, _ = call(capsys, "predict a x.npz")
+    assert code == 0 and out.startswith("value\n") and len(out.split()) == 41
+
+
+@pytest.mark.parametrize(("line", "code", "message"), [
+    ("h.csv --label-smoothing 0.1", 2, "--label-smoothing: has an effect only with --task classification"),
+    ("h.csv --loss l2", 2, "--loss: unknown name 'l2'"),
+    ("h.csv --target rooms,age", 2, "--target: expected one of rooms, price, age, or a number .* got 'rooms,age'"),
+    ("h.csv --held-out 0.99", 2, "--held-out: expected a share of 2 rows or more that leaves as many, got 80 of 80"),
+    ("same.csv", 1, "same.csv: expected targets that differ, got 3 in each row"),
+    ("text.csv", 1, "text.csv: line 2, column 2: expected a finite number, got 'x'"),
+    ("x.npy --targets two.npy", 1, r"two.npy: expected targets \(n,\) that are numbers, got float64 \(4, 2\)"),
+    ("x.npy --targets nan.npy", 1, "nan.npy: expected finite targets, got nan at row 0"),
+    ("folder", 2, "--task: expected classification for folder, as images in folders have classes, got regression"),
+])  # fmt: skip
+def test_mistakes_with_a_regression(
+    capsys: pytest.CaptureFixture[str], houses: Any, line: str, code: int, message: str
+) -> None:
+    Path("same.csv").write_text("1,3\n2,3\n" * 5)
+    Path("text.csv").write_text("1,3\n2,x\n" * 5)
+    Path("folder").mkdir()
+    for name, array in (("x", np.ones((4, 3))), ("two", np.ones((4, 2))), ("nan", np.full(4, np.nan))):
+        np.save(f"{name}.npy", array)
+    found, out, err = call(capsys, f"train --task regression --data {line}")
+    assert re.match(f"fastnn train: error: {message}", err) and (found, out) == (code, "")
+
+
+def test_loss_is_of_a_regression(capsys: pytest.CaptureFixture[str], houses: Any) -> None:
+    for line, said in (("--data h.csv --loss l1", "--loss: has an effect only with --task regression"),
+                       ("--task regression", "--task: has an effect only with --data FILE")):
+        assert call(capsys, f"train {line}") == (2, "", f"fastnn train: error: {said}\n")
+
+
+# -- images
+
+
+def paint(folder: str, size: tuple[int, int] | None, grey: bool = False) -> None:
+    """20 images of red (class a) and of blue (class b), as RGB files; None: of many sizes."""
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for row in range(40):
+        width, height = size or rng.integers(4, 12, 2).tolist()
+        pixels = rng.integers(0, 100, (height, width, 3)).astype(np.uint8)
+        pixels[..., 0 if row % 2 else 2] += 120
+        if grey:
+            pixels[:] = pixels[..., :1]
+        path = Path(folder, "ab"[row % 2 == 0], f"{row:02d}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels).save(path)
+
+
+KINDS_OF_IMAGES = ["class", *["a"] * 20, *["b"] * 20]
+
+
+@pytest.mark.parametrize("model", ["", "--model cnn --channels 2"])
+def test_colours_are_learnt(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    """Seen in grey, red and blue of that strength are hard to tell apart; the picture is the real one."""
+    paint("c", (5, 4))
+    code, out, err = call(capsys, f"train --data c {model} --run a --augment flip {FIT}")
+    assert (code, err) == (0, "") and "10/10" in out
+    assert json.loads(Path("a/run.json").read_text())["encoding"]["image_shape"] == [3, 4, 5]
+    assert call(capsys, "predict a c")[1].split() == KINDS_OF_IMAGES
+    assert "accuracy  1" in call(capsys, "evaluate a --data c")[1]
+    code, out, _ = call(capsys, f"compare --data c {model} --steps 1 --hidden 3")
+    assert code == 0 and ("5x4 rgb conv2-3-2" if model else "60-3-2") in out
+    pytest.importorskip("onnx")
+    assert ("x (batch, 3, 4, 5)" if model else "x (batch, 60)") in call(capsys, "export a m.onnx")[1]
+
+
+@pytest.mark.parametrize(("grey", "colors", "channels"), [
+    (True, "auto", 1), (False, "auto", 3), (True, "rgb", 3), (False, "grey", 1),
+])  # fmt: skip
+def test_channels_of_images(grey: bool, colors: str, channels: int) -> None:
+    """An RGB file without a colour is grey; one image in colour is enough for all."""
+    paint("c", (5, 4), grey)
+    data, encoding = task.load_data(task.Task(data="c", colors=colors), progress=False)
+    assert encoding.image_shape == data.image_shape == (channels, 4, 5) and data.features == 20 * channels
+    image = pytest.importorskip("PIL.Image")
+    if grey and channels == 3:
+        first = data.x_train.reshape(-1, 3, 20)
+        assert (first[:, 0] == first[:, 1]).all() and (first[:, 0] == first[:, 2]).all()
+    image.new("L", (5, 4), 9).save("c/a/99.png")                # grey among colours
+    assert rows.read(Path("c"), True, images=rows.Images(colors)).x.shape[1:] in {(4, 5), (3, 4, 5)}
+    read = rows.read(Path("c/a/99.png"), False, **encoding.reading())
+    assert (encoding.inputs(read.x) == np.float32(9) / np.float32(255)).all() and read.x.size == 20 * channels
+
+
+def test_pixels_are_where_they_were() -> None:
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    image.fromarray(pixels).save("p.png")
+    found = rows.read(Path("p.png"), False).x
+    assert (found == pixels.transpose(2, 0, 1)).all()
+
+
+def test_images_of_many_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    paint("m", None)
+    code, out, err = call(capsys, "train --data m --run a")
+    assert (code, out) == (1, "") and re.search(
+        r"m/a/\d\d.png: expected an image of (\d+x\d+) pixels, like m/a/01.png, got \d+x\d+; fastnn train --image-size "
+        r"\1 resizes images\n$", err)
+    code, out, err = call(capsys, f"train --data m --image-size 6x5 --run a {FIT}")
+    assert (code, err) == (0, "") and "10/10" in out
+    assert json.loads(Path("a/run.json").read_text())["encoding"]["image_shape"] == [3, 5, 6]
+    assert call(capsys, "predict a m")[1].split() == KINDS_OF_IMAGES            # they are resized, too
+    assert call(capsys, "train --resume a --epochs 31 --quiet")[0] == 0
+    paint("c", (6, 5))
+    call(capsys, f"train --data c --run b {FIT}")
+    assert re.search("expected an image of 6x5 pixels, like those of the training, got",
+                     call(capsys, "predict b m")[2])
+
+
+@pytest.mark.parametrize(("size", "wanted"), [("7", (7, 7)), ("8x3", (8, 3)), ("4096x1", (4096, 1))])
+def test_a_size_is_width_and_height(size: str, wanted: tuple[int, int]) -> None:
+    assert rows.as_size("image_size", size) == wanted
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    *((f"--data c --image-size {size}", "--image-size: expected a size such as 32 or 32x24 .* got")
+      for size in ("0", "x8", "8x", "-1", "4097", "8x8x3")),
+    ("--data digits --image-size 8", "--image-size: has an effect only with --data FOLDER, of images"),
+    ("--data digits --colors rgb", "--colors: has an effect only with --data FOLDER, of images"),
+    ("--data c --colors red", "--colors: unknown name 'red'"),
+])  # fmt: skip
+def test_mistakes_with_images(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    Path("c").mkdir()
+    code, out, err = call(capsys, f"train {line}")
+    assert (code, out) == (2, "") and re.match(f"fastnn train: error: {message}", err)
+
+
+def test_a_record_of_another_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """One whose images have no channels yet."""
+    call(capsys, "train --run a --epochs 1 --backend fast --quiet")
+    record = json.loads(Path("a/run.json").read_text())
+    record["encoding"]["image_shape"] = [8, 8]
+    Path("a/run.json").write_text(json.dumps(record))
+    code, _, err = call(capsys, "evaluate a")
+    assert code == 1 and re.search(r"run.json: expected the record of a run .*image_shape: .* \(8, 8\)", err)
+
+
 def test_labels_have_one_order() -> None:
     assert own_data.ordered(["10", "9", "1.0", "1", "10"]) == ("1", "1.0", "9", "10")
     assert own_data.ordered(["b", "10", "9"]) == ("10", "9", "b")
@@ -330,7 +575,7 @@ def test_labels_have_one_order() -> None:
     ("a,a,k\n1,2,x\n", "", r"d\.csv: expected columns with a name each, got one twice: a, a, k"),
     ("", "", r"d\.csv: expected rows, got none"),
     ("1,2,x\n3,4,x\n", "", r"d\.csv: expected two classes or more, got 1: x"),
-    ("1,2,0.5\n3,4,0.7\n", "", r"d\.csv: expected 2 rows of each class or more, got 1 of '0.5' and 1 others; a "),
+    ("1,2,0.5\n3,4,0.7\n", "", r"d\.csv: expected 2 rows of each class or more, got 1 of '0.5' and 1 others; --task "),
     ("1,2,x\n3,4,y\n", "--target k", r"--target: expected a number from 1 to 3, a column of d.csv, got 'k'"),
     ("a,b,k\n1,2,x\n", "--target 4", r"--target: expected one of a, b, k, or a number from 1 to 3, .* got '4'"),
     ("1,2,x\n", "--targets t.npy", "--targets: has an effect only with --data FILE, NPY or IDX"),

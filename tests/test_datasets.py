@@ -69,7 +69,7 @@ def test_digits_are_scikit_learns_split_by_class() -> None:
     assert (data.x_train.shape, data.x_test.shape) == ((1347, 64), (450, 64))
     assert data.x_train.dtype == np.float32 and data.t_train.dtype == np.int64
     assert (data.x_train.min(), data.x_train.max()) == (0, 1)
-    assert data.classes == 10 and np.bincount(data.t_test).min() >= 43
+    assert data.outputs == 10 and np.bincount(data.t_test).min() >= 43
     np.testing.assert_array_equal(data.x_test, datasets.load_digits().x_test)
     assert not np.array_equal(data.x_test, datasets.load_digits(seed=1).x_test)
 
@@ -115,7 +115,7 @@ def test_mnist_from_fastnn_data(
     data = datasets.load_mnist()
     np.testing.assert_array_equal(data.x_train, IMAGES.reshape(5, 12).astype(np.float32) / np.float32(255))
     np.testing.assert_array_equal(data.t_test, [2, 1])
-    assert data.image_shape == (4, 3) and data.t_train.dtype == np.int64
+    assert data.image_shape == (1, 4, 3) and data.t_train.dtype == np.int64
 
 
 def test_mnist_from_the_cache(cache: Path) -> None:
@@ -458,7 +458,7 @@ def test_files_that_are_there_need_no_pooch(
 def test_real_mnist() -> None:
     data = datasets.load_mnist()
     assert data.x_train.shape == (60000, 784) and data.x_test.shape == (10000, 784)
-    assert data.t_train[:5].tolist() == [5, 0, 4, 1, 9] and data.classes == 10
+    assert data.t_train[:5].tolist() == [5, 0, 4, 1, 9] and data.outputs == 10
     assert data.x_train.mean() == pytest.approx(0.1307, abs=1e-4)  # the mean that everybody normalises with
 
 

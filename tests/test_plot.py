@@ -168,6 +168,17 @@ def test_decision_boundary(nn, ax, outputs):
         plot.decision_boundary(model, x, [0, 1, 2])
 
 
+def test_predicted_values(ax):
+    """The true value is across, the predicted one up; what is no number is left out."""
+    plot.predicted_values([[3.0], [5.0], [np.nan]], [1.0, 2.0, 3.0], name="price", ax=ax)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), [[1, 3], [2, 5]])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("true price", "predicted price")
+    with pytest.raises(ValueError, match=r"y: expected one output, .* got \(2, 2\); pass one column"):
+        plot.predicted_values(np.eye(2), np.eye(2), ax=ax)
+    with pytest.raises(ValueError, match="predicted_values: expected outputs and targets of one shape"):
+        plot.predicted_values([1.0, 2.0], np.eye(2), ax=ax)
+
+
 def test_mistakes():
     """Two of four are wrong; the surer one comes first."""
     y = np.log([[0.75, 0.25], [0.625, 0.375], [0.875, 0.125], [0.5, 0.5]])
@@ -177,7 +188,11 @@ def test_mistakes():
     titles = [each.get_title() for each in figure.axes[:3]]
     assert titles == ["true 1, said 0\n88 % sure", "true 1, said 0\n62 % sure", ""]
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), images[2])
-    with pytest.raises(ValueError, match=r"images: expected \(n, height, width\) with outputs \(n, K\), got \(4, 6\)"):
+    colours = np.linspace(0, 1, 4 * 3 * 2 * 3).reshape(4, 3, 2, 3)
+    figure = plot.mistakes(colours, y, [0, 1, 1, 0], names=["cat", "dog"], figure=plot.new_figure(4, 3))
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), np.moveaxis(colours[2], 0, 2))
+    assert figure.axes[0].get_title() == "true dog\nsaid cat\n88 % sure"
+    with pytest.raises(ValueError, match=r"images: expected .* with outputs \(n, K\), got \(4, 6\)"):
         plot.mistakes(images.reshape(4, 6), y, [0, 1, 1, 0])
 
 
@@ -318,7 +333,7 @@ def drawings():
         "update_ratios": (recorder,), "confusion_matrix": (np.eye(2), [0, 1]),
         "reliability_diagram": (np.eye(2), [0, 1]), "decision_boundary": (linear, np.eye(2), [0, 1]),
         "weight_histograms": (linear,), "filters": (nn.Sequential(nn.Conv2d(1, 1, 2)),), "activation": ("relu",),
-        "unit_activity": (linear, np.eye(2)),
+        "unit_activity": (linear, np.eye(2)), "predicted_values": ([1.0, np.nan], [1.0, 2.0]),
     }
 
 
@@ -339,7 +354,8 @@ def test_every_function_returns_its_axes(name):
 
 
 def test_all_names_are_tested():
-    figures = {"mistakes", "training_report", "new_figure", "save", "picture_formats", "measure_units", "UnitActivity"}
+    figures = {"mistakes", "training_report", "regression_report", "new_figure", "save", "picture_formats",
+               "measure_units", "UnitActivity"}
     assert set(plot.__all__) == set(drawings()) | figures
 
 

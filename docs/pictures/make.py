@@ -6,7 +6,7 @@ Needs ``pip install "fastnn[train]"``. The digits and the moons are scikit-learn
 from pathlib import Path
 
 from PIL import Image
-from sklearn.datasets import load_digits, make_moons
+from sklearn.datasets import load_diabetes, load_digits, make_moons
 from sklearn.model_selection import train_test_split
 
 import fastnn as nn
@@ -56,6 +56,16 @@ def classifier():
     figure = plot.new_figure(5.6, 3.6)
     plot.mistakes(x_test.reshape(-1, 8, 8), y, t_test, rows=2, columns=5, figure=figure)
     write(figure, "mistakes")
+
+
+def regression():
+    """Predicted against true values of scikit-learn's diabetes data."""
+    x, t = load_diabetes(return_X_y=True)
+    x /= x.std(axis=0)
+    model = nn.Sequential(nn.Linear(10, 32, activation="relu"), nn.Linear(32, 1), seed=0)
+    model.fit(x[:300], t[:300] / 100, loss=nn.MSELoss(), optimizer=nn.Adam(), epochs=50)
+    for ax in save("predicted_values", width=4.8, height=4.2):
+        plot.predicted_values(100 * model.predict(x[300:]), t[300:], name="progression", ax=ax)
 
 
 def inside():
@@ -108,6 +118,7 @@ def moons():
 
 if __name__ == "__main__":
     classifier()
+    regression()
     inside()
     activations()
     moons()

@@ -1,12 +1,15 @@
 """How the rows of a file become inputs, and labels become class numbers: what a run keeps to predict with later."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref.shared import checks
+from fastnn_ref.shared import checks, metrics
+
+from . import rows
 
 Array = npt.NDArray[Any]
 
@@ -20,14 +23,54 @@ class Encoding:
     [[2.0]]
     """
 
-    labels: tuple[str, ...]  # of each class number
+    labels: tuple[str, ...]  # of each class number; none of a regression
     features: int  # numbers per row
     columns: tuple[str, ...] | None = None  # names of the inputs, where a file has some
     target: str | None = None  # the target's column, by name or by its number from 1
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, int, int] | None = None  # (channels, height, width)
+    resized: bool = False  # images are made as large as that
     from_bytes: bool = False  # the training's images were bytes, or bytes divided by 255
     mean: tuple[float, ...] | None = None  # subtracted from each input, which is then divided by its deviation
     deviation: tuple[float, ...] | None = None
+    target_scale: tuple[float, float] | None = None  # mean and deviation of the targets of a regression
+
+    @property
+    def regression(self) -> bool:
+        """Are the targets numbers, not classes?"""
+        return self.target_scale is not None
+
+    @property
+    def target_mean(self) -> float:
+        """Subtracted from the targets of a regression."""
+        assert self.target_scale is not None
+        return self.target_scale[0]
+
+    @property
+    def target_deviation(self) -> float:
+        """What they are then divided by."""
+        assert self.target_scale is not None
+        return self.target_scale[1]
+
+    @property
+    def target_name(self) -> str:
+        """The target's column by name, where it has one."""
+        return self.target if self.target is not None and self.columns is not None else "value"
+
+    def reading(self) -> dict[str, Any]:
+        """How ``rows.read`` is to read a file like the training's."""
+        images = rows.Images()
+        if self.image_shape is not None:
+            channels, height, width = self.image_shape
+            images = rows.Images("grey" if channels == 1 else "rgb", (width, height), self.resized)
+        return {"target": self.target, "columns": self.columns, "width": self.features, "images": images}
+
+    def scaled(self, t: Array) -> Array:
+        """Targets of a regression (n,) in their own unit -> as the network learns them."""
+        return np.asarray((t - self.target_mean) / self.target_deviation)
+
+    def values(self, y: Array) -> Array:
+        """Outputs (n, 1) of a regression -> values (n,) float64 in the unit of the target."""
+        return np.asarray(y[:, 0].astype(np.float64) * self.target_deviation + self.target_mean)
 
     def inputs(self, x: Array) -> Array:
         """Rows (n, …) as they are read -> inputs (n, features) float32, scaled as those of the training."""
@@ -59,11 +102,14 @@ class Encoding:
             ("features", type(n) is int and n >= 1),
             ("columns", self.columns is None or is_tuple(self.columns, str, n)),
             ("target", self.target is None or isinstance(self.target, str)),
-            ("image_shape", self.image_shape is None or is_tuple(self.image_shape, int, 2)),
+            ("image_shape", self.image_shape is None or (
+                is_tuple(self.image_shape, int, 3) and math.prod(self.image_shape) == n and min(self.image_shape) > 0)),
+            ("resized", isinstance(self.resized, bool)),
             ("from_bytes", isinstance(self.from_bytes, bool)),
             ("mean", self.mean is None or is_tuple(self.mean, float, n)),
             ("deviation", (self.deviation is None) == (self.mean is None)
              and (self.deviation is None or is_tuple(self.deviation, float, n))),
+            ("target_scale", self.target_scale is None or (is_tuple(self.target_scale, float, 2) and not self.labels)),
         ):  # fmt: skip
             if not good:
                 raise ValueError(f"encoding: {name}: expected what fastnn train writes, got {getattr(self, name)!r}")
@@ -83,3 +129,14 @@ def fitted(x: Array, scale: bool) -> dict[str, Any]:
     deviation = x.std(axis=0, dtype=np.float64)
     return {"mean": tuple(x.mean(axis=0, dtype=np.float64).tolist()),
             "deviation": tuple(np.where(deviation > 0, deviation, 1.0).tolist())}
+
+
+def fitted_targets(t: Array) -> tuple[float, float]:
+    """The mean and the deviation of training targets (n,) of a regression; of constant ones the deviation 1."""
+    return float(t.mean()), float(t.std()) or 1.0
+
+
+def in_unit(name: str, encoding: Encoding) -> metrics.Metric:
+    """The metric of that name for scaled outputs and targets (n, 1) of a regression, in the unit of the target."""
+    function = metrics.METRICS[name]
+    return metrics.Metric(name, lambda y, t: function(encoding.values(y), encoding.values(t)))

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastnn_ref.shared.metrics import resolve_metrics
+from fastnn_ref.shared.metrics import METRICS, resolve_metrics
 
 from . import options, report, rows, task, train, trained
 from .options import Kind, option
 from .session import UsageError, say
 
 SUMMARY = "loss and metrics of a trained model"
+OF_VALUES = ("r2", "rmse", "mae", "mse")  # metrics of a regression, the first three by default
 
 
 def names() -> Kind:
@@ -33,7 +34,10 @@ def names() -> Kind:
 class Config(trained.ModelOptions, task.FileOptions):
     """What ``fastnn evaluate`` is told."""
 
-    metrics: tuple[str, ...] = option(("accuracy",), names(), "accuracy, f1, top_3_accuracy, roc_auc, ...", "running")
+    metrics: tuple[str, ...] | None = option(
+        None, names(), "accuracy (default), f1, top_3_accuracy, roc_auc, ...; of a regression r2, rmse, mae (default), "
+        "mse", "running",
+    )  # fmt: skip
     json: bool = option(False, None, "print one line of JSON", "running")
 
 
@@ -45,7 +49,14 @@ def run(config: Config) -> None:
     options.check(config)
     found = trained.load(config)
     x, t, title, loss = task_data(config, found)
-    values = found.model.evaluate(x, t, loss, config.metrics)
+    if found.regression is None:
+        values = found.model.evaluate(x, t, loss, config.metrics or ("accuracy",))
+    else:
+        asked = config.metrics or OF_VALUES[:3]
+        if strange := [name for name in asked if name not in OF_VALUES]:
+            raise UsageError(f"--metrics: expected any of {', '.join(OF_VALUES)} for a regression, got {strange[0]}")
+        y = found.regression.values(found.model.predict(x))
+        values = {name: METRICS[name](y, t) for name in asked}
     if config.json:
         say(json.dumps(report.plain({"model": str(found.file), "data": title, "rows": len(t), **values})))
         return
@@ -55,24 +66,26 @@ def run(config: Config) -> None:
 
 
 def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, Any]:
-    """(x, t, name of the data, loss): the run's, where nothing else is given."""
-    loss = None
+    """(x, t, name of the data, loss): the run's, where nothing else is given; values are in the unit of the target."""
+    loss, encoding = None, found.encoding
     if found.folder is not None:
         task_of_run = task.completed(train.Config(**options.read_toml(train.Config, found.folder.config)))
-        loss = found.nn.CrossEntropyLoss(label_smoothing=task_of_run.label_smoothing)
+        loss = task.build_loss(found.nn, task_of_run)
         if config.data is None:
             data, _ = task.load_data(task_of_run, progress=True)
             found.folder.check_data(data)
-            return found.shaped(data.x_test, data.image_shape, data.title), data.t_test, f"{data.title}, held out", loss
+            t: Any = data.t_test if found.regression is None else found.regression.values(data.t_test[:, None])
+            return found.shaped(data.x_test, data.image_shape, data.title), t, f"{data.title}, held out", loss
     if config.data is None:
         raise UsageError("--data: expected what to evaluate on, as MODEL is no run's, got none")
     if task.is_own(config):
         with options.usage(config, others=False):
-            target = config.target or (found.encoding.target if found.encoding else None)
-            read = rows.read(Path(config.data), True, target, config.targets,
-                             *((found.encoding.columns, found.encoding.features) if found.encoding else ()))
+            how = encoding.reading() if encoding else {}
+            how["target"] = config.target or how.get("target")
+            read = rows.read(Path(config.data), True, targets=config.targets,
+                             regression=found.regression is not None, **how)
         x = found.inputs(read, config.data)
-        t: Any = trained.class_numbers(read, found.labels(x), config.data)
+        t = read.values if found.regression else trained.class_numbers(read, found.labels(x), config.data)
         title = config.data
     else:
         data, _ = task.load_data(task.DataOptions(data=config.data, download=config.download), progress=True)

@@ -58,10 +58,15 @@ def run(config: Config) -> None:
     model, encoding = found.model, found.encoding
     shape = config.input_shape or model.input_shape
     if shape is None and encoding is not None and encoding.image_shape is not None:
-        shape = (1, *encoding.image_shape)
+        shape = encoding.image_shape
     if shape is None:
         raise UsageError("--input-shape: expected the shape of one example, such as 1,28,28, as the model has none")
+    if found.regression is not None:
+        last = model.layers[-1]  # a Linear without an activation: it gives the values in their own unit
+        last.weight = last.weight * found.regression.target_deviation
+        last.bias = found.regression.values(last.bias[:, None])
     export(model, path, input_shape=shape, dtype=config.dtype)
     output = model.output_shape(shape)
     say(f"{path}: {path.stat().st_size:,} bytes, operator set {OPSET}, IR version {IR}, {config.dtype}; "
-        f"x (batch, {', '.join(map(str, shape))}) -> y (batch, {', '.join(map(str, output))})")
+        f"x (batch, {', '.join(map(str, shape))}) -> y (batch, {', '.join(map(str, output))})"
+        + ("; x is scaled: (input - mean) / deviation, both in run.json" if encoding and encoding.mean else ""))

@@ -9,6 +9,7 @@ import fastnn_ref
 from fastnn_ref.shared import checkpoint
 
 from . import options, report
+from .encoding import Encoding
 from .folder import Folder
 from .options import argument, option, text
 from .session import say
@@ -38,7 +39,7 @@ def run(config: Config) -> None:
         folder.check_is_run("PATH")
         record = folder.read()
         known = {"run": str(path), "versions": {name: record[name] for name in ("fastnn", "python", "numpy")},
-                 "labels": list(record["encoding"].labels), "options": folder.config.read_text()}
+                 **targets(record["encoding"]), "options": folder.config.read_text()}
         file = folder.latest()
     model = fastnn_ref.load(file)
     known |= {
@@ -50,6 +51,14 @@ def run(config: Config) -> None:
         say(json.dumps(report.plain(known)))
         return
     say(text_of(known, model))
+
+
+def targets(encoding: Encoding) -> dict[str, Any]:
+    """The labels of a classifier, or what is known of the target of a regression."""
+    if not encoding.regression:
+        return {"labels": list(encoding.labels)}
+    return {"target": {"name": encoding.target_name, "mean": encoding.target_mean,
+                       "deviation": encoding.target_deviation}}
 
 
 def training(folder: Folder | None, file: Path) -> dict[str, Any] | None:
@@ -81,7 +90,9 @@ def text_of(known: dict[str, Any], model: Any) -> str:
                       f"learning rate {state['learning_rate']:g}"]
         lines += [f"last      {last}"] if last else []
     if "run" in known:
-        lines += [f"labels    {', '.join(known['labels'])}",
+        target = known.get("target")
+        lines += [f"labels    {', '.join(known['labels'])}" if target is None else
+                  f"target    {target['name']}, mean {target['mean']:.6g}, deviation {target['deviation']:.6g}",
                   "versions  " + ", ".join(f"{name} {value}" for name, value in known["versions"].items()),
                   "", known["options"].rstrip()]
     return "\n".join(lines)

@@ -10,35 +10,41 @@ import numpy as np
 from .. import datasets
 from ..extras import extra
 from . import rows
-from .encoding import Encoding, fitted
+from .encoding import Encoding, fitted, fitted_targets
 
-ROWS = 2  # of each class at least: one to train on, one held out
+ROWS = 2  # of each class at least: one to train on, one held out; of a regression on both sides
 
 
 def load(config: Any) -> tuple[datasets.Dataset, Encoding]:
-    """The file that ``--data`` names; inputs are scaled as its training part needs it."""
+    """The file that ``--data`` names; inputs, and the targets of a regression, are scaled as its training part needs
+    it."""
     with extra("train"):
         from sklearn.model_selection import train_test_split
-    found = rows.read(Path(config.data), True, config.target, config.targets)
-    assert found.labels is not None
-    check_classes(config.data, found.labels)
-    labels = ordered(found.labels)
-    numbers = {label: number for number, label in enumerate(labels)}
-    t = np.array([numbers[label] for label in found.labels])
-    out = math.ceil(config.held_out * len(t))
-    if min(out, len(t) - out) < len(labels):
-        raise ValueError(f"held_out: expected a share of {len(labels)} rows or more, one of each class, that leaves as "
-                         f"many, got {out} of {len(t)} rows")
-    train, test = train_test_split(np.arange(len(t)), test_size=out, random_state=0, stratify=t)
-    absent = sorted(set(labels) - {labels[number] for number in t[train]})
+    size = rows.as_size("image_size", config.image_size)
+    regression = config.task == "regression"
+    found = rows.read(Path(config.data), True, config.target, config.targets, regression=regression,
+                      images=rows.Images(config.colors, size, size is not None))
+    n = len(found.x)
+    out = math.ceil(config.held_out * n)
+    labels: tuple[str, ...] = ()
+    if found.values is None:
+        labels, t = classes(config, found.labels or [], out)
+    else:
+        t = found.values
+        check_values(config, t, out)
+    train, test = train_test_split(np.arange(n), test_size=out, random_state=0, stratify=None if regression else t)
+    absent = sorted(set(labels) - {labels[number] for number in t[train]}) if labels else []
     if absent:
         raise ValueError(f"held_out: expected a share that leaves rows of each class to train on, got "
                          f"{config.held_out} and none of {absent[0]!r}")
-    x = found.x.reshape(len(found.x), -1)
+    x = found.x.reshape(n, -1)
     encoding = Encoding(
         labels, x.shape[1], columns=found.columns, target=found.target, image_shape=image_shape(found.x),
+        resized=size is not None, target_scale=fitted_targets(t[train]) if regression else None,
         **fitted(x[train], config.scale == "standard"),
     )  # fmt: skip
+    if regression:
+        t = encoding.scaled(t)
     data = datasets.Dataset(
         Path(config.data).name, encoding.inputs(x[train]), t[train], encoding.inputs(x[test]), t[test],
         encoding.image_shape,
@@ -46,11 +52,31 @@ def load(config: Any) -> tuple[datasets.Dataset, Encoding]:
     return data, encoding
 
 
-def image_shape(x: Any) -> tuple[int, int] | None:
-    """(height, width) if rows are pictures of one channel."""
-    if x.ndim == 3 or (x.ndim == 4 and x.shape[1] == 1):
-        return int(x.shape[-2]), int(x.shape[-1])
+def image_shape(x: Any) -> tuple[int, int, int] | None:
+    """(channels, height, width) if rows are pictures, of one channel or of three."""
+    if x.ndim == 3 or (x.ndim == 4 and x.shape[1] in (1, 3)):
+        return (1 if x.ndim == 3 else x.shape[1]), int(x.shape[-2]), int(x.shape[-1])
     return None
+
+
+def check_values(config: Any, t: Any, out: int) -> None:
+    """Targets that differ, and enough rows on both sides."""
+    if min(out, len(t) - out) < ROWS:
+        raise ValueError(f"held_out: expected a share of {ROWS} rows or more that leaves as many, got {out} of "
+                         f"{len(t)} rows")
+    if (t == t[0]).all():
+        raise ValueError(f"{config.data}: expected targets that differ, got {t[0]:g} in each row")
+
+
+def classes(config: Any, found: list[str], out: int) -> tuple[tuple[str, ...], Any]:
+    """(labels, class number of each row), checked."""
+    check_classes(config.data, found)
+    labels = ordered(found)
+    numbers = {label: number for number, label in enumerate(labels)}
+    if min(out, len(found) - out) < len(labels):
+        raise ValueError(f"held_out: expected a share of {len(labels)} rows or more, one of each class, that leaves as "
+                         f"many, got {out} of {len(found)} rows")
+    return labels, np.array([numbers[label] for label in found])
 
 
 def ordered(labels: list[str]) -> tuple[str, ...]:
@@ -67,6 +93,6 @@ def check_classes(name: str, labels: list[str]) -> None:
         raise ValueError(f"{name}: expected two classes or more, got {len(count)}: {', '.join(count)}")
     rare = [label for label, n in count.items() if n < ROWS]
     if rare:
-        hint = "; a classifier is trained, no regression" if all(map(rows.is_number, count)) else ""
+        hint = rows.NUMBERS if all(map(rows.is_number, count)) else ""
         raise ValueError(f"{name}: expected {ROWS} rows of each class or more, got 1 of {rare[0]!r}"
                          + (f" and {len(rare) - 1} others" if rare[1:] else "") + hint)

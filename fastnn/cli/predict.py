@@ -1,4 +1,4 @@
-"""``fastnn predict``: the class of each row of a file, or the probability of each class."""
+"""``fastnn predict``: the class of each row of a file, or the probability of each class; of a regression, the value."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from . import options, rows, trained
 from .options import argument, option, text
 from .session import UsageError, say
 
-SUMMARY = "the class of each row of a file"
+SUMMARY = "the class, or the value, of each row of a file"
 ENDINGS = (".csv", ".npy")
 
 
@@ -39,9 +39,14 @@ def run(config: Config) -> None:
     if config.out is not None and not Path(config.out).parent.is_dir():
         raise UsageError(f"--out: expected an existing folder, got {str(Path(config.out).parent)!r}")
     found = trained.load(config)
-    encoding = found.encoding
-    known = (encoding.target, None, encoding.columns, encoding.features) if encoding else ()
-    x = found.inputs(rows.read(Path(config.input), False, *known), config.input)
+    encoding, regression = found.encoding, found.regression
+    if regression is not None and config.proba:
+        raise UsageError(f"--proba: has an effect only with a classifier, and {config.model} is a regression")
+    how = encoding.reading() if encoding else {}
+    x = found.inputs(rows.read(Path(config.input), False, **how), config.input)
+    if regression is not None:
+        save(config.out, (regression.target_name,), regression.values(found.model.predict(x)))
+        return
     labels = found.labels(x)
     if config.proba:
         save(config.out, labels, found.model.predict_proba(x))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .score import Score
+
 UNSTEADY = 1.5  # median over fastest epoch from which on the times are called unsteady
 SAME = {"float32": 1e-3, "float64": 1e-10}  # a difference of parameters, relative to the largest, called none
 
@@ -18,9 +20,7 @@ class Run:
     name: str
     model: Any
     history: Any
-    probabilities: npt.NDArray[Any]  # (test examples, classes)
-    correct: int  # of the test examples
-    before: int  # the same before training
+    score: Score  # on the test examples
     milliseconds: float  # of an epoch, median
     fastest: float  # of an epoch, minimum
     threads: int
@@ -28,25 +28,27 @@ class Run:
 
 def table(runs: Sequence[Run]) -> str:
     """One row a measure, one column a package, and in the last column what the two have between them."""
-    total = len(runs[0].probabilities)
+    measures = list(zip(*(run.score.rows() for run in runs), strict=True))
     rows = [
         (str(runs[0].model.dtype), *(run.name for run in runs)),
-        ("test accuracy", *(f"{run.correct:,}/{total:,}" for run in runs)),
+        *((each[0][0], *(value for _, value in each)) for each in measures),
         ("largest parameter", *(f"{largest(run.model):.6g}" for run in runs)),
         ("ms per epoch, median", *(f"{run.milliseconds:.2f}" for run in runs)),
         ("ms per epoch, fastest", *(f"{run.fastest:.2f}" for run in runs)),
         ("threads", *(str(run.threads) for run in runs)),
     ]
     notes = [""] * len(rows)
+    after = 1 + len(measures)
     if len(runs) == 2:
         first, second = runs
         absolute, relative = difference(first.model, second.model)
-        differ = int(np.sum(first.probabilities.argmax(axis=1) != second.probabilities.argmax(axis=1)))
         notes[0] = "between the two"
-        notes[1] = f"{differ:,} of {total:,} predictions differ"
-        notes[2] = f"largest difference {absolute:.1e}, relative {relative:.1e}"
-        notes[3] = f"{first.milliseconds / second.milliseconds:.1f} times as fast"
-        notes[4] = f"{first.fastest / second.fastest:.1f} times as fast"
+        notes[1] = first.score.difference(second.score)
+        notes[after:after + 3] = [
+            f"largest difference {absolute:.1e}, relative {relative:.1e}",
+            f"{first.milliseconds / second.milliseconds:.1f} times as fast",
+            f"{first.fastest / second.fastest:.1f} times as fast",
+        ]
     lines = [
         f"{row[0]:22}" + "".join(f"{cell:>15}" for cell in row[1:]) + (f"    {note}" if note else "")
         for row, note in zip(rows, notes, strict=True)
@@ -55,13 +57,12 @@ def table(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
-def verdict(runs: Sequence[Run], t: npt.NDArray[Any]) -> str:
-    """The table in a sentence or two; ``t`` are the true classes of the test examples."""
+def verdict(runs: Sequence[Run]) -> str:
+    """The table in a sentence or two."""
     last = runs[-1]
-    total = len(t)
     lines: list[str] = []
     if len(runs) == 1:
-        lines += [f"{last.name}: accuracy {last.correct:,}/{total:,} ({last.correct / total:.1%})."]
+        lines += [f"{last.name}: {last.score.sentence()}."]
     elif not any(diverged(run) for run in runs):
         _, relative = difference(runs[0].model, last.model)
         if relative <= SAME[str(last.model.dtype)]:
@@ -76,24 +77,10 @@ def verdict(runs: Sequence[Run], t: npt.NDArray[Any]) -> str:
         lines += [f"{last.name} was {ratio:.1f} times as fast as {runs[0].name}."]
     if any(run.milliseconds > UNSTEADY * run.fastest for run in runs):
         lines += ["The times of the epochs vary, as on a busy machine: the fastest ones are the better measure."]
-    idle = [run for run in runs if learnt_nothing(run, t) and not diverged(run)]
+    idle = [run for run in runs if not diverged(run) and run.score.learnt_nothing()]
     if idle:
-        lines += [
-            f"{' and '.join(run.name for run in idle)} learnt nothing: the accuracy is not above that of a guess "
-            f"({idle[0].before:,}/{total:,} before training,",
-            f"{int(np.bincount(t).max()):,}/{total:,} for the most frequent class).",
-        ]
+        lines += [f"{' and '.join(run.name for run in idle)} learnt nothing: {idle[0].score.guess()}."]
     return "\n".join(lines)
-
-
-def learnt_nothing(run: Run, t: npt.NDArray[Any]) -> bool:
-    """Is what was learnt no more than chance: two standard deviations above the better of two guesses?
-
-    The guesses are those of the network before training, and the most frequent class for every example.
-    """
-    total = len(t)
-    guess = max(run.before, int(np.bincount(t).max()))
-    return run.correct <= guess + 2 * (guess * (total - guess) / total) ** 0.5
 
 
 def diverged(run: Run) -> bool:
@@ -123,8 +110,8 @@ def result(runs: Sequence[Run]) -> dict[str, Any]:
     """The table as a record for ``--json``, and the history of each run."""
     found: dict[str, Any] = {"runs": [
         {
-            "package": run.name, "dtype": str(run.model.dtype), "correct": run.correct, "rows": len(run.probabilities),
-            "accuracy": run.correct / len(run.probabilities), "largest_parameter": largest(run.model),
+            "package": run.name, "dtype": str(run.model.dtype), **run.score.record(),
+            "largest_parameter": largest(run.model),
             "epochs": len(run.history.epoch), "ms_per_epoch": run.milliseconds, "fastest_ms_per_epoch": run.fastest,
             "threads": run.threads, "diverged": diverged(run), "history": run.history.history,
         } for run in runs]}  # fmt: skip

@@ -13,6 +13,7 @@ Errors name the file and, in tables, the line and the column.
 
 import csv
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ from ..extras import extra
 
 Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
+NUMBERS = "; --task regression learns numbers"      # where classes are expected
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".tif", ".tiff", ".webp")
+GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,23 @@ class Rows:
 
     x: Array  # (n, …)
     labels: list[str] | None = None  # of each row
+    values: Array | None = None  # (n,), the target of each row where they are numbers
     columns: tuple[str, ...] | None = None  # names of the inputs
-    target: str | None = None  # the column of the labels
+    target: str | None = None  # the column of the targets
     places: list[str] | None = None  # of the label of each row, for messages
+
+
+@dataclass(frozen=True)
+class Images:
+    """How images are read."""
+
+    colors: str = "auto"  # grey, rgb, or auto: rgb if any pixel of any image has a colour
+    size: tuple[int, int] | None = None  # (width, height) that they must have, or get
+    resize: bool = False
+
+
+AS_THEY_ARE = Images()
+LARGEST = 4096  # pixels of a side of an image that is resized
 
 
 @dataclass(frozen=True)
@@ -106,37 +123,42 @@ def is_number(cell: Any) -> bool:
 
 def read(
     path: Path, labelled: bool, target: str | None = None, targets: str | None = None,
-    columns: tuple[str, ...] | None = None, width: int | None = None,
+    columns: tuple[str, ...] | None = None, width: int | None = None, images: Images = AS_THEY_ARE,
+    regression: bool = False,
 ) -> Rows:
-    """The rows of a file or folder, with labels if ``labelled``.
+    """The rows of a file or folder, with targets if ``labelled``: labels, or numbers of a ``regression``.
 
-    ``target``: the column of the labels in a table, by default the last one. ``targets``: the file of the labels beside
-    .npy and IDX. ``columns`` and ``width``: names and number of the inputs, where they are known from a training: a
-    table may have others, too. ValueError for what does not fit.
+    ``target``: the column of the targets in a table, by default the last one. ``targets``: the file of the targets
+    beside .npy and IDX. ``columns`` and ``width``: names and number of the inputs, where they are known from a
+    training: a table may have others, too. ValueError for what does not fit.
     """
     kind = kind_of(path)
     if kind == "table":
-        return from_table(read_table(path), labelled, target, columns, width)
+        return from_table(read_table(path), labelled, target, columns, width, regression)
     if kind == "folder":
-        return read_images(path, labelled)
+        if labelled and regression:
+            raise ValueError(f"task: expected classification for {path}, as images in folders have classes, got "
+                             "regression; NPZ has the arrays x and t")
+        return read_images(path, labelled, images)
     arrays = read_arrays(path)
     if "x" not in arrays:
         raise ValueError(f"{path}: expected the arrays x and t, got {', '.join(arrays) or 'none'}")
-    labels = None
-    if labelled:
-        if kind == "npz" and targets is None:
-            if "t" not in arrays:
-                raise ValueError(f"{path}: expected the arrays x and t, got {', '.join(arrays)}")
-            labels = as_labels(arrays["t"], str(path))
-        elif targets is None:
-            raise ValueError(f"targets: expected the file with the targets of {path}, got none")
-        else:
-            found = read_arrays(Path(targets))
-            labels = as_labels(found.get("t", found.get("x", np.empty(0))), targets)
     x = as_inputs(arrays["x"], str(path))
-    if labels is not None and len(labels) != len(x):
-        raise ValueError(f"{targets or path}: expected {len(x)} targets, one for each row of x, got {len(labels)}")
-    return Rows(x, labels)
+    if not labelled:
+        return Rows(x)
+    if kind == "npz" and targets is None:
+        if "t" not in arrays:
+            raise ValueError(f"{path}: expected the arrays x and t, got {', '.join(arrays)}")
+        t = arrays["t"]
+    elif targets is None:
+        raise ValueError(f"targets: expected the file with the targets of {path}, got none")
+    else:
+        found = read_arrays(Path(targets))
+        t = found.get("t", found.get("x", np.empty(0)))
+    known: Any = (as_values if regression else as_labels)(t, targets or str(path))
+    if len(known) != len(x):
+        raise ValueError(f"{targets or path}: expected {len(x)} targets, one for each row of x, got {len(known)}")
+    return Rows(x, values=known) if regression else Rows(x, known)
 
 
 def kind_of(path: Path) -> str:
@@ -190,9 +212,20 @@ def as_labels(t: Array, name: str) -> list[str]:
     if t.dtype.kind == "f":
         if (bad := t != np.round(t)).any():
             raise ValueError(f"{name}: expected classes, whole numbers or texts, got {t[bad][0]} at row "
-                             f"{checks.first_row(bad)}")
+                             f"{checks.first_row(bad)}{NUMBERS}")
         t = t.astype(np.int64)
     return [str(each) for each in t.tolist()]
+
+
+def as_values(t: Array, name: str) -> Array:
+    """Targets (n,) or (n, 1) as finite numbers (n,) float64."""
+    if t.dtype.kind not in "biuf" or t.ndim not in (1, 2) or t.shape[1:] not in ((), (1,)):
+        raise ValueError(f"{name}: expected targets (n,) that are numbers, got {t.dtype} "
+                         f"{checks.format_shape(t.shape)}")
+    t = t.reshape(-1).astype(np.float64)
+    if (bad := ~np.isfinite(t)).any():
+        raise ValueError(f"{name}: expected finite targets, got {t[bad][0]} at row {checks.first_row(bad)}")
+    return t
 
 
 # ---- tables ----
@@ -242,8 +275,9 @@ def read_parquet(path: Path) -> Table:
 
 def from_table(
     table: Table, labelled: bool, target: str | None, columns: tuple[str, ...] | None, width: int | None,
+    regression: bool,
 ) -> Rows:
-    """Inputs and labels of a table; a column of labels that nobody asked for is left out."""
+    """Inputs and targets of a table; a column of targets that nobody asked for is left out."""
     by_name = columns is not None and table.names is not None
     label = None
     if labelled or (not by_name and width is not None and table.width == width + 1):
@@ -258,7 +292,8 @@ def from_table(
         raise ValueError(f"{table.path}: expected {width or 'some'} columns of inputs, got {len(inputs)}")
     return Rows(
         table.numbers(inputs),
-        table.labels(label) if labelled and label is not None else None,
+        table.labels(label) if labelled and not regression and label is not None else None,
+        table.numbers([label])[:, 0] if labelled and regression and label is not None else None,
         None if table.names is None else tuple(table.names[column] for column in inputs),
         None if label is None else (table.names[label] if table.names else str(label + 1)),
         None if label is None else [f"line {line}, column {table.called(label)}" for line in table.lines],
@@ -268,10 +303,23 @@ def from_table(
 # ---- images ----
 
 
-def read_images(path: Path, labelled: bool) -> Rows:
-    """Images (n, height, width), grey, one byte each; the label of an image is the name of the folder it is in."""
+def as_size(name: str, value: str | None) -> tuple[int, int] | None:
+    """(width, height) of a size as it is typed, 1 to ``LARGEST`` pixels each."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", value)
+    size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= min(size) <= max(size) <= LARGEST:
+        raise ValueError(f"{name}: expected a size such as 32 or 32x24 (width x height), each from 1 to {LARGEST}, got "
+                         f"{value!r}")
+    return size
+
+
+def read_images(path: Path, labelled: bool, how: Images) -> Rows:
+    """Images (n, height, width), grey, or (n, 3, height, width), RGB, one byte each; the label of an image is the name
+    of the folder it is in."""
     with extra("images"):
-        from PIL import Image, UnidentifiedImageError
+        import PIL  # noqa: F401
     files = [path] if path.is_file() else sorted(
         file for file in path.rglob("*") if file.suffix.lower() in IMAGES and file.is_file())
     if labelled:
@@ -279,16 +327,40 @@ def read_images(path: Path, labelled: bool) -> Rows:
     if not files:
         where = "folders with images, one for each class" if labelled else "images"
         raise ValueError(f"{path}: expected {where}, got none")
-    images = []
+    images: list[Array] = []
+    size, like = how.size, "like those of the training"
     for file in files:
-        try:
-            with warnings.catch_warnings(), Image.open(io.BytesIO(file.read_bytes())) as image:
-                # From memory: of a file, Pillow sets as much aside as a damaged header asks for.
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                images.append(np.asarray(image.convert("L")))
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, Warning) as error:
-            raise ValueError(f"{file}: expected an image ({error})") from error
-        if images[-1].shape != images[0].shape:
-            sizes = [f"{shape[1]}x{shape[0]}" for shape in (images[0].shape, images[-1].shape)]
-            raise ValueError(f"{file}: expected an image of {sizes[0]} pixels, like {files[0]}, got {sizes[1]}")
-    return Rows(np.stack(images), [file.parent.name for file in files] if labelled else None)
+        images.append(read_image(file, how))
+        found = images[-1].shape[1], images[-1].shape[0]
+        if size is None:
+            size, like = found, f"like {file}"
+        if found != size:
+            wanted, got = (f"{width}x{height}" for width, height in (size, found))
+            raise ValueError(f"{file}: expected an image of {wanted} pixels, {like}, got {got}; "
+                             f"fastnn train --image-size {wanted} resizes images")
+    if how.colors == "auto" and any(image.ndim == 3 for image in images):
+        images = [image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2) for image in images]
+    x = np.stack(images)
+    if x.ndim == 4:
+        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    return Rows(x, [file.parent.name for file in files] if labelled else None)
+
+
+def read_image(file: Path, how: Images) -> Array:
+    """The pixels of an image: (height, width) bytes, or (height, width, 3) in colour."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(file.read_bytes())) as image:
+            # From memory: of a file, Pillow sets as much aside as a damaged header asks for.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            grey = how.colors == "grey" or (how.colors == "auto" and image.mode in GREY_MODES)
+            pixels = image.convert("L" if grey else "RGB")
+            if how.resize and how.size is not None:
+                pixels = pixels.resize(how.size, Image.Resampling.BILINEAR)     # averages where it makes smaller
+            found = np.asarray(pixels)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, Warning) as error:
+        raise ValueError(f"{file}: expected an image ({error})") from error
+    if how.colors == "auto" and not grey and (found == found[:, :, :1]).all():
+        return found[:, :, 0]
+    return found

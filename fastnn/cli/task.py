@@ -40,6 +40,7 @@ OPTIMIZERS = {
 }
 MOMENTUM = 0.9  # of sgd, where none is given
 WIDEST = 2**20  # units of a layer
+LOSSES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss"}  # of a regression
 
 
 def suits(name: str) -> str:
@@ -67,6 +68,11 @@ def has_activations(config: Any) -> bool:
 WITH_HIDDEN = "with hidden layers", has_activations
 
 
+def is_folder(config: Any) -> bool:
+    """Is the data a folder of the user's images?"""
+    return is_own(config) and Path(config.data).is_dir()
+
+
 def is_own(config: Any) -> bool:
     """Is the data a file of the user's?"""
     return config.data is not None and config.data not in DATA
@@ -91,7 +97,15 @@ def data_source() -> Kind:
     return Kind(str, check, "NAME|FILE")
 
 
+def image_size() -> Kind:
+    """WIDTHxHEIGHT, or one number for both."""
+    return Kind(str, rows.as_size, "WxH")
+
+
 OWN = "with --data FILE", is_own
+FOLDER = "with --data FOLDER, of images", is_folder
+CLASSES = "with --task classification", lambda config: config.task == "classification"
+VALUES = "with --task regression", lambda config: config.task == "regression"
 FILES = "CSV, Parquet, NPY, NPZ (x, t), IDX, or a folder with a folder of images for each class"
 
 
@@ -101,11 +115,11 @@ class FileOptions:
 
     data: str | None = option(None, data_source(), f"{', '.join(DATA)}; or {FILES}", "data")
     target: str | None = option(
-        None, text("COLUMN"), "the classes' column in a table, by name or number from 1 (default: the last)", "data",
+        None, text("COLUMN"), "the targets' column in a table, by name or number from 1 (default: the last)", "data",
         only=("with --data FILE, a table", endings(*rows.TABLES)),
     )  # fmt: skip
     targets: str | None = option(
-        None, text("FILE"), "the classes of an NPY or IDX file: another one", "data",
+        None, text("FILE"), "the targets of an NPY or IDX file: another one", "data",
         only=("with --data FILE, NPY or IDX", endings(".npy", ".idx", ".gz", "ubyte")),
     )  # fmt: skip
     download: bool = option(
@@ -119,13 +133,24 @@ class DataOptions(FileOptions):
     """Which data."""
 
     data: str = option("digits", data_source(), f"{', '.join(DATA)}; digits need no download; or {FILES}", "data")
+    task: str = option(
+        "classification", choice(("classification", "regression")),
+        "classification, or regression: the targets are numbers", "data", only=OWN,
+    )  # fmt: skip
     held_out: float = option(
         0.25, number(0, 1, low_open=True), "share of the rows that is held out, each class in proportion", "data",
         only=OWN,
     )  # fmt: skip
     scale: str = option(
         "standard", choice(("standard", "none")),
-        "numbers to mean 0 and deviation 1, or as they are; bytes become 0 to 1", "data", only=OWN,
+        "input numbers to mean 0 and deviation 1, or none: as they are; bytes become 0 to 1", "data", only=OWN,
+    )  # fmt: skip
+    image_size: str | None = option(
+        None, image_size(), "resize the images to 32x24 (width x height), or 32 for both", "data", only=FOLDER
+    )
+    colors: str = option(
+        "auto", choice(("auto", "grey", "rgb")), "of the images; auto: rgb if any pixel has a colour", "data",
+        only=FOLDER,
     )  # fmt: skip
 
 
@@ -179,8 +204,12 @@ class OptimizerOptions:
     """How one step of training is made."""
 
     label_smoothing: float = option(
-        0.0, number(0, 1), "share of a target spread over all classes", REGULARIZERS
+        0.0, number(0, 1), "share of a target spread over all classes", REGULARIZERS, only=CLASSES
     )
+    loss: str | None = option(
+        None, choice(tuple(LOSSES)), "of a regression: mse (default), l1 (less for outliers) or huber, between them",
+        "training", only=VALUES,
+    )  # fmt: skip
     optimizer: str = option("adam", choice(tuple(OPTIMIZERS)), ", ".join(OPTIMIZERS), "training")
     lr: float | None = option(None, number(0), "learning rate (default: the optimizer's)", "training")
     momentum: float | None = option(
@@ -223,28 +252,34 @@ def load_data(config: DataOptions, progress: bool) -> tuple[datasets.Dataset, En
             return own_data.load(config)
     load: Any = getattr(datasets, f"load_{config.data}")
     data: datasets.Dataset = load() if config.data == "digits" else load(download=config.download, progress=progress)
-    return data, Encoding(tuple(map(str, range(data.classes))), data.features, image_shape=data.image_shape,
+    return data, Encoding(tuple(map(str, range(data.outputs))), data.features, image_shape=data.image_shape,
                           from_bytes=data.image_shape is not None)
 
 
 def build(nn: ModuleType, config: Task, data: datasets.Dataset, dtype: str) -> tuple[Any, Any, Any]:
     """Model, loss and optimizer, made by the package ``nn``; UsageError for options that do not fit together."""
     with usage(config):
-        loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-        return build_model(nn, config, data, dtype), loss, build_optimizer(nn, config)
+        return build_model(nn, config, data, dtype), build_loss(nn, config), build_optimizer(nn, config)
+
+
+def build_loss(nn: ModuleType, config: Task) -> Any:
+    """The loss of ``--loss`` or, of a classifier, the cross-entropy."""
+    if config.task == "regression":
+        return getattr(nn, LOSSES[config.loss or "mse"])()
+    return nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
 
 
 def build_model(nn: ModuleType, config: NetworkOptions, data: datasets.Dataset, dtype: str) -> Any:
     """The network of ``--model``, ``--hidden`` and so on, made by the package ``nn``; ``dtype`` if none is given."""
     recipe = networks.Recipe(**{each.name: getattr(config, each.name) for each in fields(networks.Recipe)})
-    layer_widths = (*config.hidden, data.classes)
+    layer_widths = (*config.hidden, data.outputs)
     changes: dict[str, Any] = augmentation(config, data)
     if config.model == "cnn":
         layers = networks.cnn(nn, image_of("model", data), config.channels or (), layer_widths, recipe)
     else:
         layers = networks.mlp(nn, (data.features, *layer_widths), recipe)
         if changes:
-            changes["image_shape"] = (1, *image_of("augment", data))
+            changes["image_shape"] = image_of("augment", data)
     if changes:
         layers = [nn.Augment(**changes), *layers]
     penalty = [nn.ElasticNet(config.l1, config.l2)] if config.l1 or config.l2 else []
@@ -253,8 +288,8 @@ def build_model(nn: ModuleType, config: NetworkOptions, data: datasets.Dataset, 
     return nn.Sequential(*layers, seed=config.seed, dtype=config.dtype or dtype, penalty=penalty)
 
 
-def image_of(name: str, data: datasets.Dataset) -> tuple[int, int]:
-    """(height, width) of the images that the option ``name`` needs."""
+def image_of(name: str, data: datasets.Dataset) -> tuple[int, int, int]:
+    """(channels, height, width) of the images that the option ``name`` needs."""
     if data.image_shape is None:
         raise ValueError(f"{name}: expected a data set of images, got {data.title}")
     return data.image_shape
@@ -273,7 +308,7 @@ def augmentation(config: NetworkOptions, data: datasets.Dataset) -> dict[str, fl
         if argument in found:
             raise ValueError(f"augment: expected each name once, got {name} twice")
         if name == "shift":
-            usual *= min(image_of("augment", data))
+            usual *= min(image_of("augment", data)[1:])
         try:
             found[argument] = float(amount) if equals else usual
         except ValueError:
@@ -296,17 +331,20 @@ def build_optimizer(nn: ModuleType, config: OptimizerOptions) -> Any:
 
 
 def inputs(config: NetworkOptions, data: datasets.Dataset, x: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
-    """Rows as the network takes them: as they are, or as images of one channel."""
+    """Rows as the network takes them: as they are, or as images."""
     x = x.astype(dtype, copy=False)
-    return x.reshape(-1, 1, *image_of("model", data)) if config.model == "cnn" else x
+    return x.reshape(-1, *image_of("model", data)) if config.model == "cnn" else x
 
 
 def describe_network(model: Any, config: NetworkOptions, data: datasets.Dataset) -> str:
-    """Its widths, its activation, its size, its dtype and its seed: ``64-128-10``, ``8x8 conv16-conv32-128-10``."""
+    """Its widths, its activation, its size, its dtype and its seed: ``64-128-10``, ``8x8 conv16-conv32-128-10``,
+    ``32x32 rgb …``."""
     first = [str(data.features)]
     if config.model == "cnn":
-        first = ["x".join(map(str, data.image_shape or ())) + " " + "-".join(f"conv{c}" for c in config.channels or ())]
-    shape = "-".join([*first, *map(str, (*config.hidden, data.classes))])
+        channels, height, width = image_of("model", data)
+        image = f"{width}x{height}" + (" rgb" if channels == 3 else "")
+        first = [f"{image} " + "-".join(f"conv{c}" for c in config.channels or ())]
+    shape = "-".join([*first, *map(str, (*config.hidden, data.outputs))])
     if has_activations(config):
         shape += f" {config.activation}"
     parameters = sum(value.size for _, value, _, _ in model.parameters())

@@ -26,15 +26,18 @@ from fastnn_ref.shared.progress import ProgressBar
 from .. import datasets
 from ..extras import extra
 from . import options, report, task
+from .encoding import Encoding, in_unit
 from .folder import Checkpoint, Folder
 from .options import REGULARIZERS, choice, integer, option, text
 from .report import Run
+from .score import Classified, Estimated, Score
 from .session import Failure, OutputError, Stopped, UsageError, attempt, say
 
 SUMMARY = "train one network with both packages, compare them, draw a picture"
 BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
 PAUSE = 10.0  # seconds at least between two lines of progress where there is no terminal
 ON_RESUME = ("resume", "epochs", "threads", "out", "json", "quiet")     # what may be typed beside --resume
+Array = npt.NDArray[Any]
 HELD_BACK = 0.1  # of the training images, to stop early by
 
 
@@ -109,12 +112,12 @@ def run(config: Config) -> None:
         folder.write(config, encoding, data)
     talks = not config.quiet and not config.json
     if talks:
-        say(description(parts[0][0], parts[0][2], config, data))
+        say(description(parts[0][0], parts[0][2], config, data, encoding))
 
     runs: list[Run] = []
     try:
         for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
-            runs.append(trained(nn, model, loss, optimizer, config, data, folder))
+            runs.append(trained(nn, model, loss, optimizer, config, data, encoding, folder))
     except (KeyboardInterrupt, Stopped):
         with contextlib.suppress(OutputError):
             if runs and not config.json:
@@ -123,7 +126,7 @@ def run(config: Config) -> None:
                 say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
         raise
     title = f"{data.title}: {task.describe_network(parts[0][0], config, data)}"
-    verdict = report.verdict(runs, data.t_test)
+    verdict = report.verdict(runs)
     if config.json:
         where = {"data": data.title, "picture": str(picture), "run": folder and str(folder.path)}
         table = json.dumps(report.plain({**where, **report.result(runs)}))
@@ -132,7 +135,7 @@ def run(config: Config) -> None:
     attempt(
         lambda: say(table, also_on_stderr=True),
         lambda: say(f"\n{verdict}", also_on_stderr=True) if talks and verdict else None,
-        lambda: draw(title, runs, data, picture, announce=not config.json),
+        lambda: draw(title, runs, data, encoding, picture, announce=not config.json),
         lambda: check_finite(runs),
     )
 
@@ -154,7 +157,7 @@ def run_folder(config: Config) -> Folder | None:
 
 def trained(
     nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Config, data: datasets.Dataset,
-    folder: Folder | None,
+    encoding: Encoding, folder: Folder | None,
 ) -> Run:
     """One package's run."""
     x_train, x_test = (task.inputs(config, data, x, model.dtype) for x in (data.x_train, data.x_test))
@@ -166,8 +169,10 @@ def trained(
         folder.model(nn.__name__).unlink(missing_ok=True)       # until it is that of the longer training
         others.append(nn.CSVLogger(folder.history(nn.__name__)))
         others.append(Checkpoint(folder.checkpoint(nn.__name__)))
-    before = int(np.sum(model.predict(x_test).argmax(axis=1) == data.t_test))
-    bar = ProgressBar(f"{nn.__name__:10}", show=("loss", "val_accuracy"), disable=config.quiet, pause=PAUSE)
+    before = model.predict(x_test)
+    metrics: tuple[Any, ...] = (in_unit("rmse", encoding), "r2") if data.regression else ("accuracy",)
+    show = ("rmse", "val_rmse") if data.regression else ("loss", "val_accuracy")
+    bar = ProgressBar(f"{nn.__name__:10}", show=show, disable=config.quiet, pause=PAUSE)
     with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)        # report.verdict and check_finite say it for all runs
         history = model.fit(
@@ -178,7 +183,7 @@ def trained(
             epochs=config.epochs,
             batch_size=config.batch_size,
             validation_data=watched or (x_test, data.t_test),
-            metrics=("accuracy",),
+            metrics=metrics,
             callbacks=(bar, *others),
             resume=resume,
         )
@@ -186,21 +191,35 @@ def trained(
             raise KeyboardInterrupt
         if folder is not None:
             model.save(folder.model(nn.__name__))
-        probabilities = softmax(model.predict(x_test))
+        score = score_of(data, encoding, before, model.predict(x_test))
     return Run(
-        name=nn.__name__, model=model, history=history, probabilities=probabilities, before=before,
-        correct=int(np.sum(probabilities.argmax(axis=1) == data.t_test)), threads=count,
+        name=nn.__name__, model=model, history=history, score=score, threads=count,
         milliseconds=1000 * statistics.median(history.seconds), fastest=1000 * min(history.seconds),
     )  # fmt: skip
 
 
-def draw(title: str, runs: Sequence[Run], data: datasets.Dataset, path: Path, announce: bool) -> None:
+def score_of(data: datasets.Dataset, encoding: Encoding, before: Array, after: Array) -> Score:
+    """How good the outputs for the test examples are after the training; ``before`` are those before it."""
+    if not data.regression:
+        right = int(np.sum(before.argmax(axis=1) == data.t_test))
+        return Classified(t=data.t_test, probabilities=softmax(after), before=right)
+    t = encoding.values(data.t_test[:, None])
+    return Estimated(t=t, values=encoding.values(after), before=encoding.values(before), mean=encoding.target_mean)
+
+
+def draw(
+    title: str, runs: Sequence[Run], data: datasets.Dataset, encoding: Encoding, path: Path, announce: bool
+) -> None:
     """Save the picture and, if to ``announce``, say where it is."""
     from .. import plot
 
-    images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
     histories = {run.name: run.history.history for run in runs}
-    figure = plot.training_report(title, histories, data.t_test, runs[-1].probabilities, images)
+    score = runs[-1].score
+    if isinstance(score, Estimated):
+        figure = plot.regression_report(title, histories, score.t, score.values, encoding.target_name)
+    else:
+        images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
+        figure = plot.training_report(title, histories, data.t_test, score.probabilities, images, encoding.labels)
     try:
         plot.save(figure, path)
     except OSError as error:
@@ -260,7 +279,7 @@ def picture_path(config: Config, formats: Sequence[str]) -> Path:
     return path
 
 
-def description(model: Any, optimizer: Any, config: Config, data: datasets.Dataset) -> str:
+def description(model: Any, optimizer: Any, config: Config, data: datasets.Dataset, encoding: Encoding) -> str:
     """What is going to be trained, on what and how."""
     regularizers = options.given(config, REGULARIZERS)
     kind = "rows" if data.image_shape is None else "images"
@@ -270,7 +289,14 @@ def description(model: Any, optimizer: Any, config: Config, data: datasets.Datas
         f"{type(optimizer).__name__}, learning rate {optimizer.current_lr:g}, "
         f"{config.epochs} epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}."
         + (f"\nRegularizers: {regularizers}." if regularizers else "")
+        + (about_target(encoding) if data.regression else "")
     )
+
+
+def about_target(encoding: Encoding) -> str:
+    """How the targets of a regression are scaled."""
+    return (f"\nTarget {encoding.target_name}: mean {encoding.target_mean:.6g}, deviation "
+            f"{encoding.target_deviation:.6g}, scaled to 0 and 1 for the loss.")
 
 
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -37,6 +37,11 @@ class Trained:
     folder: Folder | None
     encoding: Encoding | None
 
+    @property
+    def regression(self) -> Encoding | None:
+        """The encoding, if the model is that of a regression."""
+        return self.encoding if self.encoding is not None and self.encoding.regression else None
+
     def inputs(self, rows: Rows, source: str) -> npt.NDArray[Any]:
         """The rows of the file ``source`` in the shape and dtype of the model."""
         encoding = self.encoding
@@ -49,10 +54,11 @@ class Trained:
                              f"{checks.format_shape(('n', *rows.x.shape[1:]))}")
         return self.shaped(encoding.inputs(rows.x), encoding.image_shape, source)
 
-    def shaped(self, x: npt.NDArray[Any], image: tuple[int, int] | None, source: str) -> npt.NDArray[Any]:
-        """``x`` (n, …) as it is, as rows, or as images of one channel: the first that the model takes."""
-        image = image or (x.shape[-2:] if x.ndim == 3 else None)
-        shapes = [x.shape[1:], (int(np.prod(x.shape[1:])),), *([(1, *image)] if image else [])]
+    def shaped(self, x: npt.NDArray[Any], image: tuple[int, int, int] | None, source: str) -> npt.NDArray[Any]:
+        """``x`` (n, …) as it is, as rows, or as images: the first that the model takes."""
+        if image is None and x.ndim == 3:
+            image = (1, *x.shape[1:])
+        shapes = [x.shape[1:], (int(np.prod(x.shape[1:])),), *([image] if image else [])]
         for shape in shapes:
             try:
                 self.model.output_shape(shape)

@@ -12,13 +12,14 @@ Array = npt.NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and held-out examples of one classification task.
+    """Training and held-out examples of one task.
 
     x_train (n, features) and x_test (m, features) are float32; t_train (n,) and t_test (m,) are int64 class
-    numbers from 0. ``image_shape`` says how to fold a row into a picture, None when it is not one.
+    numbers from 0, or float64 values of a regression. ``image_shape`` (channels, height, width) says how to fold a row
+    into a picture, None when it is not one.
 
     >>> data = Dataset("toy", np.zeros((3, 2)), np.array([0, 1, 1]), np.zeros((1, 2)), np.array([0]))
-    >>> data.features, data.classes
+    >>> data.features, data.outputs
     (2, 2)
     """
 
@@ -27,7 +28,7 @@ class Dataset:
     t_train: Array
     x_test: Array
     t_test: Array
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, int, int] | None = None
 
     @property
     def features(self) -> int:
@@ -35,9 +36,14 @@ class Dataset:
         return int(self.x_train.shape[1])
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return int(self.t_train.max()) + 1
+    def regression(self) -> bool:
+        """Are the targets values, not classes?"""
+        return self.t_train.dtype.kind == "f"
+
+    @property
+    def outputs(self) -> int:
+        """What a network for it ends in: an output for each class; of a regression, one."""
+        return 1 if self.regression else int(self.t_train.max()) + 1
 
 
 def split(
@@ -46,7 +52,7 @@ def split(
     t: npt.ArrayLike,
     test_size: float = 0.25,
     seed: int = 0,
-    image_shape: tuple[int, int] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
 ) -> Dataset:
     """Hold out the share ``test_size`` of the examples, each class in proportion (scikit-learn's split).
 

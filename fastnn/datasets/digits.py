@@ -11,9 +11,9 @@ def load_digits(test_size: float = 0.25, seed: int = 0) -> Dataset:
 
     >>> data = load_digits()
     >>> data.x_train.shape, data.x_test.shape, data.image_shape
-    ((1347, 64), (450, 64), (8, 8))
+    ((1347, 64), (450, 64), (1, 8, 8))
     """
     with extra("train"):
         from sklearn import datasets
     x, t = datasets.load_digits(return_X_y=True)
-    return split("scikit-learn's digits", x / 16, t, test_size, seed, (8, 8))
+    return split("scikit-learn's digits", x / 16, t, test_size, seed, (1, 8, 8))

@@ -33,7 +33,7 @@ def load_mnist(download: bool = False, progress: bool = False) -> Dataset:
     """
     x_train, t_train, x_test, t_test = (_read(*file, download, progress) for file in FILES)
     t_train, t_test = t_train.astype(np.int64), t_test.astype(np.int64)
-    return Dataset("MNIST", _rows(x_train), t_train, _rows(x_test), t_test, x_train.shape[1:])
+    return Dataset("MNIST", _rows(x_train), t_train, _rows(x_test), t_test, (1, *x_train.shape[1:]))
 
 
 def _read(name: str, size: int, sha256: str, download: bool, progress: bool) -> Array:

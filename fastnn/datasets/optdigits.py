@@ -27,7 +27,7 @@ def load_optdigits(download: bool = False, progress: bool = False) -> Dataset:
     (1797, 64)
     """
     train, test = (_read(*file, download, progress) for file in FILES)
-    return Dataset("UCI optdigits", _pixels(train), train[:, 64], _pixels(test), test[:, 64], (8, 8))
+    return Dataset("UCI optdigits", _pixels(train), train[:, 64], _pixels(test), test[:, 64], (1, 8, 8))
 
 
 def _read(name: str, size: int, sha256: str, download: bool, progress: bool) -> Array:

@@ -43,9 +43,7 @@ def confusion_matrix(
         raise ValueError(f"y: expected one output or outputs that compete, got {actual.shape[1]} labels; pass one "
                          "column at a time")
     classes = 2 if actual.ndim == 2 else np.shape(y)[1]
-    named = [str(each) for each in range(classes)] if names is None else list(names)
-    if len(named) != classes:
-        raise ValueError(f"names: expected {classes}, got {len(named)}")
+    named = names_of(names, classes)
     predicted, actual = predicted.ravel().astype(int), actual.ravel().astype(int)
     columns = [*named, "NaN"] if (predicted < 0).any() else named
     counts = np.zeros((classes, len(columns)), int)
@@ -64,6 +62,14 @@ def confusion_matrix(
     ax.set_yticks(range(classes), named, fontsize=small(classes))
     ax.tick_params(length=0)
     return ax
+
+
+def names_of(names: Sequence[str] | None, classes: int) -> list[str]:
+    """A name for each class, by default its number."""
+    named = [str(each) for each in range(classes)] if names is None else list(names)
+    if len(named) != classes:
+        raise ValueError(f"names: expected {classes}, got {len(named)}")
+    return named
 
 
 def reliability_diagram(
@@ -173,15 +179,16 @@ def mistakes(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
     *,
+    names: Sequence[str] | None = None,
     rows: int = 3,
     columns: int = 4,
     figure: FigureBase | None = None,
 ) -> FigureBase:
     """The misclassified images, the surest mistake first, each with its true and its predicted class; returns a figure.
 
-    ``images`` (n, height, width) from 0 to 1, outputs ``y`` (n, K), as logits or probabilities, class numbers ``t``
-    (n,). At most ``rows`` · ``columns`` of them are shown, in ``figure`` or a new one. ValueError for shapes that do
-    not fit.
+    ``images`` (n, height, width), or (n, channels, height, width) with one channel or RGB, from 0 to 1; outputs ``y``
+    (n, K), as logits or probabilities, class numbers ``t`` (n,), ``names`` of the K classes. At most ``rows`` ·
+    ``columns`` of them are shown, in ``figure`` or a new one. ValueError for shapes that do not fit.
 
     >>> import numpy as np
     >>> from fastnn import plot
@@ -192,10 +199,14 @@ def mistakes(
     """
     outputs, targets = metrics.arrays(y, t)
     shown_images = checks.as_number_array("images", images)
-    if shown_images.ndim != 3 or len(shown_images) != len(outputs) or not metrics.compete(outputs, None):
-        raise ValueError(f"images: expected (n, height, width) with outputs (n, K), got "
+    fits = shown_images.ndim == 3 or (shown_images.ndim == 4 and shown_images.shape[1] in (1, 3))
+    if not fits or len(shown_images) != len(outputs) or not metrics.compete(outputs, None):
+        raise ValueError(f"images: expected (n, height, width) or (n, 3, height, width) with outputs (n, K), got "
                          f"{checks.format_shape(shown_images.shape)} with {checks.format_shape(outputs.shape)}")
     targets = metrics.class_numbers("mistakes", outputs, targets)
+    named = names_of(names, outputs.shape[1])
+    longest = max(map(len, named))
+    between = "\n" if longest > 2 else ", "
     rows, columns = checks.as_integer("rows", rows, 1), checks.as_integer("columns", columns, 1)
     probabilities = metrics.probabilities("mistakes", outputs, None)
     predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -211,6 +222,10 @@ def mistakes(
         ax.set_axis_off()
         if place < len(shown):
             i = shown[place]
-            ax.imshow(shown_images[i], cmap="gray_r", vmin=0, vmax=1)
-            ax.set_title(f"true {targets[i]}, said {predicted[i]}\n{100 * sure[i]:.0f} % sure", fontsize=9)
+            image = shown_images[i]
+            if image.ndim == 3:
+                image = image[0] if len(image) == 1 else np.clip(image.transpose(1, 2, 0), 0, 1)
+            ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
+            ax.set_title(f"true {named[targets[i]]}{between}said {named[predicted[i]]}\n{100 * sure[i]:.0f} % sure",
+                         fontsize=small(longest + 5))
     return figure

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.early_stopping import EarlyStopping
 from fastnn_ref.shared.history import History
@@ -13,6 +15,7 @@ from fastnn_ref.shared.recorder import UpdateRecorder
 from ..extras import extra
 from .classifier import confusion_matrix, mistakes
 from .figure import BLUE, COLOURS, ORANGE, QUIET, Array, as_axes, new_figure, tidy
+from .regression import predicted_values
 
 with extra("plot"):
     from matplotlib import colormaps
@@ -176,10 +179,12 @@ def training_report(
     t: Array,
     probabilities: Array,
     images: Array | None = None,
+    names: Sequence[str] | None = None,
 ) -> Figure:
     """One page: loss and accuracy of each named history, confusion matrix and mistakes of the last one.
 
-    t (n,) are the true classes of the held-out examples, probabilities (n, classes) what that model says.
+    t (n,) are the true classes of the held-out examples, probabilities (n, classes) what that model says, ``names``
+    those of the classes. ``images`` as for ``mistakes``.
 
     >>> import numpy as np
     >>> from fastnn import plot
@@ -196,8 +201,40 @@ def training_report(
     learning_curves(histories, "loss", ax=loss).set_ylabel("cross-entropy")
     learning_curves(histories, "accuracy", ax=accuracy).yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     left, right = bottom.subfigures(1, 2, squeeze=False).flat
-    matrix = confusion_matrix(probabilities, t, ax=left.subplots())
+    matrix = confusion_matrix(probabilities, t, names=names, ax=left.subplots())
     matrix.set_title(f"Confusion matrix of {list(histories)[-1]}, {len(t):,} held out")
     if images is not None:
-        mistakes(images, probabilities, t, figure=right)
+        mistakes(images, probabilities, t, names=names, figure=right)
+    return figure
+
+
+def regression_report(
+    title: str, histories: Mapping[str, Curves], t: Array, y: Array, name: str = "value"
+) -> Figure:
+    """One page of a regression: RMSE and R² of each named history, predictions and errors of the last one.
+
+    t (n,) are the true values of the held-out examples, y (n,) what that model predicts; both have the unit that the
+    histories' ``rmse`` has. ``name`` is the target's.
+
+    >>> import numpy as np
+    >>> from fastnn import plot
+    >>> history = {"rmse": [2.0], "r2": [0.1], "val_rmse": [2.5], "val_r2": [0.0]}
+    >>> figure = plot.regression_report("Toy", {"fastnn": history}, np.array([1.0, 2.0]), np.array([1.5, 1.5]), "price")
+    >>> len(figure.axes)
+    4
+    """
+    figure = new_figure(11, 9)
+    figure.suptitle(title, fontsize=14)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, 5)).flat
+    rmse, r2 = top.subplots(1, 2)
+    learning_curves(histories, "rmse", ax=rmse).set(title=f"RMSE of {name}", ylabel="RMSE")
+    learning_curves(histories, "r2", ax=r2).set(title="R²", ylabel="R²")
+    values, errors = bottom.subplots(1, 2)
+    predicted_values(y, t, name=name, ax=values)
+    values.set_title(f"Predictions of {list(histories)[-1]}, {len(t):,} held out")
+    off = np.asarray(y).ravel() - np.asarray(t).ravel()
+    errors.hist(off[np.isfinite(off)], bins="auto" if len(t) < 10_000 else 100, color=BLUE, alpha=0.8)
+    errors.axvline(0, color=QUIET, linestyle=":")
+    errors.set(title="Errors", xlabel=f"predicted − true {name}", ylabel="examples")
+    tidy(errors, legend=False)
     return figure

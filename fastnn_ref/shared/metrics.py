@@ -5,7 +5,7 @@
     top_k_accuracy              the target is among the k largest outputs
     roc_auc, average_precision  how well the outputs rank, by scikit-learn
     expected_calibration_error  Σ |B|/n · |accuracy in B − confidence in B| over bins B of the confidence
-    mae, mse, r2                mean |y − t|, mean (y − t)², 1 − Σ(y − t)² / Σ(t − mean t)²
+    mae, mse, rmse, r2          mean |y − t|, mean (y − t)², √mse, 1 − Σ(y − t)² / Σ(t − mean t)²
 
 Outputs decide in one of two ways. K >= 2 outputs of which one is right *compete*: the largest wins. A single output,
 or several that each answer a question of their own (BCEWithLogitsLoss, HingeLoss), are *labels*: yes if y >
@@ -351,6 +351,16 @@ def mse(y: Array, t: Array) -> float:
         return float(((y - t) ** 2).mean())
 
 
+def rmse(y: Array, t: Array) -> float:
+    """√mse: the root of the mean of (y − t)² over all elements, in the unit of the targets.
+
+    >>> import numpy as np
+    >>> rmse(np.array([[1.0], [3.0]]), np.array([4.0, 7.0])) == 12.5**0.5
+    True
+    """
+    return mse(y, t) ** 0.5
+
+
 def r2(y: Array, t: Array) -> float:
     """1 − Σ(y − t)² / Σ(t − mean t)², the share of the variance that is explained, the mean over the outputs.
 
@@ -375,7 +385,8 @@ def r2(y: Array, t: Array) -> float:
 METRICS: dict[str, Measure] = {
     "accuracy": accuracy, "precision": precision, "recall": recall, "f1": f1, "top_5_accuracy": top_k_accuracy,
     "roc_auc": roc_auc, "average_precision": average_precision,
-    "expected_calibration_error": expected_calibration_error, "mae": mae, "mse": mse, "r2": r2,
+    "expected_calibration_error": expected_calibration_error, "mae": mae, "mse": mse, "rmse": rmse,
+    "r2": r2,
 }
 DECIDING = (accuracy, precision, recall, f1, roc_auc, average_precision, expected_calibration_error)
 LABEL_LOSSES = {"BCEWithLogitsLoss", "HingeLoss"}       # each of whose outputs is a label: yes above 0

@@ -87,9 +87,11 @@ def signed(content: bytes) -> bytes:
     return content[:start] + digest + content[end:]
 
 
-def run_record() -> bytes:
-    """run.json, as `fastnn train --run` writes it."""
+def run_record(regression: bool) -> bytes:
+    """run.json, as `fastnn train --run` writes it: of a classifier of a table, or of a regression on images."""
     encoding = Encoding(("no", "yes"), 2, columns=("a", "b"), target="t", mean=(1.0, 2.0), deviation=(1.0, 0.5))
+    if regression:
+        encoding = Encoding((), 6, image_shape=(3, 1, 2), resized=True, from_bytes=True, target_scale=(1.0, 2.0))
     return json.dumps({"data_sha256": "0" * 64, "encoding": encoding.to_json()}).encode()
 
 
@@ -97,14 +99,16 @@ def read_record(path: Path) -> object:
     """What a run folder's record says, and rows encoded by it."""
     path.rename(path.with_name("run.json"))
     encoding = Folder(path.parent).read()["encoding"]
-    return encoding.inputs(np.ones((2, encoding.features)))
+    if encoding.regression:
+        encoding.values(np.ones((2, 1)))
+    return encoding.reading(), encoding.inputs(np.ones((2, encoding.features)))
 
 
-def picture(kind: str) -> bytes:
+def picture(kind: str, shape: tuple[int, ...] = (8, 8)) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(file, kind)
+    Image.fromarray(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)).save(file, kind)
     return file.getvalue()
 
 
@@ -118,6 +122,14 @@ def labelled(path: Path) -> object:
     return rows.read(path, True)
 
 
+def resized(path: Path) -> object:
+    return rows.read(path, False, images=rows.Images("auto", (5, 3), True))
+
+
+def values(path: Path) -> object:
+    return rows.read(path, True, target="2", regression=True)
+
+
 def unlabelled(path: Path) -> object:
     return rows.read(path, False)
 
@@ -126,19 +138,22 @@ def formats(rng: random.Random) -> list[Format]:
     """One file of each kind; those whose package is not installed are left out."""
     found = [
         Format(table(rng), ".csv", labelled),
+        Format(table(rng), ".csv", values),
         Format(idx((4, 3, 2)), ".idx", read_idx),
         Format(gzip.compress(idx((40, 3, 2))), ".gz", read_idx),
         Format(numpy_file(False), ".npy", unlabelled),
         Format(numpy_file(True), ".npz", labelled),
         Format(options.to_toml(train.Config()).encode(), ".toml", lambda path: options.read_toml(train.Config, path)),
-        Format(run_record(), ".json", read_record),
+        Format(run_record(False), ".json", read_record),
+        Format(run_record(True), ".json", read_record),
     ]  # fmt: skip
     for nn in (fastnn, fastnn_ref):
         for training, read in ((False, nn.load), (True, nn.load_training)):
             whole = model_file(nn, training)
             found += [Format(whole, ".safetensors", read), Format(whole, ".safetensors", read, signed)]
     for make, ending, read in (
-        (lambda: picture("PNG"), ".png", unlabelled), (lambda: picture("GIF"), ".gif", unlabelled),
+        (lambda: picture("PNG"), ".png", unlabelled), (lambda: picture("PNG", (8, 8, 3)), ".png", resized),
+        (lambda: picture("GIF"), ".gif", unlabelled),
         (parquet, ".parquet", labelled),
     ):
         try:
