@@ -46,7 +46,7 @@ def run(config: Config) -> None:
     """Do what ``action`` says; Failure if anything FAILs, or a bug is not caught.
 
     >>> run(Config(action="list", what=()))                                         # doctest: +ELLIPSIS
-    nonlinearity ...
+    forward_by_hand ...
     """
     options.check(config)
     if config.action not in ACTIONS:
