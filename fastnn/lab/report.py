@@ -9,7 +9,7 @@ from typing import Any
 from fastnn_ref.shared import atomic
 
 from . import picture, words
-from .words import limits, number, seconds, spread, word
+from .words import count_of_seeds, limits, number, seconds, spread, word
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--quiet:#555;--line:#c9c9c9;--shade:#f3f3f3;
@@ -94,7 +94,7 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
     head = [f"{back}<h1>{escape(experiment.name.replace('_', ' '))}</h1>",
             f'<p class="claim">{escape(experiment.claim.to(language))}</p>',
             f'<p><span class="verdict">{verdict(result.verdict, language)}</span> '
-            f'{len(record.seeds)} {say("seeds")}, fastnn{"_ref" if record.backend == "ref" else ""}</p>']
+            f'{count_of_seeds(len(record.seeds), language)}, fastnn{"_ref" if record.backend == "ref" else ""}</p>']
     if record.broken:
         mutation = experiment.mutations[record.broken]
         head.append(f'<p><strong>{say("broken")}.</strong> {escape(mutation.text.to(language))}. '

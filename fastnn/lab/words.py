@@ -49,6 +49,18 @@ def word(name: str, language: str) -> str:
     return WORDS[name][language == "ru"] if name in WORDS else name
 
 
+def count_of_seeds(n: int, language: str) -> str:
+    """How many seeds.
+
+    >>> count_of_seeds(1, "en"), count_of_seeds(24, "en"), count_of_seeds(24, "ru"), count_of_seeds(11, "ru")
+    ('1 seed', '24 seeds', '24 запуска', '11 запусков')
+    """
+    if language != "ru":
+        return f"{n} {'seed' if n == 1 else 'seeds'}"
+    tens = n // 10 % 10 == 1
+    return f"{n} {'запуск' if n % 10 == 1 and not tens else 'запуска' if 2 <= n % 10 <= 4 and not tens else 'запусков'}"
+
+
 def number(value: float) -> str:
     """A number with three digits.
 
@@ -94,8 +106,8 @@ def summary(result: Any, language: str) -> str:
     took, _ = seconds(result)
     rows = [[f.check.name, f"{number(f.mean)} {f.check.unit.to(language)}".strip(), spread(f, language),
              limits(f.check), word(f.verdict, language)] for f in result.findings]
-    head = f"{result.experiment.name}: {word(result.verdict, language)}, {len(result.record.seeds)} " \
-           f"{word('seeds', language)}, {took:.2f} {word('cpu', language)}"
+    head = f"{result.experiment.name}: {word(result.verdict, language)}, " \
+           f"{count_of_seeds(len(result.record.seeds), language)}, {took:.2f} {word('cpu', language)}"
     lines = [head, result.experiment.claim.to(language), *aligned(rows)]
     if result.record.predicted is not None:
         lines.append(f"{word('predicted', language)}: {number(result.record.predicted)}; "
