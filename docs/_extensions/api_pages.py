@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fastnn as nn
 from pages import write
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+
+import fastnn as nn
 
 API = Path(__file__).parents[1] / "api"
 
@@ -45,7 +46,8 @@ KINDS: dict[str, tuple[str, str, list[str]]] = {
                   [*derived(nn.Schedule), "stochastic_depth_rates"]),
     "callbacks": ("Callbacks", "What ``fit`` calls between steps and epochs, and the history it returns.",
                   [*derived(nn.Callback), "StopTraining", "TrainingWarning"]),
-    "metrics": ("Metrics", "What ``fit`` and ``evaluate`` measure beside the loss, by name or as functions.", ["Metric"]),
+    "metrics": ("Metrics", "What ``fit`` and ``evaluate`` measure beside the loss, by name or as functions.",
+                ["Metric"]),
     "data": ("Data and text", "Data sets to learn from, and typing errors as augmentation.", ["TextNoise"]),
     "custom": ("Your own classes", "Layers, activations, losses and optimizers in NumPy, for both packages.", OWN),
     "checks": ("Checks and tools", "Gradients against differences, one package against the other, the learning rate.",
@@ -57,7 +59,8 @@ MODULES = {"metrics": ["fastnn_ref.shared.metrics"], "data": ["fastnn.datasets"]
            "random": ["fastnn_ref.init", "fastnn_ref.philox"]}
 PACKAGES = {                                            # page → title, module
     "plot": ("fastnn.plot", "fastnn.plot"), "sklearn": ("fastnn.sklearn", "fastnn.sklearn"),
-    "torch": ("fastnn.torch", "fastnn.torch"), "onnx": ("fastnn.onnx", "fastnn.onnx"), "lab": ("fastnn.lab", "fastnn.lab"),
+    "torch": ("fastnn.torch", "fastnn.torch"), "onnx": ("fastnn.onnx", "fastnn.onnx"),
+    "lab": ("fastnn.lab", "fastnn.lab"),
 }
 WHOLE = ("Sequential",)                                 # shows what it inherits
 WITHIN = ("init", "philox", "metrics")                  # modules among the public names
@@ -113,7 +116,7 @@ def pages() -> Iterator[tuple[str, str]]:
 def reference() -> str:
     """The formulas, as the files of the reference begin with them, and the files themselves."""
     parts = [title("The reference, file by file"),
-             "The formulas of each file of ``fastnn_ref``, as it begins with them. The code below each is the whole file."]
+             "The files of ``fastnn_ref``, whole: each begins with its formulas, forward and backward."]
     folder = Path(importlib.import_module("fastnn_ref").__file__ or "").parent
     text = (folder / "__init__.py").read_text("utf-8")
     names = dict.fromkeys([*re.findall(r"^from \.(\w+) import", text, re.M), "model", "network", "init", "philox"])

@@ -128,9 +128,11 @@ def shown_code(name: str) -> str:
     found = [files for start, files in sorted(CODE.items(), key=lambda each: -len(each[0])) if name.startswith(start)]
     if not found:
         return ""
-    blocks = [("python", f"fastnn_ref/{found[0][0]}.py"), ("cython", f"fastnn/{found[0][1]}.pyx" if found[0][1] else "")]
-    return "\n\n".join(f"`{file}`\n\n```{{literalinclude}} {os.path.relpath(ROOT / file, CONCEPTS)}\n:language: {language}\n```"
-                       for language, file in blocks if file)
+    reference, engine = found[0]
+    files = [("python", f"fastnn_ref/{reference}.py"), *([("cython", f"fastnn/{engine}.pyx")] if engine else [])]
+    return "\n\n".join(
+        f"`{file}`\n\n```{{literalinclude}} {os.path.relpath(ROOT / file, CONCEPTS)}\n:language: {language}\n```"
+        for language, file in files)
 
 
 def page(name: str) -> str:
@@ -214,7 +216,8 @@ class Picture(Measured):
 class Experiment(Measured):
     def html(self, name: str, found: lab.Result, language: str) -> str:
         record, (took, reference) = found.record, seconds(found)
-        setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>" for key, value in record.setup.items())
+        setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>"
+                        for key, value in record.setup.items())
         versions = ", ".join(f"{key} {value}" for key, value in record.versions.items())
         same = "" if reference is None else f" {escape(word('reference', language))} {reference:.0f} s."
         return (f'<figure class="lab">{picture.dots_svg(found, language)}</figure>'
