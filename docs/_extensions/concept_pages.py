@@ -203,7 +203,7 @@ class Predict(Measured):
                 f"<details><summary>{say('show', language)}</summary><p><strong>"
                 f"{escape(with_unit(first.mean, first.check, language))}</strong> ({escape(spread(first, language))}): "
                 f"{escape(first.check.text.to(language))}.</p></details>"
-                f"<pre>fastnn lab run {name} --predict{' --lang ru' if language == 'ru' else ''}</pre>")
+                f'<pre class="command">fastnn lab run {name} --predict{" --lang ru" if language == "ru" else ""}</pre>')
 
 
 class Picture(Measured):
@@ -226,7 +226,7 @@ class Experiment(Measured):
                 f'<table class="setup docutils">{setup}</table>'
                 f'<p class="quiet">{took:.1f} {escape(word("cpu", language))}.{same} '
                 f'{escape(word("data", language))} <code>{record.data[:16]}…</code>. {escape(versions)}.</p>'
-                f"<pre>{escape(record.command)}</pre>")
+                f'<pre class="command">{escape(record.command)}</pre>')
 
 
 class Limits(Measured):
