@@ -219,7 +219,7 @@ class Experiment(Measured):
         setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>"
                         for key, value in record.setup.items())
         versions = ", ".join(f"{key} {value}" for key, value in record.versions.items())
-        same = "" if reference is None else f" {escape(word('reference', language))} {reference:.0f} s."
+        same = "" if reference is None else f" {escape(word('reference', language))} {reference:.0f} {'с' if language == 'ru' else 's'}."
         return (f'<figure class="lab">{picture.dots_svg(found, language)}</figure>'
                 f'<p class="quiet">{escape(word("how", language))}</p>'
                 f'<div class="lab">{report.table(found, language)}</div>'
@@ -271,7 +271,7 @@ class Index(SphinxDirective):
                          f"{escape(found.experiment.claim.to(language))}",
                          escape(with_unit(first.mean, first.check, language)), escape(spread(first, language)),
                          escape(limits(first.check)), str(len(found.record.seeds)), f"{seconds(found)[0]:.1f}",
-                         report.verdict(found.verdict, language),
+                         report.verdict(found.verdict, language).replace(" ", "\u00a0"),
                          say("whole" if parts_of(name) else "part", language)])
         heads = [*(word(each, language) for each in ("concept", "effect", "interval", "threshold", "seeds", "cpu",
                                                      "verdict")), say("page", language)]
