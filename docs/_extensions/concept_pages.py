@@ -219,7 +219,8 @@ class Experiment(Measured):
         setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>"
                         for key, value in record.setup.items())
         versions = ", ".join(f"{key} {value}" for key, value in record.versions.items())
-        same = "" if reference is None else f" {escape(word('reference', language))} {reference:.0f} {'с' if language == 'ru' else 's'}."
+        unit = "с" if language == "ru" else "s"
+        same = "" if reference is None else f" {escape(word('reference', language))} {reference:.0f} {unit}."
         return (f'<figure class="lab">{picture.dots_svg(found, language)}</figure>'
                 f'<p class="quiet">{escape(word("how", language))}</p>'
                 f'<div class="lab">{report.table(found, language)}</div>'
