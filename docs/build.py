@@ -2,7 +2,10 @@
 
 Needs ``pip install -e '.[docs]'``; the pages are in docs/_build/html, or in FOLDER, and need no network. Any warning of
 Sphinx's is an error, such as a link that leads nowhere or a result of the lab that is stale. So is a page that would
-load anything from another host.
+load anything from another host, and a link of the pages themselves, such as the switch of the language, to no file.
+
+To translate what has changed: ``sphinx-build -b gettext docs docs/_build/gettext``, ``sphinx-intl update -p
+docs/_build/gettext -d docs/locales -l ru``, then fill in docs/locales/ru/LC_MESSAGES/*.po.
 """
 
 import re
@@ -10,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 DOCS = Path(__file__).parent
 LOADS = re.compile(r"""<(?:script|img|iframe|source|audio|video)\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>
@@ -30,13 +34,21 @@ def other_hosts(folder: Path) -> list[str]:
             for found in LOADS.findall(path.read_text("utf-8"))]
 
 
+def dead_links(folder: Path) -> list[str]:
+    """Links of the pages to files that are not there."""
+    found = [(path, href) for path in folder.rglob("*.html")
+             for href in set(re.findall(r'<a\b[^>]*\bhref="([^"]+)"', path.read_text("utf-8")))]
+    return [f"{path.relative_to(folder)}: {href}" for path, href in found
+            if not urlsplit(href).scheme and not (path.parent / unquote(urlsplit(href).path or ".")).exists()]
+
+
 def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else DOCS / "_build" / "html").resolve()
     began = time.perf_counter()
     doctrees = folder.with_name(f"{folder.name}.doctrees")
     builds = [build("en", folder, doctrees), build("ru", folder / "ru", doctrees)]
     failed = sum(each.wait() != 0 for each in builds)
-    wrong = other_hosts(folder)
+    wrong = [*other_hosts(folder), *dead_links(folder)]
     print(*wrong, sep="\n", end="\n" if wrong else "")
     if failed or wrong:
         return 1

@@ -93,6 +93,12 @@ def test_what_would_be_loaded_from_elsewhere_is_seen(tmp_path, text, found):
     assert bool(tool("build").other_hosts(tmp_path)) is found
 
 
+def test_a_link_to_no_file_is_seen(tmp_path):
+    (tmp_path / "page.html").write_text('<a href="page.html#top"> <a href="#x"> <a class="a" href="ru/page.html"> '
+                                        '<a href="https://example.org/">', "utf-8")
+    assert tool("build").dead_links(tmp_path) == ["page.html: ru/page.html"]
+
+
 def test_every_public_name_has_one_kind(monkeypatch):
     monkeypatch.syspath_prepend(DOCS / "_extensions")
     api = importlib.import_module("api_pages")
