@@ -5,10 +5,12 @@ import importlib
 import importlib.util
 import inspect
 import itertools
+import json
 import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastnn
@@ -75,7 +77,7 @@ def test_both_packages_have_examples():
             assert any(found.endswith(f".{name}") and found.startswith("fastnn.") for found in names), name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/extending.md", "docs/lab.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/extending.md", "docs/lab.md", "docs/coming_from.md"])
 def test_page(page, tmp_path, monkeypatch):
     """Each block runs by itself; on the page about extensions, in either package."""
     monkeypatch.chdir(tmp_path)
@@ -86,12 +88,46 @@ def test_page(page, tmp_path, monkeypatch):
         exec(compile(block.replace("import fastnn as nn", f"import {package} as nn"), page, "exec"), {})
 
 
+@pytest.mark.parametrize("page", ["docs/getting_started.md"])
+def test_page_of_examples(page, tmp_path, monkeypatch):
+    """The blocks of a page are one session, and show what they say they show."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```pycon\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    failures = []
+    example = PARSER.get_doctest("\n".join(blocks), {}, page, page, 0)
+    doctest.DocTestRunner(verbose=False).run(example, out=failures.append)
+    assert blocks and not failures, "".join(failures)
+
+
 def load(name):
     """A module of examples/."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_plain_python_is_the_reference():
+    """Lists, without NumPy: five steps of a network with two layers give the reference's losses and weights."""
+    plain = load("plain_python")
+    model = fastnn_ref.Sequential(fastnn_ref.Linear(5, 7, activation="relu"), fastnn_ref.Linear(7, 3), seed=1)
+    layers = [plain.Layer(each.weight.T.tolist(), each.bias.tolist(), relu=each is model[0]) for each in model.layers]
+    random = np.random.default_rng(0)
+    loss, optimizer = fastnn_ref.CrossEntropyLoss(), fastnn_ref.SGD(lr=0.5)
+    for _ in range(5):
+        x, t = random.normal(size=(6, 5)), random.integers(0, 3, 6)
+        ours = plain.step(layers, x.tolist(), t.tolist(), lr=0.5)
+        assert ours == pytest.approx(model.step(x, t, loss, optimizer), rel=1e-12)
+    for ours, theirs in zip(layers, model.layers, strict=True):
+        np.testing.assert_allclose(np.array(ours.weights).T, theirs.weight, rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(ours.biases, theirs.bias, rtol=1e-11, atol=1e-13)
+
+
+def test_the_tutorials_figures_are_of_its_programs(monkeypatch):
+    """docs/tutorial.json was measured with the programs as they are."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    figures = json.loads((ROOT / "docs/tutorial.json").read_text("utf-8"))
+    assert figures["sources"] == load("tutorial").sources()
 
 
 @pytest.mark.slow

@@ -1,16 +1,18 @@
 """The lab: verdicts follow from numbers, every bug is caught by the check that names it, reports are whole pages."""
 
+import hashlib
 import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastnn import cli, lab
-from fastnn.lab import evidence, picture, report, words
+from fastnn.lab import evidence, experiments, picture, report, words
 from fastnn.lab.trial import gap
 
 QUICK = "gradient_descent"
@@ -219,6 +221,22 @@ def test_files(quick, tmp_path):
     (tmp_path / "b.json").write_text('{"format": "x"}')
     with pytest.raises(ValueError, match=r"b.json: expected a JSON file of fastnn lab run"):
         lab.load(tmp_path / "b.json")
+
+
+def test_a_result_keeps_the_hash_of_its_experiment(quick, tmp_path):
+    """It tells a result that is stale; an experiment that stands in no file has none."""
+    source = Path(experiments.__file__).with_name(f"{QUICK}.py")
+    assert quick.record.file_hash == hashlib.sha256(source.read_bytes()).hexdigest()
+    path, text = tmp_path / "mine.py", "from fastnn import lab\nexperiment = lab.Experiment(name='mine', claim='c', " \
+        "trial=lambda trial: {'a': 1.0}, checks=[lab.Check('a', 'a', 'a', above=0)])\n"
+    path.write_text(text)
+    before = lab.run(path, seeds=2).record
+    assert before.file_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(text.replace("1.0", "2.0"))
+    assert before.file_hash != lab.find(str(path)).file_hash
+    scope = {}
+    exec(text, scope)
+    assert scope["experiment"].file_hash == ""
 
 
 def test_compare_pairs_equal_seeds(quick):

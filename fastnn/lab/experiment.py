@@ -1,7 +1,10 @@
 """What an experiment is: a claim, how one seed measures it, and the checks that its numbers must pass."""
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastnn_ref.shared import checks
@@ -131,6 +134,17 @@ class Experiment:
             raise ValueError(f"checks: expected at least one, each of another name, got {known}")
         for name, mutation in self.mutations.items():
             checks.as_choice(f"mutations[{name!r}].caught_by", mutation.caught_by, (*known, "control", "agreement"))
+
+    @property
+    def file_hash(self) -> str:
+        """The sha256 of the file that ``trial`` stands in; "" if it stands in none, as in a notebook.
+
+        A kept result whose record has another one was measured by another version of the experiment.
+        """
+        try:
+            return hashlib.sha256(Path(inspect.getsourcefile(self.trial) or "").read_bytes()).hexdigest()
+        except (OSError, TypeError):
+            return ""
 
 
 def check_mutation(experiment: Experiment, name: str, called: str = "broken") -> None:

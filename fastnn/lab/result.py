@@ -45,6 +45,7 @@ class Record:
     data: str = ""                                  # sha256 of the data of all seeds
     agreement: float | None = None
     reference_ratio: float | None = None            # seconds of the reference / of the engine, in the first 20 steps
+    file_hash: str = ""                             # Experiment.file_hash when it ran
     wall: float = 0.0                               # seconds from the first to the last seed, with all that ran beside
 
 

@@ -120,7 +120,7 @@ def blank(experiment: Experiment, backend: str, broken: str, predicted: float | 
     command += ["--backend", backend] if backend != "fast" else []
     command += ["--break", broken] if broken else []
     return Record(experiment.name, experiment.source, backend, broken, predicted, dict(experiment.setup), versions,
-                  shlex.join(command))
+                  shlex.join(command), file_hash=experiment.file_hash)
 
 
 def run_seeds(pool: ThreadPoolExecutor, nn: Any, results: Sequence[Result], seeds: Sequence[int], deadline: float,

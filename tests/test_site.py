@@ -1,0 +1,116 @@
+"""The documentation's own tools: what must stop the build does. Needs Sphinx, ``pip install -e '.[docs]'``."""
+
+import importlib
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sphinx", reason="Sphinx is missing: the documentation's tools are NOT tested")
+pytest.importorskip("onnx", reason="onnx is missing: the documentation's tools are NOT tested")
+DOCS = Path(__file__).parents[1] / "docs"
+NAME = "gradient_descent"
+
+
+def tool(name):
+    """A module of docs/, not of the package, made anew."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def pages(monkeypatch, tmp_path):
+    """concept_pages over a copy of one experiment's results, which a test may change."""
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    sys.modules.pop("concept_pages", None)
+    found = importlib.import_module("concept_pages")
+    for folder in ("", "bugs"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        shutil.copy(DOCS / "lab_results" / folder / f"{NAME}.json", tmp_path / folder)
+    monkeypatch.setattr(found, "RESULTS", tmp_path)
+    yield found
+    sys.modules.pop("concept_pages", None)
+
+
+def change(path, edit):
+    """Edits the records in a result file."""
+    document = json.loads(path.read_text("utf-8"))
+    for record in document["results"]:
+        edit(record)
+    path.write_text(json.dumps(document), "utf-8")
+
+
+def test_a_fresh_result_is_shown(pages):
+    assert pages.check(NAME) == [] and pages.names() == [NAME]
+    text = pages.page(NAME)
+    assert re.findall(r"^## (.+)$", text, re.M) == [
+        "Predict", "Picture", "Code", "Experiment", "When it does not work", "Pitfalls", "Sources"]
+    assert "fastnn_ref/optim.py" in text
+
+
+@pytest.mark.parametrize(("file", "edit", "message"), [
+    (f"{NAME}.json", lambda record: record.update(file_hash="another"), "stale"),
+    (f"bugs/{NAME}.json", lambda record: record.update(file_hash="another"), "stale"),
+    (f"{NAME}.json", lambda record: record["values"].update(safe=[5.0] * 24), "expected PASS, got FAIL"),
+    (f"bugs/{NAME}.json", lambda record: record["values"].update(unsafe=[16.0] * 4, safe=[-3.0] * 4, rises=[0.0] * 4),
+     "was not caught"),
+])
+def test_what_is_wrong_with_a_result_stops_the_build(pages, tmp_path, file, edit, message):
+    change(tmp_path / file, edit)
+    assert any(message in each for each in pages.check(NAME))
+
+
+def test_a_bug_that_was_not_measured_stops_the_build(pages, tmp_path):
+    document = json.loads((tmp_path / "bugs" / f"{NAME}.json").read_text("utf-8"))
+    document["results"].pop()
+    (tmp_path / "bugs" / f"{NAME}.json").write_text(json.dumps(document), "utf-8")
+    assert "not measured" in pages.check(NAME)[0]
+
+
+def test_an_unknown_heading_stops_the_build(pages, monkeypatch, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / f"{NAME}.md").write_text("# Descent\n\nIntro.\n\n## Excercises\n\nText.\n", "utf-8")
+    monkeypatch.setattr(pages, "CONCEPTS", tmp_path)
+    with pytest.raises(Exception, match=r"expected a heading among .* got 'Excercises'"):
+        pages.page(NAME)
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ('<script src="https://cdn.example/mathjax.js">', True), ("<img src=//cdn.example/a.png>", True),
+    ('<link rel="stylesheet" href="https://fonts.example/a.css">', True),
+    ("@import url(https://a.example/b.css);", True),
+    ('<a href="https://www.sphinx-doc.org/">', False), ('<script src="_static/scripts/furo.js">', False),
+    ("url('data:image/svg+xml,<svg xmlns=\"http://www.w3.org/2000/svg\">')", False),
+])
+def test_what_would_be_loaded_from_elsewhere_is_seen(tmp_path, text, found):
+    (tmp_path / "page.html").write_text(text, "utf-8")
+    assert bool(tool("build").other_hosts(tmp_path)) is found
+
+
+def test_a_link_to_no_file_is_seen(tmp_path):
+    (tmp_path / "page.html").write_text('<a href="page.html#top"> <a href="#x"> <a class="a" href="ru/page.html"> '
+                                        '<a href="https://example.org/">', "utf-8")
+    assert tool("build").dead_links(tmp_path) == ["page.html: ru/page.html"]
+
+
+def test_every_public_name_has_one_kind(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    api = importlib.import_module("api_pages")
+    api.check()
+    title, sentence, names = api.KINDS["checks"]
+    monkeypatch.setitem(api.KINDS, "checks", (title, sentence, names[1:]))
+    with pytest.raises(Exception, match="expected each public name once, got gradcheck otherwise"):
+        api.check()
+
+
+def test_marks_of_restructuredtext_are_escaped(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    escaped = importlib.import_module("api_pages").escaped
+    assert escaped(["R = l1·Σ |w|, ``a|b*`` and *args_", ">>> x = a * b | c", "'|'", "", "`n`"]) == [
+        r"R = l1·Σ \|w\|, ``a|b*`` and \*args\_", ">>> x = a * b | c", "'|'", "", r"\`n\`"]
