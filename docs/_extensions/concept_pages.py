@@ -21,7 +21,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from fastnn import lab
 from fastnn.lab import picture, report
 from fastnn.lab.result import decide
-from fastnn.lab.words import limits, number, seconds, spread, word
+from fastnn.lab.words import count_of_seeds, limits, number, seconds, spread, word
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -192,8 +192,8 @@ class Measured(SphinxDirective):
 class Claim(Measured):
     def html(self, name: str, found: lab.Result, language: str) -> str:
         return (f'<p class="claim">{escape(found.experiment.claim.to(language))}</p><p><span class="verdict">'
-                f'{report.verdict(found.verdict, language)}</span> {len(found.record.seeds)} '
-                f'{escape(word("seeds", language))}</p>')
+                f'{report.verdict(found.verdict, language)}</span> '
+                f'{escape(count_of_seeds(len(found.record.seeds), language))}</p>')
 
 
 class Predict(Measured):
