@@ -62,12 +62,13 @@ def count_of_seeds(n: int, language: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number with three digits.
+    """A number with three digits; a whole one below a million with all of them.
 
-    >>> number(0.99312), number(-1.5e-9), number(float("nan"))
-    ('0.993', '−1.5e−09', 'nan')
+    >>> number(0.99312), number(-1.5e-9), number(float("nan")), number(9610)
+    ('0.993', '−1.5e−09', 'nan', '9610')
     """
-    return f"{value + 0.0:.3g}".replace("-", "−")
+    whole = abs(value) < 1e6 and value == int(value)
+    return (f"{value + 0.0:.0f}" if whole else f"{value + 0.0:.3g}").replace("-", "−")
 
 
 def limits(check: Check) -> str:
