@@ -40,10 +40,10 @@ def trial(trial):
 
 experiment = Experiment(
     name="double_descent",
-    claim=Text("As a network becomes wider, its test error falls, then rises to a peak where the network can just fit all "
-               "training examples, and beyond that falls again, lower than before: double descent.",
-               "С ростом ширины сети ошибка на тесте падает, затем растёт до пика там, где сеть едва может запомнить все "
-               "обучающие примеры, а дальше снова падает, ниже прежнего: двойной спуск (double descent)."),
+    claim=Text("As a network becomes wider, its test error falls, then rises to a peak where the network can just fit "
+               "all training examples, and beyond that falls again, lower than before: double descent.",
+               "С ростом ширины сети ошибка на тесте падает, затем растёт до пика там, где сеть едва может запомнить "
+               "все обучающие примеры, а дальше снова падает, ниже прежнего: двойной спуск (double descent)."),
     question=Text("How many times larger than with 50 units is the test error with as many units as examples, 200?",
                   "Во сколько раз ошибка на тесте при 200 нейронах, по одному на пример, больше, чем при 50?"),
     setup={"n": 200, "layers": "64-width random ReLU, least squares to 10", "ridge": 0.02,
