@@ -17,6 +17,7 @@ def test_found_once(program):
     assert check(program) is None
 
 
+@pytest.mark.slow
 def test_random_programs():
     """In a process of its own: a crash there is a failed test here."""
     done = subprocess.run([sys.executable, "-m", "tests.fuzz", "--programs", "60", "--seconds", "120"],

@@ -46,8 +46,10 @@ def change(path, edit):
     path.write_text(json.dumps(document), "utf-8")
 
 
-def test_a_fresh_result_is_shown(pages):
+def test_a_fresh_result_is_shown(pages, monkeypatch):
+    """On a page that has nothing written by hand yet."""
     assert pages.check(NAME) == [] and pages.names() == [NAME]
+    monkeypatch.setattr(pages, "parts_of", lambda name: {})
     text = pages.page(NAME)
     assert re.findall(r"^## (.+)$", text, re.M) == [
         "Predict", "Picture", "Code", "Experiment", "When it does not work", "Pitfalls", "Sources"]
