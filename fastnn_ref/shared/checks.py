@@ -760,7 +760,7 @@ def as_sample_weight(value: Any, n: int) -> Array | None:
 
 def as_example_shape(value: Any) -> tuple[int, ...]:
     """The shape of one example, as ``output_shape`` takes it: integers >= 1, as many as there are axes."""
-    if type(value) is tuple and all(type(dim) is int and dim >= 1 for dim in value):
+    if type(value) is tuple and {int}.issuperset(map(type, value)) and min(value, default=1) >= 1:
         return value
     return as_shape("shape", value)
 
