@@ -54,7 +54,7 @@ class Embedding(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(…, embedding_dim) for (…)."""
-        return (*shape, self.embedding_dim)
+        return (*checks.as_example_shape(shape), self.embedding_dim)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         self.saved = row_numbers(x, self.num_embeddings)

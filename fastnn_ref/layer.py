@@ -67,7 +67,7 @@ class Layer(Closed, LayerAccess):
         >>> nn.Linear(64, 10).output_shape((64,))
         (10,)
         """
-        return tuple(shape)
+        return checks.as_example_shape(shape)
 
     def min_batch_size(self, shape: Shape) -> int:
         """The fewest examples of ``shape`` that a training batch needs."""

@@ -650,7 +650,8 @@ def check_branches(branches: Sequence[Any], kind: type[Any], merge: str) -> tupl
 
 def merged_shape(branches: Sequence[Any], shape: Sequence[int], merge: str) -> tuple[int, ...]:
     """The shape that the outputs of ``branches`` make together, for one example of ``shape``."""
-    found = [tuple(branch.output_shape(tuple(shape))) for branch in branches]
+    shape = as_example_shape(shape)
+    found = [tuple(branch.output_shape(shape)) for branch in branches]
     alike = found if merge == "add" else [each[1:] for each in found]
     for index, each in enumerate(found):
         if alike[index] != alike[0] or (merge == "concat" and not each):
@@ -668,6 +669,7 @@ def as_slice(start: object, stop: object) -> tuple[int, int]:
 
 def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ...]:
     """The shape of what ``Select`` takes of one example."""
+    shape = as_example_shape(shape)
     if not shape or shape[0] < stop:
         raise ValueError(f"Select: expected at least {stop} features or channels per example, "
                          f"got {format_shape(shape)}")
@@ -688,11 +690,12 @@ def no_row(count: int, value: float) -> ValueError:
 
 def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:
     """``shape``, if the block keeps it: what is added must fit."""
+    shape = as_example_shape(shape)
     found = block.output_shape(shape)
-    if tuple(found) != tuple(shape):
+    if tuple(found) != shape:
         raise ValueError(f"{who}: expected a block that keeps the shape {format_shape(shape)}, "
                          f"got {format_shape(found)} from {class_name(block)}")
-    return tuple(shape)
+    return shape
 
 
 def check_dropconnect(p: float, inference: str) -> float:
