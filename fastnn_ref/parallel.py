@@ -20,6 +20,11 @@ from .layer import Array, Layer, Shape
 from .shared import checks
 
 
+def merged(ys: list[Array], merge: str) -> Array:
+    """The outputs of all branches side by side, or their sum."""
+    return np.concatenate(ys, axis=1) if merge == "concat" else sum(ys[1:], ys[0])
+
+
 class Parallel(Layer):
     """Branches on the same x (n, …): their outputs side by side, or with ``merge="add"`` their sum.
 
@@ -61,7 +66,7 @@ class Parallel(Layer):
     def forward_pass(self, x: Array, training: bool) -> Array:
         ys = [branch.forward_pass(x, training) for branch in self.branches]
         self.saved = np.cumsum([y.shape[1] for y in ys])[:-1] if self.merge == "concat" else None
-        return np.concatenate(ys, axis=1) if self.merge == "concat" else sum(ys[1:], ys[0])
+        return merged(ys, self.merge)
 
     def backward_pass(self, dy: Array) -> Array:
         parts = np.split(dy, self.saved, axis=1) if self.merge == "concat" else [dy] * len(self.branches)
