@@ -26,6 +26,7 @@ def test_random_programs():
     assert done.stdout.startswith("60 programs")
 
 
+@pytest.mark.slow
 def test_damaged_files(tmp_path):
     """Each format, some copies; a reader that answers with another exception is found."""
     ran, findings = files.check(0, tmp_path)
@@ -56,6 +57,7 @@ def test_a_finding_is_made_short():
     assert reduce(["a", "b", "c", "d"], lambda lines: "b" in lines and "d" in lines) == ["b", "d"]
 
 
+@pytest.mark.slow
 def test_a_crash_is_found(tmp_path):
     """A program that ends the process is printed; the hunt goes on behind it."""
     from tests.fuzz.__main__ import crashes

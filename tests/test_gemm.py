@@ -65,6 +65,7 @@ def test_empty_edges(fast, isa, dtype, order, size):
     same(fast._kernels.gemm(a, b, bias, "relu"), np.tile(np.maximum(bias, 0), (m, 1)).astype(dtype))
 
 
+@pytest.mark.slow
 @given(
     m=st.integers(1, 150), n=st.integers(1, 150), k=st.integers(1, 300), bias=st.booleans(),
     order=st.sampled_from(ORDERS),

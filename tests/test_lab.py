@@ -154,6 +154,7 @@ def test_a_forward_pass_by_hand(backend):
 # ---- the runner ----
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_threads_nor_on_company(quick):
     alone = lab.run(QUICK, seeds=3, threads=1)
     assert alone.record.values == quick.record.values and alone.record.data == quick.record.data
@@ -213,6 +214,7 @@ def test_an_error_says_which_seed():
 # ---- what is shown ----
 
 
+@pytest.mark.slow
 def test_files(quick, tmp_path):
     lab.save([quick], tmp_path / "a.json")
     again, = lab.load(tmp_path / "a.json")
@@ -249,6 +251,7 @@ def test_compare_pairs_equal_seeds(quick):
         lab.compare([quick], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", lab.experiment.LANGUAGES)
 def test_a_report_is_one_whole_page(quick, language):
     text = report.page(replace(quick, record=replace(quick.record, predicted=-2.0)), language)
@@ -308,6 +311,7 @@ def test_list(capsys):
     assert all(name in shown for name in lab.NAMES) and "активации" in shown
 
 
+@pytest.mark.slow
 def test_run_replay_compare(capsys, tmp_path):
     kept, page = tmp_path / "a.json", tmp_path / "a.html"
     assert run("run", "gradient-descent", "--seeds", 2, "--json", kept, "--html", page) == 0
@@ -318,6 +322,7 @@ def test_run_replay_compare(capsys, tmp_path):
     assert json.loads(kept.read_text())["results"][0]["verdict"] == "PASS"
 
 
+@pytest.mark.slow
 def test_your_own_file_and_exit_codes(capsys, tmp_path):
     good, bad, empty = (tmp_path / f"{name}.py" for name in ("good", "bad", "empty"))
     good.write_text(MINE % (1, 1))
@@ -332,6 +337,7 @@ def test_your_own_file_and_exit_codes(capsys, tmp_path):
     assert run("run", empty) == 2 and "expected `experiment = lab.Experiment(...)`" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_break_and_predict(capsys, monkeypatch, tmp_path):
     assert run("run", QUICK, "--break", "uphill", "--seeds", 2) == 0
     assert "uphill: caught by monotone" in capsys.readouterr().out

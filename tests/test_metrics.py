@@ -41,6 +41,7 @@ def sigmoid(y):
 # ---- decisions ----
 
 
+@pytest.mark.slow
 @given(INTO, st.integers(1, 40), st.integers(2, 5), st.booleans())
 def test_classes_as_scikit_learn_counts_them(seed, n, k, ties):
     """Also where a class is never predicted, never true, or the only one."""
@@ -53,6 +54,7 @@ def test_classes_as_scikit_learn_counts_them(seed, n, k, ties):
     assert metrics.accuracy(y, np.eye(k)[t]) == metrics.accuracy(y, t)
 
 
+@pytest.mark.slow
 @given(INTO, st.integers(1, 40), st.integers(1, 4), st.sampled_from([0.0, 0.5]))
 def test_labels_as_scikit_learn_counts_them(seed, n, k, threshold):
     """One output: the positive class. Several: each on its own, the mean over them."""
@@ -132,6 +134,7 @@ def average_precision(score, answer):
     return total
 
 
+@pytest.mark.slow
 @given(INTO, st.integers(1, 25), st.integers(1, 3), st.booleans())
 def test_ranks_of_labels(seed, n, k, ties):
     rng = np.random.default_rng(seed)

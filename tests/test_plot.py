@@ -382,6 +382,7 @@ def test_colours_differ_in_lightness():
     assert abs(grey(BLUE) - grey(ORANGE)) > 20
 
 
+@pytest.mark.slow
 def test_the_page_of_the_documentation_runs(capsys):
     """Every block of docs/plots.md, one after the other; the table is what its last block prints."""
     pyplot.switch_backend("agg")
