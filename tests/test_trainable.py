@@ -10,6 +10,7 @@ import fastnn
 import fastnn_ref
 from tests.cases import CASES, OPTIMIZERS, PENALTIES, SCHEDULES, Named
 from tests.check import close, inputs, normal, same, same_parameters
+from tests.test_custom import Scale
 
 X, T = normal((6, 5)), np.arange(6) % 3
 
@@ -166,20 +167,12 @@ def test_a_step_goes_back_only_as_far_as_something_learns(nn):
 
 def test_a_custom_layer(nn):
     """The user's object and its place in the model say the same, before and after; its gradients are 0."""
-    class Scale(nn.CustomLayer):
-        def __init__(self, size):
-            self.size = size
-            self.add("weight", (size,), "ones")
-
-        def forward_pass(self, x, training):
-            self.saved = x
-            return x * self.values["weight"]
-
-        def backward_pass(self, dy):
+    class Direct(Scale):
+        def backward_pass(self, dy):            # without set_gradients, which leaves a frozen layer's alone
             self.gradients["weight"][...] = (dy * self.saved).sum(axis=0)
             return dy * self.values["weight"]
 
-    scale = Scale(5)
+    scale = Direct(5)
     scale.trainable = False
     model = nn.Sequential(scale, nn.Linear(5, 3), dtype="float64")
     assert (model[0].trainable, model.config()["layers"][0]["trainable"]) == (False, False)
