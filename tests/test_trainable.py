@@ -178,7 +178,7 @@ def test_a_custom_layer(nn):
     assert (model[0].trainable, model.config()["layers"][0]["trainable"]) == (False, False)
     model.step(X, T, nn.CrossEntropyLoss(), nn.SGD(lr=0.5))
     assert scale.values["weight"].tolist() == [1.0] * 5 and not model.grads["0.weight"].any()
-    again = nn.from_config(model.config(), classes={"Scale": Scale})
+    again = nn.from_config(model.config(), classes={"Direct": Direct})
     assert not again[0].trainable and not copy.deepcopy(model)[0].trainable
     model[0].trainable = True
     assert scale.trainable
