@@ -21,6 +21,7 @@ from typing import Any
 
 from fastnn_ref.shared import checkpoint
 from fastnn_ref.shared.config import build
+from fastnn_ref.shared.words import missing
 
 from ._kernels import get_num_threads, isa, set_num_threads
 from ._version import __version__ as __version__
@@ -47,6 +48,10 @@ def load_training(
     path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None,
 ) -> checkpoint.Training:
     return checkpoint.load_training(sys.modules[__name__], path, classes)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name)
 
 
 def own(name: str) -> Any:

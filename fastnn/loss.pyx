@@ -23,7 +23,7 @@ from fastnn_ref.shared.class_weight import (
     as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
     check_class_weight, known_weights,
 )
-from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import CustomLoss
 
@@ -35,6 +35,9 @@ cdef class Loss:
     """Loss()\n--\n\n"""
 
     __init_subclass__ = classmethod(check_class)
+
+    def __cinit__(self, *given, **named):
+        check_call(type(self), given, named)
 
     def __init__(self):
         check_concrete(type(self))

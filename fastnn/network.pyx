@@ -28,6 +28,7 @@ from fastnn.memory cimport whole_lines
 
 from fastnn_ref import init
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.closed import check_call
 from fastnn_ref.shared.parameter import ParameterSpec
 
 DEFAULT_DTYPE = np.dtype(np.float32)
@@ -39,7 +40,8 @@ cdef uint32_t MASK = 1 << 24                        # the streams that random ma
 
 cdef class Node:
 
-    def __cinit__(self):
+    def __cinit__(self, *given, **named):
+        check_call(type(self), given, named)
         self._trainable, self._lr_scale = True, 1
 
     def __init__(self):

@@ -21,7 +21,7 @@ from fastnn.network cimport Network, Pass
 
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_error
 
@@ -30,6 +30,9 @@ cdef class Optimizer:
     """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n\n"""
 
     __init_subclass__ = classmethod(check_class)
+
+    def __cinit__(self, *given, **named):
+        check_call(type(self), given, named)
 
     def __init__(self, lr, weight_decay, clip_norm, clip_value):
         check_concrete(type(self))

@@ -24,7 +24,7 @@ from fastnn.network cimport Network
 
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.closed import check_class, check_concrete
+from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
 
 
@@ -35,6 +35,9 @@ cdef class Penalty:
 
     cdef readonly bint biases
     cdef bint is_made
+
+    def __cinit__(self, *given, **named):
+        check_call(type(self), given, named)
 
     def __init__(self):
         check_concrete(type(self))

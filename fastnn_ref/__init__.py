@@ -132,3 +132,9 @@ def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]]
 
 __all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
            "init", "philox", "metrics"]
+
+
+def __getattr__(name: str) -> Any:
+    from .shared.words import missing
+
+    raise missing(__name__, name)

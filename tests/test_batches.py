@@ -112,7 +112,7 @@ BAD = {
     "targets": ((X[:8], T[:7]), ValueError,
                 r"batch 2\[1\]: expected 8 targets, one for each row of batch 2\[0\], got 7"),
     "classes": ((X[:8], T[:8] + 3), ValueError, r"batch 2\[1\]: expected class numbers from 0 to 2"),
-    "words": ((X[:8].astype(str), T[:8]), TypeError, r"batch 2\[0\]: expected numbers, got dtype <U"),
+    "words": ((X[:8].astype(str), T[:8]), TypeError, r"batch 2\[0\]: expected numbers, got text"),
     "nan": ((np.full((8, 6), np.nan), T[:8]), ValueError, r"batch 2\[0\]: expected finite values, got nan at row 0"),
     "weights": ((X[:8], T[:8], W[:8] - 1), ValueError, r"batch 2\[2\]: expected finite numbers >= 0"),
     "alone": (X[:8], TypeError,

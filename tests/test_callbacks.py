@@ -783,7 +783,7 @@ def test_progress_in_a_loop_of_ones_own(nn, capsys):
          r"validation_data\[1\]: expected 20 targets, one for each row of validation_data\[0\], got 7"),
         ((X, CLASSES + 1), ValueError, r"validation_data\[1\]: expected class numbers from 0 to 2, got 3 at row 2"),
         ((X, X), ValueError, r"validation_data\[1\]: expected class numbers \(20,\) or probabilities \(20, 3\), got"),
-        ((X, ["a"] * 20), TypeError, r"validation_data\[1\]: expected numbers, got dtype"),
+        ((X, ["a"] * 20), TypeError, r"validation_data\[1\]: expected numbers, got text; sklearn"),
         ((X, CLASSES, np.ones(3)), ValueError,
          r"validation_data\[2\]: expected \(20,\), one number for each row of validation_data\[0\], got \(3,\)"),
         ((X, CLASSES, -np.ones(20)), ValueError, r"validation_data\[2\]: expected finite numbers >= 0, got -1"),

@@ -26,7 +26,8 @@ REF_FLOORS = [
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
-    {"checks", "optional", "terminal", "atomic"}, {"parameter"}, {"access", "config", "safetensors"},
+    {"foreign", "words", "optional", "terminal", "atomic"}, {"checks"}, {"parameter"},
+    {"access", "config", "safetensors"},
     {"closed", "schedule", "metrics", "class_weight"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",

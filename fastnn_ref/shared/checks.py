@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from . import foreign, words
+
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
@@ -37,10 +39,13 @@ def as_choice(name: str, value: object, options: Iterable[str]) -> str:
     """
     options = list(options)
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected one of {', '.join(options)}, got {value!r}")
+        kind = value.__name__ if isinstance(value, type) else None
+        found = repr(value) if kind is None else f"the class {kind}; pass an object: {kind}()"
+        raise TypeError(f"{name}: expected one of {', '.join(options)}, got {found}")
     if value in options:
         return value
-    near = difflib.get_close_matches(value.lower(), options, n=1)
+    word = words.CHOICES.get(value.lower(), "")
+    near = [word] if word in options else difflib.get_close_matches(value.lower(), options, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ","
     raise ValueError(f"{name}: unknown name {value!r}{hint} known: {', '.join(options)}")
 
@@ -250,8 +255,21 @@ def check_instance(name: str, value: T, kind: type[T]) -> T:
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         home = "" if found.__module__ == "builtins" else f"{found.__module__}."
         raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
-                        f"{what}{home}{found.__qualname__}")
+                        f"{what}{home}{found.__qualname__}{hint_for(value, kind)}")
     return value
+
+
+def hint_for(value: object, kind: type[Any]) -> str:
+    """What to write in place of a class, of the name of one, or of a list of objects, where there is such a thing."""
+    package = kind.__module__.partition(".")[0]
+    if isinstance(value, list | tuple) and value and all(isinstance(each, kind) for each in value):
+        return "; pass them one by one, or with a star before the list"
+    name = value.__name__ if isinstance(value, type) else value if isinstance(value, str) else ""
+    public = {each.lower(): each for each in sys.modules[package].__all__}
+    plain = name.lower().replace("_", "")
+    word = public.get(plain) or public.get(f"{plain}loss")
+    found = getattr(sys.modules[package], word) if word else None
+    return f"; pass an object: {word}()" if isinstance(found, type) and issubclass(found, kind) else ""
 
 
 def as_tuple_of(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
@@ -302,16 +320,9 @@ def check_keys(name: str, value: object, wanted: Sequence[str], optional: Sequen
 
 def as_number_array(name: str, value: object) -> Array:
     """``value`` as an array of bools, integers or floats."""
-    if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
-        value = np.from_dlpack(value)
-    if np.ma.isMaskedArray(value):
-        raise TypeError(f"{name}: expected an array without a mask, got a masked array; fill it, or leave rows out")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:                     # ragged lists
-        raise ValueError(f"{name}: expected an array of numbers, got rows of different lengths") from error
+    array = value if type(value) is np.ndarray else foreign.as_numpy(name, value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: expected numbers, got dtype {array.dtype}")
+        raise foreign.not_numbers(name, value, array)
     return array
 
 
@@ -355,10 +366,27 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
     found = as_number_array(name, value)
     wanted = "(n, ...)" if shape is None else format_shape(("n", *shape))
     if found.ndim == 0 or (shape is not None and found.shape[1:] != tuple(shape)):
-        raise ValueError(f"{name}: expected {wanted}, got {format_shape(found.shape)}")
+        raise ValueError(f"{name}: expected {wanted}, got {format_shape(found.shape)}"
+                         f"{shape_hint(name, found.shape, shape)}")
     if found.size == 0:
         raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")
     return as_contiguous(found, dtype)
+
+
+def shape_hint(name: str, shape: tuple[int, ...], wanted: Sequence[int] | None) -> str:
+    """What makes a batch of ``wanted`` examples of an array of ``shape``, where one line does."""
+    if wanted is None or not shape:
+        return ""
+    wanted = tuple(wanted)
+    if shape == wanted:
+        return f"; {name}[None] is a batch of one"
+    if wanted[:1] == (1,) and shape[1:] == wanted[1:]:
+        return f"; {name}[:, None] adds the axis"
+    if len(wanted) == 3 and len(shape) == 4 and shape[3] == wanted[0] != shape[1]:
+        return f"; channels come first: {name}.transpose(0, 3, 1, 2)"
+    if len(wanted) == 1 and len(shape) > 2 and math.prod(shape[1:]) == wanted[0]:
+        return f"; {name}.reshape(len({name}), -1) or a Flatten in front makes rows"
+    return ""
 
 
 def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tuple[Array, tuple[int, ...]]:
@@ -799,7 +827,9 @@ def check_image_shape(who: str, shape: Sequence[int], channels: int | None = Non
     shape = as_example_shape(shape)
     if len(shape) != 3 or channels not in (None, shape[0]):
         wanted = format_shape(("channels" if channels is None else channels, "h", "w"))
-        raise ValueError(f"{who}: expected {wanted} per example, got {format_shape(shape)}")
+        hint = ("; channels come first: x.transpose(0, 3, 1, 2)" if len(shape) == 3 and shape[2] == channels else
+                "; x[:, None] adds the axis" if len(shape) == 2 and channels in (None, 1) else "")
+        raise ValueError(f"{who}: expected {wanted} per example, got {format_shape(shape)}{hint}")
     return shape
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .config import Configured
+from .config import Configured, check_arguments
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -57,6 +57,13 @@ def check_concrete(kind: type[Any]) -> None:
         raise TypeError(f"{kind.__name__}: an abstract class; use {ABSTRACT[name]}")
 
 
+def check_call(kind: type[Any], given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """TypeError for arguments that the constructor of a class of the library, or of one that derives from it, does not
+    take."""
+    if (given or named) and library_class(kind).__name__ not in ABSTRACT:
+        check_arguments(kind, given, named)
+
+
 class Setting:
     """An attribute that may be assigned at any time: ``check(name, value)`` is what it becomes, or raises."""
 
@@ -80,7 +87,12 @@ class Closed(Configured):
     what is compiled in the engine.
     """
 
+    __signature__: inspect.Signature
     _arguments: frozenset[str] = frozenset()        # of the constructor, and of those that it overrides
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        check_call(cls, given, named)
+        return super().__new__(cls)
 
     def __init__(self) -> None:
         check_concrete(type(self))
@@ -90,6 +102,8 @@ class Closed(Configured):
         if "__init__" in vars(cls):
             cls._arguments = cls._arguments.union(list(inspect.signature(vars(cls)["__init__"]).parameters)[1:])
         check_class(cls)
+        own = inspect.signature(cls.__init__)       # not that of __new__, which takes anything
+        cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)

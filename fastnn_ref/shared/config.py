@@ -11,6 +11,7 @@ A record holds None, booleans, numbers, strings, lists and other records, nothin
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -19,25 +20,48 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from . import checks
+from . import checks, words
 from .parameter import Parameter
 
 VARIADIC = inspect.Parameter.VAR_POSITIONAL
 REQUIRED = inspect.Parameter.empty
 SETTINGS = {"trainable": True, "lr_scale": 1.0}      # of layers, and their defaults: not arguments, but in the record
-SIGNATURES: WeakKeyDictionary[type[Any], dict[str, inspect.Parameter]] = WeakKeyDictionary()    # read once a class
+SIGNATURES: WeakKeyDictionary[type[Any], inspect.Signature] = WeakKeyDictionary()       # read once a class
 
 
 def signature(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
     """The constructor's parameters; a compiled class has them in its docstring."""
     if kind not in SIGNATURES:
-        SIGNATURES[kind] = {each.name: each for each in inspect.signature(kind).parameters.values()}
-    return tuple(SIGNATURES[kind].values())
+        SIGNATURES[kind] = inspect.signature(kind)
+    return tuple(SIGNATURES[kind].parameters.values())
 
 
 def is_argument(kind: type[Any], name: str) -> bool:
     """Does the constructor have a parameter of that name?"""
-    return bool(signature(kind)) and name in SIGNATURES[kind]
+    return bool(signature(kind)) and name in SIGNATURES[kind].parameters
+
+
+def check_arguments(kind: type[Any], given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """TypeError for arguments that the constructor does not take, or a required one that is missing.
+
+    >>> import fastnn_ref as nn
+    >>> nn.Dropout(rate=0.2)
+    Traceback (most recent call last):
+    TypeError: Dropout: unexpected argument 'rate', which is p here: Dropout(p=0.5)
+    """
+    parameters = signature(kind)
+    try:
+        SIGNATURES[kind].bind(*given, **named)
+    except TypeError as error:
+        plain = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+        usage = f"{kind.__name__}{inspect.Signature(plain)}"
+        names = [each.name for each in parameters if each.kind is not VARIADIC]
+        wrong = next((name for name in named if name not in names), None)
+        if wrong is not None:
+            found = [*words.ARGUMENTS.get(wrong, "").split(), *difflib.get_close_matches(wrong, names, n=1)]
+            word = next((f", which is {each} here" for each in found if each in names), "")
+            raise TypeError(f"{kind.__name__}: unexpected argument {wrong!r}{word}: {usage}") from None
+        raise TypeError(f"{kind.__name__}: {error}: {usage}") from None
 
 
 def argument(thing: Any, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import checks
+from . import checks, foreign
 
 Array = npt.NDArray[Any]
 
@@ -24,6 +24,7 @@ class Data(NamedTuple):
     t: Array
     weights: Array | None
     names: tuple[str, str, str] = AS_ARGUMENTS
+    columns: tuple[Any, ...] = ()   # the names that a data frame has for them
 
 
 @contextmanager
@@ -33,10 +34,11 @@ def named_as(names: tuple[str, str, str]) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         argument, colon, rest = str(error).partition(":")
+        argument, bracket, column = argument.partition("[")         # of a data frame
         if type(error) not in (TypeError, ValueError) or argument not in AS_ARGUMENTS or names == AS_ARGUMENTS:
             raise
         name = names[AS_ARGUMENTS.index(argument)]
-        raise type(error)(name + colon + rest.replace("row of x", f"row of {names[0]}")) from None
+        raise type(error)(name + bracket + column + colon + rest.replace("row of x", f"row of {names[0]}")) from None
 
 
 def is_mapped(array: Array) -> bool:
@@ -69,9 +71,10 @@ def prepare_data(
 ) -> Data:
     """Arrays that fit the model and each other, converted so that no epoch need do it again."""
     with named_as(names):
+        columns = foreign.columns_of(x)
         x = prepare_inputs(model, x, convert)
         t = checks.as_targets(t, len(x))
-        return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names)
+        return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names, columns)
 
 
 def as_validation_data(model: Any, held_out: Any) -> Data:
@@ -98,7 +101,8 @@ def split_data(
     n = len(data.x) - int(len(data.x) * share)
     if not 0 < n < len(data.x):
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
-    first, last = (Data(data.x[part], data.t[part], None if data.weights is None else data.weights[part])
+    first, last = (data._replace(x=data.x[part], t=data.t[part],
+                                 weights=None if data.weights is None else data.weights[part])
                    for part in (slice(n), slice(n, None)))
     return first, last
 
@@ -117,8 +121,10 @@ def check_inputs(model: Any, data: Data) -> float:
         row = next(i for i, each in enumerate(data.x) if not np.isfinite(each).all())
         first = model.layers[0]
         if first.params or not np.isfinite(first(data.x[row:row + 1])).all():
-            value = data.x[row][~np.isfinite(data.x[row])][0]
-            raise ValueError(f"{data.names[0]}: expected finite values, got {value} at row {row}")
+            bad = ~np.isfinite(data.x[row])
+            column = int(np.argmax(bad)) if data.columns else 0
+            where = f", column {data.columns[column]!r}" if data.columns else ""
+            raise ValueError(f"{data.names[0]}: expected finite values, got {data.x[row][bad][0]} at row {row}{where}")
     return largest
 
 

@@ -364,6 +364,7 @@ def fit(
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
+    diagnosis.warn_of_bytes(model, x, largest["x"])
     watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss))
     model.stop_training = False
     logs: dict[str, float] = {}

@@ -1,0 +1,99 @@
+"""Inputs as other libraries have them: the same training as with the array, or an error that says what to do."""
+
+import numpy as np
+import pytest
+
+from tests.check import same_parameters
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+T = np.arange(40) % 3
+
+
+def trained(nn, x, t=T):
+    model = nn.Sequential(nn.Linear(3, 4, activation="relu"), nn.Linear(4, 3), seed=0, dtype="float32")
+    model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(0.1), epochs=2, batch_size=16)
+    return model
+
+
+def frame():
+    return pytest.importorskip("pandas").DataFrame(X, columns=["age", "income", "height"])
+
+
+def test_frames(nn):
+    pandas = pytest.importorskip("pandas")
+    plain = trained(nn, X)
+    mixed = frame().astype({"age": "Float32", "income": np.float64})
+    for x in (frame(), frame().astype("Float64"), mixed):
+        same_parameters(trained(nn, x, pandas.Series(T, dtype="Int64")), plain)
+    signs = frame() > 0
+    same_parameters(trained(nn, signs.astype({"age": "boolean", "income": "Int8"})), trained(nn, X > 0))
+    same_parameters(trained(nn, signs.astype({"age": object})), trained(nn, X > 0))
+
+
+def test_a_column_without_numbers_is_named(nn):
+    pandas = pytest.importorskip("pandas")
+    words = {"category": pandas.Categorical(["low", "high"] * 20), "text": ["low"] * 40}
+    for what, values in (("categories", words["category"]), ("text", words["text"])):
+        with pytest.raises(TypeError, match=rf"^x\['income'\]: expected numbers, got {what}; pandas.get_dummies"):
+            trained(nn, frame().assign(income=values))
+    with pytest.raises(TypeError, match=r"^x\['income'\]: expected numbers, got dtype datetime64"):
+        trained(nn, frame().assign(income=pandas.Timestamp("2026-01-01")))
+    with pytest.raises(TypeError, match=r"^validation_data\[0\]\['age'\]: expected numbers, got text"):
+        nn.Sequential(nn.Linear(3, 3)).fit(
+            X, T, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), validation_data=(frame().assign(age="old"), T))
+    with pytest.raises(TypeError, match=r"^x: expected a name of its own for each column"):
+        trained(nn, frame().assign(age="old").rename(columns={"income": "age"}))
+
+
+def test_a_missing_value_is_named(nn):
+    pandas = pytest.importorskip("pandas")
+    for x in (frame(), frame().astype("Float64")):
+        x.loc[7, "income"] = pandas.NA if x["income"].dtype == "Float64" else np.nan
+        with pytest.raises(ValueError, match=r"^x: expected finite values, got nan at row 7, column 'income'$"):
+            trained(nn, x)
+    t = pandas.Series(T, dtype="Int64")
+    t[5] = pandas.NA
+    with pytest.raises((TypeError, ValueError), match=r"^t: expected .*(missing value|nan) at row 5"):
+        trained(nn, X, t)
+    with pytest.raises(TypeError, match=r"^t: expected numbers, got categories; sklearn.preprocessing.LabelEncoder"):
+        trained(nn, X, pandas.Series(pandas.Categorical(["a", "b"] * 20)))
+
+
+def test_tensors(nn):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(X)
+    plain = trained(nn, X)
+    same_parameters(trained(nn, x, torch.tensor(T)), plain)
+    same_parameters(trained(nn, x.clone().requires_grad_(), torch.tensor(T)), plain)
+    rounded = x.bfloat16()
+    same_parameters(trained(nn, rounded), trained(nn, rounded.float().numpy()))
+    with pytest.raises(TypeError, match=r"^x: expected a dense tensor of numbers .* got a Tensor .*sparse"):
+        trained(nn, x.to_sparse())
+    with pytest.raises(TypeError, match=r"^x: expected a dense tensor of numbers in main memory, got a Tensor .*meta"):
+        trained(nn, x.to("meta"))
+
+
+def test_sparse_and_masked(nn):
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match=r"^x: expected a dense array, got a csr_\w+; x.toarray\(\) makes one"):
+        trained(nn, sparse.csr_matrix(X))
+    with pytest.raises(TypeError, match=r"^x: expected an array without a mask"):
+        trained(nn, np.ma.masked_array(X, mask=X > 2))
+
+
+def test_bytes_are_said(nn):
+    x = np.random.default_rng(0).integers(0, 256, (40, 3), np.uint8)
+    with pytest.warns(nn.TrainingWarning, match=r"x holds bytes, up to 2\d\d.*x / 255"):
+        trained(nn, x)
+
+
+@pytest.mark.filterwarnings("error")
+def test_scaled_values_are_not(nn):
+    trained(nn, np.random.default_rng(0).integers(0, 2, (40, 3), np.uint8))
+
+
+def test_names_of_other_libraries(nn):
+    with pytest.raises(AttributeError, match="has no attribute 'Dense'; it is Linear here"):
+        nn.Dense()
+    with pytest.raises(AttributeError, match=r"has no attribute 'xyzzy'$"):
+        nn.xyzzy()
