@@ -34,9 +34,9 @@ def dtype(request):
     return np.dtype(request.param)
 
 
-@pytest.fixture(scope="session", params=instruction_sets())
+@pytest.fixture(params=instruction_sets())
 def isa(request, fast):
-    """The engine runs on this instruction set while the fixture lives."""
+    """The engine runs on this instruction set while the test runs."""
     before = fast._kernels.use_isa(request.param)
     yield request.param
     fast._kernels.use_isa(before)

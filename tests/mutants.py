@@ -279,6 +279,21 @@ SHARED = [
          "yield start + np.arange(min(block, n - start))"),
     ),
     *of(
+        "fastnn_ref/shared/foreign.py",
+        ("frames: nullable columns stay objects", "test_foreign::test_frames",
+         "array = np.array(array.tolist())",
+         "array = np.array(array)"),
+        ("frames: a duplicate column is taken twice", "test_foreign::test_a_column_without_numbers_is_named",
+         "if len(set(columns)) < len(columns):",
+         "if len(set(columns)) < 0:"),
+    ),
+    *of(
+        "fastnn_ref/shared/closed.py",
+        ("arguments are left to Python's own error", "test_bad_input::test_message",
+         "if (given or named) and library_class",
+         "if (given and named) and library_class"),
+    ),
+    *of(
         "fastnn_ref/shared/data.py",
         ("memmap: converted as a whole", "test_batches::test_a_file_larger_than_the_memory_left",
          "            return True\n        base = base.base",

@@ -64,7 +64,7 @@ def asan(folder: Path) -> None:
     environment = {"LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}", "PYTHONMALLOC": "malloc",
                    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0",
                    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-    run([PYTHON, "-m", "pytest", "-q", "-m", "", "-x", "-k", NOT_MEASURED], folder, **environment)
+    run([PYTHON, "-m", "pytest", "-q", "-m", "", "-k", NOT_MEASURED], folder, **environment)
     run([PYTHON, "-m", "tests.fuzz", "--seconds", FUZZ_SECONDS], folder, **environment)
 
 
