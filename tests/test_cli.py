@@ -274,7 +274,7 @@ def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Monk
         ("--speed 9", "unknown argument: --speed 9"),
         # what does nothing beside the others
         ("--channels 3", "--channels: has an effect only with --model cnn"),
-        ("--download", "--download: has an effect only with --data mnist or optdigits"),
+        ("--download", "--download: has an effect only with --data mnist or optdigits or fashion-mnist or cifar10"),
         ("--momentum 0.9", "--momentum: has an effect only with --optimizer sgd"),
         ("--hidden none --activation tanh", "--activation: has an effect only with hidden layers"),
         ("--hidden none --batch-norm", "--batch-norm: has an effect only with hidden layers"),

@@ -579,7 +579,8 @@ def test_labels_have_one_order() -> None:
     ("1,2,x\n3,4,y\n", "--target k", r"--target: expected a number from 1 to 3, a column of d.csv, got 'k'"),
     ("a,b,k\n1,2,x\n", "--target 4", r"--target: expected one of a, b, k, or a number from 1 to 3, .* got '4'"),
     ("1,2,x\n", "--targets t.npy", "--targets: has an effect only with --data FILE, NPY or IDX"),
-    ("1,2,x\n", "--download", "--download: has an effect only with --data mnist or optdigits"),
+    ("1,2,x\n", "--download",
+     "--download: has an effect only with --data mnist or optdigits or fashion-mnist or cifar10"),
     ("1,2,x\n3,4,x\n5,6,y\n7,8,y\n", "--held-out 0.1", "--held-out: expected a share of 2 rows .* got 1 of 4 rows"),
     ("1,2,x\n3,4,x\n5,6,y\n7,8,y\n", "--held-out 0.5 --model cnn", "--model: expected a data set of images, got d.csv"),
 ])  # fmt: skip

@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import sys
+import tarfile
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from fastnn import datasets
-from fastnn.datasets import files, mnist, optdigits
+from fastnn.datasets import cifar10, files, mnist, optdigits
 from fastnn.datasets.idx import parse_idx, read_idx
 from fastnn_ref.shared import atomic
 
@@ -255,6 +256,87 @@ def test_download_onto_a_full_disk(
     with pytest.raises(OSError, match="No space left on device"):
         datasets.load_mnist(download=True)
     assert list(cache.iterdir()) == []
+
+
+PHOTOS = np.random.default_rng(0).integers(0, 256, (6, 2, 1 + 3072), np.uint8)      # a file of two each
+
+
+def write_photos(folder: Path, names: tuple[str, ...] = (*cifar10.TRAIN, *cifar10.TEST)) -> bytes:
+    """The archive of CIFAR-10 with two examples a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for name, examples in zip(names, PHOTOS, strict=True):
+            entry = tarfile.TarInfo(name)
+            entry.size = examples.nbytes
+            archive.addfile(entry, io.BytesIO(examples.tobytes()))
+    return (folder / "cifar-10-binary.tar.gz").read_bytes()
+
+
+@pytest.fixture
+def photos(cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """CIFAR-10 is the tiny one above, on the server; returns the server's folder."""
+    address, folder = server
+    packed = write_photos(folder)
+    monkeypatch.setattr(cifar10, "FILE", ("cifar-10-binary.tar", len(packed), hashlib.sha256(packed).hexdigest()))
+    monkeypatch.setattr(cifar10, "MIRRORS", (address,))
+    monkeypatch.setattr(cifar10, "EXAMPLES", 2)
+    return folder
+
+
+def test_cifar10(photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no file cifar-10-binary.tar.gz in .*--data cifar10 --download"):
+        datasets.load_cifar10()
+    data = datasets.load_cifar10(download=True)
+    assert data.x_train.dtype == np.float32 and data.image_shape == (3, 32, 32)
+    np.testing.assert_array_equal(data.t_train, PHOTOS[:5, :, 0].ravel())
+    np.testing.assert_array_equal(data.t_test, PHOTOS[5, :, 0])
+    np.testing.assert_allclose(data.x_test * 255, PHOTOS[5, :, 1:], rtol=1e-6)
+    assert [path.name for path in (cache.parent / "cifar10").iterdir()] == ["cifar-10-binary.tar.gz"]
+    monkeypatch.setattr(cifar10, "MIRRORS", ())
+    np.testing.assert_array_equal(datasets.load_cifar10().x_train, data.x_train)
+    monkeypatch.setenv("FASTNN_DATA", str(photos))
+    np.testing.assert_array_equal(datasets.load_cifar10().x_train, data.x_train)
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", "flipped", "longer"])
+def test_a_damaged_archive_is_refused(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | str
+) -> None:
+    path = photos / "cifar-10-binary.tar.gz"
+    packed = path.read_bytes()
+    path.write_bytes({"flipped": flip_last(packed), "longer": packed + b"x"}.get(damage, damage))  # type: ignore[arg-type]
+    monkeypatch.setenv("FASTNN_DATA", str(photos))
+    with pytest.raises(ValueError, match=r"cifar-10-binary.tar.gz: (expected [\d,]+ bytes, found|damaged).*delete it"):
+        datasets.load_cifar10()
+
+
+def test_fashion_mnist(cache: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    address, folder = server
+    write_tiny(folder)
+    packed = {name: (folder / f"{name}.gz").read_bytes() for name in TINY}
+    monkeypatch.setattr(mnist, "FASHION_FILES", [
+        (name, len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in packed.items()])
+    monkeypatch.setattr(mnist, "FASHION_MIRRORS", (address,))
+    data = datasets.load_fashion_mnist(download=True)
+    assert data.title == "Fashion-MNIST" and data.image_shape == (1, 4, 3) and data.t_test.tolist() == [2, 1]
+    assert len(list((cache.parent / "fashion-mnist").iterdir())) == 4
+    with pytest.raises(ValueError, match=r"damaged|bytes"):     # the digits have other sums
+        monkeypatch.setattr(mnist, "FASHION_FILES", [(name, len(raw), "0" * 64) for name, raw in packed.items()])
+        datasets.load_fashion_mnist()
+
+
+def test_mislabel() -> None:
+    data = datasets.load_digits()
+    for share in (0.0, 0.2, 1.0):
+        wrong = datasets.mislabel(data, share, seed=3)
+        changed = wrong.t_train != data.t_train
+        assert changed.sum() == round(share * len(changed))
+        np.testing.assert_array_equal(wrong.t_test, data.t_test)
+        assert set(wrong.t_train) == set(range(10))
+    counts = np.bincount((wrong.t_train - data.t_train) % 10, minlength=10)
+    assert counts[0] == 0 and counts[1:].min() > 0.7 * len(changed) / 9      # each other class equally likely
+    with pytest.raises(ValueError, match="share: expected"):
+        datasets.mislabel(data, 1.5)
 
 
 # -- IDX

@@ -21,7 +21,10 @@ DATA: dict[str, dict[str, Any]] = {  # enough for 97 % of the test images, 95 % 
     "digits": {"epochs": 30, "batch_size": 32, "channels": (16, 32)},
     "mnist": {"epochs": 10, "batch_size": 64, "channels": (32, 64)},
     "optdigits": {"epochs": 20, "batch_size": 32, "channels": (16, 32)},
+    "fashion-mnist": {"epochs": 10, "batch_size": 64, "channels": (32, 64)},
+    "cifar10": {"epochs": 20, "batch_size": 64, "channels": (32, 64)},
 }
+PUBLISHED = tuple(name for name in DATA if name != "digits")       # in files that are looked for, or fetched
 OWN_DEFAULTS = DATA["digits"]  # for files of the user's
 AUGMENT: dict[str, tuple[str, float]] = {  # name on the command line: Augment's own, and how much; shift in sides
     "rotate": ("rotation", 15.0),
@@ -124,7 +127,7 @@ class FileOptions:
     )  # fmt: skip
     download: bool = option(
         False, None, "fetch missing data files, checked by sha256", "data",
-        only=("with --data mnist or optdigits", lambda config: config.data in ("mnist", "optdigits")),
+        only=(f"with --data {' or '.join(PUBLISHED)}", lambda config: config.data in PUBLISHED),
     )  # fmt: skip
 
 
@@ -250,7 +253,7 @@ def load_data(config: DataOptions, progress: bool) -> tuple[datasets.Dataset, En
     if is_own(config):
         with usage(config, others=False):
             return own_data.load(config)
-    load: Any = getattr(datasets, f"load_{config.data}")
+    load: Any = getattr(datasets, f"load_{config.data.replace('-', '_')}")
     data: datasets.Dataset = load() if config.data == "digits" else load(download=config.download, progress=progress)
     return data, Encoding(tuple(map(str, range(data.outputs))), data.features, image_shape=data.image_shape,
                           from_bytes=data.image_shape is not None)

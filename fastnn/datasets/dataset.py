@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from fastnn_ref.shared import checks
+
 from ..extras import extra
 
 Array = npt.NDArray[np.generic]
@@ -66,6 +68,25 @@ def split(
     parts = train_test_split(x, t, test_size=test_size, random_state=seed, stratify=t)
     x_train, x_test, t_train, t_test = parts
     return Dataset(title, x_train, t_train, x_test, t_test, image_shape)
+
+
+def mislabel(data: Dataset, share: float, seed: int = 0) -> Dataset:
+    """The same data with another class, each equally likely, in a share of the training labels, 0 <= share <= 1.
+
+    The held-out labels stay right. So one sees what a method makes of labels that are wrong.
+
+    >>> data = split("toy", [[0.0], [1.0]] * 8, [0, 1] * 8)
+    >>> int((mislabel(data, 0.25).t_train != data.t_train).sum())
+    3
+    """
+    share = checks.as_number("share", share, 0, 1)
+    if data.regression or data.outputs < 2:
+        raise ValueError(f"data: expected at least two classes, got {data.title}")
+    random = np.random.default_rng(seed)
+    t = data.t_train.astype(np.int64)
+    rows = random.permutation(len(t))[:round(share * len(t))]
+    t[rows] = (t[rows] + random.integers(1, data.outputs, len(rows))) % data.outputs
+    return replace(data, t_train=t)
 
 
 def standardise(data: Dataset) -> Dataset:

@@ -1,7 +1,8 @@
 """Data files: looked for in FASTNN_DATA and in the download cache, fetched on request, checked on every load.
 
-The check is the sha256 of the *uncompressed* content, so that any gzip wrapping of the published bytes does. No file is
-read, unpacked or downloaded beyond what it is expected to hold.
+The check is the sha256 of the *uncompressed* content, so that any gzip wrapping of the published bytes does; of data
+whose publishers give the sum of the gzip file, it is that one. No file is read, unpacked or downloaded beyond what it
+is expected to hold.
 """
 
 import gzip
@@ -26,6 +27,8 @@ OVERHEAD = 2**16            # bytes by which a packed file may be longer than it
 class DataFile:
     """One published file: its name without .gz, what its uncompressed content must be, where it can be had.
 
+    With ``packed`` size and sha256 are of the gzip file as it is published.
+
     >>> DataFile("a.txt", 0, "e3b0c442...", ("https://example.org/a.txt.gz",)).name
     'a.txt'
     """
@@ -34,6 +37,7 @@ class DataFile:
     size: int  # bytes, uncompressed
     sha256: str  # of the uncompressed content
     urls: tuple[str, ...]
+    packed: bool = False
 
 
 def read(folder: str, file: DataFile, download: bool = False, progress: bool = False) -> bytes:
@@ -46,7 +50,7 @@ def read(folder: str, file: DataFile, download: bool = False, progress: bool = F
     searched = []
     for where, is_cache in folders(folder):
         searched.append(where)
-        for path in (where / f"{file.name}.gz", where / file.name):
+        for path in (where / f"{file.name}.gz", *([] if file.packed else [where / file.name])):
             if path.is_file():
                 try:
                     return check(path, file)
@@ -57,7 +61,8 @@ def read(folder: str, file: DataFile, download: bool = False, progress: bool = F
     if download:
         return fetch(searched[-1], file, progress)
     places = ", ".join(map(str, searched))
-    raise FileNotFoundError(f"{folder}: no file {file.name} (or .gz) in {places}; {how_to_get(folder)}")
+    name = f"{file.name}.gz" if file.packed else f"{file.name} (or .gz)"
+    raise FileNotFoundError(f"{folder}: no file {name} in {places}; {how_to_get(folder)}")
 
 
 def check(path: Path, file: DataFile) -> bytes:
@@ -68,14 +73,15 @@ def check(path: Path, file: DataFile) -> bytes:
 
 def check_stream(stream: BinaryIO, name: str, file: DataFile) -> bytes:
     """The uncompressed content of an open file that messages call ``name``."""
-    content = uncompressed(stream, name, file.size + 1)
+    stream.seek(0)
+    content = stream.read(file.size + 1) if file.packed else uncompressed(stream, name, file.size + 1)
     if len(content) != file.size:
         found = "more" if len(content) > file.size else f"{len(content):,}"
-        raise ValueError(f"{name}: expected {file.size:,} bytes of content, found {found}")
+        raise ValueError(f"{name}: expected {file.size:,} bytes{'' if file.packed else ' of content'}, found {found}")
     digest = hashlib.sha256(content).hexdigest()
     if digest != file.sha256:
         raise ValueError(f"{name}: damaged: expected sha256 {file.sha256}, found {digest}")
-    return content
+    return gzip.decompress(content) if file.packed else content
 
 
 def uncompressed(stream: BinaryIO, name: str, most: int) -> bytes:

@@ -1,4 +1,10 @@
-"""MNIST: 60,000 + 10,000 handwritten digits of 28x28 pixels, in the four IDX files it is published as."""
+"""MNIST and Fashion-MNIST: 60,000 + 10,000 pictures of 28x28 pixels, in the four IDX files that each is published as.
+
+Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits"; H. Xiao, K. Rasul, R. Vollgraf,
+"Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", arXiv:1708.07747.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,6 +25,19 @@ FILES = (
     ("t10k-labels-idx1-ubyte", 10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 
+FASHION_MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
+
+# name, bytes and sha256 of the gzip file
+FASHION_FILES = (
+    ("train-images-idx3-ubyte", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+    ("train-labels-idx1-ubyte", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+    ("t10k-images-idx3-ubyte", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+    ("t10k-labels-idx1-ubyte", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+)
+
 
 def load_mnist(download: bool = False, progress: bool = False) -> Dataset:
     """MNIST with its own split, pixels from 0 to 1: x_train (60000, 784), x_test (10000, 784).
@@ -31,14 +50,32 @@ def load_mnist(download: bool = False, progress: bool = False) -> Dataset:
     >>> load_mnist(download=True).x_test.shape  # doctest: +SKIP
     (10000, 784)
     """
-    x_train, t_train, x_test, t_test = (_read(*file, download, progress) for file in FILES)
+    found = [files.DataFile(name, size, sha256, tuple(f"{mirror}{name}.gz" for mirror in MIRRORS))
+             for name, size, sha256 in FILES]
+    return _load("MNIST", "mnist", found, download, progress)
+
+
+def load_fashion_mnist(download: bool = False, progress: bool = False) -> Dataset:
+    """Fashion-MNIST with its own split, pictures of ten kinds of clothes: x_train (60000, 784), x_test (10000, 784).
+
+    The four gzip files are looked for in $FASTNN_DATA/fashion-mnist, $FASTNN_DATA and the download cache (31 MB); for
+    ``download``, ``progress`` and the errors see ``load_mnist``. The classes: T-shirt, trouser, pullover, dress, coat,
+    sandal, shirt, sneaker, bag, ankle boot.
+
+    >>> load_fashion_mnist(download=True).x_test.shape  # doctest: +SKIP
+    (10000, 784)
+    """
+    found = [files.DataFile(name, size, sha256, tuple(f"{mirror}{name}.gz" for mirror in FASHION_MIRRORS), packed=True)
+             for name, size, sha256 in FASHION_FILES]
+    return _load("Fashion-MNIST", "fashion-mnist", found, download, progress)
+
+
+def _load(title: str, folder: str, found: Sequence[files.DataFile], download: bool, progress: bool) -> Dataset:
+    """Images and labels to train on, then those held out."""
+    x_train, t_train, x_test, t_test = (
+        parse_idx(files.read(folder, file, download, progress), file.name) for file in found)
     t_train, t_test = t_train.astype(np.int64), t_test.astype(np.int64)
-    return Dataset("MNIST", _rows(x_train), t_train, _rows(x_test), t_test, (1, *x_train.shape[1:]))
-
-
-def _read(name: str, size: int, sha256: str, download: bool, progress: bool) -> Array:
-    file = files.DataFile(name, size, sha256, tuple(f"{mirror}{name}.gz" for mirror in MIRRORS))
-    return parse_idx(files.read("mnist", file, download, progress), name)
+    return Dataset(title, _rows(x_train), t_train, _rows(x_test), t_test, (1, *x_train.shape[1:]))
 
 
 def _rows(images: Array) -> Array:
