@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 RUSSIAN = {
     "at prediction": "при предсказании", "batch": "пакет", "constant": "const", "data": "data", "examples": "примеры",
     "flip": "отражение", "for": "при", "if": "при", "in": "in", "in training": "при обучении", "loss": "loss",
-    "max": "max", "min": "min", "of the shape": "формы", "out": "out", "rotation": "поворот", "shear": "перекос",
-    "so": "откуда", "stop after epoch": "остановка после эпохи", "whole": "целое", "with L1": "с L1", "with L2": "с L2",
-    "with the factor": "с множителем", "zoom": "увеличение",
+    "max": "max", "min": "min", "of the shape": "формы", "out": "out", "relu": "relu", "rotation": "поворот",
+    "shear": "перекос", "so": "откуда", "stop after epoch": "остановка после эпохи", "whole": "целое",
+    "with L1": "с L1", "with L2": "с L2", "with the factor": "с множителем", "zoom": "увеличение",
 }  # fmt: skip
 
 
