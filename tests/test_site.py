@@ -138,3 +138,19 @@ def test_a_lost_translation_is_seen(monkeypatch, message, translation, wrong):
     if translation and not wrong:
         catalog[message].flags.add("fuzzy")
         assert lost(message, catalog) == "only a fuzzy translation"
+
+
+def test_words_in_formulas_are_translated(monkeypatch, caplog):
+    """Sphinx would show "::" in place of a formula with a translation of its own."""
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    russian = importlib.import_module("mathml").russian
+    assert russian(r"a_\text{in} \text{ if } b > 0", None) == r"a_\text{in} \text{ при } b > 0"
+    assert not caplog.records
+    assert russian(r"\text{unless}", None) == r"\text{unless}"
+    assert "no Russian for 'unless'" in caplog.text
+
+
+def test_a_sentence_has_one_full_stop(pages):
+    context = {"body": "на 2 п. п.. А"}
+    pages.one_full_stop(None, "", "", context, None)
+    assert context["body"] == "на 2 п. п. А"
