@@ -3,6 +3,7 @@
 Needs ``pip install -e '.[docs]'``; the pages are in docs/_build/html, or in FOLDER, and need no network. Any warning of
 Sphinx's is an error, such as a link that leads nowhere or a result of the lab that is stale. So is a page that would
 load anything from another host, and a link of the pages themselves, such as the switch of the language, to no file.
+So is a lost translation on a page that conf.py declares translated.
 
 To translate what has changed: ``sphinx-build -b gettext docs docs/_build/gettext``, ``sphinx-intl update -p
 docs/_build/gettext -d docs/locales -l ru``, then fill in docs/locales/ru/LC_MESSAGES/*.po.

@@ -15,7 +15,10 @@ language = "en"                                 # build.py sets "ru" for the sec
 locale_dirs = ["locales"]
 exclude_patterns = ["_build", "_templates", "_static", "locales", "lab_results", "concepts/parts", "tutorial/parts"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "mathml", "api_pages", "concept_pages", "tutorial_figures"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "mathml", "api_pages", "concept_pages", "tutorial_figures",
+              "translations"]
+# In Russian; the extension translations warns if one of their messages has lost its translation.
+translated_pages = ["index", "getting_started", "concepts/*", "tutorial", "lab", "glossary", "installation", "plots"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}

@@ -116,3 +116,41 @@ def test_marks_of_restructuredtext_are_escaped(monkeypatch):
     escaped = importlib.import_module("api_pages").escaped
     assert escaped(["R = l1·Σ |w|, ``a|b*`` and *args_", ">>> x = a * b | c", "'|'", "", "`n`"]) == [
         r"R = l1·Σ \|w\|, ``a|b*`` and \*args\_", ">>> x = a * b | c", "'|'", "", r"\`n\`"]
+
+
+@pytest.mark.parametrize(("message", "translation", "wrong"), [
+    ("A new sentence.", None, "no translation"), ("A new sentence.", "", "no translation"),
+    ("A gain of {lab}`l2: gain`.", "Выигрыш {lab}`l2: gain`.", ""),
+    ("A gain of {lab}`l2: gain`.", "Выигрыш {lab}`l2: clean`.", "in one language only"),
+    ("As $x > 0$, use `fit`.", "Так как $x > 0$, вызовите `fit`.", ""),
+    ("As $x > 0$, use `fit`.", "Так как $x < 0$, вызовите `fit`.", "in one language only"),
+    ("As $x > 0$, use `fit`.", "Так как $x > 0$, вызовите fit.", "in one language only"),
+    ("See [L2](l2.md).", "См. [L2](l1.md).", "in one language only"),
+    ("AdamW", "AdamW", ""), ("AdamW", None, "no translation"), ("$x > 0$, `fit`: {lab}`l2: gain` %", None, ""),
+])
+def test_a_lost_translation_is_seen(monkeypatch, message, translation, wrong):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    lost = importlib.import_module("translations").lost
+    catalog = importlib.import_module("babel.messages").Catalog()
+    if translation is not None:
+        catalog.add(message, translation)
+    assert lost(message, catalog).startswith(wrong) and bool(lost(message, catalog)) is bool(wrong)
+    if translation and not wrong:
+        catalog[message].flags.add("fuzzy")
+        assert lost(message, catalog) == "only a fuzzy translation"
+
+
+def test_words_in_formulas_are_translated(monkeypatch, caplog):
+    """Sphinx would show "::" in place of a formula with a translation of its own."""
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    russian = importlib.import_module("mathml").russian
+    assert russian(r"a_\text{in} \text{ if } b > 0", None) == r"a_\text{in} \text{ при } b > 0"
+    assert not caplog.records
+    assert russian(r"\text{unless}", None) == r"\text{unless}"
+    assert "no Russian for 'unless'" in caplog.text
+
+
+def test_a_sentence_has_one_full_stop(pages):
+    context = {"body": "на 2 п. п.. А"}
+    pages.one_full_stop(None, "", "", context, None)
+    assert context["body"] == "на 2 п. п. А"

@@ -329,8 +329,15 @@ class Number(SphinxRole):
         return text.replace(".", ",").replace("п, п,", "п. п.") if language == "ru" else text
 
 
+def one_full_stop(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """A sentence that ends in the abbreviation of a unit has no second full stop."""
+    if "body" in context:
+        context["body"] = context["body"].replace("п. п..", "п. п.")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_pages)
+    app.connect("html-page-context", one_full_stop)
     for name, kind in (("claim", Claim), ("predict", Predict), ("picture", Picture), ("experiment", Experiment),
                        ("limits", Limits), ("bugs", Bugs), ("sources", Sources), ("index", Index)):
         app.add_directive(f"lab-{name}", kind)

@@ -1,8 +1,10 @@
 """Formulas as MathML, which browsers draw themselves: docutils translates them while the site is built.
 
-Sphinx's own renderers load a program from another host, or make pictures with LaTeX.
+Sphinx's own renderers load a program from another host, or make pictures with LaTeX. Words in a formula are translated
+here, as Sphinx cannot translate a formula that stands by itself.
 """
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -13,23 +15,45 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
+RUSSIAN = {
+    "at prediction": "при предсказании", "batch": "пакет", "constant": "const", "data": "data", "examples": "примеры",
+    "flip": "отражение", "for": "при", "if": "при", "in": "in", "in training": "при обучении", "loss": "loss",
+    "max": "max", "min": "min", "of the shape": "формы", "out": "out", "relu": "relu", "rotation": "поворот",
+    "shear": "перекос", "so": "откуда", "stop after epoch": "остановка после эпохи", "whole": "целое",
+    "with L1": "с L1", "with L2": "с L2", "with the factor": "с множителем", "zoom": "увеличение",
+}  # fmt: skip
 
-def mathml(node: nodes.Element, as_block: bool) -> str:
+
+def russian(formula: str, node: nodes.Element) -> str:
+    """The formula with Russian words in ``\\text{…}``; a warning for one that is not among ``RUSSIAN``."""
+    def translated(found: re.Match[str]) -> str:
+        word = found[2].strip()
+        if word not in RUSSIAN:
+            logger.warning("formula: no Russian for %r in docs/_extensions/mathml.py", word, location=node)
+        return found[1] + found[2].replace(word, RUSSIAN.get(word, word)) + "}"
+
+    return re.sub(r"(\\text\{)([^}]*)\}", translated, formula)
+
+
+def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
     """The formula as a ``<math>`` element; a warning, and its source, if docutils cannot read it."""
+    formula = node.astext()
+    if writer.config.language == "ru":
+        formula = russian(formula, node)
     try:
-        return tex2mathml(node.astext(), as_block=as_block)
+        return tex2mathml(formula, as_block=as_block)
     except MathError as error:
         logger.warning("formula: %s", error, location=node)
-        return f"<code>{node.astext()}</code>"
+        return f"<code>{formula}</code>"
 
 
 def inline(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(mathml(node, as_block=False))
+    writer.body.append(mathml(writer, node, as_block=False))
     raise nodes.SkipNode
 
 
 def block(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(f'<div class="math-block">{mathml(node, as_block=True)}</div>')
+    writer.body.append(f'<div class="math-block">{mathml(writer, node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 

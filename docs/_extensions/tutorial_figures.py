@@ -40,10 +40,11 @@ def figures() -> dict[str, Any]:
     return json.loads(FIGURES.read_text("utf-8"))["steps"]
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, language: str) -> str:
     """Three digits and a unit."""
-    scale, unit = next(each for each in ((1, "s"), (1e3, "ms"), (1e6, "µs")) if seconds * each[0] >= 1)
-    return f"{seconds * scale:.3g} {unit}"
+    scale, *units = next(each for each in ((1, "s", "с"), (1e3, "ms", "мс"), (1e6, "µs", "мкс"))
+                         if seconds * each[0] >= 1)
+    return f"{seconds * scale:.3g} {units[language == 'ru']}"
 
 
 class Figures(SphinxDirective):
@@ -53,7 +54,7 @@ class Figures(SphinxDirective):
         self.env.note_dependency(str(FIGURES))
         russian = self.config.language == "ru"
         rows = [[escape(ROWS[name][russian]), escape(ROWS[name][2]), f"{each['accuracy']:.1f} %", str(each["epochs"]),
-                 duration(each["seconds"])] for name, each in figures().items()]
+                 duration(each["seconds"], self.config.language)] for name, each in figures().items()]
         table = report.grid(HEADS["ru" if russian else "en"], rows)
         return [nodes.raw("", f'<div class="lab">{table}</div>', format="html")]
 
@@ -63,14 +64,16 @@ class Figure(SphinxRole):
     many times as long an epoch takes."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        language = self.config.language
         name, what, *other = self.text.split()
         if what == "/":
             text = f"{figures()[name]['seconds'] / figures()[other[0]]['seconds']:,.2g}"
             text = f"{float(text.replace(',', '')):,.0f}"
         else:
             value = figures()[name][what]
-            text = duration(value) if what == "seconds" else f"{value:.1f} %" if what == "accuracy" else f"{value:.2g}"
-        return [nodes.Text(text.replace(",", " ").replace(".", ",") if self.config.language == "ru" else text)], []
+            text = duration(value, language) if what == "seconds" else \
+                f"{value:.1f} %" if what == "accuracy" else f"{value:.2g}"
+        return [nodes.Text(text.replace(",", "\u00a0").replace(".", ",") if language == "ru" else text)], []
 
 
 def check(app: Sphinx, config: Any) -> None:
