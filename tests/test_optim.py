@@ -9,11 +9,14 @@ from tests.cases import OPTIMIZERS
 from tests.check import close, normal, same
 
 DEFAULTS = {
-    "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
-    "Adagrad": {"eps": 1e-10, "weight_decay": 0.0},
-    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0},
-    "Adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
-    "AdamW": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2},
+    "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "dampening": 0.0},
+    "Adagrad": {"eps": 1e-10, "weight_decay": 0.0, "lr_decay": 0.0, "initial_accumulator_value": 0.0},
+    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+    "Adadelta": {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    "Adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False},
+    "AdamW": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "amsgrad": False},
+    "NAdam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "momentum_decay": 4e-3,
+              "decoupled_weight_decay": False},
 }
 
 KINDS = list(DEFAULTS)
@@ -23,22 +26,39 @@ def formula(case, w, g, slots, t):
     """The value of one number after update t = 1, 2, …; slots is what is remembered of it."""
     a = DEFAULTS[case.cls] | case.arguments
     lr, decay = a["lr"], a["weight_decay"]
-    if case.cls == "AdamW":
+    g *= -1 if a.get("maximize") else 1
+    if case.cls == "AdamW" or a.get("decoupled_weight_decay"):
         w -= lr * decay * w
     else:
         g += decay * w
     if case.cls == "SGD":
-        slots["v"] = a["momentum"] * slots.get("v", 0.0) + g
+        slots["v"] = a["momentum"] * slots["v"] + (1 - a["dampening"]) * g if "v" in slots else g
         return w - lr * (g + a["momentum"] * slots["v"] if a["nesterov"] else slots["v"])
     if case.cls == "Adagrad":
-        slots["s"] = slots.get("s", 0.0) + g * g
-        return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])
+        slots["s"] = slots.get("s", a["initial_accumulator_value"]) + g * g
+        return w - lr / (1 + (t - 1) * a["lr_decay"]) * g / (math.sqrt(slots["s"]) + a["eps"])
     if case.cls == "RMSprop":
-        slots["s"] = a["alpha"] * slots.get("s", 0.0) + (1 - a["alpha"]) * g * g
-        return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])
+        alpha = a["alpha"]
+        slots["s"] = alpha * slots.get("s", 0.0) + (1 - alpha) * g * g
+        slots["m"] = alpha * slots.get("m", 0.0) + (1 - alpha) * g if a["centered"] else 0.0
+        slots["v"] = a["momentum"] * slots.get("v", 0.0) + g / (math.sqrt(slots["s"] - slots["m"] ** 2) + a["eps"])
+        return w - lr * slots["v"]
+    if case.cls == "Adadelta":
+        rho, u = a["rho"], slots.get("u", 0.0)
+        slots["s"] = rho * slots.get("s", 0.0) + (1 - rho) * g * g
+        step = math.sqrt(u + a["eps"]) / math.sqrt(slots["s"] + a["eps"]) * g
+        slots["u"] = rho * u + (1 - rho) * step * step
+        return w - lr * step
     b1, b2 = a["betas"]
     slots["m"] = b1 * slots.get("m", 0.0) + (1 - b1) * g
     slots["s"] = b2 * slots.get("s", 0.0) + (1 - b2) * g * g
+    if case.cls == "NAdam":
+        mu = [b1 * (1 - 0.96 ** (i * a["momentum_decay"]) / 2) for i in range(1, t + 2)]
+        mean = g * (1 - mu[-2]) / (1 - math.prod(mu[:-1])) + slots["m"] * mu[-1] / (1 - math.prod(mu))
+        return w - lr * mean / (math.sqrt(slots["s"] / (1 - b2**t)) + a["eps"])
+    if a["amsgrad"]:
+        slots["most"] = max(slots.get("most", 0.0), slots["s"])
+        return w - lr * (slots["m"] / (1 - b1**t)) / (math.sqrt(slots["most"] / (1 - b2**t)) + a["eps"])
     return w - lr * (slots["m"] / (1 - b1**t)) / (math.sqrt(slots["s"] / (1 - b2**t)) + a["eps"])
 
 
@@ -111,7 +131,7 @@ def test_an_infinite_weight_stays(nn, dtype, case):
         optimizer.step(model)
     decays = case.arguments.get("weight_decay", 0.01 if case.cls == "AdamW" else 0.0) > 0
     assert values["0.bias"][1] == -np.inf
-    if case.cls == "AdamW" or not decays:
+    if case.cls == "AdamW" or "decoupled" in case.name or not decays:
         assert values["0.weight"].flat[5] == np.inf
     else:
         assert np.isnan(values["0.weight"].flat[5])
