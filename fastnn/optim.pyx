@@ -1,7 +1,7 @@
 """Optimizers: how weights follow their gradients; one loop over the network's memory.
 
-Order: g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies to
-weights, never to biases, so an update is one run over the weights with decay and one over the rest without.
+Order: g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies
+to weights, never to biases, so an update is one run over the weights with decay and one over the rest without.
 
 Reference: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
@@ -217,13 +217,14 @@ cdef fastnn_update update_of(
         Optimizer o, Pass *p, double lr, void *w, void *g, int64_t n, double decay) noexcept nogil:
     """What every optimizer gives its kernel; the slots and its own numbers come after."""
     return fastnn_update(w=w, g=g, mean=NULL, square=NULL, third=NULL, n=n, step=o.updates, lr=lr, lr_g=0, lr_m=0,
-                         beta1=0, beta2=0, eps=0, decay=decay, momentum=0, dampening=0, nesterov=0, decoupled=0, threads=p.threads)
+                         beta1=0, beta2=0, eps=0, decay=decay, momentum=0, dampening=0, nesterov=0, decoupled=0,
+                         threads=p.threads)
 
 
 cdef fastnn_step_size step_size_of(double scale, const void *square, double correction, double eps) noexcept nogil:
     """scale / (√(square / correction) + eps), or `scale` without `square`, which is a slot with a sum or mean of g²."""
-    return fastnn_step_size(each=NULL, square=square, mean=NULL, step_square=NULL, scale=scale, root=1 / sqrt(correction),
-                            eps=eps)
+    return fastnn_step_size(each=NULL, square=square, mean=NULL, step_square=NULL, scale=scale,
+                            root=1 / sqrt(correction), eps=eps)
 
 
 cdef class SGD(Optimizer):

@@ -60,7 +60,8 @@ from .penalty import (
 )
 from .optimizer import Optimizer as Optimizer
 from .optim import (
-    SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adadelta as Adadelta, Adam as Adam, AdamW as AdamW, NAdam as NAdam,
+    SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adadelta as Adadelta, Adam as Adam, AdamW as AdamW,
+    NAdam as NAdam,
 )
 from .sequential import Sequential as Sequential
 from .shared.public import *  # noqa: F403  schedules, metrics, callbacks, a user's own classes, states

@@ -11,8 +11,8 @@
     NAdam      Adam with Nesterov's momentum
 
 Order of a step: g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraint. ``step_size`` is
-what a weight moves by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to weights,
-never to biases.
+what a weight moves by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to
+weights, never to biases.
 Sources: beside each. Engine: fastnn/optim.pyx.
 """
 
@@ -41,9 +41,9 @@ def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Any:
 class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
-    v ← momentum·v + (1 − dampening)·g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum`` < 1,
-    and > 0 for ``nesterov``; 0 <= ``dampening`` < 1, and 0 with ``nesterov`` or without momentum. The first step is not
-    dampened, as in PyTorch. Weight decay adds weight_decay·w to g: L2's gradient.
+    v ← momentum·v + (1 − dampening)·g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum``
+    < 1, and > 0 for ``nesterov``; 0 <= ``dampening`` < 1, and 0 with ``nesterov`` or without momentum. The first step is
+    not dampened, as in PyTorch. Weight decay adds weight_decay·w to g: L2's gradient.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
@@ -83,8 +83,8 @@ class Adagrad(Optimizer):
     """Divides by the root of the sum of all squares so far (Duchi et al. 2011).
 
     s ← s + g²;  w ← w − lr/(1 + (t − 1)·lr_decay) · g / (√s + eps) at step t = 1, 2, … ``eps`` > 0. s starts from
-    ``initial_accumulator_value`` >= 0; if that is 0, the first step is lr, whatever the gradient's size. ``lr_decay`` >= 0
-    makes later steps shorter, beside what a schedule does.
+    ``initial_accumulator_value`` >= 0; if that is 0, the first step is lr, whatever the gradient's size. ``lr_decay``
+    >= 0 makes later steps shorter, beside what a schedule does.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
@@ -172,8 +172,8 @@ class RMSprop(Optimizer):
 class Adadelta(Optimizer):
     """Adadelta (Zeiler 2012): steps that have the weights' unit, whatever that of the loss is.
 
-    s ← rho·s + (1 − rho)·g²;  d = √(u + eps)/√(s + eps) · g;  u ← rho·u + (1 − rho)·d²;  w ← w − lr·d. 0 <= ``rho`` < 1,
-    ``eps`` > 0. The first step is lr·√(eps / (1 − rho)), whatever the gradient's size:
+    s ← rho·s + (1 − rho)·g²;  d = √(u + eps)/√(s + eps) · g;  u ← rho·u + (1 − rho)·d²;  w ← w − lr·d. 0 <= ``rho``
+    < 1, ``eps`` > 0. The first step is lr·√(eps / (1 − rho)), whatever the gradient's size:
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
@@ -265,7 +265,7 @@ class AdamW(Adam):
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov's momentum (Dozat 2016): the step has the gradient of now beside the mean that the next one has.
+    """Adam with Nesterov's momentum (Dozat 2016): a step has this gradient beside the mean that the next one will have.
 
     m and s as in ``Adam``, μᵢ = β1·(1 − ½·0.96^(i·momentum_decay)) and Πₜ = μ₁·…·μₜ;
     w ← w − lr·(g·(1 − μₜ)/(1 − Πₜ) + m·μₜ₊₁/(1 − Πₜ₊₁)) / (√s/√(1 − β2ᵗ) + eps).

@@ -197,9 +197,9 @@ typedef struct {
     int64_t rows, size;
 } fastnn_loss;
 
-/* One update of n parameters w by their gradients g. mean, square and third are the optimizer's slots, NULL where it has
-   none: a running mean (of SGD its momentum), a running mean of squares, and RMSprop's momentum, Adadelta's mean of the
-   squares of steps or AMSGrad's largest square. lr is the learning rate, decay is λ (0 for biases). */
+/* One update of n parameters w by their gradients g. mean, square and third are the optimizer's slots, NULL where it
+   has none: a running mean (of SGD its momentum), a running mean of squares, and RMSprop's momentum, Adadelta's mean of
+   the squares of steps or AMSGrad's largest square. lr is the learning rate, decay is λ (0 for biases). */
 typedef struct {
     void *w, *mean, *square, *third;
     const void *g;

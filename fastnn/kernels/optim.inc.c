@@ -5,7 +5,7 @@
 
 /* An update in `real`: what the formulas need, worked out once. */
 typedef struct {
-    real *w, *mean, *square, *third;        /* parameters, running mean (or momentum), running mean of squares, another */
+    real *w, *mean, *square, *third;        /* parameters, running mean (or momentum), mean of squares, one more */
     const real *g;
     int64_t n;
     real lr, lr_g, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, shrink, root, momentum, kept;
