@@ -42,8 +42,8 @@ class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
     v ← momentum·v + (1 − dampening)·g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum``
-    < 1, and > 0 for ``nesterov``; 0 <= ``dampening`` < 1, and 0 with ``nesterov`` or without momentum. The first step is
-    not dampened, as in PyTorch. Weight decay adds weight_decay·w to g: L2's gradient.
+    < 1, and > 0 for ``nesterov``; 0 <= ``dampening`` < 1, and 0 with ``nesterov`` or without momentum. The first step
+    is not dampened, as in PyTorch. Weight decay adds weight_decay·w to g: L2's gradient.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
