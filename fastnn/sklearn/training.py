@@ -220,7 +220,9 @@ class Convergence(Callback):
             print(text)
 
 
-def minimise_by_lbfgs(model: Any, x: Any, t: Any, weights: Any, objective: Objective, estimator: Any) -> tuple[float, int]:
+def minimise_by_lbfgs(
+    model: Any, x: Any, t: Any, weights: Any, objective: Objective, estimator: Any,
+) -> tuple[float, int]:
     """Minimises J over all rows, the model's penalty included; returns J and the number of iterations."""
     e = estimator
     whole = lbfgs.Objective(model, Data(x, t, weights), objective.loss, len(x), objective.factor)

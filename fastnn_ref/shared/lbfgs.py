@@ -33,6 +33,8 @@ from .prediction import parts
 Array = npt.NDArray[Any]
 
 DRAWS = ("Dropout", "DropConnect", "GaussianNoise", "Augment", "StochasticDepth")
+EPS = float(np.finfo(np.float64).eps)
+STILL = 10                          # units of the last place, by less than which a loss falls that stands still
 FAILED = 2                          # SciPy's status after a line search that found nothing better
 
 
@@ -81,9 +83,12 @@ class Objective:
 
 def minimise(
     objective: Objective, max_iter: int, tol: float, history_size: int = 10, max_evaluations: int = 15000,
-    on_iteration: Callable[[float], None] | None = None,
+    least: float = 1e7 * EPS, on_iteration: Callable[[float], None] | None = None,
 ) -> Any:
-    """SciPy's result; the model has the weights of the last iteration, also if ``on_iteration(J)`` raises."""
+    """SciPy's result; the model has the weights of the last iteration, also if ``on_iteration(J)`` raises.
+
+    It ends where no element of the gradient is above ``tol``, or J falls by less than the share ``least``.
+    """
     scipy = optional("scipy.optimize", extra="scipy")
     accepted = objective.vector
 
@@ -97,7 +102,7 @@ def minimise(
 
     try:
         found = scipy.minimize(objective, accepted, method="L-BFGS-B", jac=True, callback=after, options={
-            "maxiter": max_iter, "gtol": tol, "maxcor": history_size, "maxfun": max_evaluations})
+            "maxiter": max_iter, "gtol": tol, "maxcor": history_size, "maxfun": max_evaluations, "ftol": least})
         accepted = found.x
     finally:
         objective.put(accepted)
@@ -123,8 +128,8 @@ def check_repeats(model: Any, x: Array) -> None:
     model.network.set_counters(counters)
     if not np.array_equal(first, second, equal_nan=True):
         names = {type(layer).__name__ for _, layer in walk(model)} & set(DRAWS)
-        raise ValueError("model: expected no layer that draws random numbers, as L-BFGS compares losses of one function,"
-                         f" got {', '.join(sorted(names)) or 'two outputs for the same weights'}")
+        raise ValueError("model: expected no layer that draws random numbers, as L-BFGS compares losses of one "
+                         f"function, got {', '.join(sorted(names)) or 'two outputs for the same weights'}")
 
 
 def check_callbacks(callbacks: Any) -> None:
@@ -140,21 +145,21 @@ def fit_lbfgs(
     validation_rows: str = "end", metrics: Iterable[MetricLike] = (), callbacks: Iterable[Callback] = (),
     sample_weight: object = None, verbose: int | str = 0,
 ) -> History:
-    """Trains ``model`` by at most ``max_iter`` (>= 1) iterations of L-BFGS over all rows of ``x`` and ``t``, with SciPy.
+    """Trains ``model`` by ``max_iter`` (>= 1) or fewer iterations of L-BFGS over all rows of ``x`` and ``t``, by SciPy.
 
     It ends where no element of the gradient is above ``tol`` (>= 0), or the loss stands still. There is no learning
     rate. The curvature is that of the last ``history_size`` (>= 1) steps. Choose it for small data and models of
-    ``dtype="float64"``; float32 hides the small differences near a minimum, and the line search then ends early, with a
-    ``TrainingWarning``.
+    ``dtype="float64"``; float32 hides the small differences near a minimum, so that it ends earlier, with a
+    ``TrainingWarning`` if the line search finds nothing better.
 
     An iteration is an epoch of the ``History`` that is returned, and of callbacks: ``EarlyStopping`` and
-    ``StopTraining`` work, batch hooks are not called. ``history.message`` says why it ended. The other arguments are as for ``fit``;
-    ``batch_size`` only says how many rows go through the model at a time (None: all), in the memory of so many, with
-    the same sum of gradients. Frozen layers stay; ``lr_scale`` plays no part. ``BatchNorm`` normalises over those rows, and
-    its running statistics follow every evaluation, also those of the line search.
+    ``StopTraining`` work, batch hooks are not called. ``history.message`` says why it ended. The other arguments are as
+    for ``fit``; ``batch_size`` only says how many rows go through the model at a time (None: all), in the memory of so
+    many, with the same sum of gradients. Frozen layers stay; ``lr_scale`` plays no part. ``BatchNorm`` normalises over
+    those rows, and its running statistics follow every evaluation, also those of the line search.
 
-    Raises ValueError for what has no gradient, or another loss each time: L1 and ``MaxNorm``, dropout and its like; for
-    a callback that needs an optimizer; ModuleNotFoundError without SciPy: ``pip install "fastnn[scipy]"``.
+    Raises ValueError for what has no gradient, or another loss each time: L1 and ``MaxNorm``, dropout and its like;
+    for a callback that needs an optimizer; ModuleNotFoundError without SciPy: ``pip install "fastnn[scipy]"``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x = np.linspace(-1, 1, 50)[:, None]
@@ -206,12 +211,12 @@ def fit_lbfgs(
     hooks.call("on_train_begin", {})
     with CtrlC() as ctrl_c:
         try:
-            found = minimise(objective, max_iter, tol, history_size, on_iteration=end_epoch)
+            least = STILL * float(np.finfo(model.dtype).eps)
+            found = minimise(objective, max_iter, tol, history_size, least=least, on_iteration=end_epoch)
             history.message = str(found.message)
             if found.status == FAILED:
                 advice = "" if model.dtype == np.float64 else "; a model of dtype='float64' would go on"
-                diagnosis.warn(f"L-BFGS ends after {found.nit} iterations, as its line search finds no smaller loss"
-                               f"{advice}: {found.message}")
+                diagnosis.warn(f"L-BFGS ends at iteration {found.nit}, as its line search finds no smaller loss{advice}")
         except StopTraining:
             history.message = "stopped by Ctrl-C" if ctrl_c.pressed else "stopped by a callback"
         finally:
