@@ -216,7 +216,7 @@ def fit_lbfgs(
             history.message = str(found.message)
             if found.status == FAILED:
                 advice = "" if model.dtype == np.float64 else "; a model of dtype='float64' would go on"
-                diagnosis.warn(f"L-BFGS ends at iteration {found.nit}, as its line search finds no smaller loss{advice}")
+                diagnosis.warn(f"L-BFGS ends at iteration {found.nit}: its line search finds no smaller loss{advice}")
         except StopTraining:
             history.message = "stopped by Ctrl-C" if ctrl_c.pressed else "stopped by a callback"
         finally:
