@@ -37,7 +37,7 @@ def test_the_rows_are_a_partition(which):
     assert split(which)[1].tolist() == last.tolist()
 
 
-def test_random_rows_are_the_first_of_a_permutation_of_their_own():
+def test_random_rows_are_the_first_of_a_permutation():
     order = philox.permutation(50, 3, 0, 6 << 24)
     assert set(split("random")[1]) == set(order[:10])
     assert set(order[:10]) != set(philox.permutation(50, 3, 0)[:10])            # the first epoch's
