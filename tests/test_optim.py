@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from fastnn_ref.shared.custom import CustomOptimizer
 from tests.cases import OPTIMIZERS
-from tests.check import close, normal, same
+from tests.check import close, normal, same, same_parameters
 
 DEFAULTS = {
     "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "dampening": 0.0},
@@ -224,3 +225,86 @@ def test_one_optimizer_one_model(nn):
         optimizer.step(b)
     optimizer.step(a)
     assert optimizer.steps == 2
+
+
+# ---- maximize ----
+
+
+class Own(CustomOptimizer):
+    def update(self, w, g, lr, decay):
+        w -= lr * (g + decay * w)
+
+
+def made(nn, cls, **options):
+    return (Own if cls == "Own" else getattr(nn, cls))(lr=0.1, weight_decay=0.1, clip_norm=0.5, **options)
+
+
+@pytest.mark.parametrize("cls", [*KINDS, "Own"])
+def test_maximize_turns_the_gradient_round(nn, dtype, cls):
+    """That of the loss, before clipping; decay and penalties shrink weights as ever."""
+    models = [nn.Sequential(small(nn, dtype), penalty=nn.ElasticNet(0.05, 0.3)) for _ in range(2)]
+    one, two = made(nn, cls, maximize=True), made(nn, cls)
+    for _ in range(3):
+        for model in models:
+            grads = gradients(nn, model)
+        for g in grads.values():
+            g *= -1
+        one.step(models[0])
+        two.step(models[1])
+    same_parameters(*models)
+
+
+def test_a_loss_that_shall_rise_is_no_divergence(nn):
+    """Without maximize it would be a TrainingWarning, which is an error here."""
+    x, t = normal((40, 2)), normal((40, 1), seed=1)
+    model = nn.Sequential(nn.Linear(2, 1), dtype="float64")
+    history = model.fit(x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.3, maximize=True), epochs=15, batch_size=8)
+    assert history.history["loss"][-1] > 1000 * history.history["loss"][0]
+
+
+# ---- what starts from another value than 0, or depends on the step ----
+
+
+def test_adagrad_starts_from_its_value(nn, dtype):
+    optimizer = nn.Adagrad(lr=0.0, initial_accumulator_value=0.25)
+    model = small(nn, dtype)
+    for g in gradients(nn, model).values():
+        g[...] = 0
+    optimizer.step(model)
+    for value in optimizer.state_dict()["sum"].values():
+        same(value, np.full(value.shape, 0.25, dtype))
+    state = optimizer.state_dict() | {"sum": {name: value + 1 for name, value in optimizer.state_dict()["sum"].items()}}
+    optimizer.load_state_dict(state)
+    assert optimizer.state_dict()["sum"]["0.bias"][0] == 1.25
+
+
+def test_nadam_knows_each_step_by_its_number(nn):
+    """Steps that are set back or forward: as an optimizer that came to that step."""
+    def step(optimizer, model):
+        gradients(nn, model)
+        optimizer.step(model)
+
+    one, a = nn.NAdam(lr=0.1), small(nn)
+    for _ in range(7):
+        step(one, a)
+    state, values = one.state_dict(), a.state_dict()
+    for steps in (2, 7, 5000):
+        one.load_state_dict(state | {"steps": steps})
+        a.load_state_dict(values)
+        two, b = nn.NAdam(lr=0.1), small(nn)
+        two.load_state_dict(state | {"steps": steps})
+        b.load_state_dict(values)
+        step(one, a)
+        step(two, b)
+        same_parameters(a, b)
+
+
+def test_centered_rounding_makes_no_nan(nn, dtype):
+    """s − m² of a gradient that never changes is 0, up to rounding, which may go below."""
+    model, optimizer = small(nn, dtype), nn.RMSprop(lr=1e-9, alpha=0.5, centered=True)
+    for _ in range(60):
+        for number, g in enumerate(gradients(nn, model).values()):
+            g[...] = np.linspace(0.1, 3.7, g.size).reshape(g.shape) + number
+        optimizer.step(model)
+    for value in model.state_dict().values():
+        assert np.isfinite(value).all()
