@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from tests.check import normal, same
+from tests.check import normal, same, same_parameters
+from tests.test_batches import in_file
 
 X = normal((60, 5), seed=3)
 T = X @ normal((5, 2), seed=1) + 0.3 * normal((60, 2), seed=4)
@@ -39,6 +40,16 @@ def test_weighted_logistic_regression(nn):
         model = nn.Sequential(nn.Linear(5, 3), dtype="float64", penalty=nn.L2(0.05))
         fit(nn, model, tol=1e-9, max_iter=200, sample_weight=weights, batch_size=size)
         np.testing.assert_allclose(model.layers[0].weight, want.coef_.T, atol=1e-6)
+
+
+def test_a_file_is_read_by_parts(nn, tmp_path):
+    """The bits of arrays in memory, chosen rows too."""
+    x = in_file(tmp_path, Z.astype(np.float32))
+    given = {"batch_size": 7, "validation_split": 0.2, "validation_rows": "stratified", "max_iter": 5}
+    one, two = net(nn), net(nn)
+    want = one.fit_lbfgs(Z.astype(np.float32), CLASSES, loss=nn.CrossEntropyLoss(), **given)
+    assert two.fit_lbfgs(x, CLASSES, loss=nn.CrossEntropyLoss(), **given).history == want.history
+    same_parameters(one, two)
 
 
 def test_it_ends_below_what_adam_reaches(nn):
