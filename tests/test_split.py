@@ -128,6 +128,19 @@ def test_a_file_stays_in_the_file(nn, tmp_path, monkeypatch):
     assert 8 in read and max(read) <= 1024
 
 
+@pytest.mark.parametrize("which", ["end", *CHOSEN])
+@pytest.mark.parametrize("part", [0, 1])
+def test_errors_count_rows_as_the_user_does(nn, which, part):
+    row = np.arange(50)[split(which)[part]][-1]
+    x, t = X.copy(), CLASSES.copy()
+    x[row, 0], t[row] = np.inf, 0 if which == "stratified" else 7
+    with pytest.raises(ValueError, match=f"x: expected finite values, got inf at row {row}$"):
+        train(nn, x, CLASSES, validation_split=0.2, validation_rows=which)
+    if which != "stratified":
+        with pytest.raises(ValueError, match=f"t: expected class numbers from 0 to 2, got 7 at row {row}$"):
+            train(nn, X, t, validation_split=0.2, validation_rows=which)
+
+
 @pytest.mark.parametrize(("t", "arguments", "text"), [
     (CLASSES, {"validation_rows": "first"}, "validation_rows: unknown name 'first', known: end, random, stratified"),
     (CLASSES, {"validation_split": 0, "validation_rows": "random"},

@@ -80,7 +80,7 @@ class RowBatches:
 
     def epoch(self, model: Any, skip: int) -> Iterator[Data]:
         """The batches of the model's next epoch, without the first ``skip``."""
-        x, t, weights, names = self.data
+        x, t, weights, names, _ = self.data
         for rows in itertools.islice(self.order(model.network.seeds.order, model.epochs), skip, self.count):
             yield Data(x[rows], t[rows], None if weights is None else weights[rows], names)
 
@@ -207,7 +207,7 @@ def train(
     ``progress``, ``on_batch_begin``, ``on_batch_end`` and ``resume`` are as for ``run_epoch``, which does it if it can.
     """
     if isinstance(source, RowBatches) and source.in_memory:
-        x, t, weights, _ = source.data
+        x, t, weights, *_ = source.data
         value = model.run_epoch(
             x, t, loss, optimizer, source.size, source.shuffle, progress=progress, sample_weight=weights, mixup=mixup,
             on_batch_begin=on_batch_begin, on_batch_end=on_batch_end, resume=resume, drop_last=source.drop_last)

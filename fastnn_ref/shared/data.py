@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -21,12 +22,13 @@ READ = 1024                             # rows of a file that are read at a time
 
 
 class Data(NamedTuple):
-    """Arrays that fit the model and each other, and what the user calls them."""
+    """Arrays that fit the model and each other, what the user calls them, and which of the user's rows they are."""
 
     x: Array
     t: Array
     weights: Array | None
     names: tuple[str, str, str] = AS_ARGUMENTS
+    rows: Array | None = None               # None: all of them
 
 
 @contextmanager
@@ -40,6 +42,18 @@ def named_as(names: tuple[str, str, str]) -> Iterator[None]:
             raise
         name = names[AS_ARGUMENTS.index(argument)]
         raise type(error)(name + colon + rest.replace("row of x", f"row of {names[0]}")) from None
+
+
+@contextmanager
+def numbered_as(rows: Array | None) -> Iterator[None]:
+    """Errors count rows as the user does, whose ``rows`` these are."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        found = re.fullmatch(r"((?:x|t|sample_weight): .* at row )(\d+)", str(error))
+        if rows is None or found is None or type(error) not in (TypeError, ValueError) or int(found[2]) >= len(rows):
+            raise
+        raise type(error)(f"{found[1]}{rows[int(found[2])]}") from None
 
 
 class FileRows:
@@ -192,7 +206,8 @@ def split_data(
     if not 0 < total < len(data.x):
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
     chosen = choose_rows(len(data.x), total, which, data.t, model.network.seeds.order)
-    first, last = (Data(*(take(array, rows) for array in data[:3])) for rows in chosen)
+    first, last = (Data(take(data.x, rows), take(data.t, rows), take(data.weights, rows), AS_ARGUMENTS,
+                        np.arange(len(data.x))[rows]) for rows in chosen)
     return first, last
 
 

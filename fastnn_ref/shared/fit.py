@@ -31,6 +31,7 @@ from .data import (
     check_last_batch,
     largest_value,
     named_as,
+    numbered_as,
     prepare_data,
     split_data,
 )
@@ -155,11 +156,13 @@ def check_data(
     """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t. ``data``
     is the first batch, if there is an iterator."""
     if held_out is not None:
-        check_inputs(model, held_out)
-        check_evaluation(model, held_out, loss, metrics)
-    largest = check_inputs(model, data)
-    if own:
-        check_evaluation(model, data, loss, own)
+        with numbered_as(held_out.rows):
+            check_inputs(model, held_out)
+            check_evaluation(model, held_out, loss, metrics)
+    with numbered_as(data.rows):
+        largest = check_inputs(model, data)
+        if own:
+            check_evaluation(model, data, loss, own)
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
 
@@ -167,7 +170,7 @@ def usual_loss(model: Any, data: Data, loss: Any) -> float:
     """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
     y = model.predict(data.x[:PREDICTED])
     outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
-    with named_as(data.names):
+    with named_as(data.names), numbered_as(data.rows):
         found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
     return max((value for value in found if value > 0), default=np.inf)
 
@@ -358,6 +361,7 @@ def fit(
     if resume is None:
         check_parameters(model)
     own = {} if t is None else measures                 # metrics of the training data
+    whole = isinstance(source, RowBatches) and source.in_memory         # run_epoch counts rows of all data, not of a batch
     largest = check_data(model, data, held_out, loss, own, measures)
     steps = -(-source.count // accumulate)
     state = as_training_state(resume, model, steps)
@@ -382,8 +386,9 @@ def fit(
                 hooks.call("on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 inside = state is not None and model.network.counters()["batch"] > 0
-                value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
-                                       **epoch_hooks(model, hooks, ctrl_c, steps))
+                with numbered_as(data.rows if whole else None):
+                    value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
+                                           **epoch_hooks(model, hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 ends = diagnosis.find_nonfinite(model) is not None          # the epoch has said which parameter
                 watch.see(epoch, value - penalty, ends)

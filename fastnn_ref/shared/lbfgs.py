@@ -67,7 +67,7 @@ class Objective:
     def __call__(self, vector: Array) -> tuple[float, Array]:
         """J and ∂J/∂vector."""
         self.put(vector)
-        x, t, weights, names = self.data
+        x, t, weights, names, _ = self.data
         batches = (Data(x[rows], t[rows], None if weights is None else weights[rows], names) for rows in self.rows)
         value, sums = summed(self.model, batches, self.counts, self.loss)
         gradients = {id(self.model.params[name]): found.astype(np.float64) for name, found in sums.items()}
