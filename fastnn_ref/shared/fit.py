@@ -361,7 +361,7 @@ def fit(
     if resume is None:
         check_parameters(model)
     own = {} if t is None else measures                 # metrics of the training data
-    whole = isinstance(source, RowBatches) and source.in_memory         # run_epoch counts rows of all data, not of a batch
+    whole = isinstance(source, RowBatches) and source.in_memory         # errors count rows of all data, not of a batch
     largest = check_data(model, data, held_out, loss, own, measures)
     steps = -(-source.count // accumulate)
     state = as_training_state(resume, model, steps)
