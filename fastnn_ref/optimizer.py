@@ -29,7 +29,7 @@ class Optimizer(Closed, OptimizerAccess):
 
     ``lr`` >= 0 and finite; ``weight_decay`` >= 0; ``clip_norm`` and ``clip_value`` > 0, or None for no clipping.
     ``maximize=True`` turns the loss's gradient round, so that the loss rises; penalties and decay go on shrinking
-    weights.
+    weights. A step changes the gradients in place, as clipping and penalties do.
     ``lr`` and ``steps`` may be assigned at any time. An optimizer belongs to the first model it steps, whose momentum
     it keeps; another one is a ValueError.
 

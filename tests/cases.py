@@ -405,7 +405,7 @@ OPTIMIZERS = [
         "lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     Named("adam", "Adam", {"lr": 0.02}),
     Named("adam decay", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.1}),
-    Named("amsgrad", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "amsgrad": True, "maximize": True}),
+    Named("amsgrad", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "amsgrad": True}),
     Named("adamw", "AdamW", {"lr": 0.02}),
     Named("adamw decay", "AdamW", {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.5}),
     Named("adamw amsgrad", "AdamW", {"lr": 0.02, "betas": (0.6, 0.8), "amsgrad": True, "maximize": True}),
