@@ -149,7 +149,7 @@ def losses() -> Iterable[Case]:
 
 
 def optimizers() -> Iterable[Case]:
-    """One pass over weights, gradients and slots; ``maximize`` would turn the same gradient round again at each call."""
+    """One pass over weights, gradients and slots; not ``maximize``, which turns one gradient round at each call."""
     for case in OPTIMIZERS:
         if case.arguments.get("maximize"):
             continue

@@ -28,10 +28,9 @@ class Optimizer(Closed, OptimizerAccess):
     """What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
 
     ``lr`` >= 0 and finite; ``weight_decay`` >= 0; ``clip_norm`` and ``clip_value`` > 0, or None for no clipping.
-    ``maximize=True`` turns the loss's gradient round, so that the loss rises; penalties and decay go on shrinking
-    weights. A step changes the gradients in place, as clipping and penalties do.
-    ``lr`` and ``steps`` may be assigned at any time. An optimizer belongs to the first model it steps, whose momentum
-    it keeps; another one is a ValueError.
+    ``maximize=True`` turns the loss's gradient round, in place, so that the loss rises; penalties and decay go on
+    shrinking weights. ``lr`` and ``steps`` may be assigned at any time. An optimizer belongs to the first model it
+    steps, whose momentum it keeps; another one is a ValueError.
 
     >>> import fastnn_ref as nn
     >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
