@@ -149,8 +149,10 @@ def losses() -> Iterable[Case]:
 
 
 def optimizers() -> Iterable[Case]:
-    """One pass over weights, gradients and slots."""
+    """One pass over weights, gradients and slots; not ``maximize``, which turns one gradient round at each call."""
     for case in OPTIMIZERS:
+        if case.arguments.get("maximize"):
+            continue
         slots = len(case.make(package("fastnn_ref")).slots)
         yield Case("optimizers", f"{case.name} {PARAMETERS:,}", "optimizer", (case,), calls=3,
                    bytes=(12 + 8 * slots) * PARAMETERS)

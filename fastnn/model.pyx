@@ -43,9 +43,9 @@ cdef class Model(Layer):
 
     predict_proba, predict_classes, outputs = (
         ModelAccess.predict_proba, ModelAccess.predict_classes, ModelAccess.outputs)
-    fit, evaluate, summary, save, seed, epochs, has_penalty, executed_blocks = (
-        ModelAccess.fit, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save, ModelAccess.seed,
-        ModelAccess.epochs, ModelAccess.has_penalty, ModelAccess.executed_blocks)
+    fit, fit_lbfgs, evaluate, summary, save, seed, epochs, has_penalty, executed_blocks = (
+        ModelAccess.fit, ModelAccess.fit_lbfgs, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save,
+        ModelAccess.seed, ModelAccess.epochs, ModelAccess.has_penalty, ModelAccess.executed_blocks)
     _repr_html_ = ModelAccess._repr_html_
 
     @property

@@ -7,6 +7,7 @@ from fastnn.network cimport Network, Pass
 cdef class Optimizer:
     cdef object rate                    # a number or a Schedule
     cdef readonly double weight_decay
+    cdef readonly bint maximize
     cdef readonly object clip_norm, clip_value
     cdef double max_norm, max_value     # 0: no clipping
     cdef int64_t updates
@@ -16,6 +17,7 @@ cdef class Optimizer:
     cdef dict slots                     # name → flat array, all of one layout
     cdef dict pending_state             # a state that was loaded before the first step
     cdef tuple slot_names(self)
+    cdef double slot_start(self)
     cdef int attach(self, Network network) except -1
     cdef dict views(self, object slot)
     cdef dict filled(self, dict offsets, int64_t count, int64_t real_size, dict state)

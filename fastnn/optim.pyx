@@ -1,7 +1,7 @@
 """Optimizers: how weights follow their gradients; one loop over the network's memory.
 
-Order: penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies to weights, never to
-biases, so an update is one run over the weights with decay and one over the rest without.
+Order: g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraints. Weight decay applies
+to weights, never to biases, so an update is one run over the weights with decay and one over the rest without.
 
 Reference: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
@@ -27,19 +27,20 @@ from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_
 
 
 cdef class Optimizer:
-    """Optimizer(lr, weight_decay, clip_norm, clip_value)\n--\n\n"""
+    """Optimizer(lr, weight_decay, maximize, clip_norm, clip_value)\n--\n\n"""
 
     __init_subclass__ = classmethod(check_class)
 
     def __cinit__(self, *given, **named):
         check_call(type(self), given, named)
 
-    def __init__(self, lr, weight_decay, clip_norm, clip_value):
+    def __init__(self, lr, weight_decay, maximize, clip_norm, clip_value):
         check_concrete(type(self))
         if self.slots is not None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
+        self.maximize = checks.as_flag("maximize", maximize)
         self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
         self.max_norm, self.max_value = self.clip_norm or 0, self.clip_value or 0
         self.slots, self.pending_state = {}, {}
@@ -49,6 +50,10 @@ cdef class Optimizer:
     cdef tuple slot_names(self):
         """The arrays it keeps beside the parameters."""
         return ()
+
+    cdef double slot_start(self):
+        """What they start from."""
+        return 0
 
     cdef int bind(self) except -1:
         """Takes the addresses of its slots."""
@@ -159,7 +164,7 @@ cdef class Optimizer:
         return views_of(slot, self.offsets)
 
     cdef dict filled(self, dict offsets, int64_t count, int64_t real_size, dict state):
-        """New slots with the values of a state, which may lack a slot: it is 0 then."""
+        """New slots with the values of a state, which may lack a slot: it starts anew then."""
         slots = {}
         for name in self.slot_names():
             slots[name] = aligned(max(count * real_size, 1))[:count * real_size].view("f4" if real_size == 4 else "f8")
@@ -167,11 +172,15 @@ cdef class Optimizer:
                 views = views_of(slots[name], offsets)
                 for key, value in checks.as_state(name, state[name], views).items():
                     views[key][...] = value
+            elif self.slot_start():
+                slots[name][...] = self.slot_start()
         return slots
 
     cdef void update_pass(self, Network network, Pass *p, double lr) noexcept nogil:
         cdef double norm
         cdef fastnn_step_size size
+        if self.maximize:
+            network.scale_gradients(p.k, -1)
         if network.constraint_count:
             p.k.penalty_gradient(network.constraint_array, network.constraint_count)
         if self.max_value > 0:
@@ -210,28 +219,31 @@ cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
 cdef fastnn_update update_of(
         Optimizer o, Pass *p, double lr, void *w, void *g, int64_t n, double decay) noexcept nogil:
     """What every optimizer gives its kernel; the slots and its own numbers come after."""
-    return fastnn_update(w=w, g=g, mean=NULL, square=NULL, n=n, step=o.updates, lr=lr, beta1=0, beta2=0, eps=0,
-                         decay=decay, nesterov=0, decoupled=0, threads=p.threads)
+    return fastnn_update(w=w, g=g, mean=NULL, square=NULL, third=NULL, n=n, step=o.updates, lr=lr, lr_g=0, lr_m=0,
+                         beta1=0, beta2=0, eps=0, decay=decay, momentum=0, dampening=0, nesterov=0, decoupled=0,
+                         threads=p.threads)
 
 
 cdef fastnn_step_size step_size_of(double scale, const void *square, double correction, double eps) noexcept nogil:
     """scale / (√(square / correction) + eps), or `scale` without `square`, which is a slot with a sum or mean of g²."""
-    return fastnn_step_size(each=NULL, square=square, scale=scale, root=1 / sqrt(correction), eps=eps)
+    return fastnn_step_size(each=NULL, square=square, mean=NULL, step_square=NULL, scale=scale,
+                            root=1 / sqrt(correction), eps=eps)
 
 
 cdef class SGD(Optimizer):
-    """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
+    """SGD(lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, dampening=0.0, maximize=False, clip_norm=None, \
+clip_value=None)\n--\n\n"""
 
-    cdef readonly double momentum
+    cdef readonly double momentum, dampening
     cdef readonly bint nesterov
     cdef void *v
 
-    def __init__(self, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
+    def __init__(self, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, dampening=0.0, maximize=False,
+                 clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov: expected momentum > 0, got 0")
+        self.dampening = checks.as_dampening(dampening, self.momentum, self.nesterov)
 
     cdef tuple slot_names(self):
         return ("momentum",) if self.momentum > 0 else ()
@@ -244,25 +256,37 @@ cdef class SGD(Optimizer):
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
-        u.mean, u.beta1, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
+        u.mean, u.momentum, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
+        u.dampening = self.dampening
         p.k.sgd(&u)
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
-        return step_size_of(lr / (1 - self.momentum), NULL, 1, 0)
+        return step_size_of(lr * (1 - self.dampening) / (1 - self.momentum), NULL, 1, 0)
 
 
 cdef class Adagrad(Optimizer):
-    """Adagrad(lr=1e-2, eps=1e-10, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
+    """Adagrad(lr=1e-2, eps=1e-10, weight_decay=0.0, *, lr_decay=0.0, initial_accumulator_value=0.0, maximize=False, \
+clip_norm=None, clip_value=None)\n--\n\n"""
 
-    cdef readonly double eps
+    cdef readonly double eps, lr_decay, initial_accumulator_value
     cdef void *sum
 
-    def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
+    def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0, *, lr_decay=0.0, initial_accumulator_value=0.0,
+                 maximize=False, clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.lr_decay = checks.as_number("lr_decay", lr_decay, 0)
+        self.initial_accumulator_value = checks.as_number("initial_accumulator_value", initial_accumulator_value, 0)
 
     cdef tuple slot_names(self):
         return ("sum",)
+
+    cdef double slot_start(self):
+        return self.initial_accumulator_value
+
+    cdef double rate_now(self, double lr) noexcept nogil:
+        """The rate of this step."""
+        return lr / (1 + (self.updates - 1) * self.lr_decay)
 
     cdef int bind(self) except -1:
         self.sum = address(self.slots["sum"])
@@ -270,54 +294,168 @@ cdef class Adagrad(Optimizer):
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, self.rate_now(lr), w, g, n, decay)
         u.square, u.eps = at(self.sum, start, p), self.eps
         p.k.adagrad(&u)
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
-        return step_size_of(lr, self.sum, 1, self.eps)
+        return step_size_of(self.rate_now(lr), self.sum, 1, self.eps)
 
 
 cdef class RMSprop(Optimizer):
-    """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
+    """RMSprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, momentum=0.0, centered=False, maximize=False, \
+clip_norm=None, clip_value=None)\n--\n\n"""
 
-    cdef readonly double alpha, eps
+    cdef readonly double alpha, eps, momentum
+    cdef readonly bint centered
     cdef void *square
+    cdef void *mean
+    cdef void *v
 
-    def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
+    def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, momentum=0.0, centered=False, maximize=False,
+                 clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
         self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
+        self.centered = checks.as_flag("centered", centered)
 
     cdef tuple slot_names(self):
-        return ("square",)
+        return ("square", *["mean"] * self.centered, *["momentum"] * (self.momentum > 0))
 
     cdef int bind(self) except -1:
         self.square = address(self.slots["square"])
+        if self.centered:
+            self.mean = address(self.slots["mean"])
+        if self.momentum > 0:
+            self.v = address(self.slots["momentum"])
         return 0
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
         u.square, u.beta2, u.eps = at(self.square, start, p), self.alpha, self.eps
+        u.mean, u.third, u.momentum = at(self.mean, start, p), at(self.v, start, p), self.momentum
         p.k.rmsprop(&u)
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
-        return step_size_of(lr, self.square, 1, self.eps)
+        cdef fastnn_step_size size = step_size_of(lr / (1 - self.momentum), self.square, 1, self.eps)
+        size.mean = self.mean
+        return size
+
+
+cdef class Adadelta(Optimizer):
+    """Adadelta(lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, *, maximize=False, clip_norm=None, \
+clip_value=None)\n--\n\n"""
+
+    cdef readonly double rho, eps
+    cdef void *square
+    cdef void *step_square
+
+    def __init__(self, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, *, maximize=False, clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.rho = checks.as_number("rho", rho, 0, 1, high_open=True)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+
+    cdef tuple slot_names(self):
+        return ("square", "step_square")
+
+    cdef int bind(self) except -1:
+        self.square, self.step_square = address(self.slots["square"]), address(self.slots["step_square"])
+        return 0
+
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil:
+        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        u.square, u.third, u.beta2 = at(self.square, start, p), at(self.step_square, start, p), self.rho
+        u.eps = self.eps
+        p.k.adadelta(&u)
+
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        cdef fastnn_step_size size = step_size_of(lr, self.square, 1, self.eps)
+        size.step_square = self.step_square
+        return size
 
 
 cdef class Adam(Optimizer):
-    """Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None)\n--\n\n"""
+    """Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, amsgrad=False, maximize=False, clip_norm=None, \
+clip_value=None)\n--\n\n"""
 
     cdef double beta1, beta2
     cdef readonly double eps
+    cdef readonly bint amsgrad
     cdef void *mean
     cdef void *square
+    cdef void *max_square
 
-    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, clip_norm, clip_value)
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, amsgrad=False, maximize=False,
+                 clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
         self.beta1, self.beta2 = checks.as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.amsgrad = checks.as_flag("amsgrad", amsgrad)
+
+    @property
+    def betas(self):
+        return self.beta1, self.beta2
+
+    cdef tuple slot_names(self):
+        return ("mean", "square", *["max_square"] * self.amsgrad)
+
+    cdef int bind(self) except -1:
+        self.mean, self.square = address(self.slots["mean"]), address(self.slots["square"])
+        if self.amsgrad:
+            self.max_square = address(self.slots["max_square"])
+        return 0
+
+    cdef bint decoupled(self) noexcept nogil:
+        return False
+
+    cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+                         double decay) noexcept nogil:
+        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
+        u.eps, u.decoupled, u.third = self.eps, self.decoupled(), at(self.max_square, start, p)
+        p.k.adam(&u)
+
+    cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
+        return step_size_of(lr, self.max_square if self.amsgrad else self.square,
+                            1 - pow(self.beta2, <double>self.updates), self.eps)
+
+
+cdef class AdamW(Adam):
+    """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, amsgrad=False, maximize=False, \
+clip_norm=None, clip_value=None)\n--\n\n"""
+
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, amsgrad=False, maximize=False,
+                 clip_norm=None, clip_value=None):
+        Adam.__init__(self, lr, betas, eps, weight_decay, amsgrad=amsgrad, maximize=maximize, clip_norm=clip_norm,
+                      clip_value=clip_value)
+
+    cdef bint decoupled(self) noexcept nogil:
+        return True
+
+
+cdef class NAdam(Optimizer):
+    """NAdam(lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3, *, \
+decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None)\n--\n\n"""
+
+    cdef double beta1, beta2
+    cdef readonly double eps, momentum_decay
+    cdef readonly bint decoupled_weight_decay
+    cdef void *mean
+    cdef void *square
+    cdef int64_t last                   # t, and the product of all momenta up to it
+    cdef double product
+
+    def __init__(self, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3, *,
+                 decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None):
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.beta1, self.beta2 = checks.as_betas(betas)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.momentum_decay = checks.as_number("momentum_decay", momentum_decay, 0)
+        self.decoupled_weight_decay = checks.as_flag("decoupled_weight_decay", decoupled_weight_decay)
+        self.last, self.product = 0, 1
 
     @property
     def betas(self):
@@ -330,28 +468,33 @@ cdef class Adam(Optimizer):
         self.mean, self.square = address(self.slots["mean"]), address(self.slots["square"])
         return 0
 
-    cdef bint decoupled(self) noexcept nogil:
-        return False
+    cdef double momentum(self, int64_t t) noexcept nogil:
+        return self.beta1 * (1 - 0.5 * pow(0.96, <double>t * self.momentum_decay))
+
+    cdef void rates(self, double lr, double *of_g, double *of_m) noexcept nogil:
+        """What g and the mean are multiplied by in this step."""
+        cdef double following = self.momentum(self.updates + 1)
+        if self.last > self.updates:                # somebody has set steps back
+            self.last, self.product = 0, 1
+        while self.last < self.updates and self.product > 0:
+            self.last += 1
+            self.product *= self.momentum(self.last)
+        self.last = self.updates
+        of_g[0] = lr * (1 - self.momentum(self.updates)) / (1 - self.product)
+        of_m[0] = lr * following / (1 - self.product * following)
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
         cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
         u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
-        u.eps, u.decoupled = self.eps, self.decoupled()
-        p.k.adam(&u)
+        u.eps, u.decoupled = self.eps, self.decoupled_weight_decay
+        self.rates(lr, &u.lr_g, &u.lr_m)
+        p.k.nadam(&u)
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:
-        return step_size_of(lr, self.square, 1 - pow(self.beta2, <double>self.updates), self.eps)
-
-
-cdef class AdamW(Adam):
-    """AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None)\n--\n\n"""
-
-    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, *, clip_norm=None, clip_value=None):
-        Adam.__init__(self, lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
-
-    cdef bint decoupled(self) noexcept nogil:
-        return True
+        cdef double of_g, of_m
+        self.rates(lr, &of_g, &of_m)
+        return step_size_of(of_g + of_m, self.square, 1 - pow(self.beta2, <double>self.updates), self.eps)
 
 
 # ---- a user's own ----
@@ -365,7 +508,7 @@ cdef class OptimizerHost(Optimizer):
     cdef object sizes                       # of the steps, laid out as a slot; None where all are 0
 
     def __init__(self, custom):
-        Optimizer.__init__(self, custom.lr, custom.weight_decay, custom.clip_norm, custom.clip_value)
+        Optimizer.__init__(self, custom.lr, custom.weight_decay, custom.maximize, custom.clip_norm, custom.clip_value)
         self.user_object = weakref.ref(custom)
         names = custom.slots
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):

@@ -59,7 +59,10 @@ from .penalty import (
     clip_grad_norm as clip_grad_norm, clip_grad_value as clip_grad_value,
 )
 from .optimizer import Optimizer as Optimizer
-from .optim import SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adam as Adam, AdamW as AdamW
+from .optim import (
+    SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adadelta as Adadelta, Adam as Adam, AdamW as AdamW,
+    NAdam as NAdam,
+)
 from .sequential import Sequential as Sequential
 from .shared.public import *  # noqa: F403  schedules, metrics, callbacks, a user's own classes, states
 from .shared import metrics as metrics

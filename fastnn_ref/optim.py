@@ -5,11 +5,14 @@
     Nesterov   w ← w − lr·(g + μ·v)                         one step further on
     Adagrad    s ← s + g²;  w ← w − lr·g/(√s + ε)           shorter steps where gradients were large
     RMSprop    s ← α·s + (1−α)·g²;  w ← w − lr·g/(√s + ε)   steps of like size for every weight
-    Adam       both, with means that start unbiased
+    Adadelta   w ← w − lr·g·√(u + ε)/√(s + ε)               u like s, of the steps: no unit is left in lr
+    Adam       momentum and RMSprop, with means that start unbiased
     AdamW      Adam, the decay apart from the gradient
+    NAdam      Adam with Nesterov's momentum
 
-Order of a step: penalty, clipping by value, clipping by norm, update, constraint. ``step_size`` is what a weight moves
-by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to weights, never to biases.
+Order of a step: g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraint. ``step_size`` is
+what a weight moves by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to
+weights, never to biases.
 Sources: beside each. Engine: fastnn/optim.pyx.
 """
 
@@ -38,8 +41,9 @@ def root_step_size(lr: float, s: Array, correction: float, eps: float) -> Any:
 class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
-    v ← momentum·v + g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum`` < 1, and > 0 for
-    ``nesterov``. Weight decay adds weight_decay·w to g: L2's gradient.
+    v ← momentum·v + (1 − dampening)·g;  w ← w − lr·v, or w − lr·(g + momentum·v) with ``nesterov``. 0 <= ``momentum``
+    < 1, and > 0 for ``nesterov``; 0 <= ``dampening`` < 1, and 0 with ``nesterov`` or without momentum. The first step
+    is not dampened, as in PyTorch. Weight decay adds weight_decay·w to g: L2's gradient.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False), seed=0)
@@ -51,12 +55,12 @@ class SGD(Optimizer):
     """
 
     def __init__(self, lr: Any = 1e-2, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, *,
-                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
-        super().__init__(lr, weight_decay, clip_norm, clip_value)
+                 dampening: float = 0.0, maximize: bool = False, clip_norm: Limit = None,
+                 clip_value: Limit = None) -> None:
+        super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
-        if nesterov and momentum == 0:
-            raise ValueError("nesterov: expected momentum > 0, got 0")
+        self.dampening = checks.as_dampening(dampening, self.momentum, self.nesterov)
 
     @property
     def slots(self) -> tuple[str, ...]:                 # type: ignore[override]
@@ -66,19 +70,21 @@ class SGD(Optimizer):
         g = decayed(g, decay, w)
         if slots:
             v = slots["momentum"]
-            v[...] = self.momentum * v + g
+            kept = 1.0 if self._steps == 1 else 1 - self.dampening
+            v[...] = self.momentum * v + kept * g
             g = g + self.momentum * v if self.nesterov else v
         w -= lr * g
 
     def step_size(self, lr: float, **slots: Array) -> float:
-        return lr / (1 - self.momentum)
+        return lr * (1 - self.dampening) / (1 - self.momentum)
 
 
 class Adagrad(Optimizer):
     """Divides by the root of the sum of all squares so far (Duchi et al. 2011).
 
-    s ← s + g²;  w ← w − lr·g / (√s + eps). ``eps`` > 0. As in PyTorch, s starts from 0, so that the first step is lr,
-    whatever the gradient's size:
+    s ← s + g²;  w ← w − lr/(1 + (t − 1)·lr_decay) · g / (√s + eps) at step t = 1, 2, … ``eps`` > 0. s starts from
+    ``initial_accumulator_value`` >= 0; if that is 0, the first step is lr, whatever the gradient's size. ``lr_decay``
+    >= 0 makes later steps shorter, beside what a schedule does.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
@@ -89,25 +95,37 @@ class Adagrad(Optimizer):
 
     slots = ("sum",)
 
-    def __init__(self, lr: Any = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0, *,
-                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
-        super().__init__(lr, weight_decay, clip_norm, clip_value)
+    def __init__(self, lr: Any = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0, *, lr_decay: float = 0.0,
+                 initial_accumulator_value: float = 0.0, maximize: bool = False, clip_norm: Limit = None,
+                 clip_value: Limit = None) -> None:
+        super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.lr_decay = checks.as_number("lr_decay", lr_decay, 0)
+        self.initial_accumulator_value = checks.as_number("initial_accumulator_value", initial_accumulator_value, 0)
+
+    @property
+    def _starts(self) -> dict[str, float]:               # type: ignore[override]
+        return {"sum": self.initial_accumulator_value}
+
+    def _rate_now(self, lr: float) -> float:
+        """The rate of this step."""
+        return lr / (1 + (self._steps - 1) * self.lr_decay)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g, s = decayed(g, decay, w), slots["sum"]
         s += g**2
-        w -= lr * g / (np.sqrt(s) + self.eps)
+        w -= self._rate_now(lr) * g / (np.sqrt(s) + self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
-        return root_step_size(lr, slots["sum"], 1.0, self.eps)
+        return root_step_size(self._rate_now(lr), slots["sum"], 1.0, self.eps)
 
 
 class RMSprop(Optimizer):
     """Divides by a running root mean square (Tieleman and Hinton 2012).
 
-    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps). 0 <= ``alpha`` < 1, ``eps`` > 0. The first step is
-    lr / √(1 − alpha), whatever the gradient's size:
+    s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps). 0 <= ``alpha`` < 1, ``eps`` > 0. ``centered`` takes
+    s − m² in place of s, m the running mean of g: what g varies by (Graves 2013). With 0 < ``momentum`` < 1 it is
+    v ← momentum·v + g / (√s + eps);  w ← w − lr·v. The first step is lr / √(1 − alpha), whatever the gradient's size:
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
@@ -116,28 +134,79 @@ class RMSprop(Optimizer):
     [[0.9]]
     """
 
-    slots = ("square",)
-
     def __init__(self, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, *,
-                 clip_norm: Limit = None, clip_value: Limit = None) -> None:
-        super().__init__(lr, weight_decay, clip_norm, clip_value)
+                 momentum: float = 0.0, centered: bool = False, maximize: bool = False, clip_norm: Limit = None,
+                 clip_value: Limit = None) -> None:
+        super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
         self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
+        self.centered = checks.as_flag("centered", centered)
+
+    @property
+    def slots(self) -> tuple[str, ...]:                 # type: ignore[override]
+        return ("square", *["mean"] * self.centered, *["momentum"] * (self.momentum > 0))
+
+    def _spread(self, slots: dict[str, Array]) -> Array:
+        """s, or s − m²; rounding may not make that negative."""
+        return np.maximum(slots["square"] - slots["mean"]**2, 0) if self.centered else slots["square"]
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g, s = decayed(g, decay, w), slots["square"]
         s[...] = self.alpha * s + (1 - self.alpha) * g**2
-        w -= lr * g / (np.sqrt(s) + self.eps)
+        if self.centered:
+            m = slots["mean"]
+            m[...] = self.alpha * m + (1 - self.alpha) * g
+        root = np.sqrt(self._spread(slots)) + self.eps
+        if self.momentum > 0:
+            v = slots["momentum"]
+            v[...] = self.momentum * v + g / root
+            w -= lr * v
+        else:
+            w -= lr * g / root
 
     def step_size(self, lr: float, **slots: Array) -> Array:
-        return root_step_size(lr, slots["square"], 1.0, self.eps)
+        return root_step_size(lr / (1 - self.momentum), self._spread(slots), 1.0, self.eps)
+
+
+class Adadelta(Optimizer):
+    """Adadelta (Zeiler 2012): steps that have the weights' unit, whatever that of the loss is.
+
+    s ← rho·s + (1 − rho)·g²;  d = √(u + eps)/√(s + eps) · g;  u ← rho·u + (1 − rho)·d²;  w ← w − lr·d. 0 <= ``rho``
+    < 1, ``eps`` > 0. The first step is lr·√(eps / (1 − rho)), whatever the gradient's size:
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), nn.Adadelta(rho=0.75, eps=0.01))
+    >>> print(model.layers[0].weight.round(6))
+    [[0.8]]
+    """
+
+    slots = ("square", "step_square")
+
+    def __init__(self, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, *,
+                 maximize: bool = False, clip_norm: Limit = None, clip_value: Limit = None) -> None:
+        super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
+        self.rho = checks.as_number("rho", rho, 0, 1, high_open=True)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        g, s, u = decayed(g, decay, w), slots["square"], slots["step_square"]
+        s[...] = self.rho * s + (1 - self.rho) * g**2
+        d = np.sqrt(u + self.eps) / np.sqrt(s + self.eps) * g
+        u[...] = self.rho * u + (1 - self.rho) * d**2
+        w -= lr * d
+
+    def step_size(self, lr: float, **slots: Array) -> Array:
+        return lr * np.sqrt(slots["step_square"] + self.eps) / np.sqrt(slots["square"] + self.eps)
 
 
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015), weight decay coupled as in L2: g ← g + weight_decay·w first.
 
     m ← β1·m + (1 − β1)·g;  s ← β2·s + (1 − β2)·g²;  w ← w − lr/(1 − β1ᵗ) · m / (√s/√(1 − β2ᵗ) + eps).
-    ``betas`` (β1, β2), each 0 <= β < 1; ``eps`` > 0. The first step is lr, whatever the gradient's size:
+    ``betas`` (β1, β2), each 0 <= β < 1; ``eps`` > 0. ``amsgrad`` takes the largest s so far in place of s, so that no
+    step size grows again (Reddi, Kale and Kumar 2018). The first step is lr, whatever the gradient's size:
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
@@ -146,23 +215,30 @@ class Adam(Optimizer):
     [[0.99]]
     """
 
-    slots = ("mean", "square")
-
     def __init__(self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.0, *, clip_norm: Limit = None, clip_value: Limit = None) -> None:
-        super().__init__(lr, weight_decay, clip_norm, clip_value)
+                 weight_decay: float = 0.0, *, amsgrad: bool = False, maximize: bool = False, clip_norm: Limit = None,
+                 clip_value: Limit = None) -> None:
+        super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
         self.betas = checks.as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.amsgrad = checks.as_flag("amsgrad", amsgrad)
+
+    @property
+    def slots(self) -> tuple[str, ...]:                 # type: ignore[override]
+        return ("mean", "square", *["max_square"] * self.amsgrad)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g, m, s, (beta1, beta2) = decayed(g, decay, w), slots["mean"], slots["square"], self.betas
         m[...] = beta1 * m + (1 - beta1) * g
         s[...] = beta2 * s + (1 - beta2) * g**2
+        if self.amsgrad:
+            s = np.maximum(slots["max_square"], s, out=slots["max_square"])
         unbiased = lr / (1 - beta1**self._steps)        # both means start from 0, hence too small at first
         w -= unbiased * m / (np.sqrt(s) / math.sqrt(1 - beta2**self._steps) + self.eps)
 
     def step_size(self, lr: float, **slots: Array) -> Array:
-        return root_step_size(lr, slots["square"], 1 - self.betas[1]**self._steps, self.eps)
+        s = slots["max_square" if self.amsgrad else "square"]
+        return root_step_size(lr, s, 1 - self.betas[1]**self._steps, self.eps)
 
 
 class AdamW(Adam):
@@ -178,9 +254,69 @@ class AdamW(Adam):
     """
 
     def __init__(self, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, *, clip_norm: Limit = None, clip_value: Limit = None) -> None:
-        super().__init__(lr, betas, eps, weight_decay, clip_norm=clip_norm, clip_value=clip_value)
+                 weight_decay: float = 1e-2, *, amsgrad: bool = False, maximize: bool = False, clip_norm: Limit = None,
+                 clip_value: Limit = None) -> None:
+        super().__init__(lr, betas, eps, weight_decay, amsgrad=amsgrad, maximize=maximize, clip_norm=clip_norm,
+                         clip_value=clip_value)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         w *= 1 - lr * decay
         super().update(w, g, lr, 0.0, **slots)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016): a step has this gradient beside the mean that the next one will have.
+
+    m and s as in ``Adam``, μᵢ = β1·(1 − ½·0.96^(i·momentum_decay)) and Πₜ = μ₁·…·μₜ;
+    w ← w − lr·(g·(1 − μₜ)/(1 − Πₜ) + m·μₜ₊₁/(1 − Πₜ₊₁)) / (√s/√(1 − β2ᵗ) + eps).
+    ``momentum_decay`` >= 0 says how fast μ rises from β1/2 to β1. With ``decoupled_weight_decay`` it decays as in
+    ``AdamW``, else as in ``Adam``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))
+    >>> optimizer = nn.NAdam(lr=0.5, betas=(0.5, 0.5), momentum_decay=0.0)              # μ = ¼: g·1 + ½g·¼/(1 − 1/16)
+    >>> _ = model.step(np.array([[1.0]]), np.array([[-1e6]]), nn.MSELoss(), optimizer)
+    >>> print(model.layers[0].weight.round(4))
+    [[0.4333]]
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(self, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0.0, momentum_decay: float = 4e-3, *, decoupled_weight_decay: bool = False,
+                 maximize: bool = False, clip_norm: Limit = None, clip_value: Limit = None) -> None:
+        super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
+        self.betas = checks.as_betas(betas)
+        self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        self.momentum_decay = checks.as_number("momentum_decay", momentum_decay, 0)
+        self.decoupled_weight_decay = checks.as_flag("decoupled_weight_decay", decoupled_weight_decay)
+        self._product = 0, 1.0                          # t and Πₜ, which the next step goes on from
+
+    def _momentum(self, t: int) -> float:
+        """μₜ."""
+        return self.betas[0] * (1 - 0.5 * 0.96**(t * self.momentum_decay))
+
+    def _rates(self, lr: float) -> tuple[float, float]:
+        """What g and m are multiplied by in this step."""
+        t, (last, product) = self._steps, self._product
+        if last > t:                                    # somebody has set steps back
+            last, product = 0, 1.0
+        while last < t and product > 0:
+            last, product = last + 1, product * self._momentum(last + 1)
+        self._product = t, product
+        following = self._momentum(t + 1)
+        return lr * (1 - self._momentum(t)) / (1 - product), lr * following / (1 - product * following)
+
+    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+        m, s, (beta1, beta2) = slots["mean"], slots["square"], self.betas
+        if self.decoupled_weight_decay:
+            w *= 1 - lr * decay
+        else:
+            g = decayed(g, decay, w)
+        m[...] = beta1 * m + (1 - beta1) * g
+        s[...] = beta2 * s + (1 - beta2) * g**2
+        rate_g, rate_m = self._rates(lr)
+        w -= (rate_g * g + rate_m * m) / (np.sqrt(s) / math.sqrt(1 - beta2**self._steps) + self.eps)
+
+    def step_size(self, lr: float, **slots: Array) -> Array:
+        return root_step_size(sum(self._rates(lr)), slots["square"], 1 - self.betas[1]**self._steps, self.eps)

@@ -1,6 +1,6 @@
 """Optimizer: what SGD, Adam and the others share; optim.py has their formulas.
 
-    step    penalty, clipping by value, clipping by norm, update, constraint
+    step    g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraint
 
 It keeps slots beside each parameter, such as a momentum, by the parameter's name, and belongs to one network.
 
@@ -8,6 +8,7 @@ Engine: fastnn/optim.pyx.
 """
 
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ class Optimizer(Closed, OptimizerAccess):
     """What all optimizers share: ``lr`` (a number or a schedule), ``steps``, ``step(model)``, and the state.
 
     ``lr`` >= 0 and finite; ``weight_decay`` >= 0; ``clip_norm`` and ``clip_value`` > 0, or None for no clipping.
-    ``lr`` and ``steps`` may be assigned at any time. An optimizer belongs to the first model it steps, whose momentum
-    it keeps; another one is a ValueError.
+    ``maximize=True`` turns the loss's gradient round, in place, so that the loss rises; penalties and decay go on
+    shrinking weights. ``lr`` and ``steps`` may be assigned at any time. An optimizer belongs to the first model it
+    steps, whose momentum it keeps; another one is a ValueError.
 
     >>> import fastnn_ref as nn
     >>> optimizer = nn.SGD(lr=nn.StepLR(0.1, step_size=2))
@@ -42,16 +44,19 @@ class Optimizer(Closed, OptimizerAccess):
     lr = Setting(lambda name, value: checks.as_learning_rate(value), "A number, or a schedule from step to number.")
     steps = Setting(lambda name, value: checks.as_integer(name, value, 0, 2**62), "Updates so far.")
     slots: tuple[str, ...] = ()             # names of what is kept beside each parameter
+    _starts: Mapping[str, float] = {}        # what a slot starts from, where that is not 0
 
     _lr: Any
     _steps = 0
     _network: Network | None = None
     _listed: list[Listed] | None = None     # the network's parameters that the slots were made for
 
-    def __init__(self, lr: Any, weight_decay: float, clip_norm: float | None, clip_value: float | None) -> None:
+    def __init__(self, lr: Any, weight_decay: float, maximize: bool, clip_norm: float | None,
+                 clip_value: float | None) -> None:
         super().__init__()
         self.lr, self.steps = lr, 0
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
+        self.maximize = checks.as_flag("maximize", maximize)
         self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
         self._kept: Slots = {}
 
@@ -76,6 +81,9 @@ class Optimizer(Closed, OptimizerAccess):
     def step_pass(self, network: Network, lr: float) -> None:
         """``step``, unchecked, with the rate ``lr``."""
         parameters, constraints = network.parameters, network.constraints
+        if self.maximize:
+            for _, _, g, _ in parameters:
+                g *= -1
         for penalty, w, g in constraints:
             g += penalty.gradient(w)
         if self.clip_value is not None:
@@ -115,11 +123,12 @@ class Optimizer(Closed, OptimizerAccess):
         self._network, self._listed = network, network.parameters
 
     def _fitted(self, state: Slots, parameters: list[Listed]) -> Slots:
-        """The slots for these parameters, with the values of ``state``, or with zeros."""
+        """The slots for these parameters, with the values of ``state``, or with those that they start from."""
         like = {name: w for name, w, _, _ in parameters}
-        zeros = {name: np.zeros_like(w) for name, w in like.items()}
+        start = {slot: {name: np.full_like(w, self._starts.get(slot, 0)) for name, w in like.items()}
+                 for slot in self.slots}
         return {slot: {name: value.astype(like[name].dtype) for name, value in
-                       checks.as_state(slot, state.get(slot) or zeros, like).items()} for slot in self.slots}
+                       checks.as_state(slot, state.get(slot) or start[slot], like).items()} for slot in self.slots}
 
     def _slot_arrays(self) -> Slots:
         return {slot: self._kept.get(slot, {}) for slot in self.slots}
@@ -142,7 +151,7 @@ class OptimizerHost(Optimizer):
     custom: Any                             # a weak link
 
     def __init__(self, custom: CustomOptimizer) -> None:
-        super().__init__(custom.lr, custom.weight_decay, custom.clip_norm, custom.clip_value)
+        super().__init__(custom.lr, custom.weight_decay, custom.maximize, custom.clip_norm, custom.clip_value)
         self.__dict__.update(custom=weakref.proxy(custom), slots=custom.slots)
         if custom._pending is not None:
             self.load_state_dict(custom._pending)

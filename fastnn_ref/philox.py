@@ -22,7 +22,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint32]
 
 # What the numbers are for: the upper byte of the stream. The rest counts parameters or layers.
-INIT, MASK, SHUFFLE, CHECK, TEXT, MIXUP = 0, 1, 2, 3, 4, 5
+INIT, MASK, SHUFFLE, CHECK, TEXT, MIXUP, SPLIT = 0, 1, 2, 3, 4, 5, 6
 
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL = 0x9E3779B9, 0xBB67AE85       # the golden ratio and √3 − 1: each round has a key of its own

@@ -387,14 +387,32 @@ OPTIMIZERS = [
     Named("momentum", "SGD", {"lr": 0.05, "momentum": 0.9}),
     Named("momentum decay", "SGD", {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
     Named("nesterov", "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    Named("dampening", "SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.1}),
+    Named("sgd maximize", "SGD", {"lr": 0.02, "weight_decay": 0.3, "maximize": True}),
     Named("adagrad", "Adagrad", {"lr": 0.05}),
     Named("adagrad decay", "Adagrad", {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
+    Named("adagrad all", "Adagrad", {
+        "lr": 0.1, "eps": 1e-3, "weight_decay": 0.1, "lr_decay": 0.3, "initial_accumulator_value": 0.2,
+        "maximize": True}),
     Named("rmsprop", "RMSprop", {"lr": 0.01}),
     Named("rmsprop decay", "RMSprop", {"lr": 0.01, "alpha": 0.7, "eps": 1e-3, "weight_decay": 0.1}),
+    Named("rmsprop momentum", "RMSprop", {"lr": 0.003, "eps": 1e-3, "momentum": 0.8}),
+    Named("rmsprop centered", "RMSprop", {"lr": 0.01, "alpha": 0.8, "eps": 0.1, "centered": True}),
+    Named("rmsprop all", "RMSprop", {
+        "lr": 0.01, "alpha": 0.7, "eps": 0.1, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
+    Named("adadelta", "Adadelta", {"lr": 1.0}),
+    Named("adadelta decay", "Adadelta", {
+        "lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     Named("adam", "Adam", {"lr": 0.02}),
     Named("adam decay", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.1}),
+    Named("amsgrad", "Adam", {"lr": 0.02, "betas": (0.5, 0.7), "amsgrad": True}),
     Named("adamw", "AdamW", {"lr": 0.02}),
     Named("adamw decay", "AdamW", {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.5}),
+    Named("adamw amsgrad", "AdamW", {"lr": 0.02, "betas": (0.6, 0.8), "amsgrad": True, "maximize": True}),
+    Named("nadam", "NAdam", {"lr": 0.02}),
+    Named("nadam decay", "NAdam", {
+        "lr": 0.02, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.5, "maximize": True}),
+    Named("nadam decoupled", "NAdam", {"lr": 0.02, "weight_decay": 0.5, "decoupled_weight_decay": True}),
 ]
 
 PENALTIES = [

@@ -32,7 +32,7 @@ SHARED_FLOORS = [
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
      "data", "recorder", "copy_parameters"}, {"checkpoint", "prediction", "batches"},
-    {"model_checkpoint"}, {"fit"}, {"model", "lr_finder"}, {"public"}, {"__init__"},
+    {"model_checkpoint"}, {"fit"}, {"lbfgs"}, {"model", "lr_finder"}, {"public"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},

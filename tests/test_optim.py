@@ -5,15 +5,19 @@ import math
 import numpy as np
 import pytest
 
+from fastnn_ref.shared.custom import CustomOptimizer
 from tests.cases import OPTIMIZERS
-from tests.check import close, normal, same
+from tests.check import close, normal, same, same_parameters
 
 DEFAULTS = {
-    "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
-    "Adagrad": {"eps": 1e-10, "weight_decay": 0.0},
-    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0},
-    "Adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
-    "AdamW": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2},
+    "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "dampening": 0.0},
+    "Adagrad": {"eps": 1e-10, "weight_decay": 0.0, "lr_decay": 0.0, "initial_accumulator_value": 0.0},
+    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+    "Adadelta": {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    "Adam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False},
+    "AdamW": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "amsgrad": False},
+    "NAdam": {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "momentum_decay": 4e-3,
+              "decoupled_weight_decay": False},
 }
 
 KINDS = list(DEFAULTS)
@@ -23,22 +27,39 @@ def formula(case, w, g, slots, t):
     """The value of one number after update t = 1, 2, …; slots is what is remembered of it."""
     a = DEFAULTS[case.cls] | case.arguments
     lr, decay = a["lr"], a["weight_decay"]
-    if case.cls == "AdamW":
+    g *= -1 if a.get("maximize") else 1
+    if case.cls == "AdamW" or a.get("decoupled_weight_decay"):
         w -= lr * decay * w
     else:
         g += decay * w
     if case.cls == "SGD":
-        slots["v"] = a["momentum"] * slots.get("v", 0.0) + g
+        slots["v"] = a["momentum"] * slots["v"] + (1 - a["dampening"]) * g if "v" in slots else g
         return w - lr * (g + a["momentum"] * slots["v"] if a["nesterov"] else slots["v"])
     if case.cls == "Adagrad":
-        slots["s"] = slots.get("s", 0.0) + g * g
-        return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])
+        slots["s"] = slots.get("s", a["initial_accumulator_value"]) + g * g
+        return w - lr / (1 + (t - 1) * a["lr_decay"]) * g / (math.sqrt(slots["s"]) + a["eps"])
     if case.cls == "RMSprop":
-        slots["s"] = a["alpha"] * slots.get("s", 0.0) + (1 - a["alpha"]) * g * g
-        return w - lr * g / (math.sqrt(slots["s"]) + a["eps"])
+        alpha = a["alpha"]
+        slots["s"] = alpha * slots.get("s", 0.0) + (1 - alpha) * g * g
+        slots["m"] = alpha * slots.get("m", 0.0) + (1 - alpha) * g if a["centered"] else 0.0
+        slots["v"] = a["momentum"] * slots.get("v", 0.0) + g / (math.sqrt(slots["s"] - slots["m"] ** 2) + a["eps"])
+        return w - lr * slots["v"]
+    if case.cls == "Adadelta":
+        rho, u = a["rho"], slots.get("u", 0.0)
+        slots["s"] = rho * slots.get("s", 0.0) + (1 - rho) * g * g
+        step = math.sqrt(u + a["eps"]) / math.sqrt(slots["s"] + a["eps"]) * g
+        slots["u"] = rho * u + (1 - rho) * step * step
+        return w - lr * step
     b1, b2 = a["betas"]
     slots["m"] = b1 * slots.get("m", 0.0) + (1 - b1) * g
     slots["s"] = b2 * slots.get("s", 0.0) + (1 - b2) * g * g
+    if case.cls == "NAdam":
+        mu = [b1 * (1 - 0.96 ** (i * a["momentum_decay"]) / 2) for i in range(1, t + 2)]
+        mean = g * (1 - mu[-2]) / (1 - math.prod(mu[:-1])) + slots["m"] * mu[-1] / (1 - math.prod(mu))
+        return w - lr * mean / (math.sqrt(slots["s"] / (1 - b2**t)) + a["eps"])
+    if a["amsgrad"]:
+        slots["most"] = max(slots.get("most", 0.0), slots["s"])
+        return w - lr * (slots["m"] / (1 - b1**t)) / (math.sqrt(slots["most"] / (1 - b2**t)) + a["eps"])
     return w - lr * (slots["m"] / (1 - b1**t)) / (math.sqrt(slots["s"] / (1 - b2**t)) + a["eps"])
 
 
@@ -111,7 +132,7 @@ def test_an_infinite_weight_stays(nn, dtype, case):
         optimizer.step(model)
     decays = case.arguments.get("weight_decay", 0.01 if case.cls == "AdamW" else 0.0) > 0
     assert values["0.bias"][1] == -np.inf
-    if case.cls == "AdamW" or not decays:
+    if case.cls == "AdamW" or "decoupled" in case.name or not decays:
         assert values["0.weight"].flat[5] == np.inf
     else:
         assert np.isnan(values["0.weight"].flat[5])
@@ -204,3 +225,86 @@ def test_one_optimizer_one_model(nn):
         optimizer.step(b)
     optimizer.step(a)
     assert optimizer.steps == 2
+
+
+# ---- maximize ----
+
+
+class Own(CustomOptimizer):
+    def update(self, w, g, lr, decay):
+        w -= lr * (g + decay * w)
+
+
+def made(nn, cls, **options):
+    return (Own if cls == "Own" else getattr(nn, cls))(lr=0.1, weight_decay=0.1, clip_norm=0.5, **options)
+
+
+@pytest.mark.parametrize("cls", [*KINDS, "Own"])
+def test_maximize_turns_the_gradient_round(nn, dtype, cls):
+    """That of the loss, before clipping; decay and penalties shrink weights as ever."""
+    models = [nn.Sequential(small(nn, dtype), penalty=nn.ElasticNet(0.05, 0.3)) for _ in range(2)]
+    one, two = made(nn, cls, maximize=True), made(nn, cls)
+    for _ in range(3):
+        for model in models:
+            grads = gradients(nn, model)
+        for g in grads.values():
+            g *= -1
+        one.step(models[0])
+        two.step(models[1])
+    same_parameters(*models)
+
+
+def test_a_loss_that_shall_rise_is_no_divergence(nn):
+    """Without maximize it would be a TrainingWarning, which is an error here."""
+    x, t = normal((40, 2)), normal((40, 1), seed=1)
+    model = nn.Sequential(nn.Linear(2, 1), dtype="float64")
+    history = model.fit(x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.3, maximize=True), epochs=15, batch_size=8)
+    assert history.history["loss"][-1] > 1000 * history.history["loss"][0]
+
+
+# ---- what starts from another value than 0, or depends on the step ----
+
+
+def test_adagrad_starts_from_its_value(nn, dtype):
+    optimizer = nn.Adagrad(lr=0.0, initial_accumulator_value=0.25)
+    model = small(nn, dtype)
+    for g in gradients(nn, model).values():
+        g[...] = 0
+    optimizer.step(model)
+    for value in optimizer.state_dict()["sum"].values():
+        same(value, np.full(value.shape, 0.25, dtype))
+    state = optimizer.state_dict() | {"sum": {name: value + 1 for name, value in optimizer.state_dict()["sum"].items()}}
+    optimizer.load_state_dict(state)
+    assert optimizer.state_dict()["sum"]["0.bias"][0] == 1.25
+
+
+def test_nadam_knows_each_step_by_its_number(nn):
+    """Steps that are set back or forward: as an optimizer that came to that step."""
+    def step(optimizer, model):
+        gradients(nn, model)
+        optimizer.step(model)
+
+    one, a = nn.NAdam(lr=0.1), small(nn)
+    for _ in range(7):
+        step(one, a)
+    state, values = one.state_dict(), a.state_dict()
+    for steps in (2, 7, 5000):
+        one.load_state_dict(state | {"steps": steps})
+        a.load_state_dict(values)
+        two, b = nn.NAdam(lr=0.1), small(nn)
+        two.load_state_dict(state | {"steps": steps})
+        b.load_state_dict(values)
+        step(one, a)
+        step(two, b)
+        same_parameters(a, b)
+
+
+def test_centered_rounding_makes_no_nan(nn, dtype):
+    """s − m² of a gradient that never changes is 0, up to rounding, which may go below."""
+    model, optimizer = small(nn, dtype), nn.RMSprop(lr=1e-9, alpha=0.5, centered=True)
+    for _ in range(60):
+        for number, g in enumerate(gradients(nn, model).values()):
+            g[...] = np.linspace(0.1, 3.7, g.size).reshape(g.shape) + number
+        optimizer.step(model)
+    for value in model.state_dict().values():
+        assert np.isfinite(value).all()

@@ -48,9 +48,17 @@ OPTIMIZERS = {
     "sgd": lambda nn: nn.SGD(lr=0.1),
     "momentum": lambda nn: nn.SGD(lr=0.02, momentum=0.8),
     "nesterov": lambda nn: nn.SGD(lr=0.02, momentum=0.9, nesterov=True),
+    "dampening": lambda nn: nn.SGD(lr=0.05, momentum=0.8, dampening=0.6),
+    "own adagrad": lambda nn: nn.Adagrad(lr=1.0, lr_decay=0.01, initial_accumulator_value=0.5),
     "rmsprop": lambda nn: nn.RMSprop(lr=falling(nn, 0.3), alpha=0.9),
+    "rmsprop momentum": lambda nn: nn.RMSprop(lr=0.6, alpha=0.9, eps=3.0, momentum=0.7),
+    "centered": lambda nn: nn.RMSprop(lr=0.4, alpha=0.9, eps=1.0, centered=True),
+    "centered momentum": lambda nn: nn.RMSprop(lr=1.0, alpha=0.9, eps=3.0, centered=True, momentum=0.7),
+    "adadelta": lambda nn: nn.Adadelta(lr=0.2, eps=3.0),
     "adam": lambda nn: nn.Adam(lr=falling(nn, 0.4), betas=(0.8, 0.95)),
     "adamw": lambda nn: nn.AdamW(lr=falling(nn, 0.4), betas=(0.8, 0.95), weight_decay=0),
+    "amsgrad": lambda nn: nn.Adam(lr=nn.ExponentialLR(1.5, 0.97), betas=(0.8, 0.95), amsgrad=True),
+    "nadam": lambda nn: nn.NAdam(lr=falling(nn, 0.4), betas=(0.8, 0.95)),
     "doubled": lambda nn: Doubled(lr=0.05),
     "adagrad": lambda nn: Adagrad(lr=1.0),
     "plain": lambda nn: Plain(lr=0.1),
@@ -107,13 +115,32 @@ def test_elastic_net(nn, dtype, optimizer):
 
 W = np.array([[1.0], [-2.0], [0.05], [-0.05], [0.0], [3.0]])
 G = np.array([[0.5], [-0.25], [2.0], [0.01], [-4.0], [0.0]])
+
+
+def step_squares(g, t):
+    """Adadelta's mean of the squares of t steps with the gradient g."""
+    s, u = 0.0, 0.0
+    for _ in range(t):
+        s = 0.75 * s + 0.25 * g**2
+        u = 0.75 * u + 0.25 * (u + 0.5) / (s + 0.5) * g**2
+    return u
+
+
 FORMULAS = {                            # the step size after step t with the gradients g, all alike
     "sgd": lambda lr, g, t: lr,
     "momentum": lambda lr, g, t: lr / (1 - 0.9),
     "nesterov": lambda lr, g, t: lr / (1 - 0.9),
+    "dampening": lambda lr, g, t: lr * (1 - 0.25) / (1 - 0.9),
+    "own adagrad": lambda lr, g, t: lr / (1 + (t - 1) / 2) / (np.sqrt(t * g**2 + 0.25) + 1e-10),
     "rmsprop": lambda lr, g, t: lr / (np.sqrt(1 - 0.75**t) * np.abs(g) + 0.5),
+    "rmsprop momentum": lambda lr, g, t: lr / (np.sqrt(1 - 0.75**t) * np.abs(g) + 0.5) / (1 - 0.9),
+    "centered": lambda lr, g, t: lr / (np.sqrt((1 - 0.75**t) * 0.75**t) * np.abs(g) + 0.5),
+    "centered momentum": lambda lr, g, t: lr / (np.sqrt((1 - 0.75**t) * 0.75**t) * np.abs(g) + 0.5) / (1 - 0.9),
+    "adadelta": lambda lr, g, t: lr * np.sqrt(step_squares(g, t) + 0.5) / np.sqrt((1 - 0.75**t) * g**2 + 0.5),
     "adam": lambda lr, g, t: lr / (np.abs(g) + 0.5),
     "adamw": lambda lr, g, t: lr / (np.abs(g) + 0.5),
+    "amsgrad": lambda lr, g, t: lr / (np.abs(g) + 0.5),
+    "nadam": lambda lr, g, t: lr * (0.75 / (1 - 0.25**t) + 0.25 / (1 - 0.25 ** (t + 1))) / (np.abs(g) + 0.5),
     "doubled": lambda lr, g, t: 2 * lr,
     "adagrad": lambda lr, g, t: lr / (np.sqrt(t) * np.abs(g) + 1e-8),
 }
@@ -121,9 +148,17 @@ ONE_STEP = {
     "sgd": lambda nn, lr: nn.SGD(lr),
     "momentum": lambda nn, lr: nn.SGD(lr, 0.9),
     "nesterov": lambda nn, lr: nn.SGD(lr, 0.9, nesterov=True),
+    "dampening": lambda nn, lr: nn.SGD(lr, 0.9, dampening=0.25),
+    "own adagrad": lambda nn, lr: nn.Adagrad(lr, lr_decay=0.5, initial_accumulator_value=0.25),
     "rmsprop": lambda nn, lr: nn.RMSprop(lr, alpha=0.75, eps=0.5),
+    "rmsprop momentum": lambda nn, lr: nn.RMSprop(lr, alpha=0.75, eps=0.5, momentum=0.9),
+    "centered": lambda nn, lr: nn.RMSprop(lr, alpha=0.75, eps=0.5, centered=True),
+    "centered momentum": lambda nn, lr: nn.RMSprop(lr, alpha=0.75, eps=0.5, centered=True, momentum=0.9),
+    "adadelta": lambda nn, lr: nn.Adadelta(lr, rho=0.75, eps=0.5),
     "adam": lambda nn, lr: nn.Adam(lr, betas=(0.5, 0.75), eps=0.5),
     "adamw": lambda nn, lr: nn.AdamW(lr, betas=(0.5, 0.75), eps=0.5, weight_decay=0.1),
+    "amsgrad": lambda nn, lr: nn.Adam(lr, betas=(0.5, 0.75), eps=0.5, amsgrad=True),
+    "nadam": lambda nn, lr: nn.NAdam(lr, betas=(0.5, 0.75), eps=0.5, momentum_decay=0),
     "doubled": lambda nn, lr: Doubled(lr),
     "adagrad": lambda nn, lr: Adagrad(lr),
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fastnn.torch import from_torch
+from tests import witness
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 PACKAGES = ("fastnn_ref", "fastnn")
@@ -318,7 +319,7 @@ def test_optimizers_of_pytorch(torch):
                     model = nn.Sequential(nn.Linear(5, 7, bias=False), nn.Tanh(), nn.Linear(7, 3, bias=False), seed=1,
                                           dtype="float64")
                     w, v = (torch.tensor(np.array(layer.weight)).requires_grad_() for layer in (model[0], model[2]))
-                    other = info.optim_cls([w, v], **options)
+                    other = witness.in_float64(torch, info.optim_cls([w, v], **options))
                     for seed in range(10):
                         x, t = (np.random.default_rng([seed, size]).normal(size=(9, size)) for size in (5, 3))
                         other.zero_grad()
@@ -330,4 +331,4 @@ def test_optimizers_of_pytorch(torch):
                 return result
 
             tally.judge(kind, sample.desc, compare)
-    tally.report(f"optimizer samples of PyTorch {torch.__version__}", 20)
+    tally.report(f"optimizer samples of PyTorch {torch.__version__}", 47)

@@ -132,6 +132,28 @@ def test_lbfgs_ends_where_scikit_learns_does(kind, y):
         _ = two.partial_fit
 
 
+def test_lbfgs_goes_on_with_another_penalty():
+    """As scikit-learn's: warm_start keeps the weights."""
+    arguments = {"solver": "lbfgs", "hidden_layer_sizes": (4,), "max_iter": 6, "random_state": 0, "warm_start": True}
+    one, two = their.MLPRegressor(**arguments), MLPRegressor(**arguments)
+    for alpha in (0.1, 1.0):
+        for each in (one, two):
+            each.set_params(alpha=alpha).fit(X[:, :3], X[:, 3])
+        assert two.loss_ == pytest.approx(one.loss_, rel=1e-6)
+
+
+def test_an_optimizer_as_solver():
+    """It is made anew for each fit, in either package, and stays as it was."""
+    solver = fastnn.NAdam(lr=0.01)
+    fast, ref = (MLPClassifier((4,), solver=solver, max_iter=5, tol=0, n_iter_no_change=9, random_state=0,
+                               backend=backend).fit(X, Y) for backend in ("fast", "ref"))
+    np.testing.assert_allclose(fast.loss_curve_, ref.loss_curve_, rtol=1e-6)
+    assert fast.loss_curve_[-1] < fast.loss_curve_[0]
+    assert solver.steps == 0
+    first = fast.loss_curve_[-1]
+    assert fast.set_params(warm_start=True).fit(X, Y).loss_curve_[-1] < first
+
+
 def test_signatures_begin_as_scikit_learns():
     """Every argument of scikit-learn's is there, with its default and its place."""
     for kind in MLPClassifier, MLPRegressor:
@@ -472,6 +494,7 @@ def test_images():
     ({"loss": "cross_entropy"}, "loss: expected 'log_loss'"),
     ({"loss": fastnn.Adam()}, "loss: expected"),
     ({"loss": fastnn.CrossEntropyLoss(), "label_smoothing": 0.1}, "label_smoothing: expected 0"),
+    ({"solver": fastnn.MSELoss()}, "solver: expected"),
     ({"solver": "lbfgs", "dropout": 0.5}, "dropout: expected 0 beside solver='lbfgs'"),
     ({"solver": "lbfgs", "callbacks": [fastnn.EarlyStopping()]}, "callbacks: expected none"),
 ])

@@ -72,6 +72,16 @@ def loss(torch: Any, case: LossCase, y: Any, t: Array) -> Any:
     return no * binary(y, tensor(torch, (1 - smoothing) * t + smoothing / 2))
 
 
+def in_float64(torch: Any, optimizer: Any) -> Any:
+    """An optimizer of PyTorch before its first step; NAdam would keep its product of momenta in float32."""
+    for group in optimizer.param_groups if type(optimizer).__name__ == "NAdam" else ():
+        for value in group["params"]:
+            optimizer.state[value].update(
+                step=torch.tensor(0.0), mu_product=torch.ones((), dtype=torch.float64),
+                exp_avg=torch.zeros_like(value), exp_avg_sq=torch.zeros_like(value))
+    return optimizer
+
+
 def optimizer(torch: Any, case: Named, module: Any) -> Any:
     """The optimizer that PyTorch has, weight decay for weights only."""
     arguments = dict(case.arguments)
@@ -79,7 +89,7 @@ def optimizer(torch: Any, case: Named, module: Any) -> Any:
     named = list(module.named_parameters())
     groups = [{"params": [value for name, value in named if ("weight" in name) == weights], "weight_decay": strength}
               for weights, strength in ((True, decay), (False, 0.0))]
-    return getattr(torch.optim, case.cls)(groups, **arguments)
+    return in_float64(torch, getattr(torch.optim, case.cls)(groups, **arguments))
 
 
 def penalty(torch: Any, ours: Any, module: Any) -> Any:

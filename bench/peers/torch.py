@@ -115,7 +115,7 @@ def optimizer(case: Named) -> Work:
     weight = one_weight(package("fastnn_ref")).layers[0].weight
     parameter = torch.nn.Parameter(torch.from_numpy(weight.copy()))
     parameter.grad = torch.from_numpy(np.full_like(weight, 0.01))
-    fused = {} if case.cls == "RMSprop" else {"fused": True}
+    fused = {"fused": True} if case.cls in ("SGD", "Adagrad", "Adam", "AdamW") else {}
     found = getattr(torch.optim, case.cls)([parameter], **case.arguments, **fused)
 
     return lambda: (found.step(), parameter)[1]

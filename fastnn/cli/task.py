@@ -216,7 +216,8 @@ class OptimizerOptions:
     optimizer: str = option("adam", choice(tuple(OPTIMIZERS)), ", ".join(OPTIMIZERS), "training")
     lr: float | None = option(None, number(0), "learning rate (default: the optimizer's)", "training")
     momentum: float | None = option(
-        None, number(0, 1), f"of sgd (default {MOMENTUM})", "training", only=with_optimizers("momentum")
+        None, number(0, 1), f"of sgd (default {MOMENTUM}) or rmsprop (default 0)", "training",
+        only=with_optimizers("momentum"),
     )
     weight_decay: float | None = option(
         None, number(0), "of weights, not biases (default: the optimizer's)", "training",

@@ -197,15 +197,17 @@ typedef struct {
     int64_t rows, size;
 } fastnn_loss;
 
-/* One update of n parameters w by their gradients g. mean and square are the optimizer's slots: a running mean (or
-   momentum) and a running mean of squares; NULL where it has none. lr is the learning rate, decay is λ (0 for
-   biases). */
+/* One update of n parameters w by their gradients g. mean, square and third are the optimizer's slots, NULL where it
+   has none: a running mean (of SGD its momentum), a running mean of squares, and RMSprop's momentum, Adadelta's mean of
+   the squares of steps or AMSGrad's largest square. lr is the learning rate, decay is λ (0 for biases). */
 typedef struct {
-    void *w, *mean, *square;
+    void *w, *mean, *square, *third;
     const void *g;
     int64_t n, step;            /* step: 1 for the first update */
-    double lr, beta1, beta2;    /* of mean (SGD: momentum) and of square (RMSprop: alpha) */
+    double lr, lr_g, lr_m;      /* NAdam multiplies the gradient and the mean by rates of their own */
+    double beta1, beta2;        /* of mean and of square (RMSprop: alpha of both, Adadelta: rho of both) */
     double eps, decay;
+    double momentum, dampening; /* of SGD; RMSprop has a momentum, too */
     int nesterov;
     int decoupled;              /* w shrinks by lr·decay first (AdamW); otherwise g grows by decay·w (Adam) */
     int threads;
@@ -227,9 +229,10 @@ typedef struct {
 
 /* An optimizer's step size, what a weight moves by if its gradient stays 1. For the weight at place i of the slots it
    is each[i], or scale / (root·√square[i] + eps), or, where neither is given, scale; `scale` times the parameter's
-   lr_scale, which `each` knows already. */
+   lr_scale, which `each` knows already. Centered, it has square[i] − mean[i]² in place of square[i]; Adadelta's is
+   scale·√(step_square[i] + eps) / √(square[i] + eps). Both are NULL otherwise. */
 typedef struct {
-    const void *each, *square;
+    const void *each, *square, *mean, *step_square;
     double scale, root, eps;
 } fastnn_step_size;
 

@@ -5,10 +5,10 @@
 
 /* An update in `real`: what the formulas need, worked out once. */
 typedef struct {
-    real *w, *mean, *square;        /* parameters, running mean (or momentum), running mean of squares */
+    real *w, *mean, *square, *third;        /* parameters, running mean (or momentum), mean of squares, one more */
     const real *g;
     int64_t n;
-    real lr, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, shrink, root;
+    real lr, lr_g, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, shrink, root, momentum, kept;
 } F(update_t);
 
 /* g + decay·w, and g alone without decay: 0·∞ would make NaN of an infinite weight that a finite gradient moves. */
@@ -41,9 +41,9 @@ static void F(momentum_part)(const void *job, int part, int parts)
 {
     const F(update_t) *u = job;
     real *restrict w = u->w, *restrict v = u->mean;
-    const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->beta1;
+    const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->momentum, kept = u->kept;
     FOR_EACH(i, u->n) {
-        v[i] = F(fma_)(momentum, v[i], F(decayed)(g[i], decay, w[i]));
+        v[i] = F(fma_)(momentum, v[i], kept * F(decayed)(g[i], decay, w[i]));
         w[i] -= lr * v[i];
     }
 }
@@ -52,7 +52,7 @@ static void F(nesterov_part)(const void *job, int part, int parts)
 {
     const F(update_t) *u = job;
     real *restrict w = u->w, *restrict v = u->mean;
-    const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->beta1;
+    const real *restrict g = u->g, lr = u->lr, decay = u->decay, momentum = u->momentum;
     FOR_EACH(i, u->n) {
         const real gradient = F(decayed)(g[i], decay, w[i]);
         v[i] = F(fma_)(momentum, v[i], gradient);
@@ -63,8 +63,8 @@ static void F(nesterov_part)(const void *job, int part, int parts)
 static void F(sgd)(const fastnn_update *u)
 {
     const F(update_t) job = {
-        .w = u->w, .g = u->g, .mean = u->mean, .n = u->n, .lr = (real)u->lr, .beta1 = (real)u->beta1,
-        .decay = (real)u->decay,
+        .w = u->w, .g = u->g, .mean = u->mean, .n = u->n, .lr = (real)u->lr, .momentum = (real)u->momentum,
+        .kept = (real)(u->step == 1 ? 1 : 1 - u->dampening), .decay = (real)u->decay,
     };
     F(update)(!u->mean ? F(sgd_part) : u->nesterov ? F(nesterov_part) : F(momentum_part), &job, u->threads);
 }
@@ -90,32 +90,73 @@ static void F(adagrad)(const fastnn_update *u)
     F(update)(F(adagrad_part), &job, u->threads);
 }
 
-static void F(rmsprop_part)(const void *job, int part, int parts)
+/* square − mean², which rounding may not make negative; NaN stays. */
+static inline real F(spread)(real square, real mean)
 {
-    const F(update_t) *u = job;
-    real *restrict w = u->w, *restrict square = u->square;
-    const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps;
+    const real variance = F(fma_)(-mean, mean, square);
+    return variance < 0 ? 0 : variance;
+}
+
+/* `centered` and `moving` (with momentum) are constants where it is inlined. */
+ALWAYS_INLINE void F(rmsprop_loop)(const F(update_t) *u, int part, int parts, int centered, int moving)
+{
+    real *restrict w = u->w, *restrict square = u->square, *restrict mean = u->mean, *restrict v = u->third;
+    const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps, momentum = u->momentum;
     const real alpha = u->beta2, one_minus_alpha = u->one_minus_beta2;
     FOR_EACH(i, u->n) {
         const real gradient = F(decayed)(g[i], decay, w[i]);
         square[i] = F(fma_)(alpha, square[i], one_minus_alpha * gradient * gradient);
-        w[i] -= lr * gradient / (F(sqrt_)(square[i]) + eps);
+        if (centered) mean[i] = F(fma_)(alpha, mean[i], one_minus_alpha * gradient);
+        const real root = F(sqrt_)(centered ? F(spread)(square[i], mean[i]) : square[i]) + eps;
+        if (moving) v[i] = F(fma_)(momentum, v[i], gradient / root);
+        w[i] -= moving ? lr * v[i] : lr * gradient / root;
     }
 }
+
+static void F(rmsprop_part)(const void *job, int part, int parts) { F(rmsprop_loop)(job, part, parts, 0, 0); }
+static void F(rmsprop_moving_part)(const void *job, int part, int parts) { F(rmsprop_loop)(job, part, parts, 0, 1); }
+static void F(rmsprop_centered_part)(const void *job, int part, int parts) { F(rmsprop_loop)(job, part, parts, 1, 0); }
+static void F(rmsprop_both_part)(const void *job, int part, int parts) { F(rmsprop_loop)(job, part, parts, 1, 1); }
 
 static void F(rmsprop)(const fastnn_update *u)
 {
     const F(update_t) job = {
-        .w = u->w, .g = u->g, .square = u->square, .n = u->n, .lr = (real)u->lr, .beta2 = (real)u->beta2,
-        .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps, .decay = (real)u->decay,
+        .w = u->w, .g = u->g, .square = u->square, .mean = u->mean, .third = u->third, .n = u->n, .lr = (real)u->lr,
+        .beta2 = (real)u->beta2, .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps,
+        .decay = (real)u->decay, .momentum = (real)u->momentum,
     };
-    F(update)(F(rmsprop_part), &job, u->threads);
+    F(update)(u->mean ? u->third ? F(rmsprop_both_part) : F(rmsprop_centered_part)
+                      : u->third ? F(rmsprop_moving_part) : F(rmsprop_part), &job, u->threads);
 }
 
-static void F(adam_part)(const void *job, int part, int parts)
+static void F(adadelta_part)(const void *job, int part, int parts)
 {
     const F(update_t) *u = job;
-    real *restrict w = u->w, *restrict mean = u->mean, *restrict square = u->square;
+    real *restrict w = u->w, *restrict square = u->square, *restrict step_square = u->third;
+    const real *restrict g = u->g, lr = u->lr, decay = u->decay, eps = u->eps;
+    const real rho = u->beta2, one_minus_rho = u->one_minus_beta2;
+    FOR_EACH(i, u->n) {
+        const real gradient = F(decayed)(g[i], decay, w[i]);
+        square[i] = F(fma_)(rho, square[i], one_minus_rho * gradient * gradient);
+        const real step = F(sqrt_)(step_square[i] + eps) / F(sqrt_)(square[i] + eps) * gradient;
+        step_square[i] = F(fma_)(rho, step_square[i], one_minus_rho * step * step);
+        w[i] -= lr * step;
+    }
+}
+
+static void F(adadelta)(const fastnn_update *u)
+{
+    const F(update_t) job = {
+        .w = u->w, .g = u->g, .square = u->square, .third = u->third, .n = u->n, .lr = (real)u->lr,
+        .beta2 = (real)u->beta2, .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps, .decay = (real)u->decay,
+    };
+    F(update)(F(adadelta_part), &job, u->threads);
+}
+
+/* `largest` (AMSGrad) is a constant where it is inlined. */
+ALWAYS_INLINE void F(adam_loop)(const F(update_t) *u, int part, int parts, int largest)
+{
+    real *restrict w = u->w, *restrict mean = u->mean, *restrict square = u->square, *restrict most = u->third;
     const real *restrict g = u->g, beta1 = u->beta1, one_minus_beta1 = u->one_minus_beta1;
     const real beta2 = u->beta2, one_minus_beta2 = u->one_minus_beta2;
     const real step = u->lr, root = u->root, eps = u->eps, couple = u->decay, shrink = u->shrink;
@@ -123,20 +164,52 @@ static void F(adam_part)(const void *job, int part, int parts)
         const real gradient = F(decayed)(g[i], couple, w[i]);
         mean[i] = F(fma_)(beta1, mean[i], one_minus_beta1 * gradient);
         square[i] = F(fma_)(beta2, square[i], one_minus_beta2 * gradient * gradient);
-        w[i] = w[i] * shrink - step * mean[i] / F(fma_)(F(sqrt_)(square[i]), root, eps);
+        if (largest) most[i] = square[i] <= most[i] ? most[i] : square[i];         /* NaN stays */
+        w[i] = w[i] * shrink - step * mean[i] / F(fma_)(F(sqrt_)(largest ? most[i] : square[i]), root, eps);
     }
 }
+
+static void F(adam_part)(const void *job, int part, int parts) { F(adam_loop)(job, part, parts, 0); }
+static void F(amsgrad_part)(const void *job, int part, int parts) { F(adam_loop)(job, part, parts, 1); }
 
 static void F(adam)(const fastnn_update *u)
 {
     const double correction1 = 1 - pow(u->beta1, (double)u->step), correction2 = 1 - pow(u->beta2, (double)u->step);
     const F(update_t) job = {
-        .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .n = u->n, .lr = (real)(u->lr / correction1),
+        .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .third = u->third, .n = u->n,
+        .lr = (real)(u->lr / correction1),
         .beta1 = (real)u->beta1, .one_minus_beta1 = (real)(1 - u->beta1), .beta2 = (real)u->beta2,
         .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps, .root = (real)(1 / sqrt(correction2)),
         .decay = (real)(u->decoupled ? 0 : u->decay), .shrink = (real)(u->decoupled ? 1 - u->lr * u->decay : 1),
     };
-    F(update)(F(adam_part), &job, u->threads);
+    F(update)(u->third ? F(amsgrad_part) : F(adam_part), &job, u->threads);
+}
+
+static void F(nadam_part)(const void *job, int part, int parts)
+{
+    const F(update_t) *u = job;
+    real *restrict w = u->w, *restrict mean = u->mean, *restrict square = u->square;
+    const real *restrict g = u->g, beta1 = u->beta1, one_minus_beta1 = u->one_minus_beta1;
+    const real beta2 = u->beta2, one_minus_beta2 = u->one_minus_beta2;
+    const real lr_g = u->lr_g, lr_m = u->lr, root = u->root, eps = u->eps, couple = u->decay, shrink = u->shrink;
+    FOR_EACH(i, u->n) {
+        const real gradient = F(decayed)(g[i], couple, w[i]);
+        mean[i] = F(fma_)(beta1, mean[i], one_minus_beta1 * gradient);
+        square[i] = F(fma_)(beta2, square[i], one_minus_beta2 * gradient * gradient);
+        w[i] = w[i] * shrink - F(fma_)(lr_m, mean[i], lr_g * gradient) / F(fma_)(F(sqrt_)(square[i]), root, eps);
+    }
+}
+
+static void F(nadam)(const fastnn_update *u)
+{
+    const F(update_t) job = {
+        .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .n = u->n, .lr_g = (real)u->lr_g,
+        .lr = (real)u->lr_m, .beta1 = (real)u->beta1, .one_minus_beta1 = (real)(1 - u->beta1), .beta2 = (real)u->beta2,
+        .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps,
+        .root = (real)(1 / sqrt(1 - pow(u->beta2, (double)u->step))),
+        .decay = (real)(u->decoupled ? 0 : u->decay), .shrink = (real)(u->decoupled ? 1 - u->lr * u->decay : 1),
+    };
+    F(update)(F(nadam_part), &job, u->threads);
 }
 
 /* Gradient clipping: by norm, and by value. */

@@ -90,6 +90,14 @@ static void F(threshold)(const fastnn_constraint *r, const fastnn_step_size *s)
     if (s->each) {
         const real *each = (const real *)s->each + r->offset;
         ELEMENTWISE for (int64_t i = 0; i < r->n; ++i) w[i] = F(soften)(w[i], l1 * each[i]);
+    } else if (step != 0 && s->mean) {
+        const real *square = (const real *)s->square + r->offset, *mean = (const real *)s->mean + r->offset;
+        ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)
+            w[i] = F(soften)(w[i], scale / F(fma_)(F(sqrt_)(F(spread)(square[i], mean[i])), root, eps));
+    } else if (step != 0 && s->step_square) {
+        const real *square = (const real *)s->square + r->offset, *steps = (const real *)s->step_square + r->offset;
+        ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)
+            w[i] = F(soften)(w[i], scale * F(sqrt_)(steps[i] + eps) / F(sqrt_)(square[i] + eps));
     } else if (step != 0 && s->square) {
         const real *square = (const real *)s->square + r->offset;
         ELEMENTWISE for (int64_t i = 0; i < r->n; ++i)

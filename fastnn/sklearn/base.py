@@ -116,7 +116,10 @@ class Estimator(BaseEstimator):
 
     def _check_parameters(self) -> list[int]:
         """ValueError or TypeError for a parameter that no layer and no optimizer checks; the hidden layers' sizes."""
-        checks.as_choice("solver", self.solver, SOLVERS)
+        if isinstance(self.solver, str):
+            checks.as_choice("solver", self.solver, SOLVERS)
+        else:
+            make_optimizer(self._package(), self, 1.0)
         checks.as_choice("learning_rate", self.learning_rate, RATES)
         checks.as_choice("backend", self.backend, PACKAGES)
         for name in "max_iter", "max_fun":
@@ -278,9 +281,7 @@ class Estimator(BaseEstimator):
         rows = train.x.shape[0]
         batch_size = rows if self.solver == "lbfgs" else self._batch_size(rows)
         total = rows if train.weights is None else train.weights.sum()
-        strength = 0.0
-        if self.solver != "lbfgs" and total > 0:
-            strength = objective.factor * self.alpha * rows / (batch_size * float(total))
+        strength = objective.factor * self.alpha * rows / (batch_size * float(total)) if total > 0 else 0.0
         if fresh:
             self.model_ = self._make(sizes, strength, int(random.randint(2**31 - 1)))
             self._optimizer = None
@@ -321,9 +322,11 @@ class Estimator(BaseEstimator):
         nn, before = self._package(), self.model_
         if [penalty.l2 for penalty in before.penalty] != ([strength] if strength else []):
             self.model_ = self._make(sizes, strength, before.network.seed)
+            if self._optimizer is None:                     # L-BFGS has no state of its own
+                self.model_.load_state_dict(before.state_dict())
+                return
             state = nn.training_state(before, self._optimizer)
-            if self._optimizer is not None:
-                self._optimizer = make_optimizer(nn, self, self._trained_with.factor)
+            self._optimizer = make_optimizer(nn, self, self._trained_with.factor)
             nn.load_training_state(state, self.model_, self._optimizer)
 
     def _split(self, own: Rows, held_out: tuple[Any, Any, Any], random: Any) -> tuple[Rows, Rows | None]:
@@ -349,9 +352,8 @@ class Estimator(BaseEstimator):
         return train, validation
 
     def _fit_lbfgs(self, rows: Rows, objective: Objective) -> None:
-        decayed = [f"{name}.weight" for name, _ in self._weighted_layers()]
         self.loss_, self.n_iter_ = minimise_by_lbfgs(
-            self.model_, decayed, self._dense(rows.x), rows.t, rows.weights, objective, self)
+            self.model_, self._dense(rows.x), rows.t, rows.weights, objective, self)
         self.loss_curve_.append(self.loss_)
         self.best_loss_ = self.loss_
 

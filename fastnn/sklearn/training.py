@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from fastnn_ref.shared import lbfgs
 from fastnn_ref.shared.callbacks import Callback
-from fastnn_ref.shared.custom import CustomActivation, CustomLoss
+from fastnn_ref.shared.custom import CustomActivation, CustomLoss, CustomOptimizer
+from fastnn_ref.shared.data import Data
 
 from ..extras import extra
 
 with extra("sklearn"):
     from sklearn.exceptions import ConvergenceWarning
 with extra("sklearn"):                  # SciPy comes with scikit-learn, which is the name to say if it is missing
-    from scipy.optimize import minimize
     from scipy.special import expit, softmax, xlogy
 
 SMALLEST_RATE = 1e-6                # scikit-learn's "adaptive" does not go on below it
@@ -140,8 +141,10 @@ def r2(t: Any, found: Any, weights: Any) -> float:
 
 
 def make_optimizer(nn: Any, estimator: Any, factor: float) -> Any:
-    """SGD or Adam that moves weights as scikit-learn's does with its own loss."""
+    """SGD or Adam that moves weights as scikit-learn's does with its own loss; or the user's optimizer, made anew."""
     e = estimator
+    if not isinstance(e.solver, str):
+        return of_package(nn, "solver", e.solver, CustomOptimizer)
     if e.solver == "adam":
         return nn.Adam(lr=e.learning_rate_init, betas=(e.beta_1, e.beta_2), eps=e.epsilon * factor)
     return nn.SGD(lr=e.learning_rate_init / factor, momentum=e.momentum,
@@ -217,37 +220,15 @@ class Convergence(Callback):
             print(text)
 
 
-def minimise_by_lbfgs(model: Any, decayed: list[str], x: Any, t: Any, weights: Any, objective: Objective,
-                      estimator: Any) -> tuple[float, int]:
-    """Minimises J over all rows with SciPy's L-BFGS; returns J and the number of iterations.
-
-    ``decayed`` names the weights that the penalty is for.
-    """
-    parameters = model.params                   # the arrays themselves
-    strength = estimator.alpha / (len(x) if weights is None else weights.sum())
-
-    def loss_and_gradient(vector: Any) -> tuple[float, Any]:
-        place, parts = 0, []
-        for array in parameters.values():
-            array[...] = vector[place:place + array.size].reshape(array.shape)
-            place += array.size
-        y = model.forward(x, training=True)
-        value = objective.loss.forward(y, t, weights) / objective.factor
-        model.backward(objective.loss.backward())
-        for name, found in model.grads.items():
-            gradient = found.astype(np.float64) / objective.factor
-            if name in decayed:
-                w = parameters[name].astype(np.float64)
-                gradient += strength * w
-                value += 0.5 * strength * float((w**2).sum())
-            parts.append(gradient.ravel())
-        return value, np.concatenate(parts)
-
-    start = np.concatenate([array.ravel() for array in parameters.values()]).astype(np.float64)
-    found = minimize(loss_and_gradient, start, method="L-BFGS-B", jac=True, options={
-        "maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol})
-    value, _ = loss_and_gradient(found.x)
+def minimise_by_lbfgs(
+    model: Any, x: Any, t: Any, weights: Any, objective: Objective, estimator: Any,
+) -> tuple[float, int]:
+    """Minimises J over all rows, the model's penalty included; returns J and the number of iterations."""
+    e = estimator
+    whole = lbfgs.Objective(model, Data(x, t, weights), objective.loss, len(x), objective.factor)
+    found = lbfgs.minimise(whole, e.max_iter, e.tol, max_evaluations=e.max_fun)
+    value, _ = whole(found.x)
     if found.status != 0:
         warnings.warn(f"lbfgs has not converged after {found.nit} iterations: {found.message}", ConvergenceWarning,
                       stacklevel=4)
-    return value, min(int(found.nit), estimator.max_iter)
+    return value, min(int(found.nit), e.max_iter)

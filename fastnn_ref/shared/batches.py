@@ -16,7 +16,7 @@ That is the gradient of the larger batch. Batch normalization normalises each pa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,11 +151,10 @@ def check_targets(model: Any, data: Data, loss: Any) -> None:
         checks.check_batch_size(len(data.x), model.min_batch_size(data.x.shape[1:]))
 
 
-def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
-    """A step on the rows of all parts together, one part at a time; returns loss and penalty."""
-    for part in parts:
-        check_targets(model, part, loss)
-    counts = [total_weight(loss, part.t, part.weights) for part in parts]
+def summed(
+    model: Any, parts: Iterable[Data], counts: Sequence[float], loss: Any,
+) -> tuple[float, dict[str, Array]]:
+    """The loss of all parts together, and its gradients, one part at a time; ``counts`` has their ``total_weight``."""
     value, sums = 0.0, {name: np.zeros_like(gradient) for name, gradient in model.grads.items()}
     for part, count in zip(parts, counts, strict=True):
         share = count / sum(counts) if count else 0.0
@@ -164,6 +163,14 @@ def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: An
         model.backward(loss.backward() * share)
         for name, gradient in model.grads.items():
             sums[name] += gradient
+    return value, sums
+
+
+def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
+    """A step on the rows of all parts together; returns loss and penalty."""
+    for part in parts:
+        check_targets(model, part, loss)
+    value, sums = summed(model, parts, [total_weight(loss, part.t, part.weights) for part in parts], loss)
     for name, gradient in model.grads.items():
         gradient[...] = sums[name]
     penalty = model.penalty_value()

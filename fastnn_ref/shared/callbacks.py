@@ -62,6 +62,7 @@ class Callback(Configured):
     it. Batch hooks cost a few microseconds a batch, and nothing where no callback overrides them.
 
     ``state_names`` are the attributes that training changes: ``state_dict`` collects them, so that a training resumes.
+    ``needs_optimizer`` is True where the callback cannot do without one; ``fit_lbfgs`` has none, and refuses it.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class StopBelow(nn.Callback):
@@ -79,6 +80,7 @@ class Callback(Configured):
     callbacks: Sequence[Any] = ()
     params: Mapping[str, Any] = {}
     state_names: tuple[str, ...] = ()
+    needs_optimizer = False
 
     def set_model(self, model: Any) -> None:
         """The model that is going to be trained."""
@@ -283,6 +285,7 @@ class ReduceLROnPlateau(MonitorCallback):
     """
 
     state_names = ("best", "wait", "cooldown_left")
+    needs_optimizer = True
 
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4,
@@ -335,6 +338,7 @@ class LearningRateScheduler(Callback):
     """
 
     state_names = ("epoch",)
+    needs_optimizer = True
 
     def __init__(self, schedule: Callable[..., float]) -> None:
         if isinstance(schedule, Schedule) and not isinstance(schedule, PerEpoch):
@@ -378,6 +382,7 @@ class TerminateOnNaN(Callback):
     """
 
     state_names = ("stopped_epoch", "stopped_batch")
+    needs_optimizer = True
 
     def __init__(self) -> None:
         self.stopped_epoch: int | None = None

@@ -109,6 +109,16 @@ def as_betas(value: object) -> tuple[float, float]:
     return first, second
 
 
+def as_dampening(value: object, momentum: float, nesterov: bool) -> float:
+    """SGD's dampening, which only momentum has, and Nesterov's has not; that needs a momentum, too."""
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov: expected momentum > 0, got 0")
+    found = as_number("dampening", value, 0, 1, high_open=True)
+    if found and (nesterov or not momentum):
+        raise ValueError(f"dampening: expected 0 {'with nesterov' if nesterov else 'without momentum'}, got {found:g}")
+    return found
+
+
 def as_learning_rate(value: object) -> Any:
     """A number >= 0 as a float, or a schedule as it is."""
     return value if callable(value) else as_number("lr", value, 0)

@@ -298,11 +298,12 @@ class CustomOptimizer(Custom, OptimizerAccess):
     _changeable = frozenset({"lr"})
 
     def __init__(
-        self, lr: Any = 1e-2, weight_decay: float = 0.0, *, clip_norm: float | None = None,
+        self, lr: Any = 1e-2, weight_decay: float = 0.0, *, maximize: bool = False, clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
+        self.maximize = checks.as_flag("maximize", maximize)
         self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:

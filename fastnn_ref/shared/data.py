@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -9,22 +10,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import philox
 from . import checks, foreign
 
 Array = npt.NDArray[Any]
 
 AS_ARGUMENTS = ("x", "t", "sample_weight")
 AS_VALIDATION_DATA = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
+VALIDATION_ROWS = ("end", "random", "stratified")
+READ = 1024                             # rows of a file that are read at a time
 
 
 class Data(NamedTuple):
-    """Arrays that fit the model and each other, and what the user calls them."""
+    """Arrays that fit the model and each other, what the user calls them, and which of the user's rows they are."""
 
     x: Array
     t: Array
     weights: Array | None
     names: tuple[str, str, str] = AS_ARGUMENTS
     columns: tuple[Any, ...] = ()   # the names that a data frame has for them
+    rows: Array | None = None       # None: all of them
 
 
 @contextmanager
@@ -41,9 +46,59 @@ def named_as(names: tuple[str, str, str]) -> Iterator[None]:
         raise type(error)(name + bracket + column + colon + rest.replace("row of x", f"row of {names[0]}")) from None
 
 
-def is_mapped(array: Array) -> bool:
+@contextmanager
+def numbered_as(rows: Array | None) -> Iterator[None]:
+    """Errors count rows as the user does, whose ``rows`` these are."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        found = re.fullmatch(r"((?:x|t|sample_weight): .* at row )(\d+)(, column .*)?", str(error))
+        if rows is None or found is None or type(error) not in (TypeError, ValueError) or int(found[2]) >= len(rows):
+            raise
+        raise type(error)(f"{found[1]}{rows[int(found[2])]}{found[3] or ''}") from None
+
+
+class FileRows:
+    """Some ``rows`` of an array that lies in a file: they are read when they are asked for.
+
+    >>> FileRows(np.arange(10), np.array([1, 4, 8]))[1:].tolist()
+    [4, 8]
+    """
+
+    def __init__(self, array: Array, rows: Array) -> None:
+        self.array, self.rows = array, rows
+        self.dtype, self.ndim, self.shape = array.dtype, array.ndim, (len(rows), *array.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.array[self.rows[key]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.array[self.rows], dtype)
+
+    def min(self) -> Any:
+        """The smallest value."""
+        return min(self[start:start + READ].min() for start in range(0, len(self), READ))
+
+    def max(self) -> Any:
+        """The largest one."""
+        return max(self[start:start + READ].max() for start in range(0, len(self), READ))
+
+
+def take(array: Array | None, rows: Any) -> Any:
+    """These rows of an array: a slice is a view, chosen ones are copied, or stay in the file."""
+    if array is None or isinstance(rows, slice) or not is_mapped(array):
+        return None if array is None else array[rows]
+    return FileRows(array, rows)
+
+
+def is_mapped(array: Any) -> bool:
     """Does the array lie in a file (``numpy.memmap``), so that only what is read of it takes memory?"""
     base: Any = array
+    if isinstance(array, FileRows):
+        return True
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap):
             return True
@@ -86,11 +141,63 @@ def as_validation_data(model: Any, held_out: Any) -> Data:
     return prepare_data(model, xv, tv, weights, AS_VALIDATION_DATA)
 
 
+def class_of_each_row(t: Array) -> Array:
+    """The number of each row's class: of labels, or of rows that have one 1 each."""
+    values = np.asarray(t)
+    if values.ndim == 1 or values.shape[1:] == (1,):
+        return np.unique(values.ravel(), return_inverse=True)[1].ravel()
+    if values.ndim != 2 or not (np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()):
+        raise ValueError("t: expected a class for each row, as a number (n,) or as rows with one 1 (n, K), for "
+                         f"validation_rows='stratified', got {checks.format_shape(values.shape)} of another kind")
+    return values.argmax(axis=1)
+
+
+def rows_of_classes(counts: Array, total: int) -> Array:
+    """How many rows of each class make ``total``: in proportion, the remainders largest first, and never all of a
+    class.
+
+    >>> rows_of_classes(np.array([50, 30, 19, 1]), 10).tolist()
+    [5, 3, 2, 0]
+    """
+    exact = counts * (total / counts.sum())
+    taken = np.minimum(np.floor(exact).astype(np.int64), counts - 1)
+    while taken.sum() < total:
+        open_ones = np.flatnonzero(taken < counts - 1)
+        if not len(open_ones):
+            raise ValueError(f"validation_split: expected to leave a row of each class, got {total} of {counts.sum()} "
+                             f"rows of {len(counts)} classes")
+        taken[open_ones[np.argmax((exact - taken)[open_ones])]] += 1
+    return taken
+
+
+def choose_rows(n: int, total: int, which: str, t: Array, seed: int) -> tuple[Any, Any]:
+    """The rows to train with and the ``total`` rows to validate with, each in the order of the data.
+
+    What is chosen depends on the seed alone, so that a second ``fit`` does not train on what the first one held out.
+    """
+    if which == "end":
+        return slice(n - total), slice(n - total, None)
+    order = philox.permutation(n, seed, 0, philox.stream(philox.SPLIT, 0))
+    if which == "stratified":
+        classes = class_of_each_row(t)[order]
+        counts = np.bincount(classes)
+        by_class = np.argsort(classes, kind="stable")               # places in `order`, class by class
+        rank = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
+        order = order[by_class[rank < np.repeat(rows_of_classes(counts, total), counts)]]
+    held = np.zeros(n, bool)
+    held[order[:total]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
 def split_data(
-    model: Any, x: object, t: object, sample_weight: object, held_out: Any, share: object,
+    model: Any, x: object, t: object, sample_weight: object, held_out: Any, share: object, which: object,
 ) -> tuple[Data, Data | None]:
-    """The data to train with and to validate with: what is given, or, as in Keras, the last ``share`` of the rows."""
+    """The data to train with and to validate with: what is given, or ``share`` of the rows, from the end as in Keras,
+    or chosen."""
     share = checks.as_number("validation_split", share, 0, 1, high_open=True)
+    which = checks.as_choice("validation_rows", which, VALIDATION_ROWS)
+    if which != "end" and not share:
+        raise ValueError(f"validation_rows: expected 'end' without validation_split, got {which!r}")
     if held_out is not None:
         if share:
             raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
@@ -98,12 +205,12 @@ def split_data(
     data = prepare_data(model, x, t, sample_weight)
     if share == 0:
         return data, None
-    n = len(data.x) - int(len(data.x) * share)
-    if not 0 < n < len(data.x):
+    total = int(len(data.x) * share)
+    if not 0 < total < len(data.x):
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
-    first, last = (data._replace(x=data.x[part], t=data.t[part],
-                                 weights=None if data.weights is None else data.weights[part])
-                   for part in (slice(n), slice(n, None)))
+    chosen = choose_rows(len(data.x), total, which, data.t, model.network.seeds.order)
+    first, last = (data._replace(x=take(data.x, rows), t=take(data.t, rows), weights=take(data.weights, rows),
+                                 rows=np.arange(len(data.x))[rows]) for rows in chosen)
     return first, last
 
 

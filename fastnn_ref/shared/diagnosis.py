@@ -73,7 +73,8 @@ def l2_strength(penalty: Any) -> float:
 
 def find_strong_decay(model: Any, optimizer: Any, lr: float) -> str | None:
     """What to say when weight decay alone makes weights grow: a step of w ← w − lr·λ·w with lr·λ > 2 overshoots zero
-    by more than |w|. With momentum μ the limit is 2(1 + μ), with Nesterov's 2(1 + μ)/(1 + 2μ)."""
+    by more than |w|. With momentum μ the limit is 2(1 + μ), with Nesterov's 2(1 + μ)/(1 + 2μ); dampening τ
+    divides it by 1 − τ."""
     kinds = {kind.__name__ for kind in type(optimizer).__mro__}
     strength = getattr(optimizer, "weight_decay", 0.0)
     if "SGD" in kinds:
@@ -82,7 +83,8 @@ def find_strong_decay(model: Any, optimizer: Any, lr: float) -> str | None:
             penalties[id(value)] = penalties.get(id(value), 0.0) + l2_strength(penalty)
         strength += max(penalties.values(), default=0.0)
         limit = 2 * (1 + optimizer.momentum) / (1 + 2 * optimizer.momentum * optimizer.nesterov)
-    elif "AdamW" in kinds:
+        limit /= 1 - optimizer.dampening
+    elif "AdamW" in kinds or getattr(optimizer, "decoupled_weight_decay", False):
         limit = 2.0
     else:
         return None

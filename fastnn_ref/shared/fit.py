@@ -31,6 +31,7 @@ from .data import (
     check_last_batch,
     largest_value,
     named_as,
+    numbered_as,
     prepare_data,
     split_data,
 )
@@ -62,7 +63,7 @@ def measure(
     """``{"loss": …, metric: …}`` of a model's predictions, ``batch_size`` rows at a time; only metrics need all outputs
     at once."""
     value, y = mean_loss(lambda rows: model.predict(data.x[rows], batch_size), data, loss, batch_size, bool(metrics))
-    return {"loss": value, **compute_metrics(metrics, y, data.t, loss)}
+    return {"loss": value, **compute_metrics(metrics, y, np.asarray(data.t), loss)}
 
 
 def epoch_logs(
@@ -76,7 +77,7 @@ def epoch_logs(
         logs |= {"data_loss": value - penalty, "penalty": penalty}
     if own:
         y = np.concatenate([model.predict(data.x[rows]) for rows in parts(len(data.x), EVALUATED)])
-        logs |= compute_metrics(own, y, data.t, loss)
+        logs |= compute_metrics(own, y, np.asarray(data.t), loss)
     if held_out is not None:
         logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}
     return logs
@@ -114,7 +115,7 @@ def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Me
         own = getattr(getattr(metric.function, "func", metric.function), "__module__", "") == Metric.__module__
         try:
             with nullcontext() if own else ignored_warnings():          # these are not the real predictions
-                compute_metrics({name: metric}, y, data.t, loss)
+                compute_metrics({name: metric}, y, np.asarray(data.t), loss)
         except Exception as error:
             if own or isinstance(error, ImportError) or str(error).startswith("metrics:"):
                 raise
@@ -155,11 +156,13 @@ def check_data(
     """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t. ``data``
     is the first batch, if there is an iterator."""
     if held_out is not None:
-        check_inputs(model, held_out)
-        check_evaluation(model, held_out, loss, metrics)
-    largest = check_inputs(model, data)
-    if own:
-        check_evaluation(model, data, loss, own)
+        with numbered_as(held_out.rows):
+            check_inputs(model, held_out)
+            check_evaluation(model, held_out, loss, metrics)
+    with numbered_as(data.rows):
+        largest = check_inputs(model, data)
+        if own:
+            check_evaluation(model, data, loss, own)
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
 
@@ -167,7 +170,7 @@ def usual_loss(model: Any, data: Data, loss: Any) -> float:
     """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
     y = model.predict(data.x[:PREDICTED])
     outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
-    with named_as(data.names):
+    with named_as(data.names), numbered_as(data.rows):
         found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
     return max((value for value in found if value > 0), default=np.inf)
 
@@ -280,17 +283,20 @@ def from_arrays(model: Any, data: Data, batch_size: int, shuffle: bool | str, dr
 
 def fit(
     model: Any, x: Any, t: object = None, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
-    validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0, shuffle: bool | str = True,
-    metrics: Iterable[MetricLike] = (), callbacks: Iterable[Callback] = (), sample_weight: object = None,
-    mixup: float = 0.0, resume: Mapping[str, Any] | str | os.PathLike[str] | None = None, verbose: int | str = 0,
+    validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0,
+    validation_rows: str = "end", shuffle: bool | str = True, metrics: Iterable[MetricLike] = (),
+    callbacks: Iterable[Callback] = (), sample_weight: object = None, mixup: float = 0.0,
+    resume: Mapping[str, Any] | str | os.PathLike[str] | None = None, verbose: int | str = 0,
     drop_last: bool = False, steps_per_epoch: int | None = None, gradient_accumulation_steps: int = 1,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
     After each epoch the history gets ``loss`` (the mean over the epoch), with a penalty also its parts ``data_loss``
     and ``penalty`` (``val_loss`` has none), each metric on the training data, and with ``validation_data=(xv, tv)`` or
-    ``(xv, tv, sample_weight)`` or ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss``
-    and ``val_…``. ``metrics`` are names, ``"accuracy"`` and the others of ``metrics.METRICS``; functions of (y, t); and
+    ``(xv, tv, sample_weight)`` or ``validation_split`` (a share of the rows, 0 <= share < 1) ``val_loss`` and
+    ``val_…``. These rows are the last ones, as in Keras; with ``validation_rows="random"`` the seed chooses them, the
+    same ones in every ``fit``, and with ``"stratified"`` each class of ``t``, class numbers or rows with one 1, has its
+    share. ``metrics`` are names, ``"accuracy"`` and the others of ``metrics.METRICS``; functions of (y, t); and
     ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
     count every row the same. ``mixup`` is as for ``run_epoch``.
 
@@ -340,20 +346,22 @@ def fit(
     source: RowBatches | UserBatches
     if t is None:
         source, data, held_out = from_batches(model, x, loss, steps_per_epoch, validation_data, {
-            "sample_weight": (sample_weight, None), "validation_split": (validation_split, 0), "mixup": (mixup, 0),
-            "drop_last": (drop_last, False)})
+            "sample_weight": (sample_weight, None), "validation_split": (validation_split, 0),
+            "validation_rows": (validation_rows, "end"), "mixup": (mixup, 0), "drop_last": (drop_last, False)})
         if measures and held_out is None:
             raise ValueError("metrics: expected validation_data to compute them of, where x yields batches, got None")
     else:
         if steps_per_epoch is not None:
             raise ValueError(f"steps_per_epoch: expected None beside t, got {steps_per_epoch!r}")
-        data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split)
+        data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split,
+                                    validation_rows)
         source = from_arrays(model, data, batch_size, shuffle, drop_last, accumulate, mixup)
         shape = len(data.x), *model.output_shape(data.x.shape[1:])
-        loss = resolve_class_weight(loss, data.t, shape, data.weights)
+        loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     if resume is None:
         check_parameters(model)
     own = {} if t is None else measures                 # metrics of the training data
+    whole = isinstance(source, RowBatches) and source.in_memory         # errors count rows of all data, not of a batch
     largest = check_data(model, data, held_out, loss, own, measures)
     steps = -(-source.count // accumulate)
     state = as_training_state(resume, model, steps)
@@ -365,7 +373,8 @@ def fit(
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
     diagnosis.warn_of_bytes(model, x, largest["x"])
-    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss))
+    usual = np.inf if optimizer.maximize else usual_loss(model, data, loss)         # a loss that shall rise
+    watch = diagnosis.LossWatch(model, optimizer, largest, usual)
     model.stop_training = False
     logs: dict[str, float] = {}
     hooks.call("on_train_begin", {})
@@ -378,8 +387,9 @@ def fit(
                 hooks.call("on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 inside = state is not None and model.network.counters()["batch"] > 0
-                value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
-                                       **epoch_hooks(model, hooks, ctrl_c, steps))
+                with numbered_as(data.rows if whole else None):
+                    value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
+                                           **epoch_hooks(model, hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 ends = diagnosis.find_nonfinite(model) is not None          # the epoch has said which parameter
                 watch.see(epoch, value - penalty, ends)

@@ -12,7 +12,7 @@ class History(Callback):
     """The record of a training: ``history`` (name → value for each epoch), ``epoch``, ``params``, ``seconds``.
 
     ``seconds`` is the time of each epoch's training alone, without validation. ``interrupted`` says whether Ctrl-C
-    ended the training.
+    ended the training; ``message`` is what ``fit_lbfgs`` says of its end.
 
     >>> history = History()
     >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
@@ -27,6 +27,7 @@ class History(Callback):
         self.epoch: list[int] = []
         self.seconds: list[float] = []
         self.interrupted = False
+        self.message = ""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, kind in ("history", dict), ("epoch", list), ("seconds", list):

@@ -15,6 +15,11 @@ from .optional import optional
 from .schedule import latest_rate
 
 
+def rate_of(optimizer: Any) -> dict[str, float]:
+    """The rate of the last step, as ``lr``; nothing where there is no optimizer."""
+    return {} if optimizer is None else {"lr": latest_rate(optimizer)}
+
+
 class CSVLogger(Callback):
     """Writes a line for each epoch: ``epoch``, everything in the logs, and ``lr``, the rate of the last step.
 
@@ -61,7 +66,7 @@ class CSVLogger(Callback):
             self.check_columns(["epoch", *self.params.get("monitors", ()), "lr"])
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        values = {"epoch": epoch, **(logs or {}), "lr": latest_rate(self.optimizer)}
+        values = {"epoch": epoch, **(logs or {}), **rate_of(self.optimizer)}
         lines: list[Sequence[object]] = [] if self.columns else [list(values)]
         self.columns = self.columns or list(values)
         self.check_columns(values)
@@ -127,7 +132,8 @@ class TensorBoard(Callback):
         for name, value in (logs or {}).items():
             part = "validation" if name.startswith("val_") else "train"
             self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
-        self.write("train", "lr", latest_rate(self.optimizer), epoch)
+        for name, rate in rate_of(self.optimizer).items():
+            self.write("train", name, rate, epoch)
         for writer in self._writers.values():
             writer.flush()
 

@@ -72,6 +72,8 @@ def find_lr(
     high = checks.as_number("high", high, low, low_open=True)
     steps, size = checks.as_integer("steps", steps, 2), checks.as_integer("batch_size", batch_size, 1)
     check_objects(model, loss, optimizer)
+    if optimizer.maximize:
+        raise ValueError("optimizer: expected maximize=False, as the lowest loss is looked for, got True")
     data = prepare_data(model, x, t)
     check_inputs(model, data)
     n, size = len(data.x), min(size, len(data.x))

@@ -11,6 +11,7 @@ from . import checks
 from .access import walk
 from .checkpoint import save
 from .fit import evaluate, fit
+from .lbfgs import fit_lbfgs
 from .prediction import outputs, predict_classes, predict_proba
 from .summary import summary, summary_html
 
@@ -19,7 +20,7 @@ class ModelAccess:
     """The methods and properties, for the models of both packages."""
 
     network: Any
-    fit, evaluate, summary, save = fit, evaluate, summary, save
+    fit, fit_lbfgs, evaluate, summary, save = fit, fit_lbfgs, evaluate, summary, save
     predict_proba, predict_classes, outputs = predict_proba, predict_classes, outputs
     _repr_html_ = summary_html
 

@@ -39,6 +39,7 @@ class ModelCheckpoint(MonitorCallback):
     """
 
     state_names = ("best",)
+    needs_optimizer = True
 
     def __init__(
         self, path: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "auto",

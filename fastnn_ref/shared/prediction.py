@@ -54,7 +54,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     """
     if isinstance(loss, CustomLoss):
         y = np.concatenate([predict(rows) for rows in parts(len(data.x), batch_size)])
-        return loss.forward(y, data.t, data.weights), y
+        return loss.forward(y, np.asarray(data.t), data.weights), y
     outputs, means, counts = [], [], []
     for rows in parts(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]

@@ -37,6 +37,7 @@ class UpdateRecorder(Callback):
     """
 
     state_names = ("steps", "gradient_norms", "update_ratios")
+    needs_optimizer = True
 
     def __init__(self, every: int = 1) -> None:
         self.every = checks.as_integer("every", every, 1)

@@ -1,0 +1,156 @@
+"""validation_split: which rows validate, in memory and in files, in both packages."""
+
+import numpy as np
+import pytest
+
+from fastnn_ref import philox
+from fastnn_ref.shared.data import FileRows, choose_rows, rows_of_classes
+from tests.check import normal, same_parameters
+from tests.test_batches import in_file
+
+X = normal((50, 6), seed=1)
+CLASSES = np.repeat([0, 1, 2], [25, 20, 5])
+CHOSEN = ("random", "stratified")
+
+
+def net(nn, seed=3):
+    return nn.Sequential(nn.Linear(6, 5, activation="tanh"), nn.Linear(5, 3), seed=seed, dtype="float64")
+
+
+def train(nn, x, t, model=None, epochs=2, **arguments):
+    model = model or net(nn)
+    given = {"loss": nn.CrossEntropyLoss(), "optimizer": nn.SGD(lr=0.1, momentum=0.9), "batch_size": 8} | arguments
+    return model, model.fit(x, t, epochs=epochs, **given).history
+
+
+def split(which, seed=3, t=CLASSES, total=10):
+    return choose_rows(len(t), total, which, t, seed)
+
+
+@pytest.mark.parametrize("which", CHOSEN)
+def test_the_rows_are_a_partition(which):
+    first, last = split(which)
+    assert len(last) == 10
+    assert sorted([*first, *last]) == list(range(50))
+    assert (np.diff(first) > 0).all() and (np.diff(last) > 0).all()
+    assert any((split(which, seed)[1] != last).any() for seed in range(4))
+    assert split(which)[1].tolist() == last.tolist()
+
+
+def test_random_rows_are_the_first_of_a_permutation():
+    order = philox.permutation(50, 3, 0, 6 << 24)
+    assert set(split("random")[1]) == set(order[:10])
+    assert set(order[:10]) != set(philox.permutation(50, 3, 0)[:10])            # the first epoch's
+
+
+def test_every_row_is_as_likely():
+    """300 seeds hold out 10 of 50 rows: 60 ± 7 times each."""
+    for which in CHOSEN:
+        counts = np.bincount(np.concatenate([split(which, seed)[1] for seed in range(300)]), minlength=50)
+        assert counts.min() > 30 and counts.max() < 95
+
+
+def test_strata():
+    """A fifth of each class; one-hot rows, columns and labels of any value say the same classes."""
+    last = split("stratified")[1]
+    assert np.bincount(CLASSES[last]).tolist() == [5, 4, 1]
+    for t in (np.eye(3)[CLASSES], CLASSES[:, None], CLASSES * 7.0 - 3, CLASSES.astype(np.uint8)):
+        assert split("stratified", t=t)[1].tolist() == last.tolist()
+    yes = np.arange(50) % 5 == 0
+    assert yes[split("stratified", t=yes)[1]].sum() == 2
+
+
+@pytest.mark.parametrize(("counts", "total", "want"), [
+    ([10, 10], 5, [3, 2]),                  # equal remainders: the first class
+    ([7, 2, 1], 5, [4, 1, 0]),              # the only row of a class stays where training sees it
+    ([2, 2, 2], 3, [1, 1, 1]),
+    ([1, 1, 8], 7, [0, 0, 7]),
+    ([100, 3], 1, [1, 0]),
+])
+def test_rows_of_classes(counts, total, want):
+    assert rows_of_classes(np.array(counts), total).tolist() == want
+
+
+@pytest.mark.parametrize("which", CHOSEN)
+def test_as_two_arrays_that_were_split_before(nn, which):
+    first, last = split(which)
+    weights = np.random.default_rng(0).uniform(0.5, 2, size=50)
+    one, history = train(nn, X, CLASSES, validation_split=0.2, validation_rows=which, sample_weight=weights)
+    two, want = train(nn, X[first], CLASSES[first], sample_weight=weights[first],
+                      validation_data=(X[last], CLASSES[last], weights[last]))
+    same_parameters(one, two)
+    assert history == want
+
+
+@pytest.mark.parametrize("which", CHOSEN)
+def test_a_second_fit_holds_out_the_same_rows(nn, which):
+    """Else what validated at first would be trained on."""
+    given = {"validation_split": 0.2, "validation_rows": which, "optimizer": nn.SGD(lr=0.0), "metrics": ["accuracy"]}
+    model, one = train(nn, X, CLASSES, **given)
+    _, two = train(nn, X, CLASSES, model=model, **given)
+    assert one["val_loss"] == two["val_loss"]
+
+
+@pytest.mark.parametrize("which", CHOSEN)
+def test_a_training_goes_on_with_the_same_rows(nn, tmp_path, which):
+    given = {"validation_split": 0.2, "validation_rows": which}
+    want, history = train(nn, X, CLASSES, epochs=4, **given)
+    model, optimizer = net(nn), nn.SGD(lr=0.1, momentum=0.9)
+    path = tmp_path / "run.safetensors"
+    train(nn, X, CLASSES, model=model, optimizer=optimizer, callbacks=[nn.ModelCheckpoint(path)], **given)
+    again, found = train(nn, X, CLASSES, model=net(nn, seed=3), epochs=4, resume=path,
+                         callbacks=[nn.ModelCheckpoint(path)], **given)
+    same_parameters(again, want)
+    assert found == history
+
+
+@pytest.mark.parametrize("which", CHOSEN)
+@pytest.mark.parametrize("kind", ["float64", "int8"])
+def test_files(nn, tmp_path, which, kind):
+    """The bits of arrays in memory, and no copy of the file."""
+    x, t = np.round(4 * X).astype(kind), np.eye(3, dtype=kind)[CLASSES]
+    given = {"validation_split": 0.2, "validation_rows": which, "loss": nn.MSELoss(), "metrics": ["mae"]}
+    want, history = train(nn, x, t, **given)
+    mapped = in_file(tmp_path, x), in_file(tmp_path, t, "t.bin")
+    for data in ((mapped[0], t), (x, mapped[1]), mapped):
+        model, found = train(nn, *data, **given)
+        same_parameters(model, want)
+        assert found == history
+
+
+def test_a_file_stays_in_the_file(nn, tmp_path, monkeypatch):
+    """Batches and predictions are read; the rows as a whole never are."""
+    read, get = [], FileRows.__getitem__
+    monkeypatch.setattr(FileRows, "__array__", None)
+    monkeypatch.setattr(FileRows, "__getitem__", lambda rows, key: read.append(len(get(rows, key))) or get(rows, key))
+    x = in_file(tmp_path, np.tile(X, (60, 1)))
+    train(nn, x, np.tile(CLASSES, 60), validation_split=0.5, validation_rows="random", epochs=1)
+    assert 8 in read and max(read) <= 1024
+
+
+@pytest.mark.parametrize("which", ["end", *CHOSEN])
+@pytest.mark.parametrize("part", [0, 1])
+def test_errors_count_rows_as_the_user_does(nn, which, part):
+    row = np.arange(50)[split(which)[part]][-1]
+    x, t = X.copy(), CLASSES.copy()
+    x[row, 0], t[row] = np.inf, 0 if which == "stratified" else 7
+    with pytest.raises(ValueError, match=f"x: expected finite values, got inf at row {row}$"):
+        train(nn, x, CLASSES, validation_split=0.2, validation_rows=which)
+    if which != "stratified":
+        with pytest.raises(ValueError, match=f"t: expected class numbers from 0 to 2, got 7 at row {row}$"):
+            train(nn, X, t, validation_split=0.2, validation_rows=which)
+
+
+@pytest.mark.parametrize(("t", "arguments", "text"), [
+    (CLASSES, {"validation_rows": "first"}, "validation_rows: unknown name 'first', known: end, random, stratified"),
+    (CLASSES, {"validation_split": 0, "validation_rows": "random"},
+     "validation_rows: expected 'end' without validation_split, got 'random'"),
+    (np.tile([0.2, 0.8, 0.0], (50, 1)), {}, r"t: expected a class for each row, .*, got \(50, 3\)"),
+    (np.arange(50) // 3, {}, r"validation_split: expected to leave a row of each class, got 45 of 50 rows of 17"),
+])
+def test_errors(nn, t, arguments, text):
+    model = net(nn)
+    given = {"validation_split": 0.9 if "leave" in text else 0.2, "validation_rows": "stratified"} | arguments
+    with pytest.raises(ValueError, match=text):
+        train(nn, X, t, model=model, **given)
+    assert model.steps == 0
