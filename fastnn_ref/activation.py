@@ -5,7 +5,7 @@
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
 softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
-but for relu (0) and leaky relu (negative_slope), which compare u with 0.
+but for those that compare: of relu and hardsigmoid it is 0, of leaky relu negative_slope, of relu6 and the shrinkages 1.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """
@@ -405,14 +405,14 @@ class LogSigmoid(Activation):
     """y = log σ(u) = −log(1 + exp(−u)); its derivative is σ(−u).
 
     >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.LogSigmoid()(np.array([[0.0, 100.0]])).round(2))
-    [[-0.69 -0.  ]]
+    >>> print(nn.LogSigmoid()(np.array([[0.0, -100.0]])).round(2))
+    [[  -0.69 -100.  ]]
     """
 
     name = "log_sigmoid"
 
     def act(self, u: Array) -> Array:
-        return -softplus(-u)
+        return np.minimum(u, 0) - np.log1p(np.exp(-np.abs(u)))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy * sigmoid(-u)

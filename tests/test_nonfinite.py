@@ -17,7 +17,7 @@ from tests.pairwise import pairwise
 
 WHOLE, ONE = "everywhere", "once"
 ENDS = [("nan", ONE), ("inf", ONE), ("-inf", ONE), ("-inf", WHOLE), ("-0", WHOLE), ("subnormal", ONE), ("largest", ONE)]
-NORMS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm")
+NORMS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "RMSNorm")
 SQUARES = "the largest number's square is infinite: x·(1/∞) is 0 or ∞·0, by the order of the factors"
 
 POOLS = "a gradient of −0 is stored, or added to 0, which gives 0"
@@ -42,8 +42,8 @@ BESIDE_PYTORCH = [
     (("Softmax", "LogSoftmax"), ("-0",), "dy − Σ… of −0 alone is −0 − 0 or −0 + 0"),
     (("stochastic depth 1 row",), ("-0",), "what no row keeps is 0 or −0, and −0 + 0 is 0"),
     (("dropout 1",), ("nan", "inf", "-inf", "-0"), "we give exact zeros, they 0·x"),
-    (("LayerNorm",), ("inf", "-inf"), "∞ in dy: dx is a sum with ∞ and −∞ in an order of its own"),
-    (("LayerNorm",), ("-0",), "dx is a sum of zeros in an order of its own"),
+    (("LayerNorm", "GroupNorm"), ("inf", "-inf"), "∞ in dy: dx is a sum with ∞ and −∞ in an order of its own"),
+    (("LayerNorm", "GroupNorm"), ("-0",), "dx is a sum of zeros in an order of its own"),
 ]
 LOSSES_BETWEEN_THE_PACKAGES = [
     ("ce rows weighted", "largest", "the engine weighs a row's sum, the reference each term: the sum overflows"),

@@ -177,7 +177,8 @@ def test_modules_of_pytorch(torch):
     tally, packages = Tally(), packages_of()
     for info in module_db:
         kind = info.module_cls.__name__
-        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "AdaptiveAvgPool2d"):
+        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "AdaptiveAvgPool2d",
+                                                      "InstanceNorm1d", "InstanceNorm2d"):
             continue                                    # nothing of fastnn's is of that name
         for training in (True, False):
             samples = info.module_inputs_func(
@@ -205,8 +206,11 @@ def test_modules_of_pytorch(torch):
 POOL = "kernel_size stride padding"
 FUNCTIONS = {
     "nn.functional.relu": ("ReLU", ""),
+    "nn.functional.relu6": ("ReLU6", ""),
     "nn.functional.leaky_relu": ("LeakyReLU", "negative_slope"),
     "nn.functional.elu": ("ELU", "alpha"),
+    "nn.functional.celu": ("CELU", "alpha"),
+    "nn.functional.selu": ("SELU", ""),
     "nn.functional.silu": ("SiLU", ""),
     "nn.functional.mish": ("Mish", ""),
     "nn.functional.hardswish": ("Hardswish", ""),
@@ -214,6 +218,11 @@ FUNCTIONS = {
     "nn.functional.softplus": ("Softplus", "beta threshold"),
     "tanh": ("Tanh", ""),
     "sigmoid": ("Sigmoid", ""),
+    "nn.functional.hardsigmoid": ("Hardsigmoid", ""),
+    "nn.functional.logsigmoid": ("LogSigmoid", ""),
+    "nn.functional.softsign": ("Softsign", ""),
+    "nn.functional.softshrink": ("Softshrink", "lambd"),
+    "nn.functional.hardshrink": ("Hardshrink", "lambd"),
     "softmax": ("Softmax", "dim"),
     "log_softmax": ("LogSoftmax", "dim"),
     "nn.functional.prelu": ("PReLU", "weight"),
@@ -222,6 +231,10 @@ FUNCTIONS = {
     "nn.functional.linear": ("Linear", "weight bias"),
     "nn.functional.conv2d": ("Conv2d", "weight bias stride padding dilation groups"),
     "nn.functional.layer_norm": ("LayerNorm", "normalized_shape weight bias eps"),
+    "nn.functional.group_norm": ("GroupNorm", "num_groups weight bias eps"),
+    "nn.functional.instance_norm": ("InstanceNorm", "running_mean running_var weight bias use_input_stats momentum eps"),
+    "flatten": ("Flatten", "start_dim end_dim"),
+    "unflatten": ("Unflatten", "dim unflattened_size"),
     "nn.functional.rms_norm": ("RMSNorm", "normalized_shape weight eps"),
     "nn.functional.batch_norm": ("BatchNorm", "running_mean running_var weight bias training momentum eps"),
     "nn.functional.embedding": ("Embedding", "x"),                     # there, the table stands first
@@ -251,16 +264,26 @@ def module_of(torch, kind, x, options):
         if values.get("running_mean") is None or x.ndim < 2:
             raise ValueError("no running statistics, or no channels")
         kind, named["num_features"] = "BatchNorm2d" if x.ndim == 4 else "BatchNorm1d", x.shape[1]
+    elif kind == "GroupNorm":
+        named["num_channels"] = x.shape[1]
+    elif kind == "InstanceNorm":
+        kind, named["num_features"] = "InstanceNorm2d" if x.ndim == 4 else "InstanceNorm1d", x.shape[1]
+        named["track_running_stats"] = not named.pop("use_input_stats", True)
+        values = {name: value for name, value in values.items() if not name.startswith("running")}
+    elif kind == "Flatten":
+        named = {"start_dim": 0, **named}               # the function's own default
     elif kind == "PReLU":
         named["num_parameters"] = weight.numel()
     elif kind == "Embedding":
         named["num_embeddings"], named["embedding_dim"] = weight.shape
         if named.get("padding_idx") is not None:
             raise ValueError("Embedding.padding_idx: expected None")
-    if kind in ("LayerNorm", "BatchNorm1d", "BatchNorm2d") and (weight is None) != (values.get("bias") is None):
-        raise ValueError("a scale without a shift, or a shift without a scale")
-    if kind in ("LayerNorm", "RMSNorm", "BatchNorm1d", "BatchNorm2d") and weight is None:
-        named["affine" if "Batch" in kind else "elementwise_affine"] = False
+    if "Norm" in kind:
+        if weight is None and values.get("bias") is not None:
+            raise ValueError("a shift without a scale")
+        named["elementwise_affine" if kind in ("LayerNorm", "RMSNorm") else "affine"] = weight is not None
+        if weight is not None and kind != "RMSNorm":
+            named["bias"] = values.get("bias") is not None
     module = getattr(torch.nn, kind)(**named).double()
     module.load_state_dict({name: value.detach().reshape(getattr(module, name).shape)
                             for name, value in values.items() if value is not None}, strict=False)
