@@ -5,7 +5,7 @@
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
 softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
-but for those that compare: of relu and hardsigmoid it is 0, of leaky relu negative_slope, of relu6 and the shrinkages 1.
+but for those that compare: of relu and hardsigmoid it is 0, of leaky relu negative_slope, of relu6 and shrinkages 1.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """
@@ -158,6 +158,9 @@ class CELU(Activation):
         return np.where(u > 0, dy, dy * (y / self.alpha + 1))   # exp(u/α) = y/α + 1
 
 
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.7580993408473766     # λ and λ·α
+
+
 class SELU(Activation):
     """y = λ · u for u > 0, else λ · α · (exp(u) − 1), with λ ≈ 1.0507 and α ≈ 1.6733 (Klambauer et al. 2017).
 
@@ -170,13 +173,12 @@ class SELU(Activation):
     """
 
     name = "selu"
-    scale, alpha_scale = 1.0507009873554805, 1.7580993408473766     # λ and λ·α
 
     def act(self, u: Array) -> Array:
-        return np.where(u > 0, self.scale * u, self.alpha_scale * np.expm1(np.where(u > 0, 0, u)))
+        return np.where(u > 0, SELU_SCALE * u, SELU_ALPHA * np.expm1(np.where(u > 0, 0, u)))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return np.where(u > 0, dy * self.scale, dy * (y + self.alpha_scale))
+        return np.where(u > 0, dy * SELU_SCALE, dy * (y + SELU_ALPHA))
 
 
 def sigmoid(u: Array) -> Array:
@@ -385,7 +387,7 @@ class Sigmoid(Activation):
 
 
 class Hardsigmoid(Activation):
-    """y = min(max(u + 3, 0), 6) / 6, sigmoid in three pieces (Courbariaux et al. 2015; the slope of Howard et al. 2019).
+    """y = min(max(u + 3, 0), 6) / 6, sigmoid in three pieces (Courbariaux et al. 2015; as in Howard et al. 2019).
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.Hardsigmoid()(np.array([[-4.0, 0.0, 1.5]])).tolist()

@@ -62,7 +62,7 @@ class BatchNorm(Norm):
         self.momentum = checks.as_number("momentum", momentum, 0, 1)
         self.affine = checks.as_flag("affine", affine)
         shape = (checks.check_size("num_features", self.num_features),)
-        self.add_affine(shape, self.affine, bias)
+        self._add_affine(shape, self.affine, bias)
         self.add("running_mean", shape, trainable=False)
         self.add("running_var", shape, "ones", trainable=False)
 
@@ -78,11 +78,11 @@ class BatchNorm(Norm):
                 running[...] = (1 - m) * running + m * new
         else:
             centred, var = x - column(running_mean, x), running_var
-        y, *self.saved = batch_norm_forward(centred, var, *self.scale_and_shift(x.dtype), self.eps)
+        y, *self.saved = batch_norm_forward(centred, var, *self._scale_and_shift(x.dtype), self.eps)
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        weight, _ = self.scale_and_shift(dy.dtype)
+        weight, _ = self._scale_and_shift(dy.dtype)
         if not self._trainable:                         # mean and variance were constants
             return column(weight * self.saved[1], dy) * dy
         dx, *gradients = batch_norm_backward(dy, weight, *self.saved)

@@ -1,4 +1,4 @@
-"""Flatten and Unflatten: the same values with other axes. They stand in memory as before, in the order of the last axis.
+"""Flatten and Unflatten: the same values, in the same order, with other axes.
 
     forward     y = x, with the shape of y          Flatten     (n, channels, h, w) → (n, channels · h · w)
     backward    dx = dy, with the shape of x        Unflatten   back

@@ -59,17 +59,17 @@ class GroupNorm(Norm):
         self.num_groups = checks.as_divisor("num_groups", num_groups, "num_channels", self.num_channels)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.affine = checks.as_flag("affine", affine)
-        self.add_affine((checks.check_size("num_channels", self.num_channels),), self.affine, bias)
+        self._add_affine((checks.check_size("num_channels", self.num_channels),), self.affine, bias)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(num_channels, …), unchanged."""
         return checks.check_first_axis(type(self).__name__, shape, self.num_channels)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        y, *self.saved = group_norm_forward(x, self.num_groups, *self.scale_and_shift(x.dtype), self.eps)
+        y, *self.saved = group_norm_forward(x, self.num_groups, *self._scale_and_shift(x.dtype), self.eps)
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        dx, *gradients = group_norm_backward(dy, self.scale_and_shift(dy.dtype)[0], *self.saved)
+        dx, *gradients = group_norm_backward(dy, self._scale_and_shift(dy.dtype)[0], *self.saved)
         self.set_gradients(*gradients)
         return dx

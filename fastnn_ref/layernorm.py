@@ -52,19 +52,19 @@ class LayerNorm(Norm):
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.elementwise_affine = checks.as_flag("elementwise_affine", elementwise_affine)
-        self.add_affine(self.normalized_shape, self.elementwise_affine, bias)
+        self._add_affine(self.normalized_shape, self.elementwise_affine, bias)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        weight, bias = (value.reshape(-1) for value in self.scale_and_shift(x.dtype))
+        weight, bias = (value.reshape(-1) for value in self._scale_and_shift(x.dtype))
         y, *self.saved = layer_norm_forward(x.reshape(-1, weight.size), weight, bias, self.eps)
         return y.reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        weight, _ = self.scale_and_shift(dy.dtype)
+        weight, _ = self._scale_and_shift(dy.dtype)
         dx, *gradients = layer_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
         self.set_gradients(*(gradient.reshape(weight.shape) for gradient in gradients))
         return dx.reshape(dy.shape)

@@ -3,7 +3,7 @@
     forward     y = weight · x̂ + bias
     backward    dweight = Σ dy · x̂,  dbias = Σ dy
 
-x̂ is what the kind of norm makes of x. A layer that is made without a scale has weight 1, and one without a shift bias 0.
+x̂ is what the kind of norm makes of x. In a layer that is made without a scale weight is 1, without a shift bias is 0.
 
 Source: Ioffe and Szegedy, "Batch normalization" (2015), section 3. Engine: fastnn/norm.pyx.
 """
@@ -27,7 +27,7 @@ def axes(x: Array) -> tuple[int, ...]:
 class Norm(Layer):
     """What the kinds share."""
 
-    def add_affine(self, shape: tuple[int, ...], affine: bool, bias: object = False) -> None:
+    def _add_affine(self, shape: tuple[int, ...], affine: bool, bias: object = False) -> None:
         """Declares the scale, and behind it the shift, unless the layer is made without them."""
         bias = checks.as_flag("bias", bias)
         self._affine_shape = shape
@@ -36,7 +36,7 @@ class Norm(Layer):
         if affine and bias:
             self.add("bias", shape, decays=False)
 
-    def scale_and_shift(self, dtype: np.dtype) -> tuple[Array, Array]:
+    def _scale_and_shift(self, dtype: np.dtype) -> tuple[Array, Array]:
         """weight and bias, or the ones and zeros that stand in for them."""
         return (self.values.get("weight", np.ones(self._affine_shape, dtype)),
                 self.values.get("bias", np.zeros(self._affine_shape, dtype)))

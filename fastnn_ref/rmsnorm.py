@@ -49,20 +49,20 @@ class RMSNorm(Norm):
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = None if eps is None else checks.as_number("eps", eps, 0, low_open=True)
         self.elementwise_affine = checks.as_flag("elementwise_affine", elementwise_affine)
-        self.add_affine(self.normalized_shape, self.elementwise_affine)
+        self._add_affine(self.normalized_shape, self.elementwise_affine)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        weight = self.scale_and_shift(x.dtype)[0].reshape(-1)
+        weight = self._scale_and_shift(x.dtype)[0].reshape(-1)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         y, *self.saved = rms_norm_forward(x.reshape(-1, weight.size), weight, eps)
         return y.reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        weight, _ = self.scale_and_shift(dy.dtype)
+        weight, _ = self._scale_and_shift(dy.dtype)
         dx, gradient = rms_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
         self.set_gradients(gradient.reshape(weight.shape))
         return dx.reshape(dy.shape)

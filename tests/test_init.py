@@ -82,8 +82,8 @@ def test_float32_is_the_rounded_float64(nn):
         )
 
 
-GLOROT = ["identity", "tanh", "sigmoid", "hardsigmoid", "log_sigmoid", "softsign", "softshrink", "hardshrink", "softplus",
-          "softmax", "log_softmax"]
+GLOROT = ["identity", "tanh", "sigmoid", "hardsigmoid", "log_sigmoid", "softsign", "softshrink", "hardshrink",
+          "softplus", "softmax", "log_softmax"]
 
 
 @pytest.mark.parametrize("activation", [case.name for case in ACTIVATIONS if case.name not in (*GLOROT, "selu")])
@@ -106,8 +106,8 @@ def test_selu_keeps_mean_0_and_variance_1(nn):
     y = model(np.random.default_rng(0).normal(size=(300, 400)))
     assert abs(y.mean()) < 0.1
     assert 0.85 < y.var() < 1.15
-    again = nn.Linear(400, 400, activation="selu", init="lecun_normal")
-    same(nn.Sequential(again, seed=3)[0].weight, model[0].weight)
+    again = nn.Sequential(nn.Linear(400, 400, activation="selu", init="lecun_normal"), seed=3)
+    same(again.layers[0].weight, model.layers[0].weight)
 
 
 def test_named_initialiser(nn):

@@ -75,7 +75,7 @@ def elu(u, alpha):
     return u if u > 0 else alpha * mp.expm1(max(u, -(10**4)))
 
 
-FORMULAS = {        # name: the function; its derivative as a list of terms; a is the one argument of those that have one
+FORMULAS = {        # name: the function; its derivative as a list of terms; a is the argument of those that have one
     "relu": (lambda u, a: max(u, 0), lambda u, a: [mp.mpf(u > 0)]),
     "leaky_relu": (lambda u, a: u if u > 0 else a * u, lambda u, a: [1 if u > 0 else a]),
     "elu": (elu, lambda u, a: [1 if u > 0 else a * exp(u)]),
@@ -101,7 +101,8 @@ FORMULAS = {        # name: the function; its derivative as a list of terms; a i
     "gelu_tanh": (lambda u, a: u * sigmoid(bend(u)),
                   lambda u, a: [sigmoid(bend(u)), u * sigmoid(bend(u)) * sigmoid(-bend(u)) * bend_slope(u)]),
 }
-FROM_Y = {"elu", "celu", "selu", "sigmoid", "tanh", "softsign"}     # their slope comes from a rounded y: it is as good as that, in units of 1
+# Their slope comes from a rounded y: it is as good as that, in units of 1.
+FROM_Y = {"elu", "celu", "selu", "sigmoid", "tanh", "softsign"}
 # The worst errors allowed, of values and of slopes, in units in the last place. Beside them the worst that were seen at
 # 6,000 points of each dtype: of the engine; of the reference, whose exponential is NumPy's.
 LIMITS = {
@@ -173,6 +174,7 @@ def known(name, dtype):
     """The points, f and f' of a case."""
     case, x = CASES[name], points(dtype)
     name = name.split()[0]
+    x = x[np.abs(x) < np.finfo(dtype).max / 2] if name == "selu" else x        # λ·u is finite
     alpha = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0, "softshrink": 0.5, "hardshrink": 0.5}.get(name, 0.0)
     alpha = next((value for value in case.arguments.values() if isinstance(value, float)), alpha)
     value, slope = FORMULAS[name]

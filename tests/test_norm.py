@@ -1,4 +1,4 @@
-"""BatchNorm, LayerNorm, GroupNorm, RMSNorm: mean 0 and variance 1, also where the mean is large; which statistics are used when."""
+"""Norms: mean 0 and variance 1, also where the mean is large; which statistics are used when; scale and shift."""
 
 import copy
 

@@ -204,6 +204,7 @@ def test_modules_of_pytorch(torch):
 
 # Function → module, and the module's options that the function's arguments behind x are.
 POOL = "kernel_size stride padding"
+VALUES = "running_mean", "running_var", "weight", "bias"
 FUNCTIONS = {
     "nn.functional.relu": ("ReLU", ""),
     "nn.functional.relu6": ("ReLU6", ""),
@@ -218,7 +219,6 @@ FUNCTIONS = {
     "nn.functional.softplus": ("Softplus", "beta threshold"),
     "tanh": ("Tanh", ""),
     "sigmoid": ("Sigmoid", ""),
-    "nn.functional.hardsigmoid": ("Hardsigmoid", ""),
     "nn.functional.logsigmoid": ("LogSigmoid", ""),
     "nn.functional.softsign": ("Softsign", ""),
     "nn.functional.softshrink": ("Softshrink", "lambd"),
@@ -232,11 +232,11 @@ FUNCTIONS = {
     "nn.functional.conv2d": ("Conv2d", "weight bias stride padding dilation groups"),
     "nn.functional.layer_norm": ("LayerNorm", "normalized_shape weight bias eps"),
     "nn.functional.group_norm": ("GroupNorm", "num_groups weight bias eps"),
-    "nn.functional.instance_norm": ("InstanceNorm", "running_mean running_var weight bias use_input_stats momentum eps"),
+    "nn.functional.instance_norm": ("InstanceNorm", f"{' '.join(VALUES)} use_input_stats momentum eps"),
     "flatten": ("Flatten", "start_dim end_dim"),
     "unflatten": ("Unflatten", "dim unflattened_size"),
     "nn.functional.rms_norm": ("RMSNorm", "normalized_shape weight eps"),
-    "nn.functional.batch_norm": ("BatchNorm", "running_mean running_var weight bias training momentum eps"),
+    "nn.functional.batch_norm": ("BatchNorm", f"{' '.join(VALUES)} training momentum eps"),
     "nn.functional.embedding": ("Embedding", "x"),                     # there, the table stands first
     "nn.functional.mse_loss": ("MSELoss", "t"),
     "nn.functional.l1_loss": ("L1Loss", "t"),
@@ -245,8 +245,6 @@ FUNCTIONS = {
     "nn.functional.cross_entropy": ("CrossEntropyLoss", "t"),
     "nn.functional.binary_cross_entropy_with_logits": ("BCEWithLogitsLoss", "t weight"),
 }
-VALUES = "weight", "bias", "running_mean", "running_var"
-
 
 def module_of(torch, kind, x, options):
     """The module that computes the function with these options, its values among them."""

@@ -55,6 +55,8 @@ def test_layer(ref, fast, case):
     dy = normal(tuple(y.shape), seed=1)
     y.backward(tensor(dy))
     inner = inner_lengths(models[0], case.shape)
+    if "hardsigmoid" in case.name:
+        inner *= 2**29                  # PyTorch's slope is 1/6 in float32, in float64, too
     prediction = module.eval()(x)
     for model in models:
         agree(model.forward(inputs(case), training=True), y, inner)

@@ -148,8 +148,8 @@ typedef struct {
    (the running ones are updated: momentum, unbiased variance), else the running ones, which are constants on the way
    back, too: dx = w·inv·dy, and dw and db are not written. groupnorm: x is likewise, and in each row `groups` groups of
    channels that stand side by side have a mean and a variance. saved: three values a channel, or a group, from forward
-   to backward. Nothing may overlap. rmsnorm: x is (rows, inner), and y = w·x·inv with inv = 1/√(Σ x²/inner + eps); there
-   is no b, and saved has one value a row. */
+   to backward. Nothing may overlap. rmsnorm: x is (rows, inner), and y = w·x·inv with inv = 1/√(Σ x²/inner + eps);
+   there is no b, and saved has one value a row. */
 typedef struct {
     int64_t rows, channels, inner, groups;
     const void *x, *w, *b;

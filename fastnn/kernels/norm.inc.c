@@ -1,10 +1,10 @@
 /* Normalisation: y = weight·x̂ + bias, x̂ = (x − mean)/√(var + ε).
 
    Reference: fastnn_ref/batchnorm.py (a channel has a mean and a variance, over batch and image),
-   fastnn_ref/groupnorm.py (a group of channels of an example has them) and fastnn_ref/layernorm.py (a row). A mean is
-   stored as mean_hi + mean_lo: mean_hi is the first of the values, so that x − mean_hi is exact, or nearly so, where the
-   mean is large beside the deviation. The variance takes a second pass over x, and is corrected by what rounding left of
-   Σ (x − mean). */
+   fastnn_ref/groupnorm.py (a group of channels of an example has them) and fastnn_ref/layernorm.py (a row).
+   A mean is stored as mean_hi + mean_lo: mean_hi is the first of the values, so that x − mean_hi is exact, or nearly
+   so, where the mean is large beside the deviation. The variance takes a second pass over x, and is corrected by what
+   rounding left of Σ (x − mean). */
 
 /* What forward saves for backward: mean_hi, mean_lo and 1/√(var + ε) of every channel, or group. */
 typedef struct {

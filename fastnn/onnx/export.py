@@ -346,7 +346,8 @@ class Graph:
     def add_GroupNorm(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         """Groups as channels of an InstanceNormalization: GroupNormalization by channels came with operator set 21."""
         groups, own = layer.num_groups, self.values(layer, path)
-        ones, zeros = self.constant(f"ones_{groups}", np.ones(groups)), self.constant(f"zeros_{groups}", np.zeros(groups))
+        ones = self.constant(f"ones_{groups}", np.ones(groups))
+        zeros = self.constant(f"zeros_{groups}", np.zeros(groups))
         y = self.reshape(x, (groups, -1))
         y = self.reshape(self.node("InstanceNormalization", y, ones, zeros, epsilon=layer.eps), shape)
         for operator, name in ("Mul", "weight"), ("Add", "bias"):

@@ -534,7 +534,7 @@ class Reader:
 
     def wanted_shape(self, node: Any, x: str, shape: Shape) -> tuple[int, ...]:
         """The shape of an example behind a Reshape that leaves the batch as it is."""
-        self.fixed(node, self.attributes(node, allowzero=0), allowzero=0)
+        zeros_are_sizes = self.attributes(node, allowzero=0)["allowzero"]
         self.check_first(node, x)
         batch, *wanted = [int(each) for each in self.operand(node, 1, "shape").reshape(-1)] or [1]
         size = None if shape is None else math.prod(shape)
@@ -545,7 +545,8 @@ class Reader:
             fits = given == [-1] and open_ends == 1
         else:
             fits = open_ends <= 1 and not size % known and 0 not in given and (-1 in given or size == known)
-        if not wanted or not fits or (batch > 0 and self.batch not in (0, batch)):
+        fits = fits and bool(wanted) and not (zeros_are_sizes and 0 in (batch, *wanted))
+        if not fits or (batch > 0 and self.batch not in (0, batch)):
             fail(node, f"a row for each example{f', [0, {size}]' if size else ''}, or other axes of its own",
                  [batch, *wanted])
         return tuple(each if each > 0 else (size or -known) // known for each in given)
@@ -598,16 +599,8 @@ class Reader:
     def read_GroupNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         named = self.attributes(node, epsilon=1e-5, num_groups=None, stash_type=1)
         self.check_first(node, x)
-        groups, channels = named["num_groups"], None if shape is None else shape[0]
-        values = {}
-        for place, name in enumerate(("weight", "bias"), 1):
-            value = self.operand(node, place, name)
-            if self.opset < 21:                     # one for each group
-                if channels is None or channels % value.size:
-                    fail(node, "an input whose channels the file tells", shape)
-                value = np.repeat(value, channels // value.size)
-            values[name] = value
-        layer = self.nn.GroupNorm(groups, values["weight"].size, tidy(named["epsilon"]))
+        values = {"weight": self.operand(node, 1, "scale"), "bias": self.operand(node, 2, "bias")}
+        layer = self.nn.GroupNorm(named["num_groups"], values["weight"].size, tidy(named["epsilon"]))
         return [self.valued(layer, **values)], node.output[0]
 
     def groups(self, index: int, wanted: tuple[int, ...], x: str, shape: Shape) -> tuple[list[Any], str]:

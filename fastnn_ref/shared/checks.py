@@ -239,7 +239,7 @@ def as_axis(name: str, value: object) -> int:
     """An axis of one example: 1 is the first one, because 0 is the batch's, and −1 the last."""
     found = as_integer(name, value, -LARGEST)
     if found == 0:
-        raise ValueError(f"{name}: expected an axis from 1 on, or a negative one from the end, got 0, that of the batch")
+        raise ValueError(f"{name}: expected an axis from 1 on, or a negative one from the end, got 0, the batch's")
     return found
 
 
