@@ -5,7 +5,7 @@
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
 softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
-but for those that compare: of relu and hardsigmoid it is 0, of leaky relu negative_slope, of relu6 and shrinkages 1.
+but for those that compare: it is negative_slope of leaky relu, and 0 of relu, relu6, hardsigmoid and the shrinkages.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """
@@ -95,7 +95,7 @@ class ReLU6(Activation):
         return np.minimum(np.maximum(u, 0), 6) + 0
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return np.where((y <= 0) | (y >= 6), 0, dy)
+        return np.where((y > 0) & (y < 6), dy, 0)
 
 
 class LeakyReLU(Activation):
@@ -454,7 +454,7 @@ class Softshrink(Activation):
         return np.where(np.abs(u) <= self.lambd, 0, np.where(u > 0, u - self.lambd, u + self.lambd))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return np.where(y == 0, 0, dy)
+        return np.where((y > 0) | (y < 0), dy, 0)
 
 
 class Hardshrink(Activation):
@@ -474,7 +474,7 @@ class Hardshrink(Activation):
         return np.where(np.abs(u) <= self.lambd, 0, u)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return np.where(y == 0, 0, dy)
+        return np.where((y > 0) | (y < 0), dy, 0)
 
 
 class RowActivation(Activation):
