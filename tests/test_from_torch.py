@@ -333,7 +333,8 @@ def test_norms_without_parameters_are_not_frozen(torch, nn):
 
 
 def test_instance_norm(torch, nn):
-    for made, shape in ((torch.nn.InstanceNorm2d(3, affine=True), (2, 3, 4, 5)), (torch.nn.InstanceNorm1d(3), (2, 3, 7))):
+    of_images, of_rows = torch.nn.InstanceNorm2d(3, affine=True), torch.nn.InstanceNorm1d(3)
+    for made, shape in ((of_images, (2, 3, 4, 5)), (of_rows, (2, 3, 7))):
         module = torch.nn.Sequential(made).double()
         model, x = from_torch(module, package=nn, dtype="float64"), normal(shape)
         assert model.layers[0].num_groups == 3
