@@ -199,8 +199,8 @@ IMAGE_NETS = [
     Case(
         "other norms in blocks",
         lambda nn: nn.Sequential(
-            nn.Conv2d(2, 4, 2, bias=False), nn.BatchNorm2d(4, affine=False), nn.Conv2d(4, 6, 2), nn.GroupNorm(2, 6),
-            nn.SELU(), nn.BatchNorm2d(6, bias=False), nn.Conv2d(6, 3, 1), nn.GroupNorm(1, 3), nn.Flatten(),
+            nn.Conv2d(2, 4, 2, bias=False), nn.BatchNorm2d(4, affine=False), nn.Tanh(), nn.BatchNorm2d(4, bias=False),
+            nn.Conv2d(4, 6, 2), nn.GroupNorm(2, 6), nn.SELU(), nn.Conv2d(6, 3, 1), nn.GroupNorm(1, 3), nn.Flatten(),
         ),
         (19, 2, 6, 5),
     ),

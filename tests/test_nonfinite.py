@@ -39,7 +39,7 @@ BESIDE_PYTORCH = [
     (("Softshrink", "Hardshrink"), ("-0",), "0 where nothing passes is 0 here, in theirs 0·x or 0·dy"),
     (("ELU", "CELU", "SELU"), ("nan", "inf", "-inf"), "at NaN, our slope is NaN, as y is; theirs lets dy through"),
     (("SELU",), ("largest",), "they multiply dy by λα before the exponential, and it overflows"),
-    (("Softsign",), ("nan", "inf", "-inf", "-0"), "their slope is a difference of quotients: at ±∞ by another way to NaN"),
+    (("Softsign",), ("nan", "inf", "-inf", "-0"), "their slope is a difference of quotients, which is NaN elsewhere"),
     (("Hardswish",), ("nan", "inf", "-inf"), "at −∞ we give −0, they NaN; at NaN our slope is NaN"),
     (("Hardswish",), ("largest",), "they multiply by 6 before they divide by it, and it overflows"),
     (("GELU",), ("largest",), "their u³ overflows, and the slope is NaN; ours is 1"),
