@@ -33,18 +33,16 @@ from tests.cases import Case as LayerCase
 
 SIZES: list[Size] = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
 WIDE, IMAGES, DIGITS = (256, 1024), (64, 32, 16, 16), (64, 1, 28, 28)
-REQUIRED = {"normalized_shape": WIDE[1], "kernel_size": 2, "std": 0.1}
+REQUIRED = {"normalized_shape": WIDE[1], "kernel_size": 2, "std": 0.1, "num_groups": 4}
 
 
 def plain(cases: Iterable[LayerCase]) -> Iterable[tuple[Named, tuple[int, ...]]]:
     """Each class among cases of layers, with the arguments that it requires and the shape of a batch for it."""
     nn = package("fastnn_ref")
     for cls in dict.fromkeys(type(case.make(nn)).__name__ for case in cases):
-        if cls == "Flatten":                    # computes nothing
-            continue
         required = [each.name for each in signature(getattr(nn, cls)) if each.default is each.empty]
-        shape = IMAGES if "2d" in cls else WIDE
-        given = {name: shape[1] if name == "num_features" else REQUIRED[name] for name in required}
+        shape = IMAGES if "2d" in cls or cls == "GroupNorm" else WIDE
+        given = {name: shape[1] if name in ("num_features", "num_channels") else REQUIRED[name] for name in required}
         yield Named(cls, cls, given), shape
 
 

@@ -260,7 +260,7 @@ def threading():
 
 # ---- hooks for tests ----
 
-DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0, "softshrink": 0.5, "hardshrink": 0.5}
 
 
 def words(n, seed, step, stream):

@@ -5,7 +5,7 @@ from fastnn.layer cimport Layer
 
 cdef class Activation(Layer):
     cdef int kind           # which one: the enum of kernels.h
-    cdef double parameter   # leaky_relu's slope, elu's alpha
+    cdef double parameter   # leaky_relu's slope, elu's and celu's alpha, a shrinkage's lambd
     cdef int64_t width      # the last axis, which softmax sums over
     cdef void *saved        # for backward: y, or act'(u)
     cdef void *y            # where that is not what is saved

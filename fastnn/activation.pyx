@@ -75,6 +75,15 @@ cdef class ReLU(Activation):
         self.kind = activation_kind("relu")
 
 
+cdef class ReLU6(Activation):
+    """ReLU6()\n--\n\n"""
+    # y = min(max(u, 0), 6).
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("relu6")
+
+
 cdef class LeakyReLU(Activation):
     """LeakyReLU(negative_slope=0.01)\n--\n\n"""
     # y = u for u > 0, else negative_slope · u.
@@ -101,6 +110,29 @@ cdef class ELU(Activation):
     @property
     def alpha(self):
         return self.parameter
+
+
+cdef class CELU(Activation):
+    """CELU(alpha=1.0)\n--\n\n"""
+    # y = u for u > 0, else alpha · (exp(u / alpha) − 1).
+
+    def __init__(self, alpha=1.0):
+        Activation.__init__(self)
+        self.kind = activation_kind("celu")
+        self.parameter = checks.as_number("alpha", alpha, 0, low_open=True)
+
+    @property
+    def alpha(self):
+        return self.parameter
+
+
+cdef class SELU(Activation):
+    """SELU()\n--\n\n"""
+    # y = λ · u for u > 0, else λ · α · (exp(u) − 1).
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("selu")
 
 
 cdef class SiLU(Activation):
@@ -169,6 +201,61 @@ cdef class Sigmoid(Activation):
     def __init__(self):
         Activation.__init__(self)
         self.kind = activation_kind("sigmoid")
+
+
+cdef class Hardsigmoid(Activation):
+    """Hardsigmoid()\n--\n\n"""
+    # y = min(max(u + 3, 0), 6) / 6.
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("hardsigmoid")
+
+
+cdef class LogSigmoid(Activation):
+    """LogSigmoid()\n--\n\n"""
+    # y = log(1 / (1 + exp(−u))).
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("log_sigmoid")
+
+
+cdef class Softsign(Activation):
+    """Softsign()\n--\n\n"""
+    # y = u / (1 + |u|).
+
+    def __init__(self):
+        Activation.__init__(self)
+        self.kind = activation_kind("softsign")
+
+
+cdef class Softshrink(Activation):
+    """Softshrink(lambd=0.5)\n--\n\n"""
+    # y = u − lambd for u > lambd, u + lambd for u < −lambd, else 0.
+
+    def __init__(self, lambd=0.5):
+        Activation.__init__(self)
+        self.kind = activation_kind("softshrink")
+        self.parameter = checks.as_number("lambd", lambd, 0)
+
+    @property
+    def lambd(self):
+        return self.parameter
+
+
+cdef class Hardshrink(Activation):
+    """Hardshrink(lambd=0.5)\n--\n\n"""
+    # y = u for |u| > lambd, else 0.
+
+    def __init__(self, lambd=0.5):
+        Activation.__init__(self)
+        self.kind = activation_kind("hardshrink")
+        self.parameter = checks.as_number("lambd", lambd, 0)
+
+    @property
+    def lambd(self):
+        return self.parameter
 
 
 cdef class RowActivation(Activation):

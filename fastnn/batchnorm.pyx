@@ -12,10 +12,10 @@ Reference: fastnn_ref/batchnorm.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, fastnn_norm
-from fastnn.layer cimport Layer
+from fastnn._kernels cimport address
 from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, PASS_THROUGH, Layout, Pass
+from fastnn.norm cimport Norm
 
 import math
 
@@ -23,8 +23,8 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
 
 
-cdef class BatchNorm(Layer):
-    """BatchNorm(num_features, eps=1e-5, momentum=0.1)\n--\n\n"""
+cdef class BatchNorm(Norm):
+    """BatchNorm(num_features, eps=1e-5, momentum=0.1, affine=True, bias=True)\n--\n\n"""
 
     weight = Parameter("", "weight")
     bias = Parameter("", "bias")
@@ -33,26 +33,23 @@ cdef class BatchNorm(Layer):
 
     cdef readonly int64_t num_features
     cdef readonly double eps, momentum
-    cdef fastnn_norm g
-    cdef void *y
-    cdef void *saved
+    cdef readonly bint affine
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        Layer.__init__(self)
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, bias=True):
+        Norm.__init__(self)
         num_features = checks.check_size("num_features", checks.as_integer("num_features", num_features, 1))
         self.num_features = num_features
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum = checks.as_number("momentum", momentum, 0, 1)
         self.g.channels, self.g.eps, self.g.momentum = self.num_features, self.eps, self.momentum
+        self.affine = checks.as_flag("affine", affine)
         shape = (self.num_features,)
-        self.add("weight", shape, "ones")
-        self.add("bias", shape, "zeros")
+        self.add_affine(shape, self.affine, bias)
         self.add("running_mean", shape, "zeros", False, False)
         self.add("running_var", shape, "ones", False, False)
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
-        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
+        Norm.bind(self)
         self.g.running_mean = address(self.own_values["running_mean"])
         self.g.running_var = address(self.own_values["running_var"])
         return 0
@@ -60,11 +57,8 @@ cdef class BatchNorm(Layer):
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
         return 1 if math.prod(shape[1:]) > 1 or not self._trainable else 2
 
-    cdef bint output_is_reusable(self):
-        return True
-
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
-        Layer.plan(self, shape, rows, plan)
+        Norm.plan(self, shape, rows, plan)
         self.g.inner, self.g.interleaved = self.in_size // self.num_features, self.x_layout == INTERLEAVED
         plan.reserve(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.saved, 3 * <object>self.num_features)
@@ -83,10 +77,10 @@ cdef class BatchNorm(Layer):
 
 
 cdef class BatchNorm1d(BatchNorm):
-    """BatchNorm1d(num_features, eps=1e-5, momentum=0.1)\n--\n\n"""
+    """BatchNorm1d(num_features, eps=1e-5, momentum=0.1, affine=True, bias=True)\n--\n\n"""
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        BatchNorm.__init__(self, num_features, eps, momentum)
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, bias=True):
+        BatchNorm.__init__(self, num_features, eps, momentum, affine, bias)
         self.input_shape = (self.num_features,)
 
     cdef tuple output_shape_of(self, tuple shape):
@@ -94,10 +88,10 @@ cdef class BatchNorm1d(BatchNorm):
 
 
 cdef class BatchNorm2d(BatchNorm):
-    """BatchNorm2d(num_features, eps=1e-5, momentum=0.1)\n--\n\n"""
+    """BatchNorm2d(num_features, eps=1e-5, momentum=0.1, affine=True, bias=True)\n--\n\n"""
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        BatchNorm.__init__(self, num_features, eps, momentum)
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, bias=True):
+        BatchNorm.__init__(self, num_features, eps, momentum, affine, bias)
 
     cdef Layout layout(self):
         return PASS_THROUGH

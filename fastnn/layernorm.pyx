@@ -4,42 +4,39 @@
     backward    dbias = Σ_rows dy,  dweight = Σ_rows dy · x̂
                 g = weight · dy,  dx = (g − Σ g / k − x̂ · Σ g·x̂ / k) / √(var + ε)
 
-x̂ is not stored: backward makes it again of x and of what `saved` holds for each row. dx overwrites dy.
+To the kernel a row is one group of channels, each of one value. x̂ is not stored: backward makes it again of x and of
+what `saved` holds for each row. dx overwrites dy.
 
 Reference: fastnn_ref/layernorm.py.
 """
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address
-from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport Pass
+from fastnn.norm cimport Norm
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
 
 
-cdef class RowNorm(Layer):
+cdef class RowNorm(Norm):
     """What LayerNorm and RMSNorm have in common: the shape of a row, and the memory of a pass."""
 
     cdef int set_rows(self, object normalized_shape, int64_t row_values) except -1:
         """Rows of this shape, for each of which `saved` holds so many values."""
-        Layer.__init__(self)
+        Norm.__init__(self)
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
-        self.g.inner = checks.check_size("normalized_shape", *self.normalized_shape)
-        self.g.channels, self.row_values = 1, row_values
+        self.row_size = checks.check_size("normalized_shape", *self.normalized_shape)
+        self.row_values = row_values
         return 0
 
     cdef tuple output_shape_of(self, tuple shape):
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
-    cdef bint output_is_reusable(self):
-        return True
-
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
-        Layer.plan(self, shape, rows, plan)
-        self.groups = self.in_size // self.g.inner
+        Norm.plan(self, shape, rows, plan)
+        self.groups = self.in_size // self.row_size
         plan.reserve(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.saved, <object>self.row_values * rows * self.groups)
         return shape
@@ -51,30 +48,27 @@ cdef class RowNorm(Layer):
 
 
 cdef class LayerNorm(RowNorm):
-    """LayerNorm(normalized_shape, eps=1e-5)\n--\n\n"""
+    """LayerNorm(normalized_shape, eps=1e-5, elementwise_affine=True, bias=True)\n--\n\n"""
 
     weight = Parameter("", "weight")
     bias = Parameter("", "bias")
 
     cdef readonly double eps
+    cdef readonly bint elementwise_affine
 
-    def __init__(self, normalized_shape, eps=1e-5):
+    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
         self.set_rows(normalized_shape, 3)
         self.g.eps = self.eps = checks.as_number("eps", eps, 0, low_open=True)
-        self.add("weight", self.normalized_shape, "ones")
-        self.add("bias", self.normalized_shape, "zeros")
-
-    cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
-        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
-        return 0
+        self.elementwise_affine = checks.as_flag("elementwise_affine", elementwise_affine)
+        self.g.channels, self.g.groups, self.g.inner = self.row_size, 1, 1
+        self.add_affine(self.normalized_shape, self.elementwise_affine, bias)
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.begin(p, x)
-        p.k.layernorm(&self.g)
+        p.k.groupnorm(&self.g)
         return self.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         self.g.dy = dy
-        p.k.layernorm_backward(&self.g)
+        p.k.groupnorm_backward(&self.g)
         return dy

@@ -1,14 +1,11 @@
-"""Pooling: an image made smaller, each window become one number; and Flatten, which makes rows of images.
+"""Pooling: an image made smaller, each window become one number.
 
     MaxPool2d           y = max of the window           dx = dy where the maximum stood, found again in x
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window
     GlobalAvgPool2d     y = Σ of the image / its size   dx = dy / size for each pixel
-    Flatten             y = x, as one row: the same memory
 
 Reference: fastnn_ref/pool.py.
 """
-
-import math
 
 from libc.stdint cimport int64_t
 
@@ -134,15 +131,3 @@ cdef class GlobalAvgPool2d(Pooling):
 
     cdef void pool_backward(self, Pass *p) noexcept nogil:
         p.k.global_pool_backward(&self.g)
-
-
-cdef class Flatten(Layer):
-    """Flatten()\n--\n\n"""
-
-    changes_shape = True
-
-    def __init__(self):
-        Layer.__init__(self)
-
-    cdef tuple output_shape_of(self, tuple shape):
-        return (math.prod(shape),)

@@ -9,7 +9,6 @@
 Reference: fastnn_ref/rmsnorm.py.
 """
 
-from fastnn._kernels cimport address
 from fastnn.layernorm cimport RowNorm
 from fastnn.network cimport Pass
 
@@ -18,22 +17,21 @@ from fastnn_ref.shared.parameter import Parameter
 
 
 cdef class RMSNorm(RowNorm):
-    """RMSNorm(normalized_shape, eps=None)\n--\n\n"""
+    """RMSNorm(normalized_shape, eps=None, elementwise_affine=True)\n--\n\n"""
 
     weight = Parameter("", "weight")
 
     cdef readonly object eps
     cdef double given_eps       # 0: the machine epsilon
+    cdef readonly bint elementwise_affine
 
-    def __init__(self, normalized_shape, eps=None):
+    def __init__(self, normalized_shape, eps=None, elementwise_affine=True):
         self.set_rows(normalized_shape, 1)
         self.eps = None if eps is None else checks.as_number("eps", eps, 0, low_open=True)
         self.given_eps = self.eps or 0
-        self.add("weight", self.normalized_shape, "ones")
-
-    cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
-        return 0
+        self.elementwise_affine = checks.as_flag("elementwise_affine", elementwise_affine)
+        self.g.inner = self.row_size
+        self.add_affine(self.normalized_shape, self.elementwise_affine, False)
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.begin(p, x)

@@ -31,17 +31,18 @@ from .layer import Layer as Layer
 from .linear import Linear as Linear
 from .embedding import Embedding as Embedding
 from .conv import Conv2d as Conv2d
-from .pool import (
-    MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d, Flatten as Flatten,
-)
+from .pool import MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d
+from .flatten import Flatten as Flatten, Unflatten as Unflatten
 from .activation import (
-    Activation as Activation, Identity as Identity, ReLU as ReLU, LeakyReLU as LeakyReLU, ELU as ELU, SiLU as SiLU,
-    Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid,
-    Softmax as Softmax, LogSoftmax as LogSoftmax,
+    Activation as Activation, Identity as Identity, ReLU as ReLU, ReLU6 as ReLU6, LeakyReLU as LeakyReLU, ELU as ELU,
+    CELU as CELU, SELU as SELU, SiLU as SiLU, Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus,
+    Tanh as Tanh, Sigmoid as Sigmoid, Hardsigmoid as Hardsigmoid, LogSigmoid as LogSigmoid, Softsign as Softsign,
+    Softshrink as Softshrink, Hardshrink as Hardshrink, Softmax as Softmax, LogSoftmax as LogSoftmax,
 )
 from .prelu import PReLU as PReLU
 from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
 from .layernorm import LayerNorm as LayerNorm
+from .groupnorm import GroupNorm as GroupNorm
 from .rmsnorm import RMSNorm as RMSNorm
 from .dropout import Dropout as Dropout
 from .dropconnect import DropConnect as DropConnect

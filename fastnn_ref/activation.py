@@ -5,7 +5,7 @@
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
 softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
-but for relu (0) and leaky relu (negative_slope), which compare u with 0.
+but for those that compare: it is negative_slope of leaky relu, and 0 of relu, relu6, hardsigmoid and the shrinkages.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
 """
@@ -81,6 +81,23 @@ class ReLU(Activation):
         return np.where(y > 0, dy, 0)               # not dy * (y > 0): ∞ · 0 would be NaN
 
 
+class ReLU6(Activation):
+    """y = min(max(u, 0), 6) (Krizhevsky 2010); the derivative at 0 and at 6 is 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.ReLU6()(np.array([[-1.0, 2.0, 7.0]])).tolist()
+    [[0.0, 2.0, 6.0]]
+    """
+
+    name = "relu6"
+
+    def act(self, u: Array) -> Array:
+        return np.minimum(np.maximum(u, 0), 6) + 0
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where((y > 0) & (y < 6), dy, 0)
+
+
 class LeakyReLU(Activation):
     """y = u for u > 0, else negative_slope · u (Maas et al. 2013); ``negative_slope`` > 0.
 
@@ -119,6 +136,49 @@ class ELU(Activation):
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return np.where(u > 0, dy, dy * (y + self.alpha))       # α·exp(u) = y + α
+
+
+class CELU(Activation):
+    """y = u for u > 0, else alpha · (exp(u / alpha) − 1): an elu whose slope at 0 is 1 (Barron 2017); ``alpha`` > 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> print(nn.CELU(2.0)(np.array([[-1.0, 2.0]])).round(3))
+    [[-0.787  2.   ]]
+    """
+
+    name = "celu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = checks.as_number("alpha", alpha, 0, low_open=True)
+
+    def act(self, u: Array) -> Array:
+        return np.where(u > 0, u, self.alpha * np.expm1(np.where(u > 0, 0, u) / self.alpha))
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where(u > 0, dy, dy * (y / self.alpha + 1))   # exp(u/α) = y/α + 1
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.7580993408473766     # λ and λ·α
+
+
+class SELU(Activation):
+    """y = λ · u for u > 0, else λ · α · (exp(u) − 1), with λ ≈ 1.0507 and α ≈ 1.6733 (Klambauer et al. 2017).
+
+    The two numbers make mean 0 and variance 1 the fixed point of a layer whose weights have mean 0 and variance
+    1/fan_in: so weights in front of it start as ``lecun_normal``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> print(nn.SELU()(np.array([[-1.0, 2.0]])).round(3))
+    [[-1.111  2.101]]
+    """
+
+    name = "selu"
+
+    def act(self, u: Array) -> Array:
+        return np.where(u > 0, SELU_SCALE * u, SELU_ALPHA * np.expm1(np.where(u > 0, 0, u)))
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where(u > 0, dy * SELU_SCALE, dy * (y + SELU_ALPHA))
 
 
 def sigmoid(u: Array) -> Array:
@@ -324,6 +384,97 @@ class Sigmoid(Activation):
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
         return dy * (y * (1 - y))
+
+
+class Hardsigmoid(Activation):
+    """y = min(max(u + 3, 0), 6) / 6, sigmoid in three pieces (Courbariaux et al. 2015; as in Howard et al. 2019).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Hardsigmoid()(np.array([[-4.0, 0.0, 1.5]])).tolist()
+    [[0.0, 0.5, 0.75]]
+    """
+
+    name = "hardsigmoid"
+
+    def act(self, u: Array) -> Array:
+        return np.clip(u + 3, 0, 6) / 6
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where((y > 0) & (y < 1), dy / 6, 0)
+
+
+class LogSigmoid(Activation):
+    """y = log σ(u) = −log(1 + exp(−u)); its derivative is σ(−u).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> print(nn.LogSigmoid()(np.array([[0.0, -100.0]])).round(2))
+    [[  -0.69 -100.  ]]
+    """
+
+    name = "log_sigmoid"
+
+    def act(self, u: Array) -> Array:
+        return np.minimum(u, 0) - np.log1p(np.exp(-np.abs(u)))
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy * sigmoid(-u)
+
+
+class Softsign(Activation):
+    """y = u / (1 + |u|), which nears ±1 more slowly than tanh (Bergstra et al. 2009).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Softsign()(np.array([[-1.0, 3.0]])).tolist()
+    [[-0.5, 0.75]]
+    """
+
+    name = "softsign"
+
+    def act(self, u: Array) -> Array:
+        return u / (1 + np.abs(u))
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return dy * (1 - np.abs(y))**2                          # 1/(1 + |u|)² = (1 − |y|)²
+
+
+class Softshrink(Activation):
+    """y = u − lambd for u > lambd, u + lambd for u < −lambd, else 0 (Donoho 1995); ``lambd`` >= 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Softshrink()(np.array([[-2.0, 0.25, 2.0]])).tolist()
+    [[-1.5, 0.0, 1.5]]
+    """
+
+    name = "softshrink"
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = checks.as_number("lambd", lambd, 0)
+
+    def act(self, u: Array) -> Array:
+        return np.where(np.abs(u) <= self.lambd, 0, np.where(u > 0, u - self.lambd, u + self.lambd))
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where((y > 0) | (y < 0), dy, 0)
+
+
+class Hardshrink(Activation):
+    """y = u for |u| > lambd, else 0 (Donoho and Johnstone 1994); ``lambd`` >= 0.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.Hardshrink()(np.array([[-2.0, 0.25, 2.0]])).tolist()
+    [[-2.0, 0.0, 2.0]]
+    """
+
+    name = "hardshrink"
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = checks.as_number("lambd", lambd, 0)
+
+    def act(self, u: Array) -> Array:
+        return np.where(np.abs(u) <= self.lambd, 0, u)
+
+    def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
+        return np.where((y > 0) | (y < 0), dy, 0)
 
 
 class RowActivation(Activation):

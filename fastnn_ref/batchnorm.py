@@ -16,18 +16,9 @@ import math
 
 import numpy as np
 
-from .layer import Array, Layer, Parameter, Shape
+from .layer import Array, Parameter, Shape
+from .norm import Norm, axes, column
 from .shared import checks
-
-
-def column(values: Array, like: Array) -> Array:
-    """One value a channel, shaped to meet (n, channels, …)."""
-    return values.reshape(-1, *[1] * (like.ndim - 2))
-
-
-def axes(x: Array) -> tuple[int, ...]:
-    """The axes that a channel's values stand on."""
-    return (0, *range(2, x.ndim))
 
 
 def batch_moments(x: Array) -> tuple[Array, Array, Array]:
@@ -55,27 +46,31 @@ def batch_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) 
     return column(weight * inv_std, dy) * dx, dw, db
 
 
-class BatchNorm(Layer):
+class BatchNorm(Norm):
     """What the two kinds share."""
 
-    weight = Parameter("The learnt scale, shape (num_features,)")
-    bias = Parameter("The learnt mean, shape (num_features,)")
+    weight = Parameter("The learnt scale, shape (num_features,); None if made without one")
+    bias = Parameter("The learnt mean, shape (num_features,); None if made without one")
     running_mean = Parameter("The mean that prediction uses, shape (num_features,)")
     running_var = Parameter("The variance that prediction uses, shape (num_features,)")
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, bias: bool = True,
+    ) -> None:
         self.num_features = checks.as_integer("num_features", num_features, 1)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum = checks.as_number("momentum", momentum, 0, 1)
+        self.affine = checks.as_flag("affine", affine)
         shape = (checks.check_size("num_features", self.num_features),)
-        for name, init in ("weight", "ones"), ("bias", "zeros"), ("running_mean", "zeros"), ("running_var", "ones"):
-            self.add(name, shape, init, trainable=not name.startswith("running"))
+        self._add_affine(shape, self.affine, bias)
+        self.add("running_mean", shape, trainable=False)
+        self.add("running_var", shape, "ones", trainable=False)
 
     def min_batch_size(self, shape: Shape) -> int:
         return 1 if math.prod(shape) > self.num_features or not self._trainable else 2
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        weight, bias, running_mean, running_var = self.values.values()
+        running_mean, running_var = self.values["running_mean"], self.values["running_var"]
         if training and self._trainable:
             centred, mean, var = batch_moments(x)
             n, m = x.size // self.num_features, self.momentum
@@ -83,13 +78,14 @@ class BatchNorm(Layer):
                 running[...] = (1 - m) * running + m * new
         else:
             centred, var = x - column(running_mean, x), running_var
-        y, *self.saved = batch_norm_forward(centred, var, weight, bias, self.eps)
+        y, *self.saved = batch_norm_forward(centred, var, *self._scale_and_shift(x.dtype), self.eps)
         return y
 
     def backward_pass(self, dy: Array) -> Array:
+        weight, _ = self._scale_and_shift(dy.dtype)
         if not self._trainable:                         # mean and variance were constants
-            return column(self.values["weight"] * self.saved[1], dy) * dy
-        dx, *gradients = batch_norm_backward(dy, self.values["weight"], *self.saved)
+            return column(weight * self.saved[1], dy) * dy
+        dx, *gradients = batch_norm_backward(dy, weight, *self.saved)
         self.set_gradients(*gradients)
         return dx
 
@@ -98,7 +94,8 @@ class BatchNorm1d(BatchNorm):
     """Normalises each of ``num_features`` columns over the batch: x and y (n, num_features).
 
     ``eps`` > 0 keeps the root away from 0; ``momentum``, 0 … 1, is the weight of the newest batch in the running mean
-    and variance, which prediction uses. A training batch of one row has no variance: ValueError.
+    and variance, which prediction uses. ``affine=False`` leaves weight and bias out, ``bias=False`` the bias alone. A
+    training batch of one row has no variance: ValueError.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.BatchNorm1d(1)
@@ -108,8 +105,10 @@ class BatchNorm1d(BatchNorm):
     (0.2, 1.1)
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__(num_features, eps, momentum)
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, bias)
         self._input_shape = (self.num_features,)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -121,7 +120,8 @@ class BatchNorm2d(BatchNorm):
     """Normalises each of ``num_features`` channels over batch and image: x and y (n, num_features, h, w).
 
     ``eps`` > 0 keeps the root away from 0; ``momentum``, 0 … 1, is the weight of the newest batch in the running mean
-    and variance, which prediction uses. A training batch of one value a channel has no variance: ValueError.
+    and variance, which prediction uses. ``affine=False`` leaves weight and bias out, ``bias=False`` the bias alone. A
+    training batch of one value a channel has no variance: ValueError.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> y = nn.BatchNorm2d(2).forward(np.arange(8.0).reshape(1, 2, 2, 2), training=True)

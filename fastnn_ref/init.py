@@ -1,12 +1,13 @@
 """Where weights start: random, of the size that keeps a signal's variance from layer to layer.
 
 With independent weights of variance s², a layer of fan_in inputs turns variance v into fan_in·s²·v. So s² = 1/fan_in
-keeps it (LeCun); relu loses half of it, hence 2/fan_in (He); 2/(fan_in + fan_out) is a compromise between the way
-forward and the way back (Glorot). A uniform law on ±limit has the variance limit²/3.
+keeps it (LeCun), and selu's constants are made for that (Klambauer); relu loses half of it, hence 2/fan_in (He);
+2/(fan_in + fan_out) is a compromise between the way forward and the way back (Glorot). A uniform law on ±limit has the
+variance limit²/3.
 
-Sources: LeCun et al. (1998); Glorot and Bengio (2010); He et al. (2015); Saxe et al. (2014) for orthogonal weights.
-Written once, for both packages: a seed means the same weights in both, for every NumPy version, to the last bit for the
-uniform ones.
+Sources: LeCun et al. (1998); Glorot and Bengio (2010); He et al. (2015); Klambauer et al. (2017); Saxe et al. (2014)
+for orthogonal weights. Written once, for both packages: a seed means the same weights in both, for every NumPy version,
+to the last bit for the uniform ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .shared.config import Configured
 Array = npt.NDArray[Any]
 Shape = Sequence[int]
 
-HE_FAMILY = ("relu", "leaky_relu", "elu", "silu", "mish", "hardswish", "gelu", "gelu_tanh")
+HE_FAMILY = ("relu", "relu6", "leaky_relu", "elu", "celu", "silu", "mish", "hardswish", "gelu", "gelu_tanh")
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -136,9 +137,11 @@ def drawn(name: str, shape: Shape, seed: int, stream: int) -> Array:
 def default_init(activation: str, given: Any) -> Any:
     """The weight's initialiser: the one that was ``given``, which ``as_init`` knows, else what suits the activation.
 
-    >>> default_init("relu", None), default_init("tanh", None), default_init("tanh", "zeros")
-    ('he_uniform', 'glorot_uniform', 'zeros')
+    >>> [default_init(activation, None) for activation in ("relu", "tanh", "selu")], default_init("tanh", "zeros")
+    (['he_uniform', 'glorot_uniform', 'lecun_normal'], 'zeros')
     """
     if given is not None:
         return given
+    if activation == "selu":
+        return "lecun_normal"
     return "he_uniform" if activation in HE_FAMILY else "glorot_uniform"

@@ -10,7 +10,8 @@ Source: Ba, Kiros and Hinton, "Layer normalization" (2016), equations 3 and 4. E
 
 import numpy as np
 
-from .layer import Array, Layer, Parameter, Shape
+from .layer import Array, Parameter, Shape
+from .norm import Norm
 from .shared import checks
 
 
@@ -30,37 +31,40 @@ def layer_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) 
     return dx * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
 
 
-class LayerNorm(Layer):
+class LayerNorm(Norm):
     """Normalises each row over its last axes, those of ``normalized_shape`` (an integer or a tuple).
 
     x and y (n, …, *normalized_shape); ``eps`` > 0 keeps the root away from 0. ``weight`` and ``bias`` have
-    ``normalized_shape``. Training and prediction do the same.
+    ``normalized_shape``; ``elementwise_affine=False`` leaves both out, ``bias=False`` the bias alone. Training and
+    prediction do the same.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> [round(value, 3) for value in nn.LayerNorm(3)(np.array([[1.0, 2.0, 3.0]]))[0].tolist()]
     [-1.225, 0.0, 1.225]
     """
 
-    weight = Parameter("The learnt scale, in ``normalized_shape``")
-    bias = Parameter("The learnt mean, in ``normalized_shape``")
+    weight = Parameter("The learnt scale, in ``normalized_shape``; None if made without one")
+    bias = Parameter("The learnt mean, in ``normalized_shape``; None if made without one")
 
-    def __init__(self, normalized_shape: int | Shape, eps: float = 1e-5) -> None:
+    def __init__(
+        self, normalized_shape: int | Shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
+    ) -> None:
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
-        self.add("weight", self.normalized_shape, "ones", decays=False)
-        self.add("bias", self.normalized_shape, decays=False)
+        self.elementwise_affine = checks.as_flag("elementwise_affine", elementwise_affine)
+        self._add_affine(self.normalized_shape, self.elementwise_affine, bias)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        weight, bias = (self.values[name].reshape(-1) for name in ("weight", "bias"))
+        weight, bias = (value.reshape(-1) for value in self._scale_and_shift(x.dtype))
         y, *self.saved = layer_norm_forward(x.reshape(-1, weight.size), weight, bias, self.eps)
         return y.reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        weight = self.values["weight"]
+        weight, _ = self._scale_and_shift(dy.dtype)
         dx, *gradients = layer_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
         self.set_gradients(*(gradient.reshape(weight.shape) for gradient in gradients))
         return dx.reshape(dy.shape)

@@ -37,8 +37,8 @@ class Linear(Weighted):
     is None, a name (``"relu"``, ``"gelu"``, ...), an activation layer or a ``CustomActivation``. Biases start from 0.
     ``init`` is what the weight starts from: the name of an initialiser; ``Init(name, gain)``, its values times a
     number; a number for all values; an array in the weight's shape; or a function of the shape and a seed, which
-    returns one. By default it is He uniform before the ReLU family and Glorot uniform otherwise. Raises ValueError or
-    TypeError for anything else.
+    returns one. By default it is He uniform before the ReLU family, LeCun normal before selu, and Glorot uniform
+    otherwise. Raises ValueError or TypeError for anything else.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Linear(3, 2, activation="relu")

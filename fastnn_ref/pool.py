@@ -1,9 +1,8 @@
-"""Pooling: an image made smaller, each window become one number; and Flatten, which makes rows of images.
+"""Pooling: an image made smaller, each window become one number.
 
     MaxPool2d           y = max of the window           dx = dy where the maximum stood (the first of several)
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window
     GlobalAvgPool2d     y = Σ of the image / its size   dx = dy / size for each pixel
-    Flatten             y = x, as one row               dx = dy, as images
 
 Source: LeCun et al. (1998) for averages; Riesenhuber and Poggio (1999) for maxima; Lin, Chen and Yan,
 "Network in network" (2014) for global averages. Engine: fastnn/pool.pyx.
@@ -138,25 +137,3 @@ class GlobalAvgPool2d(Layer):
     def backward_pass(self, dy: Array) -> Array:
         share = dy / dy.dtype.type(math.prod(self.saved[2:]))
         return np.broadcast_to(share[:, :, None, None], self.saved)
-
-
-class Flatten(Layer):
-    """Each example as one row: x (n, …), y (n, k), k the number of its values.
-
-    >>> import numpy as np, fastnn_ref as nn
-    >>> nn.Flatten()(np.zeros((5, 3, 8, 8))).shape
-    (5, 192)
-    """
-
-    changes_shape = True
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """(k,) for any shape of k values."""
-        return (math.prod(checks.as_example_shape(shape)),)
-
-    def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.shape
-        return x.reshape(len(x), -1)
-
-    def backward_pass(self, dy: Array) -> Array:
-        return dy.reshape(self.saved)

@@ -10,7 +10,8 @@ Engine: fastnn/rmsnorm.pyx.
 
 import numpy as np
 
-from .layer import Array, Layer, Parameter, Shape
+from .layer import Array, Parameter, Shape
+from .norm import Norm
 from .shared import checks
 
 
@@ -28,37 +29,40 @@ def rms_norm_backward(dy: Array, weight: Array, x_hat: Array, inverse: Array) ->
     return dx, (dy * x_hat).sum(axis=0)
 
 
-class RMSNorm(Layer):
+class RMSNorm(Norm):
     """Divides each row by its root mean square over the last axes: ``normalized_shape``, an integer or a tuple.
 
     x and y (n, …, *normalized_shape). ``eps`` > 0 is added to the mean square; None, the default, is PyTorch's: the
-    machine epsilon of x's dtype, 2⁻²³ in float32 and 2⁻⁵² in float64. ``weight`` has ``normalized_shape``. Training and
-    prediction do the same.
+    machine epsilon of x's dtype, 2⁻²³ in float32 and 2⁻⁵² in float64. ``weight`` has ``normalized_shape``;
+    ``elementwise_affine=False`` leaves it out. Training and prediction do the same.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> [round(value, 3) for value in nn.RMSNorm(2)(np.array([[3.0, 4.0]]))[0].tolist()]
     [0.849, 1.131]
     """
 
-    weight = Parameter("The learnt scale, in ``normalized_shape``")
+    weight = Parameter("The learnt scale, in ``normalized_shape``; None if made without one")
 
-    def __init__(self, normalized_shape: int | Shape, eps: float | None = None) -> None:
+    def __init__(
+        self, normalized_shape: int | Shape, eps: float | None = None, elementwise_affine: bool = True,
+    ) -> None:
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.eps = None if eps is None else checks.as_number("eps", eps, 0, low_open=True)
-        self.add("weight", self.normalized_shape, "ones", decays=False)
+        self.elementwise_affine = checks.as_flag("elementwise_affine", elementwise_affine)
+        self._add_affine(self.normalized_shape, self.elementwise_affine)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
         return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        weight = self.values["weight"].reshape(-1)
+        weight = self._scale_and_shift(x.dtype)[0].reshape(-1)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         y, *self.saved = rms_norm_forward(x.reshape(-1, weight.size), weight, eps)
         return y.reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        weight = self.values["weight"]
+        weight, _ = self._scale_and_shift(dy.dtype)
         dx, gradient = rms_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
         self.set_gradients(gradient.reshape(weight.shape))
         return dx.reshape(dy.shape)

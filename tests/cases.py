@@ -55,6 +55,9 @@ OTHER_SHAPES_OF_ACTIVATION = [  # the same functions with a parameter that is no
     Named("leaky_relu 0.3", "LeakyReLU", {"negative_slope": 0.3}),
     Named("elu 0.7", "ELU", {"alpha": 0.7}),
     Named("elu 2", "ELU", {"alpha": 2.0}),
+    Named("celu 2", "CELU", {"alpha": 2.0}),
+    Named("softshrink 1.25", "Softshrink", {"lambd": 1.25}),
+    Named("hardshrink 1.25", "Hardshrink", {"lambd": 1.25}),
 ]
 ELEMENTWISE = [a for a in ACTIVATIONS if "softmax" not in a.name]
 
@@ -142,7 +145,20 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
     Case("GlobalAvgPool2d 3x5x7x3", lambda nn: nn.GlobalAvgPool2d(), (3, 5, 7, 3)),
-    Case("Flatten 2x3x4x5", lambda nn: nn.Flatten(), (2, 3, 4, 5)),
+]
+RESHAPED = [
+    Case("flatten 2x3x4x5", lambda nn: nn.Flatten(), (2, 3, 4, 5)),
+    Case("flatten the image", lambda nn: nn.Flatten(2), (2, 3, 4, 5)),
+    Case("flatten channels and rows", lambda nn: nn.Flatten(1, -2), (2, 3, 4, 5)),
+    Case("unflatten 3x12", lambda nn: nn.Unflatten(1, (2, -1, 3)), (3, 12)),
+    Case("unflatten the last axis", lambda nn: nn.Unflatten(-1, (7, 1)), (2, 5, 7)),
+    Case(                       # convolutions around them: images are interleaved before and after
+        "axes in a net",
+        lambda nn: nn.Sequential(
+            nn.Unflatten(1, (2, 3, 4)), nn.Conv2d(2, 4, 2), nn.Flatten(1, 2), nn.Unflatten(1, (4, 2)),
+            nn.Conv2d(4, 3, (1, 2), activation="celu"), nn.Flatten(2), nn.Linear(4, 2)),
+        (19, 24),
+    ),
 ]
 IMAGE_NETS = [
     Case(
@@ -180,6 +196,14 @@ IMAGE_NETS = [
         ),
         (19, 2, 2, 2),
     ),
+    Case(
+        "other norms in blocks",
+        lambda nn: nn.Sequential(
+            nn.Conv2d(2, 4, 2, bias=False), nn.BatchNorm2d(4, affine=False), nn.Tanh(), nn.BatchNorm2d(4, bias=False),
+            nn.Conv2d(4, 6, 2), nn.GroupNorm(2, 6), nn.SELU(), nn.Conv2d(6, 3, 1), nn.GroupNorm(1, 3), nn.Flatten(),
+        ),
+        (19, 2, 6, 5),
+    ),
 ]  # fmt: skip
 
 NORMS = [
@@ -190,15 +214,27 @@ NORMS = [
     Case("batchnorm2d 5x3x1x1", lambda nn: nn.BatchNorm2d(3), (5, 3, 1, 1)),
     Case("batchnorm2d 2x3x5x7", lambda nn: nn.BatchNorm2d(3, eps=1e-3, momentum=1.0), (2, 3, 5, 7)),
     Case("batchnorm2d 3x17x4x5", lambda nn: nn.BatchNorm2d(17, momentum=0.0), (3, 17, 4, 5)),
+    Case("batchnorm1d without scale 5x7", lambda nn: nn.BatchNorm1d(7, affine=False), (5, 7)),
+    Case("batchnorm2d without shift 2x3x5x7", lambda nn: nn.BatchNorm2d(3, bias=False), (2, 3, 5, 7)),
     Case("layernorm 2x1", lambda nn: nn.LayerNorm(1), (2, 1)),
     Case("layernorm 1x3", lambda nn: nn.LayerNorm(3), (1, 3)),
     Case("layernorm 5x67", lambda nn: nn.LayerNorm(67, eps=1e-2), (5, 67)),
     Case("layernorm 3x5x7", lambda nn: nn.LayerNorm(7), (3, 5, 7)),
     Case("layernorm 3x(5x7)", lambda nn: nn.LayerNorm((5, 7)), (3, 5, 7)),
+    Case("layernorm without scale 3x5x7", lambda nn: nn.LayerNorm(7, elementwise_affine=False), (3, 5, 7)),
+    Case("layernorm without shift 3x(5x7)", lambda nn: nn.LayerNorm((5, 7), bias=False), (3, 5, 7)),
+    Case("groupnorm 5x67", lambda nn: nn.GroupNorm(1, 67, eps=1e-2), (5, 67)),
+    Case("groupnorm 3x(19 of 2)", lambda nn: nn.GroupNorm(19, 38, eps=0.1), (3, 38)),
+    Case("groupnorm 1x3x2x5", lambda nn: nn.GroupNorm(1, 3), (1, 3, 2, 5)),
+    Case("groupnorm 2x(3 of 2)x5x7", lambda nn: nn.GroupNorm(3, 6, eps=1e-3), (2, 6, 5, 7)),
+    Case("groupnorm of each channel 2x5x3x4", lambda nn: nn.GroupNorm(5, 5), (2, 5, 3, 4)),
+    Case("groupnorm without scale 3x(2 of 17)x4x5", lambda nn: nn.GroupNorm(2, 34, affine=False), (3, 34, 4, 5)),
+    Case("groupnorm without shift 2x(3 of 3)x17", lambda nn: nn.GroupNorm(3, 9, bias=False), (2, 9, 17)),
     Case("rmsnorm 1x3", lambda nn: nn.RMSNorm(3), (1, 3)),
     Case("rmsnorm 5x67", lambda nn: nn.RMSNorm(67, eps=1e-2), (5, 67)),
     Case("rmsnorm 3x5x7", lambda nn: nn.RMSNorm(7), (3, 5, 7)),
     Case("rmsnorm 3x(5x7)", lambda nn: nn.RMSNorm((5, 7), eps=1e-3), (3, 5, 7)),
+    Case("rmsnorm without scale 5x67", lambda nn: nn.RMSNorm(67, elementwise_affine=False), (5, 67)),
 ]
 
 SLOPES = [

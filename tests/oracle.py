@@ -57,11 +57,25 @@ def _phi(u):
     return mpmath.erfc(-u / mpmath.sqrt(2)) / 2
 
 
+def self_normalizing():
+    """λ and α of selu: mean 0 and variance 1 are a fixed point of it (Klambauer et al. 2017, equation 14)."""
+    half = mpmath.mpf(1) / 2
+    alpha = -mpmath.sqrt(2 / mpmath.pi) / (mpmath.erfc(mpmath.sqrt(half)) * mpmath.exp(half) - 1)
+    second = 1 + alpha**2 * (1 - 4 * mpmath.exp(half) * _phi(-1) + 2 * mpmath.exp(2) * _phi(-2))     # 2·E[selu²]/λ²
+    return mpmath.sqrt(2 / second), alpha
+
+
+with digits(50):
+    LAMBDA, ALPHA = self_normalizing()
+
 ACTIVATIONS = {  # name -> f(u, slope or alpha), each as its paper writes it
     "identity": lambda u: u,
     "relu": lambda u: max(u, 0),
+    "relu6": lambda u: min(max(u, 0), 6),
     "leaky_relu": lambda u, negative_slope=0.01: u if u > 0 else negative_slope * u,
     "elu": lambda u, alpha=1: u if u > 0 else alpha * mpmath.expm1(u),
+    "celu": lambda u, alpha=1: u if u > 0 else alpha * mpmath.expm1(u / alpha),
+    "selu": lambda u: LAMBDA * (u if u > 0 else ALPHA * mpmath.expm1(u)),
     "silu": lambda u: u / (1 + mpmath.exp(-u)),
     "mish": lambda u: u * mpmath.tanh(mpmath.log1p(mpmath.exp(u))),
     "hardswish": lambda u: u * min(max(u + 3, 0), 6) / 6,
@@ -70,6 +84,11 @@ ACTIVATIONS = {  # name -> f(u, slope or alpha), each as its paper writes it
     "softplus": lambda u: mpmath.log1p(mpmath.exp(u)),
     "tanh": mpmath.tanh,
     "sigmoid": lambda u: 1 / (1 + mpmath.exp(-u)),
+    "hardsigmoid": lambda u: min(max(u + 3, 0), 6) / 6,
+    "log_sigmoid": lambda u: -mpmath.log1p(mpmath.exp(-u)),
+    "softsign": lambda u: u / (1 + abs(u)),
+    "softshrink": lambda u, lambd=0.5: mpmath.sign(u) * max(abs(u) - lambd, 0),
+    "hardshrink": lambda u, lambd=0.5: u if abs(u) > lambd else mpmath.mpf(0),
 }
 
 

@@ -125,6 +125,12 @@ INFINITE = {  # f(-inf), f(inf)
     "leaky_relu": (-np.inf, np.inf),
     "elu": (-1, np.inf),
     "hardswish": (0, np.inf),
+    "relu6": (0, 6),
+    "celu": (-1, np.inf),
+    "hardsigmoid": (0, 1),
+    "log_sigmoid": (-np.inf, 0),
+    "softshrink": (-np.inf, np.inf),
+    "hardshrink": (-np.inf, np.inf),
     "softplus": (0, np.inf),
     "tanh": (-1, 1),
     "sigmoid": (0, 1),
@@ -137,12 +143,16 @@ def test_infinity(nn, dtype, case):
     assert tuple(y) == INFINITE[case.name]
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "elu", "softplus"])
+CLOSED = {"relu": (0, 0, 1), "relu6": (0, 0, 1), "hardsigmoid": (0, 1, 1), "softshrink": (1, 0, 1),
+          "hardshrink": (1, 0, 1)}
+
+
+@pytest.mark.parametrize("name", [*CLOSED, "tanh", "sigmoid", "elu", "celu", "selu", "softplus", "softsign"])
 def test_a_closed_gate_selects(nn, dtype, name):
-    """Where the derivative of relu is 0 an infinite gradient is dropped: inf · 0 would make it NaN."""
+    """Where the derivative is 0 an infinite gradient is dropped: inf · 0 would make it NaN."""
     case = next(a for a in ACTIVATIONS if a.name == name)
-    _, dx = apply(nn, case, np.array([-1.0, 0.0, 1.0]), dtype, dy=np.array([np.inf, np.inf, np.inf], dtype))
-    assert tuple(dx) == ((0, 0, np.inf) if name == "relu" else (np.inf, np.inf, np.inf))
+    _, dx = apply(nn, case, np.array([-3.0, 0.0, 2.9]), dtype, dy=np.array([np.inf, np.inf, np.inf], dtype))
+    assert tuple(dx) == tuple(np.inf if each else 0 for each in CLOSED.get(name, (1, 1, 1)))
 
 
 def test_relu_at_zero(nn, dtype):

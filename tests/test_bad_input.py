@@ -157,7 +157,8 @@ def test_a_shape_that_is_none(nn, shape):
     """Each kind of layer says so, whether it looks at the shape itself or hands it on."""
     layers = [nn.Linear(3, 2), nn.ReLU(), nn.Softmax(), nn.Flatten(), nn.Conv2d(1, 2, 3), nn.BatchNorm1d(3), nn.PReLU(),
               nn.LayerNorm(3), nn.Residual(nn.Tanh()), nn.Parallel(nn.ReLU(), nn.Tanh()), nn.Select(0, 2),
-              nn.Embedding(5, 2), nn.Sequential(nn.Dropout(0.5)), nn.MaxPool2d(2), nn.GlobalAvgPool2d()]
+              nn.Embedding(5, 2), nn.Sequential(nn.Dropout(0.5)), nn.MaxPool2d(2), nn.GlobalAvgPool2d(),
+              nn.GroupNorm(1, 3), nn.Flatten(2), nn.Unflatten(1, (2, -1))]
     for layer in layers:
         with pytest.raises((TypeError, ValueError), match=r"^shape: expected an integer >= 1, got "):
             layer.output_shape(shape)

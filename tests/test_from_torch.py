@@ -240,7 +240,9 @@ REFUSED = {
     "outermost module: AvgPool2d.count_include_pad: expected True":
         lambda t: t.nn.AvgPool2d(3, padding=1, count_include_pad=False),
     "0: BatchNorm1d.momentum: expected a number": lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, momentum=None)),
-    "0: BatchNorm1d.affine: expected True": lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, affine=False)),
+    "0: InstanceNorm2d.track_running_stats: expected False":
+        lambda t: t.nn.Sequential(t.nn.InstanceNorm2d(2, track_running_stats=True)),
+    "0: start_dim: expected an axis from 1 on": lambda t: t.nn.Sequential(t.nn.Flatten(0)),
     "0: BatchNorm2d.track_running_stats: expected True":
         lambda t: t.nn.Sequential(t.nn.BatchNorm2d(2, track_running_stats=False)),
     "0: Softmax.dim: expected -1": lambda t: t.nn.Sequential(t.nn.Softmax(dim=1)),
@@ -314,6 +316,29 @@ def test_frozen_layers(torch, nn):
 def test_a_frozen_backbone_in_eval(torch, nn):
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).requires_grad_(False).eval()
     assert not any(layer.trainable for layer in from_torch(module, package=nn).layers)
+
+
+def test_norms_without_parameters_are_not_frozen(torch, nn):
+    """Nothing in them requires a gradient, but BatchNorm's statistics go on; unless its class says that they do not."""
+    model = nn.Sequential(
+        nn.BatchNorm2d(2, affine=False), nn.GroupNorm(1, 2, affine=False), nn.BatchNorm2d(2, bias=False))
+    assert all(layer.trainable for layer in from_torch(to_torch(model), package=nn).layers)
+    model.trainable = False
+    module = to_torch(model)
+    assert [type(each).__name__ for each in module] == ["FrozenBatchNorm2d", "GroupNorm", "FrozenBatchNorm2d"]
+    again = from_torch(module, package=nn)
+    assert [layer.trainable for layer in again.layers] == [False, True, False]      # a GroupNorm has nothing to freeze
+    for one, two in zip(model.layers, again.layers, strict=True):
+        assert repr(one) == repr(two)
+
+
+def test_instance_norm(torch, nn):
+    of_images, of_rows = torch.nn.InstanceNorm2d(3, affine=True), torch.nn.InstanceNorm1d(3)
+    for made, shape in ((of_images, (2, 3, 4, 5)), (of_rows, (2, 3, 7))):
+        module = torch.nn.Sequential(made).double()
+        model, x = from_torch(module, package=nn, dtype="float64"), normal(shape)
+        assert model.layers[0].num_groups == 3
+        np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-12)
 
 
 def test_embedding_of_pytorch(torch, nn):

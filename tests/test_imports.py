@@ -19,7 +19,7 @@ WRITTEN_ONCE = {"shared", "philox", "init"}
 # A module imports only from rooms below its own. A concept that is not named is a layer that needs no other one.
 LAYERS = "layers"
 REF_FLOORS = [
-    {"philox"}, {"init"}, {"network"}, {"layer"}, {"custom"},
+    {"philox"}, {"init"}, {"network"}, {"layer"}, {"custom", "norm"},
     {LAYERS},
     {"linear", "conv", "loss", "penalty", "stochastic_depth", "augment"}, {"dropconnect", "pool", "optimizer"},
     {"optim"},
@@ -36,7 +36,7 @@ SHARED_FLOORS = [
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
-    {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom"},
+    {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom", "norm"},
     {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
     {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx"}, {"lab"}, {"cli"}, {"__main__"},

@@ -82,10 +82,11 @@ def test_float32_is_the_rounded_float64(nn):
         )
 
 
-GLOROT = ["identity", "tanh", "sigmoid", "softplus", "softmax", "log_softmax"]
+GLOROT = ["identity", "tanh", "sigmoid", "hardsigmoid", "log_sigmoid", "softsign", "softshrink", "hardshrink",
+          "softplus", "softmax", "log_softmax"]
 
 
-@pytest.mark.parametrize("activation", [case.name for case in ACTIVATIONS if case.name not in GLOROT])
+@pytest.mark.parametrize("activation", [case.name for case in ACTIVATIONS if case.name not in (*GLOROT, "selu")])
 def test_he_before_the_relu_family(nn, activation):
     layer = nn.Linear(50, 30, activation=activation)
     nn.Sequential(layer)
@@ -97,6 +98,16 @@ def test_glorot_otherwise(nn, activation):
     layer = nn.Linear(50, 30, activation=activation)
     nn.Sequential(layer)
     assert 0.98 * math.sqrt(6 / 80) < np.abs(layer.weight).max() <= math.sqrt(6 / 80) * (1 + 1e-6)
+
+
+def test_selu_keeps_mean_0_and_variance_1(nn):
+    """Through eight layers, by the initial weights that go with it: Klambauer et al. (2017), theorem 1."""
+    model = nn.Sequential(*[nn.Linear(400, 400, activation="selu") for _ in range(8)], seed=3)
+    y = model(np.random.default_rng(0).normal(size=(300, 400)))
+    assert abs(y.mean()) < 0.1
+    assert 0.85 < y.var() < 1.15
+    again = nn.Sequential(nn.Linear(400, 400, activation="selu", init="lecun_normal"), seed=3)
+    same(again.layers[0].weight, model.layers[0].weight)
 
 
 def test_named_initialiser(nn):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from tests import oracle
 from tests.cases import ELEMENTWISE, OTHER_SHAPES_OF_ACTIVATION, Array
 from tests.pairwise import instruction_sets
 
@@ -74,10 +75,19 @@ def elu(u, alpha):
     return u if u > 0 else alpha * mp.expm1(max(u, -(10**4)))
 
 
-FORMULAS = {        # name: the function; its derivative as a list of terms; a is elu's alpha or the negative slope
+FORMULAS = {        # name: the function; its derivative as a list of terms; a is the argument of those that have one
     "relu": (lambda u, a: max(u, 0), lambda u, a: [mp.mpf(u > 0)]),
     "leaky_relu": (lambda u, a: u if u > 0 else a * u, lambda u, a: [1 if u > 0 else a]),
     "elu": (elu, lambda u, a: [1 if u > 0 else a * exp(u)]),
+    "relu6": (lambda u, a: min(max(u, 0), 6), lambda u, a: [mp.mpf(0 < u < 6)]),
+    "celu": (lambda u, a: a * elu(u / a, 1), lambda u, a: [1 if u > 0 else exp(u / a)]),
+    "selu": (lambda u, a: oracle.LAMBDA * elu(u, oracle.ALPHA),
+             lambda u, a: [oracle.LAMBDA * (1 if u > 0 else oracle.ALPHA * exp(u))]),
+    "hardsigmoid": (lambda u, a: min(max(u + 3, 0), 6) / 6, lambda u, a: [mp.mpf(abs(u) < 3) / 6]),
+    "log_sigmoid": (lambda u, a: -softplus(-u), lambda u, a: [sigmoid(-u)]),
+    "softsign": (lambda u, a: u / (1 + abs(u)), lambda u, a: [1 / (1 + abs(u)) ** 2]),
+    "softshrink": (lambda u, a: mp.sign(u) * max(abs(u) - a, 0), lambda u, a: [mp.mpf(abs(u) > a)]),
+    "hardshrink": (lambda u, a: u if abs(u) > a else mp.mpf(0), lambda u, a: [mp.mpf(abs(u) > a)]),
     "softplus": (lambda u, a: softplus(u), lambda u, a: [sigmoid(u)]),
     "sigmoid": (lambda u, a: sigmoid(u), lambda u, a: [sigmoid(u) * sigmoid(-u)]),
     "tanh": (lambda u, a: mp.tanh(u) if abs(u) < 10**4 else mp.sign(u),
@@ -91,13 +101,22 @@ FORMULAS = {        # name: the function; its derivative as a list of terms; a i
     "gelu_tanh": (lambda u, a: u * sigmoid(bend(u)),
                   lambda u, a: [sigmoid(bend(u)), u * sigmoid(bend(u)) * sigmoid(-bend(u)) * bend_slope(u)]),
 }
-FROM_Y = {"elu", "sigmoid", "tanh"}     # their slope comes from a rounded y: it is as good as that, in units of 1
+# Their slope comes from a rounded y: it is as good as that, in units of 1.
+FROM_Y = {"elu", "celu", "selu", "sigmoid", "tanh", "softsign"}
 # The worst errors allowed, of values and of slopes, in units in the last place. Beside them the worst that were seen at
 # 6,000 points of each dtype: of the engine; of the reference, whose exponential is NumPy's.
 LIMITS = {
     "relu": (0, 0),                     # 0, 0; 0, 0
     "leaky_relu": (1, 0),               # 0.5, 0; 0.5, 0
     "elu": (3, 1),                      # 2.0, 0.8; 1.4, 0.7
+    "relu6": (0, 0),
+    "celu": (4, 2),
+    "selu": (4, 2),
+    "hardsigmoid": (2, 1),
+    "log_sigmoid": (4, 4),
+    "softsign": (2, 2),
+    "softshrink": (1, 0),
+    "hardshrink": (0, 0),
     "softplus": (3, 4),                 # 1.4, 1.7; 2.1, 2.7
     "sigmoid": (4, 1),                  # 1.9, 0.7; 2.7, 0.7
     "tanh": (4, 4),                     # 2.4, 2.4; 1.3, 1.2
@@ -155,7 +174,8 @@ def known(name, dtype):
     """The points, f and f' of a case."""
     case, x = CASES[name], points(dtype)
     name = name.split()[0]
-    alpha = {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0)
+    x = x[np.abs(x) < np.finfo(dtype).max / 2] if name == "selu" else x        # λ·u is finite
+    alpha = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0, "softshrink": 0.5, "hardshrink": 0.5}.get(name, 0.0)
     alpha = next((value for value in case.arguments.values() if isinstance(value, float)), alpha)
     value, slope = FORMULAS[name]
     with mp.workdps(40):
@@ -240,15 +260,21 @@ def test_ends(package, dtype):
         "elu": [-1, -1, 0, 1e30, np.inf], "softplus": [0, 0, np.log(2), 1e30, np.inf],
         "sigmoid": [0, 0, 0.5, 1, 1], "tanh": [-1, -1, 0, 1, 1],
         **{name: [np.nan, 0, 0, 1e30, np.inf] for name in ("silu", "mish", "gelu", "gelu_tanh")},
-        "hardswish": [0, 0, 0, 1e30, np.inf],
+        "hardswish": [0, 0, 0, 1e30, np.inf], "relu6": [0, 0, 0, 6, 6], "celu": [-1, -1, 0, 1e30, np.inf],
+        "selu": [-float(oracle.LAMBDA * oracle.ALPHA), -float(oracle.LAMBDA * oracle.ALPHA), 0,
+                 float(1e30 * oracle.LAMBDA), np.inf],
+        "hardsigmoid": [0, 0, 0.5, 1, 1], "log_sigmoid": [-np.inf, -1e30, -np.log(2), 0, 0],
+        "softsign": [np.nan, -1, 0, 1, np.nan], "softshrink": [-np.inf, -1e30, 0, 1e30, np.inf],
+        "hardshrink": [-np.inf, -1e30, 0, 1e30, np.inf],
     }  # fmt: skip
     for case in ELEMENTWISE[1:]:
         y, slope = value_and_slope(package, case, x)
         np.testing.assert_allclose(y[:5], np.array(limits[case.name], dtype), rtol=1e-6, err_msg=case.name)
         assert np.isnan(y[5]), case.name
-        at_nan = {"relu": 0, "leaky_relu": dtype_of(0.01)}.get(case.name, np.nan)
+        at_nan = {"relu": 0, "leaky_relu": dtype_of(0.01), "relu6": 0, "hardsigmoid": 0, "softshrink": 0,
+                  "hardshrink": 0}.get(case.name, np.nan)
         np.testing.assert_equal(slope[5], at_nan, err_msg=case.name)
-        infinite = case.name in ("silu", "mish", "gelu", "gelu_tanh")
+        infinite = case.name in ("silu", "mish", "gelu", "gelu_tanh", "softsign")
         assert (np.isnan(slope[[0, 4]]) == infinite).all(), case.name
 
 
@@ -258,16 +284,18 @@ def test_signs_of_zero(package, dtype):
     cases = {case.name: case for case in ELEMENTWISE}
     for zero in (0.0, -0.0):
         x = np.full(37, zero, dtype)
-        for name in ("identity", "leaky_relu", "elu", "tanh", "silu", "hardswish", "mish", "gelu",
-                     "gelu_tanh"):
+        for name in ("identity", "leaky_relu", "elu", "celu", "selu", "tanh", "softsign", "silu", "hardswish", "mish",
+                     "gelu", "gelu_tanh"):
             assert (np.signbit(value_and_slope(package, cases[name], x)[0]) == np.signbit(x)).all(), name
-        assert not np.signbit(value_and_slope(package, cases["relu"], x)[0]).any()
+        for name in ("relu", "relu6", "softshrink", "hardshrink"):
+            assert not np.signbit(value_and_slope(package, cases[name], x)[0]).any(), name
     x = np.full(37, -1e5, dtype)
     for name in ("silu", "hardswish", "mish", "gelu", "gelu_tanh", "softplus", "sigmoid"):
         y, _ = value_and_slope(package, cases[name], x)
         assert (y == 0).all(), name
         assert (np.signbit(y) == (name not in ("softplus", "sigmoid"))).all(), name
-    for name in ("softplus", "sigmoid", "tanh", "elu", "relu"):      # derivatives that are never negative
+    for name in ("softplus", "sigmoid", "tanh", "elu", "celu", "selu", "log_sigmoid", "softsign", "relu", "relu6",
+                 "hardsigmoid"):                                     # derivatives that are never negative
         assert not np.signbit(value_and_slope(package, cases[name], x)[1]).any(), name
 
 

@@ -73,6 +73,7 @@ REQUIRED = {
     **dict.fromkeys(("in_features", "out_features", "in_channels", "out_channels", "num_features", "stop"), 3),
     **dict.fromkeys(("normalized_shape", "kernel_size"), 2), **dict.fromkeys(("std", "p", "strength", "l1"), 0.5),
     "l2": 0.25, "limit": 2.0, "start": 1, "num_embeddings": 5, "embedding_dim": 2,
+    "num_groups": 1, "num_channels": 2, "dim": 1, "unflattened_size": (2, 3),
 }
 
 

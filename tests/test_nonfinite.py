@@ -17,7 +17,7 @@ from tests.pairwise import pairwise
 
 WHOLE, ONE = "everywhere", "once"
 ENDS = [("nan", ONE), ("inf", ONE), ("-inf", ONE), ("-inf", WHOLE), ("-0", WHOLE), ("subnormal", ONE), ("largest", ONE)]
-NORMS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm")
+NORMS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "RMSNorm")
 SQUARES = "the largest number's square is infinite: x·(1/∞) is 0 or ∞·0, by the order of the factors"
 
 POOLS = "a gradient of −0 is stored, or added to 0, which gives 0"
@@ -33,8 +33,13 @@ BESIDE_PYTORCH = [
     (NORMS, ("largest",), SQUARES),
     (("MaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
     (("ReLU",), ("nan", "inf", "-inf"), "at NaN, our slope is 0, because y > 0 does not hold; theirs lets dy through"),
-    (("ReLU",), ("-0",), "max(−0, 0) is 0 here, −0 there"),
-    (("ELU",), ("nan", "inf", "-inf"), "at NaN, our slope is NaN, as y is; theirs lets dy through"),
+    (("ReLU", "ReLU6"), ("-0",), "max(−0, 0) is 0 here, −0 there"),
+    (("ReLU6", "Softshrink", "Hardshrink"), ("nan", "inf", "-inf"),
+     "at NaN, our slope is 0; theirs is 0 or 1, by whether the value stands in a vector or behind the last one"),
+    (("Softshrink", "Hardshrink"), ("-0",), "0 where nothing passes is 0 here, in theirs 0·x or 0·dy"),
+    (("ELU", "CELU", "SELU"), ("nan", "inf", "-inf"), "at NaN, our slope is NaN, as y is; theirs lets dy through"),
+    (("SELU",), ("largest",), "they multiply dy by λα before the exponential, and it overflows"),
+    (("Softsign",), ("nan", "inf", "-inf", "-0"), "their slope is a difference of quotients, which is NaN elsewhere"),
     (("Hardswish",), ("nan", "inf", "-inf"), "at −∞ we give −0, they NaN; at NaN our slope is NaN"),
     (("Hardswish",), ("largest",), "they multiply by 6 before they divide by it, and it overflows"),
     (("GELU",), ("largest",), "their u³ overflows, and the slope is NaN; ours is 1"),
@@ -42,8 +47,8 @@ BESIDE_PYTORCH = [
     (("Softmax", "LogSoftmax"), ("-0",), "dy − Σ… of −0 alone is −0 − 0 or −0 + 0"),
     (("stochastic depth 1 row",), ("-0",), "what no row keeps is 0 or −0, and −0 + 0 is 0"),
     (("dropout 1",), ("nan", "inf", "-inf", "-0"), "we give exact zeros, they 0·x"),
-    (("LayerNorm",), ("inf", "-inf"), "∞ in dy: dx is a sum with ∞ and −∞ in an order of its own"),
-    (("LayerNorm",), ("-0",), "dx is a sum of zeros in an order of its own"),
+    (("LayerNorm", "GroupNorm"), ("inf", "-inf"), "∞ in dy: dx is a sum with ∞ and −∞ in an order of its own"),
+    (("LayerNorm", "GroupNorm"), ("-0",), "dx is a sum of zeros in an order of its own"),
 ]
 LOSSES_BETWEEN_THE_PACKAGES = [
     ("ce rows weighted", "largest", "the engine weighs a row's sum, the reference each term: the sum overflows"),

@@ -1,4 +1,4 @@
-"""BatchNorm and LayerNorm: mean 0 and variance 1, also where the mean is large; which statistics are used when."""
+"""Norms: mean 0 and variance 1, also where the mean is large; which statistics are used when; scale and shift."""
 
 import copy
 
@@ -18,6 +18,8 @@ LARGE = [                   # strips of channels and what is left over; a channe
     Case("batchnorm2d 19x3x17x23", lambda nn: nn.BatchNorm2d(3), (19, 3, 17, 23)),
     Case("batchnorm2d 3x2x47x53", lambda nn: nn.BatchNorm2d(2), (3, 2, 47, 53)),
     Case("layernorm 3x4099", lambda nn: nn.LayerNorm(4099), (3, 4099)),
+    Case("groupnorm 3x(2 of 3)x47x53", lambda nn: nn.GroupNorm(2, 6), (3, 6, 47, 53)),
+    Case("groupnorm 19x(7 of 29)", lambda nn: nn.GroupNorm(7, 203, eps=1e-2), (19, 203)),
 ]
 
 
@@ -78,6 +80,59 @@ def test_formula_of_layernorm(nn, shape, normalized):
     same(model(x), model.forward(x, training=True))
 
 
+@pytest.mark.parametrize(("shape", "groups"), [((5, 6), 2), ((4, 6, 7), 3), ((2, 8, 3, 5), 4), ((3, 4, 2, 2), 1)])
+def test_formula_of_groupnorm(nn, shape, groups):
+    """By NumPy's own mean and variance, of one group of one example at a time; the same in training and prediction."""
+    layer = nn.GroupNorm(groups, shape[1], eps=1e-3)
+    model = nn.Sequential(layer, dtype="float64")
+    layer.weight, layer.bias = normal((shape[1],), seed=3), normal((shape[1],), seed=4)
+    x, want = 3 * normal(shape) + 2, np.zeros(shape)
+    for example in range(shape[0]):
+        for channels in np.split(np.arange(shape[1]), groups):
+            values = x[example, channels]
+            want[example, channels] = (values - values.mean()) / np.sqrt(values.var() + 1e-3)
+    column = (-1, *[1] * (len(shape) - 2))
+    want = want * layer.weight.reshape(column) + layer.bias.reshape(column)
+    close("layer", model.forward(x, training=True), want, 50.0)
+    same(model(x), model.forward(x, training=True))
+
+
+WITHOUT = [                 # the argument, and which parameters are left
+    ("BatchNorm1d", (7,), {"affine": False}, []),
+    ("BatchNorm1d", (7,), {"bias": False}, ["weight"]),
+    ("BatchNorm2d", (7,), {"affine": False}, []),
+    ("BatchNorm2d", (7,), {"affine": False, "bias": True}, []),
+    ("LayerNorm", ((7, 3, 5),), {"elementwise_affine": False}, []),
+    ("LayerNorm", ((7, 3, 5),), {"bias": False}, ["weight"]),
+    ("GroupNorm", (1, 7), {"affine": False}, []),
+    ("GroupNorm", (7, 7), {"bias": False}, ["weight"]),
+    ("RMSNorm", (5,), {"elementwise_affine": False}, []),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments", "options", "left"), WITHOUT)
+def test_without_scale_or_shift(nn, dtype, cls, arguments, options, left):
+    """The same bits as with ones and zeros, forward and backward, and nothing to train, keep or copy."""
+    shape = (4, 7) if cls == "BatchNorm1d" else (4, 7, 3, 5)
+    one, other = (nn.Sequential(getattr(nn, cls)(*arguments, **each), dtype=dtype) for each in (options, {}))
+    for model in (one, other):
+        if "weight" in left:
+            model[0].weight = normal(model[0].weight.shape, dtype, seed=3)
+    x, dy = 1 + normal(shape, dtype), normal(shape, dtype, seed=1)
+    same(one.forward(x, training=True), other.forward(x, training=True))
+    same(one.backward(dy), other.backward(dy))
+    assert list(one[0].params) == left
+    assert (one[0].weight is None, getattr(one[0], "bias", None)) == ("weight" not in left, None)
+    for name, gradient in one[0].grads.items():
+        same(gradient, other[0].grads[name])
+    same(one(x), other(x))
+    same(copy.deepcopy(one)(x), one(x))
+    one[0].trainable = other[0].trainable = False
+    same(one.forward(x, training=True), other.forward(x, training=True))
+    same(one.backward(dy), other.backward(dy))
+    assert nn.from_config(one.config())[0].config() == one[0].config()
+
+
 @pytest.mark.parametrize("eps", [1e-3, None])
 @pytest.mark.parametrize(("shape", "normalized"), [((5, 3), 3), ((4, 5, 7), (5, 7)), ((4, 5, 7), 7)])
 def test_formula_of_rmsnorm(nn, dtype, shape, normalized, eps):
@@ -128,7 +183,8 @@ def test_a_mean_of_ten_thousand_deviations(nn, dtype, isa, case, offset):
         close("layer", one.layers[0].running_mean, other.layers[0].running_mean + offset / 10, abs(offset))
 
 
-@pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(4), (3, 4))], ids=name_of)
+@pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(4), (3, 4)),
+                                  Case("group", lambda nn: nn.GroupNorm(2, 4), (3, 4, 2, 2))], ids=name_of)
 def test_values_that_are_all_equal(nn, dtype, case):
     """No variance: ε keeps the root away from 0, and what comes out is the bias."""
     model = nn.Sequential(case.make(nn), dtype=dtype)
@@ -210,7 +266,8 @@ def test_threads_and_instruction_sets(fast, isa, dtype, threads, shape):
     def run(count):
         threads(count)
         norm = fast.BatchNorm1d(shape[1]) if len(shape) == 2 else fast.BatchNorm2d(shape[1])
-        model = fast.Sequential(norm, fast.LayerNorm(shape[1:]), dtype=dtype)
+        groups = fast.GroupNorm(2 if shape[1] % 2 == 0 else 19, shape[1])
+        model = fast.Sequential(norm, groups, fast.LayerNorm(shape[1:]), dtype=dtype)
         y = model.forward(1 + normal(shape, dtype), training=True)
         return [y, model.backward(normal(shape, dtype, seed=1)), *model.grads.values(), *model.state_dict().values()]
 

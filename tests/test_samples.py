@@ -96,7 +96,7 @@ def test_nodes_of_onnx(tmp_path):
             return [(load(path)(inputs[place]), outputs[0])]
 
         tally.judge(operator, case.name, compare)
-    tally.report(f"node tests of ONNX {onnx.__version__}", 70)
+    tally.report(f"node tests of ONNX {onnx.__version__}", 95)
 
 
 # ---- PyTorch: samples of modules and of functions ----
@@ -178,7 +178,8 @@ def test_modules_of_pytorch(torch):
     tally, packages = Tally(), packages_of()
     for info in module_db:
         kind = info.module_cls.__name__
-        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "AdaptiveAvgPool2d"):
+        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "AdaptiveAvgPool2d",
+                                                      "InstanceNorm1d", "InstanceNorm2d"):
             continue                                    # nothing of fastnn's is of that name
         for training in (True, False):
             samples = info.module_inputs_func(
@@ -199,15 +200,19 @@ def test_modules_of_pytorch(torch):
                     return passes(torch, packages, module, given.args[0])
 
                 tally.judge(kind, f"{number} {made.args} {made.kwargs}", compare)
-    tally.report(f"module samples of PyTorch {torch.__version__}", 100)
+    tally.report(f"module samples of PyTorch {torch.__version__}", 215)
 
 
 # Function → module, and the module's options that the function's arguments behind x are.
 POOL = "kernel_size stride padding"
+VALUES = "running_mean", "running_var", "weight", "bias"
 FUNCTIONS = {
     "nn.functional.relu": ("ReLU", ""),
+    "nn.functional.relu6": ("ReLU6", ""),
     "nn.functional.leaky_relu": ("LeakyReLU", "negative_slope"),
     "nn.functional.elu": ("ELU", "alpha"),
+    "nn.functional.celu": ("CELU", "alpha"),
+    "nn.functional.selu": ("SELU", ""),
     "nn.functional.silu": ("SiLU", ""),
     "nn.functional.mish": ("Mish", ""),
     "nn.functional.hardswish": ("Hardswish", ""),
@@ -215,6 +220,10 @@ FUNCTIONS = {
     "nn.functional.softplus": ("Softplus", "beta threshold"),
     "tanh": ("Tanh", ""),
     "sigmoid": ("Sigmoid", ""),
+    "nn.functional.logsigmoid": ("LogSigmoid", ""),
+    "nn.functional.softsign": ("Softsign", ""),
+    "nn.functional.softshrink": ("Softshrink", "lambd"),
+    "nn.functional.hardshrink": ("Hardshrink", "lambd"),
     "softmax": ("Softmax", "dim"),
     "log_softmax": ("LogSoftmax", "dim"),
     "nn.functional.prelu": ("PReLU", "weight"),
@@ -223,8 +232,12 @@ FUNCTIONS = {
     "nn.functional.linear": ("Linear", "weight bias"),
     "nn.functional.conv2d": ("Conv2d", "weight bias stride padding dilation groups"),
     "nn.functional.layer_norm": ("LayerNorm", "normalized_shape weight bias eps"),
+    "nn.functional.group_norm": ("GroupNorm", "num_groups weight bias eps"),
+    "nn.functional.instance_norm": ("InstanceNorm", f"{' '.join(VALUES)} use_input_stats momentum eps"),
+    "flatten": ("Flatten", "start_dim end_dim"),
+    "unflatten": ("Unflatten", "dim unflattened_size"),
     "nn.functional.rms_norm": ("RMSNorm", "normalized_shape weight eps"),
-    "nn.functional.batch_norm": ("BatchNorm", "running_mean running_var weight bias training momentum eps"),
+    "nn.functional.batch_norm": ("BatchNorm", f"{' '.join(VALUES)} training momentum eps"),
     "nn.functional.embedding": ("Embedding", "x"),                     # there, the table stands first
     "nn.functional.mse_loss": ("MSELoss", "t"),
     "nn.functional.l1_loss": ("L1Loss", "t"),
@@ -233,8 +246,6 @@ FUNCTIONS = {
     "nn.functional.cross_entropy": ("CrossEntropyLoss", "t"),
     "nn.functional.binary_cross_entropy_with_logits": ("BCEWithLogitsLoss", "t weight"),
 }
-VALUES = "weight", "bias", "running_mean", "running_var"
-
 
 def module_of(torch, kind, x, options):
     """The module that computes the function with these options, its values among them."""
@@ -252,16 +263,26 @@ def module_of(torch, kind, x, options):
         if values.get("running_mean") is None or x.ndim < 2:
             raise ValueError("no running statistics, or no channels")
         kind, named["num_features"] = "BatchNorm2d" if x.ndim == 4 else "BatchNorm1d", x.shape[1]
+    elif kind == "GroupNorm":
+        named["num_channels"] = x.shape[1]
+    elif kind == "InstanceNorm":
+        kind, named["num_features"] = "InstanceNorm2d" if x.ndim == 4 else "InstanceNorm1d", x.shape[1]
+        named["track_running_stats"] = not named.pop("use_input_stats", True)
+        values = {name: value for name, value in values.items() if not name.startswith("running")}
+    elif kind == "Flatten":
+        named = {"start_dim": 0, **named}               # the function's own default
     elif kind == "PReLU":
         named["num_parameters"] = weight.numel()
     elif kind == "Embedding":
         named["num_embeddings"], named["embedding_dim"] = weight.shape
         if named.get("padding_idx") is not None:
             raise ValueError("Embedding.padding_idx: expected None")
-    if kind in ("LayerNorm", "BatchNorm1d", "BatchNorm2d") and (weight is None) != (values.get("bias") is None):
-        raise ValueError("a scale without a shift, or a shift without a scale")
-    if kind in ("LayerNorm", "RMSNorm", "BatchNorm1d", "BatchNorm2d") and weight is None:
-        named["affine" if "Batch" in kind else "elementwise_affine"] = False
+    if "Norm" in kind:
+        if weight is None and values.get("bias") is not None:
+            raise ValueError("a shift without a scale")
+        named["elementwise_affine" if kind in ("LayerNorm", "RMSNorm") else "affine"] = weight is not None
+        if weight is not None and kind != "RMSNorm":
+            named["bias"] = values.get("bias") is not None
     module = getattr(torch.nn, kind)(**named).double()
     module.load_state_dict({name: value.detach().reshape(getattr(module, name).shape)
                             for name, value in values.items() if value is not None}, strict=False)
@@ -295,7 +316,7 @@ def test_functions_of_pytorch(torch):
                 return [*passes(torch, packages, module, x), (module(x).detach(), want.detach())]
 
             tally.judge(kind, f"{name} {number} {tuple(getattr(sample.input, 'shape', ()))} {sample.kwargs}", compare)
-    tally.report(f"function samples of PyTorch {torch.__version__}", 100)
+    tally.report(f"function samples of PyTorch {torch.__version__}", 298)
 
 
 def test_optimizers_of_pytorch(torch):

@@ -54,7 +54,7 @@ ANY_BATCH = st.one_of(st.sampled_from([1, 2]), BATCH)
 def anywhere(draw, shape):
     """A layer that keeps any shape. ε is large, so that few values of nearly the same size do no harm."""
     name = draw(st.sampled_from(["activation", "Softmax", "LogSoftmax", "Dropout", "GaussianNoise", "BatchNorm",
-                                 "LayerNorm", "PReLU", "Identity"]))
+                                 "LayerNorm", "GroupNorm", "PReLU", "Identity"]))
     if name == "activation":
         return Recipe(LAYERS[draw(ACTIVATION.filter(bool))], {})
     if name == "Dropout":
@@ -63,6 +63,10 @@ def anywhere(draw, shape):
         return Recipe(name, {"std": 0.1})
     if name == "BatchNorm":
         return Recipe(f"BatchNorm{'1d' if len(shape) == 1 else '2d'}", {"num_features": shape[0], "eps": 0.1})
+    if name == "GroupNorm":
+        groups = draw(st.sampled_from([g for g in range(1, shape[0] + 1) if shape[0] % g == 0]))
+        return Recipe(name, {"num_groups": groups, "num_channels": shape[0], "eps": 0.1,
+                             "affine": draw(st.booleans())})
     if name == "PReLU":
         return Recipe(name, {"num_parameters": draw(st.sampled_from([1, shape[0]]))})
     if name == "LayerNorm":

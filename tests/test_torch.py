@@ -38,6 +38,11 @@ def agree(got, want, inner):
 LAYERS = [case for case in CASES if case not in NORMS and witness.twin(torch, case.make(fastnn_ref)) is not None]
 
 
+def rounding(case):
+    """PyTorch's slope of a Hardsigmoid in float64 is 1/6 as float32 has it: ε of the two, one by the other."""
+    return 2**29 if "hardsigmoid" in case.name else 1
+
+
 def test_every_layer_that_pytorch_has():
     found = {type(case.make(fastnn_ref)).__name__ for case in LAYERS + NORMS}
     assert {name for name in one_of_each(fastnn_ref) if issubclass(getattr(fastnn_ref, name), fastnn_ref.Layer)
@@ -54,7 +59,7 @@ def test_layer(ref, fast, case):
     y = module(x)
     dy = normal(tuple(y.shape), seed=1)
     y.backward(tensor(dy))
-    inner = inner_lengths(models[0], case.shape)
+    inner = inner_lengths(models[0], case.shape) * rounding(case)
     prediction = module.eval()(x)
     for model in models:
         agree(model.forward(inputs(case), training=True), y, inner)
@@ -74,7 +79,7 @@ def test_activation(nn, case):
     dy = normal((5, 17), seed=1)
     y.backward(tensor(dy))
     agree(model.forward(values, training=True), y, 17)
-    agree(model.backward(dy), x.grad, 17)
+    agree(model.backward(dy), x.grad, 17 * rounding(case))
 
 
 # One value has no deviation: dx is exactly 0, of which PyTorch returns the rounding, times 1/√ε.

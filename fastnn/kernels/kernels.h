@@ -71,7 +71,7 @@ typedef struct {
     void *c, *y;
     int64_t c_row;
     int activation;
-    double alpha;               /* leaky_relu's slope, elu's alpha */
+    double alpha;               /* leaky_relu's slope, elu's and celu's alpha, a shrinkage's lambd */
     void *work;                 /* threads · pack_bytes bytes, 64-byte aligned */
     int threads;
 } fastnn_gemm;
@@ -146,12 +146,12 @@ typedef struct {
 /* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps); backward: db = Σ dy, dw = Σ dy·x̂, and dx over dy.
    batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
    (the running ones are updated: momentum, unbiased variance), else the running ones, which are constants on the way
-   back, too: dx = w·inv·dy, and dw and db are not written. layernorm: x is (rows, inner),
-   and a row has a mean and a variance. saved: three values a channel, or a row, from forward to backward. Nothing may
-   overlap. rmsnorm: of rows, too, but y = w·x·inv with inv = 1/√(Σ x²/inner + eps); there is no b, and saved has one
-   value a row. */
+   back, too: dx = w·inv·dy, and dw and db are not written. groupnorm: x is likewise, and in each row `groups` groups of
+   channels that stand side by side have a mean and a variance. saved: three values a channel, or a group, from forward
+   to backward. Nothing may overlap. rmsnorm: x is (rows, inner), and y = w·x·inv with inv = 1/√(Σ x²/inner + eps);
+   there is no b, and saved has one value a row. */
 typedef struct {
-    int64_t rows, channels, inner;
+    int64_t rows, channels, inner, groups;
     const void *x, *w, *b;
     void *y, *saved, *running_mean, *running_var;
     void *dy, *dw, *db;

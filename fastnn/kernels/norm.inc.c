@@ -1,11 +1,12 @@
 /* Normalisation: y = weight·x̂ + bias, x̂ = (x − mean)/√(var + ε).
 
-   Reference: fastnn_ref/batchnorm.py (a channel has a mean and a variance, over batch and image) and
-   fastnn_ref/layernorm.py (a row has them). A mean is stored as mean_hi + mean_lo: mean_hi is the first of the values,
-   so that x − mean_hi is exact, or nearly so, where the mean is large beside the deviation. The variance takes a second
-   pass over x, and is corrected by what rounding left of Σ (x − mean). */
+   Reference: fastnn_ref/batchnorm.py (a channel has a mean and a variance, over batch and image),
+   fastnn_ref/groupnorm.py (a group of channels of an example has them) and fastnn_ref/layernorm.py (a row).
+   A mean is stored as mean_hi + mean_lo: mean_hi is the first of the values, so that x − mean_hi is exact, or nearly
+   so, where the mean is large beside the deviation. The variance takes a second pass over x, and is corrected by what
+   rounding left of Σ (x − mean). */
 
-/* What forward saves for backward: mean_hi, mean_lo and 1/√(var + ε) of every channel, or row. */
+/* What forward saves for backward: mean_hi, mean_lo and 1/√(var + ε) of every channel, or group. */
 typedef struct {
     real *mean_hi, *mean_lo, *inv;
 } F(stats_t);
@@ -361,74 +362,111 @@ static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)
 static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g); }
 static void F(batchnorm_backward)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_backward_part), g); }
 
-/* ---- layer normalisation: a row of `inner` values has a mean and a variance ---- */
+/* ---- group normalisation: in each row of channels · inner values, a group of channels that stand side by side has a
+   mean and a variance. Layer normalisation is one group of channels of one value each ---- */
 
-static void F(layernorm_part)(const void *job, int part, int parts)
+static void F(groupnorm_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const real *x = g->x, *w = g->w, *b = g->b;
-    const F(stats_t) s = F(stats_of)(g, g->rows);
-    real *y = g->y;
-    const int64_t n = g->inner;
-    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
-        const real *xs = x + i * n;
-        real *ys = y + i * n;
+    const int64_t groups = g->rows * g->groups, each = g->channels / g->groups, inner = g->inner, n = each * inner;
+    const F(stats_t) s = F(stats_of)(g, groups);
+    for (int64_t i = part_begin(groups, part, parts); i < part_begin(groups, part + 1, parts); ++i) {
+        const int64_t c = i % g->groups * each;
+        const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + c, *b = (const real *)g->b + c;
+        real *ys = (real *)g->y + i * n;
         F(moments)(xs, &(F(ranges_t)){0, 1, n, n}, 1, s.mean_hi + i, s.mean_lo + i, s.inv + i);
         s.inv[i] = 1 / F(sqrt_)(s.inv[i] + (real)g->eps);
         const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
-        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - mean_hi - mean_lo) * inv, w[j], b[j]);
+        if (inner == 1)
+            ELEMENTWISE for (int64_t j = 0; j < n; ++j) ys[j] = F(fma_)((xs[j] - mean_hi - mean_lo) * inv, w[j], b[j]);
+        else
+            for (int64_t j = 0; j < each; ++j)
+                F(normalise_range)(xs + j * inner, ys + j * inner, inner, mean_hi, mean_lo, inv, w[j], b[j]);
     }
 }
 
-/* dw and db for this part of the columns. */
-static void F(layernorm_sums_part)(const void *job, int part, int parts)
+/* dw and db for this part of the channels, of one value each. */
+static void F(groupnorm_sums_of_columns)(const fastnn_norm *g, int64_t from, int64_t to)
 {
-    const fastnn_norm *g = job;
-    const real *x = g->x, *dy = g->dy;
-    const F(stats_t) s = F(stats_of)(g, g->rows);
+    const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
+    const int64_t n = g->channels, each = n / g->groups;
     real *dw = g->dw, *db = g->db;
-    const int64_t n = g->inner, lines = ceil_div(n, LANES), from = part_begin(lines, part, parts) * LANES;
-    const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, n);
     for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
-        const real *xs = x + i * n, *ds = dy + i * n;
-        const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
-        ELEMENTWISE for (int64_t j = from; j < to; ++j) {
-            db[j] += ds[j];
-            dw[j] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j]);
+        const real *xs = (const real *)g->x + i * n, *ds = (const real *)g->dy + i * n;
+        for (int64_t k = from / each, first = from, last; first < to; first = last, ++k) {
+            const int64_t group = i * g->groups + k;
+            const real mean_hi = s.mean_hi[group], mean_lo = s.mean_lo[group], inv = s.inv[group];
+            last = min64((k + 1) * each, to);
+            ELEMENTWISE for (int64_t j = first; j < last; ++j) {
+                db[j] += ds[j];
+                dw[j] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j]);
+            }
         }
     }
 }
 
-/* dx over dy, for this part of the rows. */
-static void F(layernorm_dx_part)(const void *job, int part, int parts)
+/* dw and db for this part of the channels, of several values each. */
+static void F(groupnorm_sums_of_channels)(const fastnn_norm *g, int64_t from, int64_t to)
+{
+    const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
+    const int64_t each = g->channels / g->groups, inner = g->inner;
+    real *dw = g->dw, *db = g->db;
+    for (int64_t c = from; c < to; ++c) {
+        real sums = 0, dots = 0;
+        for (int64_t i = 0; i < g->rows; ++i) {
+            const int64_t group = i * g->groups + c / each;
+            real sum, dot;
+            F(gradient_sums)(g->x, g->dy, &(F(ranges_t)){(i * g->channels + c) * inner, 1, inner, inner}, 1,
+                             s.mean_hi[group], s.mean_lo[group], s.inv[group], &sum, &dot);
+            sums += sum;
+            dots += dot;
+        }
+        db[c] = sums;
+        dw[c] = dots;
+    }
+}
+
+static void F(groupnorm_sums_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const real *x = g->x, *w = g->w;
-    const F(stats_t) s = F(stats_of)(g, g->rows);
-    real *dy = g->dy;
-    const int64_t n = g->inner;
-    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
-        const real *xs = x + i * n;
-        real *ds = dy + i * n;
+    const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
+    (F(by_columns)(g) ? F(groupnorm_sums_of_columns) : F(groupnorm_sums_of_channels))(g, from, to);
+}
+
+/* dx over dy, for this part of the groups. */
+static void F(groupnorm_dx_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const int64_t groups = g->rows * g->groups, each = g->channels / g->groups, inner = g->inner, n = each * inner;
+    const F(stats_t) s = F(stats_of)(g, groups);
+    for (int64_t i = part_begin(groups, part, parts); i < part_begin(groups, part + 1, parts); ++i) {
+        const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + i % g->groups * each;
+        real *ds = (real *)g->dy + i * n;
         const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
         real sum, dot;
-        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
+        if (inner == 1)
+            ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
+        else
+            for (int64_t j = 0; j < each; ++j)
+                ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
         F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
         F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, inv, sum / (real)n, dot / (real)n);
     }
 }
 
-static void F(layernorm)(const fastnn_norm *g)
+static void F(run_over_groups)(fastnn_part part, const fastnn_norm *g)
 {
-    run_parts(F(layernorm_part), g, part_count(g->threads, g->rows, g->rows * g->inner, PARALLEL_ELEMENTS));
+    const int64_t values = g->rows * g->channels * g->inner;
+    run_parts(part, g, part_count(g->threads, g->rows * g->groups, values, PARALLEL_ELEMENTS));
 }
 
-static void F(layernorm_backward)(const fastnn_norm *g)
+static void F(groupnorm)(const fastnn_norm *g) { F(run_over_groups)(F(groupnorm_part), g); }
+
+static void F(groupnorm_backward)(const fastnn_norm *g)
 {
-    const int64_t values = g->rows * g->inner;
-    run_parts(F(layernorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
-    run_parts(F(layernorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
+    F(run_over_channels)(F(groupnorm_sums_part), g);
+    F(run_over_groups)(F(groupnorm_dx_part), g);
 }
 
 /* ---- division by the root mean square of a row of `inner` values: y = w·x·inv. See fastnn_ref/rmsnorm.py ---- */

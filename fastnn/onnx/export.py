@@ -18,7 +18,7 @@ from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.optional import optional
 
 from .._version import __version__
-from .formulas import FORMULAS, OPERATORS, RMS, X
+from .formulas import FLOAT32_ALONE, FORMULAS, OPERATORS, RMS, X
 
 Array = npt.NDArray[Any]
 
@@ -40,12 +40,18 @@ ARGUMENTS = {name: words.split() for name, words in {
     "AvgPool2d": WINDOW,
     "LeakyReLU": "negative_slope",
     "ELU": "alpha",
+    "CELU": "alpha",
+    "Softshrink": "lambd",
+    "Hardshrink": "lambd",
+    "Flatten": "start_dim end_dim",
+    "Unflatten": "dim unflattened_size",
     "GELU": "approximate",
     "PReLU": "num_parameters init",
-    "BatchNorm1d": "num_features eps momentum",
-    "BatchNorm2d": "num_features eps momentum",
-    "LayerNorm": "normalized_shape eps",
-    "RMSNorm": "normalized_shape eps",
+    "BatchNorm1d": "num_features eps momentum affine bias",
+    "BatchNorm2d": "num_features eps momentum affine bias",
+    "LayerNorm": "normalized_shape eps elementwise_affine bias",
+    "RMSNorm": "normalized_shape eps elementwise_affine",
+    "GroupNorm": "num_groups num_channels eps affine bias",
     "Dropout": "p",
     "Residual": "block",
     "StochasticDepth": "block p mode",
@@ -169,6 +175,8 @@ class Graph:
             return x
         if kind in OPERATORS:
             operator, named = OPERATORS[kind]
+            if operator in FLOAT32_ALONE and self.dtype != np.float32:
+                raise ValueError(f"dtype: expected 'float32', the one that ONNX's {operator} knows, got {self.dtype}")
             return self.node(operator, x, **{theirs: getattr(layer, ours) for ours, theirs in named.items()})
         formula = next(formulas[0] for name, arguments, formulas in reversed(FORMULAS)
                        if name == kind and all(getattr(layer, key) == value for key, value in arguments.items()))
@@ -178,6 +186,17 @@ class Graph:
         """The names of a layer's parameters and running statistics, as constants."""
         state = layer.state_dict()
         return {name: self.constant(path + name, state[name]) for name in layer.specs}
+
+    def scale_and_shift(self, layer: Any, path: str, size: int) -> tuple[str, str]:
+        """The names of weight and bias, or of the ones and zeros that stand in for them."""
+        own = self.values(layer, path)
+        return (own.get("weight") or self.constant(f"{path}ones", np.ones(size)),
+                own.get("bias") or self.constant(f"{path}zeros", np.zeros(size)))
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """x with examples of this shape; 0 is the batch, of any size."""
+        text = "_".join(map(str, shape))
+        return self.node("Reshape", x, self.constant(f"shape_{text}", [0, *shape], np.int64))
 
     def activation(self, layer: Any, u: str, shape: tuple[int, ...], path: str) -> str:
         if layer.activation.name == "identity":
@@ -272,7 +291,29 @@ class Graph:
         return self.node("Flatten", self.node("GlobalAveragePool", x))
 
     def add_Flatten(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node("Flatten", x)
+        wanted = tuple(layer.output_shape(shape))
+        return self.node("Flatten", x) if len(wanted) == 1 else self.reshape(x, wanted)
+
+    def add_Unflatten(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.reshape(x, layer.output_shape(shape))
+
+    def add_ReLU6(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Clip", x, self.number(0.0), self.number(6.0))
+
+    def add_SELU(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Selu", x)
+
+    def add_Hardsigmoid(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("HardSigmoid", x, alpha=1 / 6)
+
+    def add_LogSigmoid(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Neg", self.node("Softplus", self.node("Neg", x)))
+
+    def add_Softshrink(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Shrink", x, lambd=layer.lambd, bias=layer.lambd)
+
+    def add_Hardshrink(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        return self.node("Shrink", x, lambd=layer.lambd)
 
     def add_Softmax(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         return self.node(type(layer).__name__, x, axis=-1)
@@ -284,21 +325,36 @@ class Graph:
         return self.node("PRelu", x, self.constant(f"{path}weight", slope))
 
     def add_BatchNorm1d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        own = self.values(layer, path)
-        return self.node("BatchNormalization", x, own["weight"], own["bias"], own["running_mean"], own["running_var"],
+        own, affine = self.values(layer, path), self.scale_and_shift(layer, path, layer.num_features)
+        return self.node("BatchNormalization", x, *affine, own["running_mean"], own["running_var"],
                          epsilon=layer.eps, momentum=1 - layer.momentum)
 
     add_BatchNorm2d = add_BatchNorm1d
 
     def add_LayerNorm(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node("LayerNormalization", x, *self.values(layer, path).values(), epsilon=layer.eps,
+        own = self.values(layer, path)
+        weight = own.pop("weight", None) or self.constant(f"{path}ones", np.ones(layer.normalized_shape))
+        return self.node("LayerNormalization", x, weight, *own.values(), epsilon=layer.eps,
                          axis=-len(layer.normalized_shape))
 
     def add_RMSNorm(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        own = self.values(layer, path)
+        weight = self.values(layer, path).get("weight") or self.constant(f"{path}ones", np.ones(layer.normalized_shape))
         eps = float(np.finfo(layer.dtype).eps) if layer.eps is None else layer.eps
-        return self.formula(RMS[0], {X: x, "weight": own["weight"], "eps": self.number(eps)},
+        return self.formula(RMS[0], {X: x, "weight": weight, "eps": self.number(eps)},
                             axes=list(range(-len(layer.normalized_shape), 0)), keepdims=1)
+
+    def add_GroupNorm(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        """Groups as channels of an InstanceNormalization: GroupNormalization by channels came with operator set 21."""
+        groups, own = layer.num_groups, self.values(layer, path)
+        ones = self.constant(f"ones_{groups}", np.ones(groups))
+        zeros = self.constant(f"zeros_{groups}", np.zeros(groups))
+        y = self.reshape(x, (groups, -1))
+        y = self.reshape(self.node("InstanceNormalization", y, ones, zeros, epsilon=layer.eps), shape)
+        for operator, name in ("Mul", "weight"), ("Add", "bias"):
+            if name in own:
+                column = self.constants[own[name]].reshape(-1, *[1] * (len(shape) - 1))
+                y = self.node(operator, y, self.constant(own[name], column))
+        return y
 
     # ---- the file ----
 

@@ -21,12 +21,15 @@ OPERATORS: dict[str, tuple[str, dict[str, str]]] = {
     "ReLU": ("Relu", {}),
     "LeakyReLU": ("LeakyRelu", {"negative_slope": "alpha"}),
     "ELU": ("Elu", {"alpha": "alpha"}),
+    "CELU": ("Celu", {"alpha": "alpha"}),
     "Hardswish": ("HardSwish", {}),
     "Softplus": ("Softplus", {}),
     "Tanh": ("Tanh", {}),
     "Sigmoid": ("Sigmoid", {}),
+    "Softsign": ("Softsign", {}),
 }
-DEFAULTS = {"LeakyRelu": 0.01, "Elu": 1.0}
+DEFAULTS = {"LeakyRelu": 0.01, "Elu": 1.0, "Celu": 1.0}
+FLOAT32_ALONE = ("Celu",)                       # operators that know no float64
 
 ROOT = math.sqrt(2)
 TANH = math.sqrt(2 / math.pi)

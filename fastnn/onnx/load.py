@@ -113,6 +113,7 @@ class Reader:
             for name in dict.fromkeys(filter(None, node.input)):
                 self.users.setdefault(name, []).append(index)
         self.used: set[int] = set()
+        self.batch = 0                                  # examples that the file was made for; 0: any number
         self.values: list[tuple[Any, dict[str, Array]]] = []
 
     def array(self, tensor: Any) -> Array:
@@ -156,7 +157,8 @@ class Reader:
         if kind.HasField("shape"):
             if len(kind.shape.dim) < 1:
                 raise ValueError(f"input {inputs[0].name!r}: expected an axis for the batch, got a single number")
-            shape = tuple(dim.dim_value for dim in kind.shape.dim[1:])
+            self.batch, *sizes = (dim.dim_value for dim in kind.shape.dim)
+            shape = tuple(sizes)
         shape = shape if shape and all(each > 0 for each in shape) else None
         layers, _ = self.chain(inputs[0].name, self.graph.output[0].name, shape, None)
         for index, node in enumerate(self.nodes):
@@ -518,17 +520,110 @@ class Reader:
         return self.flattened(node, shape) if keeps else ([self.nn.GlobalAvgPool2d()], node.output[0])
 
     def read_Flatten(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
-        self.fixed(node, self.attributes(node, axis=1), axis=1)
+        axis = self.attributes(node, axis=1)["axis"]
+        if axis != 1 and (shape is None or axis != -len(shape)):
+            fail(node, "axis = 1", axis)
         return [self.nn.Flatten()], node.output[0]
 
     def read_Reshape(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
-        self.attributes(node, allowzero=0)
+        wanted = self.wanted_shape(node, x, shape)
+        after = self.only_user(node.output[0])
+        if after is not None and self.nodes[after].op_type == "InstanceNormalization" and len(wanted) == 2:
+            return self.groups(after, wanted, node.output[0], shape)
+        return self.reshaping(node, shape, wanted), node.output[0]
+
+    def wanted_shape(self, node: Any, x: str, shape: Shape) -> tuple[int, ...]:
+        """The shape of an example behind a Reshape that leaves the batch as it is."""
+        zeros_are_sizes = self.attributes(node, allowzero=0)["allowzero"]
         self.check_first(node, x)
-        wanted = [int(each) for each in self.operand(node, 1, "shape").reshape(-1)]
+        batch, *wanted = [int(each) for each in self.operand(node, 1, "shape").reshape(-1)] or [1]
         size = None if shape is None else math.prod(shape)
-        if len(wanted) != 2 or wanted[1] not in (-1, size) or (wanted[1] == -1 and wanted[0] == -1):
-            fail(node, f"a row for each example{f', [0, {size}]' if size else ''}", wanted)
-        return [self.nn.Flatten()], node.output[0]
+        given = [shape[at] if each == 0 and shape and at < len(shape) else each for at, each in enumerate(wanted)]
+        known = math.prod(each for each in given if each > 0)
+        open_ends = given.count(-1) + (batch == -1)
+        if size is None:
+            fits = given == [-1] and open_ends == 1
+        else:
+            fits = open_ends <= 1 and not size % known and 0 not in given and (-1 in given or size == known)
+        fits = fits and bool(wanted) and not (zeros_are_sizes and 0 in (batch, *wanted))
+        if not fits or (batch > 0 and self.batch not in (0, batch)):
+            fail(node, f"a row for each example{f', [0, {size}]' if size else ''}, or other axes of its own",
+                 [batch, *wanted])
+        return tuple(each if each > 0 else (size or -known) // known for each in given)
+
+    def reshaping(self, node: Any, shape: Shape, wanted: tuple[int, ...]) -> list[Any]:
+        """Flatten, Unflatten, or both, that make examples of the shape ``wanted`` of those of ``shape``."""
+        if len(wanted) == 1 or not shape:
+            return [self.nn.Flatten()] if len(wanted) == 1 else [self.nn.Flatten(), self.nn.Unflatten(1, wanted)]
+        most = min(len(shape), len(wanted)) - 1
+        start = next((at for at in range(most) if shape[at] != wanted[at]), most)
+        end = next((at for at in range(most - start) if shape[-1 - at] != wanted[-1 - at]), most - start)
+        before, after = shape[start:len(shape) - end], wanted[start:len(wanted) - end]
+        if len(after) == 1:
+            return [self.nn.Flatten(start + 1, start + len(before))] if len(before) > 1 else []
+        if len(before) == 1:
+            return [self.nn.Unflatten(start + 1, after)]
+        return [self.nn.Flatten(), self.nn.Unflatten(1, wanted)]
+
+    def read_Unsqueeze(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        axes = self.axes(node)
+        if shape is None or not axes:
+            fail(node, "constant axes, and an input whose shape the file tells", f"axes {axes} of {shape}")
+        rank = 1 + len(shape) + len(axes)
+        places = sorted(axis % rank for axis in axes)
+        wanted = [0, *shape]
+        for place in places:
+            wanted.insert(place, 1)
+        if 0 in places:
+            fail(node, "axes of the example", axes)
+        return self.reshaping(node, shape, tuple(wanted[1:])), node.output[0]
+
+    def read_Squeeze(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        places = [] if shape is None else [axis % (1 + len(shape)) for axis in self.axes(node)]
+        if shape is None or not places or any(not place or shape[place - 1] != 1 for place in places):
+            fail(node, "axes of the example of size 1, which the file tells", self.axes(node))
+        wanted = tuple(size for place, size in enumerate(shape, 1) if place not in places)
+        if not wanted:
+            fail(node, "an axis that remains", self.axes(node))
+        return self.reshaping(node, shape, wanted), node.output[0]
+
+    # ---- norms ----
+
+    def read_InstanceNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        eps = self.attributes(node, epsilon=1e-5)["epsilon"]
+        self.check_first(node, x)
+        weight, bias = self.operand(node, 1, "scale"), self.operand(node, 2, "bias")
+        layer = self.nn.GroupNorm(weight.size, weight.size, tidy(eps))
+        return [self.valued(layer, weight=weight, bias=bias)], node.output[0]
+
+    def read_GroupNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, epsilon=1e-5, num_groups=None, stash_type=1)
+        self.check_first(node, x)
+        values = {"weight": self.operand(node, 1, "scale"), "bias": self.operand(node, 2, "bias")}
+        layer = self.nn.GroupNorm(named["num_groups"], values["weight"].size, tidy(named["epsilon"]))
+        return [self.valued(layer, **values)], node.output[0]
+
+    def groups(self, index: int, wanted: tuple[int, ...], x: str, shape: Shape) -> tuple[list[Any], str]:
+        """GroupNorm as Reshape, InstanceNormalization, Reshape back, Mul, Add; the last two may be left out."""
+        norm = self.nodes[index]
+        eps = self.attributes(norm, epsilon=1e-5)["epsilon"]
+        plain = [self.operand(norm, 1, "scale") == 1, self.operand(norm, 2, "bias") == 0]
+        back = self.only_user(norm.output[0])
+        if shape is None or not all(map(np.all, plain)) or back is None or self.nodes[back].op_type != "Reshape" or (
+                self.wanted_shape(self.nodes[back], norm.output[0], wanted) != shape) or shape[0] % wanted[0]:
+            fail(norm, "groups of channels without a scale of their own, and a Reshape back", f"{wanted} of {shape}")
+        self.used |= {index, back}
+        y, values = self.nodes[back].output[0], {}
+        for operator, name in ("Mul", "weight"), ("Add", "bias"):
+            after = self.only_user(y)
+            value = None if after is None or self.nodes[after].op_type != operator else next(
+                (self.constants[each] for each in self.nodes[after].input if each in self.constants), None)
+            if after is None or value is None or value.shape[-len(shape):] != (shape[0], *[1] * (len(shape) - 1)):
+                break
+            values[name], y = value.reshape(-1), self.nodes[after].output[0]
+            self.used.add(after)
+        layer = self.nn.GroupNorm(wanted[0], shape[0], tidy(eps), affine="weight" in values, bias="bias" in values)
+        return [self.valued(layer, **values)], y
 
     def read_BatchNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         named = self.attributes(node, epsilon=1e-5, momentum=0.9, training_mode=0, spatial=1)
@@ -545,9 +640,9 @@ class Reader:
     def read_LayerNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         named = self.attributes(node, epsilon=1e-5, axis=-1, stash_type=1)
         weight = self.normed(node, x, shape, named["axis"])
-        bias = self.operand(node, 2, "bias") if self.has(node, 2) else np.zeros_like(weight)
-        layer = self.nn.LayerNorm(weight.shape, tidy(named["epsilon"]))
-        return [self.valued(layer, weight=weight, bias=bias)], node.output[0]
+        bias = {"bias": self.operand(node, 2, "bias")} if self.has(node, 2) else {}
+        layer = self.nn.LayerNorm(weight.shape, tidy(named["epsilon"]), bias=bool(bias))
+        return [self.valued(layer, weight=weight, **bias)], node.output[0]
 
     def read_RMSNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         named = self.attributes(node, epsilon=1e-5, axis=-1, stash_type=1)
@@ -627,6 +722,47 @@ class Reader:
         if slope.size > 1 and (shape is None or slope.shape[-len(shape):] != (slope.size, *[1] * (len(shape) - 1))):
             fail(node, "one slope, or one for each channel", slope.shape)
         return [self.valued(self.nn.PReLU(slope.size), weight=slope.reshape(-1))], node.output[0]
+
+    def read_Selu(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, alpha=1.6732632, gamma=1.050701)
+        if not (math.isclose(named["alpha"], 1.6732632, rel_tol=1e-4)
+                and math.isclose(named["gamma"], 1.050701, rel_tol=1e-4)):
+            fail(node, "alpha = 1.6733, gamma = 1.0507", f"{named['alpha']:.5g} and {named['gamma']:.5g}")
+        return [self.nn.SELU()], node.output[0]
+
+    def read_HardSigmoid(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, alpha=0.2, beta=0.5)
+        if not math.isclose(named["alpha"], 1 / 6, rel_tol=1e-4) or named["beta"] != 0.5:
+            fail(node, "alpha = 1/6, beta = 0.5", f"{named['alpha']:.5g} and {named['beta']:.5g}")
+        return [self.nn.Hardsigmoid()], node.output[0]
+
+    def read_Clip(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, min=None, max=None)
+        self.check_first(node, x)
+        low, high = (float(self.operand(node, place, name).reshape(-1)[0]) if self.has(node, place) else named[name]
+                     for place, name in enumerate(("min", "max"), 1))
+        if (low, high) not in ((0, 6), (0, None)):
+            fail(node, "min = 0, and max = 6 or none", f"{low} and {high}")
+        return [self.nn.ReLU6() if high else self.nn.ReLU()], node.output[0]
+
+    def read_Shrink(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        named = self.attributes(node, lambd=0.5, bias=0.0)
+        if named["bias"] not in (0, named["lambd"]):
+            fail(node, "bias = 0 or lambd", f"{named['bias']} and {named['lambd']}")
+        kind = self.nn.Softshrink if named["bias"] else self.nn.Hardshrink
+        return [kind(tidy(named["lambd"]))], node.output[0]
+
+    def read_Neg(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        """log σ(x) = −softplus(−x)."""
+        nodes, y = [], node.output[0]
+        for wanted in "Softplus", "Neg":
+            after = self.only_user(y)
+            if after is None or self.nodes[after].op_type != wanted:
+                fail(node, f"{wanted} behind it, for log σ", "none" if after is None else self.nodes[after].op_type)
+            nodes.append(after)
+            y = self.nodes[after].output[0]
+        self.used |= set(nodes)
+        return [self.nn.LogSigmoid()], y
 
     def read_Gelu(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         return [self.nn.GELU(self.attributes(node, approximate="none")["approximate"])], node.output[0]

@@ -93,14 +93,15 @@ def from_torch(
         for name in layer.specs:
             value = getattr(source, name).detach().cpu().numpy()
             layer.set_parameter(name, value.T if turned and name == "weight" else value)
-        if frozen(source):
+        if frozen(source) or type(source).__name__.startswith("Frozen"):
             layer.trainable = False
     return model
 
 
 def frozen(module: Any) -> bool:
-    """Does none of its own parameters require a gradient? (Some of them alone is an error before.)"""
-    return not any(value.requires_grad for value in module.parameters(recurse=False))
+    """Does none of the parameters that it has require a gradient? (Some of them alone is an error before.)"""
+    needs = [value.requires_grad for value in module.parameters(recurse=False)]
+    return bool(needs) and not any(needs)
 
 
 class Reader:
@@ -165,7 +166,7 @@ class Reader:
             if self.seen.setdefault(id(value), path) != path:
                 raise ValueError(f"{path}: {kind}.{name}: expected a parameter of its own, got that of "
                                  f"{self.seen[id(value)]}")
-        if own and frozen(module) and "BatchNorm" in kind and module.training:
+        if frozen(module) and "BatchNorm" in kind and module.training:
             fail(path, f"{kind}.training", "False of a frozen one, which keeps to its running statistics here", True)
         if kind in OWN and type(module).__module__ == "fastnn.torch.modules":
             return self.own(module, path, shape), 1
@@ -175,8 +176,10 @@ class Reader:
             if type(after) is not torch.Flatten or (after.start_dim, after.end_dim) not in ((1, -1), (1, 3)):
                 fail(path, "AdaptiveAvgPool2d", "Flatten() behind it", after)
             return self.nn.GlobalAvgPool2d(), 2
+        if type(module) in (torch.InstanceNorm1d, torch.InstanceNorm2d):
+            return self.instance_norm(module, path), 1
         if kind not in (*SAME, "Embedding") or type(module) is not getattr(torch, kind, None):
-            kinds = ", ".join(("Sequential", "AdaptiveAvgPool2d", "Embedding", *SAME[:-1]))
+            kinds = ", ".join(("Sequential", "AdaptiveAvgPool2d", "Embedding", "InstanceNorm2d", *SAME[:-1]))
             fail(path, kind, f"{kinds} or {SAME[-1]} of torch.nn", module)
         return self.same(kind, module, path, shape), 1
 
@@ -206,6 +209,15 @@ class Reader:
             self.pairs.append((layer, module))
         return layer
 
+    def instance_norm(self, module: Any, path: str) -> Any:
+        """A GroupNorm with a group for each channel."""
+        if module.track_running_stats:
+            fail(path, f"{type(module).__name__}.track_running_stats", "False", True)
+        layer = self.nn.GroupNorm(module.num_features, module.num_features, module.eps, module.affine,
+                                  module.bias is not None)
+        self.pairs.append((layer, module))
+        return layer
+
     def value(self, module: Any, option: str) -> Any:
         """An option of a module; of a parameter, whether it is there."""
         if option == "init":
@@ -233,7 +245,7 @@ class Reader:
         if kind == "Parallel":
             branches = [self.block(each, place, shape) for place, each in self.children(module, path)]
             return self.nn.Parallel(*branches, merge=module.merge)
-        if kind.startswith("Frozen") and not frozen(module):
+        if kind.startswith("Frozen") and module.affine and not frozen(module):
             fail(path, f"{kind}.weight.requires_grad", "False", True)
         if kind == "Embedding" or kind.startswith("Frozen"):
             return self.same(kind.removeprefix("Frozen"), module, path, shape)

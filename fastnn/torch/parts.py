@@ -18,9 +18,10 @@ from fastnn_ref.shared.config import arguments
 # Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
 # our layers do.
 SAME = (
-    "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "Flatten", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "Mish",
-    "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d", "BatchNorm2d",
-    "LayerNorm", "RMSNorm", "Dropout",
+    "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "Flatten", "Unflatten", "Identity", "ReLU", "ReLU6", "LeakyReLU",
+    "ELU", "CELU", "SELU", "SiLU", "Mish", "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Hardsigmoid",
+    "LogSigmoid", "Softsign", "Softshrink", "Hardshrink", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d",
+    "BatchNorm2d", "LayerNorm", "GroupNorm", "RMSNorm", "Dropout",
 )
 # Layers that PyTorch does not have: fastnn.torch.modules does.
 OWN = (
@@ -74,6 +75,8 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
         after = parts_of(named["activation"], f"{path}.activation".lstrip("."))
     if kind in ("Softmax", "LogSoftmax"):
         named["dim"] = -1
+    if "affine" in named and named["bias"] == named["affine"]:
+        del named["bias"]                       # older versions have it of LayerNorm alone
     if "running_var" in layer.specs and not layer.trainable:
         kind = f"Frozen{kind}"                  # PyTorch's own would go on with the statistics of the batch
     return [Part(kind, {key: value for key, value in named.items() if key not in OURS_ALONE},

@@ -242,6 +242,34 @@ def check_pool_padding(name: str, value: tuple[int, int], kernel: tuple[int, int
     return value
 
 
+def as_divisor(name: str, value: object, of: str, whole: int) -> int:
+    """A whole number that divides ``whole``, which is the argument ``of``."""
+    found = as_integer(name, value, 1)
+    if whole % found:
+        raise ValueError(f"{name}: expected a divisor of {of} = {whole}, got {found}")
+    return found
+
+
+def as_axis(name: str, value: object) -> int:
+    """An axis of one example: 1 is the first one, because 0 is the batch's, and −1 the last."""
+    found = as_integer(name, value, -LARGEST)
+    if found == 0:
+        raise ValueError(f"{name}: expected an axis from 1 on, or a negative one from the end, got 0, the batch's")
+    return found
+
+
+def as_sizes(name: str, value: object) -> tuple[int, ...]:
+    """Sizes of axes: an integer >= 1, or a tuple of such, of which one may be −1: what is left."""
+    found = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if not found:
+        raise ValueError(f"{name}: expected an integer or a tuple of integers, got {value!r}")
+    sizes = tuple(as_integer(name, size, -1) for size in found)
+    if 0 in sizes or sizes.count(-1) > 1:
+        raise ValueError(f"{name}: expected sizes >= 1, and -1 at most once, got {value!r}")
+    check_size(name, *(size for size in sizes if size > 0))
+    return sizes
+
+
 def as_groups(value: object, inside: int, outside: int) -> int:
     """A number that divides both numbers of channels."""
     found = as_integer("groups", value, 1)
@@ -843,12 +871,48 @@ def check_image_shape(who: str, shape: Sequence[int], channels: int | None = Non
     return shape
 
 
-def check_channels(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
-    """``shape``, if its first axis has so many channels; 1 fits any shape."""
+def place_of_axis(who: str, name: str, axis: int, shape: tuple[int, ...]) -> int:
+    """Where an axis, counted with the batch's, stands in the shape of one example."""
+    place = axis - 1 if axis > 0 else axis + len(shape)
+    if not 0 <= place < len(shape):
+        raise ValueError(f"{who}.{name}: expected an axis of {format_shape(('n', *shape))}, got {axis}")
+    return place
+
+
+def flattened_shape(who: str, shape: Sequence[int], start_dim: int, end_dim: int) -> tuple[int, ...]:
+    """``shape`` with one axis in place of those from ``start_dim`` to ``end_dim``; () has its one value as an axis."""
     shape = as_example_shape(shape)
-    if channels != 1 and shape[:1] != (channels,):
+    if not shape and start_dim == 1 and end_dim == -1:
+        return (1,)
+    start, end = place_of_axis(who, "start_dim", start_dim, shape), place_of_axis(who, "end_dim", end_dim, shape)
+    if start > end:
+        raise ValueError(f"{who}: expected start_dim up to end_dim in {format_shape(('n', *shape))}, got "
+                         f"{start_dim} to {end_dim}")
+    return (*shape[:start], check_size("y", *shape[start:end + 1]), *shape[end + 1:])
+
+
+def unflattened_shape(who: str, shape: Sequence[int], dim: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """``shape`` with axes of these sizes in place of ``dim``; −1 stands for the size that is left."""
+    shape = as_example_shape(shape)
+    place = place_of_axis(who, "dim", dim, shape)
+    known = math.prod(size for size in sizes if size > 0)
+    if shape[place] % known or (-1 not in sizes and shape[place] != known):
+        raise ValueError(f"{who}: expected unflattened_size to fit the {shape[place]} values of axis {dim}, got "
+                         f"{format_shape(sizes)}")
+    return (*shape[:place], *(shape[place] // known if size < 0 else size for size in sizes), *shape[place + 1:])
+
+
+def check_first_axis(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
+    """``shape``, if its first axis has so many channels."""
+    shape = as_example_shape(shape)
+    if shape[:1] != (channels,):
         raise ValueError(f"{who}: expected {format_shape((channels, '...'))} per example, got {format_shape(shape)}")
     return shape
+
+
+def check_channels(who: str, shape: Sequence[int], channels: int) -> tuple[int, ...]:
+    """``shape``, if its first axis has so many channels; 1 fits any shape."""
+    return as_example_shape(shape) if channels == 1 else check_first_axis(who, shape, channels)
 
 
 def window_counts(

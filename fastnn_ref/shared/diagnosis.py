@@ -17,7 +17,7 @@ LARGE = 100.0                       # inputs and targets beyond are called unsca
 RISE = 10.0                         # times the usual loss, and rising: training diverges
 JUMP = 1000.0                       # times the usual loss at once
 TINY = 1e-6                         # a rate below this share of the largest trains nothing
-PASS_THROUGH = ("Identity", "Flatten")
+PASS_THROUGH = ("Identity", "Flatten", "Unflatten")
 TWICE = {                           # (loss, last activation) → what is wrong
     ("CrossEntropyLoss", "Softmax"): "applies softmax itself: twice, it hardly learns",
     ("CrossEntropyLoss", "LogSoftmax"): "applies log_softmax itself: twice is the same as once",

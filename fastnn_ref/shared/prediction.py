@@ -23,7 +23,7 @@ from .data import Data
 Array = npt.NDArray[Any]
 Predict = Callable[[slice], Array]
 
-PASS_THROUGH = ("Identity", "Flatten", "Dropout", "GaussianNoise", "Augment")       # at prediction
+PASS_THROUGH = ("Identity", "Flatten", "Unflatten", "Dropout", "GaussianNoise", "Augment")      # at prediction
 PROBABILITIES = ("Sigmoid", "Softmax", "LogSoftmax")
 
 
