@@ -613,6 +613,7 @@ cdef class Network:
             for axis in range(len(plan.out_shape)):
                 plan.out_dims[axis] = plan.out_shape[axis]
             plan.in_size, plan.out_size = head.in_size, head.out_size
+            plan.out_inner = plan.out_size // plan.out_dims[0] if plan.out_shape else 1
             plan.reserve(&plan.gradient, <object>rows * plan.widest)
             plan.reserve(&plan.spare, <object>rows * plan.widest)
             plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)

@@ -275,7 +275,7 @@ class Graph:
         return self.node("Flatten", x)
 
     def add_Softmax(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node(type(layer).__name__, x, axis=-1)
+        return self.node(type(layer).__name__, x, axis=layer.dim)
 
     add_LogSoftmax = add_Softmax
 

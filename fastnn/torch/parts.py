@@ -72,8 +72,6 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
         named["relu"] = named["activation"].name == "relu"      # the expectation takes the activation in
     elif "activation" in named and named["activation"].name != "identity":
         after = parts_of(named["activation"], f"{path}.activation".lstrip("."))
-    if kind in ("Softmax", "LogSoftmax"):
-        named["dim"] = -1
     if "running_var" in layer.specs and not layer.trainable:
         kind = f"Frozen{kind}"                  # PyTorch's own would go on with the statistics of the batch
     return [Part(kind, {key: value for key, value in named.items() if key not in OURS_ALONE},

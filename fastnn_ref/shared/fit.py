@@ -22,7 +22,7 @@ from . import checks, diagnosis
 from .batches import RowBatches, UserBatches, train
 from .callbacks import Callback, CallbackList, StopTraining
 from .checkpoint import as_training_state
-from .class_weight import is_balanced, resolve_class_weight
+from .class_weight import is_balanced, is_sum, resolve_class_weight
 from .custom import CustomLoss, CustomOptimizer, check_loss
 from .data import (
     Data,
@@ -163,13 +163,14 @@ def check_data(
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
 
-def usual_loss(model: Any, data: Data, loss: Any) -> float:
-    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
+def usual_loss(model: Any, data: Data, loss: Any, count: int) -> float:
+    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows, and,
+    if it is a sum, of ``count`` such."""
     y = model.predict(data.x[:PREDICTED])
     outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
     with named_as(data.names):
         found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
-    return max((value for value in found if value > 0), default=np.inf)
+    return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
 
 
 def find_monitors(
@@ -335,7 +336,7 @@ def fit(
     shuffle, measures, display = as_shuffle(shuffle), resolve_metrics(metrics), as_display(verbose)
     drop_last = checks.as_flag("drop_last", drop_last)
     accumulate = checks.as_integer("gradient_accumulation_steps", gradient_accumulation_steps, 1)
-    checks.as_mixup(mixup, sample_weight)
+    checks.as_mixup(mixup, sample_weight, loss)
     check_objects(model, loss, optimizer)
     source: RowBatches | UserBatches
     if t is None:
@@ -364,7 +365,7 @@ def fit(
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss))
+    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss, source.rows or source.count * len(data.x)))
     model.stop_training = False
     logs: dict[str, float] = {}
     hooks.call("on_train_begin", {})
