@@ -21,7 +21,7 @@ from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.class_weight import (
     as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
-    check_class_weight, known_weights,
+    check_class_weight, is_sum, known_weights,
 )
 from fastnn_ref.shared.closed import check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
@@ -356,7 +356,7 @@ cdef class LossHost(Loss):
 
     def __init__(self, loss):
         Loss.__init__(self)
-        self.loss = loss
+        self.loss, self.is_sum = loss, is_sum(loss)
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         who = f"{type(self.loss).__name__}.prepare_targets"

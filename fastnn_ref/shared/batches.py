@@ -220,7 +220,8 @@ def train(
         value, penalty = one_step(model, parts, loss, optimizer)
         size, done = sum(len(part.x) for part in parts), done + 1
         count = sum(float(len(part.x) if part.weights is None else part.weights.sum()) for part in parts)
-        sums = [sums[0] + value * (1.0 if is_sum(loss) else count), sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
+        sums = [sums[0] + value * (1.0 if is_sum(loss) else count),
+                sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
         model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
         call(on_batch_end, model, done - 1, {"loss": value + penalty, "batch": done - 1, "size": size})
         call(progress, model, done, steps)

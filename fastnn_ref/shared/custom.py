@@ -234,7 +234,8 @@ class CustomLoss(LossAccess, Custom):
     """A loss of your own: define ``value_and_gradient(y, t, weights)`` → (value, dy).
 
     ``weights`` (n,) belong to the examples and are ones where the user gave none. Targets are finite values in y's
-    shape, unless ``prepare_targets`` is defined otherwise.
+    shape, unless ``prepare_targets`` is defined otherwise. An attribute ``reduction`` that is "sum" says that the loss
+    of an epoch is the sum of those of its batches, not their mean.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class LogCosh(nn.CustomLoss):

@@ -365,7 +365,8 @@ def fit(
     hooks = CallbackList(history, callbacks, model, optimizer, params, display)
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss, source.rows or source.count * len(data.x)))
+    rows = source.rows or source.count * len(data.x)
+    watch = diagnosis.LossWatch(model, optimizer, largest, usual_loss(model, data, loss, rows))
     model.stop_training = False
     logs: dict[str, float] = {}
     hooks.call("on_train_begin", {})

@@ -413,8 +413,8 @@ class Metric(Configured):
 
     ``function`` gets the outputs ``y`` (n, …) and the targets in the shape that the loss compares them in, (n, 1) for
     one output, and returns a number. Of outputs (n, K, …) with a class for each place it gets rows (n, K) of all places
-    and their targets, without those that the loss ignores. ``mode`` is ``"min"``, ``"max"`` or None, which leaves it to the name:
-    ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
+    and their targets, without those that the loss ignores. ``mode`` is ``"min"``, ``"max"`` or None, which leaves it to
+    the name: ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
 
     >>> import numpy as np
     >>> within = Metric("within_1", lambda y, t: np.mean(np.abs(y - t) < 1), mode="max")
