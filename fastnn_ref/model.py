@@ -103,14 +103,15 @@ class Model(Layer, ModelAccess):
                   on_batch_begin: Callable[[int], object] | None = None,
                   on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None,
                   resume: bool = False, drop_last: bool = False) -> float:
-        """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples, with the penalty.
+        """One step for each mini-batch of ``x`` and ``t``. Returns the loss of all examples, with the penalty: the mean
+        of their losses, or, with ``reduction="sum"``, the sum.
 
         ``batch_size`` >= 1; the last batch may be shorter, and ``drop_last`` leaves it out then. ``shuffle`` draws a
         new order for each epoch. With ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and
-        counts by its weights here (class weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of
-        neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside
-        ``sample_weight``. Arrays in the model's dtype are not copied, nor checked again: what somebody changes in them
-        meanwhile, the batches that remain learn.
+        counts by its weights here (class weights, and targets left out, only weigh within a batch). ``mixup``, α >= 0,
+        learns from mixtures of neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and
+        not beside ``sample_weight`` or ``ignore_index``. Arrays in the model's dtype are not copied, nor checked again:
+        what somebody changes in them meanwhile, the batches that remain learn.
 
         ``progress(steps_done, steps)`` is called now and then and at the end; ``on_batch_begin(batch)`` and
         ``on_batch_end(batch, logs)`` for every batch, the first is 0; ``logs`` has ``loss`` (with the penalty),

@@ -88,6 +88,7 @@ def evaluate(
 ) -> dict[str, float]:
     """``{"loss": …, metric: …}`` of a model's predictions for ``x``, made ``batch_size`` rows at a time.
 
+    The loss is the mean over all rows, or, with ``reduction="sum"``, the sum; "none" is a ValueError.
     ``sample_weight`` weighs the loss, not the metrics. Memory: ``batch_size`` rows; with ``metrics``, or a
     ``CustomLoss``, the outputs for all rows, too.
 
@@ -288,12 +289,12 @@ def fit(
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
-    After each epoch the history gets ``loss`` (the mean over the epoch), with a penalty also its parts ``data_loss``
-    and ``penalty`` (``val_loss`` has none), each metric on the training data, and with ``validation_data=(xv, tv)`` or
-    ``(xv, tv, sample_weight)`` or ``validation_split`` (the share of the rows at the end, 0 <= share < 1) ``val_loss``
-    and ``val_…``. ``metrics`` are names, ``"accuracy"`` and the others of ``metrics.METRICS``; functions of (y, t); and
-    ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
-    count every row the same. ``mixup`` is as for ``run_epoch``.
+    After each epoch the history gets ``loss`` (the mean over the epoch, or the sum, by the loss's ``reduction``), with
+    a penalty also its parts ``data_loss`` and ``penalty`` (``val_loss`` has none), each metric on the training data,
+    and with ``validation_data=(xv, tv)`` or ``(xv, tv, sample_weight)`` or ``validation_split`` (the share of the rows
+    at the end, 0 <= share < 1) ``val_loss`` and ``val_…``. ``metrics`` are names, ``"accuracy"`` and the others of
+    ``metrics.METRICS``; functions of (y, t); and ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of
+    ``x``, makes losses weighted means; metrics count every row the same. ``mixup`` is as for ``run_epoch``.
 
     Training ends early when a callback sets ``model.stop_training``, in a batch hook after that batch, or raises
     ``StopTraining``; after an epoch that left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the
@@ -321,8 +322,8 @@ def fit(
 
     What can be known before the first step, also of the parameters, which must be finite, the validation data, the
     metrics and what callbacks monitor, raises ValueError or TypeError before it. ``TrainingWarning`` says what is
-    probably not meant: a softmax or sigmoid that the loss applies as well, weight decay that is too strong, a schedule
-    that vanishes, and once, a loss that is NaN or rises and rises.
+    probably not meant: a softmax or sigmoid that the loss applies as well, a log_softmax that it misses, weight decay
+    that is too strong, a schedule that vanishes, and once, a loss that is NaN or rises and rises.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
