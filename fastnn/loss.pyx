@@ -44,8 +44,14 @@ cdef class Loss:
         self.is_mean, self.is_sum = self.reduction == "mean", self.reduction == "sum"
         self.is_made = True
 
+    cdef int check_made(self) except -1:
+        """It has what kernels read."""
+        if not self.is_made:
+            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        return 0
+
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
-        raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        raise NotImplementedError
 
     cdef int note_targets(self, object t) except -1:
         """Tells it what an example's targets look like, for `value_pass`."""
@@ -70,6 +76,7 @@ cdef class Loss:
         cdef bint classes
         cdef int64_t k
         cdef const double *weights = NULL
+        self.check_made()
         if not floats(y, &outputs, &rows, &values):
             y = checks.as_outputs("y", y)
             if not floats(y, &outputs, &rows, &values):
@@ -401,6 +408,7 @@ cdef class LossHost(Loss):
 
 cdef Loss as_loss(object value):
     if isinstance(value, Loss):
+        (<Loss>value).check_made()
         checks.check_reduced(value)
         return value
     if isinstance(value, CustomLoss):

@@ -167,6 +167,15 @@ def test_shapes_that_do_not_fit(nn, cls):
         loss(normal((3,)), np.zeros(3, int))
 
 
+@pytest.mark.parametrize("cls", CLASS_LOSSES)
+def test_the_largest_numbers(nn, dtype, cls):
+    """A weighted cost may be infinite where the mean is not: 3·2.5/4 of the largest number, and half of that."""
+    y = np.array([[0, -1, -1, -1], [0, 0, 0, 0]], dtype) * np.finfo(dtype).max
+    loss = getattr(nn, cls)(class_weight=[0.5, 2.5, 2.5, 2.5])
+    assert loss(y, np.full((2, 4), 0.25)) == pytest.approx(0.9375 * float(np.finfo(dtype).max), rel=1e-6)
+    assert np.isfinite(loss.backward()).all()
+
+
 # ---- targets that are left out ----
 
 

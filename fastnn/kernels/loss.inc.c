@@ -22,11 +22,13 @@ ALWAYS_INLINE real F(weighted_bce)(real y, real yes, real no)
 
 ALWAYS_INLINE real F(weighted_bce_slope)(real y, real yes, real no) { return (yes + no) * F(sigmoid_)(y) - yes; }
 
-/* The sum over the `count` elements from `first` on, which is the beginning of a row, divided by `divisor`. */
-static double F(loss_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor)
+/* The sum over the `count` elements from `first` on, which is the beginning of a row, divided by `divisor`. `keeps`:
+   whether there are costs to keep; where there are none, they never leave the registers. */
+ALWAYS_INLINE double F(sum_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor,
+                                        const int keeps)
 {
     const real *restrict ys = (const real *)g->y + first, *restrict ts = (const real *)g->t + first;
-    real *restrict dy = (real *)g->dy + first, *costs = g->costs ? (real *)g->costs + first : NULL;
+    real *restrict dy = (real *)g->dy + first;
     const real delta = (real)g->delta, scale = (real)(1.0 / divisor);
     const real negative = g->class_weight ? (real)g->class_weight[0] : 1;
     double lane[LANES] = {0};
@@ -51,10 +53,15 @@ static double F(loss_of_elements)(const fastnn_loss *g, int64_t first, int64_t c
 #include "losses.def"
         }
         for (int j = 0; j < n; ++j) lane[j] += (double)values[j];
-        for (int j = 0; costs && j < n; ++j) costs[i + j] = values[j];
+        if (keeps) memcpy((real *)g->costs + first + i, values, (size_t)n * sizeof(real));
     }
     (void)delta, (void)negative;
     return F(tree_double)(lane) / divisor;
+}
+
+static double F(loss_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor)
+{
+    return g->costs ? F(sum_of_elements)(g, first, count, divisor, 1) : F(sum_of_elements)(g, first, count, divisor, 0);
 }
 
 /* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements; or Σ wᵢ·lᵢ, lᵢ their sum. */
@@ -249,17 +256,16 @@ ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, 
         for (int l = 0; l < n; ++l) sum[l] = (real)total[l];
     }
     for (int64_t j = 0; j < k; ++j) {
-        const double class_weight = F(weight_of)(g, j);
+        const double class_weight = F(weight_of)(g, j) * SMALL;
         for (int l = 0; l < n; ++l) {
             const real target = g->classes ? (real)(classes[l] == j) : t[j * step + l];
             const double a = (double)F(fma_)(keep, target, spread) * class_weight;
-            const double term = a * ((double)(y[j * step + l] - top[l]) * SMALL);
             all[l] += a;
-            cost[l] -= a > 0 ? term : 0;
+            if (a > 0) cost[l] -= a * (double)(y[j * step + l] - top[l]);
         }
     }
     for (int l = 0; l < n; ++l) {
-        const double each = factor[l] > 0 ? factor[l] * (cost[l] + all[l] * SMALL * log((double)sum[l])) : 0;
+        const double each = factor[l] > 0 ? factor[l] * (cost[l] + all[l] * log((double)sum[l])) : 0;
         if (g->costs) ((real *)g->costs)[at + l] = (real)(each / SMALL);
         value += each;
     }
@@ -268,7 +274,7 @@ ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, 
         for (int l = 0; l < n; ++l) {
             const real target = g->classes ? (real)(classes[l] == j) : t[j * step + l];
             const real a = F(fma_)(keep, target, spread) * (real)class_weight;
-            const real slope = d[j * step + l] / sum[l] * (real)all[l] - a;
+            const real slope = d[j * step + l] / sum[l] * (real)(all[l] / SMALL) - a;
             d[j * step + l] = factor[l] > 0 ? slope * (real)factor[l] : 0;
         }
     }

@@ -41,6 +41,8 @@ ARGUMENTS = {name: words.split() for name, words in {
     "LeakyReLU": "negative_slope",
     "ELU": "alpha",
     "GELU": "approximate",
+    "Softmax": "dim",
+    "LogSoftmax": "dim",
     "PReLU": "num_parameters init",
     "BatchNorm1d": "num_features eps momentum",
     "BatchNorm2d": "num_features eps momentum",
