@@ -870,8 +870,8 @@ def test_twice(nn, loss, last):
 
 
 @pytest.mark.parametrize(("last", "advice"), [
-    ("Softmax", "put a LogSoftmax in its place"), ("Sigmoid", "behind it"), ("Linear", "behind it"), ("ReLU", "behind it"),
-    ("LogSoftmax", None),
+    ("Softmax", "put a LogSoftmax in its place"), ("Sigmoid", "behind it"), ("Linear", "behind it"),
+    ("ReLU", "behind it"), ("LogSoftmax", None),
 ])  # fmt: skip
 def test_log_probabilities_that_are_none(nn, last, advice):
     """NLLLoss wants a LogSoftmax before it; a layer of one's own may be one."""
