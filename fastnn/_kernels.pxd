@@ -26,7 +26,7 @@ cdef double seconds() noexcept nogil
 cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil
 cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes) noexcept nogil
 cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil
-cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil
+cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t other) noexcept nogil
 
 # NumPy arrays without NumPy's headers. `ready` says whether x is a C-contiguous ndarray of that format character and
 # of shape (n >= 1, *dims), and gives its address and n; `floats` the same for any shape of floats or doubles;

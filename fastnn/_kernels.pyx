@@ -29,7 +29,7 @@ cdef extern from "kernels.h" nogil:
     void fastnn_permutation(int64_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_gather(void *, const void *, const int64_t *, int64_t, int64_t)
     int fastnn_bernoulli(uint64_t, const fastnn_stream *)
-    int64_t fastnn_bad_class(const int64_t *, int64_t, int64_t)
+    int64_t fastnn_bad_class(const int64_t *, int64_t, int64_t, int64_t)
 
 # ---- the table in use ----
 
@@ -151,8 +151,8 @@ cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil:
     return fastnn_bernoulli(threshold, s)
 
 
-cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k) noexcept nogil:
-    return fastnn_bad_class(classes, n, k)
+cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t other) noexcept nogil:
+    return fastnn_bad_class(classes, n, k, other)
 
 
 cdef bint shown(object x, Py_buffer *view):

@@ -259,29 +259,60 @@ cdef class Hardshrink(Activation):
 
 
 cdef class RowActivation(Activation):
-    """RowActivation()\n--\n\n"""
+    """RowActivation(dim=-1)\n--\n\n"""
 
-    # An activation of a whole row, so there must be one.
+    # An activation of whole rows, along one axis, so there must be one.
+
+    cdef readonly int dim
+    cdef int64_t inner              # values behind that axis
+
+    def __init__(self, dim=-1):
+        Activation.__init__(self)
+        self.dim = checks.as_dim(dim)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_has_last_axis(type(self).__name__, shape)
+        return checks.check_has_axis(type(self).__name__, shape, self.dim)
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef int axis = self.dim - 1 if self.dim > 0 else len(shape) + self.dim, i
+        cdef tuple found = Activation.plan(self, shape, rows, plan)
+        self.width, self.inner = shape[axis], 1
+        for i in range(axis + 1, len(shape)):
+            self.inner *= <int64_t>shape[i]
+        return found
+
+    cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
+        if self.inner == 1:
+            return Activation.forward_pass(self, p, x)
+        if self.in_place:
+            self.saved = <void *>x
+        p.k.softmax_axis(self.kind, x, self.saved, p.rows * self.in_size // (self.width * self.inner), self.width,
+                         self.inner, p.threads)
+        return self.saved
+
+    cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        if self.inner == 1:
+            return Activation.backward_pass(self, p, dy, wants_dx)
+        p.k.softmax_axis_backward(self.kind, self.saved, dy, dy, p.rows * self.in_size // (self.width * self.inner),
+                                  self.width, self.inner, p.threads)
+        return dy
 
 
 cdef class Softmax(RowActivation):
-    """Softmax()\n--\n\n"""
+    """Softmax(dim=-1)\n--\n\n"""
     # y = exp(u) / Σ exp(u).
 
-    def __init__(self):
-        RowActivation.__init__(self)
+    def __init__(self, dim=-1):
+        RowActivation.__init__(self, dim)
         self.kind = activation_kind("softmax")
 
 
 cdef class LogSoftmax(RowActivation):
-    """LogSoftmax()\n--\n\n"""
+    """LogSoftmax(dim=-1)\n--\n\n"""
     # y = u − log Σ exp(u).
 
-    def __init__(self):
-        RowActivation.__init__(self)
+    def __init__(self, dim=-1):
+        RowActivation.__init__(self, dim)
         self.kind = activation_kind("log_softmax")
 
 
@@ -295,7 +326,7 @@ cdef Layer get_activation(object activation):
     if activation is None:
         return Identity()
     if isinstance(activation, Activation):
-        return activation
+        return checks.check_fused(activation)
     if isinstance(getattr(activation, "custom", activation), CustomActivation):       # or its host, in a copy
         host = as_layer(activation)
         checks.check_unowned("activation", host)

@@ -6,4 +6,5 @@ from fastnn_ref.loss import HuberLoss as HuberLoss
 from fastnn_ref.loss import L1Loss as L1Loss
 from fastnn_ref.loss import Loss as Loss
 from fastnn_ref.loss import MSELoss as MSELoss
+from fastnn_ref.loss import NLLLoss as NLLLoss
 from fastnn_ref.loss import PoissonNLLLoss as PoissonNLLLoss

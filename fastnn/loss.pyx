@@ -1,6 +1,6 @@
 """Losses: how wrong is y, and which way is better; value and gradient in one pass.
 
-    forward     value = mean over the batch of l(y, t)
+    forward     value = Σ s·l(y, t), s by the reduction; or the costs themselves
     backward    dy    = ∂value/∂y
 
 Reference: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
@@ -21,50 +21,65 @@ from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.class_weight import (
     as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
-    check_class_weight, known_weights,
+    check_class_weight, is_sum, known_weights,
 )
 from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
-from fastnn_ref.shared.custom import CustomLoss
+from fastnn_ref.shared.custom import CustomLoss, chain
 
 cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
 
 
 cdef class Loss:
-    """Loss()\n--\n\n"""
+    """Loss(reduction="mean")\n--\n\n"""
 
     __init_subclass__ = classmethod(check_class)
 
     def __cinit__(self, *given, **named):
         check_call(type(self), given, named)
 
-    def __init__(self):
+    def __init__(self, reduction="mean"):
         check_concrete(type(self))
         if self.is_made:                            # kernels hold pointers into what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.reduction = checks.as_choice("reduction", reduction, checks.REDUCTIONS)
+        self.is_mean, self.is_sum = self.reduction == "mean", self.reduction == "sum"
         self.is_made = True
 
+    cdef int check_made(self) except -1:
+        """It has what kernels read."""
+        if not self.is_made:
+            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        return 0
+
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
-        raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        raise NotImplementedError
 
     cdef int note_targets(self, object t) except -1:
         """Tells it what an example's targets look like, for `value_pass`."""
         return 0
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
+                           void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
         return 0
+
+    cdef tuple costs_shape(self, tuple shape):
+        """The shape of the costs that `shape` outputs have."""
+        return shape
 
     def forward(self, y, t, sample_weight=None):
         cdef const void *targets = NULL
         cdef const void *outputs = NULL
         cdef void *dy
+        cdef void *costs = NULL
         cdef double value
         cdef int64_t rows = 0, values = 0
         cdef Pass p
         cdef bint classes
+        cdef int64_t k
         cdef const double *weights = NULL
+        self.check_made()
         if not floats(y, &outputs, &rows, &values):
             y = checks.as_outputs("y", y)
             if not floats(y, &outputs, &rows, &values):
@@ -75,20 +90,24 @@ cdef class Loss:
             weights = <const double *><size_t>given.ctypes.data
         gradient = new_array(y.shape, y.dtype)
         dy = address(gradient)
+        found = None
+        if not (self.is_mean or self.is_sum):
+            found = new_array(self.costs_shape(y.shape), y.dtype)
+            costs = address(found)
         p.k, p.error, classes = table(y.itemsize), NULL, t.dtype.kind == "i"
+        k = y.shape[1] if y.ndim > 1 else 1
         with nogil:
-            value = self.value_pass(&p, outputs, targets, classes, weights, dy, rows, values // rows)
-        self.gradient = gradient
-        return value
+            value = self.value_pass(&p, outputs, targets, classes, weights, dy, costs, rows, values // rows,
+                                    values // (rows * k))
+        self.gradient, self.value_shape = gradient, () if found is None else found.shape
+        return value if found is None else found
 
     def __call__(self, y, t, sample_weight=None):
         """``forward(y, t, sample_weight)``."""
         return self.forward(y, t, sample_weight)
 
-    def backward(self):
-        if self.gradient is None:
-            raise RuntimeError("backward: call forward(y, t) first")
-        return self.gradient.copy()
+    def backward(self, grad_output=None):
+        return chain(self.gradient, self.value_shape, grad_output)
 
     def config(self):
         return config(self)
@@ -121,16 +140,16 @@ cdef ClassWeights NO_WEIGHTS = ClassWeights(None)
 
 
 cdef class ElementwiseLoss(Loss):
-    """ElementwiseLoss()\n--\n\n"""
-    # A mean over all elements of y.
+    """ElementwiseLoss(reduction="mean")\n--\n\n"""
+    # A loss whose costs are those of the elements of y.
 
     cdef int kind
     cdef double threshold               # Huber's delta, Poisson's eps, binary cross-entropy's ε
     cdef double low, high               # targets stay in this range
     cdef ClassWeights by_class          # of binary cross-entropy
 
-    def __init__(self):
-        Loss.__init__(self)
+    def __init__(self, reduction="mean"):
+        Loss.__init__(self, reduction)
         self.low, self.high = -LARGEST_DOUBLE, LARGEST_DOUBLE
         self.by_class = NO_WEIGHTS
 
@@ -157,34 +176,35 @@ cdef class ElementwiseLoss(Loss):
         return t
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
+                           void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
         cdef fastnn_loss g = fastnn_loss(kind=self.kind, delta=self.threshold, y=y, t=t, classes=NULL, weights=weights,
                                          class_weight=self.by_class.data, weight_count=self.by_class.count, dy=dy,
-                                         rows=rows, size=size)
+                                         costs=costs, rows=rows, size=size, inner=inner, mean=self.is_mean, ignores=0,
+                                         ignored=0)
         return p.k.loss(&g)
 
 
 cdef class MSELoss(ElementwiseLoss):
-    """MSELoss()\n--\n\n"""
+    """MSELoss(reduction="mean")\n--\n\n"""
 
-    def __init__(self):
-        ElementwiseLoss.__init__(self)
+    def __init__(self, reduction="mean"):
+        ElementwiseLoss.__init__(self, reduction)
         self.kind = loss_kind("mse")
 
 
 cdef class L1Loss(ElementwiseLoss):
-    """L1Loss()\n--\n\n"""
+    """L1Loss(reduction="mean")\n--\n\n"""
 
-    def __init__(self):
-        ElementwiseLoss.__init__(self)
+    def __init__(self, reduction="mean"):
+        ElementwiseLoss.__init__(self, reduction)
         self.kind = loss_kind("l1")
 
 
 cdef class HuberLoss(ElementwiseLoss):
-    """HuberLoss(delta=1.0)\n--\n\n"""
+    """HuberLoss(delta=1.0, reduction="mean")\n--\n\n"""
 
-    def __init__(self, delta=1.0):
-        ElementwiseLoss.__init__(self)
+    def __init__(self, delta=1.0, reduction="mean"):
+        ElementwiseLoss.__init__(self, reduction)
         self.kind = loss_kind("huber")
         self.threshold = checks.as_number("delta", delta, 0, low_open=True)
 
@@ -194,12 +214,12 @@ cdef class HuberLoss(ElementwiseLoss):
 
 
 cdef class PoissonNLLLoss(ElementwiseLoss):
-    """PoissonNLLLoss(log_input=True, eps=1e-08)\n--\n\n"""
+    """PoissonNLLLoss(log_input=True, eps=1e-08, reduction="mean")\n--\n\n"""
 
     cdef readonly bint log_input
 
-    def __init__(self, log_input=True, eps=1e-8):
-        ElementwiseLoss.__init__(self)
+    def __init__(self, log_input=True, eps=1e-8, reduction="mean"):
+        ElementwiseLoss.__init__(self, reduction)
         self.log_input = checks.as_flag("log_input", log_input)
         self.threshold = checks.as_number("eps", eps, 0, low_open=True)
         self.kind = loss_kind("poisson_nll" if self.log_input else "poisson_nll_of_rate")
@@ -214,10 +234,10 @@ cdef class PoissonNLLLoss(ElementwiseLoss):
 
 
 cdef class HingeLoss(ElementwiseLoss):
-    """HingeLoss()\n--\n\n"""
+    """HingeLoss(reduction="mean")\n--\n\n"""
 
-    def __init__(self):
-        ElementwiseLoss.__init__(self)
+    def __init__(self, reduction="mean"):
+        ElementwiseLoss.__init__(self, reduction)
         self.kind = loss_kind("hinge")
         self.low, self.high = 1, -1             # no target passes unconverted
 
@@ -226,12 +246,12 @@ cdef class HingeLoss(ElementwiseLoss):
 
 
 cdef class BCEWithLogitsLoss(ElementwiseLoss):
-    """BCEWithLogitsLoss(label_smoothing=0.0, class_weight=None, pos_weight=None)\n--\n\n"""
+    """BCEWithLogitsLoss(label_smoothing=0.0, class_weight=None, pos_weight=None, reduction="mean")\n--\n\n"""
 
     cdef readonly object class_weight, pos_weight
 
-    def __init__(self, label_smoothing=0.0, class_weight=None, pos_weight=None):
-        ElementwiseLoss.__init__(self)
+    def __init__(self, label_smoothing=0.0, class_weight=None, pos_weight=None, reduction="mean"):
+        ElementwiseLoss.__init__(self, reduction)
         self.threshold = checks.as_number("label_smoothing", label_smoothing, 0, 1)
         self.class_weight = as_binary_class_weight(class_weight)
         self.pos_weight = as_positive_weight(pos_weight, self.class_weight)
@@ -252,41 +272,85 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
         return checks.as_probability_targets(t, shape, dtype)
 
 
-cdef class CrossEntropyLoss(Loss):
-    """CrossEntropyLoss(label_smoothing=0.0, class_weight=None)\n--\n\n"""
+cdef class ClassLoss(Loss):
+    """ClassLoss(reduction="mean")\n--\n\n"""
+    # A loss of outputs (n, K, ...) whose axis 1 has the classes, and whose costs are those of the targets (n, ...).
 
-    cdef readonly double label_smoothing
-    cdef readonly object class_weight
+    cdef double smoothing
+    cdef readonly object class_weight, ignore_index
     cdef ClassWeights by_class
+    cdef bint ignores
+    cdef int64_t ignored                # or 0, which is a class anyway
 
-    def __init__(self, label_smoothing=0.0, class_weight=None):
-        Loss.__init__(self)
-        self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
-        self.class_weight = as_class_weight(class_weight)
+    cdef int set_up(self, object class_weight, object ignore_index) except -1:
+        self.class_weight, self.ignore_index = as_class_weight(class_weight), checks.as_ignore_index(ignore_index)
         self.by_class = ClassWeights(known_weights(self.class_weight))
+        self.ignores = self.ignore_index is not None
+        self.ignored = self.ignore_index if self.ignores else 0
+        return 0
+
+    cdef tuple costs_shape(self, tuple shape):
+        return shape[:1] + shape[2:]
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
-        cdef int64_t found = 0, k
-        if len(shape) != 1:
+        cdef int64_t dims[8]
+        cdef int64_t found = 0, k, inner = 1
+        cdef int axis
+        if not 1 <= len(shape) <= 8:
             checks.check_logits((rows, *shape))
         k = shape[0]
         if self.class_weight is not None:
             check_class_weight(self.class_weight, k)
-        if not (ready(t, c"q", 0, NULL, data, &found) and found == rows
-                and bad_class(<const int64_t *>data[0], rows, k) < 0):
-            t = checks.as_class_targets(t, rows, k, dtype)
+        for axis in range(1, len(shape)):
+            dims[axis - 1] = shape[axis]
+            inner *= dims[axis - 1]
+        if not (ready(t, c"q", len(shape) - 1, dims, data, &found) and found == rows
+                and bad_class(<const int64_t *>data[0], rows * inner, k, self.ignored) < 0):
+            t = checks.as_class_targets(t, (rows, *shape), dtype, self.ignore_index)
             data[0] = <const void *><size_t>t.ctypes.data
         return t
 
-    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
-        cdef fastnn_loss g = fastnn_loss(kind=0, delta=self.label_smoothing, y=y, t=NULL, classes=NULL, weights=weights,
+    cdef fastnn_loss job(self, const void *y, const void *t, bint classes, const double *weights, void *dy, void *costs,
+                         int64_t rows, int64_t size, int64_t inner) noexcept nogil:
+        cdef fastnn_loss g = fastnn_loss(kind=0, delta=self.smoothing, y=y, t=NULL, classes=NULL, weights=weights,
                                          class_weight=self.by_class.data, weight_count=self.by_class.count, dy=dy,
-                                         rows=rows, size=size)
+                                         costs=costs, rows=rows, size=size, inner=inner, mean=self.is_mean,
+                                         ignores=self.ignores, ignored=self.ignored)
         if classes:
             g.classes = <const int64_t *>t
         else:
             g.t = t
+        return g
+
+
+cdef class NLLLoss(ClassLoss):
+    """NLLLoss(class_weight=None, ignore_index=None, reduction="mean")\n--\n\n"""
+
+    def __init__(self, class_weight=None, ignore_index=None, reduction="mean"):
+        Loss.__init__(self, reduction)
+        self.set_up(class_weight, ignore_index)
+
+    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                           void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
+        cdef fastnn_loss g = self.job(y, t, classes, weights, dy, costs, rows, size, inner)
+        return p.k.nll(&g)
+
+
+cdef class CrossEntropyLoss(ClassLoss):
+    """CrossEntropyLoss(label_smoothing=0.0, class_weight=None, ignore_index=None, reduction="mean")\n--\n\n"""
+
+    def __init__(self, label_smoothing=0.0, class_weight=None, ignore_index=None, reduction="mean"):
+        Loss.__init__(self, reduction)
+        self.smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        self.set_up(class_weight, ignore_index)
+
+    @property
+    def label_smoothing(self):
+        return self.smoothing
+
+    cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                           void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
+        cdef fastnn_loss g = self.job(y, t, classes, weights, dy, costs, rows, size, inner)
         return p.k.cross_entropy(&g)
 
 
@@ -302,7 +366,7 @@ cdef class LossHost(Loss):
 
     def __init__(self, loss):
         Loss.__init__(self)
-        self.loss = loss
+        self.loss, self.is_sum = loss, is_sum(loss)
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         who = f"{type(self.loss).__name__}.prepare_targets"
@@ -321,7 +385,7 @@ cdef class LossHost(Loss):
         return 0
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
-                           int64_t rows, int64_t size) noexcept nogil:
+                           void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
         if p.error == NULL:
             with gil:
                 try:
@@ -347,7 +411,10 @@ cdef class LossHost(Loss):
 
 cdef Loss as_loss(object value):
     if isinstance(value, Loss):
+        (<Loss>value).check_made()
+        checks.check_reduced(value)
         return value
     if isinstance(value, CustomLoss):
+        checks.check_reduced(value)
         return LossHost(value)
     return checks.check_instance("loss", value, Loss)

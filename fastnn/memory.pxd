@@ -10,6 +10,7 @@ cdef class Plan:
     cdef int64_t dims[8]
     cdef int64_t out_dims[8]
     cdef int64_t rows, min_batch_size, in_size, out_size, real_size
+    cdef int64_t out_inner                  # values of an example's output behind its first axis
     cdef int threads
     cdef uint64_t seed
     # What was reserved.

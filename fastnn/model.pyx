@@ -21,6 +21,7 @@ from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.class_weight import mean_of_batches
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.model import ModelAccess
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
@@ -118,7 +119,8 @@ cdef class Model(Layer):
         cdef const void *y = self.forward_pass(p, x)
         if p.error != NULL:
             return 0
-        value = loss.value_pass(p, y, t, classes, weights, network.planned.gradient, p.rows, network.planned.out_size)
+        value = loss.value_pass(p, y, t, classes, weights, network.planned.gradient, NULL, p.rows,
+                                network.planned.out_size, network.planned.out_inner)
         if p.error != NULL:
             return 0
         p.spare = network.planned.spare
@@ -145,7 +147,7 @@ cdef class Model(Layer):
         batch_size = checks.as_integer("batch_size", batch_size, 1)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         drop_last = checks.as_flag("drop_last", drop_last)
-        alpha = checks.as_mixup(mixup, sample_weight)
+        alpha = checks.as_mixup(mixup, sample_weight, loss)
         if self.around is not None:
             checks.check_is_root(self)
         network = self.enter(True)
@@ -166,7 +168,7 @@ cdef class Model(Layer):
                 epoch.weights = <const double *><size_t>given.ctypes.data
             epoch.lambdas = NULL
             if alpha:
-                t = np.ascontiguousarray(one_hot(t, out_shape[len(out_shape) - 1], network.found_dtype))
+                t = np.ascontiguousarray(one_hot(t, out_shape, network.found_dtype))
                 l.note_targets(t)
                 targets = <const void *><size_t>t.ctypes.data
                 lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epoch_count)
@@ -218,7 +220,7 @@ cdef class Model(Layer):
                 if progress is not None:
                     progress(epoch.batch, steps)
             self.penalty_loss = network.sums[1] / used
-            value = network.sums[0] / network.sums[2] if network.sums[2] > 0 else 0.0
+            value = mean_of_batches(loss, network.sums[0], network.sums[2])
             network.epoch_count += 1
             network.batch_count = 0
             network.sums[0] = network.sums[1] = network.sums[2] = 0
@@ -279,7 +281,7 @@ cdef class Model(Layer):
             if network.run.error != NULL:
                 network.step_count -= 1
                 return
-            network.sums[0] += count * e.value
+            network.sums[0] += e.value if loss.is_sum else count * e.value
             network.sums[1] += rows * self.penalty_loss
             network.sums[2] += count
             e.batch += 1

@@ -614,7 +614,9 @@ cdef class Network:
                 plan.dims[axis] = shape[axis]
             for axis in range(len(plan.out_shape)):
                 plan.out_dims[axis] = plan.out_shape[axis]
-            plan.in_size, plan.out_size = head.in_size, head.out_size
+            plan.in_size, plan.out_size, plan.out_inner = head.in_size, head.out_size, 1
+            for axis in range(1, len(plan.out_shape)):
+                plan.out_inner *= plan.out_dims[axis]
             plan.reserve(&plan.gradient, <object>rows * plan.widest)
             plan.reserve(&plan.spare, <object>rows * plan.widest)
             plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)

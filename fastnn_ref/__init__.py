@@ -53,7 +53,7 @@ from .augment import Augment as Augment
 from .loss import (
     Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss,
     PoissonNLLLoss as PoissonNLLLoss, HingeLoss as HingeLoss, BCEWithLogitsLoss as BCEWithLogitsLoss,
-    CrossEntropyLoss as CrossEntropyLoss,
+    NLLLoss as NLLLoss, CrossEntropyLoss as CrossEntropyLoss,
 )
 from .penalty import (
     Penalty as Penalty, L1 as L1, L2 as L2, ElasticNet as ElasticNet, MaxNorm as MaxNorm,

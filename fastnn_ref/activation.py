@@ -4,7 +4,7 @@
     backward    du = dy · act'(u)
 
 Each class has the two formulas beside each other; simple ones first. All take any shape (n, …) and keep it; the
-softmax pair works on the last axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
+softmax pair works along one axis. Where the derivative is shorter in terms of y, it is written so. At NaN it is NaN,
 but for those that compare: it is negative_slope of leaky relu, and 0 of relu, relu6, hardsigmoid and the shrinkages.
 
 Sources: beside each. Engine: fastnn/activation.pyx.
@@ -478,33 +478,41 @@ class Hardshrink(Activation):
 
 
 class RowActivation(Activation):
-    """An activation of a whole row, so there must be one."""
+    """An activation of whole rows, along the axis ``dim``, so there must be one."""
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = checks.as_dim(dim)
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The input's own shape, which must have a last axis."""
-        return checks.check_has_last_axis(type(self).__name__, shape)
+        """The input's own shape, which must have the axis ``dim``."""
+        return checks.check_has_axis(type(self).__name__, shape, self.dim)
 
 
 class Softmax(RowActivation):
-    """y = exp(u) / Σ exp(u), over the last axis; the largest u is subtracted first, so that exp cannot overflow.
+    """y = exp(u) / Σ exp(u), over one axis; the largest u is subtracted first, so that exp cannot overflow.
+
+    ``dim``, as in PyTorch, is the axis, of examples: −1 is the last one, 1 the first behind the batch, which is the
+    channels of images; 0 is a ValueError. ``Linear`` takes ``dim=-1`` alone as its activation.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.Softmax()(np.array([[3.0, 3.0]])).tolist()
     [[0.5, 0.5]]
+    >>> nn.Softmax(dim=1)(np.array([[[3.0, 3.0]]])).tolist()
+    [[[1.0, 1.0]]]
     """
 
     name = "softmax"
 
     def act(self, u: Array) -> Array:
-        e = np.exp(u - u.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        e = np.exp(u - u.max(axis=self.dim, keepdims=True))
+        return e / e.sum(axis=self.dim, keepdims=True)
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+        return y * (dy - (dy * y).sum(axis=self.dim, keepdims=True))
 
 
 class LogSoftmax(RowActivation):
-    """y = u − log Σ exp(u), over the last axis.
+    """y = u − log Σ exp(u), over the axis ``dim``, as for ``Softmax``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.LogSoftmax()(np.array([[7.0]])).tolist()
@@ -514,11 +522,11 @@ class LogSoftmax(RowActivation):
     name = "log_softmax"
 
     def act(self, u: Array) -> Array:
-        z = u - u.max(axis=-1, keepdims=True)
-        return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+        z = u - u.max(axis=self.dim, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=self.dim, keepdims=True))
 
     def act_backward(self, dy: Array, u: Array, y: Array) -> Array:
-        return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
+        return dy - np.exp(y) * dy.sum(axis=self.dim, keepdims=True)
 
 
 # Every class above that has a function goes by its name.
@@ -534,7 +542,7 @@ ActivationLike = str | Activation | CustomActivation | None
 def get_activation(activation: ActivationLike) -> Any:
     """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
     if isinstance(activation, Activation):
-        return activation
+        return checks.check_fused(activation)
     if isinstance(getattr(activation, "custom", activation), CustomActivation):     # or its host, in a copy
         return as_layer("activation", activation)
     return Identity() if activation is None else NAMES[checks.as_choice("activation", activation, NAMES)]()

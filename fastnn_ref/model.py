@@ -19,6 +19,7 @@ from .loss import Loss
 from .network import Network
 from .optimizer import Optimizer
 from .shared import checks
+from .shared.class_weight import is_sum, mean_of_batches
 from .shared.closed import Setting
 from .shared.custom import check_loss
 from .shared.diagnosis import warn_of_nonfinite
@@ -102,14 +103,15 @@ class Model(Layer, ModelAccess):
                   on_batch_begin: Callable[[int], object] | None = None,
                   on_batch_end: Callable[[int, Mapping[str, float]], object] | None = None,
                   resume: bool = False, drop_last: bool = False) -> float:
-        """One step for each mini-batch of ``x`` and ``t``. Returns the mean loss over the examples, with the penalty.
+        """One step for each mini-batch of ``x`` and ``t``. Returns the loss of all examples, with the penalty: the mean
+        of their losses, or, with ``reduction="sum"``, the sum.
 
         ``batch_size`` >= 1; the last batch may be shorter, and ``drop_last`` leaves it out then. ``shuffle`` draws a
         new order for each epoch. With ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and
-        counts by its weights here (class weights only weigh within a batch). ``mixup``, α >= 0, learns from mixtures of
-        neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and not beside
-        ``sample_weight``. Arrays in the model's dtype are not copied, nor checked again: what somebody changes in them
-        meanwhile, the batches that remain learn.
+        counts by its weights here (class weights, and targets left out, only weigh within a batch). ``mixup``, α >= 0,
+        learns from mixtures of neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and
+        not beside ``sample_weight`` or ``ignore_index``. Arrays in the model's dtype are not copied, nor checked again:
+        what somebody changes in them meanwhile, the batches that remain learn.
 
         ``progress(steps_done, steps)`` is called now and then and at the end; ``on_batch_begin(batch)`` and
         ``on_batch_end(batch, logs)`` for every batch, the first is 0; ``logs`` has ``loss`` (with the penalty),
@@ -126,7 +128,7 @@ class Model(Layer, ModelAccess):
         >>> losses[-1] < 0.01
         True
         """
-        size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight)
+        size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight, loss)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         drop_last = checks.as_flag("drop_last", drop_last)
         with self.network.locked(training=True) as network:
@@ -139,7 +141,7 @@ class Model(Layer, ModelAccess):
             rates(host.lr, host.steps, 1)           # a schedule that raises does so before anything has changed
             host.attach(network)
             if alpha:
-                t = one_hot(t, self.output_shape(x.shape[1:])[-1], x.dtype)
+                t = one_hot(t, self.output_shape(x.shape[1:]), x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epochs)
             order = (philox.permutation(len(x), network.seeds.order, network.epochs) if shuffle else np.arange(n))[:n]
             for batch in range(network.batch, steps):
@@ -151,7 +153,7 @@ class Model(Layer, ModelAccess):
                     xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                 value = self.step_pass(network, xs, ts, ws, loss, host, host.current_lr)
                 penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
-                done = value * count, penalty * len(rows), count
+                done = value * (1.0 if is_sum(loss) else count), penalty * len(rows), count
                 network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]
                 if on_batch_end is not None:
                     on_batch_end(batch, {"loss": value + penalty, "batch": batch, "size": len(rows)})
@@ -161,7 +163,7 @@ class Model(Layer, ModelAccess):
             network.batch, network.sums, network.epochs = 0, [0.0, 0.0, 0.0], network.epochs + 1
             self._penalty_loss = penalty / n
             warn_of_nonfinite(self)
-            return (total / count if count else 0.0) + self._penalty_loss
+            return mean_of_batches(loss, total, count) + self._penalty_loss
 
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, which bounds the memory and changes nothing else.

@@ -91,6 +91,8 @@ ALONE = [
     *(_alone(a, (2, 1) if a.name == "mish" else (1, 1)) for a in ACTIVATIONS),
     *(_alone(a, (5, 17)) for a in ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION),
     *(_alone(a, (2, 3, 5)) for a in ACTIVATIONS),
+    _alone(Named("softmax of channels", "Softmax", {"dim": 1}), (2, 5, 3, 7)),
+    _alone(Named("log_softmax of an axis between", "LogSoftmax", {"dim": -2}), (3, 2, 7, 33)),
 ]
 def conv(shape: tuple[int, ...], filters: int, kernel: int | tuple[int, int], **arguments: Any) -> Case:
     words = " ".join(f"{name}={value}" for name, value in arguments.items())
@@ -412,6 +414,8 @@ LOSSES = [
     LossCase("bce weighted", "BCEWithLogitsLoss", {"label_smoothing": 0.2, "class_weight": (0.3, 1.7)}, units),
     LossCase("ce weighted", "CrossEntropyLoss", {"class_weight": {0: 0.3}}, classes),
     LossCase("ce rows weighted", "CrossEntropyLoss", {"label_smoothing": 0.3, "class_weight": {0: 2.5}}, rows),
+    LossCase("nll", "NLLLoss", {}, classes),
+    LossCase("nll rows weighted", "NLLLoss", {"class_weight": {0: 2.5}}, rows),
     LossCase("poisson", "PoissonNLLLoss", {}, counts),
     LossCase("poisson of rates", "PoissonNLLLoss", {"log_input": False, "eps": 20.0}, counts),    # log of y + eps
     LossCase("hinge", "HingeLoss", {}, signs),

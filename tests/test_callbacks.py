@@ -869,6 +869,30 @@ def test_twice(nn, loss, last):
     assert told(nn, inside, t=t, loss=getattr(nn, loss)(), epochs=1) == []
 
 
+@pytest.mark.parametrize(("last", "advice"), [
+    ("Softmax", "put a LogSoftmax in its place"), ("Sigmoid", "behind it"), ("Linear", "behind it"),
+    ("ReLU", "behind it"), ("LogSoftmax", None),
+])  # fmt: skip
+def test_log_probabilities_that_are_none(nn, last, advice):
+    """NLLLoss wants a LogSoftmax before it; a layer of one's own may be one."""
+    ends = [] if last == "Linear" else [getattr(nn, last)()]
+    for layers in ([nn.Linear(4, 3), *ends], [nn.Linear(4, 3, activation=ends[0] if ends else None), nn.Identity()]):
+        texts = told(nn, nn.Sequential(*layers, dtype="float64"), loss=nn.NLLLoss(), epochs=1)
+        assert len(texts) == (advice is not None)
+        if advice is not None:
+            assert texts[0].startswith(f"the model ends in a {last}, and NLLLoss takes log-probabilities: ")
+            assert f"{advice}, or leave it to CrossEntropyLoss" in texts[0]
+
+    class Mine(nn.CustomActivation):
+        def act(self, u):
+            return u - np.log(np.exp(u).sum(axis=1, keepdims=True))
+
+        def act_backward(self, dy, u, y):
+            return dy - np.exp(y) * dy.sum(axis=1, keepdims=True)
+
+    assert told(nn, nn.Sequential(nn.Linear(4, 3), Mine(), dtype="float64"), loss=nn.NLLLoss(), epochs=1) == []
+
+
 @pytest.mark.parametrize(
     ("make", "penalty", "warns"),
     [

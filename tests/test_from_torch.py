@@ -245,8 +245,11 @@ REFUSED = {
     "0: start_dim: expected an axis from 1 on": lambda t: t.nn.Sequential(t.nn.Flatten(0)),
     "0: BatchNorm2d.track_running_stats: expected True":
         lambda t: t.nn.Sequential(t.nn.BatchNorm2d(2, track_running_stats=False)),
-    "0: Softmax.dim: expected -1": lambda t: t.nn.Sequential(t.nn.Softmax(dim=1)),
-    "1: Softmax.dim: expected -1": lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Softmax(dim=0)),
+    "0: Softmax.dim: expected an axis of an example, got None": lambda t: t.nn.Sequential(t.nn.Softmax()),
+    "1: Softmax.dim: expected an axis of an example, got 0":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Softmax(dim=0)),
+    "1: Softmax.dim: expected an axis of an example, got 2":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Softmax(dim=2)),
     "0: Softplus.threshold: expected 20": lambda t: t.nn.Sequential(t.nn.Softplus(threshold=2)),
     "0: AdaptiveAvgPool2d: expected Flatten": lambda t: t.nn.Sequential(t.nn.AdaptiveAvgPool2d(1)),
     "0: AdaptiveAvgPool2d.output_size: expected 1":
@@ -260,7 +263,7 @@ REFUSED = {
     "0: FrozenBatchNorm1d.weight.requires_grad: expected False":
         lambda t: t.nn.Sequential(modules().FrozenBatchNorm1d(2)),
     "0: Embedding.padding_idx: expected None": lambda t: t.nn.Sequential(t.nn.Embedding(3, 2, padding_idx=0)),
-    "1.0.0: Softmax.dim: expected -1":
+    "1.0.0: Softmax.dim: expected an axis of an example, got 0":
         lambda t: t.nn.Sequential(t.nn.Linear(2, 3), modules().Parallel(t.nn.Sequential(t.nn.Softmax(dim=0)))),
     "0.weight: dtype: expected float32 or float64": lambda t: t.nn.Sequential(t.nn.Linear(2, 2).half()),
     "1: .*expected .*3": lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Linear(4, 2)),

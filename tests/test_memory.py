@@ -358,6 +358,15 @@ def test_half_made_objects_raise(fast, cls):
             pass
 
 
+@pytest.mark.parametrize("cls", ["MSELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "NLLLoss"])
+def test_a_loss_without_init_is_told(fast, cls):
+    made, model = getattr(fast, cls).__new__(getattr(fast, cls)), fast.Sequential(fast.Linear(3, 3))
+    for use in (lambda: made.forward(normal((4, 3)), np.zeros((4, 3))),
+                lambda: model.step(normal((4, 3)), np.zeros((4, 3)), made, fast.SGD())):
+        with pytest.raises(RuntimeError, match=f"{cls}: made without a call of __init__"):
+            use()
+
+
 def test_a_failed_init_leaves_nothing_dangerous(fast):
     layer = fast.Linear.__new__(fast.Linear)
     with pytest.raises(ValueError, match="activation"):

@@ -64,8 +64,8 @@ def test_class(ref, fast, name):
 INNER = set(
     """
     add adopt set_gradients random_words saved forward_pass backward_pass act act_backward expectation draw evaluated
-    prepare_targets value_and_gradient checked step_pass attach update check_owner step_size slots value gradient
-    constrain
+    prepare_targets value_and_gradient costs counts each kept weighed checked step_pass attach update check_owner
+    step_size slots value gradient constrain
     """.split()
 )
 # Values for the arguments that have no default, by name.

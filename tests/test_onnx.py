@@ -157,6 +157,15 @@ def test_as_others_write_it(tmp_path, nodes, constants, layers):
     Mine(tmp_path, ["n", 3], nodes, constants, "y").check(np.array(normal((4, 3), "float32")), layers)
 
 
+def test_softmax_of_channels(tmp_path):
+    """Along an axis between; before operator set 13 it went over all axes from that one on."""
+    x = np.array(normal((4, 3, 2, 5), "float32"))
+    for axis in (1, 2, -2, 3):
+        nodes = [("LogSoftmax", ["x"], "y", {"axis": axis})]
+        model = Mine(tmp_path, ["n", 3, 2, 5], nodes, {}, "y").check(x, ["LogSoftmax"])
+    assert model[0].dim == -1
+
+
 def test_rows_by_integers(tmp_path):
     """As programs without our floats have them."""
     nodes = [("Gather", ["t", "x"], "g", {}), ("Flatten", ["g"], "f", {}), ("Gemm", ["f", "w"], "y", {})]
@@ -227,7 +236,7 @@ BAD = [
     (IMAGE, [("Conv", ["x", "k"], "y", {"auto_pad": "SAME_UPPER"})], {"k": K}, r"\(Conv\): expected auto_pad"),
     (IMAGE, [("MaxPool", ["x"], "y", {"kernel_shape": [2, 2], "ceil_mode": 1})], {}, r"expected ceil_mode = 0, got 1"),
     (IMAGE, [("AveragePool", ["x"], "y", {"kernel_shape": [3, 3], "pads": [1] * 4})], {}, r"count_include_pad = 1"),
-    (IMAGE, [("Softmax", ["x"], "y", {"axis": 1})], {}, r"\(Softmax\): expected the last axis, got axis = 1"),
+    (IMAGE, [("Softmax", ["x"], "y", {"axis": 0})], {}, r"\(Softmax\): expected an axis of an example, got axis = 0"),
     (IMAGE, [("GlobalAveragePool", ["x"], "y", {})], {}, r"expected Flatten behind it, got none"),
     (IMAGE, [("Flatten", ["x"], "y", {"axis": 2})], {}, r"\(Flatten\): expected axis = 1, got 2"),
     (["n", 3], [("Relu", ["x"], "y", {}), ("Tanh", ["y"], "z", {})], {}, r"\(Tanh\): expected a chain of layers"),

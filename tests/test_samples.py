@@ -67,14 +67,24 @@ def near(got, want):
 # ---- ONNX: its node tests ----
 
 
-def test_nodes_of_onnx(tmp_path):
+@pytest.fixture(scope="module")
+def onnx():
+    return pytest.importorskip("onnx", reason="onnx is missing: its node tests do NOT run")
+
+
+@pytest.fixture(scope="module")
+def nodes(onnx):
+    """The node tests, which take some seconds to make."""
+    return pytest.importorskip("onnx.backend.test.case.node",
+                               reason="onnx's node tests are missing").collect_testcases(None)
+
+
+def test_nodes_of_onnx(onnx, nodes, tmp_path):
     """One input is x; the other ones stand in the file as constants, as weights do."""
-    onnx = pytest.importorskip("onnx", reason="onnx is missing: its node tests do NOT run")
-    case_of = pytest.importorskip("onnx.backend.test.case.node", reason="onnx's node tests are missing")
     from fastnn.onnx import load
 
     tally = Tally()
-    for case in case_of.collect_testcases(None):
+    for case in nodes:
         inputs, outputs = case.data_sets[0]
         operator = case.model.graph.node[0].op_type
 
@@ -97,6 +107,28 @@ def test_nodes_of_onnx(tmp_path):
 
         tally.judge(operator, case.name, compare)
     tally.report(f"node tests of ONNX {onnx.__version__}", 95)
+
+
+LOSSES_OF_ONNX = {"SoftmaxCrossEntropyLoss": "CrossEntropyLoss", "NegativeLogLikelihoodLoss": "NLLLoss"}
+
+
+def test_losses_of_onnx(onnx, nodes):
+    """Its two operators that are losses; no model has them, so they are held against our losses by hand."""
+    tally, packages = Tally(), packages_of()
+    for case in nodes:
+        node = case.model.graph.node[0]
+        if len(case.model.graph.node) > 1 or node.op_type not in LOSSES_OF_ONNX:
+            continue                                         # those of several nodes are the same, written out
+        (y, t, *weights), (want, *_) = case.data_sets[0]
+        options = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        ours = {"reduction": options.get("reduction", b"mean").decode(), "ignore_index": options.get("ignore_index"),
+                "class_weight": weights[0] if weights else None}
+
+        def compare(kind=LOSSES_OF_ONNX[node.op_type], ours=ours, y=y, t=t, want=want):
+            return [(getattr(nn, kind)(**ours)(y, t), want) for nn in packages]
+
+        tally.judge(node.op_type, case.name, compare)
+    tally.report(f"losses of ONNX {onnx.__version__}", 52)
 
 
 # ---- PyTorch: samples of modules and of functions ----
@@ -137,20 +169,25 @@ def passes(torch, packages, module, x):
 
 
 LOSS_OPTIONS = {                        # PyTorch's option → ours; what is not here must be PyTorch's default
-    "CrossEntropyLoss": {"weight": "class_weight", "label_smoothing": "label_smoothing"},
-    "BCEWithLogitsLoss": {"pos_weight": "pos_weight"},
-    "HuberLoss": {"delta": "delta"},
-    "PoissonNLLLoss": {"log_input": "log_input", "eps": "eps"},
-    "MSELoss": {},
-    "L1Loss": {},
+    "CrossEntropyLoss": {"weight": "class_weight", "label_smoothing": "label_smoothing", "reduction": "reduction",
+                         "ignore_index": "ignore_index"},
+    "NLLLoss": {"weight": "class_weight", "reduction": "reduction", "ignore_index": "ignore_index"},
+    "BCEWithLogitsLoss": {"pos_weight": "pos_weight", "reduction": "reduction"},
+    "HuberLoss": {"delta": "delta", "reduction": "reduction"},
+    "PoissonNLLLoss": {"log_input": "log_input", "eps": "eps", "reduction": "reduction"},
+    "MSELoss": {"reduction": "reduction"},
+    "L1Loss": {"reduction": "reduction"},
 }
-LOSS_DEFAULTS = {"reduction": "mean", "ignore_index": -100, "full": False, "weight": None, "size_average": None,
-                 "reduce": None, "pos_weight": None}
+LOSS_DEFAULTS = {"full": False, "weight": None, "size_average": None, "reduce": None, "pos_weight": None}
 
 
 def losses(torch, packages, kind, options, y, t):
-    """(got, want) of the value and of dy."""
+    """(got, want) of the value, and of dy for a gradient of the value."""
     known, ours = LOSS_OPTIONS[kind], {}
+    if kind in ("CrossEntropyLoss", "NLLLoss") and not t.is_floating_point():
+        ours["ignore_index"] = -100                         # PyTorch's default
+        if bool((t == options.get("ignore_index", -100)).all()):
+            raise ValueError("all targets are left out: 0 here, NaN there")
     for option, value in options.items():
         if option in known:
             if value is not None:
@@ -159,11 +196,13 @@ def losses(torch, packages, kind, options, y, t):
             raise ValueError(f"{kind}.{option}: expected {LOSS_DEFAULTS.get(option)}")
     made = [getattr(nn, kind)(**ours) for nn in packages]
     values = y.detach().numpy().copy()
-    got = [(loss(values, t.detach().numpy()), loss.backward()) for loss in made]
+    got = [loss(values, t.detach().numpy()) for loss in made]
+    g = np.random.default_rng(0).normal(size=np.shape(got[0]))
     y = y.detach().clone().requires_grad_()
     want = getattr(torch.nn, kind)(**options)(y, t)
-    want.backward()
-    return [pair for value, dy in got for pair in ((value, want.item()), (dy, y.grad.numpy()))]
+    want.backward(torch.tensor(g))
+    return [pair for value, loss in zip(got, made, strict=True)
+            for pair in ((value, want.detach().numpy()), (loss.backward(g), y.grad.numpy()))]
 
 
 def packages_of():
@@ -200,7 +239,7 @@ def test_modules_of_pytorch(torch):
                     return passes(torch, packages, module, given.args[0])
 
                 tally.judge(kind, f"{number} {made.args} {made.kwargs}", compare)
-    tally.report(f"module samples of PyTorch {torch.__version__}", 215)
+    tally.report(f"module samples of PyTorch {torch.__version__}", 340)
 
 
 # Function → module, and the module's options that the function's arguments behind x are.
@@ -244,6 +283,7 @@ FUNCTIONS = {
     "nn.functional.huber_loss": ("HuberLoss", "t"),
     "nn.functional.poisson_nll_loss": ("PoissonNLLLoss", "t"),
     "nn.functional.cross_entropy": ("CrossEntropyLoss", "t"),
+    "nn.functional.nll_loss": ("NLLLoss", "t"),
     "nn.functional.binary_cross_entropy_with_logits": ("BCEWithLogitsLoss", "t weight"),
 }
 
@@ -316,7 +356,7 @@ def test_functions_of_pytorch(torch):
                 return [*passes(torch, packages, module, x), (module(x).detach(), want.detach())]
 
             tally.judge(kind, f"{name} {number} {tuple(getattr(sample.input, 'shape', ()))} {sample.kwargs}", compare)
-    tally.report(f"function samples of PyTorch {torch.__version__}", 298)
+    tally.report(f"function samples of PyTorch {torch.__version__}", 320)
 
 
 def test_optimizers_of_pytorch(torch):

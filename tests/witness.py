@@ -52,6 +52,9 @@ def criterion(torch: Any, case: LossCase, outputs: int, dtype: Any) -> Any:
     weights = arguments.pop("class_weight", None)
     if case.cls == "HingeLoss":
         return lambda y, t: (1 - y * t).relu().mean()
+    if case.cls == "NLLLoss" and weights:                       # of rows, which theirs does not take
+        factors = torch.tensor([weights.get(k, 1.0) for k in range(outputs)], dtype=dtype)
+        return lambda y, t: -(y * factors * t).sum(dim=1).mean()
     if case.cls == "BCEWithLogitsLoss" and (weights is not None or "label_smoothing" in arguments):
         return None
     if case.cls == "CrossEntropyLoss" and weights:

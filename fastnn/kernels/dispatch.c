@@ -128,9 +128,9 @@ int fastnn_bernoulli(uint64_t threshold, const fastnn_stream *s)
     return words[0] >= threshold;
 }
 
-int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k)
+int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t other)
 {
     for (int64_t i = 0; i < n; ++i)
-        if (classes[i] < 0 || classes[i] >= k) return i;
+        if ((classes[i] < 0 || classes[i] >= k) && classes[i] != other) return i;
     return -1;
 }

@@ -197,6 +197,43 @@ static void F(softmax_row_backward)(int activation, const real *y, const real *d
     }
 }
 
+/* n <= LANES softmaxes side by side: number j of the l-th is at [j·step + l]. Each is one chain of sums, in double. */
+ALWAYS_INLINE void F(softmax_tile)(int activation, const real *u, real *y, int64_t k, int64_t step, const int n)
+{
+    real top[LANES], last[LANES];
+    double total[LANES] = {0};
+    for (int l = 0; l < n; ++l) top[l] = u[l];
+    for (int64_t j = 1; j < k; ++j)
+        for (int l = 0; l < n; ++l) top[l] = MAX_NAN(top[l], u[j * step + l]);
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < n; ++l) {
+            const real z = u[j * step + l] - top[l], e = F(exp_)(z);
+            total[l] += (double)e;
+            y[j * step + l] = activation == LOG_SOFTMAX ? z : e;
+        }
+    for (int l = 0; l < n; ++l)
+        last[l] = activation == LOG_SOFTMAX ? (real)log(total[l]) : (real)(1 / total[l]);
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < n; ++l)
+            y[j * step + l] = activation == LOG_SOFTMAX ? y[j * step + l] - last[l] : y[j * step + l] * last[l];
+}
+
+ALWAYS_INLINE void F(softmax_tile_backward)(int activation, const real *y, const real *dy, real *du, int64_t k,
+                                            int64_t step, const int n)
+{
+    double total[LANES] = {0};
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < n; ++l) {
+            const double d = (double)dy[j * step + l];
+            total[l] += activation == LOG_SOFTMAX ? d : d * (double)y[j * step + l];
+        }
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < n; ++l) {
+            const real v = y[j * step + l], d = dy[j * step + l], sum = (real)total[l];
+            du[j * step + l] = activation == LOG_SOFTMAX ? d - F(exp_)(v) * sum : v * (d - sum);
+        }
+}
+
 /* A second thread pays from about so many elements on; it takes about 1 µs to start. */
 #undef PARALLEL_ELEMENTS
 #define PARALLEL_ELEMENTS 32768
@@ -316,4 +353,46 @@ static void F(mix)(const void *x_, void *out_, int64_t rows, int64_t cols, doubl
         const real *row = x + i * cols, *next = x + (i + 1 < rows ? i + 1 : 0) * cols;
         ELEMENTWISE for (int64_t j = 0; j < cols; ++j) out[i * cols + j] = one * row[j] + other * next[j];
     }
+}
+
+/* ---- softmax over an axis that is not the last one ---- */
+
+typedef struct {
+    int activation;
+    const real *u, *y, *dy;             /* dy: NULL on the way forward */
+    real *out;
+    int64_t rows, k, inner;
+} F(softmax_axis_t);
+
+/* Some tiles of all; a tile never goes beyond its row of k · inner. */
+static void F(softmax_axis_part)(const void *job, int part, int parts)
+{
+    const F(softmax_axis_t) *g = job;
+    const int64_t each = ceil_div(g->inner, LANES), tiles = g->rows * each, k = g->k, inner = g->inner;
+    for (int64_t i = part_begin(tiles, part, parts); i < part_begin(tiles, part + 1, parts); ++i) {
+        const int64_t p = i % each * LANES, first = i / each * k * inner + p;
+        const int n = (int)min64(LANES, inner - p);
+        if (g->dy && n == LANES)
+            F(softmax_tile_backward)(g->activation, g->y + first, g->dy + first, g->out + first, k, inner, LANES);
+        else if (g->dy)
+            F(softmax_tile_backward)(g->activation, g->y + first, g->dy + first, g->out + first, k, inner, n);
+        else if (n == LANES) F(softmax_tile)(g->activation, g->u + first, g->out + first, k, inner, LANES);
+        else F(softmax_tile)(g->activation, g->u + first, g->out + first, k, inner, n);
+    }
+}
+
+static void F(softmax_axis)(int activation, const void *u, void *y, int64_t rows, int64_t k, int64_t inner,
+                            int threads)
+{
+    const F(softmax_axis_t) job = {activation, u, NULL, NULL, y, rows, k, inner};
+    const int64_t tiles = rows * ceil_div(inner, LANES);
+    run_parts(F(softmax_axis_part), &job, part_count(threads, tiles, rows * k * inner, PARALLEL_ELEMENTS));
+}
+
+static void F(softmax_axis_backward)(int activation, const void *y, const void *dy, void *du, int64_t rows, int64_t k,
+                                     int64_t inner, int threads)
+{
+    const F(softmax_axis_t) job = {activation, NULL, y, dy, du, rows, k, inner};
+    const int64_t tiles = rows * ceil_div(inner, LANES);
+    run_parts(F(softmax_axis_part), &job, part_count(threads, tiles, rows * k * inner, PARALLEL_ELEMENTS));
 }

@@ -180,12 +180,14 @@ typedef struct {
     int threads;
 } fastnn_dropconnect;
 
-/* A loss of outputs y (rows, size): the value is Σ wᵢ·lᵢ / Σ w with a weight wᵢ for each example (NULL: 1), and dy is
-   its gradient. lᵢ is the mean over the example's elements of what `kind` says (kernel `loss`), or the cross-entropy
-   −Σ q·log softmax(y) with q = (1 − ε)·target + ε/size, times class_weight (kernel `cross_entropy`).
-   class_weight has `weight_count` numbers, or is NULL. Of cross-entropy they belong to the first classes, and all
-   others weigh 1; of WEIGHTED_BCE_WITH_LOGITS to no, and then to yes: of all outputs, or of each.
-   Targets are values t in y's shape, or rows of probabilities t, or class numbers; then t is NULL. */
+/* A loss of outputs y (rows, size): the value is Σ wᵢ·l with a weight wᵢ for each example (NULL: 1), divided by what the
+   costs l count if it is a mean, and dy is its gradient. l is what `kind` says of an element (kernel `loss`), or, for
+   each target of outputs (rows, K, inner), K·inner = size, the cross-entropy −Σ q·log softmax(y) with
+   q = (1 − ε)·target + ε/K, times class_weight (kernel `cross_entropy`), or −Σ q·y, likewise (kernel `nll`).
+   class_weight has `weight_count` numbers, or is NULL. Of classes they belong to the first ones, and all others weigh
+   1; of WEIGHTED_BCE_WITH_LOGITS to no, and then to yes: of all outputs, or of each.
+   Targets are values t in y's shape, or rows of probabilities t, or class numbers (rows, inner); then t is NULL. If it
+   `ignores`, the class number `ignored` costs 0 and does not count. */
 typedef struct {
     int kind;                   /* of kernel `loss` */
     double delta;               /* Huber's delta; Poisson's eps; ε of label smoothing */
@@ -193,8 +195,10 @@ typedef struct {
     const int64_t *classes;
     const double *weights, *class_weight;
     int64_t weight_count;
-    void *dy;
-    int64_t rows, size;
+    void *dy, *costs;           /* costs: wᵢ·l, of each element or target; may be NULL */
+    int64_t rows, size, inner;
+    int mean, ignores;
+    int64_t ignored;
 } fastnn_loss;
 
 /* One update of n parameters w by their gradients g. mean, square and third are the optimizer's slots, NULL where it
@@ -267,8 +271,8 @@ void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step,
 void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes);
 /* Whether word 0 of the stream is at or above the threshold: true with probability 1 − threshold/2³². */
 int fastnn_bernoulli(uint64_t threshold, const fastnn_stream *s);
-/* The first i whose class is not in 0 … k−1, or −1. */
-int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k);
+/* The first i whose class is not in 0 … k−1, nor `other`, or −1. */
+int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t other);
 
 /* ---- team.c: threads, and the clock ---- */
 

@@ -1,5 +1,5 @@
 /* Losses: value and gradient in one pass. Reference: fastnn_ref/loss.py. Values are summed in double. The formulas of
-   the losses that are means over elements stand in losses.def. */
+   the losses of elements stand in losses.def. */
 
 /* (1 − ε)·t + ε/2 */
 static inline real F(smooth_target)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
@@ -22,12 +22,14 @@ ALWAYS_INLINE real F(weighted_bce)(real y, real yes, real no)
 
 ALWAYS_INLINE real F(weighted_bce_slope)(real y, real yes, real no) { return (yes + no) * F(sigmoid_)(y) - yes; }
 
-/* The mean over the `count` elements from `first` on, which is the beginning of a row. */
-static double F(loss_mean)(const fastnn_loss *g, int64_t first, int64_t count)
+/* The sum over the `count` elements from `first` on, which is the beginning of a row, divided by `divisor`. `keeps`:
+   whether there are costs to keep; where there are none, they never leave the registers. */
+ALWAYS_INLINE double F(sum_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor,
+                                        const int keeps)
 {
     const real *restrict ys = (const real *)g->y + first, *restrict ts = (const real *)g->t + first;
     real *restrict dy = (real *)g->dy + first;
-    const real delta = (real)g->delta, scale = (real)(1.0 / (double)count);
+    const real delta = (real)g->delta, scale = (real)(1.0 / divisor);
     const real negative = g->class_weight ? (real)g->class_weight[0] : 1;
     double lane[LANES] = {0};
     real values[LANES], positives[LANES];
@@ -51,35 +53,45 @@ static double F(loss_mean)(const fastnn_loss *g, int64_t first, int64_t count)
 #include "losses.def"
         }
         for (int j = 0; j < n; ++j) lane[j] += (double)values[j];
+        if (keeps) memcpy((real *)g->costs + first + i, values, (size_t)n * sizeof(real));
     }
     (void)delta, (void)negative;
-    return F(tree_double)(lane) / (double)count;
+    return F(tree_double)(lane) / divisor;
 }
 
-/* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements. */
+static double F(loss_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor)
+{
+    return g->costs ? F(sum_of_elements)(g, first, count, divisor, 1) : F(sum_of_elements)(g, first, count, divisor, 0);
+}
+
+/* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements; or Σ wᵢ·lᵢ, lᵢ their sum. */
 static double F(loss_weighted)(const fastnn_loss *g)
 {
-    real *dy = g->dy;
+    real *dy = g->dy, *costs = g->costs;
     const int64_t size = g->size;
-    double total = 0, value = 0;
-    for (int64_t i = 0; i < g->rows; ++i) total += g->weights[i];
+    double total = g->mean ? 0 : 1, value = 0;
+    for (int64_t i = 0; g->mean && i < g->rows; ++i) total += g->weights[i];
     for (int64_t i = 0; i < g->rows; ++i) {
         const double weight = total > 0 ? g->weights[i] / total : 0;
-        const double l = F(loss_mean)(g, i * size, size);
+        const double l = F(loss_of_elements)(g, i * size, size, g->mean ? (double)size : 1);
         if (weight > 0) value += weight * l;
-        for (int64_t j = 0; j < size; ++j) dy[i * size + j] = weight > 0 ? dy[i * size + j] * (real)weight : 0;
+        for (int64_t j = i * size; j < (i + 1) * size; ++j) {
+            dy[j] = weight > 0 ? dy[j] * (real)weight : 0;
+            if (costs) costs[j] = weight > 0 ? costs[j] * (real)weight : 0;
+        }
     }
     return value;
 }
 
 static double F(loss)(const fastnn_loss *g)
 {
+    const int64_t count = g->rows * g->size;
     if (g->weights) return F(loss_weighted)(g);
-    return F(loss_mean)(g, 0, g->rows * g->size);
+    return F(loss_of_elements)(g, 0, count, g->mean ? (double)count : 1);
 }
 
 /* Cross-entropy, with z = y − max(y): −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z, and its gradient is softmax(y) − q.
-   Here q = keep·target + spread, and `weight` is 1/n. Targets are classes, or rows of probabilities (the other one is
+   Here q = keep·target + spread, and `weight` is 1/n, or 1 for a sum. Targets are classes, or rows of probabilities (the other one is
    NULL). */
 typedef struct {
     const real *y, *probabilities;
@@ -165,12 +177,13 @@ static double F(cross_entropy_row)(const F(cross_entropy_t) *g, int64_t i)
     return cost + log((double)sum);
 }
 
-/* The mean over the examples, without weights. */
-static double F(cross_entropy_mean)(const fastnn_loss *g)
+/* The mean over the examples, or their sum, where nothing weighs and each example is a row of classes. */
+static double F(cross_entropy_of_rows)(const fastnn_loss *g)
 {
+    const double count = g->mean ? (double)g->rows : 1;
     const F(cross_entropy_t) job = {
         .y = g->y, .probabilities = g->t, .classes = g->classes, .dy = g->dy, .k = g->size,
-        .weight = (real)(1.0 / (double)g->rows), .keep = (real)(1 - g->delta),
+        .weight = (real)(1.0 / count), .keep = (real)(1 - g->delta),
         .spread = (real)(g->delta / (double)g->size),
     };
     double total = 0;
@@ -178,7 +191,7 @@ static double F(cross_entropy_mean)(const fastnn_loss *g)
         for (int64_t i = 0; i < g->rows; i += LANES)
             total += F(cross_entropy_lanes)(&job, i, min64(LANES, g->rows - i));
     else for (int64_t i = 0; i < g->rows; ++i) total += F(cross_entropy_row)(&job, i);
-    return total / (double)g->rows;
+    return total / count;
 }
 
 /* The weight of class k. */
@@ -187,45 +200,136 @@ static inline double F(weight_of)(const fastnn_loss *g, int64_t k)
     return g->class_weight && k < g->weight_count ? g->class_weight[k] : 1;
 }
 
-/* The weighted mean. a = class_weight·q takes the place of q, and the gradient is Σa·softmax(y) − a. Example i counts
-   wᵢ of Σ w; with class numbers and class weights, wᵢ of Σ wᵢ·class_weight[classᵢ]. */
-static double F(cross_entropy_weighted)(const fastnn_loss *g)
+/* The class of target i of all, −1 for one that is left out, and 0 where targets are probabilities. */
+static inline int64_t F(target_class)(const fastnn_loss *g, int64_t i, int64_t k)
 {
-    const real *y = g->y, *probabilities = g->t;
-    const int64_t *classes = g->classes, rows = g->rows, k = g->size;
-    const double *weights = g->weights;
-    real *dy = g->dy;
-    const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)k);
-    double count = 0, value = 0;
-    for (int64_t i = 0; i < rows; ++i)
-        count += (weights ? weights[i] : 1) * (classes ? F(weight_of)(g, F(class_of)(classes, i, k)) : 1);
-    for (int64_t i = 0; i < rows; ++i) {
-        const real *row = y + i * k;
-        real *d = dy + i * k;
-        const double weight = count > 0 ? (weights ? weights[i] : 1) / count : 0;
-        const real top = F(maximum)(row, k);
-        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(row[j] - top);
-        const real sum = F(sum)(d, k);
-        double all = 0, cost = 0;
-        for (int64_t j = 0; j < k; ++j) {
-            const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
-            const double a = (double)F(fma_)(keep, target, spread) * F(weight_of)(g, j);
-            all += a;
-            if (a > 0) cost -= a * (double)(row[j] - top);
+    if (!g->classes) return 0;
+    return g->ignores && g->classes[i] == g->ignored ? -1 : F(class_of)(g->classes, i, k);
+}
+
+/* What the mean over all targets is divided by: each counts its example's weight, and a class number that of its class,
+   too. 1 for a sum. */
+static double F(target_count)(const fastnn_loss *g)
+{
+    const int64_t k = g->size / g->inner;
+    double count = 0;
+    for (int64_t i = 0; g->mean && i < g->rows; ++i)
+        for (int64_t p = 0; p < g->inner; ++p) {
+            const int64_t c = F(target_class)(g, i * g->inner + p, k);
+            if (c >= 0) count += (g->weights ? g->weights[i] : 1) * (g->classes ? F(weight_of)(g, c) : 1);
         }
-        if (weight > 0) value += weight * (cost + all * log((double)sum));
-        for (int64_t j = 0; j < k; ++j) {
-            const real target = classes ? (real)(classes[i] == j) : probabilities[i * k + j];
-            const real a = F(fma_)(keep, target, spread) * (real)F(weight_of)(g, j);
-            d[j] = weight > 0 ? (d[j] / sum * (real)all - a) * (real)weight : 0;
+    return g->mean ? count : 1;
+}
+
+/* Costs are summed in units of 2⁶⁴: those of the largest numbers, times weights, are infinite only if their mean is. */
+#undef SMALL
+#define SMALL 0x1p-64
+
+/* n <= LANES targets that stand side by side in an example: class j of target l is at [first + j·step + l], `at` is the
+   index of the first target. a = class_weight·q takes the place of q, and the gradient is Σa·softmax(y) − a, both times
+   `weight`. The value is in units of 2⁶⁴. `row`: one target alone, whose classes stand side by side. */
+ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, int64_t at, int64_t step, const int n,
+                                           const int row, double weight)
+{
+    const real *y = (const real *)g->y + first, *t = g->t ? (const real *)g->t + first : NULL;
+    real *d = (real *)g->dy + first, top[LANES], sum[LANES];
+    double factor[LANES], all[LANES] = {0}, cost[LANES] = {0}, total[LANES] = {0}, value = 0;
+    const int64_t k = g->size / g->inner;
+    const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)k);
+    int64_t classes[LANES];
+    for (int l = 0; l < n; ++l) {
+        classes[l] = F(target_class)(g, at + l, k);
+        factor[l] = classes[l] < 0 ? 0 : weight;
+        top[l] = row ? F(maximum)(y, k) : y[l];
+    }
+    if (row) {
+        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - top[0]);
+        sum[0] = F(sum)(d, k);
+    } else {
+        for (int64_t j = 1; j < k; ++j)
+            for (int l = 0; l < n; ++l) top[l] = MAX_NAN(top[l], y[j * step + l]);
+        for (int64_t j = 0; j < k; ++j)
+            for (int l = 0; l < n; ++l) {
+                d[j * step + l] = F(exp_)(y[j * step + l] - top[l]);
+                total[l] += (double)d[j * step + l];
+            }
+        for (int l = 0; l < n; ++l) sum[l] = (real)total[l];
+    }
+    for (int64_t j = 0; j < k; ++j) {
+        const double class_weight = F(weight_of)(g, j) * SMALL;
+        for (int l = 0; l < n; ++l) {
+            const real target = g->classes ? (real)(classes[l] == j) : t[j * step + l];
+            const double a = (double)F(fma_)(keep, target, spread) * class_weight;
+            all[l] += a;
+            if (a > 0) cost[l] -= a * (double)(y[j * step + l] - top[l]);
+        }
+    }
+    for (int l = 0; l < n; ++l) {
+        const double each = factor[l] > 0 ? factor[l] * (cost[l] + all[l] * log((double)sum[l])) : 0;
+        if (g->costs) ((real *)g->costs)[at + l] = (real)(each / SMALL);
+        value += each;
+    }
+    for (int64_t j = 0; j < k; ++j) {
+        const double class_weight = F(weight_of)(g, j);
+        for (int l = 0; l < n; ++l) {
+            const real target = g->classes ? (real)(classes[l] == j) : t[j * step + l];
+            const real a = F(fma_)(keep, target, spread) * (real)class_weight;
+            const real slope = d[j * step + l] / sum[l] * (real)(all[l] / SMALL) - a;
+            d[j * step + l] = factor[l] > 0 ? slope * (real)factor[l] : 0;
         }
     }
     return value;
 }
 
+/* What weighs, what leaves out, and what has several targets an example. */
+static double F(cross_entropy_of_targets)(const fastnn_loss *g)
+{
+    const int64_t size = g->size, inner = g->inner;
+    const double count = F(target_count)(g);
+    double value = 0;
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
+        if (inner == 1) value += F(cross_entropy_tile)(g, i * size, i, 1, 1, 1, weight);
+        else for (int64_t p = 0; p < inner; p += LANES) {
+            const int64_t first = i * size + p, at = i * inner + p;
+            if (p + LANES <= inner) value += F(cross_entropy_tile)(g, first, at, inner, LANES, 0, weight);
+            else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), 0, weight);
+        }
+    }
+    return value / SMALL;
+}
+
 static double F(cross_entropy)(const fastnn_loss *g)
 {
-    return g->weights || g->class_weight ? F(cross_entropy_weighted)(g) : F(cross_entropy_mean)(g);
+    const int plain = !g->weights && !g->class_weight && !g->ignores && !g->costs && g->inner == 1;
+    return plain ? F(cross_entropy_of_rows)(g) : F(cross_entropy_of_targets)(g);
+}
+
+/* −Σ a·y of log-probabilities, and its gradient −a. A class number has one a that is not 0. */
+static double F(nll)(const fastnn_loss *g)
+{
+    const int64_t inner = g->inner, k = g->size / inner;
+    const real *y = g->y, *t = g->t;
+    real *dy = g->dy;
+    const double count = F(target_count)(g);
+    double value = 0;
+    for (int64_t i = 0; i < g->rows * g->size; ++i) dy[i] = 0;
+    for (int64_t i = 0; i < g->rows; ++i) {
+        const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
+        for (int64_t p = 0; p < inner; ++p) {
+            const int64_t c = F(target_class)(g, i * inner + p, k), end = g->classes ? c + 1 : k;
+            double cost = 0;
+            for (int64_t j = c; c >= 0 && weight > 0 && j < end; ++j) {
+                const int64_t place = i * g->size + j * inner + p;
+                const double a = F(weight_of)(g, j) * (g->classes ? 1 : (double)t[place]);
+                if (a > 0) cost -= weight * a * (double)y[place];
+                dy[place] = 0 - (real)(a * weight);
+            }
+            if (g->costs) ((real *)g->costs)[i * inner + p] = (real)cost;
+            value += cost;
+        }
+    }
+    return value;
 }
 
 /* Looks at 1024 values at once, because a loop that can stop early is no vector loop; then for the first in them. */

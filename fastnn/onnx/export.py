@@ -46,6 +46,8 @@ ARGUMENTS = {name: words.split() for name, words in {
     "Flatten": "start_dim end_dim",
     "Unflatten": "dim unflattened_size",
     "GELU": "approximate",
+    "Softmax": "dim",
+    "LogSoftmax": "dim",
     "PReLU": "num_parameters init",
     "BatchNorm1d": "num_features eps momentum affine bias",
     "BatchNorm2d": "num_features eps momentum affine bias",
@@ -316,7 +318,7 @@ class Graph:
         return self.node("Shrink", x, lambd=layer.lambd)
 
     def add_Softmax(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node(type(layer).__name__, x, axis=-1)
+        return self.node(type(layer).__name__, x, axis=layer.dim)
 
     add_LogSoftmax = add_Softmax
 

@@ -709,9 +709,12 @@ class Reader:
 
     def read_Softmax(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         axis = self.attributes(node, axis=-1 if self.opset >= 13 else 1)["axis"]
-        if axis != -1 and (shape is None or axis != len(shape)):
+        last = axis == -1 or (shape is not None and axis == len(shape))
+        if self.opset < 13 and not last:            # over all axes from this one on
             fail(node, "the last axis", f"axis = {axis}")
-        return [getattr(self.nn, node.op_type)()], node.output[0]
+        if axis == 0 or (shape is not None and not -len(shape) <= axis <= len(shape)):
+            fail(node, "an axis of an example", f"axis = {axis}")
+        return [getattr(self.nn, node.op_type)(-1 if last else axis)], node.output[0]
 
     read_LogSoftmax = read_Softmax
 

@@ -66,7 +66,7 @@ def from_torch(
 
     ``module`` is a ``torch.nn.Sequential``, nested if you like, or a single layer. A class with a ``forward`` of its
     own cannot be read: give its layers as a Sequential. ``input_shape`` is that of one example; with it, or where the
-    first layer tells it, ``Softmax(dim=1)`` of rows is known to be over the last axis. ``seed`` draws what training
+    first layer tells it, ``Softmax(dim=1)`` of rows is ``Softmax()``. ``seed`` draws what training
     draws.
 
     A module whose parameters all have ``requires_grad=False`` is a frozen layer. Frozen BatchNorm keeps to its running
@@ -191,17 +191,15 @@ class Reader:
         for option, declared in inspect.signature(type(module).__init__).parameters.items():
             if option in IGNORED or option.startswith("_") or is_argument(ours, option):
                 continue
-            if option == "dim":
-                last = len(shape) if shape else None
-                if module.dim not in (-1, last):
-                    fail(path, f"{kind}.dim", "-1, the last axis" + ("" if last else " (or give input_shape)"),
-                         module.dim)
-                continue
             found = self.value(module, option)
             if found not in (declared.default, (declared.default, declared.default)):
                 fail(path, f"{kind}.{option}", repr(declared.default), found)
         if named.get("padding") in ("same", "valid"):
             named["padding"] = self.padding(module, path)
+        if "dim" in named and (named["dim"] in (None, 0) or (shape and not -len(shape) <= named["dim"] <= len(shape))):
+            fail(path, f"{kind}.dim", "an axis of an example", named["dim"])
+        if shape and named.get("dim") == len(shape):
+            named["dim"] = -1
         if named.get("momentum", 0.0) is None:
             fail(path, f"{kind}.momentum", "a number, not the mean over all batches", None)
         layer = ours(**named)

@@ -73,8 +73,6 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
         named["relu"] = named["activation"].name == "relu"      # the expectation takes the activation in
     elif "activation" in named and named["activation"].name != "identity":
         after = parts_of(named["activation"], f"{path}.activation".lstrip("."))
-    if kind in ("Softmax", "LogSoftmax"):
-        named["dim"] = -1
     if "affine" in named and named["bias"] == named["affine"]:
         del named["bias"]                       # older versions have it of LayerNorm alone
     if "running_var" in layer.specs and not layer.trainable:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks, diagnosis
-from .class_weight import total_weight
+from .class_weight import is_sum, mean_of_batches, total_weight
 from .custom import CustomLoss
 from .data import Data, check_inputs, is_mapped, named_as, prepare_data
 
@@ -155,9 +155,10 @@ def summed(
     model: Any, parts: Iterable[Data], counts: Sequence[float], loss: Any,
 ) -> tuple[float, dict[str, Array]]:
     """The loss of all parts together, and its gradients, one part at a time; ``counts`` has their ``total_weight``."""
+    total = 1.0 if is_sum(loss) else sum(counts)
     value, sums = 0.0, {name: np.zeros_like(gradient) for name, gradient in model.grads.items()}
     for part, count in zip(parts, counts, strict=True):
-        share = count / sum(counts) if count else 0.0
+        share = count / total if count else 0.0
         y = model.forward(part.x, training=True)
         value += share * loss.forward(y, part.t, part.weights)
         model.backward(loss.backward() * share)
@@ -166,11 +167,17 @@ def summed(
     return value, sums
 
 
+def part_weights(model: Any, parts: Iterable[Data], loss: Any) -> list[float]:
+    """The ``total_weight`` of each part."""
+    return [total_weight(loss, part.t, (len(part.x), *model.output_shape(part.x.shape[1:])), part.weights)
+            for part in parts]
+
+
 def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
     """A step on the rows of all parts together; returns loss and penalty."""
     for part in parts:
         check_targets(model, part, loss)
-    value, sums = summed(model, parts, [total_weight(loss, part.t, part.weights) for part in parts], loss)
+    value, sums = summed(model, parts, part_weights(model, parts, loss), loss)
     for name, gradient in model.grads.items():
         gradient[...] = sums[name]
     penalty = model.penalty_value()
@@ -225,7 +232,8 @@ def train(
         value, penalty = one_step(model, parts, loss, optimizer)
         size, done = sum(len(part.x) for part in parts), done + 1
         count = sum(float(len(part.x) if part.weights is None else part.weights.sum()) for part in parts)
-        sums = [sums[0] + value * count, sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
+        sums = [sums[0] + value * (1.0 if is_sum(loss) else count),
+                sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
         model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
         call(on_batch_end, model, done - 1, {"loss": value + penalty, "batch": done - 1, "size": size})
         call(progress, model, done, steps)
@@ -235,4 +243,4 @@ def train(
         model.network.counters() | {"epochs": model.epochs + 1, "batch": 0, "sums": [0.0, 0.0, 0.0]})
     diagnosis.warn_of_nonfinite(model)
     penalty = penalties / rows if rows else 0.0
-    return (total / weight if weight else 0.0) + penalty, penalty
+    return mean_of_batches(loss, total, weight) + penalty, penalty

@@ -24,6 +24,7 @@ from . import foreign, words
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
+REDUCTIONS = ("mean", "sum", "none")            # of losses
 LARGEST = 2**40                     # values in one array; more is a mistake, and must not overflow in C
 
 
@@ -285,6 +286,23 @@ def check_elementwise(activation: Any) -> Any:
     return activation
 
 
+def check_fused(activation: T) -> T:
+    """An activation that a layer's product can compute: of its last axis, if of rows."""
+    if getattr(activation, "dim", -1) != -1:
+        raise ValueError(f"activation: expected dim=-1 inside a layer, got {activation!r}; put it behind the layer")
+    return activation
+
+
+def as_dim(value: object) -> int:
+    """An axis: −1 is the last one, 1 the first one of an example."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"dim: expected an integer, got {value!r}")
+    if not 1 <= abs(int(value)) <= 8:
+        raise ValueError("dim: expected an axis of an example, from 1 to 8 or from −1 to −8, got "
+                         f"{int(value)}{', the batch' if value == 0 else ''}")
+    return int(value)
+
+
 def check_instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, and of that package: the two do not mix."""
     if not isinstance(value, kind):
@@ -507,15 +525,19 @@ def check_target_count(t: Array, n: int) -> None:
         raise ValueError(f"t: expected {n} targets, one for each row of x, got {len(t)}")
 
 
-def as_class_targets(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
-    """Class numbers as int64 (n,), or rows of probabilities as ``dtype`` (n, k)."""
-    found = as_number_array("t", t)
-    check_target_count(found, n)
-    if found.ndim == 1:
-        return as_class_numbers(found, k)
-    if found.shape != (n, k):
-        raise ValueError(
-            f"t: expected class numbers ({n},) or probabilities ({n}, {k}), got {format_shape(found.shape)}")
+def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, ignore_index: int | None = None) -> Array:
+    """For outputs of ``shape`` (n, k, ...), class numbers as int64 (n, ...), or rows of probabilities as ``dtype`` in
+    that shape, whose axis 1 has the classes."""
+    found, k, places = as_number_array("t", t), shape[1], (shape[0], *shape[2:])
+    check_target_count(found, shape[0])
+    if found.shape == places:
+        return as_class_numbers(found, k, ignore_index)
+    if found.shape != tuple(shape):
+        raise ValueError(f"t: expected class numbers {format_shape(places)} or probabilities {format_shape(shape)}, "
+                         f"got {format_shape(found.shape)}")
+    if ignore_index is not None:
+        raise ValueError(f"t: expected class numbers {format_shape(places)} beside ignore_index, got probabilities "
+                         f"{format_shape(shape)}")
     check_finite(found)
     rows = as_contiguous(found, dtype)
     bad = rows < 0
@@ -529,14 +551,18 @@ def as_class_targets(t: object, n: int, k: int, dtype: npt.DTypeLike) -> Array:
     return rows
 
 
-def as_class_numbers(t: Array, k: int) -> Array:
-    """Whole numbers from 0 to k − 1, as int64."""
+def as_class_numbers(t: Array, k: int, ignore_index: int | None = None) -> Array:
+    """Whole numbers from 0 to k − 1, or ``ignore_index``, as int64."""
     bad = ~((t >= 0) & (t < k))                     # NaN is bad, too
     if t.dtype.kind == "f":
         bad |= t != np.floor(t)
+    if ignore_index is not None:
+        bad &= t != ignore_index
     if bad.any():
+        got, beside = t[bad][0], "" if ignore_index is None else f", or {ignore_index}"
+        hint = "; a loss with ignore_index=-100 leaves such targets out" if ignore_index is None and got == -100 else ""
         raise ValueError(
-            f"t: expected class numbers from 0 to {k - 1}, got {t[bad][0]} at row {first_row(bad)}")
+            f"t: expected class numbers from 0 to {k - 1}{beside}, got {got} at row {first_row(bad)}{hint}")
     return as_contiguous(t, np.int64)
 
 
@@ -800,16 +826,34 @@ def check_chain(
 
 
 def check_logits(shape: Sequence[int]) -> None:
-    """Cross-entropy wants one row of logits for each example."""
-    if len(shape) != 2:
-        raise ValueError(f"y: expected logits (n, K), got {format_shape(shape)}")
+    """Cross-entropy wants a number for each class, on axis 1."""
+    if len(shape) < 2:
+        raise ValueError(f"y: expected logits (n, K, ...), got {format_shape(shape)}")
 
 
-def as_mixup(value: Any, sample_weight: Any) -> float:
-    """α of mixup: a finite number >= 0, and 0 beside weights of the examples."""
+def check_reduced(loss: Any) -> None:
+    """Training and evaluation need one number; a user's own loss gives one."""
+    if getattr(loss, "reduction", "mean") == "none":
+        raise ValueError(f"loss: expected reduction 'mean' or 'sum', which give one number, got {loss!r}")
+
+
+def as_ignore_index(value: object) -> int | None:
+    """A class number, which may be one that no class has, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or not abs(int(value)) < 2**62:
+        raise TypeError(f"ignore_index: expected an integer or None, got {value!r}")
+    return int(value)
+
+
+def as_mixup(value: Any, sample_weight: Any, loss: Any) -> float:
+    """α of mixup: a finite number >= 0, and 0 beside weights of the examples, or targets that are left out, as none
+    lies between such a one and a class."""
     alpha = as_number("mixup", value, 0)
     if alpha and sample_weight is not None:
         raise ValueError(f"mixup: expected 0 beside sample_weight, got {alpha}")
+    if alpha and getattr(loss, "ignore_index", None) is not None:
+        raise ValueError(f"mixup: expected 0 beside ignore_index, got {alpha}")
     return alpha
 
 
@@ -839,6 +883,17 @@ def check_has_last_axis(who: str, shape: Sequence[int]) -> tuple[int, ...]:
     shape = as_example_shape(shape)
     if not shape:
         raise ValueError(f"x: expected (n, ..., k) for {who}, got (n,)")
+    return shape
+
+
+def check_has_axis(who: str, shape: Sequence[int], dim: int) -> tuple[int, ...]:
+    """The output shape of a layer that works along the axis ``dim`` of a batch, which must be one of an example."""
+    if dim == -1:
+        return check_has_last_axis(who, shape)
+    shape = as_example_shape(shape)
+    if not -len(shape) <= dim <= len(shape):
+        raise ValueError(f"x: expected at least {abs(dim) + 1} axes, the batch among them, for {who}(dim={dim}), got "
+                         f"{format_shape(('n', *shape))}")
     return shape
 
 

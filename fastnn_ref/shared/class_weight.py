@@ -141,13 +141,17 @@ def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
         yes = checks.as_probability_targets(t, shape, np.float64).reshape(-1, 1)
         return np.hstack([1 - yes, yes])
     checks.check_logits(shape)
-    found = checks.as_class_targets(t, shape[0], shape[1], np.float64)
-    return found if found.ndim == 2 else np.equal(found[:, None], np.arange(shape[1]))
+    found = checks.as_class_targets(t, shape, np.float64, loss.ignore_index)
+    if found.ndim == len(shape):
+        rows: Array = found.reshape(*shape[:2], -1).sum(axis=2)
+        return rows
+    places = np.where(found == loss.ignore_index, -1, found).reshape(len(found), -1)        # −1, which no class is
+    return np.equal(places[:, None], np.arange(shape[1])[:, None]).sum(axis=2)
 
 
 def is_balanced(loss: Any) -> bool:
     """Are the class weights of one of the library's losses still to be worked out?"""
-    weighs = kinds_of(loss) & {"CrossEntropyLoss", "BCEWithLogitsLoss"}
+    weighs = kinds_of(loss) & {"ClassLoss", "BCEWithLogitsLoss"}
     return bool(weighs) and isinstance(loss.class_weight, str)
 
 
@@ -158,12 +162,29 @@ def resolve_class_weight(loss: Any, t: object, shape: Sequence[int], sample_weig
     return rebuild(loss, class_weight=balanced_weights(shares_of_classes(loss, t, shape), sample_weight))
 
 
-def total_weight(loss: Any, t: object, sample_weight: Array | None) -> float:
-    """What the mean over the examples of a batch is divided by: their number, or the sum of their weights, which class
-    weights multiply in the cross-entropy of class numbers."""
+def is_sum(loss: Any) -> bool:
+    """Is the loss of examples the sum of their costs? A user's own loss, which does not say so, is taken as a mean."""
+    return getattr(loss, "reduction", "mean") == "sum"
+
+
+def mean_of_batches(loss: Any, total: float, weight: float) -> float:
+    """The loss of an epoch without the penalty: the mean over its examples, or their sum; ``total`` has the losses of
+    its batches, each times its weight if they are means."""
+    return total if is_sum(loss) else total / weight if weight else 0.0
+
+
+def total_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Array | None) -> float:
+    """What the loss of a batch with outputs of ``shape`` counts beside those of others: 1 for a sum; for a mean, what
+    it is divided by: the number of examples, or the sum of their weights, which class weights multiply for class
+    numbers, each place by itself, but for the targets that are left out."""
+    if is_sum(loss):
+        return 1.0
     found = np.asarray(t)
     weights = np.ones(len(found)) if sample_weight is None else sample_weight
-    by_class = known_weights(loss.class_weight) if "CrossEntropyLoss" in kinds_of(loss) else None
-    if by_class is None or found.ndim != 1:
+    if "ClassLoss" not in kinds_of(loss) or found.shape == tuple(shape):
         return float(weights.sum())
-    return float((weights * np.append(by_class, 1.0)[np.minimum(found, len(by_class)).astype(np.int64)]).sum())
+    known = known_weights(loss.class_weight)
+    by_class = np.ones(1) if known is None else np.append(known, 1.0)
+    kept = found != loss.ignore_index
+    counts = kept * by_class[np.where(kept, np.minimum(found, len(by_class) - 1), 0).astype(np.int64)]
+    return float((weights * counts.T).sum())

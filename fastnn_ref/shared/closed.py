@@ -19,8 +19,8 @@ PACKAGE = __name__.partition(".")[0]
 COMPILED = {
     "Layer": ("forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan act "
               "act_backward step_pass steps_pass network parent", "CustomLayer"),
-    "Loss": ("forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass",
-             "CustomLoss"),
+    "Loss": ("forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass costs counts "
+             "each kept weighed", "CustomLoss"),
     "Optimizer": ("update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
                   "CustomOptimizer"),
     "Penalty": ("value gradient constrain applies_to coefficients adds_to_loss", ""),

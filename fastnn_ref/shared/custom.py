@@ -168,44 +168,63 @@ class CustomActivation(CustomLayer):
         return self.act_backward(dy, *self.saved)
 
 
+def chain(dy: Array | None, shape: Shape, grad_output: object) -> Array:
+    """∂L/∂y = ∂L/∂value · ∂value/∂y: each cost of ``shape`` depends on one element of y, or on the row that stands at
+    its place."""
+    if dy is None:
+        raise RuntimeError("backward: call forward(y, t) first")
+    if grad_output is None:
+        return dy.copy()
+    found = checks.as_number_array("grad_output", grad_output)
+    if found.shape != shape:
+        raise ValueError(f"grad_output: expected {checks.format_shape(shape) if shape else 'a number'}, as the loss "
+                         f"gave, got {checks.format_shape(found.shape)}")
+    if 0 < len(shape) < dy.ndim:
+        found = found[:, None]
+    return (dy * found).astype(dy.dtype)
+
+
 class LossAccess:
     """What users call of a loss that has ``value_and_gradient``: a user's own, and those of the reference."""
 
     _dy: Array | None = None
+    _shape: Shape = ()                      # of the value
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
         return checks.as_value_targets(t, shape, dtype)
 
-    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[float, Array]:
+    def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[Any, Array]:
         """The loss of the batch and its gradient with respect to ``y``, in y's shape; ``weights`` (n,) of the rows."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
 
-    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
+    def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[Any, Array]:
         """``value_and_gradient`` with weights of 1 where none are given."""
         return self.value_and_gradient(y, t, np.ones(len(y)) if weights is None else weights)
 
-    def forward(self, y: Any, t: Any, sample_weight: object = None) -> float:
-        """The loss of outputs ``y`` (n, …) against targets ``t``, a float.
+    def forward(self, y: Any, t: Any, sample_weight: object = None) -> Any:
+        """The loss of outputs ``y`` (n, …) against targets ``t``, a float; with ``reduction="none"`` the costs, an
+        array like y, or, of class numbers and rows, one for each (n, …).
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
-        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ. A
-        row of weight 0 is left out, whatever it holds; without any other row the loss is 0.
+        TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ, or
+        the sum Σ wᵢ·lᵢ, or the costs wᵢ·lᵢ. A row of weight 0 is left out, whatever it holds; without any other row
+        the loss is 0.
         """
         y = checks.as_outputs("y", y)
         t = self.prepare_targets(t, y.shape, y.dtype)
         value, self._dy = self.evaluated(y, t, checks.as_sample_weight(sample_weight, len(y)))
+        self._shape = np.shape(value)
         return value
 
-    def __call__(self, y: object, t: object, sample_weight: object = None) -> float:
+    def __call__(self, y: object, t: object, sample_weight: object = None) -> Any:
         """``forward(y, t, sample_weight)``."""
         return self.forward(y, t, sample_weight)
 
-    def backward(self) -> Array:
-        """∂value/∂y of the last ``forward``, in y's shape and dtype; RuntimeError before any."""
-        if self._dy is None:
-            raise RuntimeError("backward: call forward(y, t) first")
-        return self._dy.copy()
+    def backward(self, grad_output: Any = None) -> Array:
+        """∂L/∂y of the last ``forward``, in y's shape and dtype, for a number L that depends on its value by
+        ``grad_output`` = ∂L/∂value, in the value's shape; None stands for ones. RuntimeError before any ``forward``."""
+        return chain(self._dy, self._shape, grad_output)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_dy": None}       # a copy takes no pass along that is half done
@@ -215,7 +234,8 @@ class CustomLoss(LossAccess, Custom):
     """A loss of your own: define ``value_and_gradient(y, t, weights)`` → (value, dy).
 
     ``weights`` (n,) belong to the examples and are ones where the user gave none. Targets are finite values in y's
-    shape, unless ``prepare_targets`` is defined otherwise.
+    shape, unless ``prepare_targets`` is defined otherwise. An attribute ``reduction`` that is "sum" says that the loss
+    of an epoch is the sum of those of its batches, not their mean.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class LogCosh(nn.CustomLoss):
@@ -235,9 +255,10 @@ class CustomLoss(LossAccess, Custom):
 
 
 def check_loss(value: Any, kind: type[Any]) -> None:
-    """A loss of a package, a ``kind``, or a user's own, which serves both."""
+    """A loss of a package, a ``kind``, or a user's own, which serves both; it gives one number."""
     if not isinstance(value, CustomLoss):
         checks.check_instance("loss", value, kind)
+    checks.check_reduced(value)
 
 
 class OptimizerAccess:

@@ -58,6 +58,30 @@ def last_activation(layer: Any) -> str | None:
     return name if name in {activation for _, activation in TWICE} else ""
 
 
+def last_layer(layer: Any) -> Any:
+    """The layer, or its activation, that a model's outputs come from."""
+    inside = getattr(layer, "layers", None)
+    if inside is not None:
+        return next((found for found in map(last_layer, reversed(tuple(inside))) if found is not None), None)
+    if type(layer).__name__ in PASS_THROUGH:
+        return None
+    own = getattr(layer, "activation", None)
+    return layer if own is None or type(own).__name__ == "Identity" else own
+
+
+def find_missing_logarithm(model: Any, loss: Any) -> str | None:
+    """What to say of a model whose outputs are no log-probabilities, where the loss takes them as such."""
+    last = last_layer(model)
+    if "NLLLoss" not in {kind.__name__ for kind in type(loss).__mro__} or last is None:
+        return None
+    name = type(last).__name__
+    if name == "LogSoftmax" or hasattr(last, "custom") or hasattr(last, "block") or hasattr(last, "branches"):
+        return None                                         # it is, or it may be
+    advice = "put a LogSoftmax in its place" if name == "Softmax" else "put a LogSoftmax behind it"
+    return (f"the model ends in a {name}, and {type(loss).__name__} takes log-probabilities: {advice}, or leave it to "
+            "CrossEntropyLoss, which takes logits")
+
+
 def find_double_activation(model: Any, loss: Any) -> str | None:
     """What to say of a model that ends in what its loss applies, too."""
     name = last_activation(model) or ""
@@ -120,7 +144,8 @@ def warn_of_bytes(model: Any, x: object, largest: float) -> None:
 def warn_before(model: Any, loss: Any, optimizer: Any, steps: int) -> None:
     """Warnings about what can be seen without one of the ``steps``."""
     lr = optimizer.lr
-    found = [find_double_activation(model, loss), find_vanishing_rate(lr, optimizer.steps, steps)]
+    found = [find_double_activation(model, loss), find_missing_logarithm(model, loss),
+             find_vanishing_rate(lr, optimizer.steps, steps)]
     if not callable(lr) or isinstance(lr, Schedule):            # a user's own function is asked by the steps alone
         found.append(find_strong_decay(model, optimizer, optimizer.current_lr))
     for text in found:

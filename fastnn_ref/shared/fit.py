@@ -22,7 +22,7 @@ from . import checks, diagnosis
 from .batches import RowBatches, UserBatches, train
 from .callbacks import Callback, CallbackList, StopTraining
 from .checkpoint import as_training_state
-from .class_weight import is_balanced, resolve_class_weight
+from .class_weight import is_balanced, is_sum, resolve_class_weight
 from .custom import CustomLoss, CustomOptimizer, check_loss
 from .data import (
     Data,
@@ -89,6 +89,7 @@ def evaluate(
 ) -> dict[str, float]:
     """``{"loss": …, metric: …}`` of a model's predictions for ``x``, made ``batch_size`` rows at a time.
 
+    The loss is the mean over all rows, or, with ``reduction="sum"``, the sum; "none" is a ValueError.
     ``sample_weight`` weighs the loss, not the metrics. Memory: ``batch_size`` rows; with ``metrics``, or a
     ``CustomLoss``, the outputs for all rows, too.
 
@@ -166,13 +167,14 @@ def check_data(
     return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
 
-def usual_loss(model: Any, data: Data, loss: Any) -> float:
-    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows."""
+def usual_loss(model: Any, data: Data, loss: Any, count: int) -> float:
+    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows, and,
+    if it is a sum, of ``count`` such."""
     y = model.predict(data.x[:PREDICTED])
     outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
     with named_as(data.names), numbered_as(data.rows):
         found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
-    return max((value for value in found if value > 0), default=np.inf)
+    return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
 
 
 def find_monitors(
@@ -291,10 +293,10 @@ def fit(
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
-    After each epoch the history gets ``loss`` (the mean over the epoch), with a penalty also its parts ``data_loss``
-    and ``penalty`` (``val_loss`` has none), each metric on the training data, and with ``validation_data=(xv, tv)`` or
-    ``(xv, tv, sample_weight)`` or ``validation_split`` (a share of the rows, 0 <= share < 1) ``val_loss`` and
-    ``val_…``. These rows are the last ones, as in Keras; with ``validation_rows="random"`` the seed chooses them, the
+    After each epoch the history gets ``loss`` (the mean over the epoch, or the sum, by the loss's ``reduction``), with
+    a penalty also its parts ``data_loss`` and ``penalty`` (``val_loss`` has none), each metric on the training data,
+    and with ``validation_data=(xv, tv)`` or ``(xv, tv, sample_weight)`` or ``validation_split`` (a share of the rows,
+    0 <= share < 1) ``val_loss`` and ``val_…``. These rows are the last ones, as in Keras; with ``validation_rows="random"`` the seed chooses them, the
     same ones in every ``fit``, and with ``"stratified"`` each class of ``t``, class numbers or rows with one 1, has its
     share. ``metrics`` are names, ``"accuracy"`` and the others of ``metrics.METRICS``; functions of (y, t); and
     ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
@@ -326,8 +328,8 @@ def fit(
 
     What can be known before the first step, also of the parameters, which must be finite, the validation data, the
     metrics and what callbacks monitor, raises ValueError or TypeError before it. ``TrainingWarning`` says what is
-    probably not meant: a softmax or sigmoid that the loss applies as well, weight decay that is too strong, a schedule
-    that vanishes, and once, a loss that is NaN or rises and rises.
+    probably not meant: a softmax or sigmoid that the loss applies as well, a log_softmax that it misses, weight decay
+    that is too strong, a schedule that vanishes, and once, a loss that is NaN or rises and rises.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
@@ -341,7 +343,7 @@ def fit(
     shuffle, measures, display = as_shuffle(shuffle), resolve_metrics(metrics), as_display(verbose)
     drop_last = checks.as_flag("drop_last", drop_last)
     accumulate = checks.as_integer("gradient_accumulation_steps", gradient_accumulation_steps, 1)
-    checks.as_mixup(mixup, sample_weight)
+    checks.as_mixup(mixup, sample_weight, loss)
     check_objects(model, loss, optimizer)
     source: RowBatches | UserBatches
     if t is None:
@@ -373,7 +375,8 @@ def fit(
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     diagnosis.warn_before(model, loss, optimizer, steps * epochs)
     diagnosis.warn_of_bytes(model, x, largest["x"])
-    usual = np.inf if optimizer.maximize else usual_loss(model, data, loss)         # a loss that shall rise
+    rows = source.rows or source.count * len(data.x)
+    usual = np.inf if optimizer.maximize else usual_loss(model, data, loss, rows)   # a loss that shall rise
     watch = diagnosis.LossWatch(model, optimizer, largest, usual)
     model.stop_training = False
     logs: dict[str, float] = {}

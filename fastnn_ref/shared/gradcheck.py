@@ -79,6 +79,7 @@ def gradcheck(
     >>> report.passed, [row.name for row in report.rows]
     (True, ['x', '0.weight', '0.bias', '2.weight', '2.bias'])
     """
+    checks.check_reduced(loss)
     limit = checks.as_number("tolerance", tolerance, 0, low_open=True)
     most = None if samples is None else checks.as_integer("samples", samples, 1)
     model = in_float64(model)

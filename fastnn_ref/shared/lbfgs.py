@@ -11,7 +11,7 @@ Sources: Liu and Nocedal (1989); Byrd, Lu, Nocedal and Zhu (1995), whose L-BFGS-
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from . import checks, diagnosis
 from .access import walk
-from .batches import summed
+from .batches import part_weights, summed
 from .callbacks import Callback, CallbackList, StopTraining
-from .class_weight import resolve_class_weight, total_weight
+from .class_weight import resolve_class_weight
 from .custom import check_loss
 from .data import Data, check_last_batch, split_data
 from .fit import PREDICTED, CtrlC, as_display, check_data, check_parameters, epoch_logs, find_monitors
@@ -47,10 +47,15 @@ class Objective:
     def __init__(self, model: Any, data: Data, loss: Any, batch_size: int, scale: float = 1.0) -> None:
         self.model, self.data, self.loss, self.scale = model, data, loss, scale
         self.rows = list(parts(len(data.x), batch_size))
-        self.counts = [total_weight(loss, data.t[rows], None if data.weights is None else data.weights[rows])
-                       for rows in self.rows]
+        self.counts = part_weights(model, self.batches(), loss)
         self.last = np.empty(0)                 # the vector that was looked at last, its J, and what penalties add
         self.value = self.penalty = 0.0
+
+    def batches(self) -> Iterator[Data]:
+        """The rows, ``batch_size`` at a time."""
+        x, t, weights, names = self.data[:4]
+        for rows in self.rows:
+            yield Data(x[rows], t[rows], None if weights is None else weights[rows], names)
 
     @property
     def vector(self) -> Array:
@@ -67,9 +72,7 @@ class Objective:
     def __call__(self, vector: Array) -> tuple[float, Array]:
         """J and ∂J/∂vector."""
         self.put(vector)
-        x, t, weights, names = self.data[:4]
-        batches = (Data(x[rows], t[rows], None if weights is None else weights[rows], names) for rows in self.rows)
-        value, sums = summed(self.model, batches, self.counts, self.loss)
+        value, sums = summed(self.model, self.batches(), self.counts, self.loss)
         gradients = {id(self.model.params[name]): found.astype(np.float64) for name, found in sums.items()}
         self.penalty = 0.0
         for penalty, w, _ in self.model.network.constraints:

@@ -13,7 +13,9 @@ or several that each answer a question of their own (BCEWithLogitsLoss, HingeLos
 a single output of MSELoss, L1Loss and HuberLoss (0.5 between 0 and 1, 0 between −1 and 1); for a loss of your own its
 attribute ``decision_threshold``.
 
-A row with a NaN is a wrong decision. Written once, for both packages.
+A row with a NaN is a wrong decision. With outputs (n, K, …) and a class for each place, as CrossEntropyLoss and NLLLoss
+take them, each place is a row; targets that the loss ignores count for no metric, and where it ignores all, a metric is
+NaN. Written once, for both packages.
 """
 
 from __future__ import annotations
@@ -410,8 +412,9 @@ class Metric(Configured):
     """A metric of your own: its ``name`` in the history, its ``function`` of (y, t), and which way is better.
 
     ``function`` gets the outputs ``y`` (n, …) and the targets in the shape that the loss compares them in, (n, 1) for
-    one output, and returns a number. ``mode`` is ``"min"``, ``"max"`` or None, which leaves it to the name:
-    ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
+    one output, and returns a number. Of outputs (n, K, …) with a class for each place it gets rows (n, K) of all places
+    and their targets, without those that the loss ignores. ``mode`` is ``"min"``, ``"max"`` or None, which leaves it to
+    the name: ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
 
     >>> import numpy as np
     >>> within = Metric("within_1", lambda y, t: np.mean(np.abs(y - t) < 1), mode="max")
@@ -492,10 +495,25 @@ def loss_targets(loss: Any, t: Array, y: Array) -> Array:
     return t[:, None] if t.ndim == 1 and y.shape == (len(t), 1) else t
 
 
+def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
+    """Of class numbers (n, ...) and outputs (n, K, ...), each place as a row, without those that the loss leaves out;
+    anything else as it is."""
+    if y.ndim < 2 or "ClassLoss" not in {kind.__name__ for kind in type(loss).__mro__}:
+        return y, t
+    y, t = (np.moveaxis(each, 1, -1).reshape(-1, y.shape[1]) if each.ndim == y.ndim else each.reshape(-1)
+            for each in (y, t))
+    if loss.ignore_index is None:
+        return y, t
+    kept = t != loss.ignore_index
+    return y[kept], t[kept]
+
+
 def compute_metrics(metrics: Mapping[str, Metric], y: Array, t: Array, loss: Any) -> dict[str, float]:
     """Each metric's value of outputs ``y`` for targets ``t``, which the loss has accepted."""
     if not metrics:
         return {}
-    t = loss_targets(loss, t, y)
+    y, t = counted(loss, y, loss_targets(loss, t, y))
+    if not len(y):
+        return dict.fromkeys(metrics, float("nan"))
     threshold = decision_threshold(loss, y, t)
     return {name: metric(y, t, threshold) for name, metric in metrics.items()}

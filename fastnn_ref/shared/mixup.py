@@ -72,6 +72,9 @@ def mix(values: Array, weight: float) -> Array:
     return kind(weight) * values + kind(1 - weight) * np.roll(values, -1, axis=0)
 
 
-def one_hot(t: Array, k: int, dtype: npt.DTypeLike) -> Array:
-    """Class numbers (n,) as rows (n, k) of probabilities; rows as they are."""
-    return t if t.ndim > 1 or t.dtype.kind != "i" else np.equal(t[:, None], np.arange(k)).astype(dtype)
+def one_hot(t: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Class numbers as rows of probabilities in the ``shape`` (k, ...) of an example's output; anything else as it
+    is."""
+    if t.dtype.kind != "i" or t.ndim != len(shape):
+        return t
+    return np.equal(t[:, None], np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))).astype(dtype)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
-from .class_weight import total_weight
+from .class_weight import is_sum, total_weight
 from .custom import CustomLoss
 from .data import Data
 
@@ -50,8 +50,10 @@ def rows_from(start: int) -> Iterator[None]:
 def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bool) -> tuple[float, Array]:
     """The loss of the outputs that ``predict`` has for rows of the data, and, if to ``keep``, all outputs.
 
-    A mean is put together from those of the parts. A user's own loss may be something else and sees everything at once.
+    A mean is put together from those of the parts, and so is a sum. A user's own loss may be something else and sees
+    everything at once.
     """
+    checks.check_reduced(loss)
     if isinstance(loss, CustomLoss):
         y = np.concatenate([predict(rows) for rows in parts(len(data.x), batch_size)])
         return loss.forward(y, np.asarray(data.t), data.weights), y
@@ -61,9 +63,9 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
         weights = None if data.weights is None else data.weights[rows]
         with rows_from(rows.start):
             means.append(loss.forward(y, t, weights))
-        counts.append(total_weight(loss, t, weights))
+        counts.append(total_weight(loss, t, y.shape, weights))
         outputs += [y] if keep else []
-    total = sum(counts)
+    total = 1.0 if is_sum(loss) else sum(counts)
     mean = means[0] if len(means) == 1 or not total else sum(map(float.__mul__, means, counts)) / total
     return mean, np.concatenate(outputs) if keep else np.empty(0)
 

@@ -26,6 +26,8 @@ RIGHT: dict[str, list[str]] = {
     "label_smoothing": ["0.0", "0.1"], "limit": ["1.0"], "log_input": ["True", "False"], "lr": ["0.01", "0.1", "0.0"],
     "mask": ["'example'", "'batch'"], "mode": ["'batch'", "'row'", "'proximal'", "'subgradient'"],
     "momentum": ["0.0", "0.9", "0.1"], "negative_slope": ["0.01", "0.3"], "nesterov": ["False", "True"],
+    "dim": ["-1", "-1", "1", "2", "-2"], "ignore_index": ["None", "None", "0", "-100"],
+    "reduction": ["'mean'", "'mean'", "'sum'", "'none'"],
     "out_channels": ["1", "2", "3", "6"], "p": ["0.0", "0.3", "0.5", "0.9", "1.0"], "padding": ["0", "1", "(1, 0)"],
     "rotation": ["0", "10"], "shift": ["0", "0.1", "(0.1, 0.0)"], "flip": ["0", "0.5"], "noise": ["0", "0.1"],
     "brightness": ["0", "0.2"], "contrast": ["0", "0.2"], "erase": ["0", "0.3"], "zoom": ["0", "0.1"],
@@ -151,8 +153,10 @@ class Writer:
                  and issubclass(cls, fastnn_ref.Loss) and cls is not fastnn_ref.Loss]
         cls = self.pick(names)
         numbers = f"data({self.random.randint(1, 9)}, {', '.join(map(str, (n, *shape)))})"
-        if cls == "CrossEntropyLoss" and len(shape) == 1:
+        if cls in ("CrossEntropyLoss", "NLLLoss") and len(shape) == 1:
             targets = f"labels(3, {n}, {shape[0]})"
+        elif cls in ("CrossEntropyLoss", "NLLLoss") and len(shape) > 1:
+            targets = f"(data({self.random.randint(1, 9)}, {', '.join(map(str, (n, *shape[1:])))}) > 0) * 1"
         elif cls in ("BCEWithLogitsLoss", "HingeLoss", "PoissonNLLLoss"):
             targets = f"({numbers} > 0) * 1.0"
         else:
