@@ -2,6 +2,7 @@
 
     MaxPool2d           y = max of the window           dx = dy where the maximum stood, found again in x
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window
+    AdaptiveMaxPool2d   y = max of the bin              dx = dy where the maximum stood
     AdaptiveAvgPool2d   y = Σ of the bin / its size     dx = dy / size for each pixel of the bin
     GlobalAvgPool2d     y = Σ of the image / its size   dx = dy / size for each pixel
     Flatten             y = x, as one row: the same memory
@@ -48,12 +49,17 @@ cdef class Pooling(Layer):
         self.g.row_size, self.g.col_size = <int64_t *>address(down.size), <int64_t *>address(across.size)
         return 0
 
+    cdef int set_tiled(self, tuple shape) except -1:
+        self.g.tiled = (self.g.dilation_h == self.g.dilation_w == 1
+                        and self.tables[0].tiles(shape[1]) and self.tables[1].tiles(shape[2]))
+        return 0
+
     cdef tuple windows(self, tuple image, tuple counts):
         """The tables for rows and columns: bins that cover the image."""
         return tuple([image_tables.bins(side, count) for side, count in zip(image, counts)])
 
     cdef int reserve_lines(self, Plan plan, int64_t rows, object row) except -1:
-        """Scratch: x, dx, y and dy of one channel of an interleaved block, if there is one, or a row of `row` values."""
+        """Scratch: x, dx, y and dy of a channel of an interleaved block, if there is one, or a row of `row` values."""
         cdef object line = 64 // plan.real_size
         pixels = <object>self.g.height * self.g.width + <object>self.g.out_rows * self.g.out_cols
         self.g.scratch_size = max((rows >= line) * 2 * line * pixels, row)
@@ -119,7 +125,7 @@ cdef class Pool(Pooling):
         cdef tuple out_shape = Pooling.plan(self, shape, rows, plan)
         (_, self.g.kernel_w), (_, self.g.stride_w), (_, (self.g.pad_w, _)) = self.kernel_size, self.stride, self.sides
         self.g.dilation_h, self.g.dilation_w = self.apart
-        self.g.tiled = self.apart == (1, 1) and self.tables[0].tiles(shape[1]) and self.tables[1].tiles(shape[2])
+        self.set_tiled(shape)
         _, seen = checks.extent(self.kernel_size, self.apart)
         self.reserve_lines(plan, rows, max(
             self.g.pad_w + self.g.width, (<object>self.g.out_cols - 1) * self.stride[1] + seen))
@@ -167,8 +173,8 @@ divisor_override=None)\n--\n\n"""
         return down, across
 
 
-cdef class AdaptiveAvgPool2d(Pooling):
-    """AdaptiveAvgPool2d(output_size)\n--\n\n"""
+cdef class Adaptive(Pooling):
+    """Adaptive(output_size)\n--\n\n"""
 
     cdef readonly tuple output_size
 
@@ -185,8 +191,30 @@ cdef class AdaptiveAvgPool2d(Pooling):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Pooling.plan(self, shape, rows, plan)
+        self.g.dilation_h = self.g.dilation_w = 1
+        self.set_tiled(shape)
         self.reserve_lines(plan, rows, 0)
         return out_shape
+
+
+cdef class AdaptiveMaxPool2d(Adaptive):
+    """AdaptiveMaxPool2d(output_size)\n--\n\n"""
+
+    def __init__(self, output_size):
+        Adaptive.__init__(self, output_size)
+
+    cdef void pool(self, Pass *p) noexcept nogil:
+        p.k.adaptive_max_pool(&self.g)
+
+    cdef void pool_backward(self, Pass *p) noexcept nogil:
+        p.k.adaptive_max_pool_backward(&self.g)
+
+
+cdef class AdaptiveAvgPool2d(Adaptive):
+    """AdaptiveAvgPool2d(output_size)\n--\n\n"""
+
+    def __init__(self, output_size):
+        Adaptive.__init__(self, output_size)
 
 
 cdef class GlobalAvgPool2d(Pooling):

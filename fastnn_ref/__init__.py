@@ -33,8 +33,8 @@ from .embedding import Embedding as Embedding
 from .conv import Conv2d as Conv2d
 from .conv_transpose import ConvTranspose2d as ConvTranspose2d
 from .pool import (
-    MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, AdaptiveAvgPool2d as AdaptiveAvgPool2d,
-    GlobalAvgPool2d as GlobalAvgPool2d, Flatten as Flatten,
+    MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, AdaptiveMaxPool2d as AdaptiveMaxPool2d,
+    AdaptiveAvgPool2d as AdaptiveAvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d, Flatten as Flatten,
 )
 from .upsample import Upsample as Upsample
 from .activation import (

@@ -90,9 +90,9 @@ class Conv2d(Weighted):
     """y = act(x ⋆ W + b): x (n, in_channels, h, w), W (out_channels, in_channels / groups, kh, kw), b (out_channels,).
 
     y is (n, out_channels, h', w'), h' = ⌊(h + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, which must be >= 1.
-    ``kernel_size``, ``stride`` and ``dilation`` >= 1 are a number or a pair (height, width). ``padding`` >= 0, zeros, is
-    such a number or pair for both sides, or two pairs ((top, bottom), (left, right)); "valid" is 0; "same" keeps height
-    and width, with the odd row or column at the bottom or right, and needs a stride of 1. ``groups`` divides both
+    ``kernel_size``, ``stride`` and ``dilation`` >= 1 are a number or a pair (height, width). ``padding`` >= 0, zeros,
+    is such a number or pair for both sides, or two pairs ((top, bottom), (left, right)); "valid" is 0; "same" keeps
+    height and width, with an odd row or column at the bottom or right, and needs a stride of 1. ``groups`` divides both
     numbers of channels. ``activation`` works element by element; it and ``init`` as in ``Linear``. Raises ValueError or
     TypeError for anything else.
 

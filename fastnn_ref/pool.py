@@ -2,6 +2,7 @@
 
     MaxPool2d           y = max of the window           dx = dy where the maximum stood (the first of several)
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window
+    AdaptiveMaxPool2d   y = max of the bin              dx = dy where the maximum stood
     AdaptiveAvgPool2d   y = Σ of the bin / its size     dx = dy / size for each pixel of the bin
     GlobalAvgPool2d     y = Σ of the image / its size   dx = dy / size for each pixel
     Flatten             y = x, as one row               dx = dy, as images
@@ -53,7 +54,8 @@ def max_pool2d_backward(dy: Array, place: Array, shape: Shape, kernel: Pair, str
     return sum_of_windows(parts, shape, kernel, stride, sides, dilation)
 
 
-def window_sizes(image: Pair, kernel: Pair, stride: Pair, sides: Sides, overhang: Sides, count_include_pad: bool) -> Array:
+def window_sizes(image: Pair, kernel: Pair, stride: Pair, sides: Sides, overhang: Sides,
+                 count_include_pad: bool) -> Array:
     """How many pixels each window counts, (h', w'): of the padded image, or of the image alone.
 
     What sticks out of the padded image never counts.
@@ -114,11 +116,11 @@ class Pool(Layer):
 class MaxPool2d(Pool):
     """The largest value of each window: x (n, channels, h, w), y (n, channels, h', w').
 
-    ``kernel_size``, ``stride`` (by default the kernel's) and ``dilation`` >= 1 are a number or a pair. ``padding``, less
-    than the kernel's extent, is a number or a pair, or ((top, bottom), (left, right)); it never wins. What does not fill
-    a window is left out: h' = ⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1. With ``ceil_mode`` the quotient
-    is rounded up, unless the last window would begin behind the image. A window that has no pixel, because dilation
-    leaves it out, is a ValueError.
+    ``kernel_size``, ``stride`` (by default the kernel's) and ``dilation`` >= 1 are a number or a pair. ``padding``,
+    less than the kernel's extent, is a number or a pair, or ((top, bottom), (left, right)); it never wins. What does
+    not fill a window is left out: h' = ⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1. With ``ceil_mode``
+    the quotient is rounded up, unless the last window would begin behind the image. A window that dilation leaves
+    without a pixel is a ValueError.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> print(nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0])
@@ -144,8 +146,8 @@ class MaxPool2d(Pool):
 class AvgPool2d(Pool):
     """The mean of each window: x (n, channels, h, w), y (n, channels, h', w').
 
-    ``kernel_size``, ``stride``, ``padding`` and ``ceil_mode`` as for ``MaxPool2d``. Padding counts as zeros, so the sum is
-    divided by the kernel's size, less what sticks out of the padded image with ``ceil_mode``. With
+    ``kernel_size``, ``stride``, ``padding`` and ``ceil_mode`` as for ``MaxPool2d``. Padding counts as zeros, so the
+    sum is divided by the kernel's size, less what sticks out of the padded image with ``ceil_mode``. With
     ``count_include_pad=False`` it is divided by the number of the window's pixels, and with ``divisor_override``, a
     whole number >= 1, by that.
 
@@ -185,17 +187,8 @@ def bins_of(image: Shape, counts: Shape) -> Iterator[tuple[int, int, slice, slic
             yield i, j, rows, cols
 
 
-class AdaptiveAvgPool2d(Layer):
-    """The means of h' × w' bins of each channel's image: x (n, channels, h, w), y (n, channels, h', w').
-
-    ``output_size`` is h' and w', a number or a pair; None is the image's own. Bins may share rows and columns, and may
-    be more than these: any size gives any other.
-
-    >>> import numpy as np, fastnn_ref as nn
-    >>> print(nn.AdaptiveAvgPool2d((2, 1))(np.arange(12.0).reshape(1, 1, 3, 4))[0, 0])
-    [[3.5]
-     [7.5]]
-    """
+class Adaptive(Layer):
+    """What the two with bins share."""
 
     changes_shape = True
 
@@ -206,6 +199,50 @@ class AdaptiveAvgPool2d(Layer):
         """(channels, h', w') for (channels, h, w)."""
         channels, *image = checks.check_image_shape(type(self).__name__, shape)
         return (channels, *(count or side for count, side in zip(self.output_size, image, strict=True)))
+
+
+class AdaptiveMaxPool2d(Adaptive):
+    """The largest values of h' × w' bins of each channel's image: x (n, channels, h, w), y (n, channels, h', w').
+
+    ``output_size`` as for ``AdaptiveAvgPool2d``.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> print(nn.AdaptiveMaxPool2d((2, 1))(np.arange(12.0).reshape(1, 1, 3, 4))[0, 0])
+    [[ 7.]
+     [11.]]
+    """
+
+    def forward_pass(self, x: Array, training: bool) -> Array:
+        y = np.empty((len(x), *self.output_shape(x.shape[1:])), x.dtype)
+        place = np.empty(y.shape, int)                          # in its bin, row by row
+        for i, j, rows, cols in bins_of(x.shape[2:], y.shape[2:]):
+            values = x[:, :, rows, cols].reshape(*x.shape[:2], -1)
+            place[:, :, i, j] = values.argmax(axis=-1)          # the first of several, and a NaN before any number
+            y[:, :, i, j] = values.max(axis=-1)
+        self.saved = x.shape, place
+        return y
+
+    def backward_pass(self, dy: Array) -> Array:
+        shape, place = self.saved
+        dx = np.zeros(shape, dy.dtype)
+        for i, j, rows, cols in bins_of(shape[2:], dy.shape[2:]):
+            part = dx[:, :, rows, cols]
+            is_place = np.arange(part[0, 0].size).reshape(part.shape[2:]) == place[:, :, i, j, None, None]
+            part += np.where(is_place, dy[:, :, i, j, None, None], 0)
+        return dx
+
+
+class AdaptiveAvgPool2d(Adaptive):
+    """The means of h' × w' bins of each channel's image: x (n, channels, h, w), y (n, channels, h', w').
+
+    ``output_size`` is h' and w', a number or a pair; None is the image's own. Bins may share rows and columns, and
+    there may be more of them than of these: any size gives any other.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> print(nn.AdaptiveAvgPool2d((2, 1))(np.arange(12.0).reshape(1, 1, 3, 4))[0, 0])
+    [[3.5]
+     [7.5]]
+    """
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         y = np.empty((len(x), *self.output_shape(x.shape[1:])), x.dtype)

@@ -5,8 +5,8 @@
                 with align_corners                          p = i · (h − 1) / (h' − 1)
     backward    dx = Σ over the places y[i] that looked at x, times what they took of it
 
-The same for rows and columns, one after the other. step is 1 / scale_factor, or h / h' where sizes are given. Behind the
-last pixel stands the last pixel.
+The same for rows and columns, one after the other. step is 1 / scale_factor, or h / h' where sizes are given. Behind
+the last pixel stands the last pixel.
 
 Source: Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts" (2016), on upsampling before a convolution;
 the places are PyTorch's. Engine: fastnn/upsample.pyx.
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .conv import Pair
 from .layer import Array, Layer, Shape
 from .shared import checks
 
@@ -87,7 +88,7 @@ class Upsample(Layer):
 
     changes_shape = True
 
-    def __init__(self, size: int | tuple[int, int] | None = None, scale_factor: float | tuple[float, float] | None = None,
+    def __init__(self, size: int | Pair | None = None, scale_factor: float | tuple[float, float] | None = None,
                  mode: str = "nearest", align_corners: bool = False) -> None:
         self.size, self.scale_factor = checks.as_new_size(size, scale_factor)
         self.mode = checks.as_choice("mode", mode, ("nearest", "bilinear"))

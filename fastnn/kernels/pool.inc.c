@@ -18,9 +18,10 @@ static inline void F(max_row)(const real *a, const real *b, real *to, int64_t n)
     }
 }
 
-/* y[e] = the largest of `kernel` values of the row from row[e·step] on, `apart` from each other. With a constant step the
-   compiler loads vectors. */
-ALWAYS_INLINE void F(max_across)(const real *row, real *y, int64_t n, int64_t kernel, int64_t apart, const int64_t step)
+/* y[e] = the largest of `kernel` values of the row from row[e·step] on, `apart` from each other. With constant
+   distances the compiler loads vectors. */
+ALWAYS_INLINE void F(max_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t apart,
+                                 const int64_t step)
 {
     if (kernel == 1) {
         for (int64_t e = 0; e < n; ++e) y[e] = row[e * step];
@@ -33,9 +34,10 @@ ALWAYS_INLINE void F(max_across)(const real *row, real *y, int64_t n, int64_t ke
 
 static void F(max_across_any)(const real *row, real *y, int64_t n, int64_t kernel, int64_t apart, int64_t step)
 {
-    if (step == 1) F(max_across)(row, y, n, kernel, apart, 1);
-    else if (step == 2) F(max_across)(row, y, n, kernel, apart, 2);
-    else F(max_across)(row, y, n, kernel, apart, step);
+    if (apart > 1) F(max_across)(row, y, n, kernel, apart, step);
+    else if (step == 1) F(max_across)(row, y, n, kernel, 1, 1);
+    else if (step == 2) F(max_across)(row, y, n, kernel, 1, 2);
+    else F(max_across)(row, y, n, kernel, 1, step);
 }
 
 static void F(max_pool_part)(const void *job, int part, int parts)
@@ -103,45 +105,88 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
     }
 }
 
-/* What the sum of window (i, j) is divided by. */
-static inline real F(window_size)(const fastnn_pool *g, int64_t i, int64_t j)
+/* Any windows, value by value: the bins of an adaptive pool. */
+static void F(max_bins_part)(const void *job, int part, int parts)
 {
-    return (real)(g->row_size[i] * g->col_size[j]);
+    const fastnn_pool *g = job;
+    const int64_t planes = F(plane_count)(g), image = g->height * g->width, end = part_begin(planes, part + 1, parts);
+    int64_t p = part_begin(planes, part, parts);
+    real *y = (real *)g->y + p * g->out_rows * g->out_cols;
+    for (; p < end; ++p)
+        for (int64_t i = 0; i < g->out_rows; ++i)
+            for (int64_t j = 0; j < g->out_cols; ++j, ++y) {
+                const real *x = (const real *)g->x + p * image;
+                *y = x[g->row_begin[i] * g->width + g->col_begin[j]];
+                for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
+                    for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c) *y = MAX_NAN(*y, x[r * g->width + c]);
+            }
+}
+
+/* Where the window's maximum, or its first NaN, stands. */
+static inline int64_t F(place_of_max)(const fastnn_pool *g, int64_t i, int64_t j, const real *x, real max)
+{
+    for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
+        for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c) {
+            const real v = x[r * g->width + c];
+            if (v == max || v != v) return r * g->width + c;
+        }
+    return g->row_begin[i] * g->width + g->col_begin[j];
+}
+
+static void F(max_bins_backward_part)(const void *job, int part, int parts)
+{
+    const fastnn_pool *g = job;
+    const int64_t planes = F(plane_count)(g), image = g->height * g->width, end = part_begin(planes, part + 1, parts);
+    for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
+        const real *x = (const real *)g->x + p * image;
+        const int64_t at = p * g->out_rows * g->out_cols;
+        const real *y = (const real *)g->y + at, *dy = (const real *)g->dy + at;
+        real *dx = (real *)g->dx + p * image;
+        for (int64_t e = 0; e < image; ++e) dx[e] = 0;
+        for (int64_t i = 0; i < g->out_rows; ++i)
+            for (int64_t j = 0; j < g->out_cols; ++j) dx[F(place_of_max)(g, i, j, x, *y++)] += *dy++;
+    }
 }
 
 static void F(avg_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
+    const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
         const real *x = (const real *)g->x + p * image;
-        real *y = (real *)g->y + p * size;
-        for (int64_t i = 0; i < g->out_rows; ++i)
+        real *y = (real *)g->y + p * g->out_rows * g->out_cols;
+        for (int64_t i = 0; i < g->out_rows; ++i) {
+            const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
+                const int64_t left = g->col_begin[j], right = g->col_end[j];
                 real total = 0;
-                for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
-                    for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c) total += x[r * g->width + c];
-                y[i * g->out_cols + j] = total / F(window_size)(g, i, j);
+                for (int64_t r = top; r < bottom; ++r)
+                    for (int64_t c = left; c < right; ++c) total += x[r * g->width + c];
+                *y++ = total / (real)(size * g->col_size[j]);
             }
+        }
     }
 }
 
 static void F(avg_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
+    const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
-        const real *dy = (const real *)g->dy + p * size;
+        const real *dy = (const real *)g->dy + p * g->out_rows * g->out_cols;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
-        for (int64_t i = 0; i < g->out_rows; ++i)
+        for (int64_t i = 0; i < g->out_rows; ++i) {
+            const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
-                const real gradient = dy[i * g->out_cols + j] / F(window_size)(g, i, j);
-                for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
-                    for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c) dx[r * g->width + c] += gradient;
+                const int64_t left = g->col_begin[j], right = g->col_end[j];
+                const real gradient = *dy++ / (real)(size * g->col_size[j]);
+                for (int64_t r = top; r < bottom; ++r)
+                    for (int64_t c = left; c < right; ++c) dx[r * g->width + c] += gradient;
             }
+        }
     }
 }
 
@@ -216,30 +261,36 @@ static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, con
 
 static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
-    for (int64_t i = 0; i < g->out_rows; ++i)
+    for (int64_t i = 0; i < g->out_rows; ++i) {
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
-            const real count = F(window_size)(g, i, j);
+            const int64_t left = g->col_begin[j], right = g->col_end[j];
+            const real count = (real)(size * g->col_size[j]);
             real total[LANES] = {0};
-            for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
-                for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c)
+            for (int64_t r = top; r < bottom; ++r)
+                for (int64_t c = left; c < right; ++c)
                     for (int l = 0; l < LANES; ++l) total[l] += x[(r * g->width + c) * LANES + l];
             for (int l = 0; l < LANES; ++l) y[l] = total[l] / count;
         }
+    }
 }
 
 static void F(avg_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
     (void)x, (void)y;
     for (int64_t e = 0; e < g->height * g->width * LANES; ++e) dx[e] = 0;
-    for (int64_t i = 0; i < g->out_rows; ++i)
+    for (int64_t i = 0; i < g->out_rows; ++i) {
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
         for (int64_t j = 0; j < g->out_cols; ++j, dy += LANES) {
-            const real count = F(window_size)(g, i, j);
+            const int64_t left = g->col_begin[j], right = g->col_end[j];
+            const real count = (real)(size * g->col_size[j]);
             real gradient[LANES];
             for (int l = 0; l < LANES; ++l) gradient[l] = dy[l] / count;
-            for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
-                for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c)
+            for (int64_t r = top; r < bottom; ++r)
+                for (int64_t c = left; c < right; ++c)
                     for (int l = 0; l < LANES; ++l) dx[(r * g->width + c) * LANES + l] += gradient[l];
         }
+    }
 }
 
 /* A kind of pooling: its parts for single images, and functions for a plane of an interleaved block (NULL: none). */
@@ -322,11 +373,14 @@ static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int backward
 
 static const F(pooling_t)
     F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), F(max_interleaved), F(max_interleaved_backward)},
+    F(max_bins) = {F(max_bins_part), F(max_bins_backward_part), F(max_interleaved), F(max_interleaved_backward)},
     F(avg_pooling) = {F(avg_pool_part), F(avg_pool_backward_part), F(avg_interleaved), F(avg_interleaved_backward)},
     F(global_pooling) = {F(global_pool_part), F(avg_pool_backward_part), NULL, NULL};
 
 static void F(max_pool)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 0); }
 static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 1); }
+static void F(adaptive_max_pool)(const fastnn_pool *g) { F(pool)(g, &F(max_bins), 0); }
+static void F(adaptive_max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(max_bins), 1); }
 static void F(avg_pool)(const fastnn_pool *g) { F(pool)(g, &F(avg_pooling), 0); }
 static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(avg_pooling), 1); }
 static void F(global_pool)(const fastnn_pool *g) { F(pool)(g, &F(global_pooling), 0); }

@@ -1,7 +1,7 @@
 /* Upsample: an image of another size, each new pixel looked up in at most four old ones.
 
-   Reference: fastnn_ref/upsample.py. A plane is a channel of an image, or of an interleaved block, whose pixels are lines
-   of LANES values; threads split the planes. */
+   Reference: fastnn_ref/upsample.py. A plane is a channel of an image, or of an interleaved block, whose pixels are
+   lines of LANES values; threads split the planes. */
 
 /* One plane of `unit` values a pixel. */
 ALWAYS_INLINE void F(upsample_plane)(const int unit, const fastnn_upsample *g, const real *x, real *y)
@@ -63,7 +63,8 @@ static inline int64_t F(upsample_blocks)(const fastnn_upsample *g)
 static void F(upsample_range)(const fastnn_upsample *g, int backward, int part, int parts)
 {
     const int64_t blocks = F(upsample_blocks)(g), lines = blocks * g->channels;
-    const int64_t planes = lines + (g->images - blocks * LANES) * g->channels, end = part_begin(planes, part + 1, parts);
+    const int64_t planes = lines + (g->images - blocks * LANES) * g->channels;
+    const int64_t end = part_begin(planes, part + 1, parts);
     const int64_t x_size = g->height * g->width, y_size = g->out_rows * g->out_cols;
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
         const int64_t before = p < lines ? p * LANES : p + lines * (LANES - 1);      /* planes of single images */

@@ -17,6 +17,7 @@ from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.optional import optional
 
+from .. import image_tables
 from .._version import __version__
 from .formulas import FORMULAS, OPERATORS, RMS, X
 
@@ -36,8 +37,12 @@ ARGUMENTS = {name: words.split() for name, words in {
     "DropConnect": "in_features out_features p mask inference activation bias init samples",
     "Conv2d": f"in_channels out_channels {WINDOW} dilation groups activation bias init",
     "Embedding": "num_embeddings embedding_dim init",
-    "MaxPool2d": WINDOW,
-    "AvgPool2d": WINDOW,
+    "ConvTranspose2d": f"in_channels out_channels {WINDOW} output_padding groups bias dilation activation init",
+    "MaxPool2d": f"{WINDOW} dilation ceil_mode",
+    "AvgPool2d": f"{WINDOW} ceil_mode count_include_pad divisor_override",
+    "AdaptiveMaxPool2d": "output_size",
+    "AdaptiveAvgPool2d": "output_size",
+    "Upsample": "size scale_factor mode align_corners",
     "LeakyReLU": "negative_slope",
     "ELU": "alpha",
     "GELU": "approximate",
@@ -102,6 +107,12 @@ def check_arguments(layer: Any, path: str) -> None:
         if each.name not in known:
             raise ValueError(f"{path.rstrip('.') or 'model'}: {type(layer).__name__}.{each.name}: expected arguments "
                              f"that ONNX files can say ({', '.join(known) or 'none'}), got another one")
+
+
+def pads(layer: Any, more: Sequence[int] = (0, 0)) -> list[int]:
+    """Padding as ONNX has it, top and left, then bottom and right, with so many rows and columns more behind."""
+    (top, bottom), (left, right) = checks.sides_of(layer.padding)
+    return [top, left, bottom + more[0], right + more[1]]
 
 
 class Graph:
@@ -258,15 +269,73 @@ class Graph:
 
     def add_Conv2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         u = self.node("Conv", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
-                      strides=layer.stride, pads=layer.padding * 2, dilations=layer.dilation, group=layer.groups)
+                      strides=layer.stride, pads=pads(layer), dilations=layer.dilation, group=layer.groups)
         return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
 
+    def add_ConvTranspose2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        u = self.node("ConvTranspose", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
+                      strides=layer.stride, pads=pads(layer), output_padding=layer.output_padding,
+                      dilations=layer.dilation, group=layer.groups)
+        return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
+
+    def overhang(self, layer: Any, shape: tuple[int, ...], dilation: Sequence[int]) -> list[int]:
+        """How far the last windows stick out of the padded image: rows, columns. Runtimes differ about ceil_mode, so
+        it is said by padding that no runtime counts."""
+        counts = layer.output_shape(shape)[1:]
+        return [max(0, (n - 1) * s + k - side - sum(around)) for n, s, k, side, around in zip(
+            counts, layer.stride, checks.extent(layer.kernel_size, dilation), shape[1:],
+            checks.sides_of(layer.padding), strict=True)]
+
     def add_MaxPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=layer.padding * 2)
+        dilations = {} if layer.dilation == (1, 1) else {"dilations": layer.dilation}
+        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride,
+                         pads=pads(layer, self.overhang(layer, shape, layer.dilation)), **dilations)
 
     def add_AvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node("AveragePool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=layer.padding * 2,
-                         count_include_pad=1)
+        window: dict[str, Any] = {"kernel_shape": layer.kernel_size, "strides": layer.stride}
+        more = self.overhang(layer, shape, (1, 1))
+        if layer.divisor_override is not None:
+            raise ValueError(f"{path.rstrip('.') or 'model'}: AvgPool2d.divisor_override: expected None, which ONNX can "
+                             f"say, got {layer.divisor_override}")
+        if not any(more):
+            return self.node("AveragePool", x, **window, pads=pads(layer), count_include_pad=layer.count_include_pad)
+        if layer.count_include_pad and any(pads(layer)):            # what counts, and behind it what does not
+            own = pads(layer)
+            x = self.node("Pad", x, self.constant(f"{path}pads", [0, 0, *own[:2], 0, 0, *own[2:]], np.int64))
+            return self.node("AveragePool", x, **window, pads=[0, 0, *more], count_include_pad=0)
+        return self.node("AveragePool", x, **window, pads=pads(layer, more), count_include_pad=0)
+
+    def add_AdaptiveAvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        counts = layer.output_shape(shape)[1:]
+        kind = "Max" if type(layer).__name__ == "AdaptiveMaxPool2d" else "Average"
+        if counts == (1, 1):
+            return self.node(f"Global{kind}Pool", x)
+        kernel = [side // count for side, count in zip(shape[1:], counts, strict=True)]
+        if any(side % count for side, count in zip(shape[1:], counts, strict=True)):
+            raise ValueError(f"{path.rstrip('.') or 'model'}: {type(layer).__name__}.output_size: expected divisors of "
+                             f"{shape[1:]}, which ONNX can say, got {layer.output_size}")
+        return self.node(f"{kind}Pool", x, kernel_shape=kernel, strides=kernel)
+
+    add_AdaptiveMaxPool2d = add_AdaptiveAvgPool2d
+
+    def add_Upsample(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        """Resize by scales, which are float32 in a file: checked to mean the same size and the same pixels."""
+        counts = layer.output_shape(shape)[1:]
+        factors = layer.scale_factor or [new / side for side, new in zip(shape[1:], counts, strict=True)]
+        scales = [float(np.float32(factor)) for factor in factors]
+        scales = [scale if math.floor(side * scale) == new else float(np.nextafter(np.float32(scale), np.float32(np.inf)))
+                  for side, new, scale in zip(shape[1:], counts, scales, strict=True)]
+        for side, new, given, scale in zip(shape[1:], counts, layer.scale_factor or (None, None), scales, strict=True):
+            ours, theirs = (image_tables.places(side, new, factor, layer.mode, layer.align_corners).low
+                            for factor in (given, scale))
+            if math.floor(side * scale) != new or (layer.mode == "nearest" and (ours != theirs).any()):
+                raise ValueError(f"{path.rstrip('.') or 'model'}: Upsample: expected a scale that is the same in float32, "
+                                 f"which ONNX files have, got {scale} for {new} from {side}")
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        if layer.mode == "bilinear":
+            how = {"mode": "linear", "coordinate_transformation_mode":
+                   "align_corners" if layer.align_corners else "half_pixel"}
+        return self.node("Resize", x, "", self.constant(f"{path}scales", [1.0, 1.0, *scales], np.float32), **how)
 
     def add_GlobalAvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         return self.node("Flatten", self.node("GlobalAveragePool", x))
