@@ -148,6 +148,11 @@ TRANSPOSED = [
     transposed((16, 3, 2, 2), 67, 2, stride=2, activation="gelu"),
     transposed((18, 4, 3, 3), 2, (1, 3), groups=2, padding=((0, 0), (1, 0))),
     transposed((2, 3, 3, 4), 4, 2, activation="tanh"),
+    Case(                       # whole blocks of images that do not stand interleaved
+        "transposed twice",
+        lambda nn: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.LayerNorm(4), nn.ConvTranspose2d(3, 1, 3, 2)),
+        (19, 2, 2, 3),
+    ),
 ]
 POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((2, 3, 8, 6), 2, {}),

@@ -161,6 +161,44 @@ def test_flattening_by_reshape(tmp_path):
         np.array(normal((4, 3, 2, 2), "float32")), ["GlobalAvgPool2d"])
 
 
+PADS = np.array([0, 0, 0, 2, 0, 0, 1, 0])
+
+
+@pytest.mark.parametrize(("nodes", "constants", "layer"), [
+    ([("Conv", ["x", "k"], "y", {"pads": [0, 2, 1, 0]})], {"k": np.ones((2, 1, 3, 2), F)}, "Conv2d"),
+    ([("Conv", ["x", "k"], "y", {"auto_pad": "SAME_UPPER", "strides": [2, 3]})], {"k": np.ones((2, 1, 3, 2), F)},
+     "Conv2d"),
+    ([("Conv", ["x", "k"], "y", {"auto_pad": "SAME_LOWER", "dilations": [1, 3]})], {"k": np.ones((2, 1, 3, 2), F)},
+     "Conv2d"),
+    ([("Pad", ["x", "p"], "u", {}), ("Conv", ["u", "k"], "y", {"pads": [1, 0, 0, 0]})],
+     {"p": PADS, "k": np.ones((2, 1, 3, 3), F)}, "Conv2d"),
+    ([("Pad", ["x", "p", "", "a"], "u", {}), ("AveragePool", ["u"], "y", {"kernel_shape": [3, 3]})],
+     {"p": np.array([0, 2, 1, 0]), "a": np.array([-2, 3])}, "AvgPool2d"),
+    ([("Pad", ["x", "p", "v"], "u", {}), ("MaxPool", ["u"], "y", {"kernel_shape": [3, 3]})],
+     {"p": PADS, "v": F(-np.inf)}, "MaxPool2d"),
+    ([("MaxPool", ["x"], "y", {"kernel_shape": [2, 3], "strides": [3, 2], "dilations": [1, 2], "ceil_mode": 1})], {},
+     "MaxPool2d"),
+    ([("AveragePool", ["x"], "y", {"kernel_shape": [3, 3], "pads": [1, 0, 2, 1], "strides": [2, 2]})], {}, "AvgPool2d"),
+    ([("AveragePool", ["x"], "y", {"kernel_shape": [2, 2], "auto_pad": "SAME_LOWER"})], {}, "AvgPool2d"),
+    ([("GlobalAveragePool", ["x"], "y", {})], {}, "AdaptiveAvgPool2d"),
+    ([("GlobalMaxPool", ["x"], "y", {})], {}, "AdaptiveMaxPool2d"),
+    ([("ConvTranspose", ["x", "k"], "y", {"strides": [2, 1], "pads": [0, 1, 1, 0], "output_padding": [1, 0]})],
+     {"k": np.ones((1, 2, 3, 2), F)}, "ConvTranspose2d"),
+    ([("ConvTranspose", ["x", "k"], "y", {"strides": [2, 2], "auto_pad": "SAME_UPPER"})],
+     {"k": np.ones((1, 2, 3, 3), F)}, "ConvTranspose2d"),
+    ([("ConvTranspose", ["x", "k"], "y", {"strides": [3, 2], "output_shape": [18, 15]})],
+     {"k": np.ones((1, 2, 3, 3), F)}, "ConvTranspose2d"),
+    ([("Resize", ["x", "", "s"], "y", {})], {"s": np.array([1, 1, 2, 3], F)}, "Upsample"),
+    ([("Resize", ["x", "", "", "s"], "y", {"mode": "linear"})], {"s": np.array([4, 1, 9, 4])}, "Upsample"),
+    ([("Resize", ["x", "", "s"], "y", {"mode": "linear", "coordinate_transformation_mode": "align_corners"})],
+     {"s": np.array([1, 1, 1.5, 0.6], F)}, "Upsample"),
+    ([("Resize", ["x", "", "s"], "y", {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})],
+     {"s": np.array([1, 1, 1.5, 0.5], F)}, "Upsample"),
+])  # fmt: skip
+def test_images_as_others_write_them(tmp_path, nodes, constants, layer):
+    Mine(tmp_path, ["n", 1, 6, 7], nodes, constants, "y").check(np.array(normal((4, 1, 6, 7), "float32")), [layer])
+
+
 IMAGE, K = ["n", 1, 6, 6], np.ones((1, 1, 3, 3), F)
 BAD = [
     (["n", 3], [("Einsum", ["x"], "y", {"equation": "ij->ij"})], {}, r"'y' \(Einsum\): expected an operator"),
@@ -168,12 +206,21 @@ BAD = [
     (["n", 3], [("Gemm", ["x", "w"], "y", {"alpha": 2.0})], {"w": W}, r"'y' \(Gemm\): expected alpha = 1.0, got 2.0"),
     (["n", 4], [("MatMul", ["x", "w"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected a layer that fits"),
     (["n", 3], [("MatMul", ["w", "x"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected 'x' as its first input"),
-    (IMAGE, [("Conv", ["x", "k"], "y", {"pads": [0, 0, 1, 1]})], {"k": K}, r"expected pads that are the same"),
-    (IMAGE, [("Conv", ["x", "k"], "y", {"auto_pad": "SAME_UPPER"})], {"k": K}, r"\(Conv\): expected auto_pad"),
-    (IMAGE, [("MaxPool", ["x"], "y", {"kernel_shape": [2, 2], "ceil_mode": 1})], {}, r"expected ceil_mode = 0, got 1"),
-    (IMAGE, [("AveragePool", ["x"], "y", {"kernel_shape": [3, 3], "pads": [1] * 4})], {}, r"count_include_pad = 1"),
+    (IMAGE, [("AveragePool", ["x"], "y", {"kernel_shape": [3, 3], "dilations": [1, 2]})], {},
+     r"expected dilations = \[1, 1\]"),
+    (["n", 1, "h", "w"], [("Conv", ["x", "k"], "y", {"auto_pad": "SAME_UPPER", "strides": [2, 2]})], {"k": K},
+     r"\(Conv\): expected an input whose shape the file tells, with auto_pad = 'SAME_UPPER'"),
+    (IMAGE, [("MaxPool", ["x"], "y", {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]})], {}, r"padding: expected less"),
+    (IMAGE, [("Pad", ["x", "p"], "u", {}), ("Relu", ["u"], "y", {})], {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+     r"\(Pad\): expected Conv, AveragePool or MaxPool behind it, got Relu"),
+    (IMAGE, [("Pad", ["x", "p"], "u", {}), ("MaxPool", ["u"], "y", {"kernel_shape": [2, 2]})],
+     {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])}, r"\(Pad\): expected padding with -inf before MaxPool, or 0, got 0.0"),
+    (IMAGE, [("Resize", ["x", "", "s"], "y", {"mode": "cubic"})], {"s": np.array([1, 1, 2, 2], F)},
+     r"\(Resize\): expected the pixels that Upsample looks at, got mode 'cubic'"),
+    (IMAGE, [("Resize", ["x", "", "s"], "y", {"nearest_mode": "ceil"})], {"s": np.array([1, 1, 2, 2], F)},
+     r"\(Resize\): expected the pixels that Upsample looks at, got mode 'nearest', 'half_pixel', 'ceil'"),
+    (IMAGE, [("Resize", ["x", "", "s"], "y", {})], {"s": np.array([1, 3, 2, 2], F)}, r"not another batch or channels"),
     (IMAGE, [("Softmax", ["x"], "y", {"axis": 1})], {}, r"\(Softmax\): expected the last axis, got axis = 1"),
-    (IMAGE, [("GlobalAveragePool", ["x"], "y", {})], {}, r"expected Flatten behind it, got none"),
     (IMAGE, [("Flatten", ["x"], "y", {"axis": 2})], {}, r"\(Flatten\): expected axis = 1, got 2"),
     (["n", 3], [("Relu", ["x"], "y", {}), ("Tanh", ["y"], "z", {})], {}, r"\(Tanh\): expected a chain of layers"),
     (["n", 3], [("Slice", ["x", "a", "e", "o", "t"], "y", {})],

@@ -177,7 +177,7 @@ def test_modules_of_pytorch(torch):
     tally, packages = Tally(), packages_of()
     for info in module_db:
         kind = info.module_cls.__name__
-        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "AdaptiveAvgPool2d"):
+        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0])):
             continue                                    # nothing of fastnn's is of that name
         for training in (True, False):
             samples = info.module_inputs_func(
@@ -219,8 +219,15 @@ FUNCTIONS = {
     "nn.functional.prelu": ("PReLU", "weight"),
     "nn.functional.max_pool2d": ("MaxPool2d", f"{POOL} dilation ceil_mode return_indices"),
     "nn.functional.avg_pool2d": ("AvgPool2d", f"{POOL} ceil_mode count_include_pad divisor_override"),
+    "nn.functional.adaptive_max_pool2d": ("AdaptiveMaxPool2d", "output_size return_indices"),
+    "nn.functional.adaptive_avg_pool2d": ("AdaptiveAvgPool2d", "output_size"),
+    "nn.functional.interpolate.nearest": ("Upsample", "size scale_factor mode align_corners"),
+    "nn.functional.interpolate.bilinear": ("Upsample", "size scale_factor mode align_corners"),
+    "nn.functional.upsample_nearest": ("UpsamplingNearest2d", "size scale_factor"),
+    "nn.functional.upsample_bilinear": ("UpsamplingBilinear2d", "size scale_factor"),
     "nn.functional.linear": ("Linear", "weight bias"),
     "nn.functional.conv2d": ("Conv2d", "weight bias stride padding dilation groups"),
+    "nn.functional.conv_transpose2d": ("ConvTranspose2d", "weight bias stride padding output_padding groups dilation"),
     "nn.functional.layer_norm": ("LayerNorm", "normalized_shape weight bias eps"),
     "nn.functional.rms_norm": ("RMSNorm", "normalized_shape weight eps"),
     "nn.functional.batch_norm": ("BatchNorm", "running_mean running_var weight bias training momentum eps"),
@@ -240,7 +247,10 @@ def module_of(torch, kind, x, options):
     values = {name: options.pop(name) for name in VALUES if name in options}
     weight, named = values.get("weight"), dict(options)
     training = named.pop("training", kind != "BatchNorm")
-    if kind in ("Linear", "Conv2d"):
+    if kind == "ConvTranspose2d":
+        named |= {"in_channels": len(weight), "out_channels": weight.shape[1] * options.get("groups", 1),
+                  "kernel_size": tuple(weight.shape[2:]), "bias": values.get("bias") is not None}
+    elif kind in ("Linear", "Conv2d"):
         if weight.ndim < 2:
             raise ValueError("a weight of one axis")
         inside = weight.shape[1] * options.get("groups", 1)
@@ -273,9 +283,9 @@ def test_functions_of_pytorch(torch):
     tally, packages = Tally(), packages_of()
     for info in found.op_db:
         name = f"{info.name}{'.' + info.variant_test_name if info.variant_test_name else ''}"
-        if info.name not in FUNCTIONS or info.variant_test_name:
+        if name not in FUNCTIONS:
             continue
-        kind, order = FUNCTIONS[info.name]
+        kind, order = FUNCTIONS[name]
         for number, sample in enumerate(info.sample_inputs("cpu", torch.float64, requires_grad=False)):
             def compare(info=info, kind=kind, order=order, sample=sample):
                 options = {**dict(zip(order.split(), sample.args, strict=False)), **sample.kwargs}

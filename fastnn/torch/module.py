@@ -75,8 +75,8 @@ def from_torch(
     statistics here, so PyTorch's must be in ``eval()``, or be a ``FrozenBatchNorm`` of ``fastnn.torch.modules``.
 
     Raises ValueError for a module that fastnn does not have, and for an option that it does not have (such as
-    ``padding_mode="reflect"``, a momentum of None, a frozen weight with a bias that is not), with
-    the path of the module; TypeError if ``module`` is no module.
+    ``padding_mode="reflect"``, a momentum of None, a frozen weight with a bias that is not), with the path of the
+    module; TypeError if ``module`` is no module.
 
     >>> import torch
     >>> from fastnn.torch import from_torch
@@ -174,6 +174,8 @@ class Reader:
         if type(module) is torch.AdaptiveAvgPool2d and module.output_size in (1, (1, 1)) and (
                 type(after) is torch.Flatten and (after.start_dim, after.end_dim) in ((1, -1), (1, 3))):
             return self.nn.GlobalAvgPool2d(), 2
+        if type(module) in (torch.UpsamplingNearest2d, torch.UpsamplingBilinear2d):
+            return self.same("Upsample", module, path, shape), 1
         if type(module) in (torch.ZeroPad2d, torch.ConstantPad2d):
             return self.padded(module, path, shape, after), 2
         if kind not in (*SAME, "Embedding") or type(module) is not getattr(torch, kind, None):
@@ -230,6 +232,8 @@ class Reader:
         value = getattr(module, option)
         if option == "align_corners":
             return bool(value)
+        if option == "recompute_scale_factor":
+            return value or None
         return value is not None if option == "bias" else value
 
     def own(self, module: Any, path: str, shape: Any) -> Any:

@@ -900,7 +900,7 @@ def window_counts(
         what = "the kernel's extent" + " - stride + 1" * ceil_mode
         raise ValueError(f"{who}: expected a padded image of at least {format_shape(least)}, {what}, "
                          f"got {format_shape(room)}")
-    rows, cols = ((all_of_it - k) // s + 1 for all_of_it, k, s in zip(room, least, stride, strict=True))
+    rows, cols = ((whole - k) // s + 1 for whole, k, s in zip(room, least, stride, strict=True))
     if ceil_mode:
         (top, _), (left, _) = sides_of(padding)
         rows -= (rows - 1) * stride[0] >= image[0] + top
