@@ -38,7 +38,8 @@ cdef class Pooling(Layer):
         self.g.channels, self.g.height, self.g.width = shape
         self.g.x_interleaved, self.g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.g.out_rows, self.g.out_cols = out_shape[1:] or (1, 1)      # a global pool gives rows
-        self.tables = self.windows(shape[1:], (self.g.out_rows, self.g.out_cols))
+        self.tables = tuple([each._replace(size=each.size.astype(f"float{8 * plan.real_size}"))
+                             for each in self.windows(shape[1:], (self.g.out_rows, self.g.out_cols))])
         self.set_tables(self.tables[0], self.tables[1])
         plan.reserve(&self.g.y, <object>rows * self.out_size)
         return out_shape
@@ -46,7 +47,7 @@ cdef class Pooling(Layer):
     cdef int set_tables(self, object down, object across) except -1:
         self.g.row_begin, self.g.col_begin = <int64_t *>address(down.begin), <int64_t *>address(across.begin)
         self.g.row_end, self.g.col_end = <int64_t *>address(down.end), <int64_t *>address(across.end)
-        self.g.row_size, self.g.col_size = <int64_t *>address(down.size), <int64_t *>address(across.size)
+        self.g.row_size, self.g.col_size = address(down.size), address(across.size)
         return 0
 
     cdef int set_tiled(self, tuple shape) except -1:

@@ -106,6 +106,15 @@ def test_reading_a_state_needs_no_pytorch():
 # ---- modules ----
 
 
+# Cases of padding that no module of PyTorch's does.
+UNSAID = (
+    "transposed 2x2x4x4 3 of 3 padding=((0, 2), (1, 3)) bias=False",
+    "transposed 18x4x3x3 2 of (1, 3) groups=2 padding=((0, 0), (1, 0))",
+    *(f"{kind} 19x2x3x6 (3, 2) stride=2 padding=((0, 2), (1, 1)) ceil_mode=True" for kind in ("MaxPool2d", "AvgPool2d")),
+    "AvgPool2d 19x2x3x4 2 stride=1 padding=((0, 1), (1, 0)) count_include_pad=False",
+)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_there_and_back(torch, fast, case):
@@ -114,6 +123,10 @@ def test_there_and_back(torch, fast, case):
     randomise_biases(model)
     if case in AUGMENTS or case in SAMPLED:
         with pytest.raises(ValueError, match=r"^0: (Augment|DropConnect.inference): expected"):
+            to_torch(model)
+        return
+    if case.name in UNSAID:
+        with pytest.raises(ValueError, match=r"^0: \w+.padding: expected as much on both sides"):
             to_torch(model)
         return
     module, x = to_torch(model).eval(), inputs(case)
@@ -294,7 +307,7 @@ def test_padding_that_differs_from_side_to_side(torch, nn, make):
     module, x = to_torch(model), normal((3, 2, 5, 6))
     assert type(module[0]).__name__ in ("ZeroPad2d", "ConstantPad2d")
     np.testing.assert_allclose(module(torch.tensor(np.array(x))).detach().numpy(), model(x), atol=1e-12)
-    again = from_torch(module, package=nn)
+    again = from_torch(module, package=nn, dtype="float64")
     assert type(again[0]) is type(model[0])
     assert again[0].padding == model[0].padding
     np.testing.assert_array_equal(again(x), model(x))

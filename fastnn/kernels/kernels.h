@@ -130,7 +130,8 @@ typedef struct {
 typedef struct {
     int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
     int x_interleaved, y_interleaved;   /* x and dx; y and dy */
-    const int64_t *row_begin, *row_end, *row_size, *col_begin, *col_end, *col_size;
+    const int64_t *row_begin, *row_end, *col_begin, *col_end;
+    const void *row_size, *col_size;
     int64_t dilation_h, dilation_w;
     int tiled;
     int64_t kernel_w, stride_w, pad_w;

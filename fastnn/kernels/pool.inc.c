@@ -44,19 +44,20 @@ static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t planes = F(plane_count)(g), from = part_begin(planes, part, parts);
-    const int64_t to = part_begin(planes, part + 1, parts), rows = g->out_rows, apart = g->dilation_h * g->width;
-    const int64_t seen = (g->out_cols - 1) * g->stride_w + (g->kernel_w - 1) * g->dilation_w + 1;
-    const int64_t own = g->pad_w + g->width;
-    real *row = (real *)g->scratch + part * g->scratch_size, *y = (real *)g->y + from * rows * g->out_cols;
+    const int64_t to = part_begin(planes, part + 1, parts), rows = g->out_rows, cols = g->out_cols;
+    const int64_t width = g->width, down = g->dilation_h, across = g->dilation_w, kernel = g->kernel_w;
+    const int64_t seen = (cols - 1) * g->stride_w + (kernel - 1) * across + 1, own = g->pad_w + width;
+    const int64_t *begin = g->row_begin, *end = g->row_end;
+    real *row = (real *)g->scratch + part * g->scratch_size, *inside = row + g->pad_w;
+    real *y = (real *)g->y + from * rows * cols;
     for (int64_t e = 0; e < (seen > own ? seen : own); ++e) row[e] = -INFINITY;     /* padding is never the maximum */
     for (int64_t p = from; p < to; ++p)
-        for (int64_t i = 0; i < rows; ++i, y += g->out_cols) {      /* first down the columns, then across */
-            const int64_t top = g->row_begin[i], count = g->row_end[i] - top;
-            const real *x = (const real *)g->x + (p * g->height + top) * g->width;
-            F(max_row)(x, x + (count > g->dilation_h ? apart : 0), row + g->pad_w, g->width);
-            for (int64_t r = 2 * g->dilation_h; r < count; r += g->dilation_h)
-                F(max_row)(row + g->pad_w, x + r * g->width, row + g->pad_w, g->width);
-            F(max_across_any)(row, y, g->out_cols, g->kernel_w, g->dilation_w, g->stride_w);
+        for (int64_t i = 0; i < rows; ++i, y += cols) {             /* first down the columns, then across */
+            const int64_t top = begin[i], count = end[i] - top;
+            const real *x = (const real *)g->x + (p * g->height + top) * width;
+            F(max_row)(x, x + (count > down ? down * width : 0), inside, width);
+            for (int64_t r = 2 * down; r < count; r += down) F(max_row)(inside, x + r * width, inside, width);
+            F(max_across_any)(row, y, cols, kernel, across, g->stride_w);
         }
 }
 
@@ -67,16 +68,17 @@ static void F(max_pool_part)(const void *job, int part, int parts)
 static void F(route_range)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
                            const real *dy, real *dx)
 {
-    const int64_t step = g->stride_w, taps_end = (g->kernel_w - 1) * g->dilation_w + 1 - g->pad_w;
-    const int64_t rightmost = min64(taps_end, g->width - start * step);
+    const int64_t step = g->stride_w, width = g->width, down = g->dilation_h, across = g->dilation_w;
+    const int64_t rightmost = min64((g->kernel_w - 1) * across + 1 - g->pad_w, width - start * step);
+    const int64_t leftmost = -g->pad_w, bottom = g->row_end[i];
     real open[STACK_COLUMNS];
     for (int64_t j = start; j < end; ++j) open[j - start] = 1;
-    for (int64_t row = g->row_begin[i]; row < g->row_end[i]; row += g->dilation_h)
-        for (int64_t shift = -g->pad_w; shift < rightmost; shift += g->dilation_w) {
+    for (int64_t row = g->row_begin[i]; row < bottom; row += down)
+        for (int64_t shift = leftmost; shift < rightmost; shift += across) {
             const int64_t first = shift < 0 ? ceil_div(-shift, step) : 0, low = first > start ? first : start;
-            const int64_t high = min64(end, ceil_div(g->width - shift, step));
-            const real *from = x + row * g->width + shift;
-            real *to = dx + row * g->width + shift;
+            const int64_t high = min64(end, ceil_div(width - shift, step));
+            const real *from = x + row * width + shift;
+            real *to = dx + row * width + shift;
             ELEMENTWISE for (int64_t j = low; j < high; ++j) {
                 const real v = from[j * step];
                 const int hit = (v == y[j] || v != v) && open[j - start] != 0;
@@ -151,19 +153,21 @@ static void F(max_bins_backward_part)(const void *job, int part, int parts)
 static void F(avg_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
+    const real *row_size = g->row_size, *col_size = g->col_size;
     const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
         const real *x = (const real *)g->x + p * image;
         real *y = (real *)g->y + p * g->out_rows * g->out_cols;
         for (int64_t i = 0; i < g->out_rows; ++i) {
-            const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
+            const int64_t top = g->row_begin[i], bottom = g->row_end[i];
+            const real high = row_size[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
                 const int64_t left = g->col_begin[j], right = g->col_end[j];
                 real total = 0;
                 for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) total += x[r * g->width + c];
-                *y++ = total / (real)(size * g->col_size[j]);
+                *y++ = total / (high * col_size[j]);
             }
         }
     }
@@ -172,6 +176,7 @@ static void F(avg_pool_part)(const void *job, int part, int parts)
 static void F(avg_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
+    const real *row_size = g->row_size, *col_size = g->col_size;
     const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
@@ -179,10 +184,10 @@ static void F(avg_pool_backward_part)(const void *job, int part, int parts)
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
         for (int64_t i = 0; i < g->out_rows; ++i) {
-            const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
+            const int64_t top = g->row_begin[i], bottom = g->row_end[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
                 const int64_t left = g->col_begin[j], right = g->col_end[j];
-                const real gradient = *dy++ / (real)(size * g->col_size[j]);
+                const real gradient = *dy++ / (row_size[i] * col_size[j]);
                 for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) dx[r * g->width + c] += gradient;
             }
@@ -261,11 +266,12 @@ static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, con
 
 static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
+    const real *row_size = g->row_size, *col_size = g->col_size;
     for (int64_t i = 0; i < g->out_rows; ++i) {
-        const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i];
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             const int64_t left = g->col_begin[j], right = g->col_end[j];
-            const real count = (real)(size * g->col_size[j]);
+            const real count = row_size[i] * col_size[j];
             real total[LANES] = {0};
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)
@@ -277,13 +283,14 @@ static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 
 static void F(avg_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
+    const real *row_size = g->row_size, *col_size = g->col_size;
     (void)x, (void)y;
     for (int64_t e = 0; e < g->height * g->width * LANES; ++e) dx[e] = 0;
     for (int64_t i = 0; i < g->out_rows; ++i) {
-        const int64_t top = g->row_begin[i], bottom = g->row_end[i], size = g->row_size[i];
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i];
         for (int64_t j = 0; j < g->out_cols; ++j, dy += LANES) {
             const int64_t left = g->col_begin[j], right = g->col_end[j];
-            const real count = (real)(size * g->col_size[j]);
+            const real count = row_size[i] * col_size[j];
             real gradient[LANES];
             for (int l = 0; l < LANES; ++l) gradient[l] = dy[l] / count;
             for (int64_t r = top; r < bottom; ++r)

@@ -273,6 +273,9 @@ class Graph:
         return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
 
     def add_ConvTranspose2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        if any(more >= s for more, s in zip(layer.output_padding, layer.stride, strict=True)):
+            raise ValueError(f"{path.rstrip('.') or 'model'}: ConvTranspose2d.output_padding: expected less than the "
+                             f"stride {layer.stride}, which runtimes insist on, got {layer.output_padding}")
         u = self.node("ConvTranspose", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
                       strides=layer.stride, pads=pads(layer), output_padding=layer.output_padding,
                       dilations=layer.dilation, group=layer.groups)
@@ -321,7 +324,9 @@ class Graph:
     def add_Upsample(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         """Resize by scales, which are float32 in a file: checked to mean the same size and the same pixels."""
         counts = layer.output_shape(shape)[1:]
-        factors = layer.scale_factor or [new / side for side, new in zip(shape[1:], counts, strict=True)]
+        factors = [new / side for side, new in zip(shape[1:], counts, strict=True)]
+        if layer.scale_factor is not None and not layer.align_corners:      # there, sizes alone say the places
+            factors = layer.scale_factor
         scales = [float(np.float32(factor)) for factor in factors]
         scales = [scale if math.floor(side * scale) == new else float(np.nextafter(np.float32(scale), np.float32(np.inf)))
                   for side, new, scale in zip(shape[1:], counts, scales, strict=True)]

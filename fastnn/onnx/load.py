@@ -564,6 +564,12 @@ class Reader:
         padded = shape and (shape[0], shape[1] + top + bottom, shape[2] + left + right)
         (layer,), y = self.single(after, node.output[0], padded)
         named = arguments(layer)
+        if shape and kind == "AveragePool" and not named["count_include_pad"]:
+            # What counts, and behind it what does not: the last windows of ceil_mode.
+            again = self.nn.AvgPool2d(layer.kernel_size, layer.stride, ((top, bottom), (left, right)), ceil_mode=True)
+            own = checks.sides_of(layer.padding)
+            if own[0][0] == own[1][0] == 0 and again.output_shape(shape) == layer.output_shape(padded):
+                return [again], y
         if named.get("ceil_mode") or not named.get("count_include_pad", True):
             fail(self.nodes[after], "ceil_mode = 0 and count_include_pad = 1 behind Pad", repr(layer))
         own = checks.sides_of(layer.padding)
@@ -620,6 +626,9 @@ class Reader:
             factors, size = [new / side for side, new in zip(image, counts, strict=True)], {"size": tuple(counts)}
         if places == "pytorch_half_pixel" and min(counts) > 1:
             places = "half_pixel"
+        if places == "align_corners" and any(abs(side * factor - new) > 1e-3 for side, factor, new in zip(
+                image, factors, counts, strict=True)):
+            fail(node, "scales that give whole sizes, with 'align_corners'", factors)     # runtimes differ about others
         if mode == "linear" and places in ("half_pixel", "align_corners"):
             return self.nn.Upsample(**size, mode="bilinear", align_corners=places == "align_corners")
         if mode == "nearest" and places in ("half_pixel", "align_corners", "asymmetric"):

@@ -88,15 +88,19 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
 def padding_of(kind: str, named: dict[str, Any], path: str) -> list[Part]:
     """A module for the padding, where PyTorch's layer cannot say it; then the one in ``named`` becomes 0.
 
-    It pads both sides alike, a pool by half of the kernel's extent at most.
+    It pads both sides alike, a pool by half of the kernel at most.
     """
     if "padding" not in named:
         return []
     (top, bottom), (left, right) = sides = checks.sides_of(named["padding"])
-    extent = checks.extent(named["kernel_size"], named.get("dilation", (1, 1)))
     alike = top == bottom and left == right
-    if alike and ("Pool" not in kind or all(2 * pad <= k for (pad, _), k in zip(sides, extent, strict=True))):
+    if alike and ("Pool" not in kind or 2 * top <= named["kernel_size"][0] and 2 * left <= named["kernel_size"][1]):
         return []
+    if kind == "ConvTranspose2d":               # fewer rows taken away at the bottom are more output padding there
+        more = [extra + before - after for extra, (before, after) in zip(named["output_padding"], sides, strict=True)]
+        if all(0 <= each < max(s, d) for each, s, d in zip(more, named["stride"], named["dilation"], strict=True)):
+            named["padding"], named["output_padding"] = (top, left), tuple(more)
+            return []
     if kind == "ConvTranspose2d" or named.get("ceil_mode") or not named.get("count_include_pad", True):
         fail(path, f"{kind}.padding", "as much on both sides" + ", at most half of the kernel" * ("Pool" in kind),
              named["padding"])
