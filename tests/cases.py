@@ -150,7 +150,8 @@ TRANSPOSED = [
     transposed((2, 3, 3, 4), 4, 2, activation="tanh"),
     Case(                       # whole blocks of images that do not stand interleaved
         "transposed twice",
-        lambda nn: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.RMSNorm(4), nn.ConvTranspose2d(3, 1, 3, 2)),
+        lambda nn: nn.Sequential(
+            nn.ConvTranspose2d(2, 3, 2, bias=False), nn.LayerNorm(4, eps=0.1), nn.ConvTranspose2d(3, 1, 3, 2)),
         (19, 2, 2, 3),
     ),
 ]
@@ -243,7 +244,8 @@ IMAGE_NETS = [
     Case(
         "autoencoder in blocks",
         lambda nn: nn.Sequential(
-            nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.SiLU(), nn.AdaptiveMaxPool2d((1, 3)),
+            nn.Conv2d(2, 4, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(4), nn.SiLU(),
+            nn.AdaptiveMaxPool2d((1, 3)),
             nn.ConvTranspose2d(4, 5, 3, stride=2, padding=1, output_padding=1, bias=False), nn.BatchNorm2d(5),
             nn.Tanh(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.AdaptiveAvgPool2d((4, 3)),
             nn.ConvTranspose2d(5, 2, 3, padding=1, activation="sigmoid"),
