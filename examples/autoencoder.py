@@ -3,9 +3,9 @@
     python examples/autoencoder.py          # with fastnn
     python examples/autoencoder.py ref      # the same with fastnn_ref, slower
 
-A transposed convolution with a stride of its kernel's size puts each pixel's square beside the next one's: no square knows
-its neighbours. Upsampling before a convolution spreads pixels first, and lets the windows overlap. Both must do better
-than the best linear map with as long a code, which is PCA.
+A transposed convolution with a stride of its kernel's size puts each pixel's square beside the next one's: no square
+knows its neighbours. Upsampling before a convolution spreads pixels first, and lets the windows overlap. Both must do
+better than the best linear map with as long a code, which is PCA.
 
 Source: Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts" (2016).
 """

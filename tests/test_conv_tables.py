@@ -93,8 +93,10 @@ def check_both(image, kernel, stride, padding, dilation, channels, piece, behind
     padding=st.tuples(*[st.integers(0, 3)] * 2), dilation=st.tuples(SMALL, SMALL), channels=st.integers(1, 2),
     piece=st.integers(1, 9), behind=st.tuples(*[st.integers(0, 3)] * 2),
 )  # fmt: skip
-@example(image=(3, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1), dilation=(1, 1), channels=1, piece=96, behind=(1, 1))
-@example(image=(9, 8), kernel=(3, 2), stride=(4, 5), padding=(2, 0), dilation=(1, 2), channels=3, piece=4, behind=(1, 3))
+@example(image=(3, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1), dilation=(1, 1), channels=1, piece=96,
+         behind=(1, 1))
+@example(image=(9, 8), kernel=(3, 2), stride=(4, 5), padding=(2, 0), dilation=(1, 2), channels=3, piece=4,
+         behind=(1, 3))
 def test_every_window_and_tap(image, kernel, stride, padding, dilation, channels, piece, behind):
     check_both(image, kernel, stride, padding, dilation, channels, piece, behind)
 

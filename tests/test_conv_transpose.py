@@ -103,8 +103,9 @@ def test_threads(fast, dtype, threads):
 
 def test_a_prediction_does_not_depend_on_its_batch(nn, dtype):
     model = nn.Sequential(
-        nn.ConvTranspose2d(2, 5, 2, 2, activation="relu"), nn.Upsample((7, 9), mode="bilinear"), nn.AdaptiveAvgPool2d(4),
-        nn.Upsample(6), nn.AdaptiveMaxPool2d((5, 3)), nn.ConvTranspose2d(5, 2, 3), seed=3, dtype=dtype,
+        nn.ConvTranspose2d(2, 5, 2, 2, activation="relu"), nn.Upsample((7, 9), mode="bilinear"),
+        nn.AdaptiveAvgPool2d(4), nn.Upsample(6), nn.AdaptiveMaxPool2d((5, 3)), nn.ConvTranspose2d(5, 2, 3),
+        seed=3, dtype=dtype,
     )  # fmt: skip
     x = normal((35, 2, 3, 4), dtype)
     y = model(x)

@@ -110,7 +110,8 @@ def test_reading_a_state_needs_no_pytorch():
 UNSAID = (
     "transposed 2x2x4x4 3 of 3 padding=((0, 2), (1, 3)) bias=False",
     "transposed 18x4x3x3 2 of (1, 3) groups=2 padding=((0, 0), (1, 0))",
-    *(f"{kind} 19x2x3x6 (3, 2) stride=2 padding=((0, 2), (1, 1)) ceil_mode=True" for kind in ("MaxPool2d", "AvgPool2d")),
+    "MaxPool2d 19x2x3x6 (3, 2) stride=2 padding=((0, 2), (1, 1)) ceil_mode=True",
+    "AvgPool2d 19x2x3x6 (3, 2) stride=2 padding=((0, 2), (1, 1)) ceil_mode=True",
     "AvgPool2d 19x2x3x4 2 stride=1 padding=((0, 1), (1, 0)) count_include_pad=False",
 )
 

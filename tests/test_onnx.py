@@ -210,7 +210,8 @@ PADS = np.array([0, 0, 0, 2, 0, 0, 1, 0])
      {"s": np.array([1, 1, 1.5, 0.5], F)}, "Upsample"),
 ])  # fmt: skip
 def test_images_as_others_write_them(tmp_path, nodes, constants, layer):
-    Mine(tmp_path, ["n", 1, 6, 7], nodes, constants, "y", opset=18).check(np.array(normal((4, 1, 6, 7), "float32")), [layer])
+    mine = Mine(tmp_path, ["n", 1, 6, 7], nodes, constants, "y", opset=18)
+    mine.check(np.array(normal((4, 1, 6, 7), "float32")), [layer])
 
 
 IMAGE, K = ["n", 1, 6, 6], np.ones((1, 1, 3, 3), F)

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +105,13 @@ def check_arguments(layer: Any, path: str) -> None:
     known = ARGUMENTS.get(type(layer).__name__, ())
     for each in signature(type(layer)):
         if each.name not in known:
-            raise ValueError(f"{path.rstrip('.') or 'model'}: {type(layer).__name__}.{each.name}: expected arguments "
-                             f"that ONNX files can say ({', '.join(known) or 'none'}), got another one")
+            fail(path, f"{type(layer).__name__}.{each.name}",
+                 f"arguments that ONNX files can say ({', '.join(known) or 'none'})", "another one")
+
+
+def fail(path: str, what: str, wanted: str, got: object) -> Never:
+    """ValueError about a layer, or an option of it, that ONNX files cannot say."""
+    raise ValueError(f"{path.rstrip('.') or 'model'}: {what}: expected {wanted}, got {got}")
 
 
 def pads(layer: Any, more: Sequence[int] = (0, 0)) -> list[int]:
@@ -274,8 +279,8 @@ class Graph:
 
     def add_ConvTranspose2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         if any(more >= s for more, s in zip(layer.output_padding, layer.stride, strict=True)):
-            raise ValueError(f"{path.rstrip('.') or 'model'}: ConvTranspose2d.output_padding: expected less than the "
-                             f"stride {layer.stride}, which runtimes insist on, got {layer.output_padding}")
+            fail(path, "ConvTranspose2d.output_padding",
+                 f"less than the stride {layer.stride}, which runtimes insist on", layer.output_padding)
         u = self.node("ConvTranspose", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
                       strides=layer.stride, pads=pads(layer), output_padding=layer.output_padding,
                       dilations=layer.dilation, group=layer.groups)
@@ -298,8 +303,7 @@ class Graph:
         window: dict[str, Any] = {"kernel_shape": layer.kernel_size, "strides": layer.stride}
         more = self.overhang(layer, shape, (1, 1))
         if layer.divisor_override is not None:
-            raise ValueError(f"{path.rstrip('.') or 'model'}: AvgPool2d.divisor_override: expected None, which ONNX can "
-                             f"say, got {layer.divisor_override}")
+            fail(path, "AvgPool2d.divisor_override", "None, which ONNX can say", layer.divisor_override)
         if not any(more):
             return self.node("AveragePool", x, **window, pads=pads(layer), count_include_pad=layer.count_include_pad)
         if layer.count_include_pad and any(pads(layer)):            # what counts, and behind it what does not
@@ -315,8 +319,8 @@ class Graph:
             return self.node(f"Global{kind}Pool", x)
         kernel = [side // count for side, count in zip(shape[1:], counts, strict=True)]
         if any(side % count for side, count in zip(shape[1:], counts, strict=True)):
-            raise ValueError(f"{path.rstrip('.') or 'model'}: {type(layer).__name__}.output_size: expected divisors of "
-                             f"{shape[1:]}, which ONNX can say, got {layer.output_size}")
+            fail(path, f"{type(layer).__name__}.output_size", f"divisors of {shape[1:]}, which ONNX can say",
+                 layer.output_size)
         return self.node(f"{kind}Pool", x, kernel_shape=kernel, strides=kernel)
 
     add_AdaptiveMaxPool2d = add_AdaptiveAvgPool2d
@@ -328,14 +332,15 @@ class Graph:
         if layer.scale_factor is not None and not layer.align_corners:      # there, sizes alone say the places
             factors = layer.scale_factor
         scales = [float(np.float32(factor)) for factor in factors]
-        scales = [scale if math.floor(side * scale) == new else float(np.nextafter(np.float32(scale), np.float32(np.inf)))
+        above = np.float32(np.inf)
+        scales = [scale if math.floor(side * scale) == new else float(np.nextafter(np.float32(scale), above))
                   for side, new, scale in zip(shape[1:], counts, scales, strict=True)]
         for side, new, given, scale in zip(shape[1:], counts, layer.scale_factor or (None, None), scales, strict=True):
             ours, theirs = (image_tables.places(side, new, factor, layer.mode, layer.align_corners).low
                             for factor in (given, scale))
             if math.floor(side * scale) != new or (layer.mode == "nearest" and (ours != theirs).any()):
-                raise ValueError(f"{path.rstrip('.') or 'model'}: Upsample: expected a scale that is the same in float32, "
-                                 f"which ONNX files have, got {scale} for {new} from {side}")
+                fail(path, "Upsample", "a scale that means the same in float32, which ONNX files have",
+                     f"{scale} for {new} from {side}")
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         if layer.mode == "bilinear":
             how = {"mode": "linear", "coordinate_transformation_mode":

@@ -20,8 +20,7 @@ from typing import Any, Never
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref.shared import checks
-from fastnn_ref.shared.config import arguments
+from fastnn_ref.shared import checks, config
 from fastnn_ref.shared.optional import optional
 
 from .. import image_tables
@@ -42,8 +41,8 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
 
     It reads what ``export`` writes, and the same layers as others write them, such as ``torch.onnx.export``: Gemm or
     MatMul and Add, Conv, ConvTranspose, pools, Pad before them, Resize, norms, activations as one operator or as a
-    formula, Dropout, Flatten, residual connections, branches that Concat, Sum or Add puts together, Slice of features or channels, Gather of a table's
-    rows; operator sets 9 to 25, float32 or float64 (or integers, if they are row numbers of a table), one input and one
+    formula, Dropout, Flatten, residual connections, branches that Concat, Sum or Add puts together, Slice of features
+    or channels, Gather of a table's rows; operator sets 9 to 25, float32 or float64 (or integers, if they are row numbers of a table), one input and one
     output. The dtype is the file's.
     Activations are layers of their own; what a file does not say, such as penalties, is not there. A DropConnect whose
     predictions are means over masks is written, but not read.
@@ -459,11 +458,12 @@ class Reader:
         if len(kernel) != 2:
             fail(node, "kernel_shape of two axes", list(kernel) or "none")
         stride, dilation = (tuple(named[key] or (1, 1)) for key in ("strides", "dilations"))
+        totals: list[int] | None = None
         if shape is not None and len(shape) == 3:
             totals = [max((math.ceil(side / s) - 1) * s + k - side, 0) for side, s, k in zip(
                 shape[1:], stride, checks.extent(kernel, dilation), strict=True)]
-        else:                                           # the same of any image, if each window has a pixel of its own
-            totals = [k - 1 for k in checks.extent(kernel, dilation)] if stride == (1, 1) else None
+        elif stride == (1, 1):                          # the same for images of any size
+            totals = [k - 1 for k in checks.extent(kernel, dilation)]
         return {"kernel_size": kernel, "stride": stride, "padding": self.padding(node, named, totals),
                 "dilation": dilation}
 
@@ -563,7 +563,7 @@ class Reader:
             fail(node, "padding with -inf before MaxPool, or 0", value)
         padded = shape and (shape[0], shape[1] + top + bottom, shape[2] + left + right)
         (layer,), y = self.single(after, node.output[0], padded)
-        named = arguments(layer)
+        named = config.arguments(layer)
         if shape and kind == "AveragePool" and not named["count_include_pad"]:
             # What counts, and behind it what does not: the last windows of ceil_mode.
             again = self.nn.AvgPool2d(layer.kernel_size, layer.stride, ((top, bottom), (left, right)), ceil_mode=True)

@@ -20,8 +20,8 @@ from fastnn_ref.shared.config import arguments
 # Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
 # our layers do.
 SAME = (
-    "Linear", "Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "AdaptiveMaxPool2d", "AdaptiveAvgPool2d", "Upsample",
-    "Flatten", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "Mish",
+    "Linear", "Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "AdaptiveMaxPool2d", "AdaptiveAvgPool2d",
+    "Upsample", "Flatten", "Identity", "ReLU", "LeakyReLU", "ELU", "SiLU", "Mish",
     "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d", "BatchNorm2d",
     "LayerNorm", "RMSNorm", "Dropout",
 )
@@ -94,7 +94,8 @@ def padding_of(kind: str, named: dict[str, Any], path: str) -> list[Part]:
         return []
     (top, bottom), (left, right) = sides = checks.sides_of(named["padding"])
     alike = top == bottom and left == right
-    if alike and ("Pool" not in kind or 2 * top <= named["kernel_size"][0] and 2 * left <= named["kernel_size"][1]):
+    rows, cols = named["kernel_size"]
+    if alike and ("Pool" not in kind or (2 * top <= rows and 2 * left <= cols)):
         return []
     if kind == "ConvTranspose2d":               # fewer rows taken away at the bottom are more output padding there
         more = [extra + before - after for extra, (before, after) in zip(named["output_padding"], sides, strict=True)]
