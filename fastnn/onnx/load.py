@@ -42,8 +42,8 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
     It reads what ``export`` writes, and the same layers as others write them, such as ``torch.onnx.export``: Gemm or
     MatMul and Add, Conv, ConvTranspose, pools, Pad before them, Resize, norms, activations as one operator or as a
     formula, Dropout, Flatten, residual connections, branches that Concat, Sum or Add puts together, Slice of features
-    or channels, Gather of a table's rows; operator sets 9 to 25, float32 or float64 (or integers, if they are row numbers of a table), one input and one
-    output. The dtype is the file's.
+    or channels, Gather of a table's rows; operator sets 9 to 25, float32 or float64 (or integers, if they are row
+    numbers of a table), one input and one output. The dtype is the file's.
     Activations are layers of their own; what a file does not say, such as penalties, is not there. A DropConnect whose
     predictions are means over masks is written, but not read.
 
