@@ -33,7 +33,7 @@ from tests.cases import Case as LayerCase
 
 SIZES: list[Size] = [(1, 784, 128), (32, 64, 32), (64, 784, 128), (256, 784, 512), (512, 512, 512), (1024, 1024, 1024)]
 WIDE, IMAGES, DIGITS = (256, 1024), (64, 32, 16, 16), (64, 1, 28, 28)
-REQUIRED = {"normalized_shape": WIDE[1], "kernel_size": 2, "std": 0.1, "num_groups": 4}
+REQUIRED = {"normalized_shape": WIDE[1], "kernel_size": 2, "output_size": 8, "std": 0.1, "num_groups": 4}
 
 
 def plain(cases: Iterable[LayerCase]) -> Iterable[tuple[Named, tuple[int, ...]]]:
@@ -53,6 +53,8 @@ LAYERS: list[tuple[Named, tuple[int, ...], int]] = [        # and bytes for each
     *((Named(f"Augment {name}", "Augment", {name: value}), DIGITS, 16) for name, value in ALL_CHANGES.items()),
     (Named("Augment all nine", "Augment", ALL_CHANGES), DIGITS, 16),
     *((each, shape, {"MaxPool2d": 14, "AvgPool2d": 10}.get(each.cls, 8)) for each, shape in plain(POOLS)),  # y is small
+    *((Named(f"Upsample {mode}", "Upsample", {"scale_factor": 2, "mode": mode}), IMAGES, 40)         # y is large
+      for mode in ("nearest", "bilinear")),
 ]
 CONVOLUTIONS = [            # those of the networks: channels in, channels out, height and width, kernel
     (1, 8, 8, 3), (1, 16, 28, 5), (16, 32, 14, 5),
@@ -136,6 +138,10 @@ def layers() -> Iterable[Case]:
         yield Case("layers", f"{outside} of {kernel}×{kernel} on {'×'.join(map(str, shape))}", "layer",
                    (convolution.make, shape),
                    flops=6 * 64 * multiply_adds(convolution.make(package("fastnn")), shape[1:]))
+    transposed = Named("", "ConvTranspose2d", {"in_channels": 64, "out_channels": 32, "kernel_size": 2, "stride": 2})
+    shape = 64, 64, 8, 8
+    yield Case("layers", f"32 of 2×2, transposed, on {'×'.join(map(str, shape))}", "layer", (transposed.make, shape),
+               flops=6 * 64 * multiply_adds(transposed.make(package("fastnn")), shape[1:]))
 
 
 def losses() -> Iterable[Case]:

@@ -10,14 +10,12 @@ use it.
 Reference: fastnn_ref/conv.py.
 """
 
-import math
-
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
     CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, saves_slope,
 )
-from fastnn.activation cimport Activation, fused, get_activation
+from fastnn.activation cimport fused, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, plan_node
@@ -32,66 +30,35 @@ cdef const int64_t *pointer(object table) except? NULL:
     return <const int64_t *>address(table)
 
 
-cdef class Conv2d(Layer):
-    """Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None, \
-bias=True, *, init=None)\n--\n\n"""
+cdef class Convolution(Layer):
+    """Convolution()\n--\n\n"""
 
     changes_shape = True
     weight = Parameter("", "weight")
     bias = Parameter("", "bias")
 
-    cdef readonly Layer activation
-    cdef Activation act                         # what the kernel computes
-    cdef bint is_hosted                         # a user's own activation comes after the kernel
-    cdef readonly object init
-    cdef bint has_bias
-    cdef readonly tuple kernel_size, stride, padding, dilation
-    cdef fastnn_conv g
-    cdef list tables                            # what g points to
-    cdef void *u                                # where act'(u) is kept, if it is; else y itself
-
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
-                 activation=None, bias=True, *, init=None):
-        Layer.__init__(self)
-        in_channels = checks.as_integer("in_channels", in_channels, 1)
-        out_channels = checks.as_integer("out_channels", out_channels, 1)
-        self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
-        self.stride = checks.as_pair("stride", stride, 1)
-        self.padding = checks.as_pair("padding", padding, 0)
-        self.dilation = checks.as_pair("dilation", dilation, 1)
-        groups = checks.as_groups(groups, in_channels, out_channels)
+    cdef int make(self, object channels, object filters, object groups, object outside, object activation, object bias,
+                  object init) except -1:
+        """Takes the geometry, which is set, and what the two kinds have alike; `outside` is the size of the bias."""
         self.activation = checks.check_elementwise(get_activation(activation))
         self.act = fused(self.activation)
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        shape = (filters, channels // groups, *self.kernel_size)
         checks.check_size("weight", *shape)
         self.init = None if init is None else initialisers.as_init(init, shape)
-        self.g.channels, self.g.filters, self.g.groups = in_channels, out_channels, groups
-        self.g.filter_size = math.prod(shape[1:])
+        self.g.channels, self.g.filters, self.g.groups = channels, filters, groups
+        self.g.filter_size = checks.check_size("weight", *shape[1:])
         self.has_bias = checks.as_flag("bias", bias)
         self.add("weight", shape, initialisers.default_init(self.activation.name, self.init), True)
         if self.has_bias:
-            self.add("bias", (out_channels,), "zeros")
+            self.add("bias", (outside,), "zeros")
         if self.act is not self.activation:
             self.adopt((self.activation,))
             self.is_hosted = True
-
-    @property
-    def in_channels(self):
-        return self.g.channels
-
-    @property
-    def out_channels(self):
-        return self.g.filters
+        return 0
 
     @property
     def groups(self):
         return self.g.groups
-
-    cdef tuple output_shape_of(self, tuple shape):
-        who = type(self).__name__
-        _, *image = checks.check_image_shape(who, shape, self.g.channels)
-        return (self.g.filters, *checks.window_counts(
-            who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     cdef int bind(self) except -1:
         self.g.w, self.g.b = address(self.own_values["weight"]), NULL
@@ -110,6 +77,9 @@ bias=True, *, init=None)\n--\n\n"""
     cdef bint output_is_reusable(self):
         return self.act.kind == IDENTITY and not self.is_hosted
 
+    cdef tuple named_children(self):
+        return (("activation", self.activation),) if self.is_hosted else ()
+
     cdef int set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes) except -1:
         """Points g to the tables of `planes`, for `rows` images of `channels` channels."""
         g.channel_size = checks.check_size("planes", *planes.stride, planes.height, planes.pitch)
@@ -126,24 +96,20 @@ bias=True, *, init=None)\n--\n\n"""
             pointer(tables.tap_set), pointer(tables.taps), pointer(tables.tap_set_begin))
         return 0
 
-    cdef tuple named_children(self):
-        return (("activation", self.activation),) if self.is_hosted else ()
-
-    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+    cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1:
+        """Reserves what the kernels need for a convolution from `image` to `windows`, but for g.input.memory."""
         cdef fastnn_conv *g = &self.g
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups
         cdef int64_t lanes = 64 // plan.real_size
-        cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
-        image, windows = shape[1:], out_shape[1:]
+        sides = checks.sides_of(self.padding)
         # A stride as long as the padded image makes one step, however much longer it is.
-        stride = tuple([min(step, side + 2 * pad) for step, side, pad in zip(self.stride, image, self.padding)])
+        stride = tuple([min(step, side + sum(around)) for step, side, around in zip(self.stride, image, sides)])
         g.out_rows, g.out_cols = windows
         g.stride_h, g.stride_w = stride
-        g.x_interleaved, g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.tables = []
-        geometry = image, self.kernel_size, stride, self.padding, self.dilation, windows
+        (top, _), (left, _) = sides
+        geometry = image, self.kernel_size, stride, (top, left), self.dilation, windows
         self.set_planes(&g.input, conv_tables.input_planes(*geometry), g.channels, rows, lanes)
-        plan.reserve(&g.input.memory, <object>rows * g.input.image_size)
         self.set_planes(&g.gradient, conv_tables.gradient_planes(*geometry), g.filters, rows, lanes)
         plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
         # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
@@ -155,31 +121,76 @@ bias=True, *, init=None)\n--\n\n"""
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
         plan.reserve_scratch(&g.flipped, <object>g.filters * g.filter_size)
+        return 0
+
+    cdef void start(self, Pass *p) noexcept nogil:
+        """Sets what forward needs beside its input."""
+        self.g.images, self.g.threads = p.rows, p.threads
+        self.g.u = self.u if saves_slope(self.act.kind) else self.g.y
+        self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
+
+    cdef void *act_backward(self, Pass *p, void *dy) noexcept nogil:
+        """du, over dy where the kernels have the activation."""
+        if self.is_hosted:
+            return self.activation.backward_pass(p, dy, True)
+        if self.act.kind != IDENTITY:
+            p.k.activate_backward(self.act.kind, self.act.parameter, self.g.u, dy, dy, NULL, p.rows, self.out_size,
+                                  p.threads)
+        return dy
+
+
+cdef class Conv2d(Convolution):
+    """Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None, \
+bias=True, *, init=None)\n--\n\n"""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
+                 activation=None, bias=True, *, init=None):
+        Layer.__init__(self)
+        in_channels = checks.as_integer("in_channels", in_channels, 1)
+        out_channels = checks.as_integer("out_channels", out_channels, 1)
+        self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
+        self.stride = checks.as_pair("stride", stride, 1)
+        self.dilation = checks.as_pair("dilation", dilation, 1)
+        self.padding = checks.as_padding(padding, checks.extent(self.kernel_size, self.dilation), self.stride)
+        groups = checks.as_groups(groups, in_channels, out_channels)
+        self.make(in_channels, out_channels, groups, out_channels, activation, bias, init)
+
+    @property
+    def in_channels(self):
+        return self.g.channels
+
+    @property
+    def out_channels(self):
+        return self.g.filters
+
+    cdef tuple output_shape_of(self, tuple shape):
+        who = type(self).__name__
+        _, *image = checks.check_image_shape(who, shape, self.g.channels)
+        return (self.g.filters, *checks.window_counts(
+            who, image, self.kernel_size, self.stride, self.padding, self.dilation))
+
+    cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
+        cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
+        self.g.x_interleaved, self.g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
+        self.plan_windows(shape[1:], out_shape[1:], rows, plan)
+        plan.reserve(&self.g.input.memory, <object>rows * self.g.input.image_size)
         if self.is_hosted:
             plan_node(self.activation, out_shape, rows, plan)
         return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        self.g.images, self.g.threads = p.rows, p.threads
+        self.start(p)
         self.g.x = x
-        self.g.u = self.u if saves_slope(self.act.kind) else self.g.y
-        self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
         p.k.conv(&self.g)
         return self.activation.forward_pass(p, self.g.y) if self.is_hosted else self.g.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        cdef void *dx
-        if self.is_hosted:
-            dy = self.activation.backward_pass(p, dy, True)
-        dx = p.spare
-        if self.act.kind != IDENTITY:
-            p.k.activate_backward(self.act.kind, self.act.parameter, self.g.u, dy, dy, NULL, p.rows, self.out_size,
-                                  p.threads)
+        dy = self.act_backward(p, dy)
         self.g.du = dy
         p.k.conv_backward_weight(&self.g)
         if not wants_dx:
             return dy
-        self.g.dx = dx
+        self.g.dx = p.spare
         p.k.conv_backward_input(&self.g)
         p.spare = dy
-        return dx
+        return self.g.dx

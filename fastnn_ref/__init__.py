@@ -31,8 +31,13 @@ from .layer import Layer as Layer
 from .linear import Linear as Linear
 from .embedding import Embedding as Embedding
 from .conv import Conv2d as Conv2d
-from .pool import MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d
+from .conv_transpose import ConvTranspose2d as ConvTranspose2d
+from .pool import (
+    MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, AdaptiveMaxPool2d as AdaptiveMaxPool2d,
+    AdaptiveAvgPool2d as AdaptiveAvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d,
+)
 from .flatten import Flatten as Flatten, Unflatten as Unflatten
+from .upsample import Upsample as Upsample
 from .activation import (
     Activation as Activation, Identity as Identity, ReLU as ReLU, ReLU6 as ReLU6, LeakyReLU as LeakyReLU, ELU as ELU,
     CELU as CELU, SELU as SELU, SiLU as SiLU, Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus,

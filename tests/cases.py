@@ -129,7 +129,36 @@ CONVS = [
     conv((17, 2, 3, 3), 67, 2, activation="gelu"),
     conv((18, 4, 5, 6), 4, 3, stride=2, padding=1, groups=2),
     conv((8, 2, 4, 3), 3, 2, padding=3, dilation=2, bias=False),
+    conv((2, 3, 5, 7), 4, (2, 4), padding="same", dilation=(1, 3)),
+    conv((2, 2, 5, 4), 3, 3, padding=((0, 2), (1, 0))),
+    conv((19, 2, 4, 5), 3, (3, 2), stride=2, padding=((3, 0), (0, 1)), dilation=(1, 2)),
     *(conv((2, 2, 5, 6), 3, 3, activation=a) for a in ("relu", "gelu", "tanh", "elu", "silu")),
+]
+def transposed(shape: tuple[int, ...], filters: int, kernel: int | tuple[int, int], **arguments: Any) -> Case:
+    words = " ".join(f"{name}={value}" for name, value in arguments.items())
+    name = f"transposed {'x'.join(map(str, shape))} {filters} of {kernel} {words}".strip()
+    return Case(name, lambda nn: nn.ConvTranspose2d(shape[1], filters, kernel, **arguments), shape)
+
+
+TRANSPOSED = [
+    transposed((1, 1, 1, 1), 1, 1),
+    transposed((2, 3, 4, 5), 4, 2, stride=2),
+    transposed((2, 3, 4, 3), 2, 3, padding=1),
+    transposed((3, 2, 3, 4), 5, 3, stride=2, padding=1, output_padding=1),
+    transposed((2, 4, 3, 5), 6, (2, 3), stride=(3, 2), padding=(0, 1), output_padding=(2, 0), groups=2),
+    transposed((2, 2, 4, 4), 3, 3, padding=((0, 2), (1, 3)), bias=False),
+    transposed((1, 3, 5, 4), 3, 2, output_padding=1, dilation=(3, 2), groups=3),
+    transposed((2, 1, 1, 2), 2, 2, padding=(0, 3), stride=2**10),
+    transposed((19, 2, 3, 4), 3, 3, stride=2, padding=1, output_padding=(1, 0)),
+    transposed((16, 3, 2, 2), 67, 2, stride=2, activation="gelu"),
+    transposed((18, 4, 3, 3), 2, (1, 3), groups=2, padding=((0, 0), (1, 0))),
+    transposed((2, 3, 3, 4), 4, 2, activation="tanh"),
+    Case(                       # whole blocks of images that do not stand interleaved
+        "transposed twice",
+        lambda nn: nn.Sequential(
+            nn.ConvTranspose2d(2, 3, 2, bias=False), nn.LayerNorm(4, eps=0.1), nn.ConvTranspose2d(3, 1, 3, 2)),
+        (19, 2, 2, 3),
+    ),
 ]
 POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((2, 3, 8, 6), 2, {}),
@@ -143,9 +172,30 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((1, 3, 1, 4), (2, 7), {"stride": (3, 2), "padding": (1, 3)}),
     ((19, 2, 4, 6), 2, {}),
     ((17, 1, 5, 4), (3, 2), {"stride": (2, 1), "padding": 1}),
+    ((2, 2, 5, 6), 3, {"stride": 1, "padding": ((2, 0), (0, 1))}),
+    ((2, 2, 4, 7), 3, {"stride": 2, "padding": 1, "ceil_mode": True}),
+    ((3, 1, 5, 4), 2, {"stride": 3, "padding": (1, 0), "ceil_mode": True}),       # no last window behind the image
+    ((19, 2, 3, 6), (3, 2), {"stride": 2, "padding": ((0, 2), (1, 1)), "ceil_mode": True}),
 ]
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
+    *(pool("MaxPool2d", shape, kernel, **arguments) for shape, kernel, arguments in [
+        ((2, 2, 7, 9), (3, 2), {"stride": 2, "dilation": (2, 3)}),
+        ((2, 1, 5, 6), 3, {"stride": 1, "padding": 2, "dilation": 2}),
+        ((1, 2, 4, 23), 2, {"stride": (1, 2), "padding": (0, 1), "dilation": (3, 2), "ceil_mode": True}),
+        ((17, 2, 6, 5), (2, 3), {"stride": 2, "padding": 1, "dilation": 2}),
+    ]),
+    *(pool("AvgPool2d", shape, kernel, **arguments) for shape, kernel, arguments in [
+        ((2, 2, 5, 4), 3, {"stride": 2, "padding": 1, "count_include_pad": False}),
+        ((2, 1, 4, 7), 3, {"stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}),
+        ((19, 2, 3, 4), 2, {"stride": 1, "padding": ((0, 1), (1, 0)), "count_include_pad": False}),
+        ((2, 1, 5, 5), 2, {"divisor_override": 3}),
+        ((17, 1, 3, 4), 2, {"ceil_mode": True, "divisor_override": 7}),
+    ]),
+    *(Case(f"{cls} {'x'.join(map(str, shape))} to {size}", lambda nn, cls=cls, size=size: getattr(nn, cls)(size), shape)
+      for cls in ("AdaptiveMaxPool2d", "AdaptiveAvgPool2d")
+      for shape, size in [((2, 3, 5, 7), (2, 3)), ((2, 1, 3, 2), 5), ((1, 2, 6, 4), (None, 1)), ((19, 2, 5, 3), (3, 2)),
+                          ((17, 1, 4, 6), 2)]),
     Case("GlobalAvgPool2d 3x5x7x3", lambda nn: nn.GlobalAvgPool2d(), (3, 5, 7, 3)),
 ]
 RESHAPED = [
@@ -161,6 +211,24 @@ RESHAPED = [
             nn.Conv2d(4, 3, (1, 2), activation="celu"), nn.Flatten(2), nn.Linear(4, 2)),
         (19, 24),
     ),
+]
+def upsampled(shape: tuple[int, ...], **arguments: Any) -> Case:
+    words = " ".join(f"{name}={value}" for name, value in arguments.items())
+    return Case(f"upsample {'x'.join(map(str, shape))} {words}", lambda nn: nn.Upsample(**arguments), shape)
+
+
+UPSAMPLED = [
+    *(upsampled(shape, **size, **mode) for mode in (
+        {}, {"mode": "bilinear"}, {"mode": "bilinear", "align_corners": True})
+      for shape, size in [
+        ((2, 3, 3, 5), {"scale_factor": 2}), ((2, 1, 5, 7), {"size": (3, 11)}), ((1, 1, 1, 1), {"size": (1, 3)}),
+        ((3, 2, 4, 5), {"scale_factor": (1.5, 0.7)}), ((2, 2, 2, 5), {"size": (7, 1)}),
+    ]),
+    *(Case(                     # where convolutions stand beside it, images are interleaved
+        f"upsample in blocks {mode}",
+        lambda nn, mode=mode: nn.Sequential(
+            nn.Conv2d(1, 3, 2), nn.Upsample((5, 7), mode=mode), nn.ReLU(), nn.Conv2d(3, 2, 2)),
+        (19, 1, 4, 4)) for mode in ("nearest", "bilinear")),
 ]
 IMAGE_NETS = [
     Case(
@@ -188,6 +256,17 @@ IMAGE_NETS = [
             nn.AvgPool2d(2, 1, 1), nn.Conv2d(4, 6, 2, stride=2, groups=2, activation="silu"), nn.MaxPool2d(3, 2, 1),
             nn.Conv2d(6, 3, 1), nn.ELU(), nn.Sequential(nn.Tanh(), nn.Conv2d(3, 2, 1)), nn.Dropout(0.3), nn.Flatten(),
             nn.Linear(4, 3),
+        ),
+        (19, 2, 6, 5),
+    ),
+    Case(
+        "autoencoder in blocks",
+        lambda nn: nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(4), nn.SiLU(),
+            nn.AdaptiveMaxPool2d((1, 3)),
+            nn.ConvTranspose2d(4, 5, 3, stride=2, padding=1, output_padding=1, bias=False), nn.BatchNorm2d(5),
+            nn.Tanh(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.AdaptiveAvgPool2d((4, 3)),
+            nn.ConvTranspose2d(5, 2, 3, padding=1, activation="sigmoid"),
         ),
         (19, 2, 6, 5),
     ),

@@ -24,11 +24,11 @@ def test_engine_agrees(ref, fast, isa, dtype, case):
 
 def by_hand(x, w, b, stride, padding, dilation, groups):
     """The sum in the definition, in Python's loops."""
-    (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
+    (sh, sw), ((ph, below), (pw, right)), (dh, dw) = stride, padding, dilation
     n, _, height, width = x.shape
     filters, inside, kh, kw = w.shape
-    rows = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
-    cols = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    rows = (height + ph + below - dh * (kh - 1) - 1) // sh + 1
+    cols = (width + pw + right - dw * (kw - 1) - 1) // sw + 1
     y = np.zeros((n, filters, rows, cols))
     for m, o, i, j in itertools.product(range(n), range(filters), range(rows), range(cols)):
         first = o // (filters // groups) * inside
@@ -47,11 +47,11 @@ SMALL = st.integers(1, 3)
 @given(
     n=st.sampled_from([1, 2, 9, 17]), inside=SMALL, outside=SMALL, groups=st.integers(1, 2),
     image=st.tuples(*[st.integers(1, 7)] * 2),
-    kernel=st.tuples(SMALL, SMALL), stride=st.tuples(SMALL, SMALL), padding=st.tuples(*[st.integers(0, 3)] * 2),
-    dilation=st.tuples(SMALL, SMALL),
+    kernel=st.tuples(SMALL, SMALL), stride=st.tuples(SMALL, SMALL),
+    padding=st.tuples(*[st.tuples(*[st.integers(0, 3)] * 2)] * 2), dilation=st.tuples(SMALL, SMALL),
 )  # fmt: skip
 def test_formula(nn, n, inside, outside, groups, image, kernel, stride, padding, dilation):
-    room = [side + 2 * p - d * (k - 1) for side, p, d, k in zip(image, padding, dilation, kernel, strict=True)]
+    room = [side + sum(p) - d * (k - 1) for side, p, d, k in zip(image, padding, dilation, kernel, strict=True)]
     arguments = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     layer = nn.Conv2d(groups * inside, groups * outside, kernel, **arguments)
     model = nn.Sequential(layer, seed=1, dtype="float64")
@@ -71,6 +71,27 @@ def test_formula(nn, n, inside, outside, groups, image, kernel, stride, padding,
     for a, b in ((x, dx), (layer.weight, layer.grads["weight"])):
         assert abs(float((a * b).sum()) - inner) < 1e-11 * (1 + np.abs(a * b).sum() + np.abs(y * dy).sum())
     close("product", layer.grads["bias"], dy.sum(axis=(0, 2, 3)), y.size * np.abs(dy).max())
+
+
+@pytest.mark.parametrize("kernel", [1, 2, (3, 4), (5, 2)])
+@pytest.mark.parametrize("dilation", [1, (2, 1), 3])
+def test_same_keeps_the_size(nn, kernel, dilation):
+    """PyTorch's rule: half of the padding before, the rest behind."""
+    layer = nn.Conv2d(1, 1, kernel, padding="same", dilation=dilation)
+    assert layer.output_shape((1, 4, 5)) == (1, 4, 5)
+    sides = [side if isinstance(side, tuple) else (side, side) for side in layer.padding]
+    for (before, after), k, d in zip(sides, layer.kernel_size, layer.dilation, strict=True):
+        assert (before, before + after) == (d * (k - 1) // 2, d * (k - 1))
+
+
+def test_padding_in_other_words(nn):
+    def padding(value):
+        return nn.Conv2d(1, 1, 3, padding=value).padding
+
+    assert padding("same") == padding(1) == padding(((1, 1), (1, 1))) == (1, 1)
+    assert padding("valid") == padding(0) == (0, 0)
+    assert padding(((1, 0), (2, 2))) == ((1, 0), (2, 2))
+    assert nn.AvgPool2d(3, padding=((1, 1), (2, 2))).padding == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +258,9 @@ def test_nothing_behind_the_last_page_is_read(isa):
         from tests.check import before_the_wall, normal
         for dtype in ("float64", "float32"):
             for arguments in ({}, {"padding": 1}, {"stride": 2, "padding": 2}, {"dilation": 2}):
-                for layer in (nn.Conv2d(3, 5, 3, **arguments), nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1),
+                for layer in (nn.Conv2d(3, 5, 3, **arguments), nn.ConvTranspose2d(3, 5, 3, **arguments),
+                              nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(3, 2, 1),
+                              nn.AdaptiveMaxPool2d(4), nn.Upsample(5), nn.Upsample((20, 17), mode="bilinear"),
                               nn.GlobalAvgPool2d(), nn.BatchNorm2d(3), nn.LayerNorm(7), nn.Dropout(0.5)):
                     model = nn.Sequential(layer, dtype=dtype)
                     for n in (2, 16, 19):

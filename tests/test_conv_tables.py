@@ -13,10 +13,10 @@ SIDE = st.integers(1, 6)
 SMALL = st.integers(1, 3)
 
 
-def geometry(image, kernel, stride, padding, dilation):
-    """The number of windows of each axis; None where the kernel does not fit."""
-    span = [size + 2 * pad - step * (taps - 1) for size, pad, step, taps in zip(image, padding, dilation, kernel,
-                                                                                strict=True)]
+def geometry(image, kernel, stride, padding, dilation, behind=None):
+    """The number of windows of each axis; None where the kernel does not fit. ``behind``: padding of the other side."""
+    span = [size + pad + more - step * (taps - 1) for size, pad, more, step, taps in zip(
+        image, padding, behind or padding, dilation, kernel, strict=True)]
     return None if min(span) < 1 else tuple((left - 1) // step + 1 for left, step in zip(span, stride, strict=True))
 
 
@@ -62,8 +62,8 @@ def check(planes, image, channels, piece, met):
         and all(b > a for a, b in itertools.pairwise(tables.row_offset.tolist())))
 
 
-def check_both(image, kernel, stride, padding, dilation, channels, piece):
-    windows = geometry(image, kernel, stride, padding, dilation)
+def check_both(image, kernel, stride, padding, dilation, channels, piece, behind=None):
+    windows = geometry(image, kernel, stride, padding, dilation, behind)
     if windows is None:
         return
     arguments = image, kernel, stride, padding, dilation, windows
@@ -91,12 +91,14 @@ def check_both(image, kernel, stride, padding, dilation, channels, piece):
 @given(
     image=st.tuples(SIDE, SIDE), kernel=st.tuples(SMALL, SMALL), stride=st.tuples(SMALL, SMALL),
     padding=st.tuples(*[st.integers(0, 3)] * 2), dilation=st.tuples(SMALL, SMALL), channels=st.integers(1, 2),
-    piece=st.integers(1, 9),
+    piece=st.integers(1, 9), behind=st.tuples(*[st.integers(0, 3)] * 2),
 )  # fmt: skip
-@example(image=(3, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1), dilation=(1, 1), channels=1, piece=96)
-@example(image=(9, 8), kernel=(3, 2), stride=(4, 5), padding=(2, 0), dilation=(1, 2), channels=3, piece=4)
-def test_every_window_and_tap(image, kernel, stride, padding, dilation, channels, piece):
-    check_both(image, kernel, stride, padding, dilation, channels, piece)
+@example(image=(3, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1), dilation=(1, 1), channels=1, piece=96,
+         behind=(1, 1))
+@example(image=(9, 8), kernel=(3, 2), stride=(4, 5), padding=(2, 0), dilation=(1, 2), channels=3, piece=4,
+         behind=(1, 3))
+def test_every_window_and_tap(image, kernel, stride, padding, dilation, channels, piece, behind):
+    check_both(image, kernel, stride, padding, dilation, channels, piece, behind)
 
 
 def test_where_too_many_taps_would_be_listed(monkeypatch):

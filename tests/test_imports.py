@@ -21,7 +21,8 @@ LAYERS = "layers"
 REF_FLOORS = [
     {"philox"}, {"init"}, {"network"}, {"layer"}, {"custom", "norm"},
     {LAYERS},
-    {"linear", "conv", "loss", "penalty", "stochastic_depth", "augment"}, {"dropconnect", "pool", "optimizer"},
+    {"linear", "conv", "loss", "penalty", "stochastic_depth", "augment"},
+    {"dropconnect", "conv_transpose", "pool", "upsample", "optimizer"},
     {"optim"},
     {"model"}, {"sequential"}, {"__init__"},
 ]  # fmt: skip
@@ -36,9 +37,10 @@ SHARED_FLOORS = [
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
-    {"_kernels", "conv_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom", "norm"},
+    {"_kernels", "conv_tables", "image_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom", "norm"},
     {LAYERS, "loss", "penalty"},
-    {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect"}, {"model"}, {"sequential"}, {"compare"}, {"__init__"},
+    {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect", "conv_transpose"}, {"model"}, {"sequential"},
+    {"compare"}, {"__init__"},
     {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx"}, {"lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 

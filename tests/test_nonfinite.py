@@ -27,11 +27,12 @@ BETWEEN_THE_PACKAGES = [
     (NORMS, ("largest",), SQUARES),
     (("DropConnect",), ("largest",), "scale · (x · dy) or (scale · x) · dy: one of them overflows"),
     (("StochasticDepth",), ("-0",), "a row without its block is x in the engine, x + 0 in the reference"),
-    (("MaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
+    (("MaxPool2d", "AdaptiveMaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
 ]
 BESIDE_PYTORCH = [
     (NORMS, ("largest",), SQUARES),
-    (("MaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
+    (("MaxPool2d", "AdaptiveMaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
+    (("Upsample",), ("largest",), "they multiply the parts of rows and columns in another order: a sum overflows"),
     (("ReLU",), ("nan", "inf", "-inf"), "at NaN, our slope is 0, because y > 0 does not hold; theirs lets dy through"),
     (("ReLU", "ReLU6"), ("-0",), "max(−0, 0) is 0 here, −0 there"),
     (("ReLU6", "Softshrink", "Hardshrink"), ("nan", "inf", "-inf"),

@@ -35,6 +35,67 @@ def test_formula(nn, dtype, cls, window):
         assert np.abs(y[:, :, i, j] - want).max() < 1e-6
 
 
+def window_by_hand(i, side, kernel, stride, padding, dilation):
+    """The pixels of window i of one axis, and where the padded image ends that it counts."""
+    start = i * stride - padding[0]
+    taps = [start + k * dilation for k in range(kernel)]
+    counted = [tap for tap in taps if -padding[0] <= tap < side + padding[1]]
+    return [tap for tap in taps if 0 <= tap < side], len(counted)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2), (2, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (4, 3)])
+def test_padding_ceil_mode_and_dilation(nn, kernel, stride, padding, ceil_mode):
+    """The definition, pixel by pixel, across; down there is one window of one row."""
+    for side, dilation in ((5, 1), (6, 1), (7, 1), (8, 2), (11, 2)):
+        x = normal((2, 2, 1, side), "float64")
+        last = side + sum(padding) - dilation * (kernel - 1) - 1                # where the last whole window may begin
+        count = last // stride + 1
+        if ceil_mode and last % stride and count * stride < side + padding[0]:
+            count += 1
+        arguments = {"stride": (1, stride), "padding": ((0, 0), padding), "ceil_mode": ceil_mode}
+        windows = [window_by_hand(j, side, kernel, stride, padding, dilation) for j in range(count)]
+        got = nn.Sequential(nn.MaxPool2d((1, kernel), dilation=(1, dilation), **arguments), dtype="float64")(x)
+        same(got[:, :, 0], np.stack([x[:, :, 0, pixels].max(axis=-1) for pixels, _ in windows], axis=-1))
+        if dilation > 1:
+            continue
+        for include in (True, False):
+            pool = nn.AvgPool2d((1, kernel), count_include_pad=include, **arguments)
+            want = [x[:, :, 0, pixels].sum(axis=-1) / (counted if include else len(pixels))
+                    for pixels, counted in windows]
+            got = nn.Sequential(pool, dtype="float64")(x)
+            assert got.shape == (2, 2, 1, count)
+            assert np.abs(got[:, :, 0] - np.stack(want, axis=-1)).max() < 1e-12
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_bins(nn, size):
+    """Bin i is every pixel that the i-th of so many equal parts of the image touches."""
+    side = 5
+    x = normal((1, 1, side, 1), "float64")[:, :, :, 0].reshape(side)
+    parts = [[r for r in range(side) if r * size < (i + 1) * side and (r + 1) * size > i * side] for i in range(size)]
+    for cls, of in (("AdaptiveAvgPool2d", np.mean), ("AdaptiveMaxPool2d", np.max)):
+        pool = nn.Sequential(getattr(nn, cls)((size, None)), dtype="float64")
+        got = pool(x.reshape(1, 1, side, 1))
+        assert np.abs(got.ravel() - [of(x[part]) for part in parts]).max() < 1e-15
+
+
+def test_one_bin_is_the_global_average(nn, dtype):
+    x = normal((19, 3, 5, 4), dtype)
+    adaptive, whole = (nn.Sequential(layer, dtype=dtype) for layer in (nn.AdaptiveAvgPool2d(1), nn.GlobalAvgPool2d()))
+    got, want = adaptive.forward(x, training=True), whole.forward(x, training=True)
+    assert got.shape == (19, 3, 1, 1)
+    assert np.abs(got[:, :, 0, 0] - want).max() < 1e-6
+    same(adaptive.backward(got), np.array(whole.backward(got[:, :, 0, 0])))
+
+
+def test_dilation_leaves_no_window_empty(nn):
+    """Rows −2 and 1 of an image of one row."""
+    with pytest.raises(ValueError, match="expected windows that all meet the image, got none of its 1 rows"):
+        nn.MaxPool2d(2, 1, 2, dilation=3)(np.zeros((1, 1, 1, 9)))
+
+
 def test_the_first_of_equals_gets_the_gradient(nn, dtype):
     """All of it, once: a gradient shared or counted twice would not be one of the maximum's."""
     model = nn.Sequential(nn.MaxPool2d(2), dtype=dtype)

@@ -38,7 +38,7 @@ class Recipe(NamedTuple):
 
     def has_corner(self) -> bool:
         """Is its derivative not continuous? Rounding to float32 may then choose the other side."""
-        return (self.cls in ("ReLU", "LeakyReLU", "PReLU", "MaxPool2d")
+        return (self.cls in ("ReLU", "LeakyReLU", "PReLU", "MaxPool2d", "AdaptiveMaxPool2d")
                 or self.arguments.get("activation") in WITH_A_CORNER or any(each.has_corner() for each in self.inside))
 
 
@@ -76,13 +76,26 @@ def anywhere(draw, shape):
 
 @st.composite
 def windows(draw, shape):
-    """Convolution or pool."""
-    name = draw(st.sampled_from(["Conv2d", "Conv2d", "MaxPool2d", "AvgPool2d"]))
+    """Convolution, pool, or what makes images larger."""
+    name = draw(st.sampled_from(["Conv2d", "Conv2d", "MaxPool2d", "AvgPool2d", "ConvTranspose2d", "Adaptive",
+                                 "Upsample"]))
+    if name == "Adaptive":
+        kind = draw(st.sampled_from(["AdaptiveMaxPool2d", "AdaptiveAvgPool2d"]))
+        return Recipe(kind, {"output_size": (draw(st.integers(1, 4)), draw(st.integers(1, 4)))})
+    if name == "Upsample":
+        mode = draw(st.sampled_from(["nearest", "bilinear"]))
+        return Recipe(name, {"size": (draw(st.integers(1, 8)), draw(st.integers(1, 8))), "mode": mode})
     kernel = tuple(draw(st.integers(1, min(3, side))) for side in shape[1:])
     stride = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
-    if name != "Conv2d":
-        padding = tuple(draw(st.integers(0, side // 2)) for side in kernel)
-        return Recipe(name, {"kernel_size": kernel, "stride": stride, "padding": padding})
+    if "Pool" in name:
+        padding = tuple((draw(st.integers(0, side - 1)), draw(st.integers(0, side // 2))) for side in kernel)
+        return Recipe(name, {"kernel_size": kernel, "stride": stride, "padding": padding,
+                             "ceil_mode": draw(st.booleans())})
+    if name == "ConvTranspose2d":
+        padding = tuple((0, draw(st.integers(0, side - 1))) for side in kernel)
+        return Recipe(name, {
+            "in_channels": shape[0], "out_channels": draw(st.integers(1, 3)), "kernel_size": kernel, "stride": stride,
+            "padding": padding, "bias": draw(st.booleans()), "activation": draw(ACTIVATION)})
     padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
     dilation = tuple(draw(st.integers(1, 2)) if 2 * (k - 1) < side + 2 * p else 1
                      for k, side, p in zip(kernel, shape[1:], padding, strict=True))

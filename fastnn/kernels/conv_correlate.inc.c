@@ -194,17 +194,23 @@ static void F(correlate_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(conv)(const fastnn_conv *g)
+/* From the planes of x, which are filled, to u and y. */
+static void F(correlate_forward)(const fastnn_conv *g, const real *b, real *u, real *y, int activation)
 {
     const F(correlation_t) c = {
-        .planes = &g->input, .w = g->w, .b = g->b, .images = g->images, .groups = g->groups,
+        .planes = &g->input, .w = g->w, .b = b, .images = g->images, .groups = g->groups,
         .in_channels = g->channels / g->groups, .out_channels = g->filters / g->groups,
-        .filter_size = g->filter_size, .rows = g->out_rows, .cols = g->out_cols, .u = g->u, .y = g->y,
+        .filter_size = g->filter_size, .rows = g->out_rows, .cols = g->out_cols, .u = u, .y = y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
-        .activation = g->activation, .alpha = (real)g->alpha,
+        .activation = activation, .alpha = (real)g->alpha,
     };
-    F(fill_input)(g);
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
+}
+
+static void F(conv)(const fastnn_conv *g)
+{
+    F(fill_input)(g);
+    F(correlate_forward)(g, g->b, g->u, g->y, g->activation);
 }
 
 /* The weights of the way back: in and out channels change places, each window is turned by 180°. */
@@ -220,16 +226,22 @@ static void F(flip_weights)(const fastnn_conv *g, real *flipped)
                         w[((k * out + o) * in + c) * window + window - 1 - t];
 }
 
-static void F(conv_backward_input)(const fastnn_conv *g)
+/* From the planes of du, which are filled, to u and y of x's shape. */
+static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real *y, int activation)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
     F(flip_weights)(g, g->flipped);
-    if (g->y_interleaved) F(fill_gradient)(g);          /* else conv_backward_weight filled it */
     const F(correlation_t) c = {
-        .planes = &g->gradient, .w = g->flipped, .images = g->images, .groups = g->groups, .in_channels = out,
+        .planes = &g->gradient, .w = g->flipped, .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
-        .u = g->dx, .y = g->dx, .scratch = g->scratch, .scratch_size = g->scratch_size,
-        .interleaved = g->x_interleaved, .activation = IDENTITY,
+        .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
+        .interleaved = g->x_interleaved, .activation = activation, .alpha = (real)g->alpha,
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
+}
+
+static void F(conv_backward_input)(const fastnn_conv *g)
+{
+    if (g->y_interleaved) F(fill_gradient)(g);          /* else conv_backward_weight filled it */
+    F(correlate_back)(g, NULL, g->dx, g->dx, IDENTITY);
 }

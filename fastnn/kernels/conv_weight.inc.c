@@ -220,12 +220,16 @@ static void F(bias_gradient_part)(const void *job, int part, int parts)
     }
 }
 
-static void F(conv_backward_weight)(const fastnn_conv *g)
+static void F(weight_gradient)(const fastnn_conv *g)
 {
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
-    const int threads = F(conv_threads)(g);
+    run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));
+}
+
+static void F(conv_backward_weight)(const fastnn_conv *g)
+{
     if (!g->y_interleaved) F(fill_gradient)(g);
     if (!g->dw) return;
-    run_parts(F(weight_gradient_part), g, (int)min64(threads, tiles));
-    if (g->db) run_parts(F(bias_gradient_part), g, threads);
+    F(weight_gradient)(g);
+    if (g->db) run_parts(F(bias_gradient_part), g, F(conv_threads)(g));
 }

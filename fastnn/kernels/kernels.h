@@ -101,7 +101,10 @@ typedef struct {
 /* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels /
    groups, window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds.
    `input` is filled by conv and read by conv_backward_weight, which comes before conv_backward_input; both read
-   `gradient`. */
+   `gradient`.
+   A transposed convolution is described by the convolution from its output to its input. conv_transpose makes u and y,
+   of x's shape, from du; its two backward kernels make dw, db (of as many values as there are channels) and dx, of y's
+   shape, from x, which stands for the output's gradient, and du. */
 typedef struct {
     int64_t images, channels, filters, groups;
     int64_t filter_size;                /* weights of one filter: channels / groups · window */
@@ -117,17 +120,37 @@ typedef struct {
     int threads;
 } fastnn_conv;
 
-/* Pooling of images · channels planes. dx and y must not be x and dy. scratch: threads · scratch_size values; these
-   are the padded row, or if there are interleaved blocks and that is more, 2 · LANES for each pixel of an input and
-   an output plane. */
+/* Pooling of images · channels planes. dx and y must not be x and dy. Window (i, j) has rows row_begin[i] …
+   row_end[i] − 1 and columns col_begin[j] … col_end[j] − 1, in steps of the dilation, at least one of each; an average
+   divides by row_size[i] · col_size[j]. fastnn/image_tables.py makes the tables. `tiled`: the windows cover the image
+   without gap, overlap or rest.
+   The maxima of single images go by stride, with pad_w columns before a row. scratch: threads · scratch_size values;
+   these are the padded row, as far as the last window goes, or if there are interleaved blocks and that is more,
+   2 · LANES for each pixel of an input and an output plane. */
 typedef struct {
     int64_t images, channels, height, width, out_rows, out_cols, scratch_size;
     int x_interleaved, y_interleaved;   /* x and dx; y and dy */
-    int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    const int64_t *row_begin, *row_end, *col_begin, *col_end;
+    const void *row_size, *col_size;
+    int64_t dilation_h, dilation_w;
+    int tiled;
+    int64_t kernel_w, stride_w, pad_w;
     const void *x, *dy;
     void *y, *dx, *scratch;
     int threads;
 } fastnn_pool;
+
+/* y[i, j] looks at x in rows row_low[i] and row_high[i], of which it takes the fraction row_part[i], and in columns
+   alike; at the low ones alone where row_part and col_part are NULL. */
+typedef struct {
+    int64_t images, channels, height, width, out_rows, out_cols;
+    int interleaved;                    /* x, y, dy and dx */
+    const int64_t *row_low, *row_high, *col_low, *col_high;
+    const double *row_part, *col_part;
+    const void *x, *dy;
+    void *y, *dx;
+    int threads;
+} fastnn_upsample;
 
 /* Images (rows, channels, height, width) changed at random: see augment.inc.c. Each number is the largest change in
    either direction; flip and erase are probabilities, angles are in degrees, and what comes from

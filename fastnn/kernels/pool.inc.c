@@ -3,15 +3,6 @@
 
 static inline int64_t F(plane_count)(const fastnn_pool *g) { return g->images * g->channels; }
 
-/* The rows (or columns) of window i that lie in the image: from … to − 1. */
-static inline void F(window_range)(int64_t i, int64_t stride, int64_t pad, int64_t kernel, int64_t side,
-                                   int64_t *from, int64_t *to)
-{
-    const int64_t start = i * stride - pad;
-    *from = start < 0 ? 0 : start;
-    *to = min64(start + kernel, side);
-}
-
 /* to[j] = max(a[j], b[j]); to may be a. */
 static inline void F(max_row)(const real *a, const real *b, real *to, int64_t n)
 {
@@ -27,42 +18,46 @@ static inline void F(max_row)(const real *a, const real *b, real *to, int64_t n)
     }
 }
 
-/* y[e] = max(row[e·step] … row[e·step + kernel − 1]). With a constant step the compiler loads vectors. */
-ALWAYS_INLINE void F(max_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t step)
+/* y[e] = the largest of `kernel` values of the row from row[e·step] on, `apart` from each other. With constant
+   distances the compiler loads vectors. */
+ALWAYS_INLINE void F(max_across)(const real *row, real *y, int64_t n, int64_t kernel, const int64_t apart,
+                                 const int64_t step)
 {
     if (kernel == 1) {
         for (int64_t e = 0; e < n; ++e) y[e] = row[e * step];
         return;
     }
-    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(row[e * step], row[e * step + 1]);
+    ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(row[e * step], row[e * step + apart]);
     for (int64_t c = 2; c < kernel; ++c)
-        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(y[e], row[e * step + c]);
+        ELEMENTWISE for (int64_t e = 0; e < n; ++e) y[e] = MAX_NAN(y[e], row[e * step + c * apart]);
 }
 
-static void F(max_across_any)(const real *row, real *y, int64_t n, int64_t kernel, int64_t step)
+static void F(max_across_any)(const real *row, real *y, int64_t n, int64_t kernel, int64_t apart, int64_t step)
 {
-    if (step == 1) F(max_across)(row, y, n, kernel, 1);
-    else if (step == 2) F(max_across)(row, y, n, kernel, 2);
-    else F(max_across)(row, y, n, kernel, step);
+    if (apart > 1) F(max_across)(row, y, n, kernel, apart, step);
+    else if (step == 1) F(max_across)(row, y, n, kernel, 1, 1);
+    else if (step == 2) F(max_across)(row, y, n, kernel, 1, 2);
+    else F(max_across)(row, y, n, kernel, 1, step);
 }
 
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t planes = F(plane_count)(g), from = part_begin(planes, part, parts);
-    const int64_t to = part_begin(planes, part + 1, parts);
-    const int64_t width = g->width + 2 * g->pad_w, rows = g->out_rows;
-    real *row = (real *)g->scratch + part * g->scratch_size, *y = (real *)g->y + from * rows * g->out_cols;
-    for (int64_t e = 0; e < width; ++e) row[e] = -INFINITY;         /* padding is never the maximum */
+    const int64_t to = part_begin(planes, part + 1, parts), rows = g->out_rows, cols = g->out_cols;
+    const int64_t width = g->width, down = g->dilation_h, across = g->dilation_w, kernel = g->kernel_w;
+    const int64_t seen = (cols - 1) * g->stride_w + (kernel - 1) * across + 1, own = g->pad_w + width;
+    const int64_t *begin = g->row_begin, *end = g->row_end;
+    real *row = (real *)g->scratch + part * g->scratch_size, *inside = row + g->pad_w;
+    real *y = (real *)g->y + from * rows * cols;
+    for (int64_t e = 0; e < (seen > own ? seen : own); ++e) row[e] = -INFINITY;     /* padding is never the maximum */
     for (int64_t p = from; p < to; ++p)
-        for (int64_t i = 0; i < rows; ++i, y += g->out_cols) {      /* first down the columns, then across */
-            int64_t top, bottom;
-            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            const real *x = (const real *)g->x + (p * g->height + top) * g->width;
-            F(max_row)(x, x + (bottom - top > 1 ? g->width : 0), row + g->pad_w, g->width);
-            for (int64_t r = 2; r < bottom - top; ++r)
-                F(max_row)(row + g->pad_w, x + r * g->width, row + g->pad_w, g->width);
-            F(max_across_any)(row, y, g->out_cols, g->kernel_w, g->stride_w);
+        for (int64_t i = 0; i < rows; ++i, y += cols) {             /* first down the columns, then across */
+            const int64_t top = begin[i], count = end[i] - top;
+            const real *x = (const real *)g->x + (p * g->height + top) * width;
+            F(max_row)(x, x + (count > down ? down * width : 0), inside, width);
+            for (int64_t r = 2 * down; r < count; r += down) F(max_row)(inside, x + r * width, inside, width);
+            F(max_across_any)(row, y, cols, kernel, across, g->stride_w);
         }
 }
 
@@ -73,18 +68,17 @@ static void F(max_pool_part)(const void *job, int part, int parts)
 static void F(route_range)(const fastnn_pool *g, int64_t i, int64_t start, int64_t end, const real *x, const real *y,
                            const real *dy, real *dx)
 {
-    const int64_t step = g->stride_w, leftmost = -min64(g->pad_w, (end - 1) * step);
-    const int64_t rightmost = min64(g->kernel_w - g->pad_w, g->width - start * step);
-    int64_t top, bottom;
+    const int64_t step = g->stride_w, width = g->width, down = g->dilation_h, across = g->dilation_w;
+    const int64_t rightmost = min64((g->kernel_w - 1) * across + 1 - g->pad_w, width - start * step);
+    const int64_t leftmost = -g->pad_w, bottom = g->row_end[i];
     real open[STACK_COLUMNS];
     for (int64_t j = start; j < end; ++j) open[j - start] = 1;
-    F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-    for (int64_t row = top; row < bottom; ++row)
-        for (int64_t shift = leftmost; shift < rightmost; ++shift) {
+    for (int64_t row = g->row_begin[i]; row < bottom; row += down)
+        for (int64_t shift = leftmost; shift < rightmost; shift += across) {
             const int64_t first = shift < 0 ? ceil_div(-shift, step) : 0, low = first > start ? first : start;
-            const int64_t high = min64(end, ceil_div(g->width - shift, step));
-            const real *from = x + row * g->width + shift;
-            real *to = dx + row * g->width + shift;
+            const int64_t high = min64(end, ceil_div(width - shift, step));
+            const real *from = x + row * width + shift;
+            real *to = dx + row * width + shift;
             ELEMENTWISE for (int64_t j = low; j < high; ++j) {
                 const real v = from[j * step];
                 const int hit = (v == y[j] || v != v) && open[j - start] != 0;
@@ -113,47 +107,91 @@ static void F(max_pool_backward_part)(const void *job, int part, int parts)
     }
 }
 
+/* Any windows, value by value: the bins of an adaptive pool. */
+static void F(max_bins_part)(const void *job, int part, int parts)
+{
+    const fastnn_pool *g = job;
+    const int64_t planes = F(plane_count)(g), image = g->height * g->width, end = part_begin(planes, part + 1, parts);
+    int64_t p = part_begin(planes, part, parts);
+    real *y = (real *)g->y + p * g->out_rows * g->out_cols;
+    for (; p < end; ++p)
+        for (int64_t i = 0; i < g->out_rows; ++i)
+            for (int64_t j = 0; j < g->out_cols; ++j, ++y) {
+                const real *x = (const real *)g->x + p * image;
+                *y = x[g->row_begin[i] * g->width + g->col_begin[j]];
+                for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
+                    for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c) *y = MAX_NAN(*y, x[r * g->width + c]);
+            }
+}
+
+/* Where the window's maximum, or its first NaN, stands. */
+static inline int64_t F(place_of_max)(const fastnn_pool *g, int64_t i, int64_t j, const real *x, real max)
+{
+    for (int64_t r = g->row_begin[i]; r < g->row_end[i]; ++r)
+        for (int64_t c = g->col_begin[j]; c < g->col_end[j]; ++c) {
+            const real v = x[r * g->width + c];
+            if (v == max || v != v) return r * g->width + c;
+        }
+    return g->row_begin[i] * g->width + g->col_begin[j];
+}
+
+static void F(max_bins_backward_part)(const void *job, int part, int parts)
+{
+    const fastnn_pool *g = job;
+    const int64_t planes = F(plane_count)(g), image = g->height * g->width, end = part_begin(planes, part + 1, parts);
+    for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
+        const real *x = (const real *)g->x + p * image;
+        const int64_t at = p * g->out_rows * g->out_cols;
+        const real *y = (const real *)g->y + at, *dy = (const real *)g->dy + at;
+        real *dx = (real *)g->dx + p * image;
+        for (int64_t e = 0; e < image; ++e) dx[e] = 0;
+        for (int64_t i = 0; i < g->out_rows; ++i)
+            for (int64_t j = 0; j < g->out_cols; ++j) dx[F(place_of_max)(g, i, j, x, *y++)] += *dy++;
+    }
+}
+
 static void F(avg_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    const real count = (real)(g->kernel_h * g->kernel_w);
+    const real *row_size = g->row_size, *col_size = g->col_size;
+    const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
         const real *x = (const real *)g->x + p * image;
-        real *y = (real *)g->y + p * size;
-        for (int64_t i = 0; i < g->out_rows; ++i)
+        real *y = (real *)g->y + p * g->out_rows * g->out_cols;
+        for (int64_t i = 0; i < g->out_rows; ++i) {
+            const int64_t top = g->row_begin[i], bottom = g->row_end[i];
+            const real high = row_size[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
-                int64_t top, bottom, left, right;
-                F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-                F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+                const int64_t left = g->col_begin[j], right = g->col_end[j];
                 real total = 0;
                 for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) total += x[r * g->width + c];
-                y[i * g->out_cols + j] = total / count;
+                *y++ = total / (high * col_size[j]);
             }
+        }
     }
 }
 
 static void F(avg_pool_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
-    const int64_t image = g->height * g->width, size = g->out_rows * g->out_cols;
-    const real count = (real)(g->kernel_h * g->kernel_w);
+    const real *row_size = g->row_size, *col_size = g->col_size;
+    const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p) {
-        const real *dy = (const real *)g->dy + p * size;
+        const real *dy = (const real *)g->dy + p * g->out_rows * g->out_cols;
         real *dx = (real *)g->dx + p * image;
         for (int64_t e = 0; e < image; ++e) dx[e] = 0;
-        for (int64_t i = 0; i < g->out_rows; ++i)
+        for (int64_t i = 0; i < g->out_rows; ++i) {
+            const int64_t top = g->row_begin[i], bottom = g->row_end[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
-                int64_t top, bottom, left, right;
-                F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-                F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
-                const real gradient = dy[i * g->out_cols + j] / count;
+                const int64_t left = g->col_begin[j], right = g->col_end[j];
+                const real gradient = *dy++ / (row_size[i] * col_size[j]);
                 for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) dx[r * g->width + c] += gradient;
             }
+        }
     }
 }
 
@@ -172,18 +210,18 @@ static void F(global_pool_part)(const void *job, int part, int parts)
 /* The comparisons are those of max_pool_part, in the same order, so the bits are the same. */
 static void F(max_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
+    const int64_t down = g->dilation_h * g->width * LANES, across = g->dilation_w;
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
-            int64_t top, bottom, left, right;
-            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
+            const int64_t top = g->row_begin[i], left = g->col_begin[j], right = g->col_end[j];
+            const int64_t rest = g->row_end[i] - g->dilation_h;
             UNROLL for (int v = 0; v < LANES; v += VL) {
                 vec best = vzero();
-                for (int64_t c = left; c < right; ++c) {
+                for (int64_t c = left; c < right; c += across) {
                     const real *from = x + (top * g->width + c) * LANES + v;
                     vec column = vload(from);
-                    for (int64_t r = top + 1; r < bottom; ++r) {
-                        from += g->width * LANES;
+                    for (int64_t r = top; r < rest; r += g->dilation_h) {
+                        from += down;
                         column = vmax_nan(column, vload(from));
                     }
                     best = c > left ? vmax_nan(column, best) : column;
@@ -193,24 +231,17 @@ static void F(max_interleaved)(const fastnn_pool *g, const real *x, real *y)
         }
 }
 
-/* Whether the windows cover the image without gap, overlap, padding or rest. Then each pixel gets its gradient once. */
-static inline int F(tiled)(const fastnn_pool *g)
-{
-    return g->kernel_h == g->stride_h && g->kernel_w == g->stride_w && !g->pad_h && !g->pad_w
-        && g->height == g->kernel_h * g->out_rows && g->width == g->kernel_w * g->out_cols;
-}
-
-/* Routes the gradients of one window of `rows` × `cols` lines, whose rows are `pitch` values apart. `open` holds the
-   lanes' gradients that have not found their maximum yet, and 0 in the other lanes. */
+/* Routes the gradients of one window of lines, `rows` values down and `cols` values across; its taps are `down` and
+   `across` values apart. `open` holds the lanes' gradients that have not found their maximum yet, and 0 in the other
+   lanes. */
 ALWAYS_INLINE void F(route_interleaved)(const int tiled, const real *x, const real *y, const real *dy, real *dx,
-                                        int64_t rows, int64_t cols, int64_t pitch)
+                                        int64_t rows, int64_t cols, int64_t down, int64_t across)
 {
     UNROLL for (int v = 0; v < LANES; v += VL) {
         const vec top = vload(y + v);
         vec open = vload(dy + v);
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t c = 0; c < cols; ++c) {
-                const int64_t at = r * pitch + c * LANES + v;
+        for (int64_t r = v; r < rows; r += down)
+            for (int64_t at = r; at < r + cols; at += across) {
                 const vec value = vload(x + at);
                 vec gradient = vwhere_equal(value, top, open);
                 if (!tiled) gradient += vload(dx + at);
@@ -222,52 +253,51 @@ ALWAYS_INLINE void F(route_interleaved)(const int tiled, const real *x, const re
 
 static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
-    const int64_t pitch = g->width * LANES;
-    const int tiled = F(tiled)(g);
-    for (int64_t e = 0; e < g->height * pitch && !tiled; ++e) dx[e] = 0;
+    const int64_t pitch = g->width * LANES, down = g->dilation_h * pitch, across = g->dilation_w * LANES;
+    for (int64_t e = 0; e < g->height * pitch && !g->tiled; ++e) dx[e] = 0;
     for (int64_t i = 0; i < g->out_rows; ++i)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES, dy += LANES) {
-            int64_t top, bottom, left, right;
-            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
-            const int64_t at = top * pitch + left * LANES;
-            if (tiled) F(route_interleaved)(1, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
-            else F(route_interleaved)(0, x + at, y, dy, dx + at, bottom - top, right - left, pitch);
+            const int64_t top = g->row_begin[i], left = g->col_begin[j], at = top * pitch + left * LANES;
+            const int64_t rows = (g->row_end[i] - top) * pitch, cols = (g->col_end[j] - left) * LANES;
+            if (g->tiled) F(route_interleaved)(1, x + at, y, dy, dx + at, rows, cols, pitch, LANES);
+            else F(route_interleaved)(0, x + at, y, dy, dx + at, rows, cols, down, across);
         }
 }
 
 static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
-    const real count = (real)(g->kernel_h * g->kernel_w);
-    for (int64_t i = 0; i < g->out_rows; ++i)
+    const real *row_size = g->row_size, *col_size = g->col_size;
+    for (int64_t i = 0; i < g->out_rows; ++i) {
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i];
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
-            int64_t top, bottom, left, right;
+            const int64_t left = g->col_begin[j], right = g->col_end[j];
+            const real count = row_size[i] * col_size[j];
             real total[LANES] = {0};
-            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)
                     for (int l = 0; l < LANES; ++l) total[l] += x[(r * g->width + c) * LANES + l];
             for (int l = 0; l < LANES; ++l) y[l] = total[l] / count;
         }
+    }
 }
 
 static void F(avg_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
-    const real count = (real)(g->kernel_h * g->kernel_w);
+    const real *row_size = g->row_size, *col_size = g->col_size;
     (void)x, (void)y;
     for (int64_t e = 0; e < g->height * g->width * LANES; ++e) dx[e] = 0;
-    for (int64_t i = 0; i < g->out_rows; ++i)
+    for (int64_t i = 0; i < g->out_rows; ++i) {
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i];
         for (int64_t j = 0; j < g->out_cols; ++j, dy += LANES) {
-            int64_t top, bottom, left, right;
+            const int64_t left = g->col_begin[j], right = g->col_end[j];
+            const real count = row_size[i] * col_size[j];
             real gradient[LANES];
-            F(window_range)(i, g->stride_h, g->pad_h, g->kernel_h, g->height, &top, &bottom);
-            F(window_range)(j, g->stride_w, g->pad_w, g->kernel_w, g->width, &left, &right);
             for (int l = 0; l < LANES; ++l) gradient[l] = dy[l] / count;
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)
                     for (int l = 0; l < LANES; ++l) dx[(r * g->width + c) * LANES + l] += gradient[l];
         }
+    }
 }
 
 /* A kind of pooling: its parts for single images, and functions for a plane of an interleaved block (NULL: none). */
@@ -350,11 +380,14 @@ static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int backward
 
 static const F(pooling_t)
     F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), F(max_interleaved), F(max_interleaved_backward)},
+    F(max_bins) = {F(max_bins_part), F(max_bins_backward_part), F(max_interleaved), F(max_interleaved_backward)},
     F(avg_pooling) = {F(avg_pool_part), F(avg_pool_backward_part), F(avg_interleaved), F(avg_interleaved_backward)},
     F(global_pooling) = {F(global_pool_part), F(avg_pool_backward_part), NULL, NULL};
 
 static void F(max_pool)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 0); }
 static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 1); }
+static void F(adaptive_max_pool)(const fastnn_pool *g) { F(pool)(g, &F(max_bins), 0); }
+static void F(adaptive_max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(max_bins), 1); }
 static void F(avg_pool)(const fastnn_pool *g) { F(pool)(g, &F(avg_pooling), 0); }
 static void F(avg_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(avg_pooling), 1); }
 static void F(global_pool)(const fastnn_pool *g) { F(pool)(g, &F(global_pooling), 0); }

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.optional import optional
 
+from .. import image_tables
 from .._version import __version__
 from .formulas import FLOAT32_ALONE, FORMULAS, OPERATORS, RMS, X
 
@@ -36,8 +37,12 @@ ARGUMENTS = {name: words.split() for name, words in {
     "DropConnect": "in_features out_features p mask inference activation bias init samples",
     "Conv2d": f"in_channels out_channels {WINDOW} dilation groups activation bias init",
     "Embedding": "num_embeddings embedding_dim init",
-    "MaxPool2d": WINDOW,
-    "AvgPool2d": WINDOW,
+    "ConvTranspose2d": f"in_channels out_channels {WINDOW} output_padding groups bias dilation activation init",
+    "MaxPool2d": f"{WINDOW} dilation ceil_mode",
+    "AvgPool2d": f"{WINDOW} ceil_mode count_include_pad divisor_override",
+    "AdaptiveMaxPool2d": "output_size",
+    "AdaptiveAvgPool2d": "output_size",
+    "Upsample": "size scale_factor mode align_corners",
     "LeakyReLU": "negative_slope",
     "ELU": "alpha",
     "CELU": "alpha",
@@ -108,8 +113,19 @@ def check_arguments(layer: Any, path: str) -> None:
     known = ARGUMENTS.get(type(layer).__name__, ())
     for each in signature(type(layer)):
         if each.name not in known:
-            raise ValueError(f"{path.rstrip('.') or 'model'}: {type(layer).__name__}.{each.name}: expected arguments "
-                             f"that ONNX files can say ({', '.join(known) or 'none'}), got another one")
+            fail(path, f"{type(layer).__name__}.{each.name}",
+                 f"arguments that ONNX files can say ({', '.join(known) or 'none'})", "another one")
+
+
+def fail(path: str, what: str, wanted: str, got: object) -> Never:
+    """ValueError about a layer, or an option of it, that ONNX files cannot say."""
+    raise ValueError(f"{path.rstrip('.') or 'model'}: {what}: expected {wanted}, got {got}")
+
+
+def pads(layer: Any, more: Sequence[int] = (0, 0)) -> list[int]:
+    """Padding as ONNX has it, top and left, then bottom and right, with so many rows and columns more behind."""
+    (top, bottom), (left, right) = checks.sides_of(layer.padding)
+    return [top, left, bottom + more[0], right + more[1]]
 
 
 class Graph:
@@ -279,15 +295,78 @@ class Graph:
 
     def add_Conv2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         u = self.node("Conv", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
-                      strides=layer.stride, pads=layer.padding * 2, dilations=layer.dilation, group=layer.groups)
+                      strides=layer.stride, pads=pads(layer), dilations=layer.dilation, group=layer.groups)
         return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
 
+    def add_ConvTranspose2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        if any(more >= s for more, s in zip(layer.output_padding, layer.stride, strict=True)):
+            fail(path, "ConvTranspose2d.output_padding",
+                 f"less than the stride {layer.stride}, which runtimes insist on", layer.output_padding)
+        u = self.node("ConvTranspose", x, *self.values(layer, path).values(), kernel_shape=layer.kernel_size,
+                      strides=layer.stride, pads=pads(layer), output_padding=layer.output_padding,
+                      dilations=layer.dilation, group=layer.groups)
+        return self.activation(layer, u, tuple(layer.output_shape(shape)), path)
+
+    def overhang(self, layer: Any, shape: tuple[int, ...], dilation: Sequence[int]) -> list[int]:
+        """How far the last windows stick out of the padded image: rows, columns. Runtimes differ about ceil_mode, so
+        it is said by padding that no runtime counts."""
+        counts = layer.output_shape(shape)[1:]
+        return [max(0, (n - 1) * s + k - side - sum(around)) for n, s, k, side, around in zip(
+            counts, layer.stride, checks.extent(layer.kernel_size, dilation), shape[1:],
+            checks.sides_of(layer.padding), strict=True)]
+
     def add_MaxPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=layer.padding * 2)
+        dilations = {} if layer.dilation == (1, 1) else {"dilations": layer.dilation}
+        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride,
+                         pads=pads(layer, self.overhang(layer, shape, layer.dilation)), **dilations)
 
     def add_AvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
-        return self.node("AveragePool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=layer.padding * 2,
-                         count_include_pad=1)
+        window: dict[str, Any] = {"kernel_shape": layer.kernel_size, "strides": layer.stride}
+        more = self.overhang(layer, shape, (1, 1))
+        if layer.divisor_override is not None:
+            fail(path, "AvgPool2d.divisor_override", "None, which ONNX can say", layer.divisor_override)
+        if not any(more):
+            return self.node("AveragePool", x, **window, pads=pads(layer), count_include_pad=layer.count_include_pad)
+        if layer.count_include_pad and any(pads(layer)):            # what counts, and behind it what does not
+            own = pads(layer)
+            x = self.node("Pad", x, self.constant(f"{path}pads", [0, 0, *own[:2], 0, 0, *own[2:]], np.int64))
+            return self.node("AveragePool", x, **window, pads=[0, 0, *more], count_include_pad=0)
+        return self.node("AveragePool", x, **window, pads=pads(layer, more), count_include_pad=0)
+
+    def add_AdaptiveAvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        counts = layer.output_shape(shape)[1:]
+        kind = "Max" if type(layer).__name__ == "AdaptiveMaxPool2d" else "Average"
+        if counts == (1, 1):
+            return self.node(f"Global{kind}Pool", x)
+        kernel = [side // count for side, count in zip(shape[1:], counts, strict=True)]
+        if any(side % count for side, count in zip(shape[1:], counts, strict=True)):
+            fail(path, f"{type(layer).__name__}.output_size", f"divisors of {shape[1:]}, which ONNX can say",
+                 layer.output_size)
+        return self.node(f"{kind}Pool", x, kernel_shape=kernel, strides=kernel)
+
+    add_AdaptiveMaxPool2d = add_AdaptiveAvgPool2d
+
+    def add_Upsample(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
+        """Resize by scales, which are float32 in a file: checked to mean the same size and the same pixels."""
+        counts = layer.output_shape(shape)[1:]
+        factors = [new / side for side, new in zip(shape[1:], counts, strict=True)]
+        if layer.scale_factor is not None and not layer.align_corners:      # there, sizes alone say the places
+            factors = layer.scale_factor
+        scales = [float(np.float32(factor)) for factor in factors]
+        above = np.float32(np.inf)
+        scales = [scale if math.floor(side * scale) == new else float(np.nextafter(np.float32(scale), above))
+                  for side, new, scale in zip(shape[1:], counts, scales, strict=True)]
+        for side, new, given, scale in zip(shape[1:], counts, layer.scale_factor or (None, None), scales, strict=True):
+            ours, theirs = (image_tables.places(side, new, factor, layer.mode, layer.align_corners).low
+                            for factor in (given, scale))
+            if math.floor(side * scale) != new or (layer.mode == "nearest" and (ours != theirs).any()):
+                fail(path, "Upsample", "a scale that means the same in float32, which ONNX files have",
+                     f"{scale} for {new} from {side}")
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        if layer.mode == "bilinear":
+            how = {"mode": "linear", "coordinate_transformation_mode":
+                   "align_corners" if layer.align_corners else "half_pixel"}
+        return self.node("Resize", x, "", self.constant(f"{path}scales", [1.0, 1.0, *scales], np.float32), **how)
 
     def add_GlobalAvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         return self.node("Flatten", self.node("GlobalAveragePool", x))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from fastnn_ref.shared.config import is_argument, signature
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.config import arguments, is_argument, signature
 from fastnn_ref.shared.optional import optional
 
 from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
@@ -73,8 +75,8 @@ def from_torch(
     statistics here, so PyTorch's must be in ``eval()``, or be a ``FrozenBatchNorm`` of ``fastnn.torch.modules``.
 
     Raises ValueError for a module that fastnn does not have, and for an option that it does not have (such as
-    ``padding_mode="reflect"``, ``ceil_mode=True``, a momentum of None, a frozen weight with a bias that is not), with
-    the path of the module; TypeError if ``module`` is no module.
+    ``padding_mode="reflect"``, a momentum of None, a frozen weight with a bias that is not), with the path of the
+    module; TypeError if ``module`` is no module.
 
     >>> import torch
     >>> from fastnn.torch import from_torch
@@ -170,18 +172,37 @@ class Reader:
             fail(path, f"{kind}.training", "False of a frozen one, which keeps to its running statistics here", True)
         if kind in OWN and type(module).__module__ == "fastnn.torch.modules":
             return self.own(module, path, shape), 1
-        if type(module) is torch.AdaptiveAvgPool2d:
-            if module.output_size not in (1, (1, 1)):
-                fail(path, "AdaptiveAvgPool2d.output_size", "1", module.output_size)
-            if type(after) is not torch.Flatten or (after.start_dim, after.end_dim) not in ((1, -1), (1, 3)):
-                fail(path, "AdaptiveAvgPool2d", "Flatten() behind it", after)
+        if type(module) is torch.AdaptiveAvgPool2d and module.output_size in (1, (1, 1)) and (
+                type(after) is torch.Flatten and (after.start_dim, after.end_dim) in ((1, -1), (1, 3))):
             return self.nn.GlobalAvgPool2d(), 2
         if type(module) in (torch.InstanceNorm1d, torch.InstanceNorm2d):
             return self.instance_norm(module, path), 1
+        if type(module) in (torch.UpsamplingNearest2d, torch.UpsamplingBilinear2d):
+            return self.same("Upsample", module, path, shape), 1
+        if type(module) in (torch.ZeroPad2d, torch.ConstantPad2d):
+            return self.padded(module, path, shape, after), 2
         if kind not in (*SAME, "Embedding") or type(module) is not getattr(torch, kind, None):
-            kinds = ", ".join(("Sequential", "AdaptiveAvgPool2d", "Embedding", "InstanceNorm2d", *SAME[:-1]))
+            kinds = ", ".join(("Sequential", "ZeroPad2d", "Embedding", "InstanceNorm2d", *SAME[:-1]))
             fail(path, kind, f"{kinds} or {SAME[-1]} of torch.nn", module)
         return self.same(kind, module, path, shape), 1
+
+    def padded(self, module: Any, path: str, shape: Any, after: Any) -> Any:
+        """The layer behind a module that pads, with this padding besides its own."""
+        kind, value = type(after).__name__, getattr(module, "value", 0)
+        if kind not in ("Conv2d", "AvgPool2d", "MaxPool2d") or value != (-math.inf if kind == "MaxPool2d" else 0):
+            fail(path, type(module).__name__, "ZeroPad2d before a Conv2d or an AvgPool2d, or ConstantPad2d with -inf "
+                 "before a MaxPool2d", module)
+        if getattr(after, "ceil_mode", False) or not getattr(after, "count_include_pad", True):
+            fail(path, f"{kind} behind it", "ceil_mode=False and count_include_pad=True", after)
+        layer, _ = self.layer(after, path, shape, None)
+        left, right, top, bottom = module.padding
+        own, named = checks.sides_of(layer.padding), arguments(layer)
+        named["padding"] = tuple((a + c, b + d) for (a, b), (c, d) in zip(
+            own, ((top, bottom), (left, right)), strict=True))
+        layer = type(layer)(**named)
+        if layer.specs:
+            self.pairs[-1] = layer, after
+        return layer
 
     def same(self, kind: str, module: Any, path: str, shape: Any) -> Any:
         """A layer that both libraries have."""
@@ -194,8 +215,6 @@ class Reader:
             found = self.value(module, option)
             if found not in (declared.default, (declared.default, declared.default)):
                 fail(path, f"{kind}.{option}", repr(declared.default), found)
-        if named.get("padding") in ("same", "valid"):
-            named["padding"] = self.padding(module, path)
         if "dim" in named and (named["dim"] in (None, 0) or (shape and not -len(shape) <= named["dim"] <= len(shape))):
             fail(path, f"{kind}.dim", "an axis of an example", named["dim"])
         if shape and named.get("dim") == len(shape):
@@ -221,17 +240,11 @@ class Reader:
         if option == "init":
             return float(module.init)
         value = getattr(module, option)
+        if option == "align_corners":
+            return bool(value)
+        if option == "recompute_scale_factor":
+            return value or None
         return value is not None if option == "bias" else value
-
-    def padding(self, module: Any, path: str) -> tuple[int, int]:
-        """Pixels on each side for PyTorch's words."""
-        if module.padding == "valid":
-            return 0, 0
-        total = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-        if any(each % 2 for each in total):
-            fail(path, "Conv2d.padding", "as many pixels on both sides; 'same' needs an odd kernel_size or an even "
-                 "dilation for that", module.padding)
-        return total[0] // 2, total[1] // 2
 
     def own(self, module: Any, path: str, shape: Any) -> Any:
         """A layer of fastnn.torch.modules."""

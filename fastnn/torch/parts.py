@@ -9,19 +9,22 @@ a row, which stand flat in the Sequential around it, so positions, and with them
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Never
 
+from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import arguments
 
 # Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
 # our layers do.
 SAME = (
-    "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "Flatten", "Unflatten", "Identity", "ReLU", "ReLU6", "LeakyReLU",
-    "ELU", "CELU", "SELU", "SiLU", "Mish", "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Hardsigmoid",
-    "LogSigmoid", "Softsign", "Softshrink", "Hardshrink", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d",
-    "BatchNorm2d", "LayerNorm", "GroupNorm", "RMSNorm", "Dropout",
+    "Linear", "Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "AdaptiveMaxPool2d", "AdaptiveAvgPool2d",
+    "Upsample", "Flatten", "Unflatten", "Identity", "ReLU", "ReLU6", "LeakyReLU", "ELU", "CELU", "SELU", "SiLU", "Mish",
+    "Hardswish", "GELU", "Softplus", "Tanh", "Sigmoid", "Hardsigmoid", "LogSigmoid", "Softsign", "Softshrink",
+    "Hardshrink", "Softmax", "LogSoftmax", "PReLU", "BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "RMSNorm",
+    "Dropout",
 )
 # Layers that PyTorch does not have: fastnn.torch.modules does.
 OWN = (
@@ -66,7 +69,7 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
         branches = enumerate(named.pop("branches"))
         return [Part(kind, named, None, tuple(
             (str(index), single(branch, f"{path}.{index}".lstrip("."))) for index, branch in branches))]
-    after: list[Part] = []
+    before, after = padding_of(kind, named, path), []
     if kind == "DropConnect" and named["inference"] == "gaussian" and named["p"] > 0:
         if named["activation"].name not in ("identity", "relu"):
             fail(path, "DropConnect.inference", "'mean', unless the activation is None or 'relu'", "gaussian")
@@ -75,10 +78,39 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
         after = parts_of(named["activation"], f"{path}.activation".lstrip("."))
     if "affine" in named and named["bias"] == named["affine"]:
         del named["bias"]                       # older versions have it of LayerNorm alone
+    if named.get("mode") == "nearest":
+        named["align_corners"] = None
     if "running_var" in layer.specs and not layer.trainable:
         kind = f"Frozen{kind}"                  # PyTorch's own would go on with the statistics of the batch
-    return [Part(kind, {key: value for key, value in named.items() if key not in OURS_ALONE},
-                 layer if layer.specs else None), *after]
+    return [*before, Part(kind, {key: value for key, value in named.items() if key not in OURS_ALONE},
+                          layer if layer.specs else None), *after]
+
+
+def padding_of(kind: str, named: dict[str, Any], path: str) -> list[Part]:
+    """A module for the padding, where PyTorch's layer cannot say it; then the one in ``named`` becomes 0.
+
+    It pads both sides alike, a pool by half of the kernel at most.
+    """
+    if "padding" not in named:
+        return []
+    (top, bottom), (left, right) = sides = checks.sides_of(named["padding"])
+    alike = top == bottom and left == right
+    rows, cols = named["kernel_size"]
+    if alike and ("Pool" not in kind or (2 * top <= rows and 2 * left <= cols)):
+        return []
+    if kind == "ConvTranspose2d":               # fewer rows taken away at the bottom are more output padding there
+        more = [extra + before - after for extra, (before, after) in zip(named["output_padding"], sides, strict=True)]
+        if all(0 <= each < max(s, d) for each, s, d in zip(more, named["stride"], named["dilation"], strict=True)):
+            named["padding"], named["output_padding"] = (top, left), tuple(more)
+            return []
+    if kind == "ConvTranspose2d" or named.get("ceil_mode") or not named.get("count_include_pad", True):
+        fail(path, f"{kind}.padding", "as much on both sides" + ", at most half of the kernel" * ("Pool" in kind),
+             named["padding"])
+    named["padding"] = 0
+    around = {"padding": (left, right, top, bottom)}
+    if kind == "MaxPool2d":
+        return [Part("ConstantPad2d", {**around, "value": -math.inf})]
+    return [Part("ZeroPad2d", around)]
 
 
 def single(layer: Any, path: str) -> Part:

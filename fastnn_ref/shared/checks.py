@@ -236,11 +236,85 @@ def as_image_shape(name: str, value: Any) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
-def check_pool_padding(name: str, value: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
-    """Padding of a pool: no window lies outside."""
-    if 2 * value[0] > kernel[0] or 2 * value[1] > kernel[1]:
-        raise ValueError(f"{name}: expected at most half of kernel_size {kernel}, got {value}")
-    return value
+def as_padding(value: Any, seen: tuple[int, int] | None = None, stride: tuple[int, int] = (1, 1)) -> Any:
+    """(height, width) of padding, on both sides, or ((top, bottom), (left, right)) where the two sides differ.
+
+    ``seen`` is the extent of a kernel that "same" and "valid" mean something for.
+    """
+    if isinstance(value, str) and seen is not None:
+        if as_choice("padding", value, ("same", "valid")) == "valid":
+            return 0, 0
+        if stride != (1, 1):
+            raise ValueError(f"padding: expected numbers beside stride {stride}, got 'same', which needs stride 1")
+        sides = tuple(((k - 1) // 2, k // 2) for k in seen)
+    else:
+        axes = value if isinstance(value, tuple | list) else (value, value)
+        if len(axes) != 2:
+            raise ValueError("padding: expected an integer, a pair (height, width) or two pairs ((top, bottom), (left, "
+                             f"right)), got {value!r}")
+        sides = tuple(as_pair("padding", axis, 0) for axis in axes)
+    (top, bottom), (left, right) = sides
+    return (top, left) if (top, left) == (bottom, right) else sides
+
+
+def sides_of(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right)) of what ``as_padding`` returned."""
+    rows, cols = (side if isinstance(side, tuple) else (side, side) for side in padding)
+    return rows, cols
+
+
+def extent(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns from a kernel's first tap to its last."""
+    rows, cols = (d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    return rows, cols
+
+
+def as_pool_padding(value: Any, seen: tuple[int, int]) -> Any:
+    """Padding of a pool, as ``as_padding`` returns it: no window lies outside."""
+    found = as_padding(value)
+    if any(max(side) >= k for side, k in zip(sides_of(found), seen, strict=True)):
+        raise ValueError(f"padding: expected less than the kernel's extent {seen}, got {value!r}")
+    return found
+
+
+def as_output_size(value: Any) -> tuple[int | None, int | None]:
+    """Whole numbers for height and width, or None where the image's own remains."""
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"output_size: expected an integer or a pair of integers, got {value!r}")
+    rows, cols = (None if side is None else as_integer("output_size", side, 1, 2**20) for side in pair)
+    return rows, cols
+
+
+def as_output_padding(value: Any, stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns more of a transposed convolution: fewer than the stride or the dilation."""
+    found = as_pair("output_padding", value, 0)
+    if any(more >= max(s, d) for more, s, d in zip(found, stride, dilation, strict=True)):
+        raise ValueError(f"output_padding: expected less than stride {stride} or dilation {dilation}, got {found}")
+    return found
+
+
+def as_new_size(
+    size: Any, scale_factor: Any,
+) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
+    """Either height and width, or what they are multiplied by."""
+    if (size is None) == (scale_factor is None):
+        raise ValueError("size: expected either size or scale_factor, got "
+                         f"{'neither' if size is None else f'{size!r} and {scale_factor!r}'}")
+    if size is not None:
+        return as_pair("size", size, 1), None
+    rows, cols = as_number_pair("scale_factor", scale_factor, 0)
+    if rows == 0 or cols == 0:
+        raise ValueError(f"scale_factor: expected numbers > 0, got {scale_factor!r}")
+    return None, (rows, cols)
+
+
+def as_align_corners(value: object, mode: str) -> bool:
+    """A flag, which the nearest pixel does not know."""
+    found = as_flag("align_corners", value)
+    if found and mode == "nearest":
+        raise ValueError("align_corners: expected False beside mode 'nearest', got True")
+    return found
 
 
 def as_divisor(name: str, value: object, of: str, whole: int) -> int:
@@ -971,16 +1045,66 @@ def check_channels(who: str, shape: Sequence[int], channels: int) -> tuple[int, 
 
 
 def window_counts(
-    who: str, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
-    dilation: Sequence[int],
-) -> tuple[int, ...]:
-    """How many windows there are down and across an image; at least one."""
-    seen = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    room = [side + 2 * p for side, p in zip(image, padding, strict=True)]
-    if seen[0] > room[0] or seen[1] > room[1]:
-        raise ValueError(f"{who}: expected a padded image of at least {format_shape(seen)}, the kernel's extent, "
+    who: str, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Any, dilation: Sequence[int],
+    ceil_mode: bool = False,
+) -> tuple[int, int]:
+    """How many windows there are down and across an image; at least one.
+
+    With ``ceil_mode`` the last one may stick out of the padded image, as long as it does not begin behind the image.
+    """
+    seen = extent(kernel, dilation)
+    room = [side + sum(around) for side, around in zip(image, sides_of(padding), strict=True)]
+    least = [k - (s - 1) * ceil_mode for k, s in zip(seen, stride, strict=True)]
+    if least[0] > room[0] or least[1] > room[1]:
+        what = "the kernel's extent" + " - stride + 1" * ceil_mode
+        raise ValueError(f"{who}: expected a padded image of at least {format_shape(least)}, {what}, "
                          f"got {format_shape(room)}")
-    return tuple((r - k) // s + 1 for r, k, s in zip(room, seen, stride, strict=True))
+    rows, cols = ((whole - k) // s + 1 for whole, k, s in zip(room, least, stride, strict=True))
+    if ceil_mode:
+        (top, _), (left, _) = sides_of(padding)
+        rows -= (rows - 1) * stride[0] >= image[0] + top
+        cols -= (cols - 1) * stride[1] >= image[1] + left
+    return rows, cols
+
+
+def check_windows_meet(
+    who: str, image: Sequence[int], counts: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Any,
+    dilation: Sequence[int],
+) -> None:
+    """ValueError if a dilated window of a pool has no pixel: it has no maximum."""
+    for side, n, k, s, (before, _), d in zip(image, counts, kernel, stride, sides_of(padding), dilation, strict=True):
+        for start in range(-before, n * s - before, s) if d > 1 else ():
+            missed = -(min(start, 0) // d)                  # taps before the image
+            if missed >= k or start + missed * d >= side:
+                raise ValueError(f"{who}: expected windows that all meet the image, got none of its {side} rows or "
+                                 f"columns with dilation {d} from {start} on")
+
+
+def scaled_shape(
+    who: str, image: Sequence[int], size: tuple[int, int] | None, scale_factor: tuple[float, float] | None,
+) -> tuple[int, int]:
+    """Height and width of an image made larger or smaller; at least 1."""
+    if size is not None:
+        return size
+    rows, cols = (math.floor(side * scale) for side, scale in zip(image, scale_factor or (), strict=True))
+    if rows < 1 or cols < 1:
+        raise ValueError(f"{who}: expected an image that gives at least (1, 1), got ({rows}, {cols}) for "
+                         f"{format_shape(image)}: a larger scale_factor, or a larger image")
+    check_size("y", rows, cols)
+    return rows, cols
+
+
+def transposed_shape(
+    who: str, image: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Any,
+    output_padding: Sequence[int], dilation: Sequence[int],
+) -> tuple[int, int]:
+    """Height and width that a transposed convolution gives; at least 1."""
+    rows, cols = ((side - 1) * s + k - sum(around) + more for side, s, k, around, more in zip(
+        image, stride, extent(kernel, dilation), sides_of(padding), output_padding, strict=True))
+    if rows < 1 or cols < 1:
+        raise ValueError(f"{who}: expected an image that gives at least (1, 1), got ({rows}, {cols}) for "
+                         f"{format_shape(image)}: less padding, or a larger image")
+    return rows, cols
 
 
 def format_call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:
