@@ -53,7 +53,7 @@ class Model(Layer, ModelAccess):
         self._penalty_loss = self.penalty_value()
         self.backward_pass(dy)
         optimizer.step_pass(network, lr)
-        network.steps, network.in_pass = network.steps + 1, False
+        network.steps, network.use.in_pass = network.steps + 1, False
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
