@@ -3,7 +3,7 @@
     forward     x̂ = (x − mean) / √(var + ε),  y = weight · x̂ + bias
     backward    dbias = Σ dy,  dweight = Σ dy · x̂
                 dx = weight / √(var + ε) · (dy − dbias/N − x̂ · dweight/N)
-    prediction  the running mean and variance stand in for the batch's
+    prediction  the running mean and variance stand in for the batch's, and are constants: dx = weight / √(var + ε) · dy
 
 x̂ is not stored: backward makes it again of x and of what `saved` holds for each channel. dx overwrites dy.
 
@@ -51,8 +51,10 @@ cdef class BatchNorm(Layer):
         self.add("running_var", shape, "ones", False, False)
 
     cdef int bind(self) except -1:
-        self.g.w, self.g.dw = address(self.own_values["weight"]), self.gradient_of("weight")
-        self.g.b, self.g.db = address(self.own_values["bias"]), self.gradient_of("bias")
+        self.g.w, self.g.b = address(self.own_values["weight"]), address(self.own_values["bias"])
+        self.g.dw = self.g.db = NULL                # a frozen layer has no sums for them
+        if self._trainable:
+            self.g.dw, self.g.db = address(self.own_gradients["weight"]), address(self.own_gradients["bias"])
         self.g.running_mean = address(self.own_values["running_mean"])
         self.g.running_var = address(self.own_values["running_var"])
         return 0

@@ -155,6 +155,8 @@ cdef class StochasticDepth(Residual):
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef int64_t i
+        if not p.training:
+            return self.back_through_block(p, dy, wants_dx, 0, 1)
         if self.whole and not bernoulli(self.threshold, &stream):
             for i in range(self.span_count):
                 memset(<void *><uintptr_t>self.span[2 * i], 0, self.span[2 * i + 1])

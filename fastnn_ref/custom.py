@@ -39,7 +39,7 @@ class Host(Layer):
 
         Beside another thread's prediction the method is that of a copy, so that neither sees what the other one saves.
         """
-        custom = self.custom if self.network.use.is_main else self.custom._beside()
+        custom = self.custom._beside() if self.network.is_beside else self.custom
         found = getattr(custom, method)(*(array.copy() for array in arrays), *others)
         return checks.as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
 

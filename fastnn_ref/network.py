@@ -180,12 +180,25 @@ class Network:
         finally:
             use.depth, use.in_pass = use.depth - 1, False
             if not use.depth:
-                del self._uses[me]
+                with self._mutex:
+                    del self._uses[me]
 
     @property
     def use(self) -> Use:
         """What this thread does, inside ``locked``."""
         return self._uses[threading.get_ident()]
+
+    @property
+    def is_beside(self) -> bool:
+        """Does this thread predict beside another one?"""
+        use = self._uses.get(threading.get_ident())
+        return use is not None and not use.is_main
+
+    def check_alone(self) -> None:
+        """No other thread trains or predicts."""
+        for thread in list(self._uses):
+            if thread != threading.get_ident():
+                raise checks.busy(self.root, "thread", thread)
 
     def check_free(self) -> None:
         """No thread trains or predicts, this one included."""
