@@ -72,8 +72,8 @@ bias=True, *, init=None)\n--\n\n"""
         if self.has_bias:
             self.add("bias", (out_channels,), "zeros")
         if self.act is not self.activation:
-            self.adopt((self.activation,))
             self.is_hosted = True
+            self.adopt((self.activation,))
 
     @property
     def in_channels(self):

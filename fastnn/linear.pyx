@@ -45,8 +45,8 @@ cdef class Linear(Layer):
         if self.has_bias:
             self.add("bias", (out_features,), "zeros")
         if self.act is not self.activation:
-            self.adopt((self.activation,))
             self.is_hosted = True
+            self.adopt((self.activation,))
 
     cdef tuple output_shape_of(self, tuple shape):
         checks.check_last_axes(type(self).__name__, shape, (self.in_features,))

@@ -296,9 +296,10 @@ cdef class Model(Layer):
         cdef char *to
         cdef void *y
         cdef tuple shape
-        cdef Network network = self.climb()
+        cdef Network network
         cdef Twin twin
         batch_size = checks.as_integer("batch_size", batch_size, 1)
+        network = self.climb()
         if network.is_taken():
             twin = network.borrow()
             try:

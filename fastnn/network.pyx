@@ -132,19 +132,28 @@ cdef class Node:
         return address(found)
 
     cdef int adopt(self, tuple nodes) except -1:
-        """Takes layers in: first all checks, then all changes. What a composite's constructor does last."""
+        """Takes layers in: first all checks, then all changes. What a composite's constructor does last.
+
+        From the first link on, other threads find this layer, and its network if it has one of its own, so both are
+        complete before. A layer that could not take the others in is as good as not made.
+        """
         cdef Node node
         around = weakref.ref(self)
-        check_depth(nodes)
+        try:
+            check_depth(nodes)
+            for node in nodes:
+                if node.enclosing() is not None:    # another thread was faster
+                    checks.check_unowned("layer", node)
+                if node.own_network is not None:
+                    node.own_network.check_free()
+        except BaseException:
+            self.own_specs = None
+            raise
         for node in nodes:
-            if node.enclosing() is not None:        # another thread was faster
-                checks.check_unowned("layer", node)
-            if node.own_network is not None:
-                node.own_network.check_free()
-        for node in nodes:
+            node.around = around
+        for node in nodes:                          # what this frees may run a user's code
             if node.own_network is not None:
                 node.own_network.sleep()
-            node.around = around
         return 0
 
     cdef Node enclosing(self):
@@ -154,6 +163,7 @@ cdef class Node:
     cdef Network climb(self):
         """The network that this layer is part of."""
         cdef Node node = self
+        cdef Network network
         cdef object outer
         while node.around is not None:
             outer = node.around()
@@ -164,7 +174,9 @@ cdef class Node:
         if node.own_network is None:
             if node.own_specs is None:
                 raise RuntimeError(f"{type(node).__name__}: made without a call of __init__")
-            node.own_network = make_network(node, 0, None)
+            network = make_network(node, 0, None)
+            if node.own_network is None:            # else another thread was faster
+                node.own_network = network
         return node.own_network
 
     cdef Network enter(self, bint training):
@@ -545,9 +557,8 @@ cdef class Network:
 
     cdef int check_alone(self, Node root) except -1:
         """No thread predicts in a twin."""
-        me = PyThread_get_thread_ident()
         for thread in self.guests or ():
-            raise checks.busy(root, "pass" if thread == me else "thread", thread)
+            raise checks.busy(root, "thread", thread)
         return 0
 
     # ---- the lock ----
@@ -555,6 +566,8 @@ cdef class Network:
     cdef int lock(self, Node root, bint training) except -1:
         """One thread at a time: the buffers are the network's. It may predict between two steps of its training."""
         cdef unsigned long me = PyThread_get_thread_ident()
+        if self.guests and me in self.guests:
+            raise checks.busy(root, "pass")
         if self.user:
             if self.user != me:
                 raise checks.busy(self.held_root, "thread", self.user)

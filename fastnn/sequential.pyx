@@ -51,10 +51,14 @@ cdef class Sequential(Model):
             checks.check_unowned(f"layers[{index}]", layer)
         if dtype is None:
             contents_dtype(layers)
-        self.adopt(layers)
-        self.own_network = make_network(self, seed, dtype)
         self.input_shape, self._given_shape, self.penalty = input_shape, given, penalties
+        self.own_network = make_network(self, seed, dtype)
         self.hold(layers)
+        try:
+            self.adopt(layers)
+        except BaseException:
+            self.hold(())
+            raise
 
     cdef int hold(self, tuple layers) except -1:
         self.layers, self.count = layers, len(layers)

@@ -42,8 +42,12 @@ cdef class Residual(Layer):
         checks.check_unowned("block", block)
         if block.input_shape is not None:
             self.check_kept(block, block.input_shape, block.output_shape_of(block.input_shape))
-        self.adopt((block,))
         self.block, self.input_shape = block, block.input_shape
+        try:
+            self.adopt((block,))
+        except BaseException:
+            self.block = None
+            raise
         return 0
 
     cdef tuple output_shape_of(self, tuple shape):

@@ -19,7 +19,7 @@ import weakref
 from typing import Any
 
 from . import philox
-from .network import Array, Network, Shape
+from .network import MUTEX, Array, Network, Shape
 from .shared import checks
 from .shared.access import LayerAccess, assign
 from .shared.closed import Closed
@@ -103,13 +103,16 @@ class Layer(Closed, LayerAccess):
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""
-        for _, child in self.children():
-            if child._own_network is not None:
-                child._own_network.check_free()         # all checks come before the first change
-        for _, child in self.children():
-            if child._own_network is not None:
-                child._own_network.sleep()
-            child._around = weakref.ref(self)
+        with MUTEX:
+            for _, child in self.children():
+                if child.parent is not None and child.parent is not self:
+                    checks.check_unowned("layer", child)    # another thread was faster
+                if child._own_network is not None:
+                    child._own_network.check_free()         # all checks come before the first change
+            for _, child in self.children():
+                if child._own_network is not None:
+                    child._own_network.sleep()
+                child._around = weakref.ref(self)
 
     # ---- what users call ----
 
@@ -130,8 +133,9 @@ class Layer(Closed, LayerAccess):
         if around is not None:
             return around.network
         if self._own_network is None:
-            self._own_network = Network(self)
-        return self._own_network
+            self.__dict__.setdefault("_own_network", Network(self))     # one, whichever thread comes first
+        found: Network = self.__dict__["_own_network"]
+        return found
 
     def _assign(self, name: str, value: object) -> None:
         with self.network.locked() as network:

@@ -49,6 +49,9 @@ def clear_gradients(layer: Any) -> None:
             gradient[...] = 0
 
 
+MUTEX = threading.Lock()        # held for a few lines that threads must not mix: who uses a layer, who adopts it
+
+
 class Use:
     """What one thread does with a network."""
 
@@ -73,7 +76,6 @@ class Network:
     def bind(self, root: Any) -> None:
         """Makes ``root`` the outermost layer; the network is asleep and no pass is under way."""
         self._root, self.awake = weakref.ref(root), False
-        self._mutex = threading.Lock()              # held for a few lines that several threads must not mix
         self._uses: dict[int, Use] = {}             # thread → what it does
         self.pending, self.pass_step = None, 0      # pass_step: the value of steps that this pass draws from
 
@@ -125,7 +127,7 @@ class Network:
                 arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
             found.append((layer, number, values, gradients))
             number += layer._numbered
-        with self._mutex:
+        with MUTEX:
             if self.awake:                              # another thread was faster
                 return
             for layer, number, values, gradients in found:
@@ -163,14 +165,18 @@ class Network:
     def locked(self, training: bool = False) -> Iterator[Network]:
         """For this thread. Inside a training it may predict between two passes; inside a pass nothing may start."""
         root, me = self.root, threading.get_ident()     # the root is alive meanwhile, whoever drops the model
-        with self._mutex:
+        with MUTEX:
             others = {thread: use for thread, use in self._uses.items() if thread != me}
+            if root.parent is not None:                 # another thread has adopted it just now
+                raise checks.busy(root, "thread")
+            use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
+            if use.in_pass:
+                raise checks.busy(root, "pass")
             for thread, other in others.items():
                 if training or other.trains:
                     raise checks.busy(root, "thread", thread)
-            use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
-            if use.in_pass or (training and use.depth):
-                raise checks.busy(root, "pass" if use.in_pass else "training")
+            if training and use.depth:
+                raise checks.busy(root, "training")
             for other in others.values():
                 other.is_alone = False
             use.depth, use.trains = use.depth + 1, use.trains or training
@@ -180,7 +186,7 @@ class Network:
         finally:
             use.depth, use.in_pass = use.depth - 1, False
             if not use.depth:
-                with self._mutex:
+                with MUTEX:
                     del self._uses[me]
 
     @property
