@@ -34,8 +34,8 @@ class Layer(Closed, LayerAccess):
 
     ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays. ``forward`` takes ``x`` of shape (n, …)
     and returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets ``grads`` (it never adds to
-    them) and returns dx. ``backward`` belongs to the last ``forward`` in the model. After a prediction the gradients are
-    those of the function that predicts: without masks and noise, by running statistics.
+    them) and returns dx. ``backward`` belongs to the last ``forward`` in the model; after a prediction its gradients
+    are those of the function that predicts: without masks and noise, by running statistics.
 
     The classes of the package are closed: a layer of your own derives from ``CustomLayer``.
 

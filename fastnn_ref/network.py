@@ -49,14 +49,14 @@ def clear_gradients(layer: Any) -> None:
             gradient[...] = 0
 
 
-MUTEX = threading.Lock()        # held for a few lines that threads must not mix: who uses a layer, who adopts it
+MUTEX = threading.RLock()       # held for a few lines that threads must not mix: who uses a layer, who adopts it
 
 
 class Use:
     """What one thread does with a network."""
 
     def __init__(self, is_main: bool, is_alone: bool) -> None:
-        self.is_main = is_main                      # one of the threads inside is; another calls copies of users' layers
+        self.is_main = is_main                      # one thread inside is; the others call copies of users' layers
         self.is_alone = is_alone                    # was no other thread inside meanwhile?
         self.depth = 0                              # calls, one inside the other
         self.in_pass = self.trains = False
@@ -128,15 +128,14 @@ class Network:
             found.append((layer, number, values, gradients))
             number += layer._numbered
         with MUTEX:
-            if self.awake:                              # another thread was faster
-                return
-            for layer, number, values, gradients in found:
-                layer._index = number
-                layer.values.update(values)
-                layer.gradients.update(gradients)
-            self._dtype, self._parameters = dtype, listed(root)
-            self.group(root)
-            self.awake = True
+            if not self.awake:                          # else another thread was faster
+                for layer, number, values, gradients in found:
+                    layer._index = number
+                    layer.values.update(values)
+                    layer.gradients.update(gradients)
+                self._dtype, self._parameters = dtype, listed(root)
+                self.group(root)
+                self.awake = True
 
     def group(self, root: Any) -> None:
         """Lists what optimizers and penalties change: the parameters of layers that are not frozen."""

@@ -25,7 +25,8 @@ def pair(nn, make, seed=2):
 
 def predicts_otherwise(case):
     """Is there a layer inside that does something else in training? Those that take their time count as others."""
-    return "gelu" not in case.name and case not in IMAGE_NETS and any(type(layer).__name__ in OTHERS for _, layer in walk(case.make(fastnn_ref)))
+    return "gelu" not in case.name and case not in IMAGE_NETS and any(
+        type(layer).__name__ in OTHERS for _, layer in walk(case.make(fastnn_ref)))
 
 
 @pytest.mark.parametrize("otherwise", [True, pytest.param(False, marks=pytest.mark.slow)])
