@@ -3,13 +3,13 @@
     python examples/saliency.py         # with fastnn
     python examples/saliency.py ref     # the same with fastnn_ref
 
-Training asks how the loss changes with the weights. After a prediction the same backward pass says how an output changes
-with each pixel: dx for a dy that is 1 at the class and 0 elsewhere. Dropout is off and batch normalization uses its
-running statistics, so it is the derivative of the function that predicts. To see whether it tells the truth, the pixels
-with the largest gradients are changed a little, and as many with the smallest: only the former move the output.
+Training asks how the loss changes with the weights. After a prediction the same backward pass says how an output
+changes with each pixel: dx for a dy that is 1 at the class and 0 elsewhere. Dropout is off and batch normalization uses
+its running statistics, so it is the derivative of the function that predicts. To see whether it tells the truth, the
+pixels with the largest gradients are changed a little, and as many with the smallest: only the former move the output.
 
-Source: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks: visualising image classification models and
-saliency maps" (2014).
+Source: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks: visualising image classification models
+and saliency maps" (2014).
 """
 
 import importlib
@@ -45,7 +45,7 @@ def saliency(model: Any, x: Any, classes: Any) -> Any:
 def picture(values: Any) -> list[str]:
     """An image (h, w) in characters, its largest value the darkest."""
     scaled = np.abs(values) / np.abs(values).max() * (len(SHADES) - 1)
-    return ["".join(SHADES[int(round(value))] * 2 for value in row) for row in scaled]
+    return ["".join(SHADES[round(value)] * 2 for value in row) for row in scaled]
 
 
 def main(nn: ModuleType, n: int = 1200, epochs: int = 8) -> tuple[float, float, float]:

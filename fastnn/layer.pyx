@@ -93,16 +93,22 @@ cdef class Layer(Node):
     # ---- passes ----
 
     def forward(self, x, training=False):
+        return self.run_forward(x, training is not False and checks.as_flag("training", training))
+
+    def __call__(self, x):
+        """``forward(x)``: a prediction."""
+        return self.run_forward(x, False)
+
+    cdef object run_forward(self, object x, bint in_training):
         cdef const void *data = NULL
         cdef int64_t rows = 0
         cdef void *y
-        cdef bint in_training = checks.as_flag("training", training)
         cdef Network network = self.climb()
         cdef Twin twin
         if not in_training and network.is_taken():
             twin = network.borrow()
             try:
-                return (<Layer>self.twin_in(twin.nodes)).forward(x)
+                return (<Layer>self.twin_in(twin.nodes)).run_forward(x, False)
             finally:
                 network.give_back(twin)
         network = self.enter(in_training)
@@ -122,10 +128,6 @@ cdef class Layer(Node):
             return out
         finally:
             network.unlock()
-
-    def __call__(self, x):
-        """``forward(x)``: a prediction."""
-        return self.forward(x)
 
     def backward(self, dy, input_gradient=True):
         cdef const void *data = NULL

@@ -66,7 +66,7 @@ def serve(name: str, net: Net, callers: int) -> Work:
             y = model.predict(x)
         return y
 
-    return lambda: list(crew.map(some, [16 // callers] * callers))[0]
+    return lambda: [*crew.map(some, [16 // callers] * callers)].pop()
 
 
 def operands(size: Size, dtype: str) -> tuple[Array, ...]:
