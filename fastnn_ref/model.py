@@ -166,6 +166,8 @@ class Model(Layer, ModelAccess):
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, which bounds the memory and changes nothing else.
 
+        Several threads may predict at once, each with memory of its own; RuntimeError while another thread trains.
+
         >>> import numpy as np, fastnn_ref as nn
         >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predict(np.zeros((2500, 4)), batch_size=1000).shape
         (2500, 3)
