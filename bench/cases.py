@@ -179,6 +179,8 @@ GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
                        for net in MLPS[:5]),
     "predict": lambda: (Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",))
                         for net in [MLPS[1]._replace(batch=1), MLPS[3]._replace(batch=1), MLPS[3]]),
+    "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=16 * net.flops(False))
+                      for net in [MLPS[1]._replace(batch=1), MLPS[4], CONVOLUTIONAL[0]]),
     "products": lambda: products("products"),
     "backward": lambda: products("backward"),
     "isa": lambda: (of_net("isa", net, "isa") for net in [*MLPS[1:6], *CONVOLUTIONAL]),

@@ -233,9 +233,12 @@ cdef int count_allocation() except -1:
     return 0
 
 
+cdef object empty = np.empty
+
+
 cdef object new_array(tuple shape, object dtype):
     count_allocation()
-    return np.empty(shape, dtype=dtype)
+    return empty(shape, dtype)
 
 
 cdef object aligned(int64_t size):

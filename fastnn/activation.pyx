@@ -46,7 +46,7 @@ cdef class Activation(Layer):
         if self.in_place:
             self.saved = <void *>x
         y = self.y if saves_slope(self.kind) else self.saved
-        p.k.activate(self.kind, self.parameter, x, y, self.saved if p.training else y,
+        p.k.activate(self.kind, self.parameter, x, y, self.saved if p.saves else y,
                      p.rows * self.in_size // self.width, self.width, p.threads)
         return y
 

@@ -115,7 +115,7 @@ erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
         return self.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        if not wants_dx:
+        if not (p.training and wants_dx):
             return dy
         self.g.dy, self.g.dx, self.g.scratch = dy, p.spare if self.moves else dy, self.scratch
         p.k.augment_backward(&self.g)

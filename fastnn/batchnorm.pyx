@@ -3,7 +3,7 @@
     forward     x̂ = (x − mean) / √(var + ε),  y = weight · x̂ + bias
     backward    dbias = Σ dy,  dweight = Σ dy · x̂
                 dx = weight / √(var + ε) · (dy − dbias/N − x̂ · dweight/N)
-    prediction  the running mean and variance stand in for the batch's
+    prediction  the running mean and variance stand in for the batch's, and are constants: dx = weight / √(var + ε) · dy
 
 x̂ is not stored: backward makes it again of x and of what `saved` holds for each channel. dx overwrites dy.
 
@@ -50,6 +50,8 @@ cdef class BatchNorm(Norm):
 
     cdef int bind(self) except -1:
         Norm.bind(self)
+        if not self._trainable:
+            self.g.dw = self.g.db = NULL            # a frozen layer has no sums for them
         self.g.running_mean = address(self.own_values["running_mean"])
         self.g.running_var = address(self.own_values["running_var"])
         return 0

@@ -52,8 +52,8 @@ cdef class Convolution(Layer):
         if self.has_bias:
             self.add("bias", (outside,), "zeros")
         if self.act is not self.activation:
-            self.adopt((self.activation,))
             self.is_hosted = True
+            self.adopt((self.activation,))
         return 0
 
     @property

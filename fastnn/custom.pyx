@@ -81,6 +81,17 @@ cdef class Host(Layer):
     def __reduce__(self):
         return Host, (self.custom,)
 
+    cdef Node make_twin(self, dict twins):
+        twin = twins[id(self)] = Host(self.custom._beside())
+        return twin
+
+    cdef bint refresh_twin(self, Node twin) except -1:
+        # A new copy for each call: the user's object may have changed, and what the last call assigned is forgotten.
+        custom = self.custom._beside()
+        custom._host = weakref.ref(twin)
+        (<Host>twin).custom = custom
+        return True
+
     # ---- the contract ----
 
     cdef tuple output_shape_of(self, tuple shape):

@@ -2,7 +2,7 @@
 
     forward     u = x @ (W∘m / (1 − p)) + b,  y = act(u)
     backward    du = dy · act'(u),  dW = (xᵀ @ du)∘m / (1 − p),  db = Σ_rows du,  dx = du @ (W∘m / (1 − p))ᵀ
-    prediction  y = E[act(u)], u ~ N(x @ W + b, p/(1 − p) · (x∘x) @ (W∘W))
+    prediction  y = E[act(u)], u ~ N(x @ W + b, p/(1 − p) · (x∘x) @ (W∘W)); its backward goes through mean and variance
 
 A mask for the batch is applied to W once, and the rest is Linear's. Masks for each example have a kernel that draws
 them for a piece of W at a time, and again in backward.
@@ -42,6 +42,7 @@ cdef class DropConnect(Linear):
     cdef void *z
     cdef void *masked           # W∘m / (1 − p) of a whole batch, or W∘W
     cdef void *squares          # x∘x
+    cdef void *by_squares       # the part of dx that comes through x∘x
     cdef void *variance
     cdef void *row_work
 
@@ -69,7 +70,8 @@ cdef class DropConnect(Linear):
         if self.gaussian:
             plan.reserve_scratch(&self.squares, <object>rows * self.in_features)
             plan.reserve_scratch(&self.variance, <object>rows * self.out_features)
-            plan.reserve_scratch(&self.row_work, <object>plan.threads * self.out_features)
+            plan.reserve_scratch(&self.by_squares, <object>rows * self.in_features)
+            plan.reserve_scratch(&self.row_work, <object>plan.threads * 4 * self.out_features)
             if not saves_slope(self.act.kind):          # else Linear has the buffer
                 plan.reserve(&self.u, <object>rows * self.out_features)
             if self.act.kind != RELU:
@@ -100,15 +102,17 @@ cdef class DropConnect(Linear):
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef fastnn_dropconnect g
-        if self.p == 0:
+        if self.p == 0 or not (p.training or self.gaussian):
             return Linear.backward_pass(self, p, dy, wants_dx)
+        if not p.training:
+            return self.expectation_backward(p, dy, wants_dx)
         dy = self.through_activation(p, dy)
         if self.whole:
             if self._trainable:
-                self.weight_gradient(p, dy)
+                self.weight_gradient(p, self.x, dy, self.dw)
                 p.k.dropout(self.dw, self.dw, self.in_features * self.out_features, self.threshold, self.scale,
                             &stream, p.threads)
-            return self.input_gradient(p, dy, self.masked) if wants_dx else dy
+            return self.to_spare(p, dy, self.masked) if wants_dx else dy
         g = self.by_example(p)
         g.du, g.dw, g.dx = dy, self.dw, p.spare if wants_dx else NULL
         p.k.dropconnect_backward(&g)
@@ -128,9 +132,43 @@ cdef class DropConnect(Linear):
         return g
 
     cdef void *expectation(self, Pass *p, const void *x) noexcept nogil:
-        """E[act(u)] in y: the mean is Linear's product, the variance one of squares."""
-        cdef fastnn_gemm g
+        """E[act(u)] in y: the mean is Linear's product, in u."""
         self.linear_mean(p, x)
+        self.variance_product(p, x)
+        if self.is_hosted:
+            return self.hosted_expectation(p)
+        p.k.expectation(self.act.kind, self.act.parameter, self.u, self.variance, self.z, self.samples, self.y,
+                        self.row_work, p.rows, self.out_features, p.threads)
+        return self.y
+
+    cdef void *expectation_backward(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        """dx, through the mean and through the variance, which is worked out again."""
+        cdef void *dx = p.spare
+        self.variance_product(p, self.x)
+        if self.is_hosted:
+            self.hosted_expectation_backward(p, dy)
+        else:
+            p.k.expectation_backward(self.act.kind, self.act.parameter, self.u, self.variance, self.z, self.samples, dy,
+                                     self.row_work, p.rows, self.out_features, p.threads)
+        if wants_dx:
+            self.input_gradient(p, dy, self.w, dx)
+            self.input_gradient(p, self.variance, self.masked, self.by_squares)
+            p.k.add_product(self.x, self.by_squares, dx, p.rows * self.in_features, 2)
+        if self._trainable:
+            if self.has_bias:
+                p.k.activate_backward(IDENTITY, 0, dy, dy, dy, self.db, p.rows, self.out_features, p.threads)
+            self.weight_gradient(p, self.x, dy, self.dw)
+            self.weight_gradient(p, self.squares, self.variance, self.masked)
+            p.k.add_product(self.w, self.masked, self.dw, self.in_features * self.out_features,
+                            2 * self.p / (1 - self.p))
+        if not wants_dx:
+            return dy
+        p.spare = dy
+        return dx
+
+    cdef void variance_product(self, Pass *p, const void *x) noexcept nogil:
+        """Var[u], a product of squares."""
+        cdef fastnn_gemm g
         p.k.square(x, self.squares, p.rows * self.in_features, 1)
         p.k.square(self.w, self.masked, self.in_features * self.out_features, self.p / (1 - self.p))
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
@@ -141,11 +179,6 @@ cdef class DropConnect(Linear):
         g.c = g.y = self.variance
         g.c_row = self.out_features
         p.k.gemm(&g)
-        if self.is_hosted:
-            return self.hosted_expectation(p)
-        p.k.expectation(self.act.kind, self.act.parameter, self.u, self.variance, self.z, self.samples, self.y,
-                        self.row_work, p.rows, self.out_features, p.threads)
-        return self.y
 
     cdef void *hosted_expectation(self, Pass *p) noexcept nogil:
         """The same for a user's own activation: the mean over the draws."""
@@ -165,6 +198,31 @@ cdef class DropConnect(Linear):
         for z in self.draws:
             total += host.custom.act(mean + sigma * z)
         return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, host.dims, self.y)
+
+    cdef void hosted_expectation_backward(self, Pass *p, void *dy) noexcept nogil:
+        if p.error == NULL:
+            with gil:
+                try:
+                    self.average_slopes(p, dy)
+                except BaseException as error:
+                    carry(p, error)
+
+    cdef int average_slopes(self, Pass *p, void *dy) except -1:
+        """dmean over dy, and the variance's gradient over it: the means over the draws."""
+        cdef Host host = self.activation
+        shape = (p.rows, self.out_features)
+        mean, sigma = host.copy_in(self.u, shape), np.sqrt(host.copy_in(self.variance, shape))
+        dmean, dsigma = np.zeros_like(mean), np.zeros_like(mean)
+        who = f"{type(host.custom).__name__}.act_backward"
+        for z in self.draws:
+            u = mean + sigma * z
+            found = host.custom.act_backward(host.copy_in(dy, shape), u, host.custom.act(u))
+            du = checks.as_result(who, "du", found, shape, mean.dtype)
+            dmean, dsigma = dmean + du, dsigma + du * z
+        samples = dmean.dtype.type(self.samples)
+        host.copy_out("act_backward", "du", dmean / samples, shape, host.dims, dy)
+        dvariance = np.divide(dsigma, 2 * samples * sigma, out=np.zeros_like(sigma), where=sigma > 0)
+        return host.copy_out("act_backward", "du", dvariance, shape, host.dims, self.variance)
 
     cdef void linear_mean(self, Pass *p, const void *x) noexcept nogil:
         """x @ W + b, in u."""

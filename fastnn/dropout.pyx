@@ -46,6 +46,6 @@ cdef class Dropout(Layer):
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
-        if wants_dx and self.p > 0:
+        if p.training and wants_dx and self.p > 0:
             p.k.dropout(dy, dy, p.rows * self.in_size, self.threshold, self.scale, &stream, p.threads)
         return dy

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, new_array, ready
-from fastnn.network cimport Network, Node, Plan, set_seed
+from fastnn.network cimport Network, Node, Plan, Twin, set_seed
 
 from types import MappingProxyType
 
@@ -83,6 +83,7 @@ cdef class Layer(Node):
         cdef Network network = self.enter(False)
         cdef int64_t least
         try:
+            network.check_alone(network.held_root)
             least = network.least_batch()
             assign(self, name, value)
             network.regroup(least)
@@ -92,58 +93,72 @@ cdef class Layer(Node):
     # ---- passes ----
 
     def forward(self, x, training=False):
+        return self.run_forward(x, training is not False and checks.as_flag("training", training))
+
+    def __call__(self, x):
+        """``forward(x)``: a prediction."""
+        return self.run_forward(x, False)
+
+    cdef object run_forward(self, object x, bint in_training):
         cdef const void *data = NULL
         cdef int64_t rows = 0
         cdef void *y
-        cdef bint in_training = checks.as_flag("training", training)
-        cdef Network network = self.enter(in_training)
+        cdef Network network = self.climb()
+        cdef Twin twin
+        if not in_training and network.is_taken():
+            twin = network.borrow()
+            try:
+                return (<Layer>self.twin_in(twin.nodes)).run_forward(x, False)
+            finally:
+                network.give_back(twin)
+        network = self.enter(in_training)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             network.begin(self, network.x_shape, rows, in_training)
             out = new_array((rows, *network.planned.out_shape), network.found_dtype)
             network.saved_x = None
-            network.count_pass(rows, in_training)
+            network.count_pass(rows, in_training, True)
             with nogil:
                 y = self.forward_pass(&network.run, data)
             if network.run.error != NULL:
                 network.step_count -= in_training
                 network.raise_error()
             memcpy(address(out), y, out.nbytes)
-            network.saved_x = x if in_training else None
+            network.saved_x = x if network.alone else None
             return out
         finally:
             network.unlock()
 
-    def __call__(self, x):
-        """``forward(x)``: a prediction."""
-        return self.forward(x)
-
-    def backward(self, dy):
+    def backward(self, dy, input_gradient=True):
         cdef const void *data = NULL
         cdef int64_t rows = 0
         cdef void *dx
         cdef void *dy_copy
+        cdef bint wants_dx = checks.as_flag("input_gradient", input_gradient)
+        cdef object out = None
         cdef Network network = self.enter(True)
         cdef Plan plan
         try:
             plan = network.planned
             if network.saved_x is None or plan is None or not network.is_planned_for(self):
-                raise RuntimeError("backward: call forward(x, training=True) first")
+                raise RuntimeError(checks.NO_FORWARD)
             if not (ready(dy, network.format(), len(plan.out_shape), plan.out_dims, &data, &rows)
                     and rows == network.run.rows):
                 dy = checks.as_output_gradient(dy, network.found_dtype, (network.run.rows, *plan.out_shape))
                 if not ready(dy, network.format(), len(plan.out_shape), plan.out_dims, &data, &rows):
                     raise SystemError("dy: the checks let through an array that kernels cannot read")
-            out = new_array((rows, *plan.shape), network.found_dtype)
-            # dx may be computed in the result itself, if there is room for every gradient on the way.
-            dy_copy = address(out) if plan.widest == plan.in_size else plan.gradient
+            dy_copy = plan.gradient
+            if wants_dx:
+                out = new_array((rows, *plan.shape), network.found_dtype)
+                if plan.widest == plan.in_size:     # room for every gradient on the way: dx may be computed there
+                    dy_copy = address(out)
             memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
             network.in_pass = True
             with nogil:
-                dx = self.backward_pass(&network.run, dy_copy, True)
+                dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             network.raise_error()
-            if dx != address(out):
+            if wants_dx and dx != address(out):
                 memcpy(address(out), dx, out.nbytes)
             return out
         finally:

@@ -23,5 +23,6 @@ cdef class Linear(Layer):
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil
     cdef void *activated(self, Pass *p, void *y) noexcept nogil
     cdef void *through_activation(self, Pass *p, void *dy) noexcept nogil
-    cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil
-    cdef void *input_gradient(self, Pass *p, void *du, const void *w) noexcept nogil
+    cdef void weight_gradient(self, Pass *p, const void *x, const void *du, void *dw) noexcept nogil
+    cdef void input_gradient(self, Pass *p, const void *du, const void *w, void *dx) noexcept nogil
+    cdef void *to_spare(self, Pass *p, void *du, const void *w) noexcept nogil

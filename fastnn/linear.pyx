@@ -45,8 +45,8 @@ cdef class Linear(Layer):
         if self.has_bias:
             self.add("bias", (out_features,), "zeros")
         if self.act is not self.activation:
-            self.adopt((self.activation,))
             self.is_hosted = True
+            self.adopt((self.activation,))
 
     cdef tuple output_shape_of(self, tuple shape):
         checks.check_last_axes(type(self).__name__, shape, (self.in_features,))
@@ -81,8 +81,8 @@ cdef class Linear(Layer):
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         dy = self.through_activation(p, dy)
         if self._trainable:
-            self.weight_gradient(p, dy)
-        return self.input_gradient(p, dy, self.w) if wants_dx else dy
+            self.weight_gradient(p, self.x, dy, self.dw)
+        return self.to_spare(p, dy, self.w) if wants_dx else dy
 
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil:
         """act(x @ w + b), in y."""
@@ -111,22 +111,21 @@ cdef class Linear(Layer):
                               p.threads)
         return dy
 
-    cdef void weight_gradient(self, Pass *p, const void *du) noexcept nogil:
+    cdef void weight_gradient(self, Pass *p, const void *x, const void *du, void *dw) noexcept nogil:
         """dW = xᵀ @ du"""
         cdef fastnn_gemm g
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = self.in_features, self.out_features, p.rows * self.groups
-        g.a, g.a_row, g.a_col = self.x, 1, self.in_features
+        g.a, g.a_row, g.a_col = x, 1, self.in_features
         g.b, g.b_row, g.b_col = du, self.out_features, 1
-        g.c = g.y = self.dw
+        g.c = g.y = dw
         g.c_row = self.out_features
         p.k.gemm(&g)
 
-    cdef void *input_gradient(self, Pass *p, void *du, const void *w) noexcept nogil:
-        """dx = du @ wᵀ, in the spare buffer."""
+    cdef void input_gradient(self, Pass *p, const void *du, const void *w, void *dx) noexcept nogil:
+        """dx = du @ wᵀ"""
         cdef fastnn_gemm g
-        cdef void *dx = p.spare
         g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = p.rows * self.groups, self.in_features, self.out_features
@@ -135,5 +134,10 @@ cdef class Linear(Layer):
         g.c = g.y = dx
         g.c_row = self.in_features
         p.k.gemm(&g)
+
+    cdef void *to_spare(self, Pass *p, void *du, const void *w) noexcept nogil:
+        """dx in the spare buffer; du's is the spare one then."""
+        cdef void *dx = p.spare
+        self.input_gradient(p, du, w, dx)
         p.spare = du
         return dx

@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, new_array, permute, seconds, table
 from fastnn.loss cimport as_loss
-from fastnn.network cimport Pass, constraint_memory, constraints_of, walk
+from fastnn.network cimport Pass, Twin, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
@@ -99,7 +99,7 @@ cdef class Model(Layer):
             check_shape(network.planned.out_shape, out_shape)
             o.attach(network)
             network.saved_x = None
-            network.count_pass(rows, True)
+            network.count_pass(rows, True, True)
             with nogil:
                 value = self.step_pass(network, data, targets, classes, weights, l, o, lr)
             if network.run.error != NULL:
@@ -271,7 +271,7 @@ cdef class Model(Layer):
                 network.run.k.mix(x, e.x_mixed, rows, network.planned.in_size, e.lambdas[e.batch])
                 network.run.k.mix(t, e.t_mixed, rows, e.t_bytes // network.real_size, e.lambdas[e.batch])
                 x, t = e.x_mixed, e.t_mixed
-            network.count_pass(rows, True)
+            network.count_pass(rows, True, True)
             count = rows
             if weights != NULL:
                 count = 0
@@ -299,7 +299,15 @@ cdef class Model(Layer):
         cdef void *y
         cdef tuple shape
         cdef Network network
+        cdef Twin twin
         batch_size = checks.as_integer("batch_size", batch_size, 1)
+        network = self.climb()
+        if network.is_taken():
+            twin = network.borrow()
+            try:
+                return (<Model>self.twin_in(twin.nodes)).predict(x, batch_size)
+            finally:
+                network.give_back(twin)
         network = self.enter(False)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
@@ -312,7 +320,7 @@ cdef class Model(Layer):
             rows_of_x = <const char *>data
             for start in range(0, rows, size):
                 part = min(size, rows - start)
-                network.count_pass(part, False)
+                network.count_pass(part, False, False)
                 with nogil:
                     y = self.forward_pass(&network.run, rows_of_x + start * network.planned.in_size * network.real_size)
                     memcpy(to + start * network.planned.out_size * network.real_size, y,

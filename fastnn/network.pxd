@@ -11,6 +11,7 @@ cdef struct Pass:
     int64_t rows
     int threads
     bint training
+    bint saves              # may backward follow?
     uint64_t seed
     uint32_t step           # with a layer's stream it decides that layer's random numbers in this pass
     void *work              # the product's workspace
@@ -68,6 +69,18 @@ cdef class Node:
     cdef Node enclosing(self)
     cdef Network climb(self)
     cdef Network enter(self, bint training)
+    cdef Node make_twin(self, dict twins)
+    cdef Node twin_in(self, dict twins)
+    cdef bint refresh_twin(self, Node twin) except -1
+
+
+# A model's layers once more, on the same arrays, with buffers of their own: for a prediction beside another one.
+cdef class Twin:
+    cdef Node root
+    cdef dict nodes                         # id of a layer → the one that stands for it
+    cdef list to_refresh                    # (layer, the one that stands for it) before each use
+    cdef Node source                        # the model's own root, while a thread predicts here
+    cdef int depth                          # calls of that thread, one inside the other
 
 
 # Everything that a tree of layers has once: seed, dtype, counters, parameters in memory, plan, lock.
@@ -100,8 +113,11 @@ cdef class Network:
     cdef object saved_x                     # alive until backward has used it; None: there is nothing to go back to
     cdef unsigned long user                 # the thread inside; 0: none
     cdef int depth                          # calls of that thread, one inside the other
-    cdef bint in_pass
+    cdef bint in_pass, trains
+    cdef bint alone                         # has no other thread predicted since this one came?
     cdef Node held_root                     # alive while somebody is inside
+    cdef dict guests                        # thread → the twin in which it predicts
+    cdef list idle                          # twins that nobody uses
 
     cpdef wake(self)
     cdef int regroup(self, int64_t least) except -1
@@ -109,17 +125,22 @@ cdef class Network:
     cdef int take_group(self, tuple grouped) except -1
     cdef int sleep(self) except -1
     cdef int check_free(self) except -1
+    cdef int check_alone(self, Node root) except -1
     cdef Node living_root(self)
     cdef object dtype_of(self, Node root)
     cdef int lock(self, Node root, bint training) except -1
     cdef int unlock(self) except -1
+    cdef bint is_taken(self) except -1
+    cdef Twin borrow(self)
+    cdef int give_back(self, Twin twin) except -1
+    cdef int fill(self, Twin twin) except -1
     cdef char format(self) noexcept
     cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows)
     cdef bint is_planned_for(self, Node head)
     cdef tuple out_shape_for(self, Node head, tuple shape)
     cdef int begin(self, Node head, tuple shape, int64_t rows, bint training) except -1
     cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1
-    cdef void count_pass(self, int64_t rows, bint training) noexcept nogil
+    cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil
     cdef int raise_error(self) except -1
     cdef bint has_finite_parameters(self) noexcept nogil
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil

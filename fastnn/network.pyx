@@ -6,6 +6,8 @@ Nothing is registered: a wrapper that is gone leaves the layers inside with the 
     wake        numbers the layers, draws missing values, casts the others, notes where everything lies
     sleep       another network takes over; the counters stay
     lock        one thread at a time; begin starts a pass, with a plan that fits
+    borrow      a thread that predicts beside another one gets a twin: the same layers again, on the same arrays, with a
+                plan of its own
 
 An array of a parameter stays where it is as long as its dtype stays. So a network may consist of several pieces of
 memory; an optimizer is one loop over these spans, and its own slots have one layout, weights before biases.
@@ -13,6 +15,7 @@ memory; an optimizer is one loop over these spans, and its own slots have one la
 Reference: fastnn_ref/network.py.
 """
 
+import os
 import weakref
 
 import numpy as np
@@ -26,6 +29,7 @@ from libc.string cimport memcpy
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
 from fastnn.memory cimport whole_lines
 
+from fastnn.copying import make, recipe
 from fastnn_ref import init
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.closed import check_call
@@ -34,6 +38,7 @@ from fastnn_ref.shared.parameter import ParameterSpec
 DEFAULT_DTYPE = np.dtype(np.float32)
 cdef int MAX_DEPTH = 500
 cdef uint32_t MASK = 1 << 24                        # the streams that random masks draw from
+cdef int MOST_IDLE = max(1, (os.cpu_count() or 1) - 1)      # twins that a network keeps: with it, one for each core
 
 
 # ---- the tree ----
@@ -129,19 +134,28 @@ cdef class Node:
         return address(found)
 
     cdef int adopt(self, tuple nodes) except -1:
-        """Takes layers in: first all checks, then all changes. What a composite's constructor does last."""
+        """Takes layers in: first all checks, then all changes. What a composite's constructor does last.
+
+        From the first link on, other threads find this layer, and its network if it has one of its own, so both are
+        complete before. A layer that could not take the others in is as good as not made.
+        """
         cdef Node node
         around = weakref.ref(self)
-        check_depth(nodes)
+        try:
+            check_depth(nodes)
+            for node in nodes:
+                if node.enclosing() is not None:    # another thread was faster
+                    checks.check_unowned("layer", node)
+                if node.own_network is not None:
+                    node.own_network.check_free()
+        except BaseException:
+            self.own_specs = None
+            raise
         for node in nodes:
-            if node.enclosing() is not None:        # another thread was faster
-                checks.check_unowned("layer", node)
-            if node.own_network is not None:
-                node.own_network.check_free()
-        for node in nodes:
+            node.around = around
+        for node in nodes:                          # what this frees may run a user's code
             if node.own_network is not None:
                 node.own_network.sleep()
-            node.around = around
         return 0
 
     cdef Node enclosing(self):
@@ -151,6 +165,7 @@ cdef class Node:
     cdef Network climb(self):
         """The network that this layer is part of."""
         cdef Node node = self
+        cdef Network network
         cdef object outer
         while node.around is not None:
             outer = node.around()
@@ -161,7 +176,9 @@ cdef class Node:
         if node.own_network is None:
             if node.own_specs is None:
                 raise RuntimeError(f"{type(node).__name__}: made without a call of __init__")
-            node.own_network = make_network(node, 0, None)
+            network = make_network(node, 0, None)
+            if node.own_network is None:            # else another thread was faster
+                node.own_network = network
         return node.own_network
 
     cdef Network enter(self, bint training):
@@ -172,6 +189,32 @@ cdef class Node:
         else:
             network.lock(network.living_root(), training)
         return network
+
+    # ---- predicting beside another thread ----
+
+    cdef Node make_twin(self, dict twins):
+        """This layer once more, made of its arguments; it, and all inside it, are noted in `twins` by id."""
+        kind, base, given = recipe(self)
+        twin = make(kind, base, {name: twin_of_argument(value, twins) for name, value in given.items()})
+        twins[id(self)] = twin
+        return twin
+
+    cdef Node twin_in(self, dict twins):
+        """The one that stands for this layer."""
+        return twins[id(self)]
+
+    cdef bint refresh_twin(self, Node twin) except -1:
+        """Brings the twin up to date, before each use; is there anything that may have changed?"""
+        return False
+
+
+cdef object twin_of_argument(object value, dict twins):
+    """An argument of a constructor with each layer in it replaced by its twin."""
+    if isinstance(value, Node):
+        return twins[id(value)] if id(value) in twins else (<Node>value).make_twin(twins)
+    if isinstance(value, (tuple, list)):
+        return type(value)([twin_of_argument(each, twins) for each in value])
+    return value
 
 
 cdef int check_depth(object nodes) except -1:
@@ -502,7 +545,7 @@ cdef class Network:
     cdef int sleep(self) except -1:
         """Another network takes over. Counters and the layout of slots stay."""
         self.awake = False
-        self.planned = self.saved_x = None
+        self.planned = self.saved_x = self.idle = None
         self.entries = self.constraint_list = self.updated = None
         self.span_count = self.constraint_count = 0
         return 0
@@ -510,6 +553,14 @@ cdef class Network:
     cdef int check_free(self) except -1:
         if self.user:
             raise checks.busy(self.held_root, "adoption", self.user)
+        for thread in self.guests or ():
+            raise checks.busy(self.living_root(), "adoption", thread)
+        return 0
+
+    cdef int check_alone(self, Node root) except -1:
+        """No thread predicts in a twin."""
+        for thread in self.guests or ():
+            raise checks.busy(root, "thread", thread)
         return 0
 
     # ---- the lock ----
@@ -517,14 +568,19 @@ cdef class Network:
     cdef int lock(self, Node root, bint training) except -1:
         """One thread at a time: the buffers are the network's. It may predict between two steps of its training."""
         cdef unsigned long me = PyThread_get_thread_ident()
+        if self.guests and me in self.guests:
+            raise checks.busy(root, "pass")
         if self.user:
             if self.user != me:
                 raise checks.busy(self.held_root, "thread", self.user)
             if self.in_pass or training:
                 raise checks.busy(self.held_root, "pass" if self.in_pass else "training")
         else:
+            if training:
+                self.check_alone(root)
             self.held_root = root
             self.user = me
+            self.trains, self.alone = training, not self.guests
         self.depth += 1
         return 0
 
@@ -533,7 +589,83 @@ cdef class Network:
         self.depth -= 1
         if self.depth == 0:
             self.user = 0
+            self.trains = False
             self.held_root = None
+        return 0
+
+    # ---- predicting beside another thread ----
+
+    cdef bint is_taken(self) except -1:
+        """Must this thread predict in a twin? If another one is inside, or if it does so already."""
+        cdef unsigned long me
+        if self.user == 0 and not self.guests:
+            return False
+        me = PyThread_get_thread_ident()
+        if self.user == me:
+            return False
+        if self.trains:
+            raise checks.busy(self.held_root, "thread", self.user)
+        return self.user != 0 or me in self.guests
+
+    cdef Twin borrow(self):
+        """A twin for this thread, an idle one or a new one: until `give_back` nobody may train."""
+        cdef Node root = self.living_root()
+        cdef Twin twin
+        me = PyThread_get_thread_ident()
+        if self.guests is None:
+            self.guests = {}
+        twin = self.guests.get(me)
+        if twin is not None:
+            twin.depth += 1
+            return twin
+        twin = self.idle.pop() if self.idle else Twin()
+        twin.source, twin.depth = root, 1
+        self.guests[me] = twin                      # from here on nothing is trained or adopted
+        self.alone, self.saved_x = False, None
+        try:
+            self.fill(twin)
+        except BaseException:
+            twin.root = None
+            self.give_back(twin)
+            raise
+        return twin
+
+    cdef int fill(self, Twin twin) except -1:
+        """Makes the twin's layers if there are none, on the arrays of this network."""
+        cdef Network other
+        cdef Node node, each
+        self.wake()
+        if twin.root is None:
+            nodes = [node for _, node in walk(twin.source, "")]
+            twin.nodes = {}
+            twin.root = twin.source.make_twin(twin.nodes)
+            other = twin.root.own_network = make_network(twin.root, self.seed, self.found_dtype)
+            for node in nodes:
+                each = twin.nodes[id(node)]
+                each.own_values, each.own_gradients, each.stream = node.own_values, node.own_gradients, node.stream
+            other.arrays, other.found_dtype, other.real_size = self.arrays, self.found_dtype, self.real_size
+            for node in nodes:
+                (<Node>twin.nodes[id(node)]).bind()
+            pairs = [(node, twin.nodes[id(node)]) for node in nodes]
+            twin.to_refresh = [(node, each) for node, each in pairs if node.refresh_twin(each)]
+            other.awake = True
+        else:
+            for node, each in twin.to_refresh:
+                node.refresh_twin(each)
+        twin.root.own_network.step_count = self.step_count
+        return 0
+
+    cdef int give_back(self, Twin twin) except -1:
+        twin.depth -= 1
+        if twin.depth == 0:
+            del self.guests[PyThread_get_thread_ident()]
+            twin.source = None
+            if twin.root is not None:
+                twin.root.own_network.saved_x = None
+                if self.idle is None:
+                    self.idle = []
+                if len(self.idle) < MOST_IDLE:
+                    self.idle.append(twin)
         return 0
 
     # ---- a pass ----
@@ -626,9 +758,10 @@ cdef class Network:
             self.in_pass = was_in_pass
         return 0
 
-    cdef void count_pass(self, int64_t rows, bint training) noexcept nogil:
+    cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil:
         """Sets up the pass for `rows` examples; a training pass counts as a step."""
-        self.run.rows, self.run.training, self.run.step = rows, training, <uint32_t>self.step_count
+        self.run.rows, self.run.training, self.run.saves = rows, training, saves
+        self.run.step = <uint32_t>self.step_count
         self.step_count += training
 
     cdef int raise_error(self) except -1:

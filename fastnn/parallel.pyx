@@ -49,9 +49,17 @@ cdef class Parallel(Layer):
         self.input_shape = checks.check_branches(branches, Layer, self.merge)
         for index, branch in enumerate(branches):
             checks.check_unowned(f"branches[{index}]", branch)
-        self.adopt(branches)
+        self.hold(branches)
+        try:
+            self.adopt(branches)
+        except BaseException:
+            self.hold(())
+            raise
+
+    cdef int hold(self, tuple branches) except -1:
         self.branches, self.count = branches, len(branches)
         self.nodes = (<PyTupleObject *><PyObject *>branches).ob_item
+        return 0
 
     changes_shape = True
 

@@ -16,7 +16,7 @@ from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.model cimport Model
 from fastnn.network cimport (
-    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Pass, contents_dtype, goes_back_inside, make_network,
+    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Node, Pass, contents_dtype, goes_back_inside, make_network,
     plan_node,
 )
 
@@ -51,10 +51,14 @@ cdef class Sequential(Model):
             checks.check_unowned(f"layers[{index}]", layer)
         if dtype is None:
             contents_dtype(layers)
-        self.adopt(layers)
-        self.own_network = make_network(self, seed, dtype)
         self.input_shape, self._given_shape, self.penalty = input_shape, given, penalties
+        self.own_network = make_network(self, seed, dtype)
         self.hold(layers)
+        try:
+            self.adopt(layers)
+        except BaseException:
+            self.hold(())
+            raise
 
     cdef int hold(self, tuple layers) except -1:
         self.layers, self.count = layers, len(layers)
@@ -73,17 +77,26 @@ cdef class Sequential(Model):
 
     def __getitem__(self, index):
         """A layer, or for a slice a part of the model."""
-        cdef Sequential part
-        if not isinstance(index, slice):
-            return (self.layers or ())[index]
         layers = (self.layers or ())[index]
-        input_shape = checks.check_chain(layers, Layer)
-        part = Sequential.__new__(Sequential)
+        if not isinstance(index, slice):
+            return layers
+        return self.part_of(layers, checks.check_chain(layers, Layer))
+
+    cdef Sequential part_of(self, tuple layers, object input_shape):
+        """A part of this model: some of its layers."""
+        cdef Sequential part = Sequential.__new__(Sequential)
         part.own_specs, part.own_values, part.own_gradients = {}, {}, {}
         part.input_shape, part.penalty = input_shape, ()
         part.around, part.whole = weakref.ref(self), self
         part.hold(layers)
         return part
+
+    cdef Node twin_in(self, dict twins):
+        cdef Node whole = self.whole
+        if whole is None:
+            return twins[id(self)]
+        return (<Sequential>whole.twin_in(twins)).part_of(
+            tuple([(<Node>layer).twin_in(twins) for layer in self.layers]), self.input_shape)
 
     # ---- a layer made of layers ----
 

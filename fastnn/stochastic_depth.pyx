@@ -42,8 +42,12 @@ cdef class Residual(Layer):
         checks.check_unowned("block", block)
         if block.input_shape is not None:
             self.check_kept(block, block.input_shape, block.output_shape_of(block.input_shape))
-        self.adopt((block,))
         self.block, self.input_shape = block, block.input_shape
+        try:
+            self.adopt((block,))
+        except BaseException:
+            self.block = None
+            raise
         return 0
 
     cdef tuple output_shape_of(self, tuple shape):
@@ -155,6 +159,8 @@ cdef class StochasticDepth(Residual):
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef fastnn_stream stream = stream_of(self, p)
         cdef int64_t i
+        if not p.training:
+            return self.back_through_block(p, dy, wants_dx, 0, 1)
         if self.whole and not bernoulli(self.threshold, &stream):
             for i in range(self.span_count):
                 memset(<void *><uintptr_t>self.span[2 * i], 0, self.span[2 * i + 1])

@@ -168,13 +168,16 @@ class Augment(Layer):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training:
+            self.saved = None
             return x
         images = x if self.image_shape is None else x.reshape(-1, *self.image_shape)
         words = self.random_words(WORDS * len(x) + x.size + x.size % 2)
-        self.saved = self.draw(words[:WORDS * len(x)], images)
-        return augment_forward(images, self.saved, self.noise, self.fill, words[WORDS * len(x):]).reshape(x.shape)
+        drawn = self.saved = self.draw(words[:WORDS * len(x)], images)
+        return augment_forward(images, drawn, self.noise, self.fill, words[WORDS * len(x):]).reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
+        if self.saved is None:
+            return dy
         images = dy if self.image_shape is None else dy.reshape(-1, *self.image_shape)
         return augment_backward(images, self.saved).reshape(dy.shape)
 

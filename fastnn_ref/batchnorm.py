@@ -5,7 +5,7 @@
     backward    dbias = Σ dy,  dweight = Σ dy · x̂
                 dx = weight / √(var + ε) · (dy − dbias/N − x̂ · dweight/N)
                     x̂ holds neither a mean nor a scale: what dy says about these two is taken out
-    prediction  the running mean and variance stand in for the batch's
+    prediction  the running mean and variance stand in for the batch's, and are constants: dx = weight / √(var + ε) · dy
 
     running ← (1 − momentum) · running + momentum · batch, with the unbiased variance Σ (x − mean)² / (N − 1).
 
@@ -38,11 +38,12 @@ def batch_norm_forward(centred: Array, var: Array, weight: Array, bias: Array,
     return column(weight, x_hat) * x_hat + column(bias, x_hat), x_hat, inv_std
 
 
-def batch_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias."""
+def batch_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array,
+                        constant: bool) -> tuple[Array, Array, Array]:
+    """dx, dweight, dbias; are mean and variance ``constant``, or functions of the batch?"""
     n = dy.size // len(weight)
     dw, db = (dy * x_hat).sum(axis=axes(dy)), dy.sum(axis=axes(dy))
-    dx = dy - column(db / n, dy) - x_hat * column(dw / n, dy)
+    dx = dy if constant else dy - column(db / n, dy) - x_hat * column(dw / n, dy)
     return column(weight * inv_std, dy) * dx, dw, db
 
 
@@ -71,20 +72,20 @@ class BatchNorm(Norm):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         running_mean, running_var = self.values["running_mean"], self.values["running_var"]
-        if training and self._trainable:
+        constant = not (training and self._trainable)
+        if not constant:
             centred, mean, var = batch_moments(x)
             n, m = x.size // self.num_features, self.momentum
             for running, new in (running_mean, mean), (running_var, var * n / (n - 1)):
                 running[...] = (1 - m) * running + m * new
         else:
             centred, var = x - column(running_mean, x), running_var
-        y, *self.saved = batch_norm_forward(centred, var, *self._scale_and_shift(x.dtype), self.eps)
+        y, x_hat, inv_std = batch_norm_forward(centred, var, *self._scale_and_shift(x.dtype), self.eps)
+        self.saved = x_hat, inv_std, constant
         return y
 
     def backward_pass(self, dy: Array) -> Array:
         weight, _ = self._scale_and_shift(dy.dtype)
-        if not self._trainable:                         # mean and variance were constants
-            return column(weight * self.saved[1], dy) * dy
         dx, *gradients = batch_norm_backward(dy, weight, *self.saved)
         self.set_gradients(*gradients)
         return dx

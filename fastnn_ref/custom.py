@@ -35,9 +35,13 @@ class Host(Layer):
         return self.custom.checked_batch_size(tuple(shape))
 
     def call(self, method: str, name: str, shape: Shape, arrays: Sequence[Array], *others: bool) -> Array:
-        """What a method of the user's returns for copies of ``arrays``: an array of ``shape``."""
-        found = getattr(self.custom, method)(*(array.copy() for array in arrays), *others)
-        return checks.as_result(f"{type(self.custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
+        """What a method of the user's returns for copies of ``arrays``: an array of ``shape``.
+
+        Beside another thread's prediction the method is that of a copy, so that neither sees what the other one saves.
+        """
+        custom = self.custom._beside() if self.network.is_beside else self.custom
+        found = getattr(custom, method)(*(array.copy() for array in arrays), *others)
+        return checks.as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         self.saved = x.shape

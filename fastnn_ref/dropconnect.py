@@ -9,12 +9,17 @@
                     identity    E = mean
                     relu        E = mean · Φ(mean/σ) + σ · φ(mean/σ)
                     others      the mean of act over draws of u
+    its backward    dx = dmean @ Wᵀ + 2x∘(dv @ (W∘W)ᵀ),  dW = xᵀ @ dmean + 2W∘((x∘x)ᵀ @ dv),  db = Σ_rows dmean
+                    dv = p/(1 − p) · dσ / 2σ, and 0 where σ is
+                    relu        dmean = dy · Φ(mean/σ),  dσ = dy · φ(mean/σ)
+                    others      the means of dy · act'(u), and of that times the draw
 
 Source: Wan, Zeiler, Zhang, LeCun and Fergus, "Regularization of neural networks using DropConnect" (2013), algorithms 1
 and 2; they scale at prediction instead, and sample for relu, too. Engine: fastnn/dropconnect.pyx.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +28,7 @@ from .activation import ActivationLike, normal_distribution
 from .dropout import dropout
 from .init import InitLike
 from .layer import Array, Shape
-from .linear import Linear, linear_forward
+from .linear import Linear, linear_backward, linear_forward
 from .shared import checks
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
@@ -45,11 +50,27 @@ def moments(x: Array, w: Array, b: Array, p: float) -> tuple[Array, Array]:
     return linear_forward(x, w, b), np.sqrt(x.dtype.type(p / (1 - p)) * linear_forward(x**2, w**2, None))
 
 
+def moments_backward(dmean: Array, dsigma: Array, x: Array, w: Array, sigma: Array,
+                     p: float) -> tuple[Array, Array, Array]:
+    """dx, dW, db."""
+    dv = x.dtype.type(p / (1 - p)) * np.divide(dsigma, 2 * sigma, out=np.zeros_like(sigma), where=sigma > 0)
+    dx, dw, db = linear_backward(dmean, x, w)
+    dx_squares, dw_squares, _ = linear_backward(dv, x**2, w**2)
+    return dx + 2 * x * dx_squares, dw + 2 * w * dw_squares, db
+
+
 def expected_relu(mean: Array, sigma: Array) -> Array:
     """E[max(u, 0)] for u ~ N(mean, sigma²)."""
     t = np.divide(mean, sigma, out=np.zeros_like(mean), where=sigma > 0)
     density = np.exp(-0.5 * t**2) / math.sqrt(2 * math.pi)
     return np.where(sigma > 0, mean * normal_distribution(t) + sigma * density, np.maximum(mean, 0))
+
+
+def expected_relu_backward(dy: Array, mean: Array, sigma: Array) -> tuple[Array, Array]:
+    """dmean, dσ."""
+    t = np.divide(mean, sigma, out=np.zeros_like(mean), where=sigma > 0)
+    density = np.exp(-0.5 * t**2) / math.sqrt(2 * math.pi)
+    return dy * np.where(sigma > 0, normal_distribution(t), mean > 0), dy * density
 
 
 class DropConnect(Linear):
@@ -83,7 +104,7 @@ class DropConnect(Linear):
         return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        if self.p == 0 or (not training and self.inference == "mean"):
+        if self.p == 0 or (not training and self.averages_weights):
             return super().forward_pass(x, training)
         if not training:
             return self.expectation(x)
@@ -95,23 +116,49 @@ class DropConnect(Linear):
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        if self.p == 0:
+        if len(self.saved) == 3:                                    # what Linear's forward saved
             return super().backward_pass(dy)
         x, u, y, mask = self.saved
+        if mask is None:
+            return self.expectation_backward(dy, x, u, y)
         du = self.activation.act_backward(dy, u, y)
         dx, dw, db = masked_backward(du, x, dropout(self.values["weight"], mask, self.p))
         self.set_gradients(dropout(dw, mask, self.p).sum(axis=0), db)
         return dx
 
+    @property
+    def averages_weights(self) -> bool:
+        """Is the prediction that of the weights as they are? E[u] is."""
+        return self.inference == "mean" or self.activation.name == "identity"
+
     def expectation(self, x: Array) -> Array:
         """E[act(u)]."""
-        name, zero = self.activation.name, np.zeros(1, x.dtype)
+        zero = np.zeros(1, x.dtype)
         mean, sigma = moments(x, self.values["weight"], self.values.get("bias", zero), self.p)
-        if name in ("identity", "relu"):
-            return mean if name == "identity" else expected_relu(mean, sigma)
-        draws = philox.normal((self.samples, self.out_features), self.network.seeds.masks, PREDICTION,
-                              philox.stream(philox.MASK, self._index))
+        self.saved = x, mean, sigma, None
+        if self.activation.name == "relu":
+            return expected_relu(mean, sigma)
         total = np.zeros_like(mean)
-        for z in draws.astype(x.dtype):                             # the same for every example and batch
+        for z in self.draws(x.dtype):
             total += self.activation.act(mean + sigma * z)
         return total / x.dtype.type(self.samples)
+
+    def expectation_backward(self, dy: Array, x: Array, mean: Array, sigma: Array) -> Array:
+        """dx; sets the gradients."""
+        if self.activation.name == "relu":
+            dmean, dsigma = expected_relu_backward(dy, mean, sigma)
+        else:
+            dmean, dsigma = np.zeros_like(mean), np.zeros_like(mean)
+            for z in self.draws(x.dtype):
+                u = mean + sigma * z
+                du = self.activation.act_backward(dy, u, self.activation.act(u)) / x.dtype.type(self.samples)
+                dmean, dsigma = dmean + du, dsigma + du * z
+        dx, *gradients = moments_backward(dmean, dsigma, x, self.values["weight"], sigma, self.p)
+        self.set_gradients(*gradients)
+        return dx
+
+    def draws(self, dtype: np.dtype[Any]) -> Array:
+        """Normal numbers (samples, out): the same for every example and batch."""
+        found: Array = philox.normal((self.samples, self.out_features), self.network.seeds.masks, PREDICTION,
+                                     philox.stream(philox.MASK, self._index)).astype(dtype)
+        return found

@@ -43,8 +43,8 @@ class Dropout(Layer):
         self.saved = None
         if not training or self.p == 0:
             return x
-        self.saved = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
-        return dropout(x, self.saved, self.p)
+        kept = self.saved = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
+        return dropout(x, kept, self.p)
 
     def backward_pass(self, dy: Array) -> Array:
         return dy if self.saved is None else dropout(dy, self.saved, self.p)

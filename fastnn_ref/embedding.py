@@ -57,8 +57,8 @@ class Embedding(Layer):
         return (*checks.as_example_shape(shape), self.embedding_dim)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = row_numbers(x, self.num_embeddings)
-        return self.values["weight"][self.saved]
+        numbers = self.saved = row_numbers(x, self.num_embeddings)
+        return self.values["weight"][numbers]
 
     def backward_pass(self, dy: Array) -> Array:
         dw = np.zeros_like(self.values["weight"])

@@ -19,7 +19,7 @@ import weakref
 from typing import Any
 
 from . import philox
-from .network import Array, Network, Shape
+from .network import MUTEX, Array, Network, Shape
 from .shared import checks
 from .shared.access import LayerAccess, assign
 from .shared.closed import Closed
@@ -34,7 +34,8 @@ class Layer(Closed, LayerAccess):
 
     ``params`` and ``grads`` map names (``"weight"``, ``"bias"``) to arrays. ``forward`` takes ``x`` of shape (n, …)
     and returns y; ``backward`` takes dy, the gradient of the loss with respect to y, sets ``grads`` (it never adds to
-    them) and returns dx. ``backward`` belongs to the last ``forward`` in the model, which must have been in training.
+    them) and returns dx. ``backward`` belongs to the last ``forward`` in the model; after a prediction its gradients
+    are those of the function that predicts: without masks and noise, by running statistics.
 
     The classes of the package are closed: a layer of your own derives from ``CustomLayer``.
 
@@ -102,13 +103,16 @@ class Layer(Closed, LayerAccess):
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""
-        for _, child in self.children():
-            if child._own_network is not None:
-                child._own_network.check_free()         # all checks come before the first change
-        for _, child in self.children():
-            if child._own_network is not None:
-                child._own_network.sleep()
-            child._around = weakref.ref(self)
+        with MUTEX:
+            for _, child in self.children():
+                if child.parent is not None and child.parent is not self:
+                    checks.check_unowned("layer", child)    # another thread was faster
+                if child._own_network is not None:
+                    child._own_network.check_free()         # all checks come before the first change
+            for _, child in self.children():
+                if child._own_network is not None:
+                    child._own_network.sleep()
+                child._around = weakref.ref(self)
 
     # ---- what users call ----
 
@@ -129,19 +133,22 @@ class Layer(Closed, LayerAccess):
         if around is not None:
             return around.network
         if self._own_network is None:
-            self._own_network = Network(self)
-        return self._own_network
+            self.__dict__.setdefault("_own_network", Network(self))     # one, whichever thread comes first
+        found: Network = self.__dict__["_own_network"]
+        return found
 
     def _assign(self, name: str, value: object) -> None:
         with self.network.locked() as network:
+            network.check_alone()
             assign(self, name, value)
             network.regroup()
 
     def forward(self, x: object, training: bool = False) -> Array:
-        """y for ``x`` of shape (n, …), n >= 1; with ``training=True`` keeps what ``backward`` needs.
+        """y for ``x`` of shape (n, …), n >= 1; keeps what ``backward`` needs. ``training=True`` draws masks and counts.
 
         Raises ValueError or TypeError for an ``x`` of another shape or that holds no numbers, RuntimeError while
-        another thread uses the model.
+        another thread trains the model, or in training while another thread uses it. Threads may predict at once; none
+        of their forward passes can be followed by ``backward``.
         """
         with self.network.locked(checks.as_flag("training", training)) as network:
             network.wake()
@@ -150,25 +157,28 @@ class Layer(Closed, LayerAccess):
                 checks.check_batch_size(len(x), self.min_batch_size(x.shape[1:]))
             network.begin()
             y = self.forward_pass(x, training)
-            if training:
-                network.steps, network.pending = network.steps + 1, (weakref.ref(self), y.shape)
+            network.steps += training
+            network.end(self, y.shape)
             return y.copy()
 
     def __call__(self, x: object) -> Array:
         """``forward(x)``: a prediction."""
         return self.forward(x)
 
-    def backward(self, dy: object) -> Array:
-        """dx for ``dy``, the loss's gradient with respect to the last training forward's y; sets ``grads``.
+    def backward(self, dy: object, input_gradient: bool = True) -> Array | None:
+        """dx for ``dy``, the loss's gradient with respect to the last forward's y; sets ``grads``.
 
-        Raises RuntimeError when the last forward was not in training or an optimizer has changed the parameters since,
-        ValueError for a ``dy`` of another shape.
+        With ``input_gradient=False`` it returns None, and the engine saves the work of dx. Raises RuntimeError when
+        there was no forward, another thread predicted meanwhile, or an optimizer or an assignment to ``trainable`` has
+        come since; ValueError for a ``dy`` of another shape.
         """
+        wanted = checks.as_flag("input_gradient", input_gradient)
         with self.network.locked(training=True) as network:
             if network.pending is None or network.pending[0]() is not self:
-                raise RuntimeError("backward: call forward(x, training=True) first")
-            network.in_pass = True
-            return self.backward_pass(checks.as_output_gradient(dy, network.dtype, network.pending[1])).copy()
+                raise RuntimeError(checks.NO_FORWARD)
+            network.use.in_pass = True
+            dx = self.backward_pass(checks.as_output_gradient(dy, network.dtype, network.pending[1]))
+            return dx.copy() if wanted else None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy takes values, gradients and counters along, but neither the layer around nor a pass half done.

@@ -54,7 +54,7 @@ class Model(Layer, ModelAccess):
         self._penalty_loss = self.penalty_value()
         self.backward_pass(dy)
         optimizer.step_pass(network, lr)
-        network.steps, network.in_pass = network.steps + 1, False
+        network.steps, network.use.in_pass = network.steps + 1, False
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,
@@ -167,6 +167,8 @@ class Model(Layer, ModelAccess):
 
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, which bounds the memory and changes nothing else.
+
+        Several threads may predict at once, each with memory of its own; RuntimeError while another thread trains.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predict(np.zeros((2500, 4)), batch_size=1000).shape

@@ -9,6 +9,9 @@ function of the seed, or of three (initial values, order, masks), and of two cou
 A layer that is used alone has a network of its own. It sleeps while the layer stands inside another one, and wakes at
 the next use after the outer layer is gone.
 
+One thread trains, or any number of threads predict, each with a ``Use``. What layers keep in ``saved`` is for
+``backward``: a prediction does not read it, so predictions need no buffers of their own.
+
 Engine: fastnn/network.pyx.
 """
 
@@ -46,10 +49,22 @@ def clear_gradients(layer: Any) -> None:
             gradient[...] = 0
 
 
-class Network:
-    """Seed, counters, dtype, parameters and lock of the layers inside the root, which it does not keep alive."""
+MUTEX = threading.RLock()       # held for a few lines that threads must not mix: who uses a layer, who adopts it
 
-    _user: int | None = None                        # the thread that had the lock last
+
+class Use:
+    """What one thread does with a network."""
+
+    def __init__(self, is_main: bool, is_alone: bool) -> None:
+        self.is_main = is_main                      # one thread inside is; the others call copies of users' layers
+        self.is_alone = is_alone                    # was no other thread inside meanwhile?
+        self.depth = 0                              # calls, one inside the other
+        self.in_pass = self.trains = False
+
+
+class Network:
+    """Seed, counters, dtype, parameters and users of the layers inside the root, which it does not keep alive."""
+
     pending: tuple[weakref.ref[Any], Shape] | None  # which layer may go backward, and the shape of its y
 
     def __init__(self, root: Any, seed: int | dict[str, int] = 0, dtype: np.dtype[Any] | None = None) -> None:
@@ -60,8 +75,8 @@ class Network:
 
     def bind(self, root: Any) -> None:
         """Makes ``root`` the outermost layer; the network is asleep and no pass is under way."""
-        self._root, self._lock, self.depth = weakref.ref(root), threading.RLock(), 0
-        self.awake = self.in_pass = False
+        self._root, self.awake = weakref.ref(root), False
+        self._uses: dict[int, Use] = {}             # thread → what it does
         self.pending, self.pass_step = None, 0      # pass_step: the value of steps that this pass draws from
 
     @property
@@ -99,24 +114,28 @@ class Network:
         """Numbers the layers, draws missing values, casts the others, and lists the parameters: once."""
         if self.awake:
             return
-        self.acquire()
-        try:
-            root, dtype, index, number = self.root, self.dtype, 0, 0
-            for _, layer in walk(root):
-                layer._index, number = number, number + layer._numbered
-                for spec in layer.specs.values():
-                    if spec.name not in layer.values:
-                        layer.values[spec.name] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype)
-                    if spec.trainable and spec.name not in layer.gradients:
-                        layer.gradients[spec.name] = np.zeros(spec.shape, dtype)
-                    index += 1
-                for arrays in layer.values, layer.gradients:
-                    arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
-            self._dtype, self._parameters = dtype, listed(root)
-            self.group(root)
-            self.awake = True
-        finally:
-            self._lock.release()
+        root, dtype, index, number, found = self.root, self.dtype, 0, 0, []
+        for _, layer in walk(root):
+            values, gradients = dict(layer.values), dict(layer.gradients)
+            for spec in layer.specs.values():
+                if spec.name not in values:
+                    values[spec.name] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype)
+                if spec.trainable and spec.name not in gradients:
+                    gradients[spec.name] = np.zeros(spec.shape, dtype)
+                index += 1
+            for arrays in values, gradients:
+                arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
+            found.append((layer, number, values, gradients))
+            number += layer._numbered
+        with MUTEX:
+            if not self.awake:                          # else another thread was faster
+                for layer, number, values, gradients in found:
+                    layer._index = number
+                    layer.values.update(values)
+                    layer.gradients.update(gradients)
+                self._dtype, self._parameters = dtype, listed(root)
+                self.group(root)
+                self.awake = True
 
     def group(self, root: Any) -> None:
         """Lists what optimizers and penalties change: the parameters of layers that are not frozen."""
@@ -139,39 +158,66 @@ class Network:
         """Another network takes over; ``check_free`` comes before."""
         self.awake, self.pending = False, None
 
-    # ---- who uses it: one thread, which may predict between the passes of its own training ----
-
-    def acquire(self) -> None:
-        """Takes the lock; RuntimeError if another thread has it."""
-        if not self._lock.acquire(blocking=False):
-            raise checks.busy(self.root, "thread", self._user)
+    # ---- who uses it: one thread that trains, which may predict between its passes, or threads that predict ----
 
     @contextmanager
     def locked(self, training: bool = False) -> Iterator[Network]:
-        """For one thread. Inside a training it may predict between two passes; inside a pass nothing may start."""
-        root = self.root                                # alive meanwhile, whoever drops the model
-        self.acquire()
-        if self.in_pass or (training and self.depth):
-            self._lock.release()
-            raise checks.busy(root, "pass" if self.in_pass else "training")
-        self.depth, self._user = self.depth + 1, threading.get_ident()
+        """For this thread. Inside a training it may predict between two passes; inside a pass nothing may start."""
+        root, me = self.root, threading.get_ident()     # the root is alive meanwhile, whoever drops the model
+        with MUTEX:
+            others = {thread: use for thread, use in self._uses.items() if thread != me}
+            if root.parent is not None:                 # another thread has adopted it just now
+                raise checks.busy(root, "thread")
+            use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
+            if use.in_pass:
+                raise checks.busy(root, "pass")
+            for thread, other in others.items():
+                if training or other.trains:
+                    raise checks.busy(root, "thread", thread)
+            if training and use.depth:
+                raise checks.busy(root, "training")
+            for other in others.values():
+                other.is_alone = False
+            use.depth, use.trains = use.depth + 1, use.trains or training
+            self._uses[me] = use
         try:
             yield self
         finally:
-            self.depth, self.in_pass = self.depth - 1, False
-            self._lock.release()
+            use.depth, use.in_pass = use.depth - 1, False
+            if not use.depth:
+                with MUTEX:
+                    del self._uses[me]
+
+    @property
+    def use(self) -> Use:
+        """What this thread does, inside ``locked``."""
+        return self._uses[threading.get_ident()]
+
+    @property
+    def is_beside(self) -> bool:
+        """Does this thread predict beside another one?"""
+        use = self._uses.get(threading.get_ident())
+        return use is not None and not use.is_main
+
+    def check_alone(self) -> None:
+        """No other thread trains or predicts."""
+        for thread in list(self._uses):
+            if thread != threading.get_ident():
+                raise checks.busy(self.root, "thread", thread)
 
     def check_free(self) -> None:
-        """Neither a pass nor an epoch is under way, in no thread."""
-        free = self._lock.acquire(blocking=False)
-        if free:
-            self._lock.release()
-        if not free or self.depth:
-            raise checks.busy(self.root, "adoption", self._user)
+        """No thread trains or predicts, this one included."""
+        for thread in list(self._uses):
+            raise checks.busy(self.root, "adoption", thread)
 
     def begin(self) -> None:
         """Starts a forward pass: no layer may go backward, and random numbers are drawn for this step."""
-        self.in_pass, self.pending, self.pass_step = True, None, self.steps
+        self.use.in_pass, self.pending, self.pass_step = True, None, self.steps
+
+    def end(self, layer: Any, shape: Shape) -> None:
+        """Ends one that ``layer`` began: it may go backward if no other thread has written over what layers saved."""
+        if self.use.is_alone:
+            self.pending = weakref.ref(layer), shape
 
     # ---- counters ----
 

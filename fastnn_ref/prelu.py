@@ -52,8 +52,8 @@ class PReLU(Layer):
         return checks.check_channels(type(self).__name__, shape, self.num_parameters)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.reshape(len(x), self.num_parameters, -1)
-        return prelu_forward(self.saved, self.values["weight"]).reshape(x.shape)
+        by_channel = self.saved = x.reshape(len(x), self.num_parameters, -1)
+        return prelu_forward(by_channel, self.values["weight"]).reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
         dx, da = prelu_backward(self.saved, self.values["weight"], dy.reshape(self.saved.shape))

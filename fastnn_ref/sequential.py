@@ -65,8 +65,8 @@ class Sequential(Model):
         self.penalty = self._penalties = checks.as_tuple_of("penalty", penalty, Penalty)
         if chosen is None:
             checks.as_common_dtype(dtypes_inside(self))
-        self.adopt()
         self._own_network = Network(self, found, chosen)
+        self.adopt()
 
     @property
     def changes_shape(self) -> bool:                    # type: ignore[override]

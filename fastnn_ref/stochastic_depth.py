@@ -87,6 +87,7 @@ class StochasticDepth(Residual):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training:
+            self.saved = None
             return super().forward_pass(x, training)
         draws = len(x) if self.mode == "row" else 1
         kept = self.saved = ~philox.bernoulli(self.random_words(draws), self.p).reshape(-1, *[1] * (x.ndim - 1))
@@ -96,6 +97,8 @@ class StochasticDepth(Residual):
         return x + dropout(self.block.forward_pass(x, training), kept, self.p)
 
     def backward_pass(self, dy: Array) -> Array:
+        if self.saved is None:
+            return super().backward_pass(dy)
         if self.mode == "batch" and not self.saved.any():
             for gradient in self.block.grads.values():
                 gradient[...] = 0

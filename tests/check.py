@@ -142,22 +142,32 @@ def randomise_biases(model: Any) -> None:
             value[...] = 0.75 + 0.25 * normal(value.shape, seed=7 + index)
 
 
-def gradients(model: Any, x: Array) -> Iterator[tuple[str, Array, Array, float]]:
+def randomise_statistics(model: Any) -> None:
+    """Running means and variances get values of their own, as after some training."""
+    trained = {name for name, *_ in model.parameters()}
+    for index, (name, value) in enumerate(model.state_dict().items()):
+        if name not in trained:
+            model.set_parameter(name, 0.75 + 0.25 * normal(value.shape, seed=17 + index) ** 2)
+
+
+def gradients(model: Any, x: Array, training: bool = True) -> Iterator[tuple[str, Array, Array, float]]:
     """(name, derivatives, differences, scale) of Σ y·dy of a float64 model by x and by every parameter.
 
-    In training, at the same step each time: so random masks stay what they are.
+    In training at the same step each time: so random masks stay what they are.
     """
     x = np.array(x, np.float64)
     randomise_biases(model)
+    if not training:
+        randomise_statistics(model)
     step = model.steps
-    y = model.forward(x, training=True)
+    y = model.forward(x, training=training)
     dy = normal(y.shape, seed=1)
     found = {"x": (x, model.backward(dy))}
     found |= {name: (value, gradient.copy()) for name, value, gradient, _ in model.parameters()}
 
     def value() -> float:
         model.steps = step
-        return float((model.forward(x, training=True) * dy).sum())
+        return float((model.forward(x, training=training) * dy).sum())
 
     scale = float(np.finfo(np.float64).eps ** (-1 / 3) * (np.abs(y * dy).sum() + np.abs(dy).max()))
     for name, (moving, gradient) in found.items():
@@ -165,9 +175,9 @@ def gradients(model: Any, x: Array) -> Iterator[tuple[str, Array, Array, float]]
         yield name, *derivatives(value, moving, gradient), scale
 
 
-def check_gradient(model: Any, x: Array) -> None:
+def check_gradient(model: Any, x: Array, training: bool = True) -> None:
     """dx and every parameter's gradient against differences."""
-    for name, gradient, numeric, scale in gradients(model, x):
+    for name, gradient, numeric, scale in gradients(model, x, training):
         close("difference", gradient, numeric, scale, f"gradient of {name}")
 
 
@@ -183,7 +193,7 @@ def inner_lengths(model: Any, shape: tuple[int, ...]) -> int:
 def side_by_side(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> Iterator[tuple[str, Array, Array, int]]:
     """(what, the engine's in dtype, the book's in float64, Σ of inner lengths), from the same bits.
 
-    Forward and backward in training, what they left behind, and a prediction.
+    Forward and backward in training, what they left behind, then forward and backward at prediction.
     """
     engine = fast.Sequential(case.make(fast), seed=5, dtype=dtype)
     book = ref.Sequential(case.make(ref), seed=5, dtype="float64")
@@ -203,6 +213,9 @@ def side_by_side(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> Itera
     for name in expected:
         yield f"state {name}", state[name], expected[name], inner
     yield "prediction", engine(x), book(x), inner
+    yield "prediction's dx", engine.backward(dy), book.backward(dy), inner
+    for (name, _, got, _), (_, _, want, _) in zip(engine.parameters(), book.parameters(), strict=True):
+        yield f"prediction's gradient of {name}", got, want, inner
 
 
 def check_against_reference(ref: Any, fast: Any, case: Case, dtype: npt.DTypeLike) -> None:

@@ -160,6 +160,14 @@ def test_wide_and_deep_know_rule_and_exceptions():
 
 
 @pytest.mark.slow
+def test_saliency_tells_which_pixels_count(capsys):
+    accuracy, most, least = load("saliency").main(fastnn)
+    assert accuracy > 0.9
+    assert most > 0.2 and abs(least) < 0.05
+    assert "most salient" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_character_mlp_beats_guessing(capsys):
     assert load("character_mlp").main(epochs=15) < 2.8
     assert "new names" in capsys.readouterr().out

@@ -377,7 +377,7 @@ def test_a_failed_init_leaves_nothing_dangerous(fast):
     model = fast.Sequential.__new__(fast.Sequential)
 
     def wrap(done, steps):
-        with pytest.raises(RuntimeError, match="in training; build it into another model afterwards"):
+        with pytest.raises(RuntimeError, match="in use; build it into another model afterwards"):
             model.__init__(outer)
 
     outer = fast.Sequential(busy)

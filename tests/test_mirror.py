@@ -64,6 +64,7 @@ def test_class(ref, fast, name):
 INNER = set(
     """
     add adopt set_gradients random_words saved forward_pass backward_pass act act_backward expectation draw evaluated
+    expectation_backward draws averages_weights
     prepare_targets value_and_gradient costs counts each kept weighed checked step_pass attach update check_owner
     step_size slots value gradient constrain
     """.split()

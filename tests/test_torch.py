@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import fastnn_ref
+from fastnn.torch import to_torch
+from fastnn_ref.shared.access import walk
 from tests import witness
 from tests.cases import (
     ACTIVATIONS,
@@ -18,7 +20,7 @@ from tests.cases import (
     one_of_each,
     rows,
 )  # fmt: skip
-from tests.check import close, inner_lengths, inputs, normal, randomise_biases, same
+from tests.check import close, inner_lengths, inputs, normal, randomise_biases, randomise_statistics, same
 from tests.pairwise import beside, once, pairwise
 
 torch = pytest.importorskip("torch", reason="PyTorch is missing: the witness tests do NOT run")
@@ -67,6 +69,32 @@ def test_layer(ref, fast, case):
         for got, want in zip(model.grads.values(), witness.parameters(module, gradients=True), strict=True):
             agree(got, want, inner)
         agree(model(inputs(case)), prediction, inner)
+
+
+def test_gradients_at_prediction(ref, fast):
+    """Everything that converts, in PyTorch's eval mode: masks and noise are off, running statistics are constants."""
+    converted = set()
+    for case in (case for case in CASES if case.name != "layernorm 2x1"):       # as in test_norm
+        models = [nn.Sequential(case.make(nn), seed=2, dtype="float64") for nn in (ref, fast)]
+        for model in models:
+            randomise_biases(model)
+            randomise_statistics(model)
+        try:
+            module = to_torch(models[0]).double().eval()
+        except ValueError:
+            continue
+        converted |= {type(layer).__name__ for _, layer in walk(models[0])}
+        x = tensor(inputs(case)).requires_grad_()
+        y = module(x)
+        dy = normal(tuple(y.shape), seed=1)
+        y.backward(tensor(dy))
+        inner = inner_lengths(models[0], case.shape) + 100
+        for model in models:
+            agree(model.forward(inputs(case)), y, inner)
+            agree(model.backward(dy), 0 * x if x.grad is None else x.grad, inner)
+            for got, want in zip(model.grads.values(), witness.parameters(module, gradients=True), strict=True):
+                agree(got, want, inner)
+    assert {"Dropout", "GaussianNoise", "BatchNorm1d", "BatchNorm2d", "StochasticDepth", "DropConnect"} <= converted
 
 
 @pytest.mark.parametrize("case", ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION, ids=lambda c: c.name)

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,14 @@ def step(name: str, net: Net, penalty: Named | None = None) -> Work:
 
 
 def hand(name: str, net: Net) -> Work:
-    """The same step, written out."""
+    """The same step, written out; x wants no gradient, as PyTorch's does not."""
     nn, (x, t) = package(name), net.data()
     model, loss, optimizer = net.build(nn), nn.CrossEntropyLoss(), nn.Adam()
 
     def work() -> Any:
         y = model.forward(x, training=True)
         value = loss.forward(y, t)
-        model.backward(loss.backward())
+        model.backward(loss.backward(), input_gradient=False)
         optimizer.step(model)
         return value
 
@@ -54,6 +55,18 @@ def predict(name: str, net: Net) -> Work:
     """One batch, forward only."""
     model, (x, _) = net.build(package(name)), net.data()
     return lambda: model(x)
+
+
+def serve(name: str, net: Net, callers: int) -> Work:
+    """Sixteen predictions with one model, shared between so many of Python's threads, which stay."""
+    model, (x, _), crew = net.build(package(name)), net.data(), ThreadPoolExecutor(callers)
+
+    def some(count: int) -> Any:
+        for _ in range(count):
+            y = model.predict(x)
+        return y
+
+    return lambda: [*crew.map(some, [16 // callers] * callers)].pop()
 
 
 def operands(size: Size, dtype: str) -> tuple[Array, ...]:
@@ -128,4 +141,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     for function in (step, hand, epoch, predict, product, layer, loss, optimizer)
 }
 CANDIDATES["mixup"] = {name: functools.partial(build, mixup=0.4) for name, build in CANDIDATES["epoch"].items()}
+CANDIDATES["serve"] = {f"fastnn {callers} caller{'s' * (callers > 1)}": functools.partial(
+    serve, "fastnn", callers=callers) for callers in (1, 2)}
 CANDIDATES["isa"] = {f"fastnn {isa}": CANDIDATES["step"]["fastnn"] for isa in package("fastnn._kernels").available()}

@@ -106,13 +106,20 @@ static void F(square)(const void *x_, void *y_, int64_t n, double factor_)
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = factor * (x[i] * x[i]);
 }
 
+static void F(add_product)(const void *a_, const void *b_, void *y_, int64_t n, double factor_)
+{
+    const real *a = a_, *b = b_, factor = (real)factor_;
+    real *y = y_;
+    ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)(factor * a[i], b[i], y[i]);
+}
+
 /* E[act(u)] for u ~ N(mean, variance): a closed form for relu, else the mean over the rows of z. A row of `variance` is
-   overwritten by σ. */
+   overwritten by σ; backward, by its gradient, dσ / 2σ, and y, which holds dy, by that of the mean. */
 typedef struct {
     int activation;
     real alpha;
     const real *mean, *z;
-    real *variance, *y, *work;
+    real *variance, *y, *work;                          /* work: 4·cols values a part */
     int64_t samples, rows, cols;
 } F(expectation_t);
 
@@ -122,7 +129,7 @@ static void F(expectation_part)(const void *job, int part, int parts)
     const real *mean = g->mean, *z = g->z;
     real *variance = g->variance, *y = g->y;
     const int64_t cols = g->cols, samples = g->samples;
-    real *u = g->work + part * cols;
+    real *u = g->work + part * 4 * cols;
     for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
         const real *means = mean + i * cols;
         real *sigma = variance + i * cols, *to = y + i * cols;
@@ -146,10 +153,63 @@ static void F(expectation_part)(const void *job, int part, int parts)
     }
 }
 
+static void F(expectation_backward_part)(const void *job, int part, int parts)
+{
+    const F(expectation_t) *g = job;
+    const int64_t cols = g->cols, samples = g->samples;
+    real *u = g->work + part * 4 * cols, *du = u + cols, *dmean = u + 2 * cols, *dsigma = u + 3 * cols;
+    for (int64_t i = part_begin(g->rows, part, parts); i < part_begin(g->rows, part + 1, parts); ++i) {
+        const real *means = g->mean + i * cols;
+        real *sigma = g->variance + i * cols, *dy = g->y + i * cols;
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) sigma[j] = F(sqrt_)(sigma[j]);
+        if (g->activation == RELU) {
+            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) {
+                const real m = means[j], d = dy[j], t = sigma[j] > 0 ? m / sigma[j] : 0;
+                dy[j] = d * (sigma[j] > 0 ? F(normal_cdf)(t) : m > 0 ? 1 : 0);
+                sigma[j] = sigma[j] > 0 ? d * F(normal_pdf)(t) / (2 * sigma[j]) : 0;
+            }
+            continue;
+        }
+        for (int64_t j = 0; j < cols; ++j) dmean[j] = dsigma[j] = 0;
+        for (int64_t s = 0; s < samples; ++s) {
+            const real *draw = g->z + s * cols;
+            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) u[j] = F(fma_)(sigma[j], draw[j], means[j]);
+            if (activation_is_elementwise(g->activation)) {
+                F(activate_range)(g->activation, g->alpha, u, u, du, cols);
+                F(activate_backward_range)(g->activation, g->alpha, activation_saves_slope(g->activation) ? du : u, dy,
+                                           du, cols);
+            } else {
+                F(softmax_row)(g->activation, u, u, cols);
+                F(softmax_row_backward)(g->activation, u, dy, du, cols);
+            }
+            ELEMENTWISE for (int64_t j = 0; j < cols; ++j) {
+                dmean[j] += du[j];
+                dsigma[j] = F(fma_)(du[j], draw[j], dsigma[j]);
+            }
+        }
+        ELEMENTWISE for (int64_t j = 0; j < cols; ++j) {
+            dy[j] = dmean[j] / (real)samples;
+            sigma[j] = sigma[j] > 0 ? dsigma[j] / (real)samples / (2 * sigma[j]) : 0;
+        }
+    }
+}
+
+static void F(run_over_draws)(fastnn_part part, const F(expectation_t) *g, int threads)
+{
+    const int64_t each = g->activation == RELU ? 1 : g->samples;
+    run_parts(part, g, part_count(threads, g->rows, g->rows * g->cols * each, PARALLEL_ELEMENTS));
+}
+
 static void F(expectation)(int activation, double alpha, const void *mean, void *variance, const void *z,
                            int64_t samples, void *y, void *work, int64_t rows, int64_t cols, int threads)
 {
     const F(expectation_t) job = {activation, (real)alpha, mean, z, variance, y, work, samples, rows, cols};
-    const int64_t each = activation == RELU ? 1 : samples;
-    run_parts(F(expectation_part), &job, part_count(threads, rows, rows * cols * each, PARALLEL_ELEMENTS));
+    F(run_over_draws)(F(expectation_part), &job, threads);
+}
+
+static void F(expectation_backward)(int activation, double alpha, const void *mean, void *variance, const void *z,
+                                    int64_t samples, void *dy, void *work, int64_t rows, int64_t cols, int threads)
+{
+    const F(expectation_t) job = {activation, (real)alpha, mean, z, variance, dy, work, samples, rows, cols};
+    F(run_over_draws)(F(expectation_backward_part), &job, threads);
 }

@@ -242,16 +242,7 @@ static void F(batchnorm_columns)(const fastnn_norm *g, int64_t from, int64_t to)
     }
 }
 
-/* dx = w·inv·dy, over dy: of constant statistics. */
-static void F(batchnorm_columns_constant)(const fastnn_norm *g, int64_t from, int64_t to)
-{
-    const real *w = g->w, *inv = F(stats_of)(g, g->channels).inv;
-    real *dy = g->dy;
-    for (int64_t i = 0; i < g->rows; ++i, dy += g->channels)
-        ELEMENTWISE for (int64_t c = from; c < to; ++c) dy[c] *= w[c] * inv[c];
-}
-
-/* dx = w·inv·(dy − db/N − x̂·dw/N), over dy. */
+/* dx = w·inv·(dy − db/N − x̂·dw/N), over dy; w·inv·dy of constant statistics, where dw and db may be NULL. */
 static void F(batchnorm_columns_backward)(const fastnn_norm *g, int64_t from, int64_t to)
 {
     const real *x = g->x, *w = g->w;
@@ -262,13 +253,17 @@ static void F(batchnorm_columns_backward)(const fastnn_norm *g, int64_t from, in
     int64_t c = from;
 #define SUMS(vectors, mask) F(column_gradient_sums)( \
     vectors, mask, x + c, dy + c, g->rows, cols, mean_hi + c, mean_lo + c, inv + c, dw + c, db + c)
-    for (; c + COLUMN_VECTORS * VL <= to; c += COLUMN_VECTORS * VL) SUMS(COLUMN_VECTORS, vfirst(VL));
-    for (; c < to; c += VL) SUMS(1, vfirst((int)min64(VL, to - c)));
+    for (; dw && c + COLUMN_VECTORS * VL <= to; c += COLUMN_VECTORS * VL) SUMS(COLUMN_VECTORS, vfirst(VL));
+    for (; dw && c < to; c += VL) SUMS(1, vfirst((int)min64(VL, to - c)));
 #undef SUMS
     const real inverse = 1 / (real)g->rows;             /* of N: a division for each value would be slow */
     for (int64_t i = 0; i < g->rows; ++i) {
         const real *xs = x + i * cols;
         real *ds = dy + i * cols;
+        if (!g->training) {
+            ELEMENTWISE for (c = from; c < to; ++c) ds[c] *= w[c] * inv[c];
+            continue;
+        }
         ELEMENTWISE for (c = from; c < to; ++c) {
             const real normal = (xs[c] - mean_hi[c] - mean_lo[c]) * inv[c];
             ds[c] = w[c] * inv[c] * F(fma_)(-normal, dw[c] * inverse, F(fma_)(-db[c], inverse, ds[c]));
@@ -295,21 +290,6 @@ static void F(batchnorm_channels)(const fastnn_norm *g, int64_t from, int64_t to
     }
 }
 
-static void F(batchnorm_channels_constant)(const fastnn_norm *g, int64_t from, int64_t to)
-{
-    const real *w = g->w, *inv = F(stats_of)(g, g->channels).inv;
-    for (int64_t c = from; c < to; ++c) {
-        const real slope = w[c] * inv[c];
-        F(ranges_t) ranges[2];
-        const int sets = F(channel_ranges)(g, c, ranges);
-        for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
-            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride) {
-                real *d = (real *)g->dy + at;
-                ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
-            }
-    }
-}
-
 static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, int64_t to)
 {
     const real *x = g->x, *w = g->w, count = (real)(g->rows * g->inner);
@@ -319,11 +299,16 @@ static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, i
         const real mean_hi = s.mean_hi[c], mean_lo = s.mean_lo[c], inv = s.inv[c];
         F(ranges_t) ranges[2];
         const int sets = F(channel_ranges)(g, c, ranges);
-        F(gradient_sums)(x, dy, ranges, sets, mean_hi, mean_lo, inv, db + c, dw + c);
+        const real slope = w[c] * inv;
+        if (dw) F(gradient_sums)(x, dy, ranges, sets, mean_hi, mean_lo, inv, db + c, dw + c);
         for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
-            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
-                F(normalise_range_backward)(x + at, dy + at, r->n, mean_hi, mean_lo, inv, w[c] * inv, db[c] / count,
-                                            dw[c] / count);
+            for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride) {
+                real *d = dy + at;
+                if (g->training)
+                    F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, slope, db[c] / count,
+                                                dw[c] / count);
+                else ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
+            }
     }
 }
 
@@ -349,8 +334,8 @@ static void F(batchnorm_backward_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
     const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
-    if (F(by_columns)(g)) (g->training ? F(batchnorm_columns_backward) : F(batchnorm_columns_constant))(g, from, to);
-    else (g->training ? F(batchnorm_channels_backward) : F(batchnorm_channels_constant))(g, from, to);
+    if (F(by_columns)(g)) F(batchnorm_columns_backward)(g, from, to);
+    else F(batchnorm_channels_backward)(g, from, to);
 }
 
 static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)

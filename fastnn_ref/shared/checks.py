@@ -747,11 +747,12 @@ def belongs_to_another(optimizer: Any) -> ValueError:
     return ValueError(f"optimizer: this {class_name(optimizer)} already belongs to another model; make a new one")
 
 
+NO_FORWARD = "backward: call forward(x) first, with training=True for the gradients of training"
 BUSY = {
     "thread": "in use by another thread; copy.deepcopy makes one for each",
     "pass": "in a pass; a layer must not call its own model",
     "training": "in training; a callback may predict, but not train",
-    "adoption": "in training; build it into another model afterwards, or copy it",
+    "adoption": "in use; build it into another model afterwards, or copy it",
     "fork": "in use when this process was forked, by a thread that is not here; copy.deepcopy makes one that is free",
 }
 

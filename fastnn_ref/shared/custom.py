@@ -39,7 +39,10 @@ class CustomLayer(Custom, HasParameters):
     """A layer of your own: define ``forward_pass`` and ``backward_pass``, and ``output_shape`` if the shape changes.
 
     The constructor declares parameters by ``add``; afterwards ``values`` and ``gradients`` map their names to arrays.
-    ``saved`` is yours: ``forward_pass`` puts there what ``backward_pass`` needs.
+    ``saved`` is yours: ``forward_pass`` puts there what ``backward_pass`` needs, in a prediction, too.
+
+    When several threads predict at once, all but one call the methods of a shallow copy of this object: parameters and
+    whatever else it holds are shared, and what a method assigns to ``self`` is forgotten after the call.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class Scale(nn.CustomLayer):
@@ -127,6 +130,13 @@ class CustomLayer(Custom, HasParameters):
         if host is None:
             raise RuntimeError(f"{type(self).__name__}: expected a layer inside a model, which has the random numbers")
         return host.random_words(n)
+
+    def _beside(self) -> Any:
+        """A shallow copy, for a prediction beside another thread's: what it assigns to itself is its own."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(specs=self.specs, values=self.values, gradients=self.gradients)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def _living_host(self) -> Any:
         """The host of this layer, if somebody still has it: a model, or the caller."""

@@ -184,7 +184,10 @@ class Writer:
         method = self.pick(["predict", "forward", "backward", "load_state_dict"])
         return self.pick([
             "model.predict(x)", f"model.predict(x, {size})", "model(x)", "model.forward(x, training=True)",
-            "model.backward(model.forward(x, training=True))", "model.backward(dy)",
+            "model.backward(model.forward(x, training=True))", "model.backward(dy)", "model.backward(model(x))",
+            "model.backward(dy, input_gradient=False)", "at_once('model.predict(x, 2)')",
+            "[at_once('model(x)'), model.predict(x)]",
+            f"at_once('model[{a}:{b}].predict(x)')", "at_once('model.predict_proba(x)')",
             "model.step(x, t, loss, optimizer)", "model.step(x, t, loss, optimizer)",
             "model.step(x, t, loss, optimizer, w)",
             f"model.run_epoch(x, t, loss, optimizer, {size})",

@@ -163,6 +163,27 @@ def in_thread(action: str, scope: dict[str, Any]) -> None:
         raise errors[0]
 
 
+def at_once(action: str, scope: dict[str, Any], count: int = 3) -> list[Any]:
+    """Evaluates ``action`` in several threads at once; their values, or the first exception."""
+    start, values, errors = threading.Barrier(count), [], []
+
+    def act() -> None:
+        start.wait()
+        try:
+            values.append(eval(action, scope))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=act) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return values
+
+
 def schedule(kind: str) -> Callable[[int], Any]:
     """A learning rate as a function of the step."""
     wrong = {"none": None, "negative": -1.0, "nan": float("nan"), "word": "a", "array": np.ones(3), "huge": 1e300}
@@ -188,5 +209,6 @@ def namespace(nn: Any) -> dict[str, Any]:
         "nan": float("nan"), "inf": float("inf"), "state": {}, "slots": {}, "training": {}, "other": None,
     }
     found["in_thread"] = lambda action: in_thread(action, found)
+    found["at_once"] = lambda action: at_once(action, found)
     found["on"] = lambda event, action: callback(nn, event, action, found)
     return found
