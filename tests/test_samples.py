@@ -220,7 +220,8 @@ def test_modules_of_pytorch(torch):
     tally, packages = Tally(), packages_of()
     for info in module_db:
         kind = info.module_cls.__name__
-        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "InstanceNorm1d", "InstanceNorm2d"):
+        if kind not in vars(torch.nn) or kind not in (*LOSS_OPTIONS, *vars(packages[0]), "InstanceNorm1d",
+                                                      "InstanceNorm2d"):
             continue                                    # nothing of fastnn's is of that name
         for training in (True, False):
             samples = info.module_inputs_func(

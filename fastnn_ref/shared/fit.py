@@ -293,14 +293,15 @@ def fit(
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
-    After each epoch the history gets ``loss`` (the mean over the epoch, or the sum, by the loss's ``reduction``), with
-    a penalty also its parts ``data_loss`` and ``penalty`` (``val_loss`` has none), each metric on the training data,
-    and with ``validation_data=(xv, tv)`` or ``(xv, tv, sample_weight)`` or ``validation_split`` (a share of the rows,
-    0 <= share < 1) ``val_loss`` and ``val_…``. These rows are the last ones, as in Keras; with ``validation_rows="random"`` the seed chooses them, the
-    same ones in every ``fit``, and with ``"stratified"`` each class of ``t``, class numbers or rows with one 1, has its
-    share. ``metrics`` are names, ``"accuracy"`` and the others of ``metrics.METRICS``; functions of (y, t); and
-    ``Metric`` objects. ``sample_weight``, a number >= 0 for each row of ``x``, makes losses weighted means; metrics
-    count every row the same. ``mixup`` is as for ``run_epoch``.
+    After each epoch the history gets ``loss`` (the mean over the epoch, or the sum, by the loss's ``reduction``),
+    with a penalty also its parts ``data_loss`` and ``penalty`` (``val_loss`` has none), each metric on the training
+    data, and with ``validation_data=(xv, tv)`` or ``(xv, tv, sample_weight)`` or ``validation_split`` (a share of
+    the rows, 0 <= share < 1) ``val_loss`` and ``val_…``. These rows are the last ones, as in Keras; with
+    ``validation_rows="random"`` the seed chooses them, the same ones in every ``fit``, and with ``"stratified"``
+    each class of ``t``, class numbers or rows with one 1, has its share. ``metrics`` are names, ``"accuracy"`` and
+    the others of ``metrics.METRICS``; functions of (y, t); and ``Metric`` objects. ``sample_weight``, a number >= 0
+    for each row of ``x``, makes losses weighted means; metrics count every row the same. ``mixup`` is as for
+    ``run_epoch``.
 
     Training ends early when a callback sets ``model.stop_training``, in a batch hook after that batch, or raises
     ``StopTraining``; after an epoch that left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the
