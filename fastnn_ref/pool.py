@@ -167,8 +167,9 @@ class AvgPool2d(Pool):
         window = self.kernel_size, self.stride
         size = np.array(self.divisor_override) if self.divisor_override else window_sizes(
             x.shape[2:], *window, self._sides, self._overhang(x.shape), self.count_include_pad)
-        self.saved = size.astype(x.dtype), x.shape, *window, self._fill(x.shape)
-        return avg_pool2d_forward(x, self.saved[0], *self.saved[2:])
+        size, fill = size.astype(x.dtype), self._fill(x.shape)
+        self.saved = size, x.shape, *window, fill
+        return avg_pool2d_forward(x, size, *window, fill)
 
     def backward_pass(self, dy: Array) -> Array:
         return avg_pool2d_backward(dy, *self.saved)

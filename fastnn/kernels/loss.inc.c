@@ -91,8 +91,8 @@ static double F(loss)(const fastnn_loss *g)
 }
 
 /* Cross-entropy, with z = y − max(y): −Σ q·log softmax(y) = log Σ exp(z) − Σ q·z, and its gradient is softmax(y) − q.
-   Here q = keep·target + spread, and `weight` is 1/n, or 1 for a sum. Targets are classes, or rows of probabilities (the other one is
-   NULL). */
+   Here q = keep·target + spread, and `weight` is 1/n, or 1 for a sum. Targets are classes, or rows of probabilities
+   (the other one is NULL). */
 typedef struct {
     const real *y, *probabilities;
     const int64_t *classes;
