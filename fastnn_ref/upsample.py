@@ -101,10 +101,11 @@ class Upsample(Layer):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         _, *counts = self.output_shape(x.shape[1:])
-                             scales = (None, None) if self.scale_factor is None else self.scale_factor
-        axes = [(axis, side, places(side, count, scale, self.mode, self.align_corners))
-                      for axis, side, count, scale in zip((2, 3), x.shape[2:], counts, scales, strict=True)]
-        for axis, _, where in self.saved:
+        scales = (None, None) if self.scale_factor is None else self.scale_factor
+        axes = self.saved = [
+            (axis, side, places(side, count, scale, self.mode, self.align_corners))
+            for axis, side, count, scale in zip((2, 3), x.shape[2:], counts, scales, strict=True)]
+        for axis, _, where in axes:
             x = look_up(x, where, self.mode, axis)
         return x
 
