@@ -9,5 +9,5 @@
 #define NV 2
 #endif
 #define KC 256
-#define PACK_BYTES (192 * 1024) /* most of a 256 KB second-level cache */
+#define PACK_B (192 * 1024) /* most of a 256 KB second-level cache */
 #include "table.inc.c"

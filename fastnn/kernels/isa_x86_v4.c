@@ -5,5 +5,5 @@
 #define MR 8                    /* 8 × 3 accumulators + 3 of B; A is broadcast from memory: 27 of 32 registers */
 #define NV 3
 #define KC 256
-#define PACK_BYTES (576 * 1024) /* half of a 1 MB second-level cache: 256 × 576 floats, 12 panels of 48 */
+#define PACK_B (576 * 1024) /* half of a 1 MB second-level cache: 256 × 576 floats, 12 panels of 48 */
 #include "table.inc.c"

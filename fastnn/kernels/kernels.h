@@ -204,8 +204,8 @@ typedef struct {
 } fastnn_dropconnect;
 
 /* A loss of outputs y (rows, size): the value is Σ wᵢ·l with a weight wᵢ for each example (NULL: 1), divided by what
-   the costs l count if it is a mean, and dy is its gradient. l is what `kind` says of an element (kernel `loss`), or, for
-   each target of outputs (rows, K, inner), K·inner = size, the cross-entropy −Σ q·log softmax(y) with
+   the costs l count if it is a mean, and dy is its gradient. l is what `kind` says of an element (kernel `loss`), or,
+   for each target of outputs (rows, K, inner), K·inner = size, the cross-entropy −Σ q·log softmax(y) with
    q = (1 − ε)·target + ε/K, times class_weight (kernel `cross_entropy`), or −Σ q·y, likewise (kernel `nll`).
    class_weight has `weight_count` numbers, or is NULL. Of classes they belong to the first ones, and all others weigh
    1; of WEIGHTED_BCE_WITH_LOGITS to no, and then to yes: of all outputs, or of each.
