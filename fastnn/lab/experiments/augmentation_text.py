@@ -1,5 +1,6 @@
 """Augmentation of texts: copies with typing errors, against words that nobody has written that way before."""
 
+import functools
 import re
 import zlib
 
@@ -9,12 +10,18 @@ from .. import Check, Data, Experiment, Mutation, Text, arms, distance
 from ..phrases import INTENTS, requests
 
 
+@functools.lru_cache(2**16)
+def column(word, size):
+    """Where a bag counts this word: its hash chooses."""
+    return zlib.crc32(word.encode()) % size
+
+
 def bags(texts, size):
-    """How often each word occurs, in the column that its hash chooses (n, size); the order of words is lost."""
+    """How often each word occurs, in the word's column (n, size); the order of words is lost."""
     x = np.zeros((len(texts), size), np.float32)
     for row, text in zip(x, texts, strict=True):
         for word in re.findall(r"\w+", text.lower()):
-            row[zlib.crc32(word.encode()) % size] += 1
+            row[column(word, size)] += 1
     return x
 
 
