@@ -277,7 +277,7 @@ def test_every_example_has_its_output_and_page(example_pages, monkeypatch, tmp_p
     monkeypatch.setattr(example_pages, "PAGES", tmp_path / "pages")
     with (tmp_path / "examples" / "plain_python.py").open("a") as file:
         file.write("\n")
-    with pytest.raises(Exception, match="stale one, of plain_python, tutorial: python docs/run_examples.py"):
+    with pytest.raises(Exception, match=r"stale one, of plain_python, tutorial: python docs/run_examples\.py"):
         example_pages.write_pages(None, None)
 
 

@@ -32,9 +32,14 @@ def say(name: str, language: str) -> str:
     return WORDS[name][language == "ru"]
 
 
+def tree(name: str) -> ast.Module:
+    """A program, parsed."""
+    return ast.parse((examples.PROGRAMS / f"{name}.py").read_text("utf-8"))
+
+
 def docstring(name: str) -> str:
     """What a program says of itself."""
-    return ast.get_docstring(ast.parse((examples.PROGRAMS / f"{name}.py").read_text("utf-8"))) or ""
+    return ast.get_docstring(tree(name)) or ""
 
 
 def title(name: str) -> str:
@@ -43,9 +48,10 @@ def title(name: str) -> str:
 
 
 def page(name: str) -> str:
-    """The Markdown of a page."""
-    return (f"# {title(name)}\n\n{docstring(name)}\n\n```{{example-output}} {name}\n```\n\n"
-            f"`examples/{name}.py`\n\n```{{literalinclude}} ../../examples/{name}.py\n:language: python\n```\n")
+    """The Markdown of a page: the docstring is text, and the code begins behind it."""
+    begins = tree(name).body[1].lineno
+    return (f"# {title(name)}\n\n{docstring(name)}\n\n```{{example-output}} {name}\n```\n\n`examples/{name}.py`\n\n"
+            f"```{{literalinclude}} ../../examples/{name}.py\n:language: python\n:lines: {begins}-\n```\n")
 
 
 class Output(SphinxDirective):
