@@ -55,8 +55,8 @@ WORDS = {
     "beside": (f"The file `{ARCHIVE}` from the page of this notebook has to lie in the same folder.",
                f"Файл `{ARCHIVE}` со страницы этого блокнота должен лежать в той же папке."),
     "guess": ("your number", "ваше число"),
-    "run": ("To run and change:", "Запустить и изменить:"),
-    "colab": ("needs", "нужен"),
+    "run": ("A notebook, to run and change:", "Блокнот, который можно запускать и менять:"),
+    "needs": ("it needs", "нужен также"),
 }  # fmt: skip
 
 
@@ -277,9 +277,9 @@ class Link(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         page, language = self.env.docname, self.config.language
         folder = "../" * page.count("/") + "notebooks/"
-        links = [f'<a href="{folder}{name}" download>{escape(name)}</a>' for name in (file_name(page), ARCHIVE)]
-        return [nodes.raw("", f'<p class="quiet">{say("run", language)} {links[0]}; {say("colab", language)} '
-                              f"{links[1]}.</p>", format="html")]
+        own, sources = (f'<a href="{folder}{name}" download>{escape(name)}</a>' for name in (file_name(page), ARCHIVE))
+        needs = "" if self.config.html_baseurl else f"; {say('needs', language)} {sources}"
+        return [nodes.raw("", f'<p class="quiet">{say("run", language)} {own}{needs}.</p>', format="html")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -40,7 +40,7 @@ PACKAGES = {"fast": "fastnn", "ref": "fastnn_ref"}
 STEPS = 20                          # after which the two packages are compared
 DIVERGED = 1e12                     # a training with numbers as large magnifies rounding without bound
 FEWEST = 2                          # seeds that a budget of time does not take away
-SWITCH = 5e-4                       # seconds; Python's 5e-3 is as long as an epoch here
+SWITCH = 1e-4                       # seconds; Python's 5e-3 is as long as an epoch here
 Progress = Callable[[int, int, str], object]
 
 
