@@ -48,10 +48,10 @@ DIRECTIVE = re.compile(r"^(`{3,}|:{3,})\{([\w-]+)\} ?([^\n]*)\n(.*?)^\1$\n?", re
 ROLE = re.compile(r"\{(lab|tutorial)\}`([^`]+)`")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 WORDS = {
-    "install": ("The next line installs fastnn; it compiles for a minute or two. Leave it out where fastnn is "
+    "install": ("The next line installs fastnn; it compiles for about two minutes. Leave it out where fastnn is "
                 "installed.",
-                "Следующая строка устанавливает fastnn; компиляция займёт одну-две минуты. Если fastnn уже установлен, "
-                "пропустите её."),
+                "Следующая строка устанавливает fastnn; компиляция займёт около двух минут. Если fastnn уже "
+                "установлен, пропустите её."),
     "beside": (f"The file `{ARCHIVE}` from the page of this notebook has to lie in the same folder.",
                f"Файл `{ARCHIVE}` со страницы этого блокнота должен лежать в той же папке."),
     "guess": ("your number", "ваше число"),
@@ -177,7 +177,7 @@ class Maker:
             self.text("\n".join(f"- `{bug}`: {each.text.to(language)}" for bug, each in experiment.mutations.items()))
             self.code(f'for bug, mutation in lab.find("{name}").mutations.items():\n'
                       f'    broken = lab.run("{name}", broken=bug, seeds={BUG_SEEDS})\n'
-                      "    print(bug, mutation.caught_by, broken.caught)\n    assert broken.caught")
+                      '    assert broken.caught\n    print(f"{bug}: caught by the check {mutation.caught_by}")')
         elif kind == "sources":
             self.text("\n\n".join(experiment.sources))
 
