@@ -331,10 +331,14 @@ def shown(text: str, language: str) -> str:
     return text.replace(".", ",").replace("п, п,", "п. п.") if language == "ru" else text
 
 
-def one_full_stop(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+def without_second_stop(text: str) -> str:
     """A sentence that ends in the abbreviation of a unit has no second full stop."""
+    return text.replace("п. п..", "п. п.")
+
+
+def one_full_stop(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "body" in context:
-        context["body"] = context["body"].replace("п. п..", "п. п.")
+        context["body"] = without_second_stop(context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

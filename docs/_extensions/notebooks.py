@@ -55,6 +55,8 @@ WORDS = {
     "beside": (f"The file `{ARCHIVE}` from the page of this notebook has to lie in the same folder.",
                f"Файл `{ARCHIVE}` со страницы этого блокнота должен лежать в той же папке."),
     "guess": ("your number", "ваше число"),
+    "seeds": ("Measured here: {} seeds. Numbers in the text come from {}.",
+              "Здесь измерено запусков: {}. Числа в тексте получены по {}."),
     "run": ("A notebook, to run and change:", "Блокнот, который можно запускать и менять:"),
     "needs": ("it needs", "нужен также"),
 }  # fmt: skip
@@ -170,6 +172,7 @@ class Maker:
                       f'result.plot({"" if language == "en" else f"language={language!r}"});')
         elif kind == "experiment":
             self.text("\n".join(f"- {key}: {value}" for key, value in experiment.setup.items()))
+            self.text(say("seeds", language).format(SEEDS, len(concept_pages.result(name).record.seeds)))
             self.code("print(result)" if language == "en" else f"print(lab.words.summary(result, {language!r}))")
         elif kind == "limits":
             self.text(experiment.limits.to(language))
@@ -220,7 +223,7 @@ class Maker:
                 text = str(found.string)
             elif wrong := translations.lost(text, self.catalog):
                 logger.warning("%s: notebook of %s: %s: %.60s", self.language, self.page, wrong, text)
-        return LINK.sub(self.link, ROLE.sub(self.number, text))
+        return LINK.sub(self.link, concept_pages.without_second_stop(ROLE.sub(self.number, text)))
 
     def number(self, found: re.Match[str]) -> str:
         """What a role shows."""
