@@ -16,9 +16,10 @@ locale_dirs = ["locales"]
 exclude_patterns = ["_build", "_templates", "_static", "locales", "lab_results", "concepts/parts", "tutorial/parts"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "mathml", "api_pages", "concept_pages", "tutorial_figures",
-              "translations"]
+              "translations", "notebooks", "example_pages"]
 # In Russian; the extension translations warns if one of their messages has lost its translation.
-translated_pages = ["index", "getting_started", "concepts/*", "tutorial", "lab", "glossary", "installation", "plots"]
+translated_pages = ["index", "getting_started", "concepts/*", "tutorial", "lab", "glossary", "installation", "plots",
+                    "examples/index"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}

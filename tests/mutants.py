@@ -449,6 +449,13 @@ SHARED = [
         ("lab: a result does not know its file", "test_lab::test_a_result_keeps_the_hash_of_its_experiment",
          "file_hash=experiment.file_hash",
          "file_hash=''"),
+        ("lab: only the first arm is compared",
+         "test_lab::test_packages_agree_in_every_arm_that_has_not_diverged",
+         "for arm in compared for name",
+         "for arm in compared[:1] for name"),
+        ("lab: threads go on taking turns often", "test_lab::test_threads_take_turns_often_only_while_the_lab_runs",
+         "sys.setswitchinterval(interval)",
+         "pass"),
     ),
     *of(
         "examples/plain_python.py",

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,33 @@ def test_numbers_do_not_depend_on_threads_nor_on_company(quick):
     assert alone.record.values == quick.record.values and alone.record.data == quick.record.data
     assert alone.record.curves == quick.record.curves
     assert lab.run(QUICK, seeds=2, first_seed=1).record.values["safe"] == quick.record.values["safe"][1:]
+
+
+def weights_of_both(arms):
+    """An experiment whose models have these weights: arm → (in the engine, in the reference)."""
+    def trial(trial):
+        for arm, pair in arms.items():
+            model = trial.models[arm] = trial.nn.Sequential(trial.nn.Linear(2, 1), seed=0, dtype="float64")
+            model.layers[0].weight[...] = pair[trial.nn.__name__ == "fastnn_ref"]
+        return {"x": sys.getswitchinterval()}
+
+    return lab.Experiment(name="two", claim="A claim.", trial=trial, checks=[lab.Check("x", "x", "x")])
+
+
+@pytest.mark.parametrize(("arms", "apart"), [
+    ({"a": (1.0, 1.0), "b": (2.0, 2.0)}, 0), ({"a": (1.0, 1.0), "b": (2.0, 3.0)}, 1 / 2),
+    ({"a": (0.25, 0.5), "b": (1e13, 2e13)}, 0.25), ({"a": (1.0, 1.0), "b": (5.0, 1e13)}, 2e12),
+    ({"a": (1e13, 2e13)}, 0),
+])
+def test_packages_agree_in_every_arm_that_has_not_diverged(arms, apart):
+    """Relative to the engine's largest weight, absolute below 1; diverged is what is above 1e12 in both packages."""
+    assert lab.run(weights_of_both(arms), seeds=1).record.agreement == pytest.approx(apart, rel=1e-6, abs=1e-12)
+
+
+def test_threads_take_turns_often_only_while_the_lab_runs():
+    before = sys.getswitchinterval()
+    assert lab.run(weights_of_both({"a": (1.0, 1.0)}), seeds=1).values("x")[0] == pytest.approx(before / 50)
+    assert sys.getswitchinterval() == before
 
 
 def test_all_arms_begin_with_the_same_weights():

@@ -3,9 +3,12 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,137 @@ def test_a_sentence_has_one_full_stop(pages):
     context = {"body": "на 2 п. п.. А"}
     pages.one_full_stop(None, "", "", context, None)
     assert context["body"] == "на 2 п. п. А"
+
+
+# ---- notebooks ----
+
+
+@pytest.fixture
+def notebooks(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    pytest.importorskip("nbformat", reason="nbformat is missing: notebooks are NOT tested")
+    return importlib.import_module("notebooks")
+
+
+PAGE = """# Title
+
+A gain of {tutorial}`layer accuracy`, see
+[L2](concepts/l2.md#code).
+
+```{literalinclude} ../examples/plain_python.py
+:pyobject: Layer.update
+```
+
+```{cell}
+1 + 1
+```
+
+:::{solution}
+1. One,
+   and more.
+2. Two.
+:::
+"""
+
+
+def test_a_notebook_is_made_of_its_page(notebooks):
+    """Code of the examples is cells, a method is put into its class, roles are numbers, links lead to the site."""
+    found = notebooks.Maker("tutorial", "en", "https://example.org/docs/").notebook(PAGE)
+    kinds = "".join(cell.cell_type[0] for cell in found.cells)
+    assert kinds == "mcmccm"
+    head, install, text, method, code, solution = (cell.source for cell in found.cells)
+    assert head.startswith("# Title\n") and install.startswith('%pip install -q "fastnn[lab] @ https://example.org/docs/')
+    assert re.fullmatch(r"A gain of \d\d\.\d %, see \[L2\]\(https://example\.org/docs/concepts/l2\.html#code\)\.", text)
+    assert method.startswith("def update(self, lr):") and method.endswith("\n\nLayer.update = update")
+    assert code == "1 + 1"
+    assert solution == "<details><summary>Solution</summary>\n\n1. One, and more.\n2. Two.\n\n</details>"
+    with pytest.raises(ValueError, match="no notebook can be made of the directive figure"):
+        notebooks.Maker("tutorial", "en").notebook("# Title\n\n```{figure} a.png\n```\n")
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_notebook_is_whole(notebooks, caplog, language):
+    """In both languages: nothing of a directive or role is left, and no translation is missing."""
+    for page in notebooks.PAGES:
+        made = notebooks.make(page, language)
+        text = "\n".join(cell.source for cell in made.cells)
+        assert not re.search(r"\{[a-z-]+\}`|^:::|^```\{|п\. п\.\.", text, re.M), page
+        assert sum(cell.cell_type == "code" for cell in made.cells) >= 5
+        assert made.cells[1].source == f'%pip install -q "./{notebooks.ARCHIVE}[lab]"'
+    assert not caplog.records
+
+
+def test_the_archive_has_what_pip_builds_from(notebooks, tmp_path):
+    notebooks.archive(tmp_path / "a.tar.gz")
+    root = notebooks.ARCHIVE.removesuffix(".tar.gz")
+    with tarfile.open(tmp_path / "a.tar.gz") as file:
+        found = {name.removeprefix(f"{root}/") for name in file.getnames()}
+    wanted = {str(path.relative_to(DOCS.parent)) for folder in ("fastnn", "fastnn_ref")
+              for path in (DOCS.parent / folder).rglob("*")
+              if path.is_file() and path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".c", ".h", ".typed")}
+    assert wanted | {"setup.py", "pyproject.toml", "README.md", "LICENSE"} <= found
+    assert not [name for name in found if name.endswith((".so", ".pyc"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "language"), [
+    ("tutorial", "en"), ("concepts/gradient_descent", "en"), ("concepts/l2", "en"), ("concepts/dropout", "en"),
+    ("concepts/batchnorm_initialisation", "en"), ("concepts/gradient_descent", "ru")])
+def test_a_notebook_runs(notebooks, tmp_path, page, language):
+    """In an empty folder, but for the line that installs; the first error fails."""
+    pytest.importorskip("nbclient", reason="nbclient is missing: notebooks do NOT run")
+    pytest.importorskip("ipykernel", reason="ipykernel is missing: notebooks do NOT run")
+    made = notebooks.make(page, language)
+    made.cells = [cell for cell in made.cells if "install" not in cell.metadata.get("tags", ())]
+    path = tmp_path / notebooks.file_name(page)
+    path.write_text(json.dumps(made), "utf-8")
+    command = [sys.executable, "-c", "from nbclient.cli import main; main()", "--inplace", str(path)]
+    run = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(DOCS.parent)},
+                         stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    outputs = [output for cell in json.loads(path.read_text("utf-8"))["cells"] for output in cell.get("outputs", ())]
+    assert outputs and not [each for each in outputs if each.get("name") == "stderr"]
+    assert page == "tutorial" or any("image/png" in each.get("data", {}) for each in outputs)
+
+
+def test_every_page_with_a_notebook_runs(notebooks):
+    run = next(mark for mark in test_a_notebook_runs.pytestmark if mark.name == "parametrize").args[1]
+    assert {page for page, _ in run} == set(notebooks.PAGES)
+
+
+# ---- examples ----
+
+
+@pytest.fixture
+def example_pages(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    sys.modules.pop("example_pages", None)
+    found = importlib.import_module("example_pages")
+    yield found
+    sys.modules.pop("example_pages", None)
+
+
+def test_every_example_has_its_output_and_page(example_pages, monkeypatch, tmp_path):
+    """None is stale; another program is."""
+    examples = example_pages.examples
+    assert len(examples.names()) >= 8 and not [name for name in examples.names() if examples.stale(name)]
+    assert example_pages.page("gan").startswith("# A small GAN\n\nA small GAN: a generator")
+    shutil.copytree(examples.PROGRAMS, tmp_path / "examples")
+    monkeypatch.setattr(examples, "PROGRAMS", tmp_path / "examples")
+    monkeypatch.setattr(example_pages, "PAGES", tmp_path / "pages")
+    with (tmp_path / "examples" / "plain_python.py").open("a") as file:
+        file.write("\n")
+    with pytest.raises(Exception, match=r"stale one, of plain_python, tutorial: python docs/run_examples\.py"):
+        example_pages.write_pages(None, None)
+
+
+def test_what_an_example_prints_is_kept(example_pages, monkeypatch, tmp_path):
+    examples = example_pages.examples
+    monkeypatch.setattr(examples, "PROGRAMS", tmp_path / "examples")
+    monkeypatch.setattr(examples, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(examples, "OUTPUTS", tmp_path / "outputs.json")
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "one.py").write_text('"""One."""\nprint("a\\nb")\n')
+    assert examples.stale("one")
+    examples.run("one")
+    assert not examples.stale("one") and examples.kept()["one"]["output"] == ["a", "b"]

@@ -28,6 +28,8 @@ ROOT = DOCS.parent
 RESULTS = DOCS / "lab_results"
 CONCEPTS = DOCS / "concepts"
 
+NOTEBOOKS = ("gradient_descent", "l2", "dropout", "batchnorm_initialisation")       # pages with a notebook, to run
+
 # The headings of a page; those of a hand-written part are among them.
 PARTS = ("Predict", "Picture", "Formula", "Code", "Experiment", "When it does not work", "Pitfalls", "In textbooks",
          "Exercises", "Interview questions", "Sources")
@@ -49,8 +51,7 @@ WORDS = {
     "show": ("Show what was measured", "Показать, что измерено"),
     "bug": ("bug", "ошибка"), "by": ("caught by the check", "поймана проверкой"),
     "with": ("measured with the bug", "измерено с ошибкой"), "without": ("without it", "без неё"),
-    "wanted": ("expected", "ожидалось"), "page": ("page", "страница"),
-    "whole": ("whole", "полная"), "part": ("measured parts", "измеренная часть"),
+    "wanted": ("expected", "ожидалось"),
 }  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def page(name: str) -> str:
         "When it does not work": directive("limits"), "Pitfalls": directive("bugs"), "Sources": directive("sources"),
     }  # fmt: skip
     head, _, before = parts.get("", f"# {name.replace('_', ' ').capitalize()}").partition("\n")
-    text = [head, directive("claim"), before.strip()]
+    text = [head, directive("claim"), *(["```{notebook}\n```"] if name in NOTEBOOKS else []), before.strip()]
     for heading in PARTS:
         own = parts.get(heading, shown_code(name) if heading == "Code" else "")
         body = [each for each in (measured.get(heading, ""), own) if each]
@@ -272,10 +273,9 @@ class Index(SphinxDirective):
                          f"{escape(found.experiment.claim.to(language))}",
                          escape(with_unit(first.mean, first.check, language)), escape(spread(first, language)),
                          escape(limits(first.check)), str(len(found.record.seeds)), f"{seconds(found)[0]:.1f}",
-                         report.verdict(found.verdict, language).replace(" ", "\u00a0"),
-                         say("whole" if parts_of(name) else "part", language)])
-        heads = [*(word(each, language) for each in ("concept", "effect", "interval", "threshold", "seeds", "cpu",
-                                                     "verdict")), say("page", language)]
+                         report.verdict(found.verdict, language).replace(" ", "\u00a0")])
+        heads = [word(each, language) for each in ("concept", "effect", "interval", "threshold", "seeds", "cpu",
+                                                   "verdict")]
         return [nodes.raw("", f'<div class="lab">{report.grid(heads, rows)}</div>', format="html")]
 
 
@@ -301,38 +301,44 @@ class Number(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         try:
-            return [nodes.Text(self.shown(self.config.language))], []
+            return [nodes.Text(shown(self.text, self.config.language))], []
         except (KeyError, ValueError, OSError) as error:
             message = self.inliner.reporter.error(f"lab: no {self.text!r} ({error!r})", line=self.lineno)
             return [nodes.problematic(self.rawtext, self.rawtext)], [message]
 
-    def shown(self, language: str) -> str:
-        name, _, what = self.text.partition(": ")
-        found = result(name)
-        what, _, more = what.partition(", ") if not what.startswith("mean of ") else (what, "", "")
-        if what == "seeds":
-            text = str(len(found.record.seeds))
-        elif what == "cpu":
-            text = f"{seconds(found)[0]:.1f}"
-        elif what.startswith("setup "):
-            text = str(found.record.setup[what.removeprefix("setup ")])
-        elif what.startswith("mean of "):
-            text = number(float(found.values(what.removeprefix("mean of ")).mean()))
-        elif more == "broken":
-            broken = bugs(name)[what]
-            each = finding(broken, broken.experiment.mutations[what].caught_by)
-            text = with_unit(each.mean, each.check, language)
-        else:
-            each = finding(found, what)
-            text = {"": with_unit(each.mean, each.check, language), "interval": spread(each, language),
-                    "threshold": limits(each.check)}[more]
-        return text.replace(".", ",").replace("п, п,", "п. п.") if language == "ru" else text
+
+def shown(text: str, language: str) -> str:
+    """What the role ``lab`` shows."""
+    name, _, what = text.partition(": ")
+    found = result(name)
+    what, _, more = what.partition(", ") if not what.startswith("mean of ") else (what, "", "")
+    if what == "seeds":
+        text = str(len(found.record.seeds))
+    elif what == "cpu":
+        text = f"{seconds(found)[0]:.1f}"
+    elif what.startswith("setup "):
+        text = str(found.record.setup[what.removeprefix("setup ")])
+    elif what.startswith("mean of "):
+        text = number(float(found.values(what.removeprefix("mean of ")).mean()))
+    elif more == "broken":
+        broken = bugs(name)[what]
+        each = finding(broken, broken.experiment.mutations[what].caught_by)
+        text = with_unit(each.mean, each.check, language)
+    else:
+        each = finding(found, what)
+        text = {"": with_unit(each.mean, each.check, language), "interval": spread(each, language),
+                "threshold": limits(each.check)}[more]
+    return text.replace(".", ",").replace("п, п,", "п. п.") if language == "ru" else text
+
+
+def without_second_stop(text: str) -> str:
+    """A sentence that ends in the abbreviation of a unit has no second full stop."""
+    return text.replace("п. п..", "п. п.")
 
 
 def one_full_stop(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """A sentence that ends in the abbreviation of a unit has no second full stop."""
     if "body" in context:
-        context["body"] = context["body"].replace("п. п..", "п. п.")
+        context["body"] = without_second_stop(context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

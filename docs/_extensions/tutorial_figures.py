@@ -47,16 +47,32 @@ def duration(seconds: float, language: str) -> str:
     return f"{seconds * scale:.3g} {units[language == 'ru']}"
 
 
+def table(language: str) -> str:
+    """The HTML of a table of all steps."""
+    rows = [[escape(ROWS[name][language == "ru"]), escape(ROWS[name][2]), f"{each['accuracy']:.1f} %",
+             str(each["epochs"]), duration(each["seconds"], language)] for name, each in figures().items()]
+    return report.grid(HEADS[language], rows)
+
+
+def shown(text: str, language: str) -> str:
+    """What the role ``tutorial`` shows."""
+    name, what, *other = text.split()
+    if what == "/":
+        ratio = f"{figures()[name]['seconds'] / figures()[other[0]]['seconds']:,.2g}"
+        found = f"{float(ratio.replace(',', '')):,.0f}"
+    else:
+        value = figures()[name][what]
+        found = duration(value, language) if what == "seconds" else \
+            f"{value:.1f} %" if what == "accuracy" else f"{value:.2g}"
+    return found.replace(",", "\u00a0").replace(".", ",") if language == "ru" else found
+
+
 class Figures(SphinxDirective):
     """The table of all steps."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(FIGURES))
-        russian = self.config.language == "ru"
-        rows = [[escape(ROWS[name][russian]), escape(ROWS[name][2]), f"{each['accuracy']:.1f} %", str(each["epochs"]),
-                 duration(each["seconds"], self.config.language)] for name, each in figures().items()]
-        table = report.grid(HEADS["ru" if russian else "en"], rows)
-        return [nodes.raw("", f'<div class="lab">{table}</div>', format="html")]
+        return [nodes.raw("", f'<div class="lab">{table(self.config.language)}</div>', format="html")]
 
 
 class Figure(SphinxRole):
@@ -64,16 +80,7 @@ class Figure(SphinxRole):
     many times as long an epoch takes."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        language = self.config.language
-        name, what, *other = self.text.split()
-        if what == "/":
-            text = f"{figures()[name]['seconds'] / figures()[other[0]]['seconds']:,.2g}"
-            text = f"{float(text.replace(',', '')):,.0f}"
-        else:
-            value = figures()[name][what]
-            text = duration(value, language) if what == "seconds" else \
-                f"{value:.1f} %" if what == "accuracy" else f"{value:.2g}"
-        return [nodes.Text(text.replace(",", "\u00a0").replace(".", ",") if language == "ru" else text)], []
+        return [nodes.Text(shown(self.text, self.config.language))], []
 
 
 def check(app: Sphinx, config: Any) -> None:

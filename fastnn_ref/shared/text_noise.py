@@ -366,8 +366,8 @@ class TextNoise:
             beside = KEYS.get(cells[place]) or KEYS.get(normalize("NFC", cells[place]))
             if beside and not (other and NOT_RUSSIAN.search(normalize("NFC", word_around(cells, place)))):
                 typed[place] = beside[int(share * len(beside))]
-        inner = {kind: [place for place in hits.get(kind, ()) if is_letter(cells[place]) and continues(cells, place)]
-                 for kind in LETTER_KINDS[1:]}
+        inner = {kind: [place for place in hits[kind] if is_letter(cells[place]) and continues(cells, place)]
+                 if kind in hits else [] for kind in LETTER_KINDS[1:]}
         moved = -1                                  # a letter moves once at most
         for place in inner["swap_letters"]:
             if moved < place < len(cells) - 1 and is_letter(cells[place + 1]):
@@ -376,5 +376,6 @@ class TextNoise:
         for place in inner["drop_letters"]:
             typed[place] = ""
         doubled = set(inner["double_letters"])
-        parts = [cell for place, cell in enumerate(typed) for cell in [cell] * (1 + (place in doubled))]
-        return joined(parts if doubled else typed, text)
+        if doubled:
+            typed = [cell for place, cell in enumerate(typed) for cell in [cell] * (1 + (place in doubled))]
+        return joined(typed, text)

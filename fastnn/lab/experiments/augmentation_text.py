@@ -8,14 +8,17 @@ import numpy as np
 from .. import Check, Data, Experiment, Mutation, Text, arms, distance
 from ..phrases import INTENTS, requests
 
+WORD = re.compile(r"\w+")
+
 
 def bags(texts, size):
     """How often each word occurs, in the column that its hash chooses (n, size); the order of words is lost."""
-    x = np.zeros((len(texts), size), np.float32)
-    for row, text in zip(x, texts, strict=True):
-        for word in re.findall(r"\w+", text.lower()):
-            row[zlib.crc32(word.encode()) % size] += 1
-    return x
+    different, row = np.unique(texts, return_inverse=True)      # exact copies are many
+    x = np.zeros((len(different), size), np.float32)
+    for counts, text in zip(x, different.tolist(), strict=True):
+        for word in WORD.findall(text.lower()):
+            counts[zlib.crc32(word.encode()) % size] += 1
+    return x[row]
 
 
 def copies(trial, texts, classes, noise=None, number=1):
@@ -28,7 +31,7 @@ def copies(trial, texts, classes, noise=None, number=1):
 def train(trial, arm, texts, classes, **more):
     nn, s = trial.nn, trial.setup
     x = bags(texts, s.size)
-    trial.hash(x)
+    trial.hash(np.array(texts))
     layers = [nn.Linear(s.size, 32, activation="relu"), nn.Linear(32, len(INTENTS))]
     return trial.train(arm, layers, Data(x, classes, x, classes), epochs=s.epochs, lr=s.lr, **more)
 

@@ -59,6 +59,7 @@ def trial(trial):
     alone, beside = model.predict(data.x_test[:1]), model.predict(data.x_test[:64])[:1]
     small = nn.Sequential(nn.Linear(8, 64), norm(trial), nn.Linear(64, 3), seed=trial.seed, dtype="float64")
     check = nn.gradcheck(small, trial.random.normal(size=(7, 8)), np.arange(7) % 3, nn.CrossEntropyLoss(), samples=20)
+    # NumPy's product may round a row by itself in another way; in the engine's float32 1e-12 is 0.
     return found | {"alone": np.abs(alone - beside).max(), "gradient": check.worst}
 
 
@@ -76,7 +77,7 @@ experiment = Experiment(
                                  "масштабы, при которых она обучается (точность от 70 %)"), "norm", above=4),
         Check("plain", Text("the same without normalization", "то же без нормализации"), "plain", below=2.5),
         Check("alone", Text("outputs of a row predicted alone and in its batch: difference",
-                            "выходы строки отдельно и внутри пакета: разница"), "alone", above=0, below=0, every=True),
+                            "выходы строки отдельно и внутри пакета: разница"), "alone", below=1e-12, every=True),
         Check("gradient", Text("the worst error of a gradient", "наибольшая ошибка градиента"), "gradient", below=1e-6,
               every=True),
         Check("well scaled", Text("test accuracy at He's own scale, with minus without",
