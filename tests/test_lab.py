@@ -230,11 +230,11 @@ def test_a_budget_leaves_every_experiment_two_seeds():
 
 def test_an_error_says_which_seed():
     def trial(trial):
-        raise ZeroDivisionError("no")
+        return {"c": 0.0, "v": 1 / (1 - trial.seed)}
 
     with pytest.raises(ZeroDivisionError) as caught:
         lab.run(lab.Experiment(name="bad", claim="", trial=trial, checks=[lab.Check("c", "c", "v")]), seeds=2)
-    assert caught.value.__notes__ == ["in the experiment bad, seed 0"]
+    assert caught.value.__notes__ == ["in the experiment bad, seed 1"]
     with pytest.raises(ValueError, match="bad: expected trial to return v, got w"):
         lab.run(lab.Experiment(name="bad", claim="", trial=lambda trial: {"w": 1}, checks=[lab.Check("c", "c", "v")]))
 
