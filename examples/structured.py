@@ -3,9 +3,9 @@
     python examples/structured.py           # with fastnn
     python examples/structured.py ref       # the same with fastnn_ref
 
-Four numbers go into a ``BatchNorm1d``, which scales them by what it has seen. Three columns hold the number of a category;
-an ``Embedding`` that starts from the rows of an identity matrix and is frozen makes 0 and 1 of it (one-hot), and one
-that learns makes a vector of it.
+Four numbers go into a ``BatchNorm1d``, which scales them by what it has seen. Three columns hold the number of a
+category. An ``Embedding`` that starts from the rows of an identity matrix and is frozen makes 0 and 1 of it (one-hot);
+one that learns makes a vector of it.
 
 Source: keras.io/examples/structured_data/structured_data_classification_from_scratch, on patients who are made up.
 """
