@@ -286,6 +286,9 @@ SHARED = [
         ("frames: a duplicate column is taken twice", "test_foreign::test_a_column_without_numbers_is_named",
          "if len(set(columns)) < len(columns):",
          "if len(set(columns)) < 0:"),
+        ("several inputs are examples", "test_bad_input::test_message",
+         "if name == \"x\" and isinstance(value, list | tuple):",
+         "if name == \"x\" and isinstance(value, list):"),
     ),
     *of(
         "fastnn_ref/shared/closed.py",

@@ -75,9 +75,9 @@ ALL = 10**9
 OWN = ("examples.", "bench.programs.")            # modules whose lines count
 PROGRAMS = [
     Program("PyTorch: MNIST", "accuracy", examples.mnist_cnn.train_pytorchs, "pytorchs_mnist", ours.mnist_images,
-            sizes((600, 1), (4000, 1), (ALL, 14)), mnist=True),
+            sizes((600, 1), (2000, 2), (ALL, 14)), mnist=True),
     Program("Keras: MNIST", "accuracy", examples.mnist_cnn.train_kerass, "kerass_mnist", ours.mnist_images,
-            sizes((600, 1), (6000, 2), (ALL, 15)), mnist=True),
+            sizes((600, 1), (4000, 2), (ALL, 15)), mnist=True),
     Program("Keras: imbalanced data", "average precision", examples.imbalanced.train, "imbalanced",
             examples.imbalanced.transactions, sizes((10_000, 10), (10_000, 20), (100_000, 30)),
             operator.itemgetter("average_precision")),
