@@ -57,8 +57,8 @@ def draw(found: Any, data: Any, path: str) -> None:
         a, b = np.meshgrid(np.linspace(left, right, 100), np.linspace(bottom, top, 100))
         z = model.predict_proba(np.column_stack([a.ravel(), b.ravel()]))[:, 1].reshape(a.shape)
         ax.contourf(a, b, z, cmap="RdBu", alpha=0.8)
-        ax.scatter(*x.T, c=y, cmap="RdBu", edgecolors="black", s=15)
-        ax.scatter(*x_test.T, c=y_test, cmap="RdBu", edgecolors="black", s=15, alpha=0.5)
+        ax.scatter(*x.T, c=y, cmap="bwr_r", edgecolors="white", linewidths=0.5, s=20)
+        ax.scatter(*x_test.T, c=y_test, cmap="bwr_r", edgecolors="white", linewidths=0.5, s=20, alpha=0.5)
         ax.set(title=f"{name}, α {alpha:.2f}: {score:.2f}", xticks=[], yticks=[])
     figure.savefig(path)
 

@@ -171,6 +171,7 @@ def test_introductory_networks_learn_digits(net):
     assert load("mnist_cnn").main(net, epochs=1 if net == "pytorch" else 2) > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["fast", "ref"])
 def test_adadelta_is_pytorchs(package):
     torch = pytest.importorskip("torch", reason="PyTorch is missing: Adadelta is NOT compared")
