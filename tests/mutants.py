@@ -279,6 +279,12 @@ SHARED = [
          "yield start + np.arange(min(block, n - start))"),
     ),
     *of(
+        "fastnn_ref/shared/progress.py",
+        ("progress: a bar is drawn for every epoch", "test_callbacks::test_a_bar_is_not_drawn_for_every_epoch",
+         "draw = now - self._written >= INTERVAL",
+         "draw = True"),
+    ),
+    *of(
         "fastnn_ref/shared/foreign.py",
         ("frames: nullable columns stay objects", "test_foreign::test_frames",
          "array = np.array(array.tolist())",
