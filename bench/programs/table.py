@@ -79,7 +79,7 @@ PROGRAMS = [
     Program("Keras: MNIST", "accuracy", examples.mnist_cnn.train_kerass, "kerass_mnist", ours.mnist_images,
             sizes((600, 1), (4000, 2), (ALL, 15)), mnist=True),
     Program("Keras: imbalanced data", "average precision", examples.imbalanced.train, "imbalanced",
-            examples.imbalanced.transactions, sizes((10_000, 10), (10_000, 20), (100_000, 30)),
+            examples.imbalanced.transactions, sizes((10_000, 10), (20_000, 20), (100_000, 30)),
             operator.itemgetter("average_precision")),
     Program("Keras: structured data", "ROC AUC", examples.structured.train, "structured_data", patients,
             sizes((600, 20), (1500, 30))),
