@@ -10,7 +10,8 @@ from bench.peers import use_threads
 from bench.programs.table import PROGRAMS, Program
 
 LEAST = {"accuracy": 0.1, "mean accuracy": 0.05, "ROC AUC": 0.05, "average precision": 0.15, "R²": 0.15}     # short of
-MOST = {"squared error": 1.3, "cross-entropy": 1.1, "distance": 2.5}                                     # times
+MOST = {"squared error": 1.3, "cross-entropy": 1.1}                                                         # times
+NEAR = 0.25         # the circle, whose radius is 1: how far a GAN is depends on its seed more than on anything else
 
 
 @pytest.mark.filterwarnings("ignore")               # other libraries' warnings, and that nothing has converged
@@ -27,7 +28,9 @@ def test_program(program: Program) -> None:
         scores[name] = program.value(side(program.data(rows), epochs))
     own = scores.pop("fastnn")
     for theirs in scores.values():
-        if program.score in MOST:
+        if program.score == "distance":
+            assert own < NEAR
+        elif program.score in MOST:
             assert own < MOST[program.score] * theirs
         else:
             assert own > theirs - LEAST[program.score]
