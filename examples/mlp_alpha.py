@@ -37,7 +37,7 @@ def train(neural_network: ModuleType, data: Any, epochs: int) -> Any:
     for name, (x, x_test, y, y_test) in data.items():
         for alpha in ALPHAS:
             model = make_pipeline(StandardScaler(), neural_network.MLPClassifier(
-                alpha=alpha, random_state=1, max_iter=epochs, learning_rate_init=0.01,
+                solver="lbfgs", alpha=alpha, random_state=1, max_iter=epochs,
                 hidden_layer_sizes=(10, 10)))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
