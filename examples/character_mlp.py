@@ -13,6 +13,7 @@ import importlib
 import string
 import sys
 import time
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,21 +42,31 @@ def draw(model: Any, rng: np.random.Generator) -> str:
     return "".join(LETTERS[number] for number in numbers).strip(".")
 
 
-def main(package: str = "fast", epochs: int = 60) -> float:
-    """Trains; prints some new names, and returns the mean cross-entropy of names that were held out."""
-    nn = importlib.import_module("fastnn_ref" if package == "ref" else "fastnn")
-    names = sorted(name.strip("_") for name in sys.stdlib_module_names if name.strip("_").isalpha() and name.islower())
-    rng, start = np.random.default_rng(0), time.perf_counter()
-    rng.shuffle(names)
-    held = contexts(names[:30])
+def names() -> Any:
+    """Contexts of names to train with and of 30 others, in an order of their own."""
+    found = sorted(name.strip("_") for name in sys.stdlib_module_names if name.strip("_").isalpha() and name.islower())
+    np.random.default_rng(0).shuffle(found)
+    return *contexts(found[30:]), *contexts(found[:30])
+
+
+def train(nn: ModuleType, data: Any, epochs: int) -> tuple[Any, float]:
+    """The model and its mean cross-entropy on names that were held out."""
+    x, t, *held = data
     model = nn.Sequential(
         nn.Embedding(len(LETTERS), 8), nn.Flatten(), nn.Linear(8 * CONTEXT, 64, activation="tanh"), nn.Dropout(0.3),
         nn.Linear(64, len(LETTERS)), seed=0, dtype="float32")
-    model.fit(*contexts(names[30:]), loss=nn.CrossEntropyLoss(), optimizer=nn.AdamW(lr=3e-3), epochs=epochs,
-              batch_size=32, validation_data=held, callbacks=[nn.EarlyStopping(patience=10)])
-    loss = float(model.evaluate(*held, nn.CrossEntropyLoss())["loss"])
-    print(f"{len(names)} names, {time.perf_counter() - start:.1f} s: cross-entropy {loss:.2f} on names that were held "
-          f"out, {np.log(len(LETTERS)):.2f} by guessing")
+    model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.AdamW(lr=3e-3), epochs=epochs, batch_size=32,
+              validation_data=held, callbacks=[nn.EarlyStopping(patience=10)])
+    return model, float(model.evaluate(*held, nn.CrossEntropyLoss())["loss"])
+
+
+def main(package: str = "fast", epochs: int = 60) -> float:
+    """Trains; prints some new names, and returns the mean cross-entropy of names that were held out."""
+    start = time.perf_counter()
+    model, loss = train(importlib.import_module("fastnn_ref" if package == "ref" else "fastnn"), names(), epochs)
+    print(f"{time.perf_counter() - start:.1f} s: cross-entropy {loss:.2f} on names that were held out, "
+          f"{np.log(len(LETTERS)):.2f} by guessing")
+    rng = np.random.default_rng(0)
     print("new names:", ", ".join(draw(model, rng) for _ in range(10)))
     return loss
 

@@ -13,6 +13,7 @@ Source: Goodfellow et al., "Generative adversarial nets" (2014).
 import importlib
 import sys
 import time
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,8 @@ def noise(rng: np.random.Generator, n: int) -> Array:
     return rng.normal(size=(n, LATENT)).astype(np.float32)
 
 
-def main(package: str = "fast", steps: int = 3000) -> tuple[float, int]:
-    """Trains; prints and returns the mean distance from the circle, and how many of its 12 sectors have points."""
-    nn = importlib.import_module("fastnn_ref" if package == "ref" else "fastnn")
-    rng, start = np.random.default_rng(0), time.perf_counter()
+def train(nn: ModuleType, rng: np.random.Generator, steps: int) -> Array:
+    """Points (2000, 2) that the trained generator makes."""
     generator = nn.Sequential(
         nn.Linear(LATENT, 32, activation="relu"), nn.Linear(32, 32, activation="relu"), nn.Linear(32, 2), seed=1,
         dtype="float32")
@@ -57,9 +56,21 @@ def main(package: str = "fast", steps: int = 3000) -> tuple[float, int]:
         discriminator.trainable = True
         if (step + 1) % max(1, steps // 5) == 0:
             print(f"step {step + 1:5}: loss of the discriminator {d_loss:.3f}, of the generator {g_loss:.3f}")
-    found = generator.predict(noise(rng, 2000))
+    return np.asarray(generator.predict(noise(rng, 2000)))
+
+
+def measure(found: Array) -> tuple[float, int]:
+    """The mean distance from the circle, and how many of its 12 sectors have points."""
     error = float(np.abs(np.hypot(*found.T) - 1).mean())
     sectors = len(set(((np.arctan2(*found.T) + np.pi) / (2 * np.pi) * SECTORS).astype(int) % SECTORS))
+    return error, sectors
+
+
+def main(package: str = "fast", steps: int = 3000) -> tuple[float, int]:
+    """Trains; prints and returns what ``measure`` finds."""
+    nn = importlib.import_module("fastnn_ref" if package == "ref" else "fastnn")
+    start = time.perf_counter()
+    error, sectors = measure(train(nn, np.random.default_rng(0), steps))
     print(f"{steps} steps in {time.perf_counter() - start:.1f} s: points {error:.3f} from the circle on average, "
           f"in {sectors} of {SECTORS} sectors")
     return error, sectors

@@ -44,20 +44,25 @@ def deep(nn: ModuleType) -> Any:
         nn.Linear(12, 32, activation="relu"), nn.Linear(32, 1))
 
 
+def train(nn: ModuleType, data: Any, epochs: int, name: str = "wide and deep") -> float:
+    """Accuracy on other ratings of the same people."""
+    x, t, x_test, t_test = data
+    branches = [part(nn) for part in (wide, deep) if part.__name__ in name]
+    if "wide" in name:
+        branches[0].lr_scale = 10.0         # a weight is seen once in 1200 rows
+    model = nn.Sequential(nn.Parallel(*branches, merge="add"), seed=0, dtype="float32")
+    model.fit(x, t, loss=nn.BCEWithLogitsLoss(), optimizer=nn.Adam(lr=3e-3), epochs=epochs, batch_size=64)
+    return float(model.evaluate(x_test, t_test, nn.BCEWithLogitsLoss(), metrics=("accuracy",))["accuracy"])
+
+
 def main(package: str = "fast", epochs: int = 30) -> dict[str, float]:
-    """Trains the branches alone and together; prints and returns their accuracy on other ratings of the same people."""
+    """Trains the branches alone and together; prints and returns their accuracy."""
     nn = importlib.import_module("fastnn_ref" if package == "ref" else "fastnn")
-    (x, t), (x_test, t_test) = ratings(2500), ratings(4000, seed=1)
-    found = {}
+    data, found = (*ratings(2500), *ratings(4000, seed=1)), {}
     for name in ("wide", "deep", "wide and deep"):
-        branches = [part(nn) for part in (wide, deep) if part.__name__ in name]
-        if "wide" in name:
-            branches[0].lr_scale = 10.0         # a weight is seen once in 1200 rows
-        model, start = nn.Sequential(nn.Parallel(*branches, merge="add"), seed=0, dtype="float32"), time.perf_counter()
-        model.fit(x, t, loss=nn.BCEWithLogitsLoss(), optimizer=nn.Adam(lr=3e-3), epochs=epochs, batch_size=64)
-        scores = model.evaluate(x_test, t_test, nn.BCEWithLogitsLoss(), metrics=("accuracy",))
-        found[name] = scores["accuracy"]
-        print(f"{name:14} {epochs} epochs in {time.perf_counter() - start:4.1f} s: {scores['accuracy']:.1%} right")
+        start = time.perf_counter()
+        found[name] = train(nn, data, epochs, name)
+        print(f"{name:14} {epochs} epochs in {time.perf_counter() - start:4.1f} s: {found[name]:.1%} right")
     return found
 
 

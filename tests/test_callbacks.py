@@ -730,6 +730,16 @@ def test_a_bar_in_a_terminal(nn, monkeypatch):
     assert "|" not in screen.getvalue()
 
 
+def test_a_bar_is_not_drawn_for_every_epoch(nn, monkeypatch):
+    """A drawing is a message to a notebook, 1 ms or more; the last epoch's values are shown all the same."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "INTERVAL", 3600.0)
+    _, _, history = train(nn, verbose=1, epochs=200)
+    assert screen.getvalue().count("\r") < 100
+    assert screen.getvalue().rstrip().endswith(f"loss={history.history['loss'][-1]:.4g}")
+
+
 def test_lines_where_there_is_no_tqdm(nn, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)

@@ -380,6 +380,34 @@ def test_a_regression_says_everything_in_the_unit_of_its_target(
     assert np.abs(exported[:, 0] - wanted).max() < 1
 
 
+def test_a_regression_outside_of_its_run(capsys: pytest.CaptureFixture[str], houses: Any) -> None:
+    """A model of one's own in a file: what comes out of it is a value, in the unit that it was trained in."""
+    x, price = houses[:, [0, 2]], houses[:, 1] / 1e6
+    model = fastnn.Sequential(fastnn.Linear(2, 1), seed=0)
+    model.fit(x, price[:, None], loss=fastnn.MSELoss(), optimizer=fastnn.Adam(0.05), epochs=30)
+    model.save("m.safetensors")
+    np.savetxt("p.csv", np.column_stack([x, price]), "%.17g", ",", header="rooms,age,price", comments="")
+    y = model.predict(x)[:, 0]
+    found = json.loads(call(capsys, "evaluate m.safetensors --data p.csv --task regression --json")[1])
+    assert found["mae"] == pytest.approx(np.abs(y - price).mean(), rel=1e-4) and found["rows"] == 80
+    assert found["r2"] == pytest.approx(1 - np.mean((y - price) ** 2) / price.var(), rel=1e-4)
+    np.save("x.npy", x)
+    assert call(capsys, "predict m.safetensors x.npy --task regression --out y.npy")[0] == 0
+    np.testing.assert_allclose(np.load("y.npy"), y, rtol=1e-6)
+
+    fastnn.Sequential(fastnn.Linear(2, 3)).save("three.safetensors")
+    call(capsys, f"train --data h.csv {VALUES} --run a --epochs 1 --backend fast")
+    for line, said in (
+        ("predict three.safetensors x.npy --task regression", "--task: expected a model with one output for"),
+        ("evaluate three.safetensors --data p.csv --task regression", "--task: expected a model with one output"),
+        ("evaluate m.safetensors --data digits --task regression", "--task: has an effect only with --data FILE"),
+        ("evaluate a --task regression", "--task: has an effect only with a MODEL that is no run's, and a is one"),
+        ("predict m.safetensors x.npy --task regression --proba", "--proba: has an effect only with a classifier"),
+    ):
+        code, out, err = call(capsys, line)
+        assert code == 2 and not out and err.startswith(f"fastnn {line.split()[0]}: error: {said}"), err
+
+
 def test_an_interrupted_regression_goes_on_to_the_same_bits(
     capsys: pytest.CaptureFixture[str], houses: Any
 ) -> None:

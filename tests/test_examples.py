@@ -173,6 +173,60 @@ def test_a_character_mlp_beats_guessing(capsys):
     assert "new names" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["pytorch", "keras"])
+def test_introductory_networks_learn_digits(net):
+    assert load("mnist_cnn").main(net, epochs=1 if net == "pytorch" else 2) > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["fast", "ref"])
+def test_adadelta_is_pytorchs(package):
+    torch = pytest.importorskip("torch", reason="PyTorch is missing: Adadelta is NOT compared")
+    nn = fastnn_ref if package == "ref" else fastnn
+    model = nn.Sequential(nn.Linear(4, 3, bias=False), seed=0, dtype="float64")
+    weight = torch.tensor(model[0].weight.copy(), requires_grad=True)
+    there, here = torch.optim.Adadelta([weight], lr=0.5), load("mnist_cnn").Adadelta(0.5)
+    x, t = np.random.default_rng(0).normal(size=(2, 5, 4))
+    for _ in range(5):
+        there.zero_grad()
+        torch.nn.functional.mse_loss(torch.from_numpy(x) @ weight, torch.from_numpy(t[:, :3])).backward()
+        there.step()
+        model.step(x, t[:, :3], nn.MSELoss(), here)
+    np.testing.assert_allclose(model[0].weight, weight.detach().numpy(), rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_class_weights_find_rare_events(capsys):
+    found = load("imbalanced").main(epochs=10)
+    assert found["class weights"]["recall"] > found["no weights"]["recall"] + 0.2
+    assert "average_precision" in capsys.readouterr().out
+
+
+def test_categories_help():
+    found = load("structured").main(epochs=20)
+    assert min(found.values()) > 0.85
+
+
+@pytest.mark.slow
+def test_an_autoencoder_beats_its_linear_rival(tmp_path):
+    error, linear = load("autoencoder").main(epochs=40, picture=str(tmp_path / "digits.png"))
+    assert error < 0.8 * linear
+    assert (tmp_path / "digits.png").stat().st_size > 1000
+
+
+def test_a_regression_stops_in_time():
+    found = load("regression").main()
+    assert found["early stopping"] > max(0.2, found["to the end"])
+
+
+@pytest.mark.slow
+def test_large_alpha_is_too_smooth(tmp_path):
+    found = load("mlp_alpha").main(str(tmp_path / "alpha.png"), epochs=200)
+    assert found["circles", 0.1] > found["circles", 10.0] + 0.2
+    assert (tmp_path / "alpha.png").stat().st_size > 1000
+
+
 def test_scikit_learns_program_with_another_import(capsys):
     there, here = load("sklearn_port").main(["diabetes"], seeds=1)["diabetes"]
     assert here > there - 0.02

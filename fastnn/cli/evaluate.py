@@ -31,7 +31,7 @@ def names() -> Kind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(trained.ModelOptions, task.FileOptions):
+class Config(trained.TaskOptions, task.FileOptions):
     """What ``fastnn evaluate`` is told."""
 
     metrics: tuple[str, ...] | None = option(
@@ -55,7 +55,7 @@ def run(config: Config) -> None:
         asked = config.metrics or OF_VALUES[:3]
         if strange := [name for name in asked if name not in OF_VALUES]:
             raise UsageError(f"--metrics: expected any of {', '.join(OF_VALUES)} for a regression, got {strange[0]}")
-        y = found.regression.values(found.model.predict(x))
+        y = found.values(x)
         values = {name: METRICS[name](y, t) for name in asked}
     if config.json:
         say(json.dumps(report.plain({"model": str(found.file), "data": title, "rows": len(t), **values})))
@@ -76,6 +76,8 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
             found.folder.check_data(data)
             t: Any = data.t_test if found.regression is None else found.regression.values(data.t_test[:, None])
             return found.shaped(data.x_test, data.image_shape, data.title), t, f"{data.title}, held out", loss
+    elif config.task == "regression" and not task.is_own(config):
+        raise UsageError("--task: has an effect only with --data FILE")
     if config.data is None:
         raise UsageError("--data: expected what to evaluate on, as MODEL is no run's, got none")
     if task.is_own(config):

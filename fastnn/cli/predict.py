@@ -20,7 +20,7 @@ ENDINGS = (".csv", ".npy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(trained.ModelOptions):
+class Config(trained.TaskOptions):
     """What ``fastnn predict`` is told."""
 
     input: str = argument(text("INPUT"), "CSV, Parquet, NPY, NPZ (x), IDX, an image, or a folder of images")
@@ -45,7 +45,7 @@ def run(config: Config) -> None:
     how = encoding.reading() if encoding else {}
     x = found.inputs(rows.read(Path(config.input), False, **how), config.input)
     if regression is not None:
-        save(config.out, (regression.target_name,), regression.values(found.model.predict(x)))
+        save(config.out, (regression.target_name,), found.values(x))
         return
     labels = found.labels(x)
     if config.proba:

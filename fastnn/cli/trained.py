@@ -15,8 +15,10 @@ from .encoding import Encoding
 from .folder import Folder
 from .options import argument, choice, option, text
 from .rows import Rows
+from .session import UsageError
 
 BACKENDS = {"fast": "fastnn", "ref": "fastnn_ref"}
+VALUES = Encoding((), 1, target_scale=(0.0, 1.0))  # of a regression that is no run's: outputs are values as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,16 @@ class ModelOptions:
 
     model: str = argument(text("MODEL"), "folder of a run (train --run), or a file of model.save or save_training")
     backend: str = option("fast", choice(tuple(BACKENDS)), "fast (fastnn, C) or ref (fastnn_ref, NumPy)", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions(ModelOptions):
+    """What a run knows of its model, and a file does not."""
+
+    task: str | None = option(
+        None, choice(("classification", "regression")),
+        "of a MODEL that is no run's: classification (default), or regression, whose outputs are values", "data",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,11 +48,23 @@ class Trained:
     file: Path
     folder: Folder | None
     encoding: Encoding | None
+    task: str | None = None
 
     @property
     def regression(self) -> Encoding | None:
-        """The encoding, if the model is that of a regression."""
-        return self.encoding if self.encoding is not None and self.encoding.regression else None
+        """The encoding of the targets, if the model is that of a regression."""
+        if self.encoding is None:
+            return VALUES if self.task == "regression" else None
+        return self.encoding if self.encoding.regression else None
+
+    def values(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What a regression says of inputs, in the unit of the target; UsageError for several outputs."""
+        assert self.regression is not None
+        shape = tuple(self.model.output_shape(x.shape[1:]))
+        if shape != (1,):
+            raise UsageError(f"--task: expected a model with one output for a regression, got "
+                             f"{checks.format_shape(('n', *shape))}")
+        return self.regression.values(self.model.predict(x))
 
     def inputs(self, rows: Rows, source: str) -> npt.NDArray[Any]:
         """The rows of the file ``source`` in the shape and dtype of the model."""
@@ -86,9 +110,12 @@ def load(config: ModelOptions) -> Trained:
     file = folder.latest() if path.is_dir() else path
     nn = importlib.import_module(BACKENDS[config.backend])
     model = nn.load(file)
+    task = config.task if isinstance(config, TaskOptions) else None
     if folder.config.is_file() and folder.record.is_file():
+        if task is not None:
+            raise UsageError(f"--task: has an effect only with a MODEL that is no run's, and {config.model} is one")
         return Trained(nn, model, file, folder, folder.read()["encoding"])
-    return Trained(nn, model, file, None, None)
+    return Trained(nn, model, file, None, None, task)
 
 
 def class_numbers(rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:

@@ -31,10 +31,20 @@ def as_numpy(name: str, value: Any) -> Array:
         return from_tensor(name, value)
     if is_frame(value):
         return from_frame(name, value)
+    if name == "x" and isinstance(value, list | tuple):
+        check_is_one_input(value)
     try:
         return np.asarray(value)
     except ValueError as error:                     # ragged lists
         raise ValueError(f"{name}: expected an array of numbers, got rows of different lengths") from error
+
+
+def check_is_one_input(value: list[Any] | tuple[Any, ...]) -> None:
+    """(n, f) arrays in a list are several inputs, or examples of two axes: nobody can know which."""
+    if value and all(getattr(each, "ndim", 0) == 2 for each in value[:MOST]):
+        raise ValueError(f"x: expected one array, got a {type(value).__name__} of {len(value)}; np.hstack puts "
+                         "several inputs side by side, for branches that begin with a Select; np.stack makes a batch "
+                         "of examples")
 
 
 def from_tensor(name: str, value: Any) -> Array:

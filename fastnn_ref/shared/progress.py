@@ -11,6 +11,7 @@ from .optional import optional
 
 BAR = "{desc} {percentage:3.0f}% |{bar:30}| epoch {n:.0f} of {total_fmt}, [{elapsed}<{remaining}]{postfix}"
 STYLES = ("auto", "bar", "lines")
+INTERVAL = 0.1          # seconds at least between two drawings of a bar: each is a message to the notebook
 
 
 def default_style() -> str:
@@ -91,10 +92,12 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         shown = {name: f"{value:.4g}" for name, value in (logs or {}).items() if self.show is None or name in self.show}
+        now = time.monotonic()
         if self._bar is not None:
-            self._bar.set_postfix(shown)
+            draw = now - self._written >= INTERVAL
+            self._bar.set_postfix(shown, refresh=draw)              # close draws the last one anyway
+            self._written = now if draw else self._written
         elif not self.disable:
-            now = time.monotonic()
             values = "".join(f"  {name} {value}" for name, value in shown.items())
             self._line = f"epoch {epoch + 1}/{self._total}  {now - self._start:.2f} s{values}"
             if now - self._written >= self.pause:
