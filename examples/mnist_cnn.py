@@ -4,8 +4,7 @@
     python examples/mnist_cnn.py --data mnist --epochs 14       # in FASTNN_DATA, as there
     python examples/mnist_cnn.py --net keras --package ref      # Keras's, with fastnn_ref
 
-PyTorch's program has an optimizer that fastnn lacks, so this one has a class of its own for it: ten lines. Its rate
-falls by 0.7 with each epoch, which ``PerEpoch`` says; a schedule alone would count steps.
+The rate of PyTorch's program falls by 0.7 with each epoch, which ``PerEpoch`` says; a schedule alone would count steps.
 
 Sources: pytorch/examples, mnist/main.py; keras.io/examples/vision/mnist_convnet; Zeiler, "ADADELTA" (2012).
 """
@@ -16,24 +15,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-import fastnn_ref
 from fastnn import datasets
-
-
-class Adadelta(fastnn_ref.CustomOptimizer):
-    """Steps as long as the last ones were, over gradients as large as the last ones were; either package takes it."""
-
-    slots = ("square", "moved")
-    rho, eps = 0.9, 1e-6
-
-    def update(self, w: Any, g: Any, lr: float, decay: float, **slots: Any) -> None:
-        square, moved = slots["square"], slots["moved"]
-        square += (1 - self.rho) * (g * g - square)
-        step = np.sqrt((moved + self.eps) / (square + self.eps)) * g
-        moved += (1 - self.rho) * (step * step - moved)
-        w -= lr * step
 
 
 def pytorchs(nn: ModuleType, side: int) -> Any:
@@ -59,7 +41,7 @@ def train_pytorchs(nn: ModuleType, data: Any, epochs: int, verbose: int = 0) -> 
     x, t, x_test, t_test = data
     model = pytorchs(nn, x.shape[-1])
     schedule = nn.PerEpoch(nn.StepLR(1.0, step_size=1, gamma=0.7))
-    model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=Adadelta(schedule), epochs=epochs, batch_size=64,
+    model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=nn.Adadelta(schedule), epochs=epochs, batch_size=64,
               verbose=verbose)
     return float(model.evaluate(x_test, t_test, nn.CrossEntropyLoss(), metrics=("accuracy",))["accuracy"])
 

@@ -180,23 +180,6 @@ def test_introductory_networks_learn_digits(net):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", ["fast", "ref"])
-def test_adadelta_is_pytorchs(package):
-    torch = pytest.importorskip("torch", reason="PyTorch is missing: Adadelta is NOT compared")
-    nn = fastnn_ref if package == "ref" else fastnn
-    model = nn.Sequential(nn.Linear(4, 3, bias=False), seed=0, dtype="float64")
-    weight = torch.tensor(model[0].weight.copy(), requires_grad=True)
-    there, here = torch.optim.Adadelta([weight], lr=0.5), load("mnist_cnn").Adadelta(0.5)
-    x, t = np.random.default_rng(0).normal(size=(2, 5, 4))
-    for _ in range(5):
-        there.zero_grad()
-        torch.nn.functional.mse_loss(torch.from_numpy(x) @ weight, torch.from_numpy(t[:, :3])).backward()
-        there.step()
-        model.step(x, t[:, :3], nn.MSELoss(), here)
-    np.testing.assert_allclose(model[0].weight, weight.detach().numpy(), rtol=1e-10)
-
-
-@pytest.mark.slow
 def test_class_weights_find_rare_events(capsys):
     found = load("imbalanced").main(epochs=10)
     assert found["class weights"]["recall"] > found["no weights"]["recall"] + 0.2
