@@ -81,6 +81,19 @@ def test_sparse_and_masked(nn):
         trained(nn, np.ma.masked_array(X, mask=X > 2))
 
 
+def test_targets_in_half_precision(nn):
+    rows = np.random.default_rng(0).dirichlet(np.ones(3), 40)
+    assert np.abs(rows.astype(np.float16).sum(axis=1, dtype=float) - 1).max() > 1e-4
+    trained(nn, X, rows.astype(np.float16))
+    with pytest.raises(ValueError, match=r"^t: expected rows that sum to 1, got 1.00\d* at row 0"):
+        trained(nn, X, rows.astype(np.float16) * np.float16(1.004))
+
+
+def test_a_column_of_class_numbers(nn):
+    with pytest.raises(ValueError, match=r"got \(40, 1\); t\[..., 0\] has that shape$"):
+        trained(nn, X, T[:, None])
+
+
 def test_bytes_are_said(nn):
     x = np.random.default_rng(0).integers(0, 256, (40, 3), np.uint8)
     with pytest.warns(nn.TrainingWarning, match=r"x holds bytes, up to 2\d\d.*x / 255"):

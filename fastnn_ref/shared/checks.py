@@ -607,8 +607,9 @@ def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, igno
     if found.shape == places:
         return as_class_numbers(found, k, ignore_index)
     if found.shape != tuple(shape):
+        hint = "; t[..., 0] has that shape" if found.shape == (*places, 1) else ""
         raise ValueError(f"t: expected class numbers {format_shape(places)} or probabilities {format_shape(shape)}, "
-                         f"got {format_shape(found.shape)}")
+                         f"got {format_shape(found.shape)}{hint}")
     if ignore_index is not None:
         raise ValueError(f"t: expected class numbers {format_shape(places)} beside ignore_index, got probabilities "
                          f"{format_shape(shape)}")
@@ -618,8 +619,9 @@ def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, igno
     if bad.any():
         raise ValueError(f"t: expected probabilities >= 0, got {rows[bad][0]} at row {first_row(bad)}")
     sums = rows.sum(axis=1, dtype=np.float64)
-    # Rounding k probabilities to float32 moves their sum by no more than this.
-    off = np.abs(sums - 1) > 1e-6 + k * np.finfo(np.float32).eps
+    # Rounding k probabilities to float32, or to their own dtype, moves their sum by no more than this.
+    own = np.finfo(found.dtype).eps if found.dtype.kind == "f" else 0.0
+    off = np.abs(sums - 1) > max(1e-6 + k * np.finfo(np.float32).eps, own)
     if off.any():
         raise ValueError(f"t: expected rows that sum to 1, got {sums[off][0]:.7g} at row {first_row(off)}")
     return rows
