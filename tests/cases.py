@@ -177,25 +177,29 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((3, 1, 5, 4), 2, {"stride": 3, "padding": (1, 0), "ceil_mode": True}),       # no last window behind the image
     ((19, 2, 3, 6), (3, 2), {"stride": 2, "padding": ((0, 2), (1, 1)), "ceil_mode": True}),
 ]
+MAX_POOLED: list[tuple[Any, Any, Any]] = [
+    ((2, 2, 7, 9), (3, 2), {"stride": 2, "dilation": (2, 3)}),
+    ((2, 1, 5, 6), 3, {"stride": 1, "padding": 2, "dilation": 2}),
+    ((1, 2, 4, 23), 2, {"stride": (1, 2), "padding": (0, 1), "dilation": (3, 2), "ceil_mode": True}),
+    ((17, 2, 6, 5), (2, 3), {"stride": 2, "padding": 1, "dilation": 2}),
+]
+AVG_POOLED: list[tuple[Any, Any, Any]] = [
+    ((2, 2, 5, 4), 3, {"stride": 2, "padding": 1, "count_include_pad": False}),
+    ((2, 1, 4, 7), 3, {"stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}),
+    ((19, 2, 3, 4), 2, {"stride": 1, "padding": ((0, 1), (1, 0)), "count_include_pad": False}),
+    ((2, 1, 5, 5), 2, {"divisor_override": 3}),
+    ((17, 1, 3, 4), 2, {"ceil_mode": True, "divisor_override": 7}),
+]
+ADAPTED: list[tuple[Any, Any]] = [
+    ((2, 3, 5, 7), (2, 3)), ((2, 1, 3, 2), 5), ((1, 2, 6, 4), (None, 1)), ((19, 2, 5, 3), (3, 2)), ((17, 1, 4, 6), 2),
+]
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
-    *(pool("MaxPool2d", shape, kernel, **arguments) for shape, kernel, arguments in [
-        ((2, 2, 7, 9), (3, 2), {"stride": 2, "dilation": (2, 3)}),
-        ((2, 1, 5, 6), 3, {"stride": 1, "padding": 2, "dilation": 2}),
-        ((1, 2, 4, 23), 2, {"stride": (1, 2), "padding": (0, 1), "dilation": (3, 2), "ceil_mode": True}),
-        ((17, 2, 6, 5), (2, 3), {"stride": 2, "padding": 1, "dilation": 2}),
-    ]),
-    *(pool("AvgPool2d", shape, kernel, **arguments) for shape, kernel, arguments in [
-        ((2, 2, 5, 4), 3, {"stride": 2, "padding": 1, "count_include_pad": False}),
-        ((2, 1, 4, 7), 3, {"stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}),
-        ((19, 2, 3, 4), 2, {"stride": 1, "padding": ((0, 1), (1, 0)), "count_include_pad": False}),
-        ((2, 1, 5, 5), 2, {"divisor_override": 3}),
-        ((17, 1, 3, 4), 2, {"ceil_mode": True, "divisor_override": 7}),
-    ]),
+    *(pool("MaxPool2d", shape, kernel, **arguments) for shape, kernel, arguments in MAX_POOLED),
+    *(pool("AvgPool2d", shape, kernel, **arguments) for shape, kernel, arguments in AVG_POOLED),
     *(Case(f"{cls} {'x'.join(map(str, shape))} to {size}", lambda nn, cls=cls, size=size: getattr(nn, cls)(size), shape)
       for cls in ("AdaptiveMaxPool2d", "AdaptiveAvgPool2d")
-      for shape, size in [((2, 3, 5, 7), (2, 3)), ((2, 1, 3, 2), 5), ((1, 2, 6, 4), (None, 1)), ((19, 2, 5, 3), (3, 2)),
-                          ((17, 1, 4, 6), 2)]),
+      for shape, size in ADAPTED),
     Case("GlobalAvgPool2d 3x5x7x3", lambda nn: nn.GlobalAvgPool2d(), (3, 5, 7, 3)),
 ]
 RESHAPED = [
@@ -217,13 +221,13 @@ def upsampled(shape: tuple[int, ...], **arguments: Any) -> Case:
     return Case(f"upsample {'x'.join(map(str, shape))} {words}", lambda nn: nn.Upsample(**arguments), shape)
 
 
+UPSAMPLING: list[dict[str, Any]] = [{}, {"mode": "bilinear"}, {"mode": "bilinear", "align_corners": True}]
+SCALED: list[tuple[Any, dict[str, Any]]] = [
+    ((2, 3, 3, 5), {"scale_factor": 2}), ((2, 1, 5, 7), {"size": (3, 11)}), ((1, 1, 1, 1), {"size": (1, 3)}),
+    ((3, 2, 4, 5), {"scale_factor": (1.5, 0.7)}), ((2, 2, 2, 5), {"size": (7, 1)}),
+]
 UPSAMPLED = [
-    *(upsampled(shape, **size, **mode) for mode in (
-        {}, {"mode": "bilinear"}, {"mode": "bilinear", "align_corners": True})
-      for shape, size in [
-        ((2, 3, 3, 5), {"scale_factor": 2}), ((2, 1, 5, 7), {"size": (3, 11)}), ((1, 1, 1, 1), {"size": (1, 3)}),
-        ((3, 2, 4, 5), {"scale_factor": (1.5, 0.7)}), ((2, 2, 2, 5), {"size": (7, 1)}),
-    ]),
+    *(upsampled(shape, **size, **mode) for mode in UPSAMPLING for shape, size in SCALED),
     *(Case(                     # where convolutions stand beside it, images are interleaved
         f"upsample in blocks {mode}",
         lambda nn, mode=mode: nn.Sequential(

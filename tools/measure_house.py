@@ -107,7 +107,8 @@ def is_maths(function: ast.FunctionDef) -> bool:
 
 
 def maths_lines(text: str, signatures: bool = True) -> set[int]:
-    tree, lines = ast.parse(text), set()
+    tree = ast.parse(text)
+    lines: set[int] = set()
     for node in tree.body:
         for function in [node] if isinstance(node, ast.FunctionDef) else getattr(node, "body", []):
             if isinstance(function, ast.FunctionDef) and is_maths(function):
