@@ -190,6 +190,10 @@ AVG_POOLED: list[tuple[Any, Any, Any]] = [
     ((2, 1, 5, 5), 2, {"divisor_override": 3}),
     ((17, 1, 3, 4), 2, {"ceil_mode": True, "divisor_override": 7}),
 ]
+def adaptive(cls: str, shape: tuple[int, ...], size: Any) -> Case:
+    return Case(f"{cls} {'x'.join(map(str, shape))} to {size}", lambda nn: getattr(nn, cls)(size), shape)
+
+
 ADAPTED: list[tuple[Any, Any]] = [
     ((2, 3, 5, 7), (2, 3)), ((2, 1, 3, 2), 5), ((1, 2, 6, 4), (None, 1)), ((19, 2, 5, 3), (3, 2)), ((17, 1, 4, 6), 2),
 ]
@@ -197,8 +201,7 @@ POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),
     *(pool("MaxPool2d", shape, kernel, **arguments) for shape, kernel, arguments in MAX_POOLED),
     *(pool("AvgPool2d", shape, kernel, **arguments) for shape, kernel, arguments in AVG_POOLED),
-    *(Case(f"{cls} {'x'.join(map(str, shape))} to {size}", lambda nn, cls=cls, size=size: getattr(nn, cls)(size), shape)
-      for cls in ("AdaptiveMaxPool2d", "AdaptiveAvgPool2d")
+    *(adaptive(cls, shape, size) for cls in ("AdaptiveMaxPool2d", "AdaptiveAvgPool2d")
       for shape, size in ADAPTED),
     Case("GlobalAvgPool2d 3x5x7x3", lambda nn: nn.GlobalAvgPool2d(), (3, 5, 7, 3)),
 ]
@@ -221,6 +224,15 @@ def upsampled(shape: tuple[int, ...], **arguments: Any) -> Case:
     return Case(f"upsample {'x'.join(map(str, shape))} {words}", lambda nn: nn.Upsample(**arguments), shape)
 
 
+def in_blocks(mode: str) -> Case:
+    """Where convolutions stand beside it, images are interleaved."""
+    return Case(
+        f"upsample in blocks {mode}",
+        lambda nn: nn.Sequential(
+            nn.Conv2d(1, 3, 2), nn.Upsample((5, 7), mode=mode), nn.ReLU(), nn.Conv2d(3, 2, 2)),
+        (19, 1, 4, 4))
+
+
 UPSAMPLING: list[dict[str, Any]] = [{}, {"mode": "bilinear"}, {"mode": "bilinear", "align_corners": True}]
 SCALED: list[tuple[Any, dict[str, Any]]] = [
     ((2, 3, 3, 5), {"scale_factor": 2}), ((2, 1, 5, 7), {"size": (3, 11)}), ((1, 1, 1, 1), {"size": (1, 3)}),
@@ -228,11 +240,7 @@ SCALED: list[tuple[Any, dict[str, Any]]] = [
 ]
 UPSAMPLED = [
     *(upsampled(shape, **size, **mode) for mode in UPSAMPLING for shape, size in SCALED),
-    *(Case(                     # where convolutions stand beside it, images are interleaved
-        f"upsample in blocks {mode}",
-        lambda nn, mode=mode: nn.Sequential(
-            nn.Conv2d(1, 3, 2), nn.Upsample((5, 7), mode=mode), nn.ReLU(), nn.Conv2d(3, 2, 2)),
-        (19, 1, 4, 4)) for mode in ("nearest", "bilinear")),
+    *(in_blocks(mode) for mode in ("nearest", "bilinear")),
 ]
 IMAGE_NETS = [
     Case(
