@@ -19,7 +19,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "mathml", "api_pages", "conce
               "translations", "notebooks", "example_pages"]
 # In Russian; the extension translations warns if one of their messages has lost its translation.
 translated_pages = ["index", "getting_started", "concepts/*", "tutorial", "lab", "glossary", "installation", "plots",
-                    "examples/index"]
+                    "examples/index", "coming_from", "interchange", "conventions"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
