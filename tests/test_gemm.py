@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cases import ELEMENTWISE
@@ -66,6 +66,7 @@ def test_empty_edges(fast, isa, dtype, order, size):
 
 
 @pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])     # all examples on one instruction set
 @given(
     m=st.integers(1, 150), n=st.integers(1, 150), k=st.integers(1, 300), bias=st.booleans(),
     order=st.sampled_from(ORDERS),
