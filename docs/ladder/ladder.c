@@ -4,7 +4,7 @@
    numbers one at a time, and for the vectors of an instruction set, with the engine's sizes (fastnn/kernels/isa_*.c):
 
        VL   floats in a vector          MR, NV   rows and vectors of a tile: MR × NR values of y
-       KC   rows of w in a block        NC       columns of w in a block: KC × NC floats fit into PACK_BYTES
+       KC   rows of w in a block        NC       columns of w in a block: KC × NC floats fit into PACK_B
 
    What the engine has and the ladder has not: float64, transposes, other activations, tiles of any number of rows
    (here MR or 1), masks for the last columns (here the plain tile). */
@@ -13,7 +13,7 @@
 #include "../../fastnn/kernels/kernels.h"
 
 #define NR (NV * VL)
-#define NC (PACK_BYTES / (KC * (int)sizeof(float)) / NR * NR)
+#define NC (PACK_B / (KC * (int)sizeof(float)) / NR * NR)
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -29,7 +29,7 @@ typedef struct {
 } job;
 
 /* A block of w and a tile of x, packed. */
-int64_t work_bytes(void) { return PACK_BYTES + MR * KC * (int64_t)sizeof(float); }
+int64_t work_bytes(void) { return PACK_B + MR * KC * (int64_t)sizeof(float); }
 
 void repeat(void (*rung)(const job *), const job *g, int64_t times)
 {
@@ -152,7 +152,7 @@ enum { PACK_W = 1, PACK_X = 2, FUSE = 4 };
 static void blocks(const job *g, void (*one_tile)(const tile *), int how, int64_t i0, int64_t i1, float *work)
 {
     const int64_t n = g->n, k = g->k;
-    float *packed_x = work + PACK_BYTES / sizeof(float);
+    float *packed_x = work + PACK_B / sizeof(float);
     for (int64_t jc = 0; jc < n; jc += NC)
         for (int64_t pc = 0; pc < k; pc += KC) {
             const int64_t wide = n - jc < NC ? n - jc : NC, deep = k - pc < KC ? k - pc : KC;

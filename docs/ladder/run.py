@@ -71,9 +71,9 @@ class Job(ctypes.Structure):
 
 
 def block_sizes(isa: str) -> dict[str, str]:
-    """The engine's MR, NV, KC and PACK_BYTES, from its source; where there are two of a name the first is aarch64's."""
+    """The engine's MR, NV, KC and PACK_B, from its source; where there are two of a name the first is aarch64's."""
     source = (ROOT / "fastnn" / "kernels" / f"isa_{isa}.c").read_text()
-    found = re.findall(r"#define (MR|NV|KC|PACK_BYTES) +(\d+|\(.*?\))", source)
+    found = re.findall(r"#define (MR|NV|KC|PACK_B) +(\d+|\(.*?\))", source)
     return dict(reversed(found) if platform.machine() in ("aarch64", "arm64") else found)
 
 
@@ -85,7 +85,7 @@ def library(isa: str, vectors: bool) -> ctypes.CDLL:
     if isa != "portable":
         wide.append(f"-mprefer-vector-width={8 * width}")
     options = ["-O3", "-std=gnu11", "-ffp-contract=fast", *(wide if vectors else PLAIN),
-               *(f"-D{name}={sizes[name]}" for name in ("KC", "PACK_BYTES"))]
+               *(f"-D{name}={sizes[name]}" for name in ("KC", "PACK_B"))]
     found = machine.compiled(HERE / "ladder.c", [*options, "-fopenmp"]) or machine.compiled(HERE / "ladder.c", options)
     if found is None:
         sys.exit("the ladder needs a C compiler (cc or $CC) that takes docs/ladder/ladder.c")
