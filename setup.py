@@ -28,7 +28,7 @@ IS_X86 = IS_X86 and os.environ.get("FASTNN_SETS") != "portable"
 OPT = os.environ.get("FASTNN_OPT")
 KERNEL_FLAGS = ["-std=gnu11", OPT or "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
 MODULE_FLAGS = [OPT or "-O2", "-fno-strict-aliasing", *WARNINGS]
-# Python's own flags ask for debug information, which is four fifths of the files and up to a third of the time to compile.
+# Python's own flags ask for debug information: four fifths of the files, and up to a third of the time to compile.
 NO_DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
 AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]

@@ -110,3 +110,10 @@ def test_names_of_other_libraries(nn):
         nn.Dense()
     with pytest.raises(AttributeError, match=r"has no attribute 'xyzzy'$"):
         nn.xyzzy()
+
+
+def test_no_abstract_class_is_advised(nn):
+    model = nn.Sequential(nn.Linear(3, 3))
+    for loss in (5, nn.Loss, "loss"):
+        with pytest.raises(TypeError, match=r"^loss: expected a Loss of \w+, got [^;]*$"):
+            model.fit(X, T, loss=loss, optimizer=nn.SGD())

@@ -399,7 +399,8 @@ def hint_for(value: object, kind: type[Any]) -> str:
     plain = name.lower().replace("_", "")
     word = public.get(plain) or public.get(f"{plain}loss")
     found = getattr(sys.modules[package], word) if word else None
-    return f"; pass an object: {word}()" if isinstance(found, type) and issubclass(found, kind) else ""
+    usable = isinstance(found, type) and issubclass(found, kind) and found is not kind     # that one is abstract
+    return f"; pass an object: {word}()" if usable else ""
 
 
 def as_tuple_of(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
