@@ -224,7 +224,7 @@ cdef class Model(Layer):
             network.epoch_count += 1
             network.batch_count = 0
             network.sums[0] = network.sums[1] = network.sums[2] = 0
-            if not network.has_finite_parameters():
+            if not network.finite_parameters(network.run.k):
                 warn_of_nonfinite(self)
             return value + self.penalty_loss
         finally:

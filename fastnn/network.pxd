@@ -142,7 +142,7 @@ cdef class Network:
     cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil
     cdef int raise_error(self) except -1
-    cdef bint has_finite_parameters(self) noexcept nogil
+    cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil
     cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil
     cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil

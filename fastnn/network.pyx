@@ -775,11 +775,15 @@ cdef class Network:
 
     # ---- for optimizers ----
 
-    cdef bint has_finite_parameters(self) noexcept nogil:
+    def has_finite_parameters(self):
+        self.wake()
+        return self.finite_parameters(table(self.real_size))
+
+    cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil:
         cdef double largest = FLT_MAX if self.real_size == 4 else DBL_MAX
         cdef int i
         for i in range(self.span_count):
-            if self.run.k.first_outside(self.spans[i].w, self.spans[i].n, -largest, largest) >= 0:
+            if k.first_outside(self.spans[i].w, self.spans[i].n, -largest, largest) >= 0:
                 return False
         return True
 

@@ -110,6 +110,10 @@ class Network:
         self.wake()
         return self._constraints
 
+    def has_finite_parameters(self) -> bool:
+        """Is no parameter NaN or infinite?"""
+        return all(np.isfinite(value).all() for _, value, _, _ in self.parameters)
+
     def wake(self) -> None:
         """Numbers the layers, draws missing values, casts the others, and lists the parameters: once."""
         if self.awake:

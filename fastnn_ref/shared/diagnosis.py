@@ -169,10 +169,10 @@ def likely_causes(model: Any, optimizer: Any, largest: Mapping[str, float]) -> s
 
 def find_nonfinite(model: Any) -> str | None:
     """What to say of parameters that are NaN or infinite: the first one's name, and how many others."""
+    if model.network.has_finite_parameters():
+        return None
     bad = [(name, np.count_nonzero(~np.isfinite(value)), value.size) for name, value, _, _ in model.parameters()]
     bad = [each for each in bad if each[1]]
-    if not bad:
-        return None
     (name, count, size), others = bad[0], len(bad) - 1
     beside = f", and {others} other parameter{'s' * (others > 1)} as well" if others else ""
     return f"the parameter {name} is NaN or infinite in {count} of its {size} values{beside}"
