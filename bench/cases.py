@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, Net, Turn, multiply_adds, package
 from bench.peers import Build, builders
-from bench.peers.ours import EXAMPLES, PARAMETERS, Size, loss_data
+from bench.peers.ours import EXAMPLES, PARAMETERS, ROWS, SEEDS, Size, loss_data
 from fastnn_ref.shared.config import signature
 from tests.cases import (
     ACTIVATIONS,
@@ -177,6 +177,9 @@ GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
     "hand": lambda: (of_net("hand", net, "hand") for net in [*MLPS[:5], CONVOLUTIONAL[0]]),
     "epochs": lambda: (Case("epochs", str(net), "epoch", (net,), flops=20 * net.flops(), apart=("scikit-learn",))
                        for net in MLPS[:5]),
+    "seeds": lambda: (Case("seeds", f"{SEEDS} × {net}", "seeds", (net,), calls=2,
+                           flops=SEEDS * (ROWS // net.batch) * net.flops())
+                      for net in [*MLPS[:2], CONVOLUTIONAL[0]]),
     "predict": lambda: (Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",))
                         for net in [MLPS[1]._replace(batch=1), MLPS[3]._replace(batch=1), MLPS[3]]),
     "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=16 * net.flops(False))

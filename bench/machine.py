@@ -1,9 +1,9 @@
 """The machine: what it is, and its two limits, multiply-adds from registers and the copying of memory.
 
 A limit takes its turns among the candidates of a case; its best round counts, for the peak that of the whole run. The
-multiply-add loop is compiled at run time (`peak.c`, by ``cc`` or ``$CC``); without a compiler there is no peak. The
-peak of n threads is n times that of one. Measured on two threads, each pinned to a core of its own, it was 193 GFLOP/s
-where one had 102, but only while both cores were free, else as little as 95, less than a matrix product beside it.
+multiply-add loop is compiled at run time (`peak.c`, by ``cc`` or ``$CC``); without a compiler there is no peak. That
+of n threads is measured with each thread pinned to a core of its own. What other programs took meanwhile is measured,
+too (``Others``): a peak beside a busy core is none.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,36 @@ from bench.nets import Work, package
 
 FLAGS = {"portable": (16, []), "x86_v3": (32, ["-mavx2", "-mfma"]), "x86_v4": (64, ["-mavx512f", "-mfma"])}
 LIBRARIES = ("numpy", "scikit-learn", "torch", "jax")
-PEAK_FLOPS = 4e8                # of one call: a few milliseconds
+PEAK_FLOPS = 1e9                # of one call in a thread: some ten milliseconds
+
+
+class Others:
+    """The cores that other programs kept busy while a block ran: ``cores``; None where Linux does not tell.
+
+    Theirs is what all processors worked, and what a hypervisor took away, without what this process and its ended
+    children did.
+    """
+
+    cores: float | None = None
+
+    def __enter__(self) -> "Others":
+        self.start = self.now()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        (busy, own, wall), (busy_before, own_before, wall_before) = self.now(), self.start
+        if busy and busy_before and wall > wall_before:
+            taken = (busy - busy_before) - (own - own_before)
+            self.cores = round(max(0.0, taken / (wall - wall_before)), 2)
+
+    @staticmethod
+    def now() -> tuple[float | None, float, float]:
+        """Seconds of work of all processors, of this process with its children, and of the clock."""
+        stat, own = Path("/proc/stat"), os.times()
+        words = stat.read_text().split("\n", 1)[0].split()[1:9] if stat.exists() else []
+        ticks = [int(word) for word in words]               # user, nice, system, idle, iowait, irq, softirq, steal
+        busy = (sum(ticks) - sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK") if ticks else None
+        return busy, sum(own[:4]), own.elapsed
 
 
 def about() -> dict[str, Any]:
@@ -68,10 +98,25 @@ def loop(isa: str, dtype: str) -> Any:
     return found
 
 
-def peak(isa: str, dtype: str) -> Work:
-    """PEAK_FLOPS on one thread."""
+@functools.cache
+def pinned(threads: int) -> ThreadPoolExecutor:
+    """So many threads, each on a core of its own."""
+    cores = iter(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
+
+    def pin() -> None:
+        core = next(cores, None)
+        if core is not None:
+            os.sched_setaffinity(0, {core})                 # of the calling thread
+
+    return ThreadPoolExecutor(threads, initializer=pin)
+
+
+def peak(isa: str, dtype: str, threads: int = 1) -> Work:
+    """PEAK_FLOPS on each of so many threads."""
     multiply_add, rounds = loop(isa, dtype).multiply_add, int(PEAK_FLOPS / loop(isa, dtype).flops())
-    return lambda: multiply_add(rounds)
+    if threads == 1:
+        return lambda: multiply_add(rounds)
+    return lambda: list(pinned(threads).map(multiply_add, [rounds] * threads))
 
 
 def copy(size: float) -> Work:

@@ -48,9 +48,9 @@ class Net(NamedTuple):
         x = rng.normal(size=(self.batch, *self.shape)).astype(np.float32)
         return x, rng.integers(self.classes, size=self.batch)
 
-    def build(self, nn: Any, **options: Any) -> Any:
+    def build(self, nn: Any, seed: int = 0, **options: Any) -> Any:
         """The network in one of the two packages, with the same initial values in both."""
-        model = nn.Sequential(*self.layers(nn, self.dropout), seed=0, dtype="float32", **options)
+        model = nn.Sequential(*self.layers(nn, self.dropout), seed=seed, dtype="float32", **options)
         model.state_dict()              # the initial values are drawn at first use: this is it
         return model
 

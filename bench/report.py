@@ -5,7 +5,7 @@ README's table. A part is printed only. Options that are not listed below go to 
 
     python -m bench.report --only steps                         # two minutes
     python -m bench.report --only steps,conv --threads 1 -k 784- --without torch.compile,jax --seconds 1
-    python -m bench.report --table FILE [--pictures FOLDER] [--readme]      # a kept result, or pytest's own JSON file
+    python -m bench.report --table FILE ... [--pictures FOLDER] [--readme]  # kept results, or pytest's own JSON file
 """
 
 import argparse
@@ -24,6 +24,7 @@ from bench.rows import LIMITS, PEERS, Rows, times
 ROOT = Path(__file__).parents[1]
 PROCESSES = {"import": memory.imports, "memory": memory.steps}
 NAMES = [name for name in (*GROUPS, *PROCESSES) if name != "small"]
+DISTURBED = 0.15                # cores that other programs keep busy; an idle machine has about 0.02
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -61,11 +62,20 @@ def about(result: dict[str, Any]) -> str:
 
 def limits(found: Rows) -> str:
     """The machine's limits."""
-    peaks = [f"{dtype} {rates[-1]:.0f} GFLOP/s" for dtype in ("float32", "float64")
-             if (rates := found.limits("peak", dtype))]
+    peaks = [f"{dtype} {rates[-1]:.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}"
+             for dtype in ("float32", "float64") for threads in sorted({row.get("threads", 1) for row in found.all})
+             if (rates := found.limits("peak", dtype, threads))]
     copies = found.limits("copy", "float32")
     copy = f" A copy: {copies[0]:.0f} to {copies[-1]:.0f} GB/s, by size." if copies else ""
-    return f"Peak of a thread: {', '.join(peaks) or 'not measured'}.{copy}"
+    return f"Peak: {', '.join(peaks) or 'not measured'}.{copy}"
+
+
+def disturbance(found: Rows) -> str:
+    """What to think of the figures, if other programs took part; else nothing."""
+    cores = found.others()
+    return "" if cores < DISTURBED else (
+        f"**Not to be quoted**: other programs kept {cores:.2g} cores busy during this measurement (median of the "
+        f"cases; from {DISTURBED:g} on this is said).")
 
 
 def group_table(found: Rows, group: str, threads: int) -> list[str]:
@@ -104,26 +114,44 @@ def memory_table(found: Rows, group: str) -> list[str]:
 def everything(result: dict[str, Any]) -> str:
     """A table for each group; the targets last."""
     found = Rows(result["rows"])
-    lines = [about(result), limits(found), "Medians in µs; in brackets the speed-up: the other's time / fastnn's.", ""]
+    lines = [about(result), limits(found), disturbance(found),
+             "Medians in µs; in brackets the speed-up: the other's time / fastnn's.", ""]
     for group in dict.fromkeys(row["group"] for row in found.all):
         for threads in sorted(found.of("threads", group)):
             lines += memory_table(found, group) if group in PROCESSES else group_table(found, group, threads)
     return "\n".join([*lines, *targets.table(found)])
 
 
-def readme(result: dict[str, Any]) -> str:
-    """Speed-ups on one thread, over JAX on all."""
-    found, lines = Rows(result["rows"]), []
-    threads = {"JAX": max(found.of("threads", "steps"), default=1)}
-    chosen = [(group, case, case) for group in ("steps", "conv") for case in found.of("case", group)]
+def kept_beside(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The newest kept result of another instruction set, if there is one."""
+    kept = [rows.load(path) for path in sorted((ROOT / "bench/results").glob("20*.json"), reverse=True)]
+    return [each for each in kept if each["machine"]["isa"] != result["machine"]["isa"]][:1]
+
+
+def readme_cells(found: Rows, group: str, case: str) -> list[str]:
+    """The time of one thread, and speed-ups on it; over JAX on all."""
+    own, threads = found.time(group, case), {"JAX": max(found.of("threads", "steps"), default=1)}
+    if own is None:
+        return [""] * (1 + len(PEERS))
+    return [f"{own:.3g} µs" if own < 1000 else f"{own / 1e3:.3g} ms",
+            *(times(found.speed_up(group, case, names, threads.get(peer, 1))) for peer, names in PEERS.items())]
+
+
+def readme(results: list[dict[str, Any]]) -> str:
+    """Speed-ups on each machine, side by side."""
+    all_rows = [Rows(each["rows"]) for each in results]
+    chosen = [(group, case, case) for group in ("steps", "conv") for case in all_rows[0].of("case", group)]
     chosen += [("hand", "64-32-10 B32", "64-32-10 B32, forward and backward called by hand"),
                ("epochs", "64-32-10 B32", "64-32-10 B32, an epoch of 20 batches")]
+    lines = []
     for group, case, what in chosen:
-        if own := found.time(group, case):
-            lines.append([what, f"{own:.3g} µs" if own < 1000 else f"{own / 1e3:.3g} ms",
-                          *(times(found.speed_up(group, case, names, threads.get(peer, 1)))
-                            for peer, names in PEERS.items())])
-    return "\n".join([*markdown(["training step", "fastnn", *PEERS], lines), about(result)])
+        machines = zip(*(readme_cells(each, group, case) for each in all_rows), strict=True)
+        lines.append([what, *(" / ".join(cell or "–" for cell in cells) if any(cells) else "" for cells in machines)])
+    return "\n".join([
+        *markdown(["training step", "fastnn", *PEERS], lines),
+        *(f"{place}{about(each)}" for place, each in zip(
+            ("First figure: ", "Second figure: ") if len(results) > 1 else ("",), results, strict=False)),
+        *filter(None, map(disturbance, all_rows))])
 
 
 def renew(path: Path, mark: str, text: str) -> None:
@@ -139,19 +167,21 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="GROUPS", help=f"some of {','.join(NAMES)}")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep a part, too")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print the tables of a kept result")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE",
+                        help="print the tables of a kept result; README can have several side by side")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw them there")
     parser.add_argument("--readme", action="store_true", help="renew README's table")
     own, options = parser.parse_known_args()
     whole = not (own.only or own.table or options)
-    result = rows.load(own.table) if own.table else run(own.only.split(",") if own.only else NAMES, options)
+    beside = [rows.load(path) for path in (own.table or ())[1:]]
+    result = rows.load(own.table[0]) if own.table else run(own.only.split(",") if own.only else NAMES, options)
     if own.out or whole:
         about = result["machine"]
         rows.keep(result, own.out or ROOT / f"bench/results/{about['date']}-{about['commit']}.json")
     if own.pictures or whole:
         pictures.draw(result, own.pictures or ROOT / "docs")
     if own.readme or whole:
-        renew(ROOT / "README.md", "bench", readme(result))
+        renew(ROOT / "README.md", "bench", readme([result, *(beside or kept_beside(result))]))
     print(everything(result))
 
 

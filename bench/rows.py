@@ -67,18 +67,23 @@ class Rows:
         row = self.get(group, case, candidate, threads)
         return row[of] / row["median_us"] / 1e3 if row and row.get(of) else None
 
-    def limits(self, name: str, dtype: str) -> list[float]:
+    def limits(self, name: str, dtype: str, threads: int = 1) -> list[float]:
         """The rates of the best rounds of "peak" or "copy" in all cases, from the least to the most."""
         return sorted(row[LIMITS[name]] / row["min_us"] / 1e3 for row in self.all
-                      if row["candidate"] == name and row["dtype"] == dtype)
+                      if row["candidate"] == name and row["dtype"] == dtype and row["threads"] == threads)
+
+    def others(self) -> float:
+        """The cores that other programs kept busy: the median of all cases; 0 where it was not measured."""
+        known = [row["others"] for row in self.all if row.get("others") is not None]
+        return statistics.median(known) if known else 0.0
 
     def share(self, group: str, case: str, candidate: str = "fastnn", threads: int = 1, of: str = "flops",
               ) -> float | None:
-        """Of the peak of one thread in its best round, times the threads; for bytes of a copy of the same size."""
+        """Of the peak of so many threads in its best round; for bytes of a copy of the same size."""
         row, own = self.get(group, case, candidate, threads), self.rate(group, case, candidate, threads, of)
         copy = self.rate(group, case, "copy", of="bytes")
-        peaks = self.limits("peak", row["dtype"]) if row else []
-        limit = copy if of == "bytes" else peaks[-1] * threads if peaks else None
+        peaks = self.limits("peak", row["dtype"], threads) if row else []
+        limit = copy if of == "bytes" else peaks[-1] if peaks else None
         return own / limit if own and limit else None
 
 

@@ -1,12 +1,16 @@
 """What the report makes of results, on results made up: nothing is timed here."""
 
 import json
+import subprocess
+import sys
+from time import sleep
 from typing import Any
 
 import pytest
 
-from bench import targets
+from bench import report, targets
 from bench.cases import GROUPS
+from bench.machine import Others
 from bench.nets import CONVOLUTIONAL, MLPS, Turn
 from bench.rows import Rows, exponent, load
 from bench.timing import in_turns
@@ -24,9 +28,10 @@ def test_exponent_of_the_larger_half() -> None:
 
 def test_rates_and_shares() -> None:
     rows = Rows([row("fastnn", 2.0, flops=1e5, bytes=4e4), row("fastnn", 1.0, 2, flops=1e5), row("torch", 5.0),
-                 row("peak", 12.0, flops=1e6, min_us=10.0), row("copy", 1.0, bytes=4e4), row("numpy", 4.0)])
+                 row("peak", 12.0, flops=1e6, min_us=10.0), row("peak", 12.0, 2, flops=2e6, min_us=10.0),
+                 row("copy", 1.0, bytes=4e4), row("numpy", 4.0)])
     assert rows.rate("g", "c") == pytest.approx(50)                             # 1e5 flops in 2 µs
-    assert rows.share("g", "c") == rows.share("g", "c", threads=2) == pytest.approx(0.5)    # of 100 GFLOP/s a thread
+    assert rows.share("g", "c") == rows.share("g", "c", threads=2) == pytest.approx(0.5)    # of 100 and 200 GFLOP/s
     assert rows.share("g", "c", of="bytes") == pytest.approx(0.5)
     assert rows.speed_up("g", "c", ["torch", "numpy"]) == pytest.approx(2)
     assert rows.time("g", "c", "jax") is None and rows.share("g", "c", "jax") is None
@@ -63,3 +68,33 @@ def test_a_file_of_pytest_benchmark(tmp_path: Any) -> None:
     (tmp_path / "a.json").write_text(json.dumps(found))
     assert load(tmp_path / "a.json") == {"machine": {"isa": "x"}, "rows": [
         {"group": "g", "median_us": 3.0, "q1_us": 2.0, "q3_us": 4.0, "min_us": 1.0, "rounds": 5}]}
+
+
+def test_a_busy_core_beside_the_run_is_reported() -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with Others() as others:
+            sleep(1)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert others.cores is None or others.cores > 0.4           # at least what one of several programs gets
+    assert not report.disturbance(Rows([row("fastnn", 1.0, others=0.03)]))
+    assert "kept 0.8 cores busy" in report.disturbance(Rows([row("fastnn", 1.0, others=0.8)]))
+
+
+def test_own_work_is_not_another_program_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([(10.0, 2.0, 0.0), (13.0, 4.0, 2.0)])          # of 3 seconds of work 2 are our own, within 2 seconds
+    monkeypatch.setattr(Others, "now", staticmethod(lambda: next(times)))
+    with Others() as others:
+        pass
+    assert others.cores == pytest.approx(0.5)
+
+
+def test_readme_has_two_machines_side_by_side() -> None:
+    about: dict[str, Any] = {"cpu": "A", "cores": 2, "isa": "x86_v3", "compiler": "c", "commit": "1", "date": "d"}
+    found = {isa: [row("fastnn", 2.0, case="n", group="steps"), row("torch", us, case="n", group="steps")]
+             for isa, us in (("x86_v3", 8.0), ("x86_v4", 12.0))}
+    results = [{"machine": about | {"isa": isa}, "rows": rows} for isa, rows in found.items()]
+    text = report.readme(results)
+    assert "| n | 2 µs / 2 µs | 4.0× / 6.0× |" in text and "First figure: A" in text and "x86_v4" in text

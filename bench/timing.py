@@ -81,8 +81,8 @@ def measure(case: Case, threads: list[int], without: Collection[str] = (), secon
     """Times by "candidate, threads", and those of the machine's limits, which take turns with them."""
     turns = build(case, case.args, threads, without)
     case.check(turns if case.compared is None else build(case, case.compared, threads, {*without, *OPTIONAL}))
-    if case.flops and machine.loop(ISA, case.dtype):
-        turns["peak, 1"] = Turn(machine.peak(ISA, case.dtype))
+    for n in threads if case.flops and machine.loop(ISA, case.dtype) else ():
+        turns[f"peak, {n}"] = Turn(machine.peak(ISA, case.dtype, n))
     if case.bytes:
         turns["copy, 1"] = Turn(machine.copy(case.bytes))
     return in_turns(turns, seconds) if seconds else {}

@@ -13,6 +13,7 @@ from tests.cases import Array, LossCase, Named
 
 Size = tuple[int, int, int]
 Make = Callable[[Any], Any]
+SEEDS, ROWS = 32, 1000         # models that are trained at once, and the examples of an epoch
 EXAMPLES, PARAMETERS = (1024, 100), 512 * 512       # of a loss; of an optimizer: 1 MB in each of up to four arrays
 
 
@@ -49,6 +50,30 @@ def epoch(name: str, net: Net, **options: float) -> Work:
     nn, (x, t) = package(name), twenty_batches(net)
     model, loss, optimizer = net.build(nn), nn.CrossEntropyLoss(), nn.Adam()
     return lambda: model.run_epoch(x, t, loss, optimizer, batch_size=net.batch, **options)
+
+
+def whole_batches(net: Net) -> tuple[Array, Array]:
+    """As many whole batches as there are in ROWS examples, x and class numbers."""
+    x, t = net._replace(batch=ROWS // net.batch * net.batch).data()
+    return x, t
+
+
+def seeds(name: str, net: Net) -> Work:
+    """An epoch of SEEDS models, each on one thread, as many at a time as there are threads; returns their losses."""
+    nn, (x, t) = package(name), whole_batches(net)
+    models, loss, workers = [net.build(nn, seed) for seed in range(SEEDS)], nn.CrossEntropyLoss, nn.get_num_threads()
+    jobs, crew = [(model, loss(), nn.Adam()) for model in models], ThreadPoolExecutor(workers)
+
+    def train(job: tuple[Any, Any, Any]) -> float:
+        model, loss, optimizer = job
+        value: float = model.run_epoch(x, t, loss, optimizer, net.batch, shuffle=False)
+        return value
+
+    def work() -> Array:
+        nn.set_num_threads(1)
+        return np.array(list(crew.map(train, jobs)))
+
+    return work
 
 
 def predict(name: str, net: Net) -> Work:
@@ -140,6 +165,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     function.__name__: {name: functools.partial(function, name) for name in ("fastnn_ref", "fastnn")}
     for function in (step, hand, epoch, predict, product, layer, loss, optimizer)
 }
+CANDIDATES["seeds"] = {"fastnn": functools.partial(seeds, "fastnn")}
 CANDIDATES["mixup"] = {name: functools.partial(build, mixup=0.4) for name, build in CANDIDATES["epoch"].items()}
 CANDIDATES["serve"] = {f"fastnn {callers} caller{'s' * (callers > 1)}": functools.partial(
     serve, "fastnn", callers=callers) for callers in (1, 2)}
