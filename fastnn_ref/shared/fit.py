@@ -388,7 +388,7 @@ def fit(
         loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     steps = -(-source.count // accumulate)
     ranks.same_start(model, optimizer, loss, {
-        "shards": shards, "epochs": epochs, "steps": steps, "rows of x": source.rows, "batch_size": batch_size,
+        "shards": ranks.count, "epochs": epochs, "rows of x": source.rows, "batch_size": batch_size, "steps": steps,
         "shuffle": shuffle})
     if resume is None:
         check_parameters(model)
