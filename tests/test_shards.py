@@ -429,7 +429,7 @@ def test_refused(nn):
         ({"shards": 0}, "shards: expected an integer >= 1, got 0"),
         ({"shards": 6}, r"shards: expected a power of two \(1, 2, 4, 8, \.\.\.\), got 6"),
         ({"batch_size": 7}, "batch_size: expected at least shards=8 rows, got 7"),
-        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps: expected 1 beside shards, which cut one lar"),
+        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps: expected 1 beside shards, which cut one"),
         ({"mixup": 0.2}, "mixup: expected 0 beside arrays in a file, .* and shards, got 0.2"),
         ({"model": net(nn, nn.BatchNorm1d(9))}, "batch_size: expected at least 2 rows in each of the 8 shards of a trai"
                                                 "ning batch, to normalise over, got 16, which leaves 2 of 50"),

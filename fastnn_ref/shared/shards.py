@@ -220,11 +220,17 @@ class Shards:
             distance *= 2
 
 
+def as_shard_count(name: str, value: object) -> int:
+    """1, 2, 4, 8, …"""
+    count = checks.as_integer(name, value, 1)
+    if count & (count - 1):
+        raise ValueError(f"{name}: expected a power of two (1, 2, 4, 8, ...), got {count}")
+    return count
+
+
 def as_shards(shards: object, comm: Any) -> Shards:
     """What ``fit(shards=…, comm=…)`` asks for."""
-    count = checks.as_integer("shards", shards, 1)
-    if count & (count - 1):
-        raise ValueError(f"shards: expected a power of two (1, 2, 4, 8, ...), got {count}")
+    count = as_shard_count("shards", shards)
     if comm is None:
         return Shards(count)
     if not all(callable(getattr(comm, name, None)) for name in METHODS):
