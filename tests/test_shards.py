@@ -450,17 +450,16 @@ def test_refused(nn):
 # ---- MPI ----
 
 
-def mpiexec(count, code, code_expected=0):
-    """(standard output, errors) of ``count`` ranks that run ``code``, each in a process."""
+def mpiexec(count, *arguments, fails=False):
+    """(standard output, errors) of ``count`` ranks, each a Python process with these arguments."""
     command = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if command is None or importlib.util.find_spec("mpi4py") is None:
         pytest.skip("NOT TESTED: ranks of MPI, for which `pip install mpi4py mpich` is needed")
     done = subprocess.run(
-        [command, "-n", str(count), sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, timeout=120,
-        capture_output=True, text=True, env={
-            **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"})
-    assert bool(done.returncode) == bool(code_expected), f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        [command, "-n", str(count), sys.executable, *arguments], cwd=ROOT, timeout=120, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"})
+    assert bool(done.returncode) == fails, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout, done.stderr
 
 
@@ -496,17 +495,17 @@ def all_threads(package, folder, comm=None):
     return found or [job(package, folder, comm=comm)]
 
 
-def on_ranks(count, function, *arguments, code=0):
+def on_ranks(count, function, *arguments, fails=False):
     """What a function of this file returns on each rank, and the errors."""
-    out, errors = mpiexec(count, f"""
+    out, errors = mpiexec(count, "-c", textwrap.dedent(f"""
         import json
         from mpi4py import MPI
         from tests.test_shards import {function} as function
         found = MPI.COMM_WORLD.gather(function(*{arguments!r}, comm=MPI.COMM_WORLD))
         if MPI.COMM_WORLD.Get_rank() == 0:
             print(json.dumps(found))
-    """, code)
-    return json.loads(out) if not code else out, errors
+    """), fails=fails)
+    return out if fails else json.loads(out), errors
 
 
 @pytest.fixture
@@ -534,7 +533,7 @@ def test_a_rank_dies(package, tmp_path, trouble):
     """The job ends; its last file goes on, on one rank and on four, to the bits of the training that nothing hurt."""
     (tmp_path / "whole").mkdir()
     want = job(package, tmp_path / "whole")
-    out, errors = on_ranks(2, "job", package, str(tmp_path), trouble, code=1)
+    out, errors = on_ranks(2, "job", package, str(tmp_path), trouble, fails=True)
     if trouble == "error":
         assert "OSError: the disk is full" in errors
     else:
@@ -553,3 +552,19 @@ def test_ctrl_c_on_one_rank(fast, tmp_path):
     first, second = on_ranks(2, "job", "fastnn", str(tmp_path), "Ctrl-C")[0]
     assert first == second
     assert first[1:] in ([13, True], [14, True])
+
+
+@pytest.mark.slow
+def test_command_line(tmp_path):
+    """Rank 0 writes and speaks; the files are those of one process; a rank that fails ends the job."""
+    command = ("-m", "fastnn", "train", "--backend", "fast", "--epochs", "2", "--shards", "4", "--run")
+    done = subprocess.run([sys.executable, *command, str(tmp_path / "one")], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
+    out, _ = mpiexec(2, *command, str(tmp_path / "two"), "--mpi")
+    assert out.count("test accuracy") == done.stdout.count("test accuracy") == 1
+    for name in ("fastnn-model.safetensors", "fastnn-history.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    _, errors = mpiexec(2, *command, str(tmp_path / "two"), "--mpi", fails=True)
+    assert errors.count("--run: expected a folder without a run") == 1
+    mpiexec(2, "-m", "fastnn", "train", "--resume", str(tmp_path / "two"), "--epochs", "3", "--mpi")
+    assert len((tmp_path / "two" / "fastnn-history.csv").read_text().split()) == 1 + 3
