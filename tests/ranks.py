@@ -25,7 +25,8 @@ class Rank:
     """A communicator: one rank of a job."""
 
     def __init__(self, job: Job, rank: int) -> None:
-        self.job, self.rank, self.messages = job, rank, 0
+        self.job, self.rank = job, rank
+        self.messages: list[int] = []           # the bytes of each that it sent
 
     def Get_rank(self) -> int:
         return self.rank
@@ -47,7 +48,7 @@ class Rank:
         raise TimeoutError(f"rank {self.rank} waits for rank {source}")
 
     def Sendrecv(self, sendbuf: Any, dest: int, recvbuf: Any, source: int) -> None:
-        self.messages += 1
+        self.messages.append(sendbuf.nbytes)
         self.send(sendbuf.copy(), dest)
         recvbuf[...] = self.receive(source)
 

@@ -9,12 +9,13 @@ statistics s and with masks of its own, and leaves a vector:
 S alone decides in which order vectors are added, by a binary tree: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). The sums,
 divided by Σcᵢ and Σnᵢ, are the loss, its gradients, and what the running statistics change by.
 
-P ranks, a power of two, have S/P neighbouring parts each: a subtree. Then each adds its sum and that of the rank 1
-place away, then 2, 4, … places away, lower + upper. So all ranks end with the bits that one process has, and take the
-same step: weights are never sent.
+P ranks, a power of two, have S/P neighbouring parts each: a subtree. Then ranks that are 1, 2, 4, … places apart
+exchange halves of what they have, and each adds one half, lower + upper; at the end each has a P-th of the sum, and the
+way back brings the rest. So all ranks end with the bits that one process has, and take the same step: weights are never
+sent, and of a vector, for any P, less than twice its bytes.
 
 Source: Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH" (2005),
-recursive doubling.
+Rabenseifner's algorithm, here with neighbours first, which is what keeps the order of the tree.
 """
 
 from __future__ import annotations
@@ -42,19 +43,23 @@ Result = TypeVar("Result")
 
 METHODS = ("Get_rank", "Get_size", "Sendrecv", "allreduce", "bcast", "Abort")       # what is used of a communicator
 LOSS, WEIGHT, COUNT, STOPS = range(4)       # Σcᵢ·lossᵢ, Σcᵢ, the sum of sample weights, ranks that ask to stop
+NUMBERS = 4 * 8                             # bytes
 
 
 class Sums:
-    """A vector of a model's dtype and four numbers in float64, in one piece of memory: one message has both."""
+    """Four numbers in float64 and a vector of a model's dtype, in one piece of memory: a message has both."""
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
-        self.memory = np.zeros(32 + size * dtype.itemsize, np.uint8)
-        self.numbers, self.values = self.memory[:32].view(np.float64), self.memory[32:].view(dtype)
+        self.memory = np.zeros(NUMBERS + size * dtype.itemsize, np.uint8)
+        self.numbers, self.values = self.memory[:NUMBERS].view(np.float64), self.memory[NUMBERS:].view(dtype)
 
-    def add(self, lower: Sums, upper: Sums) -> None:
-        """Becomes lower + upper."""
-        np.add(lower.numbers, upper.numbers, out=self.numbers)
-        np.add(lower.values, upper.values, out=self.values)
+    def add(self, lower: Sums, upper: Sums, piece: slice = slice(None)) -> None:
+        """Becomes lower + upper, in that piece of the memory."""
+        first, last, _ = piece.indices(len(self.memory))
+        if first == 0 < last:
+            np.add(lower.numbers, upper.numbers, out=self.numbers)
+        own = slice(max(first - NUMBERS, 0) // self.values.itemsize, max(last - NUMBERS, 0) // self.values.itemsize)
+        np.add(lower.values[own], upper.values[own], out=self.values[own])
 
 
 def copy(into: Iterable[Array], values: Iterable[Array]) -> None:
@@ -212,12 +217,22 @@ class Shards:
 
     def add_ranks(self, own: Sums, other: Sums) -> None:
         """The sum over all ranks, in ``own``."""
-        distance = 1
+        piece, way, distance = slice(0, len(own.memory)), [], 1
         while distance < self.size:
             partner = self.rank ^ distance
-            self.comm.Sendrecv(own.memory, dest=partner, recvbuf=other.memory, source=partner)
-            own.add(*((own, other) if self.rank < partner else (other, own)))
+            middle = (piece.start + piece.stop) // 2 // NUMBERS * NUMBERS
+            halves = slice(piece.start, middle), slice(middle, piece.stop)
+            piece, theirs = halves if self.rank < partner else halves[::-1]
+            self.exchange(partner, own.memory[theirs], other.memory[piece])
+            own.add(*((own, other) if self.rank < partner else (other, own)), piece)
+            way.append((partner, piece, theirs))
             distance *= 2
+        for partner, piece, theirs in reversed(way):
+            self.exchange(partner, own.memory[piece], own.memory[theirs])
+
+    def exchange(self, partner: int, given: Array, taken: Array) -> None:
+        """Sends bytes to another rank and receives others from it."""
+        self.comm.Sendrecv(given, dest=partner, recvbuf=taken, source=partner)
 
 
 def as_shard_count(name: str, value: object) -> int:
