@@ -571,3 +571,16 @@ def test_command_line(tmp_path):
     assert errors.count("--run: expected a folder without a run") == 1
     mpiexec(2, "-m", "fastnn", "train", "--resume", str(tmp_path / "two"), "--epochs", "3", "--mpi")
     assert len((tmp_path / "two" / "fastnn-history.csv").read_text().split()) == 1 + 3
+
+
+@pytest.mark.slow
+def test_the_program_of_the_page(tmp_path):
+    """docs/shards.md has one with mpi4py: two ranks and one end with the same model."""
+    (program,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "shards.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "train.py").write_text(f"import os\nos.chdir({str(tmp_path)!r})\n{program}")
+    found = []
+    for count in (1, 2):
+        _, errors = mpiexec(count, str(tmp_path / "train.py"))
+        assert errors.count("epoch 5/5") == 1
+        found.append((tmp_path / "model.safetensors").read_bytes())
+    assert found[0] == found[1]
