@@ -5,8 +5,8 @@
 The first term is measured for every P, in one process, by a communicator that sends nothing; it is time of the
 processor, so that other work on the machine counts little. The second is a latency for each message and a bandwidth: of
 shared memory fitted to exchanges of 64 B to 4 MB between two ranks of MPI (lower quartiles), of a network assumed as
-LINKS says. What ``mpiexec -n 1``, 2 and 4 really take stands beside it, by the clock; more ranks than cores share these.
-Needs mpi4py and an MPI (``pip install mpi4py mpich``).
+LINKS says. What ``mpiexec -n 1``, 2 and 4 take stands beside it, by the clock; more ranks than cores share these. Needs
+mpi4py and an MPI (``pip install mpi4py mpich``).
 
     python -m bench.ranks --out FILE            measure, print, keep
     python -m bench.ranks --table FILE          print what was kept

@@ -171,7 +171,7 @@ def summed(
         share = count / total if count else 0.0
         y = model.forward(part.x, training=True)
         value += share * loss.forward(y, part.t, part.weights)
-        model.backward(loss.backward() * share)
+        model.backward(loss.backward() * share, input_gradient=False)
         for name, gradient in model.grads.items():
             sums[name] += gradient
     return value, sums

@@ -334,7 +334,7 @@ def fit(
     forward and backward by itself, one after another, in the memory of one part, and their gradients are added over a
     binary tree. Batch normalization normalises each part by itself, and each draws masks of its own; the running
     statistics change by the mean of what the parts change. With ``comm``, a communicator of mpi4py such as
-    ``MPI.COMM_WORLD``, its 1, 2, 4, ... ranks share the parts, **to the same bits**: every rank calls ``fit`` with the
+    ``MPI.COMM_WORLD``, its 1, 2, 4, ... ranks share the parts, to the same bits: every rank calls ``fit`` with the
     same arguments and data (a ``numpy.memmap`` is read where a rank needs it; an iterator yields the whole batch on
     each), and begins with what rank 0 has: weights, optimizer, ``resume``. Rank 0 alone computes metrics and calls
     callbacks that write (``Callback.writes``); the others are called on every rank, and one that stops stops all. An
