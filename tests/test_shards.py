@@ -203,12 +203,12 @@ def half(nn):
 VALUES = normal((50, 3), seed=5)
 TRAININGS = {
     "plain": lambda nn: ((X, T), {}),
-    "short last batch": lambda nn: ((X, T), {"batch_size": 9, "epochs": 3}),
+    "short last batch": lambda nn: ((X, T), {"batch_size": 9, "epochs": 1}),
     "much at once": lambda nn: ((X, T), {
         "model": net(nn, nn.BatchNorm1d(9), nn.Dropout(0.3), nn.StochasticDepth(nn.Linear(9, 9), 0.5), nn.LayerNorm(9),
                      penalty=[nn.L1(0.01), nn.MaxNorm(2.0)]),
         "loss": nn.CrossEntropyLoss(0.1, class_weight="balanced"), "sample_weight": W, "drop_last": True,
-        "validation_split": 0.3, "validation_rows": "stratified", "metrics": ["accuracy"], "epochs": 4,
+        "validation_split": 0.3, "validation_rows": "stratified", "metrics": ["accuracy"], "epochs": 3,
         "callbacks": [nn.EarlyStopping(patience=1), nn.ReduceLROnPlateau(patience=1)]}),
     "blocks": lambda nn: ((X, T), {"shuffle": "blocks"}),
     "batches": lambda nn: (([(X[start:start + 16], T[start:start + 16], W[start:start + 16])
@@ -237,6 +237,7 @@ def test_the_same_bits_for_any_number_of_ranks(nn, name):
         assert '"1.passes"' in want
 
 
+@once
 def test_messages(nn):
     """2·log₂ P a step, of which the first half takes less and less: together 2·(1 − 1/P) vectors."""
     vector = 32 + 8 * (6 * 9 + 9 + 9 * 3 + 3)                           # four numbers, and the gradients
@@ -344,6 +345,7 @@ def test_callbacks_that_write(nn, tmp_path):
 HOOKS = {"on_train_batch_begin": 1, "on_train_batch_end": 2, "on_epoch_begin": 1, "on_epoch_end": 0}    # when it stops
 
 
+@once
 @pytest.mark.parametrize("how", ["raise", "set"])
 @pytest.mark.parametrize("hook", HOOKS)
 def test_one_rank_stops_all(nn, hook, how):
@@ -363,7 +365,7 @@ def test_one_rank_stops_all(nn, hook, how):
         return optimizer.steps, len(history.epoch), json.dumps(state, default=lambda array: array.tobytes().hex())
 
     want = ranks.run(1, functools.partial(run, guilty=0))
-    for count, guilty in ((2, 1), (4, 2), (4, 0)):
+    for count, guilty in ((2, 1), (4, 0)):
         assert ranks.run(count, functools.partial(run, guilty=guilty)) == want * count
 
 

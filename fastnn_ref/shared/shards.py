@@ -21,6 +21,7 @@ Rabenseifner's algorithm, here with neighbours first, which is what keeps the or
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -56,16 +57,18 @@ class Sums:
     def add(self, lower: Sums, upper: Sums, piece: slice = slice(None)) -> None:
         """Becomes lower + upper, in that piece of the memory."""
         first, last, _ = piece.indices(len(self.memory))
-        if first == 0 < last:
-            np.add(lower.numbers, upper.numbers, out=self.numbers)
         own = slice(max(first - NUMBERS, 0) // self.values.itemsize, max(last - NUMBERS, 0) // self.values.itemsize)
-        np.add(lower.values[own], upper.values[own], out=self.values[own])
+        with np.errstate(over="ignore", invalid="ignore"):
+            if first == 0 < last:
+                np.add(lower.numbers, upper.numbers, out=self.numbers)
+            np.add(lower.values[own], upper.values[own], out=self.values[own])
 
 
 def copy(into: Iterable[Array], values: Iterable[Array]) -> None:
-    """Copies arrays into others."""
-    for each, value in zip(into, values, strict=True):
-        each[...] = value
+    """Copies arrays, which may be computed meanwhile, into others."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for each, value in zip(into, values, strict=True):
+            each[...] = value
 
 
 def views(vector: Array, arrays: Iterable[Array]) -> list[Array]:
@@ -176,16 +179,15 @@ class Shards:
                 value = loss.forward(y, t, weights)
                 weight = total_weight(loss, t, y.shape, weights)
             model.backward(loss.backward() * weight, input_gradient=False)
-            changes = [len(y) * (each - old) for each, old in zip(statistics, before, strict=True)]
-            copy(views(into.values, gradients + statistics), gradients + changes)
+            changes = (len(y) * (each - old) for each, old in zip(statistics, before, strict=True))
+            copy(views(into.values, gradients + statistics), itertools.chain(gradients, changes))
             into.numbers[:] = weight * value, weight, len(y) if weights is None else weights.sum(), 0
 
         try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                self.add_parts(compute, self.rank * self.count // self.size, self.levels)
-                found = self.sums[self.levels]
-                found.numbers[STOPS] = stop
-                self.add_ranks(found, self.sums[-1])
+            self.add_parts(compute, self.rank * self.count // self.size, self.levels)
+            found = self.sums[self.levels]
+            found.numbers[STOPS] = stop
+            self.add_ranks(found, self.sums[-1])
         finally:                                            # until the step is sure, nothing has happened
             model.steps = steps
             copy(statistics, before)
