@@ -461,7 +461,7 @@ def mpiexec(count, *arguments, fails=False):
     if command is None or importlib.util.find_spec("mpi4py") is None:
         pytest.skip("NOT TESTED: ranks of MPI, for which `pip install mpi4py mpich` is needed")
     done = subprocess.run(
-        [command, "-n", str(count), sys.executable, *arguments], cwd=ROOT, timeout=120, capture_output=True, text=True,
+        [command, "-n", str(count), sys.executable, *arguments], cwd=ROOT, timeout=300, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
              "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"})
     assert bool(done.returncode) == fails, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
