@@ -103,7 +103,7 @@ def test_one_backend_alone(
         "--hidden 7,5 --activation tanh --optimizer sgd --lr 0.1 --momentum 0.5 --batch-size 7",
         "--hidden none --optimizer rmsprop --label-smoothing 0.1 --batch-size 1000",
         "--activation gelu --optimizer adamw --weight-decay 0.1 --seed 3 --threads 1",
-        "--dtype float32",
+        "--dtype float32 --shards 4",
         "--dropout 0.3 --batch-norm --l1 1e-3 --label-smoothing 0.1",
         "--dropconnect 0.5 --l2 1e-2 --max-norm 1.5 --early-stopping",
         "--hidden 16,16,16 --stochastic-depth 0.5 --augment rotate,shift=1,flip --early-stopping 1",
@@ -241,6 +241,8 @@ def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Monk
         ("--dtype float16", "--dtype: .*float16"),
         ("--epochs 0", "--epochs: expected an integer >= 1, got 0"),
         ("--epochs two", "--epochs: expected an integer, got 'two'"),
+        ("--shards 6", r"--shards: expected a power of two \(1, 2, 4, 8, \.\.\.\), got 6"),
+        ("--mpi", "--mpi: has an effect only with --shards"),
         ("--batch-size -1", "--batch-size: expected an integer >= 1, got -1"),
         ("--hidden 128;64", "--hidden: expected widths such as 128,64 or none, got '128;64'"),
         ("--model ccn", "--model: .*'ccn', did you mean 'cnn'"),
@@ -362,6 +364,12 @@ def test_missing_extra(
         1,
         f'fastnn train: error: {name} is missing: pip install "fastnn[train]"',
     )
+
+
+def test_mpi_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    code, _, err = run(capsys, "--shards", "4", "--mpi")
+    assert (code, err) == (1, 'fastnn train: error: mpi4py is missing: pip install "fastnn[mpi]"\n')
 
 
 # -- options

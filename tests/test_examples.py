@@ -77,7 +77,8 @@ def test_both_packages_have_examples():
             assert any(found.endswith(f".{name}") and found.startswith("fastnn.") for found in names), name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/extending.md", "docs/lab.md", "docs/coming_from.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/extending.md", "docs/lab.md", "docs/coming_from.md",
+                                  "docs/shards.md"])
 def test_page(page, tmp_path, monkeypatch):
     """Each block runs by itself; on the page about extensions, in either package."""
     monkeypatch.chdir(tmp_path)

@@ -32,7 +32,7 @@ SHARED_FLOORS = [
     {"closed", "schedule", "metrics", "class_weight"},
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
-     "data", "recorder", "copy_parameters"}, {"checkpoint", "prediction", "batches"},
+     "data", "recorder", "copy_parameters"}, {"checkpoint", "prediction"}, {"shards"}, {"batches"},
     {"model_checkpoint"}, {"fit"}, {"lbfgs"}, {"model", "lr_finder"}, {"public"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [

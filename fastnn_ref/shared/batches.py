@@ -10,12 +10,14 @@ are summed, each with its part of the weights:
 
     dW = Σ cᵢ·dWᵢ / Σ cᵢ        cᵢ: the rows of part i, or the sum of their weights
 
-That is the gradient of the larger batch. Batch normalization normalises each part by itself.
+That is the gradient of the larger batch. Batch normalization normalises each part by itself. ``shards.py`` has another
+way to sum parts, which does not depend on how many processes share them.
 """
 
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +28,8 @@ from .. import philox
 from . import checks, diagnosis
 from .class_weight import is_sum, mean_of_batches, total_weight
 from .custom import CustomLoss
-from .data import Data, check_inputs, is_mapped, named_as, prepare_data
+from .data import Data, FileRows, check_inputs, is_mapped, named_as, prepare_data
+from .shards import Shards
 
 Array = npt.NDArray[Any]
 
@@ -63,11 +66,17 @@ def in_batches(orders: Iterator[Array], size: int) -> Iterator[Array]:
 
 
 class RowBatches:
-    """Batches of rows of arrays, which may lie in a file; ``shuffle`` is True, False or "blocks"."""
+    """Batches of rows of arrays, which may lie in a file; ``shuffle`` is True, False or "blocks".
 
-    def __init__(self, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int) -> None:
-        self.data, self.size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
-        self.in_memory = not (accumulate > 1 or shuffle == "blocks" or is_mapped(data.x) or is_mapped(data.t))
+    With ``in_parts``, what a batch holds of the arrays is taken, or read, when a part of it is asked for.
+    """
+
+    def __init__(self, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int,
+                 in_parts: bool = False) -> None:
+        self.data, self.size, self.shuffle, self.drop_last, self.in_parts = (
+            data, batch_size, shuffle, drop_last, in_parts)
+        self.in_memory = not (accumulate > 1 or in_parts or shuffle == "blocks" or is_mapped(data.x)
+                              or is_mapped(data.t))
         self.rows = checks.rows_used(len(data.x), batch_size, drop_last)
         self.count = -(-self.rows // batch_size)
 
@@ -82,7 +91,8 @@ class RowBatches:
         """The batches of the model's next epoch, without the first ``skip``."""
         x, t, weights, names = self.data[:4]
         for rows in itertools.islice(self.order(model.network.seeds.order, model.epochs), skip, self.count):
-            yield Data(x[rows], t[rows], None if weights is None else weights[rows], names)
+            take: Any = FileRows if self.in_parts else operator.getitem
+            yield Data(take(x, rows), take(t, rows), None if weights is None else take(weights, rows), names)
 
 
 class UserBatches:
@@ -161,7 +171,7 @@ def summed(
         share = count / total if count else 0.0
         y = model.forward(part.x, training=True)
         value += share * loss.forward(y, part.t, part.weights)
-        model.backward(loss.backward() * share)
+        model.backward(loss.backward() * share, input_gradient=False)
         for name, gradient in model.grads.items():
             sums[name] += gradient
     return value, sums
@@ -185,14 +195,18 @@ def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: An
     return value, penalty
 
 
-def one_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
-    """A step on one batch, or on several that make one; returns loss and penalty."""
+def one_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float, int, float]:
+    """A step on one batch, or on several that make one; returns loss, penalty, rows, and the sum of their weights."""
     if len(parts) > 1:
-        return accumulated_step(model, parts, loss, optimizer)
-    (data,) = parts
-    with named_as(data.names):
-        value = model.step(data.x, data.t, loss, optimizer, data.weights)
-    return value - model.penalty_loss, model.penalty_loss
+        value, penalty = accumulated_step(model, parts, loss, optimizer)
+    else:
+        (data,) = parts
+        with named_as(data.names):
+            value = model.step(data.x, data.t, loss, optimizer, data.weights)
+        penalty = model.penalty_loss
+        value -= penalty
+    count = sum(float(len(part.x) if part.weights is None else part.weights.sum()) for part in parts)
+    return value, penalty, sum(len(part.x) for part in parts), count
 
 
 def call(hook: Callable[..., object] | None, model: Any, *arguments: object) -> None:
@@ -205,11 +219,12 @@ def call(hook: Callable[..., object] | None, model: Any, *arguments: object) -> 
 
 
 def train(
-    model: Any, source: RowBatches | UserBatches, loss: Any, optimizer: Any, accumulate: int, mixup: float,
-    resume: bool, progress: Callable[..., object] | None, on_batch_begin: Callable[..., object] | None,
+    model: Any, source: RowBatches | UserBatches, loss: Any, optimizer: Any, accumulate: int, shards: Shards,
+    mixup: float, resume: bool, progress: Callable[..., object] | None, on_batch_begin: Callable[..., object] | None,
     on_batch_end: Callable[..., object] | None,
 ) -> tuple[float, float]:
-    """An epoch of steps on ``accumulate`` batches each; returns the means of the loss, with the penalty, and of that.
+    """An epoch of steps on ``accumulate`` batches each, or on the ``shards`` of one; returns the means of the loss,
+    with the penalty, and of the penalty.
 
     ``progress``, ``on_batch_begin``, ``on_batch_end`` and ``resume`` are as for ``run_epoch``, which does it if it can.
     """
@@ -226,21 +241,26 @@ def train(
     checks.check_resume(counters["batch"], steps)
     done, sums = counters["batch"], counters["sums"]
     batches = source.epoch(model, done * accumulate)
+    stop = False
     while done < steps:
-        call(on_batch_begin, model, done)
-        parts = list(itertools.islice(batches, accumulate))
-        value, penalty = one_step(model, parts, loss, optimizer)
-        size, done = sum(len(part.x) for part in parts), done + 1
-        count = sum(float(len(part.x) if part.weights is None else part.weights.sum()) for part in parts)
+        stop = stop or shards.stops(call, on_batch_begin, model, done)
+        if shards.count > 1:
+            value, penalty, size, count = shards.step(model, next(batches), loss, optimizer, stop)
+        else:
+            value, penalty, size, count = one_step(model, list(itertools.islice(batches, accumulate)), loss, optimizer)
+        done += 1
         sums = [sums[0] + value * (1.0 if is_sum(loss) else count),
                 sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
         model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
-        call(on_batch_end, model, done - 1, {"loss": value + penalty, "batch": done - 1, "size": size})
-        call(progress, model, done, steps)
+        logs = {"loss": value + penalty, "batch": done - 1, "size": size}
+        stop = shards.stops(call, on_batch_end, model, done - 1, logs)
+        stop = stop or shards.stops(call, progress, model, done, steps)
+    shards.agree(stop)
     total, penalties, weight = sums
     rows = weight if source.rows is None else source.rows
     model.network.set_counters(
         model.network.counters() | {"epochs": model.epochs + 1, "batch": 0, "sums": [0.0, 0.0, 0.0]})
-    diagnosis.warn_of_nonfinite(model)
+    if shards.rank == 0:
+        diagnosis.warn_of_nonfinite(model)
     penalty = penalties / rows if rows else 0.0
     return mean_of_batches(loss, total, weight) + penalty, penalty

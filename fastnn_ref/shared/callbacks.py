@@ -63,6 +63,7 @@ class Callback(Configured):
 
     ``state_names`` are the attributes that training changes: ``state_dict`` collects them, so that a training resumes.
     ``needs_optimizer`` is True where the callback cannot do without one; ``fit_lbfgs`` has none, and refuses it.
+    ``writes`` is True where it writes a file or shows something: with ``fit(comm=…)`` it is called on rank 0 alone.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class StopBelow(nn.Callback):
@@ -81,6 +82,7 @@ class Callback(Configured):
     params: Mapping[str, Any] = {}
     state_names: tuple[str, ...] = ()
     needs_optimizer = False
+    writes = False
 
     def set_model(self, model: Any) -> None:
         """The model that is going to be trained."""
@@ -145,12 +147,13 @@ def may_add_logs(callback: Callback) -> bool:
 class CallbackList:
     """The callbacks of one training, in order; ``call`` runs a hook of each.
 
-    ``display`` comes last and is none of the ``callbacks``: it has no part in the state of a training.
+    ``display`` comes last and is none of the ``callbacks``: it has no part in the state of a training. Those
+    that write are called if ``writes``.
     """
 
     def __init__(
         self, history: Callback, callbacks: object, model: Any, optimizer: Any, params: Mapping[str, Any],
-        display: Callback | None = None,
+        display: Callback | None = None, writes: bool = True,
     ) -> None:
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks: expected a sequence of Callback objects, got {callbacks!r}")
@@ -159,9 +162,10 @@ class CallbackList:
             if not isinstance(each, Callback):
                 raise TypeError(f"callbacks: expected Callback objects, got {each!r}")
         self.check_monitors(params["monitors"])
-        self.called = self.callbacks if display is None else [*self.callbacks, display]
-        self.writers = [each for each in self.callbacks if overrides(each, "_write_due")]
-        for each in self.called:
+        self.attached = self.callbacks if display is None else [*self.callbacks, display]
+        self.called = [each for each in self.attached if writes or not each.writes]
+        self.writers = [each for each in self.called if overrides(each, "_write_due")]
+        for each in self.attached:
             each.set_params(params)
             each.set_model(model)
             each.optimizer, each.callbacks = optimizer, self.callbacks
@@ -189,7 +193,7 @@ class CallbackList:
 
     def release(self) -> None:
         """Ends the circle from each callback to the list of all, which would keep a model until a collection."""
-        for each in self.called:
+        for each in self.attached:
             each.callbacks = ()
 
     def call(self, name: str, *arguments: Any) -> None:

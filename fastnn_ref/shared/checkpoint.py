@@ -176,18 +176,18 @@ def read_training(path: Path) -> dict[str, Any]:
     return document
 
 
-def check_same(name: str, saved: Any, own: Any) -> None:
+def check_same(name: str, saved: Any, own: Any, whose: str = "as when the file was written") -> None:
     """Two records say the same, or one of them says nothing."""
     if isinstance(saved, Mapping) and isinstance(own, Mapping):
-        if name == "model" and (NO_RECORD in saved or NO_RECORD in own):
+        if NO_RECORD in saved or NO_RECORD in own:
             return
         for key in {**saved, **own}.keys() - SETTINGS.keys():       # these belong to the state, too
-            check_same(f"{name}.{key}", saved.get(key), own.get(key))
+            check_same(f"{name}.{key}", saved.get(key), own.get(key), whose)
     elif isinstance(saved, list) and isinstance(own, list) and len(saved) == len(own):
         for index, (one, other) in enumerate(zip(saved, own, strict=True)):
-            check_same(f"{name}[{index}]", one, other)
+            check_same(f"{name}[{index}]", one, other, whose)
     elif saved != own:
-        raise ValueError(f"{name}: expected {saved!r}, as when the file was written, got {own!r}")
+        raise ValueError(f"{name}: expected {saved!r}, {whose}, got {own!r}")
 
 
 def record_of(thing: Any) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def numbered_as(rows: Array | None) -> Iterator[None]:
 
 
 class FileRows:
-    """Some ``rows`` of an array that lies in a file: they are read when they are asked for.
+    """Some ``rows`` of an array, as one that lies in a file: they are read when they are asked for.
 
     >>> FileRows(np.arange(10), np.array([1, 4, 8]))[1:].tolist()
     [4, 8]
@@ -235,9 +235,10 @@ def check_inputs(model: Any, data: Data) -> float:
     return largest
 
 
-def check_last_batch(model: Any, x: Array, used: int, batch_size: int) -> None:
-    """Batch normalization needs several rows, in the last batch of the ``used`` rows, too."""
+def check_last_batch(model: Any, x: Array, used: int, batch_size: int, shards: int = 1) -> None:
+    """Batch normalization needs several rows, in each of the ``shards`` of the last batch of the ``used`` rows, too."""
     rows, least = (used - 1) % batch_size + 1, model.min_batch_size(x.shape[1:])
-    if rows < least:
-        raise ValueError(f"batch_size: expected at least {least} rows in a training batch, to normalise over, got "
+    if max(rows // shards, 1) < least:
+        where = "a training batch" if shards == 1 else f"each of the {shards} shards of a training batch"
+        raise ValueError(f"batch_size: expected at least {least} rows in {where}, to normalise over, got "
                          f"{batch_size}, which leaves {rows} of {used} for the last one")

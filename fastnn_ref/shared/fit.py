@@ -7,6 +7,7 @@ first step and by the name of the argument.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -40,6 +41,7 @@ from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
 from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_in
+from .shards import as_shards, ending_the_job
 from .state import load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
@@ -273,16 +275,26 @@ def from_batches(
 
 
 def from_arrays(model: Any, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int,
-                mixup: Any) -> RowBatches:
+                shards: int, mixup: Any) -> RowBatches:
     """Batches of rows of ``data``."""
-    source = RowBatches(data, batch_size, shuffle, drop_last, accumulate)
+    if batch_size < shards:
+        raise ValueError(f"batch_size: expected at least shards={shards} rows, got {batch_size}")
+    source = RowBatches(data, batch_size, shuffle, drop_last, accumulate, in_parts=shards > 1)
     if mixup and not source.in_memory:
-        raise ValueError("mixup: expected 0 beside arrays in a file, shuffle='blocks' and gradient accumulation, "
-                         f"got {mixup!r}")
-    check_last_batch(model, data.x, source.rows, batch_size)
+        raise ValueError("mixup: expected 0 beside arrays in a file, shuffle='blocks', gradient accumulation and "
+                         f"shards, got {mixup!r}")
+    check_last_batch(model, data.x, source.rows, batch_size, shards)
     return source
 
 
+def check_accumulation(accumulate: int, shards: int) -> None:
+    """Several batches make a step, or one batch in parts does."""
+    if accumulate > 1 and shards > 1:
+        raise ValueError("gradient_accumulation_steps: expected 1 beside shards, which cut one larger batch, "
+                         f"got {accumulate}")
+
+
+@ending_the_job
 def fit(
     model: Any, x: Any, t: object = None, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
     validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0,
@@ -290,6 +302,7 @@ def fit(
     callbacks: Iterable[Callback] = (), sample_weight: object = None, mixup: float = 0.0,
     resume: Mapping[str, Any] | str | os.PathLike[str] | None = None, verbose: int | str = 0,
     drop_last: bool = False, steps_per_epoch: int | None = None, gradient_accumulation_steps: int = 1,
+    shards: int = 1, comm: Any = None,
 ) -> History:
     """Trains ``model`` for ``epochs`` (>= 0) passes over ``x`` and ``t`` in shuffled mini-batches of ``batch_size``.
 
@@ -316,6 +329,16 @@ def fit(
     batch, with the same bits as arrays in memory. ``gradient_accumulation_steps=k`` makes one step of k batches, with
     the gradient of one batch of k·``batch_size`` rows, in the memory of one of ``batch_size``; batch normalization
     normalises each of the k by itself, and each draws masks of its own.
+
+    ``shards=S``, a power of two, cuts each batch into S parts, as equal as can be, in the order of its rows. Each goes
+    forward and backward by itself, one after another, in the memory of one part, and their gradients are added over a
+    binary tree. Batch normalization normalises each part by itself, and each draws masks of its own; the running
+    statistics change by the mean of what the parts change. With ``comm``, a communicator of mpi4py such as
+    ``MPI.COMM_WORLD``, its 1, 2, 4, ... ranks share the parts, to the same bits: every rank calls ``fit`` with the
+    same arguments and data (a ``numpy.memmap`` is read where a rank needs it; an iterator yields the whole batch on
+    each), and begins with what rank 0 has: weights, optimizer, ``resume``. Rank 0 alone computes metrics and calls
+    callbacks that write (``Callback.writes``); the others are called on every rank, and one that stops stops all. An
+    error on one rank is shown and ends the job. Not beside mixup and gradient accumulation.
 
     ``fit(batches)``: instead of ``x`` and ``t``, an iterable of (x, t) or (x, t, sample_weight), each one batch,
     which is trained with as it comes; ``batch_size`` and ``shuffle`` are for arrays. What has a len(), such as a list
@@ -346,6 +369,8 @@ def fit(
     accumulate = checks.as_integer("gradient_accumulation_steps", gradient_accumulation_steps, 1)
     checks.as_mixup(mixup, sample_weight, loss)
     check_objects(model, loss, optimizer)
+    ranks = as_shards(shards, comm)
+    check_accumulation(accumulate, ranks.count)
     source: RowBatches | UserBatches
     if t is None:
         source, data, held_out = from_batches(model, x, loss, steps_per_epoch, validation_data, {
@@ -358,24 +383,29 @@ def fit(
             raise ValueError(f"steps_per_epoch: expected None beside t, got {steps_per_epoch!r}")
         data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split,
                                     validation_rows)
-        source = from_arrays(model, data, batch_size, shuffle, drop_last, accumulate, mixup)
+        source = from_arrays(model, data, batch_size, shuffle, drop_last, accumulate, ranks.count, mixup)
         shape = len(data.x), *model.output_shape(data.x.shape[1:])
         loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
+    steps = -(-source.count // accumulate)
+    ranks.same_start(model, optimizer, loss, {
+        "shards": ranks.count, "epochs": epochs, "rows of x": source.rows, "batch_size": batch_size, "steps": steps,
+        "shuffle": shuffle})
     if resume is None:
         check_parameters(model)
     own = {} if t is None else measures                 # metrics of the training data
     whole = isinstance(source, RowBatches) and source.in_memory         # errors count rows of all data, not of a batch
-    largest = check_data(model, data, held_out, loss, own, measures)
-    steps = -(-source.count // accumulate)
-    state = as_training_state(resume, model, steps)
+    largest = ranks.shared(lambda: check_data(model, data, held_out, loss, own, measures))
+    state = ranks.shared(lambda: as_training_state(resume, model, steps))
     params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,
               "largest": largest, "loss": loss,
               "monitors": find_monitors(own, measures, model.has_penalty, held_out is not None)}
     history = History()
-    hooks = CallbackList(history, callbacks, model, optimizer, params, display)
+    hooks = CallbackList(history, callbacks, model, optimizer, params, display, writes=ranks.rank == 0)
+    ranks.same("callbacks", [type(each).__name__ for each in hooks.callbacks])
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
-    diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-    diagnosis.warn_of_bytes(model, x, largest["x"])
+    if ranks.rank == 0:
+        diagnosis.warn_before(model, loss, optimizer, steps * epochs)
+        diagnosis.warn_of_bytes(model, x, largest["x"])
     rows = source.rows or source.count * len(data.x)
     usual = np.inf if optimizer.maximize else usual_loss(model, data, loss, rows)   # a loss that shall rise
     watch = diagnosis.LossWatch(model, optimizer, largest, usual)
@@ -388,18 +418,20 @@ def fit(
                 load_training_state(state, model, optimizer, hooks.callbacks)
                 optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
             for epoch in range(len(history.epoch), epochs):
-                hooks.call("on_epoch_begin", epoch, {})
+                ranks.call(hooks.call, "on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 inside = state is not None and model.network.counters()["batch"] > 0
                 with numbered_as(data.rows if whole else None):
-                    value, penalty = train(model, source, loss, optimizer, accumulate, mixup, inside,
+                    value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside,
                                            **epoch_hooks(model, hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 ends = diagnosis.find_nonfinite(model) is not None          # the epoch has said which parameter
-                watch.see(epoch, value - penalty, ends)
-                logs = epoch_logs(model, value, penalty, data, held_out, loss, own, measures)
-                hooks.call("on_epoch_end", epoch, logs)
-                if model.stop_training or ctrl_c.pressed or ends:
+                if ranks.rank == 0:
+                    watch.see(epoch, value - penalty, ends)
+                logs = ranks.shared(functools.partial(
+                    epoch_logs, model, value, penalty, data, held_out, loss, own, measures))
+                ranks.call(hooks.call, "on_epoch_end", epoch, logs)
+                if ranks.any(model.stop_training or ctrl_c.pressed or ends):
                     break
         except StopTraining:
             pass
@@ -407,4 +439,5 @@ def fit(
             history.interrupted = ctrl_c.pressed
             hooks.call("on_train_end", logs)
             hooks.release()
+    history.interrupted = ranks.any(history.interrupted)
     return history

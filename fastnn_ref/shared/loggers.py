@@ -41,6 +41,7 @@ class CSVLogger(Callback):
     """
 
     state_names = ("position", "columns")
+    writes = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         if not isinstance(filename, str | os.PathLike):
@@ -106,6 +107,8 @@ class TensorBoard(Callback):
     a number k >= 1: then every k-th batch's ``batch_loss`` is written, too, over steps, to ``train/batches``, which
     needs the hook of every batch. Without tensorboardX the constructor raises ModuleNotFoundError.
     """
+
+    writes = True
 
     def __init__(self, log_dir: str | os.PathLike[str] = "logs", update_freq: str | int = "epoch") -> None:
         if not isinstance(log_dir, str | os.PathLike):

@@ -40,6 +40,7 @@ class ModelCheckpoint(MonitorCallback):
 
     state_names = ("best",)
     needs_optimizer = True
+    writes = True
 
     def __init__(
         self, path: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "auto",

@@ -41,6 +41,8 @@ class ProgressBar(Callback):
     0.5
     """
 
+    writes = True
+
     def __init__(
         self, label: str = "", epochs: int | None = None, show: tuple[str, ...] | None = None, disable: bool = False,
         style: str = "auto", pause: float = 0.0,
