@@ -250,14 +250,15 @@ def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> d
             "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def held(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
     """The training ``function``, with the model kept from other threads until it ends, between its steps, too: a thread
     that prepares batches can neither change what is trained nor be in the way of the next step."""
     @functools.wraps(function)
-    def alone(model: Any, *arguments: P.args, **named: P.kwargs) -> R:
+    def alone(model: Any, /, *arguments: P.args, **named: P.kwargs) -> R:
         network = model.network
         taken = network.hold()
         try:
@@ -345,8 +346,8 @@ def fit(
     may predict then. If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the weights
     are those after the last whole step. ``metrics`` are then those of the validation data.
 
-    The model is this thread's until fit returns, between steps and epochs, too. Another one that predicts with it, trains
-    it or assigns to it meanwhile, such as a loader's worker, gets a RuntimeError, and nothing has changed; a
+    The model is this thread's until fit returns, between steps and epochs, too. Another one that predicts with it,
+    trains it or assigns to it meanwhile, such as a loader's worker, gets a RuntimeError, and nothing has changed; a
     ``copy.deepcopy`` of the model is free. What another thread reads of the parameters may be of the middle of a step.
 
     ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
