@@ -6,6 +6,6 @@
 
 ``ours.py`` and ``examples/`` have fastnn's side, ``torch.py`` PyTorch's, and ``keras.py`` Keras's of the programs that
 came from there, where it is installed. scikit-learn's own programs are one function for both, as fastnn has its
-estimators. Lines are those of code, without docstrings, of all functions and classes that a program calls and that stand
-here or in ``examples/``, without reading the data.
+estimators. Lines are those of code, without docstrings, of all functions and classes that a program calls and that
+stand here or in ``examples/``, without reading the data.
 """
