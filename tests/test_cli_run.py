@@ -399,6 +399,7 @@ def test_a_regression_outside_of_its_run(capsys: pytest.CaptureFixture[str], hou
     fastnn.Sequential(fastnn.Conv2d(1, 3, 1)).save("image.safetensors")
     fastnn.Sequential(fastnn.Linear(2, 3)).save("three.safetensors")
     np.save("image.npy", np.ones((4, 1, 2, 2)))
+    assert call(capsys, "evaluate m.safetensors --data p.csv")[2].endswith("; --task regression takes numbers\n")
     assert call(capsys, "predict three.safetensors x.npy --task regression --out y.npy")[0] == 0
     assert np.load("y.npy").shape == (80, 3)
     call(capsys, f"train --data h.csv {VALUES} --run a --epochs 1 --backend fast")

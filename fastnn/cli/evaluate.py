@@ -95,7 +95,7 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
             read = rows.read(Path(config.data), True, targets=config.targets,
                              regression=found.regression, **how)
         x = found.inputs(read, config.data)
-        t = read.values if found.regression else trained.class_numbers(read, found.labels(x), config.data)
+        t = read.values if found.regression else trained.class_numbers(found, read, found.labels(x), config.data)
         title = config.data
     else:
         data, _ = task.load_data(task.DataOptions(data=config.data, download=config.download), progress=True)

@@ -14,7 +14,7 @@ from fastnn_ref.shared import checks
 from .encoding import Encoding
 from .folder import Folder
 from .options import argument, choice, option, text
-from .rows import Rows
+from .rows import Rows, is_number
 from .session import UsageError
 
 BACKENDS = {"fast": "fastnn", "ref": "fastnn_ref"}
@@ -120,12 +120,13 @@ def load(config: ModelOptions) -> Trained:
     return Trained(nn, model, file, None, None, task)
 
 
-def class_numbers(rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
+def class_numbers(found: Trained, rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
     """The labels of the rows as class numbers; ValueError for one that the model does not know."""
-    found = rows.labels or []
+    given = rows.labels or []
     numbers = {label: number for number, label in enumerate(labels)}
-    for row, label in enumerate(found):
+    for row, label in enumerate(given):
         if label not in numbers:
             place = rows.places[row] if rows.places else f"row {row}"
-            raise ValueError(f"{source}: {place}: expected one of {', '.join(labels)}, got {label!r}")
-    return np.array([numbers[label] for label in found], np.int64)
+            hint = "; --task regression takes numbers" if found.encoding is None and is_number(label) else ""
+            raise ValueError(f"{source}: {place}: expected one of {', '.join(labels)}, got {label!r}{hint}")
+    return np.array([numbers[label] for label in given], np.int64)
