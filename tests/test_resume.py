@@ -188,7 +188,7 @@ def test_it_goes_on_to_the_same_bits(request, nn, tmp_path, monkeypatch):
         sys.path.insert(0, {str(ROOT)!r})
         from tests.test_resume import go_on
         go_on({nn.__name__!r}, {str(tmp_path)!r})
-    """))
+    """, timeout=3600 if thorough else 120))
     assert len(wanted) >= (500 if thorough else 50)
     assert {name for name in wanted if got[name] != wanted[name]} == set()
     if thorough:
