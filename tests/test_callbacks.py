@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import struct
+import re
 import sys
 import warnings
 
