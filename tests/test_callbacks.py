@@ -5,9 +5,9 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import struct
-import re
 import sys
 import warnings
 
