@@ -25,7 +25,7 @@ import numpy as np
 from bench.nets import Work, package
 
 FLAGS = {"portable": (16, []), "x86_v3": (32, ["-mavx2", "-mfma"]), "x86_v4": (64, ["-mavx512f", "-mfma"])}
-LIBRARIES = ("numpy", "scikit-learn", "torch", "jax")
+LIBRARIES = ("numpy", "scikit-learn", "torch", "keras", "jax")
 PEAK_FLOPS = 1e9                # of one call in a thread: some ten milliseconds
 
 

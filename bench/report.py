@@ -54,7 +54,7 @@ def markdown(head: list[str], lines: list[list[str]]) -> list[str]:
 def about(result: dict[str, Any]) -> str:
     """Where and with what it was measured."""
     found = result["machine"]
-    names = ("python", "numpy", "scikit-learn", "torch", "jax")
+    names = ("python", "numpy", "scikit-learn", "torch", "keras", "jax")
     return (f"{found['cpu']}, {found['cores']} cores, {found['isa']}, {found['compiler']}; "
             f"{', '.join(f'{name} {found[name]}' for name in names if found.get(name))}; "
             f"commit {found['commit']}, {found['date']}.")

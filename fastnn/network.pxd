@@ -114,6 +114,7 @@ cdef class Network:
     cdef unsigned long user                 # the thread inside; 0: none
     cdef int depth                          # calls of that thread, one inside the other
     cdef bint in_pass, trains
+    cdef bint held                          # has a thread taken it for all of a `fit`, between its passes, too?
     cdef bint alone                         # has no other thread predicted since this one came?
     cdef Node held_root                     # alive while somebody is inside
     cdef dict guests                        # thread → the twin in which it predicts

@@ -551,7 +551,7 @@ cdef class Network:
         return 0
 
     cdef int check_free(self) except -1:
-        if self.user:
+        if self.user and not (self.depth == 0 and self.user == PyThread_get_thread_ident()):
             raise checks.busy(self.held_root, "adoption", self.user)
         for thread in self.guests or ():
             raise checks.busy(self.living_root(), "adoption", thread)
@@ -573,7 +573,7 @@ cdef class Network:
         if self.user:
             if self.user != me:
                 raise checks.busy(self.held_root, "thread", self.user)
-            if self.in_pass or training:
+            if self.in_pass or (training and self.depth):
                 raise checks.busy(self.held_root, "pass" if self.in_pass else "training")
         else:
             if training:
@@ -587,11 +587,33 @@ cdef class Network:
     cdef int unlock(self) except -1:
         self.in_pass = False
         self.depth -= 1
-        if self.depth == 0:
+        if self.depth == 0 and not self.held:
             self.user = 0
             self.trains = False
             self.held_root = None
         return 0
+
+    def hold(self):
+        """Takes the network for this thread, between its passes, too, until `release`; False if it has it already."""
+        if self.held and self.user == PyThread_get_thread_ident():
+            return False
+        self.lock(self.living_root(), True)
+        self.held, self.depth = True, 0
+        return True
+
+    def release(self):
+        """Other threads may use it."""
+        self.held = self.trains = False
+        self.user, self.held_root = 0, None
+
+    def check_unused(self):
+        """No other thread trains or predicts."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        if self.user not in (0, me):
+            raise checks.busy(self.held_root, "thread", self.user)
+        for thread in self.guests or ():
+            if thread != me:
+                raise checks.busy(self.living_root(), "thread", thread)
 
     # ---- predicting beside another thread ----
 

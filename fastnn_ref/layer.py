@@ -139,7 +139,7 @@ class Layer(Closed, LayerAccess):
 
     def _assign(self, name: str, value: object) -> None:
         with self.network.locked() as network:
-            network.check_alone()
+            network.check_unused()
             assign(self, name, value)
             network.regroup()
 

@@ -9,8 +9,9 @@ function of the seed, or of three (initial values, order, masks), and of two cou
 A layer that is used alone has a network of its own. It sleeps while the layer stands inside another one, and wakes at
 the next use after the outer layer is gone.
 
-One thread trains, or any number of threads predict, each with a ``Use``. What layers keep in ``saved`` is for
-``backward``: a prediction does not read it, so predictions need no buffers of their own.
+One thread trains, or any number of threads predict, each with a ``Use``; ``hold`` keeps others out for all of a
+``fit``. What layers keep in ``saved`` is for ``backward``: a prediction does not read it, so predictions need no
+buffers of their own.
 
 Engine: fastnn/network.pyx.
 """
@@ -77,6 +78,7 @@ class Network:
         """Makes ``root`` the outermost layer; the network is asleep and no pass is under way."""
         self._root, self.awake = weakref.ref(root), False
         self._uses: dict[int, Use] = {}             # thread → what it does
+        self._holder: int | None = None             # the thread that has taken it for all of a ``fit``
         self.pending, self.pass_step = None, 0      # pass_step: the value of steps that this pass draws from
 
     @property
@@ -175,6 +177,8 @@ class Network:
             use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
             if use.in_pass:
                 raise checks.busy(root, "pass")
+            if self._holder not in (None, me):
+                raise checks.busy(root, "thread", self._holder)
             for thread, other in others.items():
                 if training or other.trains:
                     raise checks.busy(root, "thread", thread)
@@ -203,16 +207,34 @@ class Network:
         use = self._uses.get(threading.get_ident())
         return use is not None and not use.is_main
 
-    def check_alone(self) -> None:
+    def hold(self) -> bool:
+        """Takes the network for this thread, between its passes, too, until ``release``; False if it has it already."""
+        with MUTEX:
+            if self._holder == threading.get_ident():
+                return False
+            with self.locked(training=True):
+                self._holder = threading.get_ident()
+        return True
+
+    def release(self) -> None:
+        """Other threads may use it."""
+        self._holder = None
+
+    def check_unused(self) -> None:
         """No other thread trains or predicts."""
-        for thread in list(self._uses):
+        for thread in [*self._uses, *self.holders()]:
             if thread != threading.get_ident():
                 raise checks.busy(self.root, "thread", thread)
 
     def check_free(self) -> None:
-        """No thread trains or predicts, this one included."""
-        for thread in list(self._uses):
-            raise checks.busy(self.root, "adoption", thread)
+        """No thread trains or predicts, this one included, unless it is between two passes of a ``fit``."""
+        for thread in [*self._uses, *self.holders()]:
+            if thread in self._uses or thread != threading.get_ident():
+                raise checks.busy(self.root, "adoption", thread)
+
+    def holders(self) -> list[int]:
+        """The thread that holds it, if one does."""
+        return [] if self._holder is None else [self._holder]
 
     def begin(self) -> None:
         """Starts a forward pass: no layer may go backward, and random numbers are drawn for this step."""

@@ -57,6 +57,28 @@ def of(path: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
 
 SHARED = [
     *of(
+        "fastnn_ref/shared/fit.py",
+        ("fit does not keep its model", "test_batches::test_a_thread_that_prepares_batches_cannot_meddle",
+         "        taken = network.hold()\n", "        taken = False\n"),
+        ("fit keeps its model after an error", "test_batches::test_the_thread_that_trains_goes_on_using_its_model",
+         "            if taken:\n                network.release()\n", "            pass\n"),
+    ),
+    *of(
+        "fastnn/cli/score.py",
+        ("errors of several targets in units", "test_cli_run::test_nearer_than_a_guess_is_two_standard_errors",
+         "((values - self.t) / np.array(self.encoding.target_deviation)) ** 2", "(values - self.t) ** 2"),
+    ),
+    *of(
+        "fastnn/cli/export.py",
+        ("an exported graph takes scaled rows",
+         "test_cli_run::test_an_exported_classifier_takes_rows_as_they_stand_in_the_file",
+         "input_scaling=scale, ", ""),
+    ),
+    *of(
+        "fastnn/onnx/load.py",
+        ("a scaling of ONNX that learns", "test_onnx::test_input_scaling", "        layer.trainable = False\n", ""),
+    ),
+    *of(
         "fastnn/torch/state.py",
         ("torch: weights are not transposed", "test_from_torch::test_state_has_the_names_and_layouts_of_pytorch",
          "np.ascontiguousarray(own[ours].T) if turned else own[ours]",
@@ -106,8 +128,8 @@ SHARED = [
          "np.float32(254)"),
         ("command line: values without their mean",
          "test_cli_run::test_a_regression_says_everything_in_the_unit_of_its_target",
-         "* self.target_deviation + self.target_mean",
-         "* self.target_deviation"),
+         "* np.array(self.target_deviation) + np.array(self.target_mean)",
+         "* np.array(self.target_deviation)"),
     ),
     *of(
         "fastnn/cli/score.py",
@@ -128,7 +150,7 @@ SHARED = [
         "fastnn/cli/export.py",
         ("command line: exported in another unit",
          "test_cli_run::test_a_regression_says_everything_in_the_unit_of_its_target",
-         "last.weight = last.weight * found.regression.target_deviation",
+         "last.weight = last.weight * np.array(encoding.target_deviation)",
          "pass"),
     ),
     *of(

@@ -1,7 +1,10 @@
 """fit on batches: the last one left out, from an iterator, several for one step, from files larger than memory."""
 
+import copy
 import json
 import os
+import queue
+import re
 import sys
 import threading
 
@@ -199,12 +202,135 @@ def test_batches_are_fetched_in_the_thread_that_trains(nn):
         train(nn, list(batches()), model=model, callbacks=[guilty])
 
 
-def test_torch_loader(nn):
-    """A DataLoader's tensors, batch by batch."""
+@pytest.mark.parametrize("workers", [0, 2])
+def test_torch_loader(nn, workers):
+    """A DataLoader's tensors, batch by batch; worker processes, and torch's thread that pins memory, change no bit."""
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(T))
     want, _ = train(nn, shuffle=False)
-    same_parameters(train(nn, torch.utils.data.DataLoader(data, batch_size=8))[0], want)
+    loader = torch.utils.data.DataLoader(data, batch_size=8, num_workers=workers)
+    same_parameters(train(nn, loader)[0], want)
+
+
+# ---- threads of the iterator ----
+
+
+def elsewhere(call):
+    """What ``call()`` says in a thread of its own: its result, or its error."""
+    found = []
+
+    def work():
+        try:
+            found.append(call())
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    return found[0]
+
+
+MEDDLING = {
+    "predict": lambda nn, model: model.predict(X), "call": lambda nn, model: model(X),
+    "layer": lambda nn, model: model[0](X), "part": lambda nn, model: model[:2].predict(X),
+    "evaluate": lambda nn, model: model.evaluate(X, T, nn.CrossEntropyLoss()),
+    "forward": lambda nn, model: model.forward(X, training=True),
+    "backward": lambda nn, model: model.backward(np.ones((8, 3))),
+    "step": lambda nn, model: model.step(X, T, nn.CrossEntropyLoss(), nn.SGD()),
+    "run_epoch": lambda nn, model: model.run_epoch(X, T, nn.CrossEntropyLoss(), nn.SGD()),
+    "fit": lambda nn, model: train(nn, model=model), "optimizer": lambda nn, model: nn.SGD().step(model),
+    "load_state_dict": lambda nn, model: model.load_state_dict(net(nn).state_dict()),
+    "load_state_dict of a layer": lambda nn, model: model[0].load_state_dict(net(nn)[0].state_dict()),
+    "set_parameter": lambda nn, model: model.set_parameter("0.bias", np.ones(9)),
+    "weight": lambda nn, model: setattr(model[0], "weight", np.ones((6, 9))),
+    "copy_parameters": lambda nn, model: nn.copy_parameters(net(nn), model),
+    "trainable": lambda nn, model: setattr(model, "trainable", False), "wrap": lambda nn, model: nn.Sequential(model),
+}
+
+
+@pytest.mark.parametrize("how", [*MEDDLING, "state_dict"])
+def test_a_thread_that_prepares_batches_cannot_meddle(nn, how):
+    """Between steps, in a hook of a batch and between epochs: an error there, and the training's bits are the same."""
+    model, said = net(nn, nn.Dropout(0.3)), []
+    call = MEDDLING.get(how, lambda nn, model: model.state_dict())
+
+    def meddle(*_):
+        said.append(elsewhere(lambda: call(nn, model)))
+
+    def asked():
+        for _ in range(2):
+            for batch in batches():
+                meddle()
+                yield batch
+
+    hooks = nn.LambdaCallback(on_train_begin=meddle, on_train_batch_end=meddle, on_epoch_end=meddle,
+                              on_train_end=meddle)
+    _, history = train(nn, asked(), model=model, steps_per_epoch=7, callbacks=[hooks])
+    want, wanted = train(nn, list(batches()), model=net(nn, nn.Dropout(0.3)))
+    same_parameters(model, want)
+    assert history == wanted
+    assert len(said) == 14 + 1 + 2 + 14 + 1
+    for each in said:
+        if how == "state_dict":                             # who reads changes nothing
+            assert each.keys() == want.state_dict().keys()
+        elif how == "backward":                             # refused for one of two reasons
+            assert isinstance(each, RuntimeError)
+        else:
+            assert re.match(r"Sequential: in use(; build it into| by another thread; copy\.deepcopy makes)", str(each))
+    assert not isinstance(elsewhere(lambda: model.predict(X)), Exception)         # afterwards it is free
+    model.load_state_dict(want.state_dict())
+    assert nn.Sequential(model).predict(X).shape == (50, 3)
+
+
+def test_the_thread_that_trains_goes_on_using_its_model(nn):
+    """Between steps and epochs it predicts; between epochs it may train, wrap, assign, and fit again."""
+    model = net(nn)
+
+    def between(epoch, logs):
+        model.predict(X)
+        if epoch == 0:
+            before = model.state_dict()
+            train(nn, model=model)
+            assert nn.Sequential(model).predict(X).shape == (50, 3)
+            model.step(X, T, nn.CrossEntropyLoss(), nn.SGD())
+            model.load_state_dict(before)
+        assert isinstance(elsewhere(lambda: model.predict(X)), RuntimeError)      # the inner fit has not let it go
+
+    train(nn, list(batches()), model=model, callbacks=[nn.LambdaCallback(on_epoch_end=between)])
+    with pytest.raises(ValueError, match="x: expected 8 batches"):
+        train(nn, iter(list(batches())), model=model, steps_per_epoch=8)
+    assert elsewhere(lambda: model.predict(X)).shape == (50, 3)                   # nor after an error
+
+
+def test_a_prefetching_thread(nn):
+    """NumPy's products in another thread while kernels run; the model that predicts there is a copy."""
+    def prefetched(model):
+        ready, own = queue.Queue(2), copy.deepcopy(model)
+
+        def work():
+            for _ in range(2):
+                for x, t in batches():
+                    own.predict(x @ np.eye(6))
+                    ready.put((x @ np.eye(6), t))
+            ready.put(None)
+
+        threading.Thread(target=work).start()
+        yield from iter(ready.get, None)
+
+    model = net(nn)
+    train(nn, prefetched(model), model=model, steps_per_epoch=7)
+    same_parameters(model, train(nn, list(batches()))[0])
+
+
+def test_fit_lbfgs_keeps_its_model_too(nn):
+    pytest.importorskip("scipy")
+    said, model = [], net(nn)
+    hook = nn.LambdaCallback(on_epoch_end=lambda epoch, logs: said.append(elsewhere(lambda: model.predict(X))))
+    model.fit_lbfgs(X, T, loss=nn.CrossEntropyLoss(), max_iter=3, callbacks=[hook])
+    assert said
+    assert all(isinstance(each, RuntimeError) for each in said)
+    assert elsewhere(lambda: model.predict(X)).shape == (50, 3)
 
 
 # ---- several batches for one step ----

@@ -5,6 +5,7 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import struct
 import sys
@@ -722,6 +723,7 @@ def test_a_bar_in_a_terminal(nn, monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     train(nn, verbose=1)
     text = screen.getvalue()
+    assert re.findall(r"epoch (\d) of 3", text)[0] == "1"             # while it runs, not rounded
     assert "epoch 3 of 3" in text
     assert "100% |" in text
     assert "loss=" in text

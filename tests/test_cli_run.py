@@ -1,6 +1,7 @@
 """Run folders, configuration files, data of one's own, and the commands that use a trained model."""
 
 import gzip
+import importlib
 import json
 import re
 import signal
@@ -343,7 +344,7 @@ def test_a_regression_says_everything_in_the_unit_of_its_target(
     assert r2 and float(r2[1]) > 0.95
     record = json.loads(Path("a/run.json").read_text())["encoding"]
     x, price = houses[:, [0, 2]], houses[:, 1]
-    mean, deviation = record["target_scale"]
+    (mean,), (deviation,) = record["target_mean"], record["target_deviation"]
     assert mean != price.mean() and abs(mean / price.mean() - 1) < 0.1 and record["labels"] == []
     assert f"Target price: mean {mean:.6g}, deviation {deviation:.6g}" in out
 
@@ -368,15 +369,15 @@ def test_a_regression_says_everything_in_the_unit_of_its_target(
     assert logged["val_loss"] == pytest.approx((held_out["rmse"] / deviation) ** 2)
 
     assert f"target    price, mean {mean:.6g}, deviation {deviation:.6g}" in call(capsys, "info a")[1]
-    assert json.loads(call(capsys, "info a --json")[1])["target"]["name"] == "price"
+    assert json.loads(call(capsys, "info a --json")[1])["targets"][0]["name"] == "price"
     for line, said in (("predict a x.npy --proba", "--proba: has an effect only with a classifier"),
                        ("evaluate a --metrics accuracy", "--metrics: expected any of r2, rmse, mae, mse for a regr")):
         assert call(capsys, line)[2].startswith(f"fastnn {line.split()[0]}: error: {said}")
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    call(capsys, "export a m.onnx --dtype float64")
-    session = runtime.InferenceSession("m.onnx")
-    exported = session.run(None, {"x": (x - record["mean"]) / record["deviation"]})[0]
+    said = call(capsys, "export a m.onnx --dtype float64")[1]
+    assert said.endswith("-> y (batch, 1); x: as in the data, not scaled\n")
+    exported = runtime.InferenceSession("m.onnx").run(None, {"x": x})[0]
     assert np.abs(exported[:, 0] - wanted).max() < 1
 
 
@@ -395,17 +396,103 @@ def test_a_regression_outside_of_its_run(capsys: pytest.CaptureFixture[str], hou
     assert call(capsys, "predict m.safetensors x.npy --task regression --out y.npy")[0] == 0
     np.testing.assert_allclose(np.load("y.npy"), y, rtol=1e-6)
 
+    fastnn.Sequential(fastnn.Conv2d(1, 3, 1)).save("image.safetensors")
     fastnn.Sequential(fastnn.Linear(2, 3)).save("three.safetensors")
+    np.save("image.npy", np.ones((4, 1, 2, 2)))
+    assert call(capsys, "evaluate m.safetensors --data p.csv")[2].endswith("; --task regression takes numbers\n")
+    assert call(capsys, "predict three.safetensors x.npy --task regression --out y.npy")[0] == 0
+    assert np.load("y.npy").shape == (80, 3)
     call(capsys, f"train --data h.csv {VALUES} --run a --epochs 1 --backend fast")
     for line, said in (
-        ("predict three.safetensors x.npy --task regression", "--task: expected a model with one output for"),
-        ("evaluate three.safetensors --data p.csv --task regression", "--task: expected a model with one output"),
+        ("predict image.safetensors image.npy --task regression", "--task: expected a model with outputs (n, targets)"),
+        ("evaluate three.safetensors --data p.csv --task regression",
+         "--data: expected targets (80, 3) for this model, got (80, 1)"),
         ("evaluate m.safetensors --data digits --task regression", "--task: has an effect only with --data FILE"),
         ("evaluate a --task regression", "--task: has an effect only with a MODEL that is no run's, and a is one"),
         ("predict m.safetensors x.npy --task regression --proba", "--proba: has an effect only with a classifier"),
     ):
         code, out, err = call(capsys, line)
         assert code == 2 and not out and err.startswith(f"fastnn {line.split()[0]}: error: {said}"), err
+
+
+def test_a_regression_of_several_targets(capsys: pytest.CaptureFixture[str], houses: Any) -> None:
+    """Each in its own unit; R² is their mean, too. Trained, interrupted, evaluated, predicted, drawn and exported."""
+    rooms, price, age = houses.T
+    table = np.column_stack([rooms, price, age, np.sin(3 * rooms)])
+    np.savetxt("h.csv", table, "%.17g", ",", header="rooms,price,age,comfort", comments="")
+    how = "--data h.csv --task regression --target comfort,price --hidden 16 --lr 0.02 --epochs 60"
+    code, out, _ = call(capsys, f"train {how} --run whole")
+    assert code == 0 and Path("whole/picture.png").exists() and "Target comfort: mean" in out
+    assert re.search(r"test R², mean +(0\.9\d+) +\1 +predictions differ by up to \S+ deviations\n", out)
+    call(capsys, f"train {how.replace('--epochs 60', '--epochs 20')} --run a")
+    found = json.loads(call(capsys, "train --resume a --epochs 60 --json")[1])["runs"][1]
+    assert weights("a/fastnn-model.safetensors") == weights("whole/fastnn-model.safetensors")
+    assert found["targets"].keys() == {"comfort", "price"} and found["r2"] == pytest.approx(
+        np.mean([each["r2"] for each in found["targets"].values()]))
+
+    assert call(capsys, "predict a h.csv --out p.npy")[0] == 0
+    predicted = np.load("p.npy")
+    code, out, _ = call(capsys, "predict a h.csv")
+    assert np.array_equal(np.array([line.split(",") for line in out.split()[1:]], float), predicted)
+    assert out.startswith("comfort,price\n") and predicted.shape == (80, 2)
+    found = json.loads(call(capsys, "evaluate a --data h.csv --json --metrics rmse,r2")[1])
+    for column, name, true in ((0, "comfort", table[:, 3]), (1, "price", price)):
+        off = predicted[:, column] - true
+        assert found["targets"][name]["rmse"] == pytest.approx(np.sqrt(np.mean(off**2)))
+        assert found["targets"][name]["r2"] == pytest.approx(1 - np.mean(off**2) / true.var())
+    said = call(capsys, "evaluate a --data h.csv")[1]
+    assert re.search(r"\nr2, mean +0\.9\d+\nr2, comfort +0\.\d+\nrmse, comfort +0\.\d+\n", said)
+    names = [each["name"] for each in json.loads(call(capsys, "info a --json")[1])["targets"]]
+    assert names == ["comfort", "price"]
+    assert call(capsys, "train --data h.csv --target comfort,price")[::2] == (2, (
+        "fastnn train: error: --target: expected one column of classes, got 'comfort', 'price'; --task regression "
+        "learns several columns of numbers\n"))
+
+    np.savez("h.npz", x=table[:, [0, 2]], t=table[:, [3, 1]])           # as arrays, without names
+    call(capsys, "train --data h.npz --task regression --run b --epochs 1 --backend fast")
+    assert call(capsys, "predict b h.npz")[1].startswith("value 1,value 2\n")
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    call(capsys, "export a m.onnx")
+    session = runtime.InferenceSession("m.onnx")
+    exported = session.run(None, {"x": table[:, [0, 2]].astype(np.float32)})[0]
+    np.testing.assert_allclose(exported, predicted, rtol=1e-5, atol=1e-5)
+    kept = session.get_modelmeta().custom_metadata_map
+    assert {key: json.loads(value) for key, value in kept.items()} == {
+        "fastnn.inputs": ["rooms", "age"], "fastnn.outputs": ["comfort", "price"]}
+
+
+def test_an_exported_classifier_takes_rows_as_they_stand_in_the_file(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers are scaled inside the graph, and so are bytes; it gives what predict --proba says, before the softmax."""
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)) * [1, 1e3, 1e-3] + [5, 2000, 0]
+    with open("k.csv", "w") as file:
+        file.write("a,b,c,kind\n" + "".join(f"{a},{b},{c},{'no' if a > 5 else 'да'}\n" for a, b, c in x.tolist()))
+    pixels = rng.integers(0, 256, (60, 1, 4, 5)).astype(np.uint8)
+    np.savez("k.npz", x=pixels, t=np.arange(60) % 3)
+    for data, more, raw, said in (
+        ("k.csv", "", x, "as in the data, not scaled"), ("k.npz", "", pixels.reshape(60, 20), "bytes, 0 to 255"),
+        ("k.npz", "--model cnn --channels 2", pixels, "bytes, 0 to 255"),
+        ("k.csv", "--scale none", x, None),
+    ):
+        run = f"r{len(list(Path().iterdir()))}"
+        call(capsys, f"train --data {data} {more} --run {run} --epochs 3 --backend fast --hidden 5")
+        assert call(capsys, f"predict {run} {data} --proba --out p.npy")[0] == 0
+        shape = "--input-shape 20" if raw.shape == (60, 20) else "--input-shape 3" if raw is x else ""
+        code, out, _ = call(capsys, f"export {run} m.onnx {shape}")
+        assert code == 0 and (out.rstrip().endswith(f"; x: {said}") if said else "; x:" not in out)
+        session = runtime.InferenceSession("m.onnx")
+        y = session.run(None, {"x": raw.astype(np.float32)})[0].astype(float)
+        shares = np.exp(y - y.max(axis=1, keepdims=True))
+        np.testing.assert_allclose(shares / shares.sum(axis=1, keepdims=True), np.load("p.npy"), atol=2e-5)
+        classes = json.loads(session.get_modelmeta().custom_metadata_map["fastnn.classes"])
+        assert classes == (["no", "да"] if raw is x else ["0", "1", "2"])
+        again = importlib.import_module("fastnn.onnx").load("m.onnx")
+        np.testing.assert_allclose(again.predict(raw.astype(np.float32)), y, atol=2e-4)
 
 
 def test_an_interrupted_regression_goes_on_to_the_same_bits(
@@ -439,8 +526,13 @@ def test_nearer_than_a_guess_is_two_standard_errors(gains: list[float], idle: bo
     """The squared errors of the guess are 4; they become smaller by 1 on average, with a deviation of 2."""
     t = np.full(len(gains), 2.0)
     values = t - np.sqrt(4 - np.array(gains))
-    assert Estimated(t=t, values=values, before=t - 9, mean=0.0).learnt_nothing() == idle
-    assert Estimated(t=t, values=values, before=values, mean=0.0).learnt_nothing()      # as good before the training
+    for before, found in ((t - 9, idle), (values, True)):           # … or as good before the training
+        for many in (1, 3):                                         # targets, each in a unit of its own
+            units = np.array([1.0, 1e6, 1e-6])[:many]
+            encoding = Encoding((), 1, target_mean=many * (0.0,), target_deviation=tuple(units.tolist()))
+            score = Estimated(t=t[:, None] * units, values=values[:, None] * units, before=before[:, None] * units,
+                              encoding=encoding)  # fmt: skip
+            assert score.learnt_nothing() == found
 
 
 @pytest.mark.parametrize("shape", [(40,), (40, 1)])
@@ -456,11 +548,14 @@ def test_a_regression_on_images_in_an_array(capsys: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize(("line", "code", "message"), [
     ("h.csv --label-smoothing 0.1", 2, "--label-smoothing: has an effect only with --task classification"),
     ("h.csv --loss l2", 2, "--loss: unknown name 'l2'"),
-    ("h.csv --target rooms,age", 2, "--target: expected one of rooms, price, age, or a number .* got 'rooms,age'"),
+    ("h.csv --target rooms,ages", 2, "--target: expected one of rooms, price, age, or a number .* got 'ages'"),
+    ("h.csv --target price,2", 2, "--target: expected each column once, got 'price' twice"),
+    ("h.csv --target price,age,rooms", 1, "h.csv: expected some columns of inputs, got 0"),
+    ("two.csv --target 1,2", 1, "two.csv: expected targets that differ, got 3 in each row of column 2"),
     ("h.csv --held-out 0.99", 2, "--held-out: expected a share of 2 rows or more that leaves as many, got 80 of 80"),
     ("same.csv", 1, "same.csv: expected targets that differ, got 3 in each row"),
     ("text.csv", 1, "text.csv: line 2, column 2: expected a finite number, got 'x'"),
-    ("x.npy --targets two.npy", 1, r"two.npy: expected targets \(n,\) that are numbers, got float64 \(4, 2\)"),
+    ("x.npy --targets cube.npy", 1, r"cube.npy: expected targets \(n,\) or \(n, targets\) that are numbers, got"),
     ("x.npy --targets nan.npy", 1, "nan.npy: expected finite targets, got nan at row 0"),
     ("folder", 2, "--task: expected classification for folder, as images in folders have classes, got regression"),
 ])  # fmt: skip
@@ -469,8 +564,9 @@ def test_mistakes_with_a_regression(
 ) -> None:
     Path("same.csv").write_text("1,3\n2,3\n" * 5)
     Path("text.csv").write_text("1,3\n2,x\n" * 5)
+    Path("two.csv").write_text("1,3,4\n2,3,5\n" * 5)
     Path("folder").mkdir()
-    for name, array in (("x", np.ones((4, 3))), ("two", np.ones((4, 2))), ("nan", np.full(4, np.nan))):
+    for name, array in (("x", np.ones((4, 3))), ("cube", np.ones((4, 2, 2))), ("nan", np.full(4, np.nan))):
         np.save(f"{name}.npy", array)
     found, out, err = call(capsys, f"train --task regression --data {line}")
     assert re.match(f"fastnn train: error: {message}", err) and (found, out) == (code, "")

@@ -265,6 +265,9 @@ def test_decisions_never_warn(seed, n, k):
     [
         (lambda: metrics.accuracy(np.zeros((3, 2)), np.zeros((3, 1))), "accuracy: expected outputs (n, K) and targets"),
         (lambda: metrics.accuracy(np.zeros((3, 2)), [0, 1, 2]), "t: expected class numbers from 0 to 1, got 2 at"),
+        (lambda: metrics.top_k_accuracy(np.zeros((3, 2)), [0, 1, 0], 2),
+         "metrics: top_2_accuracy needs more than 2 classes, got 2"),
+        (lambda: metrics.top_k_accuracy(np.zeros((3, 2)), [0, 1, 0], 0), "k: expected an integer >= 1, got 0"),
         (lambda: metrics.accuracy(np.zeros((3, 2)), [0, 1]), "t: expected 3 targets, one for each row of x, got 2"),
         (lambda: metrics.accuracy(np.zeros((0, 2)), []), "y: expected at least one row, got (0, 2)"),
         (lambda: metrics.accuracy(np.zeros((3, 1)), [0, 0.5, 3.5], 0), "accuracy: expected targets from 0 to 1, or −1"),

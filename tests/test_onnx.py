@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cases import CASES, CONNECTIONS, LINEAR
-from tests.check import close, inner_lengths, inputs, normal, randomise_biases, same_parameters
+from tests.check import close, inner_lengths, inputs, normal, randomise_biases, same, same_parameters
 
 onnx = pytest.importorskip("onnx", reason="onnx is missing: the tests of ONNX files do NOT run")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -35,6 +35,42 @@ def made(nn, case, dtype="float32"):
 
 def agree(model, shape, got, want):
     close("layer", got, want, inner_lengths(model, shape) * (np.abs(want).max() + 1e-3) * np.ones(want.shape) * 2)
+
+
+def test_input_scaling(runtime, fast, tmp_path):
+    """The graph standardises, there and back; as a frozen batch normalization it trains on."""
+    path, rng = tmp_path / "model.onnx", np.random.default_rng(0)
+    mean, deviation = np.array([2000.0, -3.0, 0.0]), np.array([10.0, 1e-3, 1.0])
+    dense = fast.Sequential(fast.Linear(3, 4, activation="tanh"), fast.Linear(4, 2), seed=1)
+    image = fast.Sequential(fast.Conv2d(2, 3, 3), fast.Flatten(), fast.Linear(12, 2), seed=1)
+    for model, raw, scaling in (
+        (dense, mean + deviation * rng.normal(size=(7, 3)), (mean, deviation)),
+        (dense, rng.normal(size=(7, 3)), (0, 255.0)), (image, rng.uniform(0, 255, (5, 2, 4, 4)), (0.5, 255)),
+    ):
+        raw = raw.astype(np.float32)
+        want = model((raw - np.array(scaling[0])) / np.array(scaling[1]))
+        export(model, path, input_shape=raw.shape[1:], input_scaling=scaling, metadata={"classes": "да"})
+        session = runtime.InferenceSession(path)
+        assert session.get_modelmeta().custom_metadata_map == {"classes": "да"}
+        again = load(path)
+        for got in (session.run(None, {"x": raw})[0], again(raw)):
+            np.testing.assert_allclose(got, want, atol=1e-3)
+        before = again.state_dict()
+        again.step(raw, np.arange(len(raw)) % 2, fast.CrossEntropyLoss(), fast.SGD(lr=0.1))
+        after = again.state_dict()
+        same(after["0.running_mean"], before["0.running_mean"])
+        assert (after["1.weight"] != before["1.weight"]).any()
+    export(image, path, input_shape=(2, 4, 4), input_scaling=(np.ones((2, 4, 4)), 1))
+    with pytest.raises(ValueError, match="expected features, or one mean and deviation of all pixels, got an x of"):
+        load(path)
+    for value, error, message in (
+        (3, TypeError, r"input_scaling: expected a tuple \(mean, deviation\), got int"),
+        ((0, 0), ValueError, r"input_scaling\[1\]: expected finite numbers > 0"),
+        ((np.nan, 1), ValueError, r"input_scaling\[0\]: expected finite numbers"),
+        ((np.ones(2), 1), ValueError, r"input_scaling\[0\]: expected a number, or \(3,\), got \(2,\)"),
+    ):
+        with pytest.raises(error, match=message):
+            export(dense, path, input_shape=(3,), input_scaling=value)
 
 
 # Cases that cannot be written, and the option.

@@ -1,13 +1,15 @@
 """A training that is gone on with from a file, in another process, ends with the bits of one that was never stopped.
 
-Over every optimizer, schedule and callback, at a random step, in an epoch or between two; with --thorough at 10 steps.
-The other process knows nothing of the model: the file makes model, loss and optimizer, where they have records.
+Over every optimizer, schedule and callback, with every option, at a random step, in an epoch or between two; with
+--thorough at 10 steps. What is public and has no job here makes a test fail. The other process knows nothing of the
+model: the file makes model, loss and optimizer, where they have records.
 """
 
 import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import random
@@ -30,6 +32,35 @@ def net(nn):
         nn.Linear(4, 6, activation="tanh"), nn.BatchNorm1d(6), nn.Dropout(0.2), nn.Linear(6, 3),
         seed=1, dtype="float64", penalty=[nn.L1(0.01), nn.MaxNorm(2.0)],
     )  # fmt: skip
+
+
+# A value of each option of an optimizer, other than the default; and options that exclude one another.
+OPTIONS = {
+    "lr": 0.02, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1, "dampening": 0.4, "maximize": True, "eps": 1e-3,
+    "clip_norm": 0.5, "clip_value": 0.3, "lr_decay": 0.3, "initial_accumulator_value": 0.2, "alpha": 0.7,
+    "centered": True, "rho": 0.7, "betas": (0.5, 0.7), "amsgrad": True, "momentum_decay": 0.5,
+    "decoupled_weight_decay": True,
+}  # fmt: skip
+APART = {"SGD": ("nesterov", "dampening")}
+SHOWS = {"ProgressBar"}                 # its options are about how it looks
+
+
+def public(nn, *kinds):
+    """The public classes of these kinds, without the kinds themselves."""
+    found = [getattr(nn, name) for name in nn.__all__]
+    return [each for each in found if isinstance(each, type) and issubclass(each, kinds) and each not in kinds]
+
+
+def with_all_options(nn):
+    """Name → each public optimizer with every option at another value than its own."""
+    found = {}
+    for kind in public(nn, nn.Optimizer):
+        names = list(inspect.signature(kind).parameters)
+        for without in APART.get(kind.__name__, [None]):
+            rest = f" without {without}" if without else ""
+            found[f"all options of {kind.__name__}{rest}"] = kind(
+                **{name: OPTIONS[name] for name in names if name != without})
+    return found
 
 
 def sign_descent(nn):
@@ -56,10 +87,21 @@ def jobs(nn, folder, tensorboard=False):
     found = {f"optimizer {case.name}": (case.make(nn), [], {}) for case in OPTIMIZERS}
     found |= {f"schedule {case.name}": (nn.SGD(lr=case.make(nn)), [], {}) for case in SCHEDULES}
     found |= {f"per epoch {case.name}": (nn.Adam(lr=nn.PerEpoch(case.make(nn))), [], {}) for case in SCHEDULES[1:3]}
+    found |= {name: (optimizer, [], {}) for name, optimizer in with_all_options(nn).items()}
     found |= {f"stopping {criterion}": (
         sgd(), [nn.EarlyStopping("val_loss", patience=2, criterion=criterion, threshold=1.0, strip=1)], {})
         for criterion in ("GL", "PQ", "UP")}
     found |= {
+        "stopping, its options": (nn.Adam(lr=0.05), [nn.EarlyStopping(
+            "val_accuracy", patience=2, mode="max", min_delta=0.01, start_from_epoch=1, restore_best_weights=False)],
+            {"metrics": ["accuracy"]}),
+        "plateau, its options": (nn.Adam(lr=0.05), [nn.ReduceLROnPlateau(
+            "val_accuracy", factor=0.5, patience=0, min_delta=0.5, mode="max", cooldown=1, min_lr=0.01)],
+            {"metrics": ["accuracy"]}),
+        "best, its options": (sgd(), [nn.ModelCheckpoint(
+            folder / "best", monitor="accuracy", save_best_only=True, mode="max", every=2)], {"metrics": ["accuracy"]}),
+        "table, its options": (sgd(), [nn.CSVLogger(folder / "log.csv", separator=";", append=True)], {}),
+        "epochs from a later start": (sgd(nn.PerEpoch(nn.StepLR(0.1, 1, 0.5), start=(4, 0))), [], {}),
         "stopping patience": (nn.Adam(lr=0.05), [nn.EarlyStopping("val_loss", patience=2)], {}),
         "schedule of one's own": (sgd(lambda step: 0.1 / (1 + step)), [], {}),
         "schedule of one's own per epoch": (sgd(nn.PerEpoch(lambda epoch: 0.1 / (1 + epoch))), [], {}),
@@ -146,19 +188,30 @@ def test_it_goes_on_to_the_same_bits(request, nn, tmp_path, monkeypatch):
         sys.path.insert(0, {str(ROOT)!r})
         from tests.test_resume import go_on
         go_on({nn.__name__!r}, {str(tmp_path)!r})
-    """))
-    assert len(wanted) >= (350 if thorough else 35)
+    """, timeout=3600 if thorough else 120))
+    assert len(wanted) >= (500 if thorough else 50)
     assert {name for name in wanted if got[name] != wanted[name]} == set()
+    if thorough:
+        print(f"{nn.__name__}: {len(wanted)} resumed trainings of {len(places)} kinds, the same bits")
 
 
 def test_every_one_is_among_the_jobs(nn, tmp_path):
-    """What is public has a job here."""
-    found = {type(part).__name__ for optimizer, callbacks, _ in jobs(nn, tmp_path).values()
-             for part in (optimizer, optimizer.lr, *callbacks)}  # fmt: skip
-    kinds = (nn.Optimizer, nn.Callback, nn.Schedule)
-    public = {name for name in nn.__all__ if isinstance(getattr(nn, name), type)
-              and issubclass(getattr(nn, name), kinds)}  # fmt: skip
-    assert public - found <= {"Optimizer", "Callback", "Schedule", "History", "TensorBoard"}
+    """What is public has a job here, and each option of it another value than its own."""
+    boards = importlib.util.find_spec("tensorboardX") is not None
+    found = set()
+    for optimizer, callbacks, _ in jobs(nn, tmp_path, boards).values():
+        for part in (optimizer, optimizer.lr, getattr(optimizer.lr, "schedule", None), *callbacks):
+            if isinstance(part, (nn.Optimizer, nn.Callback, nn.Schedule)):
+                kind = type(part).__name__
+                found |= {kind} | {f"{kind}.{each.name}" for each in inspect.signature(type(part)).parameters.values()
+                                   if getattr(part, each.name) != each.default}  # fmt: skip
+    wanted = set()
+    for kind in public(nn, nn.Optimizer, nn.Callback, nn.Schedule):
+        wanted |= {kind.__name__} | {f"{kind.__name__}.{name}" for name in inspect.signature(kind).parameters
+                                     if kind.__name__ not in SHOWS}  # fmt: skip
+    # History is in each; an option of ModelCheckpoint's is how each training is written.
+    assert wanted - found <= {"History", "ModelCheckpoint.unit", *([] if boards else [
+        name for name in wanted if name.startswith("TensorBoard")])}
 
 
 @pytest.mark.parametrize("how", ["in an epoch", "between two"])

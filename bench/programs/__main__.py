@@ -19,6 +19,14 @@ from bench.programs.table import PROGRAMS, Program, count_lines
 from bench.report import about, markdown
 
 
+def seed(value: int) -> None:
+    """Seeds the peers; fastnn's programs have seeds of their own."""
+    if installed("torch"):
+        package("torch").manual_seed(value)
+    if installed("keras"):
+        package("bench.programs.keras").keras.utils.set_random_seed(value)
+
+
 def run(program: Program, size: str, rounds: int) -> Iterable[rows.Row]:
     """A row for each side: median score and seconds of ``rounds``, after one of test size that is not counted."""
     sides = program.candidates()
@@ -30,8 +38,7 @@ def run(program: Program, size: str, rounds: int) -> Iterable[rows.Row]:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for index in range(rounds):
         for name, side in sides.items():
-            if installed("torch"):
-                package("torch").manual_seed(index)
+            seed(index)
             start = time.perf_counter()
             found = side(data, epochs)
             seconds[name].append(time.perf_counter() - start)
@@ -43,18 +50,18 @@ def run(program: Program, size: str, rounds: int) -> Iterable[rows.Row]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line for each program: fastnn beside its peer."""
+    """A line for each program and peer: fastnn beside it."""
     by_program: dict[str, dict[str, rows.Row]] = {}
     for row in result["rows"]:
-        own = row["candidate"] == "fastnn"
-        by_program.setdefault(row["program"], {})["fastnn" if own else "peer"] = row
+        by_program.setdefault(row["program"], {})[row["candidate"]] = row
     lines = []
     for name, found in by_program.items():
-        own, peer = found["fastnn"], found.get("peer", {})
-        lines.append([
-            name, peer.get("candidate", ""), str(own["epochs"]), str(own["lines"]), str(peer.get("lines", "")),
-            f"{own['seconds']:.2f}", f"{peer['seconds']:.2f} ({rows.times(peer['seconds'] / own['seconds'])})"
-            if peer else "", own["score_of"], f"{own['score']:.3f}", f"{peer['score']:.3f}" if peer else ""])
+        own = found.pop("fastnn")
+        for peer in found.values() or ({},):
+            lines.append([
+                name, peer.get("candidate", ""), str(own["epochs"]), str(own["lines"]), str(peer.get("lines", "")),
+                f"{own['seconds']:.2f}", f"{peer['seconds']:.2f} ({rows.times(peer['seconds'] / own['seconds'])})"
+                if peer else "", own["score_of"], f"{own['score']:.3f}", f"{peer['score']:.3f}" if peer else ""])
     head = ["program", "peer", "epochs", "lines", "peer's", "seconds", "peer's", "score", "fastnn", "peer's"]
     return "\n".join([about(result), "", *markdown(head, lines)])
 
@@ -64,6 +71,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the originals' rows and epochs")
     parser.add_argument("-k", default="", metavar="TEXT", help="only programs whose name has it")
+    parser.add_argument("--without", metavar="TEXT", help="not the programs whose name has it")
     parser.add_argument("--rounds", type=int, default=3, help="of each program (default %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of each side (default %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures")
@@ -75,7 +83,8 @@ def main() -> None:
     use_threads(options.threads)
     result: dict[str, Any] = {"machine": {**machine.about(), "threads": options.threads}, "rows": []}
     for program in PROGRAMS:
-        if options.k not in program.name or (program.mnist and "FASTNN_DATA" not in os.environ):
+        left_out = options.without is not None and options.without in program.name
+        if left_out or options.k not in program.name or (program.mnist and "FASTNN_DATA" not in os.environ):
             continue
         print(program.name, file=sys.stderr, flush=True)
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

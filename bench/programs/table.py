@@ -28,7 +28,8 @@ class Size(NamedTuple):
 
 
 class Program(NamedTuple):
-    """``train`` takes a package; ``peer`` is a function of torch.py, or None for scikit-learn's own estimators."""
+    """``train`` takes a package; ``peer`` is a function of torch.py, and for some also of keras.py, or None for
+    scikit-learn's own estimators."""
 
     name: str
     score: str
@@ -39,19 +40,16 @@ class Program(NamedTuple):
     value: Callable[[Any], float] = float       # the score in what ``train`` returns
     mnist: bool = False
 
-    @property
-    def library(self) -> str:
-        """The peer's."""
-        return "torch" if self.peer else "scikit-learn"
-
     def candidates(self) -> dict[str, Callable[..., Any]]:
         """Who runs it: a function of data and epochs for each."""
         nn = package("fastnn" if self.peer else "fastnn.sklearn")
         found: dict[str, Callable[..., Any]] = {"fastnn": functools.partial(self.train, nn)}
-        if self.peer and installed("torch"):
-            found["torch"] = getattr(importlib.import_module("bench.programs.torch"), self.peer)
-        elif self.peer is None:
+        if self.peer is None:
             found["scikit-learn"] = functools.partial(self.train, package("sklearn.neural_network"))
+            return found
+        for library in filter(installed, ("torch", "keras")):
+            if (side := getattr(importlib.import_module(f"bench.programs.{library}"), self.peer, None)) is not None:
+                found[library] = side
         return found
 
 

@@ -26,35 +26,27 @@ class Encoding:
     labels: tuple[str, ...]  # of each class number; none of a regression
     features: int  # numbers per row
     columns: tuple[str, ...] | None = None  # names of the inputs, where a file has some
-    target: str | None = None  # the target's column, by name or by its number from 1
+    targets: tuple[str, ...] | None = None  # the targets' columns, by name or by number from 1
     image_shape: tuple[int, int, int] | None = None  # (channels, height, width)
     resized: bool = False  # images are made as large as that
     from_bytes: bool = False  # the training's images were bytes, or bytes divided by 255
     mean: tuple[float, ...] | None = None  # subtracted from each input, which is then divided by its deviation
     deviation: tuple[float, ...] | None = None
-    target_scale: tuple[float, float] | None = None  # mean and deviation of the targets of a regression
+    target_mean: tuple[float, ...] | None = None  # of a regression: subtracted from each target, which …
+    target_deviation: tuple[float, ...] | None = None  # … is then divided by its deviation
 
     @property
     def regression(self) -> bool:
         """Are the targets numbers, not classes?"""
-        return self.target_scale is not None
+        return self.target_mean is not None
 
     @property
-    def target_mean(self) -> float:
-        """Subtracted from the targets of a regression."""
-        assert self.target_scale is not None
-        return self.target_scale[0]
-
-    @property
-    def target_deviation(self) -> float:
-        """What they are then divided by."""
-        assert self.target_scale is not None
-        return self.target_scale[1]
-
-    @property
-    def target_name(self) -> str:
-        """The target's column by name, where it has one."""
-        return self.target if self.target is not None and self.columns is not None else "value"
+    def target_names(self) -> tuple[str, ...]:
+        """What the targets of a regression are called: their columns, where these have names."""
+        if self.targets is not None and self.columns is not None:
+            return self.targets
+        n = len(self.target_mean or ())
+        return ("value",) if n == 1 else tuple(f"value {number}" for number in range(1, n + 1))
 
     def reading(self) -> dict[str, Any]:
         """How ``rows.read`` is to read a file like the training's."""
@@ -62,15 +54,15 @@ class Encoding:
         if self.image_shape is not None:
             channels, height, width = self.image_shape
             images = rows.Images("grey" if channels == 1 else "rgb", (width, height), self.resized)
-        return {"target": self.target, "columns": self.columns, "width": self.features, "images": images}
+        return {"target": self.targets, "columns": self.columns, "width": self.features, "images": images}
 
     def scaled(self, t: Array) -> Array:
-        """Targets of a regression (n,) in their own unit -> as the network learns them."""
-        return np.asarray((t - self.target_mean) / self.target_deviation)
+        """Targets of a regression (n, targets), each in its own unit -> as the network learns them."""
+        return np.asarray((t - np.array(self.target_mean)) / np.array(self.target_deviation))
 
     def values(self, y: Array) -> Array:
-        """Outputs (n, 1) of a regression -> values (n,) float64 in the unit of the target."""
-        return np.asarray(y[:, 0].astype(np.float64) * self.target_deviation + self.target_mean)
+        """Outputs (n, targets) of a regression -> values (n, targets) float64, each in the unit of its target."""
+        return np.asarray(y.astype(np.float64) * np.array(self.target_deviation) + np.array(self.target_mean))
 
     def inputs(self, x: Array) -> Array:
         """Rows (n, …) as they are read -> inputs (n, features) float32, scaled as those of the training."""
@@ -101,7 +93,7 @@ class Encoding:
             ("labels", is_tuple(self.labels, str)),
             ("features", type(n) is int and n >= 1),
             ("columns", self.columns is None or is_tuple(self.columns, str, n)),
-            ("target", self.target is None or isinstance(self.target, str)),
+            ("targets", self.targets is None or is_tuple(self.targets, str)),
             ("image_shape", self.image_shape is None or (
                 is_tuple(self.image_shape, int, 3) and math.prod(self.image_shape) == n and min(self.image_shape) > 0)),
             ("resized", isinstance(self.resized, bool)),
@@ -109,7 +101,11 @@ class Encoding:
             ("mean", self.mean is None or is_tuple(self.mean, float, n)),
             ("deviation", (self.deviation is None) == (self.mean is None)
              and (self.deviation is None or is_tuple(self.deviation, float, n))),
-            ("target_scale", self.target_scale is None or (is_tuple(self.target_scale, float, 2) and not self.labels)),
+            ("target_mean", self.target_mean is None or (
+                is_tuple(self.target_mean, float) and bool(self.target_mean) and not self.labels
+                and (self.targets is None or len(self.targets) == len(self.target_mean)))),
+            ("target_deviation", (self.target_deviation is None) == (self.target_mean is None) and (
+                self.target_deviation is None or is_tuple(self.target_deviation, float, len(self.target_mean or ())))),
         ):  # fmt: skip
             if not good:
                 raise ValueError(f"encoding: {name}: expected what fastnn train writes, got {getattr(self, name)!r}")
@@ -131,12 +127,15 @@ def fitted(x: Array, scale: bool) -> dict[str, Any]:
             "deviation": tuple(np.where(deviation > 0, deviation, 1.0).tolist())}
 
 
-def fitted_targets(t: Array) -> tuple[float, float]:
-    """The mean and the deviation of training targets (n,) of a regression; of constant ones the deviation 1."""
-    return float(t.mean()), float(t.std()) or 1.0
+def fitted_targets(t: Array) -> dict[str, Any]:
+    """The means and the deviations of training targets (n, targets) of a regression; of constant ones the deviation
+    is 1."""
+    deviation = t.std(axis=0)
+    return {"target_mean": tuple(t.mean(axis=0).tolist()),
+            "target_deviation": tuple(np.where(deviation > 0, deviation, 1.0).tolist())}
 
 
 def in_unit(name: str, encoding: Encoding) -> metrics.Metric:
-    """The metric of that name for scaled outputs and targets (n, 1) of a regression, in the unit of the target."""
+    """The metric of that name for scaled outputs and targets (n, 1) of a regression of one, in the target's unit."""
     function = metrics.METRICS[name]
     return metrics.Metric(name, lambda y, t: function(encoding.values(y), encoding.values(t)))

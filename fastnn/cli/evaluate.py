@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastnn_ref.shared.metrics import METRICS, resolve_metrics
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.metrics import resolve_metrics
 
-from . import options, report, rows, task, train, trained
+from . import options, report, rows, score, task, train, trained
 from .options import Kind, option
 from .session import UsageError, say
 
@@ -36,7 +37,7 @@ class Config(trained.TaskOptions, task.FileOptions):
 
     metrics: tuple[str, ...] | None = option(
         None, names(), "accuracy (default), f1, top_3_accuracy, roc_auc, ...; of a regression r2, rmse, mae (default), "
-        "mse", "running",
+        "mse of each target", "running",
     )  # fmt: skip
     json: bool = option(False, None, "print one line of JSON", "running")
 
@@ -49,18 +50,25 @@ def run(config: Config) -> None:
     options.check(config)
     found = trained.load(config)
     x, t, title, loss = task_data(config, found)
-    if found.regression is None:
+    if not found.regression:
         values = found.model.evaluate(x, t, loss, config.metrics or ("accuracy",))
     else:
         asked = config.metrics or OF_VALUES[:3]
         if strange := [name for name in asked if name not in OF_VALUES]:
             raise UsageError(f"--metrics: expected any of {', '.join(OF_VALUES)} for a regression, got {strange[0]}")
-        y = found.values(x)
-        values = {name: METRICS[name](y, t) for name in asked}
+        y, names = found.values(x), found.targets(x).target_names
+        if y.shape != t.shape:
+            raise UsageError(f"--data: expected targets {checks.format_shape(y.shape)} for this model, got "
+                             f"{checks.format_shape(t.shape)}")
+        values = score.measured(y, t, names, asked)
     if config.json:
         say(json.dumps(report.plain({"model": str(found.file), "data": title, "rows": len(t), **values})))
         return
     say(f"{found.file}: {len(t):,} rows of {title}.")
+    each = values.pop("targets", {})
+    if "r2" in values and each:
+        values["r2, mean"] = values.pop("r2")
+    values |= {f"{name}, {target}": value for target, found in each.items() for name, value in found.items()}
     width = max(map(len, values))
     say("\n".join(f"{name:{width}}  {value:.6g}" for name, value in values.items()))
 
@@ -74,7 +82,7 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
         if config.data is None:
             data, _ = task.load_data(task_of_run, progress=True)
             found.folder.check_data(data)
-            t: Any = data.t_test if found.regression is None else found.regression.values(data.t_test[:, None])
+            t: Any = found.targets(data.x_test).values(data.t_test) if found.regression else data.t_test
             return found.shaped(data.x_test, data.image_shape, data.title), t, f"{data.title}, held out", loss
     elif config.task == "regression" and not task.is_own(config):
         raise UsageError("--task: has an effect only with --data FILE")
@@ -85,9 +93,9 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
             how = encoding.reading() if encoding else {}
             how["target"] = config.target or how.get("target")
             read = rows.read(Path(config.data), True, targets=config.targets,
-                             regression=found.regression is not None, **how)
+                             regression=found.regression, **how)
         x = found.inputs(read, config.data)
-        t = read.values if found.regression else trained.class_numbers(read, found.labels(x), config.data)
+        t = read.values if found.regression else trained.class_numbers(found, read, found.labels(x), config.data)
         title = config.data
     else:
         data, _ = task.load_data(task.DataOptions(data=config.data, download=config.download), progress=True)

@@ -1,11 +1,14 @@
 """``fastnn export``: a trained model as an ONNX file, which other runtimes run."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..extras import extra
-from . import options, trained
+from . import options, task, train, trained
 from .options import Kind, argument, option, text
 from .session import UsageError, say
 
@@ -61,12 +64,39 @@ def run(config: Config) -> None:
         shape = encoding.image_shape
     if shape is None:
         raise UsageError("--input-shape: expected the shape of one example, such as 1,28,28, as the model has none")
-    if found.regression is not None:
-        last = model.layers[-1]  # a Linear without an activation: it gives the values in their own unit
-        last.weight = last.weight * found.regression.target_deviation
-        last.bias = found.regression.values(last.bias[:, None])
-    export(model, path, input_shape=shape, dtype=config.dtype)
+    if encoding is not None and encoding.regression:
+        last = model.layers[-1]  # a Linear without an activation: it gives the values in their own units
+        last.weight = last.weight * np.array(encoding.target_deviation)
+        last.bias = encoding.values(last.bias[None])[0]
+    scale = scaling(found, shape)
+    export(model, path, input_shape=shape, dtype=config.dtype, input_scaling=scale, metadata=metadata(found))
     output = model.output_shape(shape)
     say(f"{path}: {path.stat().st_size:,} bytes, operator set {OPSET}, IR version {IR}, {config.dtype}; "
         f"x (batch, {', '.join(map(str, shape))}) -> y (batch, {', '.join(map(str, output))})"
-        + ("; x is scaled: (input - mean) / deviation, both in run.json" if encoding and encoding.mean else ""))
+        + ("" if scale is None else f"; x: {'bytes, 0 to 255' if from_bytes(found) else 'as in the data, not scaled'}"))
+
+
+def from_bytes(found: trained.Trained) -> bool:
+    """Was it trained on bytes of the user's? The data sets that fastnn has come scaled."""
+    if found.folder is None or found.encoding is None or not found.encoding.from_bytes:
+        return False
+    return options.read_toml(train.Config, found.folder.config).get("data") not in task.DATA
+
+
+def scaling(found: trained.Trained, shape: tuple[int, ...]) -> tuple[Any, Any] | None:
+    """(mean, deviation) with which rows as they stand in files become the inputs of the model; None: they are."""
+    if from_bytes(found):
+        return 0.0, 255.0
+    if found.encoding is None or found.encoding.mean is None:
+        return None
+    return np.array(found.encoding.mean).reshape(shape), np.array(found.encoding.deviation).reshape(shape)
+
+
+def metadata(found: trained.Trained) -> dict[str, str]:
+    """The names of inputs and outputs, as JSON."""
+    encoding = found.encoding
+    if encoding is None:
+        return {}
+    names = {"inputs": encoding.columns, "classes": encoding.labels or None,
+             "outputs": encoding.target_names if encoding.regression else None}
+    return {f"fastnn.{key}": json.dumps(value, ensure_ascii=False) for key, value in names.items() if value is not None}

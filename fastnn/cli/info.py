@@ -54,11 +54,11 @@ def run(config: Config) -> None:
 
 
 def targets(encoding: Encoding) -> dict[str, Any]:
-    """The labels of a classifier, or what is known of the target of a regression."""
+    """The labels of a classifier, or what is known of the targets of a regression."""
     if not encoding.regression:
         return {"labels": list(encoding.labels)}
-    return {"target": {"name": encoding.target_name, "mean": encoding.target_mean,
-                       "deviation": encoding.target_deviation}}
+    each = zip(encoding.target_names, encoding.target_mean or (), encoding.target_deviation or (), strict=True)
+    return {"targets": [dict(zip(("name", "mean", "deviation"), one, strict=True)) for one in each]}
 
 
 def training(folder: Folder | None, file: Path) -> dict[str, Any] | None:
@@ -90,9 +90,9 @@ def text_of(known: dict[str, Any], model: Any) -> str:
                       f"learning rate {state['learning_rate']:g}"]
         lines += [f"last      {last}"] if last else []
     if "run" in known:
-        target = known.get("target")
-        lines += [f"labels    {', '.join(known['labels'])}" if target is None else
-                  f"target    {target['name']}, mean {target['mean']:.6g}, deviation {target['deviation']:.6g}",
-                  "versions  " + ", ".join(f"{name} {value}" for name, value in known["versions"].items()),
+        lines += [f"labels    {', '.join(known['labels'])}"] if "labels" in known else [
+            f"target    {each['name']}, mean {each['mean']:.6g}, deviation {each['deviation']:.6g}"
+            for each in known["targets"]]
+        lines += ["versions  " + ", ".join(f"{name} {value}" for name, value in known["versions"].items()),
                   "", known["options"].rstrip()]
     return "\n".join(lines)

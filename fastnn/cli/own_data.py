@@ -31,17 +31,17 @@ def load(config: Any) -> tuple[datasets.Dataset, Encoding]:
         labels, t = classes(config, found.labels or [], out)
     else:
         t = found.values
-        check_values(config, t, out)
+        check_values(config, t, out, found)
     train, test = train_test_split(np.arange(n), test_size=out, random_state=0, stratify=None if regression else t)
     absent = sorted(set(labels) - {labels[number] for number in t[train]}) if labels else []
     if absent:
         raise ValueError(f"held_out: expected a share that leaves rows of each class to train on, got "
                          f"{config.held_out} and none of {absent[0]!r}")
     x = found.x.reshape(n, -1)
+    scaling = fitted(x[train], config.scale == "standard") | (fitted_targets(t[train]) if regression else {})
     encoding = Encoding(
-        labels, x.shape[1], columns=found.columns, target=found.target, image_shape=image_shape(found.x),
-        resized=size is not None, target_scale=fitted_targets(t[train]) if regression else None,
-        **fitted(x[train], config.scale == "standard"),
+        labels, x.shape[1], columns=found.columns, targets=found.targets, image_shape=image_shape(found.x),
+        resized=size is not None, **scaling,
     )  # fmt: skip
     if regression:
         t = encoding.scaled(t)
@@ -59,13 +59,15 @@ def image_shape(x: Any) -> tuple[int, int, int] | None:
     return None
 
 
-def check_values(config: Any, t: Any, out: int) -> None:
-    """Targets that differ, and enough rows on both sides."""
+def check_values(config: Any, t: Any, out: int, found: rows.Rows) -> None:
+    """Targets (n, targets) that differ, and enough rows on both sides."""
     if min(out, len(t) - out) < ROWS:
         raise ValueError(f"held_out: expected a share of {ROWS} rows or more that leaves as many, got {out} of "
                          f"{len(t)} rows")
-    if (t == t[0]).all():
-        raise ValueError(f"{config.data}: expected targets that differ, got {t[0]:g} in each row")
+    for number, constant in enumerate((t == t[0]).all(axis=0)):
+        if constant:
+            where = f" of column {found.targets[number]}" if found.targets and t.shape[1] > 1 else ""
+            raise ValueError(f"{config.data}: expected targets that differ, got {t[0, number]:g} in each row{where}")
 
 
 def classes(config: Any, found: list[str], out: int) -> tuple[tuple[str, ...], Any]:

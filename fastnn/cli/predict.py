@@ -1,4 +1,4 @@
-"""``fastnn predict``: the class of each row of a file, or the probability of each class; of a regression, the value."""
+"""``fastnn predict``: the class of each row of a file, or each class's probability; of a regression, the values."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from . import options, rows, trained
 from .options import argument, option, text
 from .session import UsageError, say
 
-SUMMARY = "the class, or the value, of each row of a file"
+SUMMARY = "the class, or the values, of each row of a file"
 ENDINGS = (".csv", ".npy")
 
 
@@ -39,13 +39,14 @@ def run(config: Config) -> None:
     if config.out is not None and not Path(config.out).parent.is_dir():
         raise UsageError(f"--out: expected an existing folder, got {str(Path(config.out).parent)!r}")
     found = trained.load(config)
-    encoding, regression = found.encoding, found.regression
-    if regression is not None and config.proba:
+    encoding = found.encoding
+    if found.regression and config.proba:
         raise UsageError(f"--proba: has an effect only with a classifier, and {config.model} is a regression")
     how = encoding.reading() if encoding else {}
     x = found.inputs(rows.read(Path(config.input), False, **how), config.input)
-    if regression is not None:
-        save(config.out, (regression.target_name,), found.values(x))
+    if found.regression:
+        values = found.values(x)
+        save(config.out, found.targets(x).target_names, values[:, 0] if values.shape[1] == 1 else values)
         return
     labels = found.labels(x)
     if config.proba:

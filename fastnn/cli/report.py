@@ -49,8 +49,9 @@ def table(runs: Sequence[Run]) -> str:
             f"{first.milliseconds / second.milliseconds:.1f} times as fast",
             f"{first.fastest / second.fastest:.1f} times as fast",
         ]
+    width = max(22, *(len(row[0]) + 1 for row in rows))
     lines = [
-        f"{row[0]:22}" + "".join(f"{cell:>15}" for cell in row[1:]) + (f"    {note}" if note else "")
+        f"{row[0]:{width}}" + "".join(f"{cell:>15}" for cell in row[1:]) + (f"    {note}" if note else "")
         for row, note in zip(rows, notes, strict=True)
     ]
     lines.insert(1, "-" * max(map(len, lines)))

@@ -41,9 +41,9 @@ class Rows:
 
     x: Array  # (n, …)
     labels: list[str] | None = None  # of each row
-    values: Array | None = None  # (n,), the target of each row where they are numbers
+    values: Array | None = None  # (n, targets), those of each row where they are numbers
     columns: tuple[str, ...] | None = None  # names of the inputs
-    target: str | None = None  # the column of the targets
+    targets: tuple[str, ...] | None = None  # the columns of the targets, by name or number from 1
     places: list[str] | None = None  # of the label of each row, for messages
 
 
@@ -73,6 +73,18 @@ class Table:
     def width(self) -> int:
         """Number of columns."""
         return len(self.cells[0])
+
+    def targets(self, wanted: str | Sequence[str] | None) -> list[int]:
+        """The indices of the targets' columns: of one name, several between commas, or a tuple; None: the last."""
+        if wanted is None:
+            return [self.width - 1]
+        if isinstance(wanted, str):
+            wanted = [wanted] if self.names is not None and wanted in self.names else wanted.split(",")
+        found = [self.column(each.strip(), "target") for each in wanted]
+        for index, column in enumerate(found):
+            if column in found[:index]:
+                raise ValueError(f"target: expected each column once, got {self.called(column)} twice")
+        return found
 
     def column(self, target: str, name: str) -> int:
         """The index of the column that ``target`` names, or counts from 1; ``name`` is the argument's."""
@@ -122,15 +134,16 @@ def is_number(cell: Any) -> bool:
 
 
 def read(
-    path: Path, labelled: bool, target: str | None = None, targets: str | None = None,
+    path: Path, labelled: bool, target: str | Sequence[str] | None = None, targets: str | None = None,
     columns: tuple[str, ...] | None = None, width: int | None = None, images: Images = AS_THEY_ARE,
     regression: bool = False,
 ) -> Rows:
     """The rows of a file or folder, with targets if ``labelled``: labels, or numbers of a ``regression``.
 
-    ``target``: the column of the targets in a table, by default the last one. ``targets``: the file of the targets
-    beside .npy and IDX. ``columns`` and ``width``: names and number of the inputs, where they are known from a
-    training: a table may have others, too. ValueError for what does not fit.
+    ``target``: the column of the targets in a table, by default the last one; of a regression there may be several,
+    between commas or in a tuple. ``targets``: the file of the targets beside .npy and IDX. ``columns`` and ``width``:
+    names and number of the inputs, where they are known from a training: a table may have others, too. ValueError for
+    what does not fit.
     """
     kind = kind_of(path)
     if kind == "table":
@@ -218,13 +231,14 @@ def as_labels(t: Array, name: str) -> list[str]:
 
 
 def as_values(t: Array, name: str) -> Array:
-    """Targets (n,) or (n, 1) as finite numbers (n,) float64."""
-    if t.dtype.kind not in "biuf" or t.ndim not in (1, 2) or t.shape[1:] not in ((), (1,)):
-        raise ValueError(f"{name}: expected targets (n,) that are numbers, got {t.dtype} "
+    """Targets (n,) or (n, targets) as finite numbers (n, targets) float64."""
+    if t.dtype.kind not in "biuf" or t.ndim not in (1, 2) or 0 in t.shape[1:]:
+        raise ValueError(f"{name}: expected targets (n,) or (n, targets) that are numbers, got {t.dtype} "
                          f"{checks.format_shape(t.shape)}")
-    t = t.reshape(-1).astype(np.float64)
+    t = t.reshape(len(t), -1).astype(np.float64)
     if (bad := ~np.isfinite(t)).any():
-        raise ValueError(f"{name}: expected finite targets, got {t[bad][0]} at row {checks.first_row(bad)}")
+        raise ValueError(f"{name}: expected finite targets, got {t[bad][0]} at row "
+                         f"{checks.first_row(np.asarray(bad.any(axis=1)))}")
     return t
 
 
@@ -274,15 +288,19 @@ def read_parquet(path: Path) -> Table:
 
 
 def from_table(
-    table: Table, labelled: bool, target: str | None, columns: tuple[str, ...] | None, width: int | None,
-    regression: bool,
+    table: Table, labelled: bool, target: str | Sequence[str] | None, columns: tuple[str, ...] | None,
+    width: int | None, regression: bool,
 ) -> Rows:
-    """Inputs and targets of a table; a column of targets that nobody asked for is left out."""
+    """Inputs and targets of a table; columns of targets that nobody asked for are left out."""
     by_name = columns is not None and table.names is not None
-    label = None
-    if labelled or (not by_name and width is not None and table.width == width + 1):
-        label = table.column(target or str(table.width), "target")
-    inputs = [column for column in range(table.width) if column != label]
+    several = 1 if target is None or isinstance(target, str) else len(target)
+    labels: list[int] = []
+    if labelled or (not by_name and width is not None and table.width == width + several):
+        labels = table.targets(target)
+    if len(labels) > 1 and not regression and labelled:
+        raise ValueError(f"target: expected one column of classes, got {', '.join(map(table.called, labels))}; --task "
+                         "regression learns several columns of numbers")
+    inputs = [column for column in range(table.width) if column not in labels]
     if columns is not None and table.names is not None:
         absent = [name for name in columns if name not in table.names]
         if absent:
@@ -292,11 +310,11 @@ def from_table(
         raise ValueError(f"{table.path}: expected {width or 'some'} columns of inputs, got {len(inputs)}")
     return Rows(
         table.numbers(inputs),
-        table.labels(label) if labelled and not regression and label is not None else None,
-        table.numbers([label])[:, 0] if labelled and regression and label is not None else None,
+        table.labels(labels[0]) if labelled and not regression else None,
+        table.numbers(labels) if labelled and regression else None,
         None if table.names is None else tuple(table.names[column] for column in inputs),
-        None if label is None else (table.names[label] if table.names else str(label + 1)),
-        None if label is None else [f"line {line}, column {table.called(label)}" for line in table.lines],
+        tuple(table.names[each] if table.names else str(each + 1) for each in labels) or None,
+        [f"line {line}, column {table.called(labels[0])}" for line in table.lines] if labels else None,
     )
 
 

@@ -1,5 +1,6 @@
 """How good a trained model is on the test examples: the measures of a classifier, and those of a regression."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,10 @@ import numpy.typing as npt
 
 from fastnn_ref.shared import metrics
 
+from .encoding import Encoding
+
 Array = npt.NDArray[Any]
+SHOWN = 8  # targets of a regression at most that a table lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,55 +70,89 @@ class Classified:
         return {"correct": self.correct, "rows": len(self.t), "accuracy": self.correct / len(self.t)}
 
 
+def measured(
+    y: Array, t: Array, names: Sequence[str], measures: Sequence[str] = ("r2", "rmse", "mae")
+) -> dict[str, Any]:
+    """These measures of a regression, values ``y`` and targets ``t`` (n, targets); of several targets R² is the mean,
+    and ``targets`` has all of each one, in its own unit.
+
+    >>> t = np.array([[1.0, 10.0], [2.0, 30.0]])
+    >>> measured(t, t, ("a", "b"), ("r2", "mae"))
+    {'r2': 1.0, 'targets': {'a': {'r2': 1.0, 'mae': 0.0}, 'b': {'r2': 1.0, 'mae': 0.0}}}
+    """
+    each = {name: {measure: metrics.METRICS[measure](y[:, column], t[:, column]) for measure in measures}
+            for column, name in enumerate(names)}  # fmt: skip
+    if len(names) == 1:
+        return each[names[0]]
+    return {**({"r2": metrics.r2(y, t)} if "r2" in measures else {}), "targets": each}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimated:
-    """What a regression says of the test examples; everything is in the unit of the target.
+    """What a regression says of the test examples; everything is in the units of the targets.
 
-    >>> score = Estimated(t=np.array([1.0, 3.0]), values=np.array([1.0, 4.0]), before=np.zeros(2), mean=2.0)
+    >>> score = Estimated(t=np.array([[1.0], [3.0]]), values=np.array([[1.0], [4.0]]), before=np.zeros((2, 1)),
+    ...                   encoding=Encoding((), 1, target_mean=(2.0,), target_deviation=(1.0,)))
     >>> score.sentence()
     'R² 0.5000, RMSE 0.707107'
     """
 
-    t: Array  # (test examples,)
-    values: Array  # (test examples,), predicted
-    before: Array  # (test examples,), predicted before the training
-    mean: float  # of the targets that were trained on
+    t: Array  # (test examples, targets)
+    values: Array  # (test examples, targets), predicted
+    before: Array  # (test examples, targets), predicted before the training
+    encoding: Encoding  # mean and deviation of the targets that were trained on, and their names
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) of each measure."""
         found = self.record()
-        return [("test R²", f"{found['r2']:.4f}"), ("test RMSE", f"{found['rmse']:.6g}")]
+        each = dict(list(found.get("targets", {"": found}).items())[:SHOWN])
+        mean = [("test R², mean", f"{found['r2']:.4f}")] if "targets" in found else []
+        return mean + [(f"test {title} {name}".rstrip(), format(measures[measure], how))
+                       for name, measures in each.items()
+                       for measure, title, how in (("r2", "R²", ".4f"), ("rmse", "RMSE", ".6g"))]  # fmt: skip
 
     def difference(self, other: Any) -> str:
         """How much the predictions of two models differ."""
-        return f"predictions differ by up to {np.abs(self.values - other.values).max():.1e}"
+        off = np.abs(self.values - other.values)
+        if off.shape[1] == 1:
+            return f"predictions differ by up to {off.max():.1e}"
+        return f"predictions differ by up to {(off / self.encoding.target_deviation).max():.1e} deviations"
 
     def sentence(self) -> str:
         """The measures in words."""
+        if (targets := self.t.shape[1]) > 1:
+            return f"R² {self.record()['r2']:.4f}, the mean of {targets} targets"
         return ", ".join(f"{name.removeprefix('test ')} {value}" for name, value in self.rows())
 
     def learnt_nothing(self) -> bool:
         """Are the squared errors no smaller than those of the better of two guesses, by two standard errors of the mean
-        difference, example by example?
+        difference, example by example? An error counts in deviations of its target.
 
-        The guesses are those of the network before training, and the mean of the training targets for every example:
+        The guesses are those of the network before training, and the means of the training targets for every example:
         R² = 0 but for the difference between the means.
         """
-        guesses = [(guess - self.t) ** 2 for guess in (self.before, np.full_like(self.t, self.mean))]
-        gain = min(guesses, key=np.mean) - (self.values - self.t) ** 2
+        guesses = [self.squared_errors(guess) for guess in (self.before, self.means)]
+        gain = min(guesses, key=np.mean) - self.squared_errors(self.values)
         return bool(gain.mean() <= 2 * gain.std() / len(gain) ** 0.5)
+
+    @property
+    def means(self) -> Array:
+        """The guess of the means of the training targets (test examples, targets)."""
+        return np.tile(np.array(self.encoding.target_mean), (len(self.t), 1))
+
+    def squared_errors(self, values: Array) -> Array:
+        """(test examples,)."""
+        return np.asarray((((values - self.t) / np.array(self.encoding.target_deviation)) ** 2).mean(axis=1))
 
     def guess(self) -> str:
         """What a run that learnt nothing is compared with, in words."""
-        guesses = self.values, self.before, np.full_like(self.t, self.mean)
-        after, before, mean = (metrics.r2(guess, self.t) for guess in guesses)
+        after, before, mean = (metrics.r2(guess, self.t) for guess in (self.values, self.before, self.means))
         return (f"R² {after:.3g} is not above that of a guess by more than chance ({before:.3g} before training,\n"
                 f"{mean:.3g} for the mean of the training targets)")
 
     def record(self) -> dict[str, Any]:
         """The measures, for JSON."""
-        found = {name: metrics.METRICS[name](self.values, self.t) for name in ("r2", "rmse", "mae")}
-        return {"rows": len(self.t), **found}
+        return {"rows": len(self.t), **measured(self.values, self.t, self.encoding.target_names)}
 
 
 Score = Classified | Estimated

@@ -118,7 +118,8 @@ class FileOptions:
 
     data: str | None = option(None, data_source(), f"{', '.join(DATA)}; or {FILES}", "data")
     target: str | None = option(
-        None, text("COLUMN"), "the targets' column in a table, by name or number from 1 (default: the last)", "data",
+        None, text("COLUMN,..."), "the targets' column in a table, by name or number from 1 (default: the last); of a "
+        "regression, one or several", "data",
         only=("with --data FILE, a table", endings(*rows.TABLES)),
     )  # fmt: skip
     targets: str | None = option(

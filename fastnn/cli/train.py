@@ -196,8 +196,12 @@ def trained(
         others.append(nn.CSVLogger(folder.history(nn.__name__)))
         others.append(Checkpoint(folder.checkpoint(nn.__name__)))
     before = model.predict(x_test)
-    metrics: tuple[Any, ...] = (in_unit("rmse", encoding), "r2") if data.regression else ("accuracy",)
-    show = ("rmse", "val_rmse") if data.regression else ("loss", "val_accuracy")
+    metrics: tuple[Any, ...] = ("accuracy",)
+    show = ("loss", "val_accuracy")
+    if data.regression:
+        metrics, show = ("r2",), ("r2", "val_r2")
+        if data.outputs == 1:                       # several have a unit each
+            metrics, show = (in_unit("rmse", encoding), "r2"), ("rmse", "val_rmse")
     bar = ProgressBar(f"{nn.__name__:10}", show=show, disable=config.quiet, pause=PAUSE)
     with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)        # report.verdict and check_finite say it for all runs
@@ -231,8 +235,8 @@ def score_of(data: datasets.Dataset, encoding: Encoding, before: Array, after: A
     if not data.regression:
         right = int(np.sum(before.argmax(axis=1) == data.t_test))
         return Classified(t=data.t_test, probabilities=softmax(after), before=right)
-    t = encoding.values(data.t_test[:, None])
-    return Estimated(t=t, values=encoding.values(after), before=encoding.values(before), mean=encoding.target_mean)
+    t, values, guesses = map(encoding.values, (data.t_test, after, before))
+    return Estimated(t=t, values=values, before=guesses, encoding=encoding)
 
 
 def draw(
@@ -244,7 +248,7 @@ def draw(
     histories = {run.name: run.history.history for run in runs}
     score = runs[-1].score
     if isinstance(score, Estimated):
-        figure = plot.regression_report(title, histories, score.t, score.values, encoding.target_name)
+        figure = plot.regression_report(title, histories, score.t, score.values, encoding.target_names)
     else:
         images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
         figure = plot.training_report(title, histories, data.t_test, score.probabilities, images, encoding.labels)
@@ -323,8 +327,9 @@ def description(model: Any, optimizer: Any, config: Config, data: datasets.Datas
 
 def about_target(encoding: Encoding) -> str:
     """How the targets of a regression are scaled."""
-    return (f"\nTarget {encoding.target_name}: mean {encoding.target_mean:.6g}, deviation "
-            f"{encoding.target_deviation:.6g}, scaled to 0 and 1 for the loss.")
+    each = zip(encoding.target_names, encoding.target_mean or (), encoding.target_deviation or (), strict=True)
+    return "".join(f"\nTarget {name}: mean {mean:.6g}, deviation {deviation:.6g}, scaled to 0 and 1 for the loss."
+                   for name, mean, deviation in each)
 
 
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:

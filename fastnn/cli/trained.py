@@ -14,11 +14,10 @@ from fastnn_ref.shared import checks
 from .encoding import Encoding
 from .folder import Folder
 from .options import argument, choice, option, text
-from .rows import Rows
+from .rows import Rows, is_number
 from .session import UsageError
 
 BACKENDS = {"fast": "fastnn", "ref": "fastnn_ref"}
-VALUES = Encoding((), 1, target_scale=(0.0, 1.0))  # of a regression that is no run's: outputs are values as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +50,23 @@ class Trained:
     task: str | None = None
 
     @property
-    def regression(self) -> Encoding | None:
-        """The encoding of the targets, if the model is that of a regression."""
-        if self.encoding is None:
-            return VALUES if self.task == "regression" else None
-        return self.encoding if self.encoding.regression else None
+    def regression(self) -> bool:
+        """Are outputs values, not classes?"""
+        return self.task == "regression" if self.encoding is None else self.encoding.regression
+
+    def targets(self, x: npt.NDArray[Any]) -> Encoding:
+        """How the outputs for inputs are scaled: as in the run, else not at all; UsageError for outputs of a shape."""
+        if self.encoding is not None:
+            return self.encoding
+        shape = tuple(self.model.output_shape(x.shape[1:]))
+        if len(shape) != 1:
+            raise UsageError(f"--task: expected a model with outputs (n, targets) for a regression, got "
+                             f"{checks.format_shape(('n', *shape))}")
+        return Encoding((), 1, target_mean=shape[0] * (0.0,), target_deviation=shape[0] * (1.0,))
 
     def values(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What a regression says of inputs, in the unit of the target; UsageError for several outputs."""
-        assert self.regression is not None
-        shape = tuple(self.model.output_shape(x.shape[1:]))
-        if shape != (1,):
-            raise UsageError(f"--task: expected a model with one output for a regression, got "
-                             f"{checks.format_shape(('n', *shape))}")
-        return self.regression.values(self.model.predict(x))
+        """What a regression says of inputs (n, …): (n, targets), each in its unit."""
+        return self.targets(x).values(self.model.predict(x))
 
     def inputs(self, rows: Rows, source: str) -> npt.NDArray[Any]:
         """The rows of the file ``source`` in the shape and dtype of the model."""
@@ -118,12 +120,13 @@ def load(config: ModelOptions) -> Trained:
     return Trained(nn, model, file, None, None, task)
 
 
-def class_numbers(rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
+def class_numbers(found: Trained, rows: Rows, labels: tuple[str, ...], source: str) -> npt.NDArray[np.int64]:
     """The labels of the rows as class numbers; ValueError for one that the model does not know."""
-    found = rows.labels or []
+    given = rows.labels or []
     numbers = {label: number for number, label in enumerate(labels)}
-    for row, label in enumerate(found):
+    for row, label in enumerate(given):
         if label not in numbers:
             place = rows.places[row] if rows.places else f"row {row}"
-            raise ValueError(f"{source}: {place}: expected one of {', '.join(labels)}, got {label!r}")
-    return np.array([numbers[label] for label in found], np.int64)
+            hint = "; --task regression takes numbers" if found.encoding is None and is_number(label) else ""
+            raise ValueError(f"{source}: {place}: expected one of {', '.join(labels)}, got {label!r}{hint}")
+    return np.array([numbers[label] for label in given], np.int64)

@@ -17,8 +17,8 @@ class Dataset:
     """Training and held-out examples of one task.
 
     x_train (n, features) and x_test (m, features) are float32; t_train (n,) and t_test (m,) are int64 class
-    numbers from 0, or float64 values of a regression. ``image_shape`` (channels, height, width) says how to fold a row
-    into a picture, None when it is not one.
+    numbers from 0, or float64 values of a regression, (n,) or (n, outputs). ``image_shape`` (channels, height, width)
+    says how to fold a row into a picture, None when it is not one.
 
     >>> data = Dataset("toy", np.zeros((3, 2)), np.array([0, 1, 1]), np.zeros((1, 2)), np.array([0]))
     >>> data.features, data.outputs
@@ -44,8 +44,8 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """What a network for it ends in: an output for each class; of a regression, one."""
-        return 1 if self.regression else int(self.t_train.max()) + 1
+        """What a network for it ends in: an output for each class, or for each value of a regression."""
+        return int(np.prod(self.t_train.shape[1:])) if self.regression else int(self.t_train.max()) + 1
 
 
 def split(

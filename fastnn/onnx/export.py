@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Never
 
@@ -71,12 +71,17 @@ ARGUMENTS = {name: words.split() for name, words in {
 
 def export(
     model: Any, path: str | os.PathLike[str], *, input_shape: Sequence[int] | None = None, dtype: str = "float32",
+    input_scaling: tuple[npt.ArrayLike, npt.ArrayLike] | None = None, metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Writes what ``model`` computes at prediction to ``path``, an ONNX file that onnxruntime and others run.
 
     The graph has one input ``x`` of shape (batch, …) and one output ``y``; the batch may have any size. ``input_shape``
     is the shape of one example, such as (1, 28, 28); it is needed where the model does not know it. ``dtype`` is that
     of inputs, weights and arithmetic: "float32", which all runtimes know, or "float64", which few do for all operators.
+
+    ``input_scaling=(mean, deviation)``, numbers or arrays of one example's shape: the graph begins with (x − mean) /
+    deviation, so that it takes raw values where the model was trained on standardised ones. ``load`` makes a frozen
+    batch normalization of it. ``metadata``, such as the names of classes, stands in the file under its keys.
 
     Dropout stands in the file, so that ``load`` has it again; noise, augmentation, ``trainable`` and ``lr_scale`` do
     not. An ``Embedding`` takes its numbers from the floats of ``x``; one that has no row is the runtime's error, but
@@ -102,10 +107,28 @@ def export(
                          "not know")
     graph = Graph(model, wanted)
     output = model.output_shape(shape)
-    name = graph.layer(model, "x", tuple(shape), "")
-    content = graph.finished(tuple(shape), tuple(output), name)
+    name = "x"
+    if input_scaling is not None:
+        for operator, values in zip(("Sub", "Div"), as_scaling(input_scaling, tuple(shape)), strict=True):
+            name = graph.node(operator, name, graph.constant(f"x_{operator.lower()}", values))
+    name = graph.layer(model, name, tuple(shape), "")
+    content = graph.finished(tuple(shape), tuple(output), name, metadata or {})
     with atomic.replacing(Path(path)) as file:
         file.write(content)
+
+
+def as_scaling(value: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """(mean, deviation), finite numbers, each one for all of x or an array of an example's shape; deviations > 0."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"input_scaling: expected a tuple (mean, deviation), got {checks.class_name(value)}")
+    mean, deviation = (checks.as_number_array(f"input_scaling[{place}]", each) for place, each in enumerate(value))
+    for place, each in enumerate((mean, deviation)):
+        if each.shape not in ((), shape):
+            raise ValueError(f"input_scaling[{place}]: expected a number, or {checks.format_shape(shape)}, got "
+                             f"{checks.format_shape(each.shape)}")
+        if not np.isfinite(each).all() or (place and not (each > 0).all()):
+            raise ValueError(f"input_scaling[{place}]: expected finite numbers{' > 0' if place else ''}")
+    return mean, deviation
 
 
 def check_arguments(layer: Any, path: str) -> None:
@@ -439,7 +462,7 @@ class Graph:
 
     # ---- the file ----
 
-    def finished(self, shape: tuple[int, ...], output: tuple[int, ...], y: str) -> bytes:
+    def finished(self, shape: tuple[int, ...], output: tuple[int, ...], y: str, metadata: Mapping[str, str]) -> bytes:
         """The file's bytes, checked by onnx."""
         onnx, helper = self.onnx, self.onnx.helper
         self.nodes.append(helper.make_node("Identity", [y], ["y"], name="y"))
@@ -453,6 +476,7 @@ class Graph:
             raise ValueError(f"model: expected at most {LARGEST_FILE} bytes of values in an ONNX file, got {size}")
         made = helper.make_model(graph, producer_name="fastnn", producer_version=__version__, ir_version=IR,
                                  opset_imports=[helper.make_opsetid("", OPSET)])
+        helper.set_model_props(made, dict(metadata))
         onnx.checker.check_model(made, full_check=True)
         content: bytes = made.SerializeToString()
         return content

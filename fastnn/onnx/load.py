@@ -31,6 +31,7 @@ Shape = tuple[int, ...] | None
 Within = frozenset[int] | None                      # the nodes of a branch; None: all
 
 OLDEST, NEWEST = 9, 25                              # operator sets
+SMALLEST = 1e-30                        # added to the square of a deviation that is known
 SWAPPED = ("Add", "Mul")                            # operators whose operands may stand either way
 LEAF = ("Identity", "Transpose", "Constant")        # what is worked out where it stands on constants
 FAR = 24                                            # nodes that a formula may have
@@ -42,8 +43,8 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
     It reads what ``export`` writes, and the same layers as others write them, such as ``torch.onnx.export``: Gemm or
     MatMul and Add, Conv, ConvTranspose, pools, Pad before them, Resize, norms, activations as one operator or as a
     formula, Dropout, Flatten, residual connections, branches that Concat, Sum or Add puts together, Slice of features
-    or channels, Gather of a table's rows; operator sets 9 to 25, float32 or float64 (or integers, if they are row
-    numbers of a table), one input and one output. The dtype is the file's.
+    or channels, Gather of a table's rows, (x − mean) / deviation; operator sets 9 to 25, float32 or float64 (or
+    integers, if they are row numbers of a table), one input and one output. The dtype is the file's.
     Activations are layers of their own; what a file does not say, such as penalties, is not there. A DropConnect whose
     predictions are means over masks is written, but not read.
 
@@ -788,6 +789,24 @@ class Reader:
         kind = self.nn.BatchNorm1d if len(shape) == 1 else self.nn.BatchNorm2d
         layer = kind(values["weight"].size, tidy(named["epsilon"]), tidy(1 - named["momentum"]))
         return [self.valued(layer, **values)], node.output[0]
+
+    def read_Sub(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
+        """(x − mean) / deviation, as `export` writes input_scaling: a frozen batch normalization."""
+        self.check_first(node, x)
+        after = self.only_user(node.output[0])
+        if after is None or self.nodes[after].op_type != "Div" or self.nodes[after].input[0] != node.output[0]:
+            fail(node, "a Div by a constant behind it", "another operator, or several")
+        mean, deviation = self.operand(node, 1, "mean"), self.operand(self.nodes[after], 1, "deviation")
+        channels = () if shape is None else shape[:1]
+        if channels != shape and not (len(shape or ()) == 3 and mean.size == deviation.size == 1):
+            fail(node, "features, or one mean and deviation of all pixels", f"an x of {shape}")
+        kind = self.nn.BatchNorm1d if channels == shape else self.nn.BatchNorm2d
+        layer = kind(*channels, SMALLEST, affine=False)
+        layer.trainable = False
+        self.used.add(after)
+        values = {"running_mean": mean, "running_var": deviation.astype(np.float64) ** 2}
+        return [self.valued(layer, **{name: np.broadcast_to(value.reshape(-1), channels)
+                                      for name, value in values.items()})], self.nodes[after].output[0]
 
     def read_LayerNormalization(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         named = self.attributes(node, epsilon=1e-5, axis=-1, stash_type=1)

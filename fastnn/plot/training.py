@@ -25,6 +25,7 @@ with extra("plot"):
 
 Curves = Mapping[str, Sequence[float]]  # the `history` of a History
 USUAL_RATIO = 1e-3
+SHOWN = 6                               # targets of a regression at most that a page shows
 
 
 def learning_curves(
@@ -209,12 +210,14 @@ def training_report(
 
 
 def regression_report(
-    title: str, histories: Mapping[str, Curves], t: Array, y: Array, name: str = "value"
+    title: str, histories: Mapping[str, Curves], t: Array, y: Array, name: str | Sequence[str] = "value"
 ) -> Figure:
     """One page of a regression: RMSE and R² of each named history, predictions and errors of the last one.
 
     t (n,) are the true values of the held-out examples, y (n,) what that model predicts; both have the unit that the
-    histories' ``rmse`` has. ``name`` is the target's.
+    histories' ``rmse`` has. ``name`` is the target's. Of several targets, (n, targets) and a name each, the curves are
+    those of the loss and of ``r2``, their mean R²; below stand predictions and errors of each of the first six, in its
+    own unit.
 
     >>> import numpy as np
     >>> from fastnn import plot
@@ -223,18 +226,28 @@ def regression_report(
     >>> len(figure.axes)
     4
     """
-    figure = new_figure(11, 9)
+    names = [name] if isinstance(name, str) else list(name)
+    y, t = np.asarray(y).reshape(len(y), -1), np.asarray(t).reshape(len(t), -1)
+    if not y.shape == t.shape == (len(y), len(names)):
+        raise ValueError(f"y, t: expected values of {len(names)} targets, one for each name, got "
+                         f"{checks.format_shape(y.shape)} and {checks.format_shape(t.shape)}")
+    shown = min(len(names), SHOWN)
+    figure = new_figure(11, 4 + 5 * shown)
     figure.suptitle(title, fontsize=14)
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, 5)).flat
-    rmse, r2 = top.subplots(1, 2)
-    learning_curves(histories, "rmse", ax=rmse).set(title=f"RMSE of {name}", ylabel="RMSE")
-    learning_curves(histories, "r2", ax=r2).set(title="R²", ylabel="R²")
-    values, errors = bottom.subplots(1, 2)
-    predicted_values(y, t, name=name, ax=values)
-    values.set_title(f"Predictions of {list(histories)[-1]}, {len(t):,} held out")
-    off = np.asarray(y).ravel() - np.asarray(t).ravel()
-    errors.hist(off[np.isfinite(off)], bins="auto" if len(t) < 10_000 else 100, color=BLUE, alpha=0.8)
-    errors.axvline(0, color=QUIET, linestyle=":")
-    errors.set(title="Errors", xlabel=f"predicted − true {name}", ylabel="examples")
-    tidy(errors, legend=False)
+    top, *others = figure.subfigures(1 + shown, 1, squeeze=False, height_ratios=(4, *[5] * shown)).flat
+    first, r2 = top.subplots(1, 2)
+    if len(names) == 1:
+        learning_curves(histories, "rmse", ax=first).set(title=f"RMSE of {names[0]}", ylabel="RMSE")
+    else:
+        learning_curves(histories, ax=first).set(title="Loss")
+    learning_curves(histories, "r2", ax=r2).set(title="R²" + ", mean of the targets" * (len(names) > 1), ylabel="R²")
+    for column, (each, part) in enumerate(zip(names[:shown], others, strict=True)):
+        values, errors = part.subplots(1, 2)
+        predicted_values(y[:, column], t[:, column], name=each, ax=values)
+        values.set_title(f"Predictions of {list(histories)[-1]}, {len(t):,} held out")
+        off = y[:, column] - t[:, column]
+        errors.hist(off[np.isfinite(off)], bins="auto" if len(t) < 10_000 else 100, color=BLUE, alpha=0.8)
+        errors.axvline(0, color=QUIET, linestyle=":")
+        errors.set(title="Errors", xlabel=f"predicted − true {each}", ylabel="examples")
+        tidy(errors, legend=False)
     return figure

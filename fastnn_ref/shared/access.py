@@ -148,7 +148,11 @@ class LayerAccess(HasParameters):
         return listed(self)
 
     def set_parameter(self, name: str, value: object) -> None:
-        """Copies values into a parameter or a running statistic; the shape must be its own."""
+        """Copies values into a parameter or a running statistic; the shape must be its own.
+
+        RuntimeError while another thread uses the model.
+        """
+        self.network.check_unused()
         own = tensors(self)
         copy_into(own, {name: checks.as_parameter_value(name, value, own.get(name))})
 
@@ -169,11 +173,14 @@ class LayerAccess(HasParameters):
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Copies a state in. Names and shapes must be just the model's (ValueError); else nothing changes.
 
+        RuntimeError while another thread uses the model.
+
         >>> import fastnn_ref as nn
         >>> one, two = nn.Sequential(nn.Linear(2, 3), seed=1), nn.Sequential(nn.Linear(2, 3), seed=2)
         >>> two.load_state_dict(one.state_dict())
         >>> bool((one.layers[0].weight == two.layers[0].weight).all())
         True
         """
+        self.network.check_unused()
         own = tensors(self)
         copy_into(own, checks.as_state("state", state, own))

@@ -2,8 +2,9 @@
 
 ``run_epoch`` takes arrays. Here each batch is fetched, checked and converted by itself, and ``train`` makes an epoch of
 steps of them, with the counters of ``run_epoch``, so that ``fit(resume=…)`` goes on inside an epoch, too. No pass is
-under way while a batch is fetched: an iterator is asked with the GIL, in the thread that trains, and what threads of
-its own do never meets a kernel at work on the model.
+under way while a batch is fetched: an iterator is asked with the GIL, in the thread that trains. Threads of its own
+never meet a kernel at work on the model: ``fit`` keeps it for the thread that trains, between the steps, too, and what
+another one wants of it is a RuntimeError there.
 
 Several batches may make one step (gradient accumulation): each goes forward and backward by itself, and the gradients
 are summed, each with its part of the weights:

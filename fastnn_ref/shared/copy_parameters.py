@@ -48,6 +48,7 @@ def copy_parameters(source: Any, target: Any) -> dict[str, str]:
         raise ValueError(f"target: expected {len(one)} Linear and Conv2d layers, as source has, got {len(other)}")
     source.network.wake()
     target.network.wake()
+    target.network.check_unused()
     own, given = {}, {}
     for (name, layer), (target_name, fitting) in zip(one, other, strict=True):
         what = f"target layer {described(target_name, fitting)}"

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -251,6 +251,26 @@ def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> d
             "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def held(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """The training ``function``, with the model kept from other threads until it ends, between its steps, too: a thread
+    that prepares batches can neither change what is trained nor be in the way of the next step."""
+    @functools.wraps(function)
+    def alone(model: Any, /, *arguments: P.args, **named: P.kwargs) -> R:
+        network = model.network
+        taken = network.hold()
+        try:
+            return function(model, *arguments, **named)
+        finally:
+            if taken:
+                network.release()
+
+    return alone
+
+
 def as_shuffle(value: object) -> bool | str:
     """True, False or "blocks"."""
     if isinstance(value, str):
@@ -295,6 +315,7 @@ def check_accumulation(accumulate: int, shards: int) -> None:
 
 
 @ending_the_job
+@held
 def fit(
     model: Any, x: Any, t: object = None, *, loss: Any, optimizer: Any, epochs: int = 1, batch_size: int = 32,
     validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0,
@@ -343,9 +364,13 @@ def fit(
     ``fit(batches)``: instead of ``x`` and ``t``, an iterable of (x, t) or (x, t, sample_weight), each one batch,
     which is trained with as it comes; ``batch_size`` and ``shuffle`` are for arrays. What has a len(), such as a list
     or a DataLoader, begins anew in each epoch; a generator goes on where it stands, and needs ``steps_per_epoch``,
-    the batches in an epoch, as the length is not known. It is asked for each batch with the GIL, between two steps.
-    If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the weights are those after
-    the last whole step. ``metrics`` are then those of the validation data.
+    the batches in an epoch, as the length is not known. It is asked for each batch with the GIL, between two steps, and
+    may predict then. If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the weights
+    are those after the last whole step. ``metrics`` are then those of the validation data.
+
+    The model is this thread's until fit returns, between steps and epochs, too. Another one that predicts with it,
+    trains it or assigns to it meanwhile, such as a loader's worker, gets a RuntimeError, and nothing has changed; a
+    ``copy.deepcopy`` of the model is free. What another thread reads of the parameters may be of the middle of a step.
 
     ``verbose``: 0, the default, shows nothing, as a library should; 1 or ``"auto"`` shows a bar in a terminal or a
     notebook, else a line for each epoch; 2 always lines; all on stderr.

@@ -24,7 +24,7 @@ from .callbacks import Callback, CallbackList, StopTraining
 from .class_weight import resolve_class_weight
 from .custom import check_loss
 from .data import Data, check_last_batch, split_data
-from .fit import PREDICTED, CtrlC, as_display, check_data, check_parameters, epoch_logs, find_monitors
+from .fit import PREDICTED, CtrlC, as_display, check_data, check_parameters, epoch_logs, find_monitors, held
 from .history import History
 from .metrics import MetricLike, resolve_metrics
 from .optional import optional
@@ -142,6 +142,7 @@ def check_callbacks(callbacks: Any) -> None:
             raise ValueError(f"callbacks: expected none that needs an optimizer, got {each!r}")
 
 
+@held
 def fit_lbfgs(
     model: Any, x: object, t: object, *, loss: Any, max_iter: int = 200, tol: float = 1e-5, history_size: int = 10,
     batch_size: int | None = None, validation_data: tuple[object, ...] | None = None, validation_split: float = 0.0,

@@ -9,7 +9,7 @@ from . import checks, terminal
 from .callbacks import Callback, Logs
 from .optional import optional
 
-BAR = "{desc} {percentage:3.0f}% |{bar:30}| epoch {n:.0f} of {total_fmt}, [{elapsed}<{remaining}]{postfix}"
+BAR = "{desc} {percentage:3.0f}% |{bar:30}| epoch {unit} of {total_fmt}, [{elapsed}<{remaining}]{postfix}"
 STYLES = ("auto", "bar", "lines")
 INTERVAL = 0.1          # seconds at least between two drawings of a bar: each is a message to the notebook
 
@@ -65,7 +65,7 @@ class ProgressBar(Callback):
         self._start = self._written = time.monotonic()
         if not self.disable and (default_style() if self.style == "auto" else self.style) == "bar":
             tqdm = optional("tqdm.auto", extra="train").tqdm
-            self._bar = terminal.bar(tqdm, total=epochs, desc=self.label, bar_format=BAR)
+            self._bar = terminal.bar(tqdm, total=epochs, desc=self.label, bar_format=BAR, unit="1")
 
     def close(self) -> None:
         """Leaves what is shown as it stands."""
@@ -85,6 +85,8 @@ class ProgressBar(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch, self._start = epoch, time.monotonic()
+        if self._bar is not None:
+            self._bar.unit = str(epoch + 1)         # the one under way; tqdm's own count is rounded
         self.on_progress(0, 1)                      # a training that is resumed does not begin with 0
 
     def on_progress(self, done: int, steps: int) -> None:
