@@ -1,6 +1,7 @@
 """What the report makes of results, on results made up: nothing is timed here."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -50,8 +51,7 @@ def test_flops_leave_out_the_padding() -> None:
 
 def test_turns_and_what_is_called_before_them() -> None:
     said: list[str] = []
-    turns = {name: Turn(lambda name=name: said.append(name), lambda name=name: said.append(f"before {name}"))  # type: ignore
-             for name in "ab"}
+    turns = {name: Turn(partial(said.append, name), partial(said.append, f"before {name}")) for name in "ab"}
     timed = in_turns(turns, 0.0)
     order = [text[-1] for text in said if text.startswith("before")]
     assert order[4:] == ["a", "b"] * len(timed["a"].seconds)                    # four: how long does a call take?
