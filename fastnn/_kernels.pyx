@@ -135,7 +135,7 @@ def set_num_threads(n):
 
 
 def limit_threads(n):
-    """Lets kernels that the calling thread starts use at most ``n`` threads; 0 is no limit. Returns the limit before."""
+    """Lets kernels that the calling thread starts use at most ``n`` threads, 0: any number. Returns the old limit."""
     return fastnn_limit_threads(n)
 
 

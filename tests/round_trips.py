@@ -2,10 +2,10 @@
 
     python -m tests.round_trips             renews docs/round_trips.md
 
-A net is a ``Linear``, so that there is something to train, and a case of tests/cases.py. Through ONNX it goes in float32:
-the file in onnxruntime, and the model that ``load`` makes of it. Through PyTorch it goes in float64: the module, and the
-model that ``from_torch`` makes of it. Predictions are compared relative to the largest one, and the losses of ten steps
-of SGD with momentum relative to the loss. Needs onnx, onnxruntime and PyTorch.
+A net is a ``Linear``, so that there is something to train, and a case of tests/cases.py. Through ONNX it goes in
+float32: the file in onnxruntime, and the model that ``load`` makes of it. Through PyTorch it goes in float64: the
+module, and the model that ``from_torch`` makes of it. Predictions are compared relative to the largest one, and the
+losses of ten steps of SGD with momentum relative to the loss. Needs onnx, onnxruntime and PyTorch.
 """
 
 import tempfile
@@ -26,13 +26,13 @@ STEPS = 10
 LR, MOMENTUM = 0.02, 0.9
 HEAD = """# Each layer through ONNX and PyTorch
 
-Largest relative differences over all shapes and options of a layer in `tests/cases.py`, made by
-`python -m tests.round_trips`: a `Linear` and the layer, through ONNX in float32 (the file in onnxruntime, the model that
-`load` makes of it) and through PyTorch in float64 (the module, the model that `from_torch` makes of it); then the losses
-of ten further steps of SGD with momentum beside those of the model that was never converted. Cases that draw masks or
+Largest relative differences over all shapes and options of a layer in `tests/cases.py`, made by `python -m
+tests.round_trips`: a `Linear` and the layer, through ONNX in float32 (the file in onnxruntime, the model that `load`
+makes of it) and through PyTorch in float64 (the module, the model that `from_torch` makes of it); then the losses of
+ten further steps of SGD with momentum beside those of the model that was never converted. Cases that draw masks or
 noise in training count for predictions alone. A dash: there is no such layer. 0: not one bit differs. In float64,
-PyTorch's slope of `Hardsigmoid` is the 1/6 of float32, which a `Linear` with that activation has, too.
-[PyTorch and ONNX](interchange.md) says which options cannot be converted.
+PyTorch's slope of `Hardsigmoid` is the 1/6 of float32, which a `Linear` with that activation has, too. [PyTorch and
+ONNX](interchange.md) says which options cannot be converted.
 
 | layer | cases | onnxruntime | ONNX and back | its losses | cases | PyTorch | and back | losses |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
