@@ -38,7 +38,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=["3.11", "3.12", "3.13"], default=False)
 def wheel(session: nox.Session) -> None:
     """Source distribution, wheel, empty environment; then NumPy is all that fastnn has, and at last the tests run."""
-    folder = Path(session.create_tmp())
+    folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
     session.env["PYTHONPATH"] = None     # it might lead to the sources
     session.run(sys.executable, "-m", "build", "--sdist", "--outdir", str(folder), ".", external=True, silent=True)
