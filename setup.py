@@ -10,13 +10,16 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 KERNELS = "fastnn/kernels/"
 GENERATED = "build/cython"
@@ -44,8 +47,16 @@ class BuildExt(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        if self.compiler is None and os.name == "nt" and shutil.which("gcc"):
+            self.compiler = "mingw32"
 
     def build_extensions(self) -> None:
+        if self.compiler.compiler_type not in ("unix", "mingw32", "cygwin"):
+            raise CompileError(f"compiler: expected GCC or Clang, got {self.compiler.compiler_type!r}. The kernels are "
+                               "written with GNU C's vectors; on Windows, put the gcc of MinGW-w64 on PATH, or use WSL")
+        self.began, self.done = time.perf_counter(), 0
+        print(f"fastnn: {len(self.extensions)} modules to compile, {self.parallel} at a time; "
+              "two minutes, or more on one core", flush=True)
         openmp = [] if os.environ.get("FASTNN_NO_OPENMP") else self.openmp_flags()
         compile_one = self.compiler._compile
 
@@ -63,13 +74,18 @@ class BuildExt(build_ext):
                 objects = pool.map(lambda source: compile_all([source], *args, **options), sources)
                 return [name for names in objects for name in names]
 
-        if self.compiler.compiler_type == "unix":
-            self.compiler._compile = compile_with_flags
-            self.compiler.compile = compile_side_by_side
+        self.compiler._compile = compile_with_flags
+        self.compiler.compile = compile_side_by_side
         for extension in self.extensions:
             if extension.name == "fastnn._kernels":
                 extension.extra_link_args += [*openmp, *(["-pthread"] if os.name == "posix" else [])]
         super().build_extensions()
+
+    def build_extension(self, extension: Extension) -> None:
+        super().build_extension(extension)
+        self.done += 1
+        print(f"fastnn: {self.done} of {len(self.extensions)} modules, {extension.name}, "
+              f"{time.perf_counter() - self.began:.0f} s", flush=True)
 
     def openmp_flags(self) -> list[str]:
         """What to pass for OpenMP, or nothing where a small program with it does not link."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from time import sleep
 from typing import Any
 
@@ -55,8 +56,7 @@ def test_flops_leave_out_the_padding() -> None:
 
 def test_turns_and_what_is_called_before_them() -> None:
     said: list[str] = []
-    turns = {name: Turn(lambda name=name: said.append(name), lambda name=name: said.append(f"before {name}"))  # type: ignore
-             for name in "ab"}
+    turns = {name: Turn(partial(said.append, name), partial(said.append, f"before {name}")) for name in "ab"}
     timed = in_turns(turns, 0.0)
     order = [text[-1] for text in said if text.startswith("before")]
     assert order[4:] == ["a", "b"] * len(timed["a"].seconds)                    # four: how long does a call take?

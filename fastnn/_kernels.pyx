@@ -23,6 +23,7 @@ cdef extern from "kernels.h" nogil:
     int fastnn_has_openmp()
     int fastnn_threads()
     void fastnn_set_threads(int)
+    int fastnn_limit_threads(int)
     const char *fastnn_compiler()
     double fastnn_seconds()
     void fastnn_words(uint32_t *, int64_t, uint64_t, uint32_t, uint32_t)
@@ -131,6 +132,11 @@ def set_num_threads(n):
     >>> fastnn.set_num_threads(before)
     """
     fastnn_set_threads(checks.as_integer("n", n, 1, 1024))
+
+
+def limit_threads(n):
+    """Lets kernels that the calling thread starts use at most ``n`` threads, 0: any number. Returns the old limit."""
+    return fastnn_limit_threads(n)
 
 
 # ---- arrays, clock, data ----

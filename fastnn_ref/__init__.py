@@ -22,7 +22,7 @@ parameters and activations of a model are float64 here by default, and float32 i
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # The order of these lines is the reading order, and ``__all__`` follows from it. ``as`` tells a type checker that a
 # name is public.
@@ -139,8 +139,9 @@ def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]]
     return checkpoint.load_training(sys.modules[__name__], path, classes)
 
 
-__all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
-           "init", "philox", "metrics"]
+if not TYPE_CHECKING:   # no checker can compute this: it would take the last three names for all
+    __all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
+               "init", "philox", "metrics"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Fixtures: `nn` is either package, `isa` each instruction set of this machine, `dtype` both real types."""
 
 import importlib
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 
 from tests import check
 from tests.pairwise import DTYPES, PACKAGES, instruction_sets
+
+# These read the sources. Beside an installed package, as noxfile.py tests it, there are none.
+if not (Path(__file__).parents[1] / "setup.py").exists():
+    collect_ignore = ["test_imports.py", "test_kernel_source.py", "test_mutants.py"]
 
 hypothesis.settings.register_profile("fastnn", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("fastnn")

@@ -1493,8 +1493,11 @@ ENGINE = [
         ("sklearn: early stopping keeps the last model", "test_sklearn::test_validation_data",
          "if self.early_stopping and convergence.best_state is not None:",
          "if False:"),
+        ("sklearn: any limit of threads is one", "test_sklearn::test_a_limit_of_threads_is_that_of_one_python_thread",
+         "        limit_threads(before)",
+         "        limit_threads(1)"),
         ("sklearn: the number of threads is not set back", "test_sklearn::test_threads_are_set_back",
-         "        set_num_threads(before)",
+         "        limit_threads(before)",
          "        pass"),
     ),
     *of(

@@ -1,7 +1,9 @@
 """The C and Cython sources: what a compiler does not check."""
 
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,3 +45,19 @@ def test_a_kernel_of_its_name_in_both_dtypes():
         assert re.search(rf"^static \w+ F\({name}\)\(", defined, re.M), name
     included = names_in("kernels.inc.c", r'^#include "(.+\.inc\.c)"')
     assert {*included, "kernels.inc.c", "table.inc.c"} == {path.name for path in KERNELS if ".inc" in path.name}
+
+
+def test_a_compiler_that_cannot_compile_them(monkeypatch):
+    """setup.py says which one to take, before it compiles anything."""
+    setuptools = pytest.importorskip("setuptools", reason="setuptools is missing: setup.py is NOT tested")
+    build = pytest.importorskip("Cython.Build", reason="Cython is missing: setup.py is NOT tested")
+    monkeypatch.chdir(ROOT.parent)
+    monkeypatch.setattr(build, "cythonize", lambda extensions, **options: extensions)
+    monkeypatch.setattr(setuptools, "setup", lambda **options: given.update(options))
+    given = {}
+    runpy.run_path("setup.py")
+    command = given["cmdclass"]["build_ext"](setuptools.Distribution({"ext_modules": given["ext_modules"]}))
+    command.finalize_options()
+    command.compiler = SimpleNamespace(compiler_type="msvc")
+    with pytest.raises(Exception, match=r"^compiler: expected GCC or Clang, got 'msvc'.*MinGW-w64 on PATH, or use WSL"):
+        command.build_extensions()

@@ -1,6 +1,10 @@
 """fastnn.onnx: every case beside onnxruntime, there and back, formulas of other programs, files that are foreign."""
 
+import os
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -497,3 +501,17 @@ def test_command_line(fast, tmp_path, capsys):
     assert "x (batch, 1, 4, 4) -> y (batch, 3)" in capsys.readouterr().out
     again = load(tmp_path / "out.onnx")
     same_parameters(again, model)
+
+
+def test_the_way_of_a_new_user(runtime, tmp_path):
+    """The commands and the program of docs/interchange.md print what stands there, and times."""
+    pytest.importorskip("sklearn")
+    page = (Path(__file__).parents[1] / "docs" / "interchange.md").read_text("utf-8")
+    commands, program, printed = re.findall(r"^```(?:sh|python)?\n(.+?)^```", page, re.M | re.S)[:3]
+    assert commands.startswith("pip install")
+    (tmp_path / "run.py").write_text(program)
+    lines = [*commands.replace("fastnn ", f"{sys.executable} -m fastnn ").splitlines()[1:], f"{sys.executable} run.py"]
+    found = [subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True,
+                            env=os.environ | {"COLUMNS": "80"}).stdout for line in lines]
+    for line in printed.splitlines():
+        assert line in "".join(found)

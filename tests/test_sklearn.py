@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastnn.sklearn import ConvClassifier, MLPClassifier, MLPRegressor
+from fastnn.sklearn.base import threads
 from fastnn.sklearn.training import r2
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -323,6 +325,23 @@ def test_threads_are_set_back():
     short(MLPClassifier, n_threads=1, callbacks=[See()]).fit(X, Y)
     assert seen == [1] * 5
     assert fastnn.get_num_threads() == before
+
+
+def test_a_limit_of_threads_is_that_of_one_python_thread(fast):
+    """Two trainings at once, of which each ends after the other has begun: nothing is left of their limits."""
+    def count(pool):
+        return pool.submit(fastnn.get_num_threads).result()
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        before = count(one), count(two)
+        limits = threads(1), threads(1)
+        one.submit(limits[0].__enter__).result()
+        assert (count(one), count(two)) == (1, before[1])
+        two.submit(limits[1].__enter__).result()
+        one.submit(limits[0].__exit__, None, None, None).result()
+        assert (count(one), count(two)) == (before[0], 1)
+        two.submit(limits[1].__exit__, None, None, None).result()
+        assert (count(one), count(two)) == before
 
 
 # ---- what is there besides ----

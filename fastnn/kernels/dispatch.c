@@ -9,6 +9,7 @@
 static const fastnn_kernels *sets[3];
 static int set_count;
 static int requested;           /* by set_num_threads; 0: no limit */
+static _Thread_local int limit; /* of the calling thread alone, by limit_threads; 0: no limit */
 
 void fastnn_init(void)
 {
@@ -60,14 +61,15 @@ int fastnn_has_openmp(void)
 #endif
 }
 
-/* The smaller of what set_num_threads asked for and what OpenMP allows now. So OMP_NUM_THREADS, threadpoolctl and
-   set_num_threads can each only lower the number that the others left. */
+/* The smallest of what set_num_threads asked for, what OpenMP allows now, and the limit of this thread. So
+   OMP_NUM_THREADS, threadpoolctl and the two functions can each only lower the number that the others left. */
 int fastnn_threads(void)
 {
 #ifdef _OPENMP
     if (fastnn_after_fork() || omp_in_parallel()) return 1;
-    const int allowed = omp_get_max_threads();
-    return requested && requested < allowed ? requested : allowed;
+    int allowed = omp_get_max_threads();
+    if (requested && requested < allowed) allowed = requested;
+    return limit && limit < allowed ? limit : allowed;
 #else
     return 1;
 #endif
@@ -79,6 +81,14 @@ void fastnn_set_threads(int n)
 #ifdef _OPENMP
     if (!fastnn_after_fork()) omp_set_num_threads(n);
 #endif
+}
+
+/* Returns the limit that was there, so that it can be set back; several threads may do this at once. */
+int fastnn_limit_threads(int n)
+{
+    const int before = limit;
+    limit = n;
+    return before;
 }
 
 const char *fastnn_compiler(void)

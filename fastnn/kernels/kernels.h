@@ -284,6 +284,7 @@ const char *fastnn_loss_name(int kind);
 int fastnn_has_openmp(void);
 int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
 void fastnn_set_threads(int n);
+int fastnn_limit_threads(int n);                        /* for this thread alone; 0: no limit */
 const char *fastnn_compiler(void);
 
 /* n words of the stream: Philox4x32-10, counter (block, step, stream), key = seed. */

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 
-from .._kernels import get_num_threads, set_num_threads
+from .._kernels import limit_threads
 from ..extras import extra
 from .training import Convergence, Objective, as_activation, make_optimizer, minimise_by_lbfgs
 
@@ -47,16 +47,15 @@ def keep(estimator: Any, arguments: Mapping[str, Any]) -> None:
 
 @contextmanager
 def threads(n: int | None) -> Iterator[None]:
-    """At most ``n`` threads in this block; None leaves their number as it is."""
+    """At most ``n`` threads in this block, whatever other Python threads do meanwhile; None is no limit of its own."""
     if n is None:
         yield
         return
-    before = get_num_threads()
-    set_num_threads(checks.as_integer("n_threads", n, 1, 1024))
+    before = limit_threads(checks.as_integer("n_threads", n, 1, 1024))
     try:
         yield
     finally:
-        set_num_threads(before)
+        limit_threads(before)
 
 
 def read_only(array: Any) -> Any:
