@@ -272,7 +272,7 @@ def test_decisions_never_warn(seed, n, k):
         (lambda: metrics.accuracy(np.zeros((0, 2)), []), "y: expected at least one row, got (0, 2)"),
         (lambda: metrics.accuracy(np.zeros((3, 1)), [0, 0.5, 3.5], 0), "accuracy: expected targets from 0 to 1, or −1"),
         (lambda: metrics.f1(np.zeros((3, 1)), [0, -1, 1], 0), "f1: expected targets from 0 to 1, or −1 and 1, got 0 "),
-        (lambda: metrics.top_k_accuracy(np.zeros((3, 4)), [0, 1, 2], 4), "k: expected an integer >= 1 and <= 3, got 4"),
+        (lambda: metrics.top_k_accuracy(np.zeros((3, 4)), [0, 1, 2], 4), "metrics: top_4_accuracy needs more than 4 classes, got 4"),
         (lambda: metrics.top_k_accuracy(np.zeros((3, 1)), [0, 1, 2]), "top_k_accuracy: expected outputs (n, K)"),
         (lambda: metrics.mae(np.zeros((3, 2)), [0, 1, 2]), "mae: expected outputs and targets of one shape, got"),
         (lambda: metrics.roc_auc(np.zeros((3, 2)), [0, 1, 7]), "t: expected class numbers from 0 to 1, got 7"),
