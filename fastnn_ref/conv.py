@@ -21,6 +21,7 @@ from .activation import ActivationLike, Weighted, get_activation
 from .init import InitLike
 from .layer import Array, Parameter, Shape
 from .shared import checks
+from .winograd import SIDE, image_of, tile_of, tiles_of, winograd_backward, winograd_forward
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]               # of padding: (top, bottom), (left, right)
@@ -111,7 +112,8 @@ class Conv2d(Weighted):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
                  padding: Padding = 0, dilation: int | Pair = 1, groups: int = 1,
-                 activation: ActivationLike = None, bias: bool = True, *, init: InitLike | None = None) -> None:
+                 activation: ActivationLike = None, bias: bool = True, *, init: InitLike | None = None,
+                 algorithm: str = "direct") -> None:
         self.in_channels = checks.as_integer("in_channels", in_channels, 1)
         self.out_channels = checks.as_integer("out_channels", out_channels, 1)
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
@@ -119,6 +121,7 @@ class Conv2d(Weighted):
         self.dilation = checks.as_pair("dilation", dilation, 1)
         self.padding = checks.as_padding(padding, checks.extent(self.kernel_size, self.dilation), self.stride)
         self.groups = checks.as_groups(groups, self.in_channels, self.out_channels)
+        self.algorithm = checks.as_algorithm(algorithm, self.kernel_size, self.stride, self.dilation)
         self._sides = checks.sides_of(self.padding)
         self._add_weights((self.out_channels, self.in_channels // self.groups, *self.kernel_size), self.out_channels,
                           checks.check_elementwise(get_activation(activation)), bias, init)
@@ -130,9 +133,23 @@ class Conv2d(Weighted):
         return (self.out_channels, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
+    def tiling(self, shape: Shape) -> tuple[Pair, Pair, Sides]:
+        """Winograd's 6 × 6 windows of images of ``shape``, as ``patches_of`` takes them: every T pixels, to the edge."""
+        tile, (kernel, _) = tile_of(self.kernel_size[0]), self.kernel_size
+        need = [-(-side // tile) * tile + kernel - 1 for side in self.output_shape(shape[1:])[1:]]
+        rows, columns = ((before, size - before - side) for size, (before, _), side in zip(
+            need, self._sides, shape[2:], strict=True))
+        return (SIDE, SIDE), (tile, tile), (rows, columns)
+
     def forward_pass(self, x: Array, training: bool) -> Array:
-        windows = patches_of(x, self.kernel_size, self.stride, self._sides, self.dilation)
-        u, patches = conv2d_forward(windows, self.values["weight"], self.values.get("bias"), self.groups)
+        w, b = self.values["weight"], self.values.get("bias")
+        if self.algorithm == "winograd":
+            tiles, patches = winograd_forward(patches_of(x, *self.tiling(x.shape), (1, 1)), w, self.groups)
+            u = image_of(tiles, *self.output_shape(x.shape[1:])[1:])
+            u = u if b is None else u + b[:, None, None]
+        else:
+            windows = patches_of(x, self.kernel_size, self.stride, self._sides, self.dilation)
+            u, patches = conv2d_forward(windows, w, b, self.groups)
         y: Array = self.activation.act(u)
         self.saved = x.shape, patches, u, y
         return y
@@ -140,5 +157,10 @@ class Conv2d(Weighted):
     def backward_pass(self, dy: Array) -> Array:
         shape, patches, u, y = self.saved
         du, w = self.activation.act_backward(dy, u, y), self.values["weight"]
+        if self.algorithm == "winograd":
+            _, step, sides = self.tiling(shape)
+            dw, dwindows = winograd_backward(tiles_of(du, step[0]), patches, w, self.groups)
+            self.set_gradients(dw, du.sum(axis=(0, 2, 3)))
+            return sum_of_patches(dwindows, shape, step, sides, (1, 1))
         self.set_gradients(conv2d_weight_gradient(du, patches, w.shape), du.sum(axis=(0, 2, 3)))
         return conv2d_input_gradient(du, shape, w, self.stride, self._sides, self.dilation, self.groups)
