@@ -133,7 +133,7 @@ class Conv2d(Weighted):
         return (self.out_channels, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
-    def tiling(self, shape: Shape) -> tuple[Pair, Pair, Sides]:
+    def _tiling(self, shape: Shape) -> tuple[Pair, Pair, Sides]:
         """Winograd's 6 × 6 windows of images of ``shape``, as ``patches_of`` takes them: every T pixels, to the edge."""
         tile, (kernel, _) = tile_of(self.kernel_size[0]), self.kernel_size
         need = [-(-side // tile) * tile + kernel - 1 for side in self.output_shape(shape[1:])[1:]]
@@ -144,7 +144,7 @@ class Conv2d(Weighted):
     def forward_pass(self, x: Array, training: bool) -> Array:
         w, b = self.values["weight"], self.values.get("bias")
         if self.algorithm == "winograd":
-            tiles, patches = winograd_forward(patches_of(x, *self.tiling(x.shape), (1, 1)), w, self.groups)
+            tiles, patches = winograd_forward(patches_of(x, *self._tiling(x.shape), (1, 1)), w, self.groups)
             u = image_of(tiles, *self.output_shape(x.shape[1:])[1:])
             u = u if b is None else u + b[:, None, None]
         else:
@@ -158,7 +158,7 @@ class Conv2d(Weighted):
         shape, patches, u, y = self.saved
         du, w = self.activation.act_backward(dy, u, y), self.values["weight"]
         if self.algorithm == "winograd":
-            _, step, sides = self.tiling(shape)
+            _, step, sides = self._tiling(shape)
             dw, dwindows = winograd_backward(tiles_of(du, step[0]), patches, w, self.groups)
             self.set_gradients(dw, du.sum(axis=(0, 2, 3)))
             return sum_of_patches(dwindows, shape, step, sides, (1, 1))

@@ -51,39 +51,36 @@ def both_sides(matrix: Array, squares: Array) -> Array:
 
 
 def as_products(squares: Array, groups: int) -> Array:
-    """(n, channels, ..., 6, 6) → (6, 6, groups, channels of a group, n · ...): a matrix for each point and group."""
+    """(n, channels, th, tw, 6, 6) → (n, groups, 6, 6, channels of a group, th · tw): a matrix for each point."""
     n, channels = squares.shape[:2]
-    rows = squares.reshape(n, groups, channels // groups, -1, SIDE, SIDE).transpose(4, 5, 1, 2, 0, 3)
-    return rows.reshape(*rows.shape[:4], -1)
+    return squares.reshape(n, groups, channels // groups, -1, SIDE, SIDE).transpose(0, 1, 4, 5, 2, 3)
 
 
-def from_products(products: Array, n: int, tiles: tuple[int, int]) -> Array:
-    """(6, 6, groups, channels of a group, n · tiles) → (n, channels, *tiles, 6, 6)."""
-    squares = products.reshape(SIDE, SIDE, -1, n, *tiles)
-    return squares.transpose(3, 2, 4, 5, 0, 1)
+def from_products(products: Array, tiles: tuple[int, int]) -> Array:
+    """The way back, for ``tiles`` (th, tw)."""
+    return products.transpose(0, 1, 4, 5, 2, 3).reshape(len(products), -1, *tiles, SIDE, SIDE)
 
 
 def filters_at_points(w: Array, groups: int) -> Array:
-    """U (6, 6, groups, outside, inside) of W (out, inside, k, k)."""
+    """U (groups, 6, 6, outside, inside) of W (out, inside, k, k)."""
     _, _, g = matrices(w.shape[2])
-    return both_sides(g, w).transpose(2, 3, 0, 1).reshape(SIDE, SIDE, groups, len(w) // groups, -1)
+    return both_sides(g, w).reshape(groups, len(w) // groups, -1, SIDE, SIDE).transpose(0, 3, 4, 1, 2)
 
 
 def winograd_forward(windows: Array, w: Array, groups: int) -> tuple[Array, Array]:
     """The tiles (n, out, th, tw, T, T) of windows (n, channels, th, tw, 6, 6), and V as products."""
     a, b, _ = matrices(w.shape[2])
     v = as_products(both_sides(b.T, windows), groups)
-    sums = from_products(filters_at_points(w, groups) @ v, len(windows), windows.shape[2:4])
-    return both_sides(a.T, sums), v
+    return both_sides(a.T, from_products(filters_at_points(w, groups) @ v, windows.shape[2:4])), v
 
 
 def winograd_backward(dtiles: Array, v: Array, w: Array, groups: int) -> tuple[Array, Array]:
     """dW, and dwindows, from the gradient of the tiles and V."""
     a, b, g = matrices(w.shape[2])
     d = as_products(both_sides(a, dtiles), groups)
-    sums = (d @ v.swapaxes(3, 4)).reshape(SIDE, SIDE, *w.shape[:2]).transpose(2, 3, 0, 1)
+    sums = (d @ v.swapaxes(4, 5)).sum(axis=0).transpose(0, 3, 4, 1, 2).reshape(*w.shape[:2], SIDE, SIDE)
     dpoints = filters_at_points(w, groups).swapaxes(3, 4) @ d
-    return both_sides(g.T, sums), both_sides(b, from_products(dpoints, len(dtiles), dtiles.shape[2:4]))
+    return both_sides(g.T, sums), both_sides(b, from_products(dpoints, dtiles.shape[2:4]))
 
 
 def image_of(tiles: Array, rows: int, columns: int) -> Array:
