@@ -141,8 +141,8 @@ CONVOLUTIONAL = [
     Net("VGG-like", (3, 32, 32), 10, 64, vgg, 0.5),
 ]
 WINOGRAD = [
-    Net(f"{net.name} winograd", *net[1:4], functools.partial(net.layers, algorithm="winograd"), net.dropout)
-    for net in CONVOLUTIONAL[1:]
+    CONVOLUTIONAL[1]._replace(name="LeNet-like winograd", layers=functools.partial(lenet, algorithm="winograd")),
+    CONVOLUTIONAL[2]._replace(name="VGG-like winograd", layers=functools.partial(vgg, algorithm="winograd")),
 ]
 COMPILED = [net.name for net in MLPS[5:7]]      # torch.compile takes half a minute a network: only the large ones
 

@@ -97,6 +97,12 @@ class Conv2d(Weighted):
     numbers of channels. ``activation`` works element by element; it and ``init`` as in ``Linear``. Raises ValueError or
     TypeError for anything else.
 
+    ``algorithm="winograd"``, for a ``kernel_size`` of 3 or 5, stride 1 and dilation 1, takes a quarter or 36 % of the
+    multiplications, forward and backward (winograd.py has the formulas). In the engine it pays from about 16 channels
+    on. It is the same function but for rounding: in float32, y of 64 channels was 5·10⁻⁷ to 7·10⁻⁷ (root mean square,
+    relative) from float64, where "direct" was 2·10⁻⁷ to 5·10⁻⁷. An infinite or NaN pixel spoils a whole tile of 4 × 4
+    outputs (2 × 2 for 5), and where "direct" finds exact zeros, as at the edge of a black image, it may find tiny numbers.
+
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Conv2d(1, 1, kernel_size=2, bias=False)
     >>> layer.weight = np.array([[[[1, 0], [0, -1]]]])
@@ -134,7 +140,7 @@ class Conv2d(Weighted):
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     def _tiling(self, shape: Shape) -> tuple[Pair, Pair, Sides]:
-        """Winograd's 6 × 6 windows of images of ``shape``, as ``patches_of`` takes them: every T pixels, to the edge."""
+        """Winograd's 6 × 6 windows, every T pixels, of images of ``shape``: (kernel, stride, sides) for ``patches_of``."""
         tile, (kernel, _) = tile_of(self.kernel_size[0]), self.kernel_size
         need = [-(-side // tile) * tile + kernel - 1 for side in self.output_shape(shape[1:])[1:]]
         rows, columns = ((before, size - before - side) for size, (before, _), side in zip(

@@ -11,9 +11,9 @@ matrices take filters and windows to values at 6 × 6 points, where the convolut
 
 The idea: a row of T outputs has the coefficients of a product of polynomials, transposed; a product of polynomials is
 known from its values at 6 points, each one multiplication, where term by term it takes T·k. In two dimensions 36
-multiplications give T² outputs instead of T²·k²: a quarter of them for k = 3, 36 % for k = 5. The price: large and small
-numbers are added, so more is lost to rounding. With the points 0, ±3/4, ±3/2 and ∞ it is less than half of what 0, ±1,
-±2 and ∞ lose.
+multiplications give T² outputs instead of T²·k²: a quarter of them for k = 3, 36 % for k = 5. The price: large and
+small numbers are added, so more is lost to rounding. With the points 0, ±3/4, ±3/2 and ∞ it is about half of what 0,
+±1, ±2 and ∞ lose.
 
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks" (2016); Barabasz, Anderson, Soodhalter and
 Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks" (2020). Engine:

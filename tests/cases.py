@@ -142,8 +142,8 @@ WINOGRAD = [
         ((1, 2, 2, 2), 2, 3, {"padding": ((4, 0), (1, 3)), "bias": False}),     # padding before du is negative
         ((5, 18, 9, 5), 3, 5, {"padding": "same"}),                             # from here on channels fill a line
         ((19, 2, 5, 6), 18, 3, {"padding": 1, "activation": "gelu"}),           # images fill a block
-        ((16, 3, 4, 10), 35, 3, {"padding": ((3, 0), (0, 1))}),                 # more filters than are worked out at once
-        ((39, 4, 13, 4), 6, 3, {"padding": 1, "groups": 2, "bias": False}),     # more lines than are worked out at once
+        ((16, 3, 4, 10), 35, 3, {"padding": ((3, 0), (0, 1))}),                 # more filters than a block has
+        ((39, 4, 13, 4), 6, 3, {"padding": 1, "groups": 2, "bias": False}),     # more lines than go into dW at once
         ((17, 2, 6, 5), 3, 5, {"activation": "tanh"}),
     )
 ]  # fmt: skip

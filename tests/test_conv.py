@@ -149,7 +149,8 @@ def test_other_image_sizes_and_batches(nn, dtype):
 def test_a_prediction_does_not_depend_on_its_batch(nn, dtype, algorithm):
     """Nor on its place there: side by side with others, left over, or alone."""
     model = nn.Sequential(
-        nn.Conv2d(2, 5, 3, padding=1, activation="relu", algorithm=algorithm), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3, stride=2, padding=1),
+        nn.Conv2d(2, 5, 3, padding=1, activation="relu", algorithm=algorithm), nn.MaxPool2d(2),
+        nn.Conv2d(5, 4, 3, stride=2, padding=1),
         nn.BatchNorm2d(4), nn.Tanh(), nn.AvgPool2d(2), seed=3, dtype=dtype,
     )  # fmt: skip
     x = normal((43, 2, 9, 8), dtype)

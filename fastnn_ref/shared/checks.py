@@ -357,8 +357,8 @@ def as_algorithm(value: object, kernel: tuple[int, int], stride: tuple[int, int]
     """"direct", or "winograd" where Winograd's formulas can do it."""
     found = as_choice("algorithm", value, ("direct", "winograd"))
     if found == "winograd" and not (kernel in ((3, 3), (5, 5)) and stride == dilation == (1, 1)):
-        raise ValueError("algorithm: expected kernel_size 3 or 5, stride 1 and dilation 1 beside 'winograd', got "
-                         f"{kernel}, {stride} and {dilation}; 'direct' takes them")
+        raise ValueError("algorithm: expected kernel_size 3 or 5, stride and dilation 1 for 'winograd', got "
+                         f"{kernel}, {stride}, {dilation}; 'direct' takes them")
     return found
 
 
