@@ -8,7 +8,8 @@
 
 It is a cross-correlation: the kernel is not flipped. The output's height is
 ⌊(h + top + bottom − dilation·(kernel − 1) − 1) / stride⌋ + 1, with so many rows of zeros at the top and the bottom, and
-its width alike. With ``groups`` the channels are cut into so many parts that do not see each other.
+its width alike. With ``groups`` the channels are cut into so many parts that do not see each other. winograd.py has
+formulas with fewer multiplications.
 
 Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
 Engine: fastnn/conv.pyx.
@@ -100,8 +101,9 @@ class Conv2d(Weighted):
     ``algorithm="winograd"``, for a ``kernel_size`` of 3 or 5, stride 1 and dilation 1, takes a quarter or 36 % of the
     multiplications, forward and backward (winograd.py has the formulas). In the engine it pays from about 16 channels
     on. It is the same function but for rounding: in float32, y of 64 channels was 5·10⁻⁷ to 7·10⁻⁷ (root mean square,
-    relative) from float64, where "direct" was 2·10⁻⁷ to 5·10⁻⁷. An infinite or NaN pixel spoils a whole tile of 4 × 4
-    outputs (2 × 2 for 5), and where "direct" finds exact zeros, as at the edge of a black image, it may find tiny numbers.
+    relative) from float64, where "direct" was 2·10⁻⁷ to 5·10⁻⁷. An infinite or NaN pixel spoils whole tiles of 4 × 4
+    outputs (2 × 2 for 5); and where "direct" finds exact zeros, as in black parts of an image, it may find tiny
+    numbers.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Conv2d(1, 1, kernel_size=2, bias=False)
@@ -140,7 +142,7 @@ class Conv2d(Weighted):
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     def _tiling(self, shape: Shape) -> tuple[Pair, Pair, Sides]:
-        """Winograd's 6 × 6 windows, every T pixels, of images of ``shape``: (kernel, stride, sides) for ``patches_of``."""
+        """Winograd's windows of images of ``shape``, as ``patches_of`` takes them: 6 × 6 pixels, every T."""
         tile, (kernel, _) = tile_of(self.kernel_size[0]), self.kernel_size
         need = [-(-side // tile) * tile + kernel - 1 for side in self.output_shape(shape[1:])[1:]]
         rows, columns = ((before, size - before - side) for size, (before, _), side in zip(
