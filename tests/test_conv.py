@@ -285,6 +285,13 @@ def test_winograd_in_float32(nn, kernel):
     assert 1 < winograd / direct < 3.2          # seen: 1.4 to 2.6
 
 
+def test_the_algorithm_is_kept(nn):
+    model = nn.Sequential(nn.Conv2d(1, 2, 5, algorithm="winograd"), nn.Conv2d(2, 1, 3), seed=1)
+    again = nn.from_config(model.config())
+    assert [layer.algorithm for layer in again.layers] == ["winograd", "direct"]
+    assert "algorithm='winograd'" in repr(again) and "direct" not in repr(again)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_winograd_spoils_whole_tiles_alone(nn, dtype, value):
     """Pixel (1, 1) is seen by the first tile; what the docstring says of such a pixel."""
