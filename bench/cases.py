@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, Net, Turn, multiply_adds, package
+from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, WINOGRAD, Net, Turn, multiply_adds, package
 from bench.peers import Build, builders
 from bench.peers.ours import EXAMPLES, PARAMETERS, ROWS, SEEDS, Size, loss_data
 from fastnn_ref.shared.config import signature
@@ -173,7 +173,7 @@ def small() -> Iterable[Case]:
 
 GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
     "steps": lambda: (of_net("steps", net) for net in MLPS),
-    "conv": lambda: (of_net("conv", net) for net in CONVOLUTIONAL),
+    "conv": lambda: (of_net("conv", net) for net in [*CONVOLUTIONAL, *WINOGRAD]),
     "hand": lambda: (of_net("hand", net, "hand") for net in [*MLPS[:5], CONVOLUTIONAL[0]]),
     "epochs": lambda: (Case("epochs", str(net), "epoch", (net,), flops=20 * net.flops(), apart=("scikit-learn",))
                        for net in MLPS[:5]),

@@ -4,6 +4,7 @@ A network is a list of layers in the words of either package; the peers convert 
 cross-entropy, backward and Adam, in float32.
 """
 
+import functools
 import importlib
 import itertools
 from collections.abc import Callable
@@ -102,20 +103,24 @@ def digits(nn: Any, _dropout: float) -> list[Any]:
     ]  # fmt: skip
 
 
-def lenet(nn: Any, _dropout: float) -> list[Any]:
-    """Like LeNet-5, for images of 28×28."""
+def lenet(nn: Any, _dropout: float, algorithm: str = "direct") -> list[Any]:
+    """Like LeNet-5, for images of 28×28; the algorithm is that of the second convolution."""
     return [
         nn.Conv2d(1, 16, 5, padding=2, activation="relu"), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 5, padding=2, activation="relu"), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 5, padding=2, activation="relu", algorithm=algorithm), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(1568, 128, activation="relu"), nn.Linear(128, 10),
     ]  # fmt: skip
 
 
-def vgg(nn: Any, dropout: float) -> list[Any]:
-    """Like VGG, for 32×32 in three colours: two 3×3 convolutions, then a pool, three times."""
+def vgg(nn: Any, dropout: float, algorithm: str = "direct") -> list[Any]:
+    """Like VGG, for 32×32 in three colours: two 3×3 convolutions, then a pool, three times.
+
+    The algorithm is that of all convolutions but the first, whose few channels give Winograd's formulas little to save.
+    """
     layers: list[Any] = []
     for index, (a, b) in enumerate([(3, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)]):
-        layers += [nn.Conv2d(a, b, 3, padding=1, bias=False, init="he_uniform"), nn.BatchNorm2d(b), nn.ReLU()]
+        layers += [nn.Conv2d(a, b, 3, padding=1, bias=False, init="he_uniform",
+                             algorithm=algorithm if index else "direct"), nn.BatchNorm2d(b), nn.ReLU()]
         layers += [nn.MaxPool2d(2)] * (index % 2)
     return [*layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(128 * 4 * 4, 10)]
 
@@ -134,6 +139,10 @@ CONVOLUTIONAL = [
     Net("digits", (1, 8, 8), 10, 32, digits),
     Net("LeNet-like", (1, 28, 28), 10, 64, lenet),
     Net("VGG-like", (3, 32, 32), 10, 64, vgg, 0.5),
+]
+WINOGRAD = [
+    CONVOLUTIONAL[1]._replace(name="LeNet-like winograd", layers=functools.partial(lenet, algorithm="winograd")),
+    CONVOLUTIONAL[2]._replace(name="VGG-like winograd", layers=functools.partial(vgg, algorithm="winograd")),
 ]
 COMPILED = [net.name for net in MLPS[5:7]]      # torch.compile takes half a minute a network: only the large ones
 

@@ -9,6 +9,9 @@ cdef extern from "kernels.h" nogil:
         CONV_DOT_FILTERS "FASTNN_CONV_DOT_FILTERS"
         CONV_FILTERS "FASTNN_CONV_FILTERS"
         CONV_PIXELS "FASTNN_CONV_PIXELS"
+        WINOGRAD_FILTERS "FASTNN_WINOGRAD_FILTERS"
+        WINOGRAD_LINES "FASTNN_WINOGRAD_LINES"
+        WINOGRAD_POINTS "FASTNN_WINOGRAD_POINTS"
     enum:                                            # the activations that are cases of their own somewhere
         IDENTITY, RELU
     bint saves_slope "activation_saves_slope"(int activation) noexcept

@@ -24,5 +24,7 @@ cdef class Convolution(Layer):
                   object init) except -1
     cdef int set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes) except -1
     cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1
+    cdef tuple tiled(self, tuple image)
+    cdef int plan_points(self, int64_t lanes, Plan plan) except -1
     cdef void start(self, Pass *p) noexcept nogil
     cdef void *act_backward(self, Pass *p, void *dy) noexcept nogil

@@ -4,7 +4,8 @@
     backward    du = dy · act'(u),  dW = patchesᵀ @ du,  db = Σ du,  dx from du @ Wᵀ
 
 The matrix of patches is never built: the kernels read a padded copy of the images, which forward keeps for dW, and one
-of du. conv_tables.py works out where in these copies every pixel stands; kernels/conv_layout.inc.c and its neighbours
+of du. With Winograd's formulas (kernels/conv_winograd.inc.c) these copies are large enough for tiles that hang over the
+edge. conv_tables.py works out where in these copies every pixel stands; kernels/conv_layout.inc.c and its neighbours
 use it.
 
 Reference: fastnn_ref/conv.py.
@@ -13,7 +14,8 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, address, fastnn_conv, fastnn_planes, saves_slope,
+    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS, address,
+    fastnn_conv, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport fused, get_activation
 from fastnn.layer cimport Layer
@@ -84,7 +86,7 @@ cdef class Convolution(Layer):
         """Points g to the tables of `planes`, for `rows` images of `channels` channels."""
         g.channel_size = checks.check_size("planes", *planes.stride, planes.height, planes.pitch)
         g.image_size = checks.check_size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
-        tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes else None)
+        tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes and not self.g.kernel else None)
         interleaved = tables.tap_offset * lanes
         self.tables += [tables, interleaved]
         g.height, g.width, g.pitch = len(tables.row_offset), len(tables.col_offset), planes.pitch
@@ -108,19 +110,41 @@ cdef class Convolution(Layer):
         g.stride_h, g.stride_w = stride
         self.tables = []
         (top, _), (left, _) = sides
-        geometry = image, self.kernel_size, stride, (top, left), self.dilation, windows
-        self.set_planes(&g.input, conv_tables.input_planes(*geometry), g.channels, rows, lanes)
-        self.set_planes(&g.gradient, conv_tables.gradient_planes(*geometry), g.filters, rows, lanes)
+        geometry = self.kernel_size, stride, (top, left), self.dilation
+        seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
+        self.set_planes(&g.input, conv_tables.input_planes(image, *geometry, seen), g.channels, rows, lanes)
+        self.set_planes(&g.gradient, conv_tables.gradient_planes(spread, *geometry, windows), g.filters, rows, lanes)
         plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
         # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = checks.check_size(
             "planes", lanes, max((1 + saves_slope(self.act.kind)) * piece, CONV_DOT_FILTERS * <object>g.filter_size))
+        if g.kernel:
+            self.plan_points(lanes, plan)
         plan.reserve(&g.y, <object>rows * self.out_size)
         if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
         plan.reserve_scratch(&g.flipped, <object>g.filters * g.filter_size)
+        return 0
+
+    cdef tuple tiled(self, tuple image):
+        """Height and width of the tiles of Winograd's formulas that cover an image."""
+        tile = 7 - <object>self.g.kernel
+        return tuple([-(-side // tile) * tile for side in image])
+
+    cdef int plan_points(self, int64_t lanes, Plan plan) except -1:
+        """Reserves what Winograd's formulas need beside the planes."""
+        cdef fastnn_conv *g = &self.g
+        cdef object inside = g.channels // g.groups, outside = g.filters // g.groups, most = max(inside, outside)
+        whole = [-(-side // lanes) * lanes for side in (inside, outside)]       # rows of whole lines
+        g.weight_lines = max(4, min(16, 256 // most))   # where there are few channels, more lines are worth a thread
+        # For each thread: some lines of all channels and of some filters, or channels of dW's lines, transposed.
+        g.scratch_size = checks.check_size("tiles", max(
+            WINOGRAD_POINTS * lanes * ((most + WINOGRAD_FILTERS) * WINOGRAD_LINES + 2),
+            g.weight_lines * lanes * (inside + lanes)))
+        plan.reserve_scratch(&g.tiles, 2 * WINOGRAD_POINTS * lanes * (most * g.weight_lines + 1))
+        plan.reserve_scratch(&g.transformed, WINOGRAD_POINTS * max(g.filters * whole[0], g.channels * whole[1]))
         return 0
 
     cdef void start(self, Pass *p) noexcept nogil:
@@ -141,10 +165,12 @@ cdef class Convolution(Layer):
 
 cdef class Conv2d(Convolution):
     """Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None, \
-bias=True, *, init=None)\n--\n\n"""
+bias=True, *, init=None, algorithm="direct")\n--\n\n"""
+
+    cdef readonly str algorithm
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
-                 activation=None, bias=True, *, init=None):
+                 activation=None, bias=True, *, init=None, algorithm="direct"):
         Layer.__init__(self)
         in_channels = checks.as_integer("in_channels", in_channels, 1)
         out_channels = checks.as_integer("out_channels", out_channels, 1)
@@ -153,6 +179,9 @@ bias=True, *, init=None)\n--\n\n"""
         self.dilation = checks.as_pair("dilation", dilation, 1)
         self.padding = checks.as_padding(padding, checks.extent(self.kernel_size, self.dilation), self.stride)
         groups = checks.as_groups(groups, in_channels, out_channels)
+        self.algorithm = checks.as_algorithm(algorithm, self.kernel_size, self.stride, self.dilation)
+        if self.algorithm == "winograd":
+            self.g.kernel = self.kernel_size[0]
         self.make(in_channels, out_channels, groups, out_channels, activation, bias, init)
 
     @property
@@ -181,16 +210,25 @@ bias=True, *, init=None)\n--\n\n"""
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.start(p)
         self.g.x = x
-        p.k.conv(&self.g)
+        if self.g.kernel:
+            p.k.conv_winograd(&self.g)
+        else:
+            p.k.conv(&self.g)
         return self.activation.forward_pass(p, self.g.y) if self.is_hosted else self.g.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         dy = self.act_backward(p, dy)
         self.g.du = dy
-        p.k.conv_backward_weight(&self.g)
+        if self.g.kernel:
+            p.k.conv_winograd_backward_weight(&self.g)
+        else:
+            p.k.conv_backward_weight(&self.g)
         if not wants_dx:
             return dy
         self.g.dx = p.spare
-        p.k.conv_backward_input(&self.g)
+        if self.g.kernel:
+            p.k.conv_winograd_backward_input(&self.g)
+        else:
+            p.k.conv_backward_input(&self.g)
         p.spare = dy
         return self.g.dx

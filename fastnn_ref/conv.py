@@ -8,7 +8,8 @@
 
 It is a cross-correlation: the kernel is not flipped. The output's height is
 ⌊(h + top + bottom − dilation·(kernel − 1) − 1) / stride⌋ + 1, with so many rows of zeros at the top and the bottom, and
-its width alike. With ``groups`` the channels are cut into so many parts that do not see each other.
+its width alike. With ``groups`` the channels are cut into so many parts that do not see each other. winograd.py has
+formulas with fewer multiplications.
 
 Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition" (1998).
 Engine: fastnn/conv.pyx.
@@ -21,6 +22,7 @@ from .activation import ActivationLike, Weighted, get_activation
 from .init import InitLike
 from .layer import Array, Parameter, Shape
 from .shared import checks
+from .winograd import SIDE, image_of, tile_of, tiles_of, winograd_backward, winograd_forward
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]               # of padding: (top, bottom), (left, right)
@@ -96,6 +98,13 @@ class Conv2d(Weighted):
     numbers of channels. ``activation`` works element by element; it and ``init`` as in ``Linear``. Raises ValueError or
     TypeError for anything else.
 
+    ``algorithm="winograd"``, for a ``kernel_size`` of 3 or 5, stride 1 and dilation 1, takes a quarter or 36 % of the
+    multiplications, forward and backward (winograd.py has the formulas). In the engine it pays from about 16 channels
+    on. It is the same function but for rounding: in float32, y of 64 channels was 5·10⁻⁷ to 7·10⁻⁷ (root mean square,
+    relative) from float64, where "direct" was 2·10⁻⁷ to 5·10⁻⁷. An infinite or NaN pixel spoils whole tiles of 4 × 4
+    outputs (2 × 2 for 5); and where "direct" finds exact zeros, as in black parts of an image, it may find tiny
+    numbers.
+
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Conv2d(1, 1, kernel_size=2, bias=False)
     >>> layer.weight = np.array([[[[1, 0], [0, -1]]]])
@@ -111,7 +120,8 @@ class Conv2d(Weighted):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
                  padding: Padding = 0, dilation: int | Pair = 1, groups: int = 1,
-                 activation: ActivationLike = None, bias: bool = True, *, init: InitLike | None = None) -> None:
+                 activation: ActivationLike = None, bias: bool = True, *, init: InitLike | None = None,
+                 algorithm: str = "direct") -> None:
         self.in_channels = checks.as_integer("in_channels", in_channels, 1)
         self.out_channels = checks.as_integer("out_channels", out_channels, 1)
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
@@ -119,6 +129,7 @@ class Conv2d(Weighted):
         self.dilation = checks.as_pair("dilation", dilation, 1)
         self.padding = checks.as_padding(padding, checks.extent(self.kernel_size, self.dilation), self.stride)
         self.groups = checks.as_groups(groups, self.in_channels, self.out_channels)
+        self.algorithm = checks.as_algorithm(algorithm, self.kernel_size, self.stride, self.dilation)
         self._sides = checks.sides_of(self.padding)
         self._add_weights((self.out_channels, self.in_channels // self.groups, *self.kernel_size), self.out_channels,
                           checks.check_elementwise(get_activation(activation)), bias, init)
@@ -130,9 +141,23 @@ class Conv2d(Weighted):
         return (self.out_channels, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
+    def _tiling(self, shape: Shape) -> tuple[Pair, Pair, Sides]:
+        """Winograd's windows of images of ``shape``, as ``patches_of`` takes them: 6 × 6 pixels, every T."""
+        tile, (kernel, _) = tile_of(self.kernel_size[0]), self.kernel_size
+        need = [-(-side // tile) * tile + kernel - 1 for side in self.output_shape(shape[1:])[1:]]
+        rows, columns = ((before, size - before - side) for size, (before, _), side in zip(
+            need, self._sides, shape[2:], strict=True))
+        return (SIDE, SIDE), (tile, tile), (rows, columns)
+
     def forward_pass(self, x: Array, training: bool) -> Array:
-        windows = patches_of(x, self.kernel_size, self.stride, self._sides, self.dilation)
-        u, patches = conv2d_forward(windows, self.values["weight"], self.values.get("bias"), self.groups)
+        w, b = self.values["weight"], self.values.get("bias")
+        if self.algorithm == "winograd":
+            tiles, patches = winograd_forward(patches_of(x, *self._tiling(x.shape), (1, 1)), w, self.groups)
+            u = image_of(tiles, *self.output_shape(x.shape[1:])[1:])
+            u = u if b is None else u + b[:, None, None]
+        else:
+            windows = patches_of(x, self.kernel_size, self.stride, self._sides, self.dilation)
+            u, patches = conv2d_forward(windows, w, b, self.groups)
         y: Array = self.activation.act(u)
         self.saved = x.shape, patches, u, y
         return y
@@ -140,5 +165,10 @@ class Conv2d(Weighted):
     def backward_pass(self, dy: Array) -> Array:
         shape, patches, u, y = self.saved
         du, w = self.activation.act_backward(dy, u, y), self.values["weight"]
+        if self.algorithm == "winograd":
+            _, step, sides = self._tiling(shape)
+            dw, dwindows = winograd_backward(tiles_of(du, step[0]), patches, w, self.groups)
+            self.set_gradients(dw, du.sum(axis=(0, 2, 3)))
+            return sum_of_patches(dwindows, shape, step, sides, (1, 1))
         self.set_gradients(conv2d_weight_gradient(du, patches, w.shape), du.sum(axis=(0, 2, 3)))
         return conv2d_input_gradient(du, shape, w, self.stride, self._sides, self.dilation, self.groups)

@@ -134,6 +134,19 @@ CONVS = [
     conv((19, 2, 4, 5), 3, (3, 2), stride=2, padding=((3, 0), (0, 1)), dilation=(1, 2)),
     *(conv((2, 2, 5, 6), 3, 3, activation=a) for a in ("relu", "gelu", "tanh", "elu", "silu")),
 ]
+WINOGRAD = [
+    conv(shape, filters, kernel, **arguments, algorithm="winograd") for shape, filters, kernel, arguments in (
+        ((1, 1, 3, 3), 1, 3, {}),
+        ((2, 3, 7, 5), 5, 3, {"padding": 1, "activation": "relu"}),
+        ((3, 4, 6, 9), 6, 5, {"padding": 2, "groups": 2}),
+        ((1, 2, 2, 2), 2, 3, {"padding": ((4, 0), (1, 3)), "bias": False}),     # padding before du is negative
+        ((5, 18, 9, 5), 3, 5, {"padding": "same"}),                             # from here on channels fill a line
+        ((19, 2, 5, 6), 18, 3, {"padding": 1, "activation": "gelu"}),           # images fill a block
+        ((16, 3, 4, 10), 35, 3, {"padding": ((3, 0), (0, 1))}),                 # more filters than a block has
+        ((39, 4, 13, 4), 6, 3, {"padding": 1, "groups": 2, "bias": False}),     # more lines than go into dW at once
+        ((17, 2, 6, 5), 3, 5, {"activation": "tanh"}),
+    )
+]  # fmt: skip
 def transposed(shape: tuple[int, ...], filters: int, kernel: int | tuple[int, int], **arguments: Any) -> Case:
     words = " ".join(f"{name}={value}" for name, value in arguments.items())
     name = f"transposed {'x'.join(map(str, shape))} {filters} of {kernel} {words}".strip()
@@ -294,6 +307,14 @@ IMAGE_NETS = [
         lambda nn: nn.Sequential(
             nn.Conv2d(2, 4, 2, bias=False), nn.BatchNorm2d(4, affine=False), nn.Tanh(), nn.BatchNorm2d(4, bias=False),
             nn.Conv2d(4, 6, 2), nn.GroupNorm(2, 6), nn.SELU(), nn.Conv2d(6, 3, 1), nn.GroupNorm(1, 3), nn.Flatten(),
+        ),
+        (19, 2, 6, 5),
+    ),
+    Case(
+        "winograd in blocks",
+        lambda nn: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1, activation="silu", algorithm="winograd"),
+            nn.Conv2d(4, 3, 5, padding=2, bias=False, algorithm="winograd"), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1),
         ),
         (19, 2, 6, 5),
     ),

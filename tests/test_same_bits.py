@@ -188,6 +188,13 @@ TRAININGS = [
         lambda nn: nn.Conv2d(2, 4, (3, 2), stride=(2, 1), padding=2, dilation=(1, 2), groups=2, bias=False)), IMAGE),
     Training("conv on two threads", image(lambda nn: nn.Conv2d(3, 16, 3, padding=1, activation="silu"),
              lambda nn: nn.Conv2d(16, 20, 3, stride=2, padding=1), channels=20), (3, 14, 14), n=35, batch=35, epochs=1),
+    Training("winograd", image(lambda nn: nn.Conv2d(2, 4, 3, padding=1, activation="relu", algorithm="winograd"),
+             lambda nn: nn.Conv2d(4, 4, 5, padding=2, groups=2, bias=False, algorithm="winograd")), IMAGE, n=37,
+             batch=19),
+    Training("winograd on two threads", image(
+        lambda nn: nn.Conv2d(3, 36, 3, padding=1, activation="silu", algorithm="winograd"),
+        lambda nn: nn.Conv2d(36, 20, 3, padding=1, algorithm="winograd"), channels=20), (3, 14, 14), n=35, batch=35,
+        epochs=1),
     Training("max pool", lambda nn: (nn.Conv2d(2, 4, 2), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(24, 3)), IMAGE),
     Training("average pool", lambda nn: (nn.Conv2d(2, 4, 2), nn.AvgPool2d(3, 2, 1), nn.Flatten(), nn.Linear(24, 3)),
              IMAGE, n=37, batch=19),

@@ -164,8 +164,8 @@ static inline void F(pack_strips)(real *to, const real *a, int64_t a_col, int64_
     }
 }
 
-/* The product for rows i0 … i1 − 1 and columns j0 … j1 − 1. */
-static void F(gemm_region)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
+/* The product for rows i0 … i1 − 1 and columns j0 … j1 − 1; `add`: c, as it was, is where the chains start. */
+static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
 {
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
@@ -183,7 +183,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int64_t i0, int64_t i1, int64_t
         int64_t pc = 0;
         do {                                    /* once even if the inner dimension is empty: y = act(start) */
             const int64_t k = min64(KC, g->k - pc);
-            const int first = pc == 0, final = pc + k == g->k;
+            const int first = pc == 0 && !add, final = pc + k == g->k;
             const real *block = b + pc * g->b_row + jc * g->b_col;
             if (pack) F(pack)(work, block, g->b_row, g->b_col, k, n);
             for (int64_t ic = i0; ic < i1;) {
@@ -239,10 +239,10 @@ static void F(gemm_part)(const void *job, int part, int parts)
     real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
     if (F(by_rows)(g)) {
         const int64_t tiles = ceil_div(g->m, MR), end = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, work);
+        F(gemm_region)(g, 0, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, work);
     } else {
         const int64_t tiles = ceil_div(g->n, NR), end = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, 0, g->m, part_begin(tiles, part, parts) * NR, min64(end * NR, g->n), work);
+        F(gemm_region)(g, 0, 0, g->m, part_begin(tiles, part, parts) * NR, min64(end * NR, g->n), work);
     }
 }
 

@@ -98,6 +98,12 @@ typedef struct {
 /* The most filters whose dW is worked out together: scratch holds the running sums of so many filters. */
 #define FASTNN_CONV_DOT_FILTERS 4
 
+/* Winograd's formulas turn a window of 6 × 6 values into values at so many points. So many filters and lines
+   (conv_winograd.inc.c) are worked out together. */
+#define FASTNN_WINOGRAD_POINTS 36
+#define FASTNN_WINOGRAD_FILTERS 32
+#define FASTNN_WINOGRAD_LINES 2
+
 /* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels /
    groups, window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds.
    `input` is filled by conv and read by conv_backward_weight, which comes before conv_backward_input; both read
@@ -115,6 +121,10 @@ typedef struct {
     const void *x, *w, *b, *du;         /* b may be NULL */
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
     void *scratch, *flipped;            /* threads · scratch_size values; as many values as w */
+    /* Of Winograd's formulas: the kernel's height and width, or 0; how many lines go into dW together; the transformed
+       weights; transformed x and du. */
+    int64_t kernel, weight_lines;
+    void *transformed, *tiles;
     int activation;
     double alpha;
     int threads;

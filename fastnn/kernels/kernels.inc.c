@@ -9,6 +9,7 @@
 #include "conv_correlate.inc.c"
 #include "conv_weight.inc.c"
 #include "conv_transpose.inc.c"
+#include "conv_winograd.inc.c"
 #include "pool.inc.c"
 #include "upsample.inc.c"
 #include "norm.inc.c"

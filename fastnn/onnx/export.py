@@ -35,7 +35,7 @@ ARGUMENTS = {name: words.split() for name, words in {
     "Sequential": "layers seed dtype penalty input_shape",
     "Linear": "in_features out_features activation bias init",
     "DropConnect": "in_features out_features p mask inference activation bias init samples",
-    "Conv2d": f"in_channels out_channels {WINDOW} dilation groups activation bias init",
+    "Conv2d": f"in_channels out_channels {WINDOW} dilation groups activation bias init algorithm",
     "Embedding": "num_embeddings embedding_dim init",
     "ConvTranspose2d": f"in_channels out_channels {WINDOW} output_padding groups bias dilation activation init",
     "MaxPool2d": f"{WINDOW} dilation ceil_mode",

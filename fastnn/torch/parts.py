@@ -31,7 +31,7 @@ OWN = (
     "Residual", "StochasticDepth", "Parallel", "Select", "Embedding", "GaussianNoise", "DropConnect",
     "FrozenBatchNorm1d", "FrozenBatchNorm2d",
 )
-OURS_ALONE = ("activation", "init", "samples")      # arguments that are no option of the module
+OURS_ALONE = ("activation", "init", "samples", "algorithm")      # arguments that are no option of the module
 TRANSPOSED = ("Linear", "DropConnect")              # their weight is (in, out), PyTorch's (out, in)
 
 

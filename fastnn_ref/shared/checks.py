@@ -353,6 +353,15 @@ def as_groups(value: object, inside: int, outside: int) -> int:
     return found
 
 
+def as_algorithm(value: object, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> str:
+    """"direct", or "winograd" where Winograd's formulas can do it."""
+    found = as_choice("algorithm", value, ("direct", "winograd"))
+    if found == "winograd" and not (kernel in ((3, 3), (5, 5)) and stride == dilation == (1, 1)):
+        raise ValueError("algorithm: expected kernel_size 3 or 5, stride and dilation 1 for 'winograd', got "
+                         f"{kernel}, {stride}, {dilation}; 'direct' takes them")
+    return found
+
+
 def check_elementwise(activation: Any) -> Any:
     """An activation that does not look at whole rows."""
     if activation.name in ("softmax", "log_softmax"):

@@ -106,7 +106,9 @@ class Writer:
             width = self.random.randint(1, 9)
             inside = [f"nn.Linear({shape[0]}, {width}, 'relu')", f"nn.Linear({width}, {shape[0]})"]
         elif len(shape) == 3:
-            inside = [f"nn.Conv2d({shape[0]}, {shape[0]}, 3, padding=1)", f"nn.BatchNorm2d({shape[0]})"]
+            algorithm = self.pick(["'direct'", "'winograd'"])
+            inside = [f"nn.Conv2d({shape[0]}, {shape[0]}, 3, padding=1, algorithm={algorithm})",
+                      f"nn.BatchNorm2d({shape[0]})"]
         return f"nn.Sequential({', '.join(inside)})" if depth else "nn.Identity()"
 
     def layer(self, shape: Shape, depth: int) -> str:

@@ -1,0 +1,488 @@
+/* Winograd's convolution: the same y, dx and dW from fewer multiplications, for kernels of 3 × 3 and 5 × 5.
+
+   A tile of T × T outputs, T = 7 − kernel, comes from 6 × 6 values d of the padded image and a filter g:
+
+       forward   Y  = Aᵀ [(G g Gᵀ) ∘ (Bᵀ d B)] A         summed over the channels inside the brackets
+       backward  dx = the same from du with the filters flipped
+                 dg = Gᵀ [(A dY Aᵀ) ∘ (Bᵀ d B)] G        summed over tiles and images inside the brackets
+
+   Inside the brackets stand 36 products of matrices, one for each *point*. Lavin and Gray, "Fast algorithms for
+   convolutional neural networks" (2016); the interpolation points are 0, ±3/4, ±3/2 and ∞ instead of 0, ±1, ±2 and ∞,
+   which halves the rounding errors; all constants but those of G are exact. Reference: fastnn_ref/winograd.py.
+
+   Everything goes by lines of LANES values. A line is one tile of an interleaved block, or LANES tiles of the images
+   behind the blocks. Its lanes never meet in forward and dx, so a result does not depend on the batch around it. In
+   transformed images, value (point, channel, line) stands at point · `points` + (channel · lines + line) · LANES. */
+
+#undef SIDE
+#undef POINTS
+#define SIDE 6
+#define POINTS FASTNN_WINOGRAD_POINTS
+#define NEAR 0.75                       /* the interpolation points ±NEAR and ±FAR */
+#define FAR 1.5
+#define NEAR2 (NEAR * NEAR)
+#define FAR2 (FAR * FAR)
+#define NEAR_SHARE (1 / (2 * NEAR2 * (NEAR2 - FAR2)))
+#define FAR_SHARE (1 / (2 * FAR2 * (FAR2 - NEAR2)))
+
+/* A column of Aᵀ or Gᵀ for point 0, and powers of NEAR and FAR: those of A as they are, those of G divided by what
+   makes G and B fit together. */
+typedef struct {
+    real zero, near[5], far[5];
+} F(powers_t);
+
+static const F(powers_t) F(powers_a) = {
+    1, {1, NEAR, NEAR2, NEAR2 * NEAR}, {1, FAR, FAR2, FAR2 * FAR},
+};
+static const F(powers_t) F(powers_g) = {
+    1 / (NEAR2 * FAR2),
+    {NEAR_SHARE, NEAR_SHARE * NEAR, NEAR_SHARE * NEAR2, NEAR_SHARE * NEAR2 * NEAR, NEAR_SHARE * NEAR2 * NEAR2},
+    {FAR_SHARE, FAR_SHARE * FAR, FAR_SHARE * FAR2, FAR_SHARE * FAR2 * FAR, FAR_SHARE * FAR2 * FAR2},
+};
+
+/* Bᵀ x */
+ALWAYS_INLINE void F(to_points)(const vec *x, vec *z)
+{
+    const vec near = vset1(NEAR), far = vset1(FAR), product = vset1(NEAR2 * FAR2), sum = vset1(-NEAR2 - FAR2);
+    const vec near2 = vset1(-NEAR2), far2 = vset1(-FAR2);
+    const vec near_even = vfma(far2, x[2], x[4]), near_odd = near * vfma(far2, x[1], x[3]);
+    const vec far_even = vfma(near2, x[2], x[4]), far_odd = far * vfma(near2, x[1], x[3]);
+    z[0] = vfma(product, x[0], vfma(sum, x[2], x[4]));
+    z[1] = near_even + near_odd;
+    z[2] = near_even - near_odd;
+    z[3] = far_even + far_odd;
+    z[4] = far_even - far_odd;
+    z[5] = vfma(product, x[1], vfma(sum, x[3], x[5]));
+}
+
+/* A x or G x, from n values */
+ALWAYS_INLINE void F(spread_values)(const int n, const F(powers_t) *p, const vec *x, vec *z)
+{
+    vec near[2], far[2];                /* of even and odd powers */
+    UNROLL for (int i = 0; i < 2; ++i) {
+        near[i] = vset1(p->near[i]) * x[i];
+        far[i] = vset1(p->far[i]) * x[i];
+    }
+    UNROLL for (int i = 2; i < n; ++i) {
+        near[i % 2] = vfma(vset1(p->near[i]), x[i], near[i % 2]);
+        far[i % 2] = vfma(vset1(p->far[i]), x[i], far[i % 2]);
+    }
+    z[0] = vset1(p->zero) * x[0];
+    z[1] = near[0] + near[1];
+    z[2] = near[0] - near[1];
+    z[3] = far[0] + far[1];
+    z[4] = far[0] - far[1];
+    z[5] = x[n - 1];
+}
+
+/* Aᵀ z or Gᵀ z, n values */
+ALWAYS_INLINE void F(collect_values)(const int n, const F(powers_t) *p, const vec *z, vec *x)
+{
+    const vec near[2] = {z[1] + z[2], z[1] - z[2]}, far[2] = {z[3] + z[4], z[3] - z[4]};
+    UNROLL for (int i = 0; i < n; ++i)
+        x[i] = vfma(vset1(p->near[i]), near[i % 2], vset1(p->far[i]) * far[i % 2]);
+    x[0] = vfma(vset1(p->zero), z[0], x[0]);
+    x[n - 1] = x[n - 1] + z[5];
+}
+
+/* The same in two dimensions, for a line. A line of values (i, j) stands at from + i·row + j·LANES, or
+   side by side in a square; those of transformed ones are `points` apart. */
+ALWAYS_INLINE void F(line_to_points)(const real *from, int64_t row, real *to, int64_t points)
+{
+    for (int v = 0; v < LANES; v += VL) {
+        vec z[SIDE][SIDE];
+        UNROLL for (int i = 0; i < SIDE; ++i) {
+            vec x[SIDE];
+            UNROLL for (int j = 0; j < SIDE; ++j) x[j] = vload(from + i * row + j * LANES + v);
+            F(to_points)(x, z[i]);
+        }
+        UNROLL for (int j = 0; j < SIDE; ++j) {
+            vec x[SIDE], out[SIDE];
+            UNROLL for (int i = 0; i < SIDE; ++i) x[i] = z[i][j];
+            F(to_points)(x, out);
+            UNROLL for (int i = 0; i < SIDE; ++i) vstore(to + (i * SIDE + j) * points + v, out[i]);
+        }
+    }
+}
+
+ALWAYS_INLINE void F(spread_line)(const int n, const F(powers_t) *p, const real *square, real *to, int64_t points)
+{
+    for (int v = 0; v < LANES; v += VL) {
+        vec z[SIDE][SIDE];
+        UNROLL for (int i = 0; i < n; ++i) {
+            vec x[SIDE];
+            UNROLL for (int j = 0; j < n; ++j) x[j] = vload(square + (i * n + j) * LANES + v);
+            F(spread_values)(n, p, x, z[i]);
+        }
+        UNROLL for (int j = 0; j < SIDE; ++j) {
+            vec x[SIDE], out[SIDE];
+            UNROLL for (int i = 0; i < n; ++i) x[i] = z[i][j];
+            F(spread_values)(n, p, x, out);
+            UNROLL for (int i = 0; i < SIDE; ++i) vstore(to + (i * SIDE + j) * points + v, out[i]);
+        }
+    }
+}
+
+ALWAYS_INLINE void F(collect_line)(const int n, const F(powers_t) *p, const real *from, int64_t points, real *square)
+{
+    for (int v = 0; v < LANES; v += VL) {
+        vec z[SIDE][SIDE];
+        UNROLL for (int i = 0; i < SIDE; ++i) {
+            vec x[SIDE];
+            UNROLL for (int j = 0; j < SIDE; ++j) x[j] = vload(from + (i * SIDE + j) * points + v);
+            F(collect_values)(n, p, x, z[i]);
+        }
+        UNROLL for (int j = 0; j < n; ++j) {
+            vec x[SIDE], out[SIDE];
+            UNROLL for (int i = 0; i < SIDE; ++i) x[i] = z[i][j];
+            F(collect_values)(n, p, x, out);
+            UNROLL for (int i = 0; i < n; ++i) vstore(square + (i * n + j) * LANES + v, out[i]);
+        }
+    }
+}
+
+/* One copy of each for each kernel. */
+static void F(filter_to_points)(int64_t kernel, const real *square, real *to, int64_t points)
+{
+    if (kernel == 3) F(spread_line)(3, &F(powers_g), square, to, points);
+    else F(spread_line)(5, &F(powers_g), square, to, points);
+}
+
+static void F(filter_from_points)(int64_t kernel, const real *from, int64_t points, real *square)
+{
+    if (kernel == 3) F(collect_line)(3, &F(powers_g), from, points, square);
+    else F(collect_line)(5, &F(powers_g), from, points, square);
+}
+
+static void F(tile_to_points)(int64_t kernel, const real *square, real *to, int64_t points)
+{
+    if (kernel == 3) F(spread_line)(4, &F(powers_a), square, to, points);
+    else F(spread_line)(2, &F(powers_a), square, to, points);
+}
+
+static void F(tile_from_points)(int64_t kernel, const real *from, int64_t points, real *square)
+{
+    if (kernel == 3) F(collect_line)(4, &F(powers_a), from, points, square);
+    else F(collect_line)(2, &F(powers_a), from, points, square);
+}
+
+static void F(window_to_points)(const real *from, int64_t row, real *to, int64_t points)
+{
+    F(line_to_points)(from, row, to, points);
+}
+
+/* Tiles of one side of the convolution: of y and the windows of x that they see, or of dx and those of du. */
+typedef struct {
+    const fastnn_planes *planes;
+    int64_t images, rows, cols;         /* of the outputs */
+    int64_t tile, across, count;        /* the side of a tile, tiles in a row, tiles of an image */
+} F(tiling_t);
+
+static F(tiling_t) F(tiling)(const fastnn_conv *g, const fastnn_planes *planes, int64_t rows, int64_t cols)
+{
+    const int64_t tile = SIDE + 1 - g->kernel, across = ceil_div(cols, tile);
+    return (F(tiling_t)){planes, g->images, rows, cols, tile, across, ceil_div(rows, tile) * across};
+}
+
+static int64_t F(tile_lines)(const F(tiling_t) *t)
+{
+    return F(interleaved_blocks)(t->images) * t->count + ceil_div(t->images % LANES * t->count, LANES);
+}
+
+/* Where a line stands: a tile of the block that begins with `image`, or, of single images, lane by lane; then `block`
+   is 0, and `lanes` of them are tiles. */
+typedef struct {
+    int block, lanes;
+    int64_t image, row, col;            /* row and column of the tile's first value */
+} F(place_t);
+
+static F(place_t) F(place_of_tile)(const F(tiling_t) *t, int64_t image, int64_t tile)
+{
+    return (F(place_t)){1, LANES, image, tile / t->across * t->tile, tile % t->across * t->tile};
+}
+
+static F(place_t) F(place_of_line)(const F(tiling_t) *t, int64_t line)
+{
+    const int64_t blocks = F(interleaved_blocks)(t->images), single = line - blocks * t->count;
+    if (single < 0) return F(place_of_tile)(t, line / t->count * LANES, line % t->count);
+    return (F(place_t)){0, (int)min64(LANES, t->images % LANES * t->count - single * LANES), blocks * LANES, single, 0};
+}
+
+/* Lane `lane` of such a line of single images. */
+static F(place_t) F(place_of_lane)(const F(tiling_t) *t, const F(place_t) *line, int lane)
+{
+    const int64_t q = line->row * LANES + lane;
+    return F(place_of_tile)(t, line->image + q / t->count, q % t->count);
+}
+
+/* Bᵀ d B of a line of channel c. */
+static void F(transform_window)(const F(tiling_t) *t, int64_t line, int64_t c, real *to, int64_t points)
+{
+    const fastnn_planes *g = t->planes;
+    const F(place_t) p = F(place_of_line)(t, line);
+    const int64_t begin = c * g->channel_size + g->tap_offset[0];
+    if (p.block) {
+        const real *from = F(planes_at)(g, p.image) + (begin + p.row * g->pitch + p.col) * LANES;
+        F(window_to_points)(from, g->pitch * LANES, to, points);
+        return;
+    }
+    real square[POINTS * LANES];
+    if (p.lanes < LANES) memset(square, 0, sizeof square);
+    for (int l = 0; l < p.lanes; ++l) {
+        const F(place_t) q = F(place_of_lane)(t, &p, l);
+        const real *from = F(planes_at)(g, q.image) + begin + q.row * g->pitch + q.col;
+        for (int i = 0; i < SIDE; ++i, from += g->pitch)
+            for (int j = 0; j < SIDE; ++j) square[(i * SIDE + j) * LANES + l] = from[j];
+    }
+    F(window_to_points)(square, SIDE * LANES, to, points);
+}
+
+/* Puts what a line of tiles became into channel c of images with `channels` channels. */
+static void F(place_square)(const F(tiling_t) *t, const F(place_t) *p, const real *square, real *images,
+                            int interleaved, int64_t channels, int64_t c)
+{
+    const int64_t size = t->rows * t->cols, tile = t->tile;
+    if (!p->block) {
+        for (int l = 0; l < p->lanes; ++l) {
+            const F(place_t) q = F(place_of_lane)(t, p, l);
+            real *to = images + (q.image * channels + c) * size + q.row * t->cols + q.col;
+            const int64_t rows = min64(tile, t->rows - q.row), cols = min64(tile, t->cols - q.col);
+            for (int64_t i = 0; i < rows; ++i, to += t->cols)
+                for (int64_t j = 0; j < cols; ++j) to[j] = square[(i * tile + j) * LANES + l];
+        }
+        return;
+    }
+    const int64_t rows = min64(tile, t->rows - p->row), cols = min64(tile, t->cols - p->col);
+    const int64_t begin = p->image * channels * size, place = c * size + p->row * t->cols + p->col;
+    for (int64_t i = 0; i < rows; ++i) {
+        const real *from = square + i * tile * LANES;
+        if (interleaved)
+            memcpy(images + begin + (place + i * t->cols) * LANES, from, (size_t)(cols * LANES) * sizeof(real));
+        else F(transpose)(from, LANES, images + begin + place + i * t->cols, channels * size, cols, LANES);
+    }
+}
+
+/* Rows of transformed filters, and of the sums that dW comes from, fill whole lines. */
+static inline int64_t F(winograd_pitch)(int64_t inside) { return ceil_div(inside, LANES) * LANES; }
+
+/* The filters of one direction, (filters, inside, kernel, kernel). Transformed they are a matrix for each point, with
+   rows of `pitch` values. */
+typedef struct {
+    const real *w;
+    int64_t kernel, filters, inside, pitch;
+    real *transformed;
+} F(filters_t);
+
+/* G g Gᵀ of this part of the filters, LANES channels at a time. */
+static void F(transform_filters_part)(const void *job, int part, int parts)
+{
+    const F(filters_t) *f = job;
+    const int64_t window = f->kernel * f->kernel, in = f->inside;
+    for (int64_t o = part_begin(f->filters, part, parts); o < part_begin(f->filters, part + 1, parts); ++o)
+        for (int64_t c = 0; c < in; c += LANES) {
+            real square[25 * LANES] = {0};
+            F(transpose)(f->w + (o * in + c) * window, window, square, LANES, min64(LANES, in - c), window);
+            F(filter_to_points)(f->kernel, square, f->transformed + o * f->pitch + c, f->filters * f->pitch);
+        }
+}
+
+/* One of the two directions. */
+typedef struct {
+    F(tiling_t) tiling;
+    F(filters_t) filters;
+    const real *b;
+    int64_t groups, out_channels;       /* channels of one group; filters.inside come in */
+    real *u, *y, *scratch;
+    int64_t scratch_size;
+    int interleaved, activation;
+    real alpha;
+} F(winograd_t);
+
+/* `lines` lines of some filters: from the brackets to u and y. */
+static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t points, int64_t first, int64_t lines,
+                            int64_t filter, int64_t filters)
+{
+    const F(tiling_t) *t = &c->tiling;
+    const int64_t values = t->tile * t->tile * LANES, channels = c->groups * c->out_channels;
+    for (int64_t e = 0; e < lines; ++e) {
+        const F(place_t) p = F(place_of_line)(t, first + e);
+        for (int64_t o = 0; o < filters; ++o) {
+            real u[16 * LANES], y[16 * LANES];
+            F(tile_from_points)(c->filters.kernel, sums + (o * lines + e) * LANES, points, u);
+            if (c->b)
+                for (int64_t i = 0; i < values; ++i) u[i] += c->b[filter + o];
+            if (c->activation != IDENTITY) F(activate_range)(c->activation, c->alpha, u, y, u, values);
+            if (c->u != c->y) F(place_square)(t, &p, u, c->u, c->interleaved, channels, filter + o);
+            F(place_square)(t, &p, c->activation != IDENTITY ? y : u, c->y, c->interleaved, channels, filter + o);
+        }
+    }
+}
+
+_Static_assert(FASTNN_WINOGRAD_FILTERS < PACK_ROWS, "the products need memory for packing");
+
+/* This part of the lines, a few at a time, so that what is between the transforms stays in the second-level cache. */
+static void F(winograd_part)(const void *job, int part, int parts)
+{
+    const F(winograd_t) *c = job;
+    const F(filters_t) *f = &c->filters;
+    const int64_t end = part_begin(F(tile_lines)(&c->tiling), part + 1, parts), in = f->inside;
+    real *windows = c->scratch + part * c->scratch_size;
+    for (int64_t e = part_begin(F(tile_lines)(&c->tiling), part, parts), lines; e < end; e += lines) {
+        lines = min64(FASTNN_WINOGRAD_LINES, end - e);
+        /* One line more between two points: else all points of a line would share a set of the first-level cache. */
+        const int64_t points = (in * lines + 1) * LANES, sum_points = (FASTNN_WINOGRAD_FILTERS * lines + 1) * LANES;
+        real *sums = windows + POINTS * points;
+        for (int64_t k = 0; k < c->groups; ++k) {
+            for (int64_t i = 0; i < in * lines; ++i)
+                F(transform_window)(&c->tiling, e + i % lines, k * in + i / lines, windows + i * LANES, points);
+            for (int64_t o = 0, some; o < c->out_channels; o += some) {
+                const int64_t filter = k * c->out_channels + o;
+                some = min64(FASTNN_WINOGRAD_FILTERS, c->out_channels - o);
+                for (int p = 0; p < POINTS; ++p) {
+                    const fastnn_gemm product = {
+                        .m = some, .n = lines * LANES, .k = in,
+                        .a = f->transformed + (p * f->filters + filter) * f->pitch, .a_row = f->pitch, .a_col = 1,
+                        .b = windows + p * points, .b_row = lines * LANES, .b_col = 1,
+                        .c = sums + p * sum_points, .c_row = lines * LANES, .activation = IDENTITY,
+                    };
+                    F(gemm_region)(&product, 0, 0, some, 0, lines * LANES, windows);
+                }
+                F(finish_lines)(c, sums, sum_points, e, lines, filter, some);
+            }
+        }
+    }
+}
+
+static void F(winograd_run)(const fastnn_conv *g, const F(winograd_t) *c)
+{
+    run_parts(F(transform_filters_part), &c->filters, F(conv_threads)(g));
+    run_parts(F(winograd_part), c, F(conv_threads)(g));
+}
+
+static void F(conv_winograd)(const fastnn_conv *g)
+{
+    const int64_t in = g->channels / g->groups;
+    const F(winograd_t) c = {
+        .tiling = F(tiling)(g, &g->input, g->out_rows, g->out_cols),
+        .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), g->transformed},
+        .b = g->b, .groups = g->groups, .out_channels = g->filters / g->groups, .u = g->u, .y = g->y,
+        .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
+        .activation = g->activation, .alpha = (real)g->alpha,
+    };
+    F(fill_input)(g);
+    F(winograd_run)(g, &c);
+}
+
+static void F(conv_winograd_backward_input)(const fastnn_conv *g)
+{
+    const int64_t out = g->filters / g->groups;
+    const F(winograd_t) c = {
+        .tiling = F(tiling)(g, &g->gradient, g->input.height, g->input.width),
+        .filters = {g->flipped, g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed},
+        .groups = g->groups, .out_channels = g->channels / g->groups, .u = g->dx, .y = g->dx,
+        .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->x_interleaved,
+        .activation = IDENTITY,
+    };
+    if (g->y_interleaved) F(fill_gradient)(g);          /* else conv_winograd_backward_weight filled it */
+    F(flip_weights)(g, g->flipped);
+    F(winograd_run)(g, &c);
+}
+
+/* On the way to dW: some lines of one group, and what they add to the sums in the brackets. */
+typedef struct {
+    const fastnn_conv *g;
+    F(tiling_t) tiling;
+    int64_t in, out, pitch;             /* channels and filters of a group */
+    int64_t group, first, lines, points;
+    real *windows, *tiles;              /* transformed: x of the channels, du of the filters */
+} F(winograd_sum_t);
+
+/* A du Aᵀ of a line of filter o; beyond the edge du is 0. */
+static void F(transform_gradient)(const F(winograd_sum_t) *s, int64_t line, int64_t o, real *to)
+{
+    const F(tiling_t) *t = &s->tiling;
+    const fastnn_conv *g = s->g;
+    const F(interleaved_du_t) du = F(interleaved_du)(g);
+    const F(place_t) p = F(place_of_line)(t, line);
+    real square[16 * LANES] = {0};
+    for (int l = 0; l < (p.block ? 1 : p.lanes); ++l) {
+        const F(place_t) q = p.block ? p : F(place_of_lane)(t, &p, l);
+        const int64_t rows = min64(t->tile, t->rows - q.row), cols = min64(t->tile, t->cols - q.col);
+        const real *block = du.first + q.image / LANES * du.block + o * du.filter + q.row * du.row + q.col * du.pixel;
+        const real *single = (const real *)g->du + ((q.image * g->filters + o) * t->rows + q.row) * t->cols + q.col;
+        for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < cols; ++j) {
+                real *value = square + (i * t->tile + j) * LANES + l;
+                if (p.block) memcpy(value, block + i * du.row + j * du.pixel, LANES * sizeof(real));
+                else *value = single[i * t->cols + j];
+            }
+    }
+    F(tile_to_points)(g->kernel, square, to, s->points);
+}
+
+/* This part of the channels and filters. */
+static void F(winograd_transform_part)(const void *job, int part, int parts)
+{
+    const F(winograd_sum_t) *s = job;
+    const int64_t end = part_begin(s->in + s->out, part + 1, parts);
+    for (int64_t i = part_begin(s->in + s->out, part, parts), o = i - s->in; i < end; ++i, ++o)
+        for (int64_t q = 0; q < s->lines; ++q)
+            if (o < 0)
+                F(transform_window)(&s->tiling, s->first + q, s->group * s->in + i,
+                                    s->windows + (i * s->lines + q) * LANES, s->points);
+            else F(transform_gradient)(s, s->first + q, s->group * s->out + o,
+                                       s->tiles + (o * s->lines + q) * LANES);
+}
+
+/* This part of the points: their sums grow by these lines. */
+static void F(winograd_sum_part)(const void *job, int part, int parts)
+{
+    const F(winograd_sum_t) *s = job;
+    const fastnn_conv *g = s->g;
+    const int64_t values = s->lines * LANES;
+    for (int64_t p = part_begin(POINTS, part, parts); p < part_begin(POINTS, part + 1, parts); ++p) {
+        const fastnn_gemm product = {
+            .m = s->out, .n = s->in, .k = values, .a = s->tiles + p * s->points, .a_row = values, .a_col = 1,
+            .b = s->windows + p * s->points, .b_row = 1, .b_col = values,
+            .c = (real *)g->transformed + (p * g->filters + s->group * s->out) * s->pitch, .c_row = s->pitch,
+            .activation = IDENTITY,
+        };
+        F(gemm_region)(&product, s->first > 0, 0, s->out, 0, s->in, (real *)g->scratch + part * g->scratch_size);
+    }
+}
+
+/* Gᵀ [ ] G of this part of the filters. */
+static void F(winograd_gradient_part)(const void *job, int part, int parts)
+{
+    const fastnn_conv *g = job;
+    const int64_t in = g->channels / g->groups, pitch = F(winograd_pitch)(in), window = g->kernel * g->kernel;
+    for (int64_t o = part_begin(g->filters, part, parts); o < part_begin(g->filters, part + 1, parts); ++o)
+        for (int64_t c = 0; c < in; c += LANES) {
+            real square[25 * LANES];
+            F(filter_from_points)(g->kernel, (real *)g->transformed + o * pitch + c, g->filters * pitch, square);
+            F(transpose)(square, LANES, (real *)g->dw + (o * in + c) * window, window, window, min64(LANES, in - c));
+        }
+}
+
+static void F(conv_winograd_backward_weight)(const fastnn_conv *g)
+{
+    if (!g->y_interleaved) F(fill_gradient)(g);
+    if (!g->dw) return;
+    F(winograd_sum_t) s = {
+        .g = g, .tiling = F(tiling)(g, &g->input, g->out_rows, g->out_cols), .in = g->channels / g->groups,
+        .out = g->filters / g->groups, .pitch = F(winograd_pitch)(g->channels / g->groups), .windows = g->tiles,
+    };
+    const int64_t all = F(tile_lines)(&s.tiling), most = s.in > s.out ? s.in : s.out;
+    const double products = (double)POINTS * LANES * (double)g->weight_lines * (double)s.in * (double)s.out;
+    const int threads = products < PARALLEL_FMAS ? 1 : g->threads;
+    for (s.group = 0; s.group < g->groups; ++s.group)
+        for (s.first = 0; s.first < all; s.first += s.lines) {
+            s.lines = min64(g->weight_lines, all - s.first);
+            s.points = (most * s.lines + 1) * LANES;
+            s.tiles = s.windows + POINTS * s.points;
+            run_parts(F(winograd_transform_part), &s, (int)min64(threads, s.in + s.out));
+            run_parts(F(winograd_sum_part), &s, (int)min64(threads, POINTS));
+        }
+    run_parts(F(winograd_gradient_part), g, F(conv_threads)(g));
+    if (g->db) run_parts(F(bias_gradient_part), g, F(conv_threads)(g));
+}
