@@ -114,5 +114,6 @@ class Sequential(Model):
         layers = self.layers[index]
         part = object.__new__(Sequential)
         part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.check_chain(layers, Layer), _whole=self,
-                             _around=weakref.ref(self), _own_network=Network(part, self.network.seed))    # for a copy
+                             _around=weakref.ref(self))
+        part._own_network = Network(part, self.network.seed, self.network.chosen_dtype)     # for a copy
         return part

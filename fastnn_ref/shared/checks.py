@@ -842,8 +842,8 @@ def merged_shape(branches: Sequence[Any], shape: Sequence[int], merge: str) -> t
 
 def as_slice(start: object, stop: object) -> tuple[int, int]:
     """Which columns or channels: 0 <= start < stop."""
-    first = as_integer("start", start, 0)
-    return first, as_integer("stop", stop, first + 1)
+    first = as_integer("start", start, 0, LARGEST)
+    return first, as_integer("stop", stop, first + 1, LARGEST + 1)
 
 
 def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ...]:

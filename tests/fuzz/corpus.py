@@ -10,6 +10,10 @@ CORPUS: list[tuple[str, list[str]]] = [
     ("a copy of a part forgot the seed", [
         "model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1), seed=6, dtype='float64')",
         "repr(pickle.loads(pickle.dumps(model[1:])))"]),
+    ("a copy of a part without parameters forgot the dtype in the reference", [
+        "model = nn.Sequential(nn.ReLU(), nn.CELU(alpha=0.5), nn.Flatten(), dtype='float32')",
+        "repr(pickle.loads(pickle.dumps(model[0:2])))"]),
+    ("channels beyond what C can count", ["model = nn.Sequential(nn.Select(start=7, stop=2**64), nn.ReLU())"]),
     ("a step counted as the loss's last forward in the reference", [
         "x = data(0, 3, 1)", "t = data(7, 3, 2)", "model = nn.Sequential(nn.Linear(1, 2), dtype='float64')",
         "loss = nn.MSELoss()", "model.step(x, t, loss, nn.SGD())", "loss.backward()"]),

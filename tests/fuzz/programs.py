@@ -179,6 +179,8 @@ class Writer:
     def statement(self) -> str:
         """One line that uses the model."""
         on = "".join(f"on({self.pick(EVENTS)!r}, {self.pick(ACTIONS)!r})" for _ in range(self.chance(0.4)))
+        if "on_progress" in on and "stop" in on.lower():        # it is called now and then: of a run, not of a step
+            on = on.replace("on_progress", "on_train_batch_end")
         penalty = self.arguments(self.pick(["L1", "L2", "ElasticNet", "MaxNorm"]), [])
         size = self.argument(self.pick(["1", "2", "3", "4", "100"]))
         a, b = self.random.randint(-3, 6), self.random.randint(-3, 6)

@@ -6,6 +6,7 @@ kept away from what is chaotic: numbers that are not finite, or large, and model
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -71,6 +72,8 @@ def outline(value: Any) -> Any:
     """A described value without its numbers."""
     if isinstance(value, np.ndarray):
         return value.shape
+    if isinstance(value, str):
+        return re.sub(" at 0x[0-9a-f]+", "", value)         # where an object lies, in its repr
     if isinstance(value, dict):
         return {name: outline(each) for name, each in value.items() if name != "seconds"}
     return [outline(each) for each in value] if isinstance(value, list) else value
