@@ -718,7 +718,7 @@ BRANCHES = [
      "branches[1]: expected (3,) per example, as branches[0] gives, got (2,)"),
     ("branches of other inputs", lambda nn: nn.Parallel(nn.Linear(4, 3), nn.Linear(5, 3)), V,
      "Linear: expected (..., 5) per example, got (4,)"),
-    ("nothing selected", made("Select", 3, 3), V, "stop: expected an integer >= 4, got 3"),
+    ("nothing selected", made("Select", 3, 3), V, "stop: expected an integer >= 4 and <= 1099511627777, got 3"),
     ("selected beyond the end", lambda nn: nn.Select(2, 5)(X), V,
      "Select: expected at least 5 features or channels per example, got (4,)"),
     ("embedding of nothing", made("Embedding", 0, 3), V, "num_embeddings: expected an integer >= 1"),
