@@ -56,7 +56,7 @@ class BuildExt(build_ext):
                                "written with GNU C's vectors; on Windows, put the gcc of MinGW-w64 on PATH, or use WSL")
         self.began, self.done = time.perf_counter(), 0
         print(f"fastnn: {len(self.extensions)} modules to compile, {self.parallel} at a time; "
-              "two minutes, or more on one core", flush=True)
+              "two to three minutes on two cores", flush=True)
         openmp = [] if os.environ.get("FASTNN_NO_OPENMP") else self.openmp_flags()
         compile_one = self.compiler._compile
 

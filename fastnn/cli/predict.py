@@ -62,7 +62,7 @@ def save(out: str | None, header: tuple[str, ...], values: npt.NDArray[Any]) -> 
     if out is not None and out.lower().endswith(".npy"):
         content = io.BytesIO()
         np.save(content, values)
-        atomic.write(Path(out), content.getbuffer())
+        atomic.write(Path(out), content.getvalue())
         return
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

@@ -105,4 +105,4 @@ def save(figure: Figure, path: Path, dpi: int = 120) -> None:
     """
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:] or "png", dpi=dpi)
-    atomic.write(path, picture.getbuffer())
+    atomic.write(path, picture.getvalue())
