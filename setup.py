@@ -6,6 +6,7 @@ threads, as a compiler without OpenMP does by itself. For many quick builds (tes
 leaves out the other instruction sets and ``FASTNN_OPT=-O0`` sets the level of optimisation.
 """
 
+import multiprocessing
 import os
 import platform
 import re
@@ -23,6 +24,8 @@ from setuptools.errors import CompileError
 
 KERNELS = "fastnn/kernels/"
 GENERATED = "build/cython"
+# Cython translates modules side by side where Python starts processes by fork; others would run this file again.
+PROCESSES = os.cpu_count() or 0 if multiprocessing.get_all_start_methods()[0] == "fork" else 0
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 # No fast-math: contraction, reassociation and flushing would cost the equality of bits. The two switches given
 # here change no value; without them the compiler will not vectorise a loop with a square root or a select.
@@ -144,6 +147,7 @@ write_declarations()
 setup(
     ext_modules=cythonize(
         extensions(),
+        nthreads=PROCESSES,
         build_dir=GENERATED,
         include_path=[GENERATED],
         compiler_directives={

@@ -20,6 +20,7 @@ ENDS = [("nan", ONE), ("inf", ONE), ("-inf", ONE), ("-inf", WHOLE), ("-0", WHOLE
 NORMS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "RMSNorm")
 SQUARES = "the largest number's square is infinite: x·(1/∞) is 0 or ∞·0, by the order of the factors"
 
+TILES = "whole tiles are spoilt, in dx those of du or those of dx; elsewhere ∞ − ∞, and sums that overflow"
 POOLS = "a gradient of −0 is stored, or added to 0, which gives 0"
 
 # (classes that the case has inside, or its name; values; reason)
@@ -28,8 +29,10 @@ BETWEEN_THE_PACKAGES = [
     (("DropConnect",), ("largest",), "scale · (x · dy) or (scale · x) · dy: one of them overflows"),
     (("StochasticDepth",), ("-0",), "a row without its block is x in the engine, x + 0 in the reference"),
     (("MaxPool2d", "AdaptiveMaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
+    (("winograd",), ("nan", "inf", "-inf", "largest"), TILES),
 ]
 BESIDE_PYTORCH = [
+    (("winograd",), ("nan", "inf", "-inf", "largest"), TILES),
     (NORMS, ("largest",), SQUARES),
     (("MaxPool2d", "AdaptiveMaxPool2d", "GlobalAvgPool2d"), ("-0",), POOLS),
     (("Upsample",), ("largest",), "they multiply the parts of rows and columns in another order: a sum overflows"),
@@ -100,8 +103,8 @@ def difference(got, want, signs, rounding=0.0):
 
 
 def classes_in(layer):
-    """Names of the classes of a layer and of everything inside it, activations included."""
-    found = {type(layer).__name__}
+    """Names of the classes of a layer and of everything inside it, activations included; and of algorithms."""
+    found = {type(layer).__name__, getattr(layer, "algorithm", type(layer).__name__)}
     inside = [*getattr(layer, "layers", ()), *getattr(layer, "branches", ()), getattr(layer, "block", None),
               getattr(layer, "activation", None)]
     return found.union(*(classes_in(each) for each in inside if each is not None))

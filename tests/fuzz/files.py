@@ -89,9 +89,10 @@ def signed(content: bytes) -> bytes:
 
 def run_record(regression: bool) -> bytes:
     """run.json, as `fastnn train --run` writes it: of a classifier of a table, or of a regression on images."""
-    encoding = Encoding(("no", "yes"), 2, columns=("a", "b"), target="t", mean=(1.0, 2.0), deviation=(1.0, 0.5))
+    encoding = Encoding(("no", "yes"), 2, columns=("a", "b"), targets=("t",), mean=(1.0, 2.0), deviation=(1.0, 0.5))
     if regression:
-        encoding = Encoding((), 6, image_shape=(3, 1, 2), resized=True, from_bytes=True, target_scale=(1.0, 2.0))
+        encoding = Encoding((), 6, image_shape=(3, 1, 2), resized=True, from_bytes=True, target_mean=(1.0,),
+                            target_deviation=(2.0,))
     return json.dumps({"data_sha256": "0" * 64, "encoding": encoding.to_json()}).encode()
 
 
