@@ -11,6 +11,7 @@ README's table. A part is printed only. Options that are not listed below go to 
 import argparse
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -71,11 +72,14 @@ def limits(found: Rows) -> str:
 
 
 def disturbance(found: Rows) -> str:
-    """What to think of the figures, if other programs took part; else nothing."""
-    cores = found.others()
-    return "" if cores < DISTURBED else (
-        f"**Not to be quoted**: other programs kept {cores:.2g} cores busy during this measurement (median of the "
-        f"cases; from {DISTURBED:g} on this is said).")
+    """What to think of the figures, or of some of them, if other programs took part; else nothing."""
+    busy = found.others()
+    cores = statistics.median(busy.values()) if busy else 0.0
+    if cores >= DISTURBED:
+        return (f"**Not to be quoted**: other programs kept {cores:.2g} cores busy during this measurement (median of "
+                f"the cases; from {DISTURBED:g} on this is said).")
+    some = [f"{case} ({each:.2g})" for case, each in busy.items() if each >= DISTURBED]
+    return f"Other programs kept cores busy during some cases: {', '.join(some)}." if some else ""
 
 
 def group_table(found: Rows, group: str, threads: int) -> list[str]:
@@ -139,7 +143,8 @@ def readme_cells(found: Rows, group: str, case: str) -> list[str]:
 
 def readme(results: list[dict[str, Any]]) -> str:
     """Speed-ups on each machine, side by side."""
-    all_rows = [Rows(each["rows"]) for each in results]
+    shown = ("steps", "conv", "hand", "epochs")
+    all_rows = [Rows(row for row in each["rows"] if row["group"] in shown) for each in results]
     chosen = [(group, case, case) for group in ("steps", "conv") for case in all_rows[0].of("case", group)]
     chosen += [("hand", "64-32-10 B32", "64-32-10 B32, forward and backward called by hand"),
                ("epochs", "64-32-10 B32", "64-32-10 B32, an epoch of 20 batches")]

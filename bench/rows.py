@@ -72,10 +72,9 @@ class Rows:
         return sorted(row[LIMITS[name]] / row["min_us"] / 1e3 for row in self.all
                       if row["candidate"] == name and row["dtype"] == dtype and row["threads"] == threads)
 
-    def others(self) -> float:
-        """The cores that other programs kept busy: the median of all cases; 0 where it was not measured."""
-        known = [row["others"] for row in self.all if row.get("others") is not None]
-        return statistics.median(known) if known else 0.0
+    def others(self) -> dict[str, float]:
+        """The cores that other programs kept busy during each case where that was measured."""
+        return {f"{row['group']} {row['case']}": row["others"] for row in self.all if row.get("others") is not None}
 
     def share(self, group: str, case: str, candidate: str = "fastnn", threads: int = 1, of: str = "flops",
               ) -> float | None:

@@ -81,6 +81,8 @@ def test_a_busy_core_beside_the_run_is_reported() -> None:
     assert others.cores is None or others.cores > 0.4           # at least what one of several programs gets
     assert not report.disturbance(Rows([row("fastnn", 1.0, others=0.03)]))
     assert "kept 0.8 cores busy" in report.disturbance(Rows([row("fastnn", 1.0, others=0.8)]))
+    some = [row("fastnn", 1.0, case=name, others=cores) for name, cores in (("a", 0.03), ("b", 0.3), ("c", 0.04))]
+    assert report.disturbance(Rows(some)) == "Other programs kept cores busy during some cases: g b (0.3)."
 
 
 def test_own_work_is_not_another_program_s(monkeypatch: pytest.MonkeyPatch) -> None:

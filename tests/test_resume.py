@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from tests.cases import OPTIMIZERS, SCHEDULES
-from tests.check import normal, python
+from tests.check import normal, python, sign_descent
 
 ROOT = Path(__file__).parents[1]
 X = normal((25, 4))            # 20 of them are trained with, in 4 steps
@@ -61,19 +61,6 @@ def with_all_options(nn):
             found[f"all options of {kind.__name__}{rest}"] = kind(
                 **{name: OPTIONS[name] for name in names if name != without})
     return found
-
-
-def sign_descent(nn):
-    """The class of an optimizer of a user's own, with a slot."""
-
-    class SignDescent(nn.CustomOptimizer):
-        slots = ("mean",)
-
-        def update(self, w, g, lr, decay, mean):
-            mean += 0.1 * (g - mean)
-            w -= lr * np.sign(mean)
-
-    return SignDescent
 
 
 def jobs(nn, folder, tensorboard=False):

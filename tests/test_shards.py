@@ -22,7 +22,7 @@ import pytest
 
 from fastnn_ref.shared.data import FileRows
 from tests import ranks
-from tests.check import close, normal, same, same_parameters
+from tests.check import close, normal, same, same_parameters, sign_descent
 from tests.conftest import instruction_sets
 from tests.pairwise import once
 
@@ -159,17 +159,6 @@ def test_masks(nn):
 # ---- ranks ----
 
 
-def sign_descent(nn):
-    class SignDescent(nn.CustomOptimizer):
-        slots = ("mean",)
-
-        def update(self, w, g, lr, decay, mean):
-            mean += 0.1 * (g - mean)
-            w -= lr * np.sign(mean)
-
-    return SignDescent(lr=0.02)
-
-
 def distance(nn):
     class Distance(nn.CustomLoss):
         def value_and_gradient(self, y, t, weights):
@@ -214,7 +203,7 @@ TRAININGS = {
     "batches": lambda nn: (([(X[start:start + 16], T[start:start + 16], W[start:start + 16])
                              for start in (0, 16, 34)],), {}),
     "own classes": lambda nn: ((X, VALUES), {
-        "model": net(nn, half(nn)), "loss": distance(nn), "optimizer": sign_descent(nn)}),
+        "model": net(nn, half(nn)), "loss": distance(nn), "optimizer": sign_descent(nn)(lr=0.02)}),
     "schedule": lambda nn: ((X, T), {"optimizer": nn.AdamW(lr=nn.CosineLR(0.02, 8))}),
 }
 

@@ -27,7 +27,7 @@ def outputs(layers: Sequence[Any], params: Sequence[dict[str, Any]], x: Any) -> 
             x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
         else:
             x = x.reshape(len(x), -1)
-        if getattr(layer, "activation", None) is not None and type(layer.activation).__name__ == "ReLU":
+        if type(getattr(layer, "activation", None)).__name__ == "ReLU":
             x = jax.nn.relu(x)
     return x
 
