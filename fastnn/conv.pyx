@@ -139,10 +139,10 @@ cdef class Convolution(Layer):
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups, most = max(inside, outside)
         whole = [-(-side // lanes) * lanes for side in (inside, outside)]       # rows of whole lines
         g.weight_lines = max(4, min(16, 256 // most))   # where there are few channels, more lines are worth a thread
-        # For each thread: some lines of all channels and of some filters, or channels of dW's lines, transposed.
+        # For each thread: some lines of all channels and of some filters, or dW's lines, packed.
         g.scratch_size = checks.check_size("tiles", max(
             WINOGRAD_POINTS * lanes * ((most + WINOGRAD_FILTERS) * WINOGRAD_LINES + 2),
-            g.weight_lines * lanes * (inside + lanes)))
+            g.weight_lines * lanes * (inside + outside + 2 * lanes)))
         plan.reserve_scratch(&g.tiles, 2 * WINOGRAD_POINTS * lanes * (most * g.weight_lines + 1))
         plan.reserve_scratch(&g.transformed, WINOGRAD_POINTS * max(g.filters * whole[0], g.channels * whole[1]))
         return 0

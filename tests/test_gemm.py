@@ -11,7 +11,7 @@ from tests.cases import ELEMENTWISE
 from tests.check import close, guarded, normal, python, same
 from tests.pairwise import pairwise
 
-TILES = (8, 14, 16, 32, 48, 64)
+TILES = (6, 8, 16, 24, 32, 48, 72, 96)
 SIZES = sorted({1, 2, 3, 5, *(t + d for t in TILES for d in (-1, 0, 1)), 97, 131})
 DEPTHS = itertools.cycle([1, 2, 3, 5, 8, 17, 31, 64, 129])
 LONG = [
@@ -112,14 +112,18 @@ def test_nothing_outside_is_touched(fast, isa, dtype, order, gap):
 
 
 def test_any_stride(fast, isa, dtype):
-    a, b = operands(9, 17, 7, dtype, (False, False))
-    big_a, big_b = np.zeros((18, 21), dtype), np.zeros((14, 34), dtype)
-    big_a[::2, ::3], big_b[::2, ::2] = a, b
-    assert np.array_equal(fast._kernels.gemm(big_a[::2, ::3], big_b[::2, ::2]), exact(a, b))
-    assert np.array_equal(fast._kernels.gemm(a[::-1, ::-1], b[::-1, ::-1]), exact(a[::-1, ::-1], b[::-1, ::-1]))
-    assert np.array_equal(
-        fast._kernels.gemm(np.broadcast_to(a[:1], (9, 7)), b), exact(np.broadcast_to(a[:1], (9, 7)), b)
-    )
+    for m, n, k in [(9, 17, 7), (101, 113, 67)]:
+        a, b = operands(m, n, k, dtype, (False, False))
+        big_a, big_b = np.zeros((2 * m, 3 * k), dtype), np.zeros((2 * k, 2 * n), dtype)
+        big_a[::2, ::3], big_b[::2, ::2] = a, b
+        same_row, same_column = np.broadcast_to(a[:1], (m, k)), np.broadcast_to(a[:, :1], (m, k))
+        for left, right in [
+            (big_a[::2, ::3], big_b[::2, ::2]),
+            (a[::-1, ::-1], b[::-1, ::-1]),
+            (same_row, b),
+            (same_column, b),
+        ]:
+            assert np.array_equal(fast._kernels.gemm(left, right), exact(left, right))
 
 
 def test_a_result_is_overwritten(fast, isa, dtype):
@@ -133,7 +137,7 @@ def test_a_result_is_overwritten(fast, isa, dtype):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_nan_and_infinity_stay_in_their_row_and_column(fast, isa, dtype, order):
-    a, b = operands(17, 33, 9, dtype, order)
+    a, b = operands(67, 53, 9, dtype, order)
     a, b = np.copy(a, order="K"), np.copy(b, order="K")
     a[3, 5], b[2, 20] = np.nan, np.inf
     a[:, 2] = np.abs(a[:, 2]) + 1

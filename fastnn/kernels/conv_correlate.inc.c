@@ -13,15 +13,15 @@ typedef struct {
     const real *from;
     real *to;
     int64_t to_row;
-    int64_t begin[NV], out[NV];
-    int lanes[NV];
+    int64_t begin[CONV_NV], out[CONV_NV];
+    int lanes[CONV_NV];
 } F(conv_tile_t);
 
 ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const F(conv_tile_t) *t)
 {
-    const real *w = t->w, *from[NV];
+    const real *w = t->w, *from[CONV_NV];
     const int64_t filter_size = t->filter_size, count = t->count, *taps = t->taps, *tap_offset = t->tap_offset;
-    vec acc[MR][NV];
+    vec acc[CONV_MR][CONV_NV];
     UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from + t->begin[v];
     UNROLL for (int i = 0; i < rows; ++i) {
         const vec start = vset1(t->b ? t->b[i] : 0);
@@ -29,7 +29,7 @@ ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const F(conv_
     }
     for (int64_t q = 0; q < count; ++q) {
         const int64_t tap = taps[q];
-        vec row[NV];
+        vec row[CONV_NV];
         UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + tap_offset[tap]);
         UNROLL for (int i = 0; i < rows; ++i) {
             const vec x = vset1(w[i * filter_size + tap]);
@@ -47,19 +47,21 @@ ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const F(conv_
     }
 }
 
-/* One copy of it for each tile shape, by the macros of gemm.inc.c. */
+/* One copy of it for each shape of a tile. */
 #undef TILE
+#undef ENTRY
 #define TILE(rows, vectors) \
     static void F(conv_tile_##rows##x##vectors)(const F(conv_tile_t) *t) { F(conv_tile)(rows, vectors, t); }
-FOR_TILE_ROWS(TILE_ROW)
-static void (*const F(conv_tiles)[MR][NV])(const F(conv_tile_t) *) = TILE_TABLE(conv_tile);
+#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(conv_tile_##rows##x##vectors),
+SHAPES(TILE, CONV_MR, CONV_NV)
+static void (*const F(conv_tiles)[CONV_MR][CONV_NV])(const F(conv_tile_t) *) = {SHAPES(ENTRY, CONV_MR, CONV_NV)};
 
 /* The tiles of one panel of vectors, for all filters. */
 static void F(conv_panel)(const F(conv_tile_t) *first, int vectors, int64_t filters)
 {
     F(conv_tile_t) t = *first;
     for (int64_t o = 0; o < filters;) {
-        const int rows = F(balanced_tile)(filters - o, MR);
+        const int rows = F(balanced_tile)(filters - o, CONV_MR);
         F(conv_tiles)[rows - 1][vectors - 1](&t);
         o += rows;
         t.w += rows * t.filter_size;
@@ -73,7 +75,7 @@ static void F(conv_single_rows)(const F(conv_tile_t) *first, int64_t filters, in
 {
     F(conv_tile_t) t = *first;
     for (int64_t e = 0, i = 0, j = 0, count = rows * ceil_div(cols, VL); e < count;) {
-        const int vectors = F(balanced_tile)(count - e, NV);
+        const int vectors = F(balanced_tile)(count - e, CONV_NV);
         for (int v = 0; v < vectors; ++v, ++e) {
             t.begin[v] = i * pitch + j;
             t.out[v] = i * cols + j;
@@ -90,14 +92,14 @@ static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_p
                                       int64_t first, int64_t n)
 {
     F(conv_tile_t) t = *tile;
-    for (int v = 0; v < NV; ++v) t.lanes[v] = VL;
+    for (int v = 0; v < CONV_NV; ++v) t.lanes[v] = VL;
     for (int64_t e = first, end; e < first + n; e = end) {
         const int64_t set = g->tap_set[e];
         for (end = e + 1; end < first + n && g->tap_set[end] == set;) ++end;
         t.taps = g->taps + g->tap_set_begin[set];
         t.count = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
         for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
-            const int vectors = F(balanced_tile)(end * LANE_VECTORS - q, NV);
+            const int vectors = F(balanced_tile)(end * LANE_VECTORS - q, CONV_NV);
             for (int v = 0; v < vectors; ++v, ++q) {
                 t.begin[v] = g->window_begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
                 t.out[v] = (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;

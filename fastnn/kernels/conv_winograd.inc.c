@@ -345,7 +345,7 @@ static void F(winograd_part)(const void *job, int part, int parts)
                         .b = windows + p * points, .b_row = lines * LANES, .b_col = 1,
                         .c = sums + p * sum_points, .c_row = lines * LANES, .activation = IDENTITY,
                     };
-                    F(gemm_region)(&product, 0, 0, some, 0, lines * LANES, windows);
+                    F(gemm_region)(&product, 0, 0, some, 0, lines * LANES, NULL, NULL);
                 }
                 F(finish_lines)(c, sums, sum_points, e, lines, filter, some);
             }
@@ -440,6 +440,7 @@ static void F(winograd_sum_part)(const void *job, int part, int parts)
     const F(winograd_sum_t) *s = job;
     const fastnn_conv *g = s->g;
     const int64_t values = s->lines * LANES;
+    real *panels = (real *)g->scratch + part * g->scratch_size, *strips = panels + values * (s->in + LANES);
     for (int64_t p = part_begin(POINTS, part, parts); p < part_begin(POINTS, part + 1, parts); ++p) {
         const fastnn_gemm product = {
             .m = s->out, .n = s->in, .k = values, .a = s->tiles + p * s->points, .a_row = values, .a_col = 1,
@@ -447,7 +448,7 @@ static void F(winograd_sum_part)(const void *job, int part, int parts)
             .c = (real *)g->transformed + (p * g->filters + s->group * s->out) * s->pitch, .c_row = s->pitch,
             .activation = IDENTITY,
         };
-        F(gemm_region)(&product, s->first > 0, 0, s->out, 0, s->in, (real *)g->scratch + part * g->scratch_size);
+        F(gemm_region)(&product, s->first > 0, 0, s->out, 0, s->in, panels, PACK_A ? strips : NULL);
     }
 }
 

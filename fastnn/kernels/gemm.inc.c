@@ -10,15 +10,16 @@
                for ir in tiles of MR rows
                  micro-kernel: for p in block: tile += a[:, p] ⊗ b[p, :]
 
-   Two things differ from the textbook. Rows of a are read where they stand, unless PACK_A and a is transposed; with
-   MC = MR, it is a strip of a that stays in the L1 cache, and b[pc, jc] in the L2 cache. b is packed only when it is
-   transposed, or when enough rows of a use it to pay for the packing. So a small product reads both operands in place.
-   Tiles start from c (from the bias in the first block), so every output is one chain of fused multiply-adds in the
-   order of p, and no blocking, packing or thread count shows in the bits.
+   Two things differ from the textbook. Without PACK_A, rows of a are read where they stand; with MC = MR, it is a strip
+   of a that stays in the L1 cache, and b[pc, jc] in the L2 cache. b is packed only when it is transposed, or when
+   enough rows of a use it to pay for the packing, and a only with b, or when it is transposed. So a small product reads
+   both operands in place. Tiles start from c (from the bias in the first block), so every output is one chain of fused
+   multiply-adds in the order of p, and no blocking, packing or thread count shows in the bits.
 
-   With blocks of 64 rows, packed if a is transposed, vectors of b kept in registers and c fetched ahead, AVX2 (Zen 3)
-   gained 2 % forward, 18 % in dW and 3 % in dx, in the mean of seven sizes from 128 × 784 × 256 to 1024³ (one run, one
-   thread, in turns, on a machine that others shared). */
+   On AVX2 (Zen 3), instructions and not bytes are the limit as soon as another thread shares the core. Alone there, a
+   loop of 12 multiply-adds runs at 99 % of the peak however it is written. Beside a neighbour it runs at 74 %; but at
+   92 % if the strides are constants, as packing makes them, and STEPS steps of p are written out (medians of 41 turns).
+   */
 
 #undef NR
 #undef NC
@@ -30,11 +31,17 @@
 #ifndef KEEP
 #define KEEP(v)
 #endif
-#ifdef PACK_A
-#define PACK_BYTES (PACK_B + MC * KC * (int)sizeof(double))
-#else
-#define PACK_BYTES PACK_B
+#ifndef PACK_A
+#define PACK_A 0
 #endif
+#ifndef STEPS
+#define STEPS 1
+#endif
+#ifndef CONV_MR                     /* the tile of a convolution */
+#define CONV_MR MR
+#define CONV_NV NV
+#endif
+#define PACK_BYTES (PACK_B + PACK_A * (MC * KC + 2 * MR) * (int)sizeof(double))
 
 typedef struct {
     const real *a;
@@ -47,16 +54,35 @@ typedef struct {
     int64_t c_row;
     int64_t k;
     int tail;                   /* valid lanes of the last vector */
+    int packed;                 /* a is a strip and b is a panel */
 } F(tile_t);
 
-/* The micro-kernel, for rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector count. All
-   three are constants wherever it is inlined, so its inner loops are unrolled and the arrays become registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const F(tile_t) *t)
+/* acc += a[:, p] ⊗ b[p, :] of a tile; `last` is the vector that needs a mask. */
+ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int last, const vmask mask,
+                                    vec acc[MR][NV], const real *a, int64_t a_row, const real *b)
+{
+    vec row[NV];
+    UNROLL for (int v = 0; v < vectors; ++v) {
+        row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
+        KEEP(row[v]);
+    }
+    UNROLL for (int i = 0; i < rows; ++i) {
+        const vec x = vset1(a[i * a_row]);
+        UNROLL for (int v = 0; v < vectors; ++v) vfma_into(acc[i][v], x, row[v]);
+    }
+}
+
+/* The micro-kernel, for rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector count, and a
+   panel has the others, too. All four flags are constants wherever it is inlined, so its inner loops are unrolled and
+   the arrays become registers. */
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, const F(tile_t) *t)
 {
     const real *a = t->a, *b = t->b;
-    const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row, k = t->k;
+    const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : t->a_col;
+    const int64_t b_row = packed ? vectors * VL : t->b_row;
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
     const vmask mask = vfirst(t->tail);
+    int64_t p = t->k;
     vec acc[MR][NV];
 
     UNROLL for (int i = 0; i < rows; ++i)
@@ -65,23 +91,15 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
             acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
         }
 #ifdef PREFETCH_C
-    UNROLL for (int i = 0; i < rows; ++i) {             /* the rows of the next tile; a hint, and never a fault */
-        const char *next = (const char *)(t->c + (i + rows) * t->c_row);
-        __builtin_prefetch(next, 1, 3);
-        __builtin_prefetch(next + 64, 1, 3);
-    }
+    UNROLL for (int i = 0; i < rows; ++i)               /* the rows of the next tile; a hint, and never a fault */
+        __builtin_prefetch((const char *)(t->c + (i + rows) * t->c_row), 1, 3);
 #endif
-    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
-        vec row[NV];
-        UNROLL for (int v = 0; v < vectors; ++v) {
-            row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
-            KEEP(row[v]);
-        }
-        UNROLL for (int i = 0; i < rows; ++i) {
-            const vec x = vset1(a[i * a_row]);
-            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
-        }
-    }
+    if (packed)
+        for (; p >= STEPS; p -= STEPS, a += STEPS * a_col, b += STEPS * b_row)
+            UNROLL for (int s = 0; s < STEPS; ++s)
+                F(outer_product)(rows, vectors, vectors, mask, acc, a + s * a_col, a_row, b + s * b_row);
+    for (; p; --p, a += a_col, b += b_row)
+        F(outer_product)(rows, vectors, packed ? vectors : last, mask, acc, a, a_row, b);
     UNROLL for (int i = 0; i < rows; ++i)
         UNROLL for (int v = 0; v < vectors; ++v) {
             real *to = t->c + i * t->c_row + v * VL;
@@ -90,36 +108,31 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
         }
 }
 
-/* One copy of it for each tile shape. conv_correlate.inc.c makes its own tiles by the same macros. */
+/* SHAPES(X, MR, NV) is X(1, 1) … X(MR, NV): one copy of the micro-kernel for each shape of a tile, and the table of
+   them. conv_correlate.inc.c has its own tiles by the same macro. */
 #undef TILE
-#undef TILE_ROW
-#undef TILE_ENTRY
+#undef ENTRY
+#ifndef SHAPES
+#define SHAPES(X, rows, vectors) SHAPES_(X, rows, vectors)
+#define SHAPES_(X, rows, vectors) ROWS_##rows(X, VECTORS_##vectors)
+#define ROWS_4(X, V) V(X, 1) V(X, 2) V(X, 3) V(X, 4)
+#define ROWS_6(X, V) ROWS_4(X, V) V(X, 5) V(X, 6)
+#define ROWS_8(X, V) ROWS_6(X, V) V(X, 7) V(X, 8)
+#define VECTORS_2(X, rows) X(rows, 1) X(rows, 2)
+#define VECTORS_3(X, rows) VECTORS_2(X, rows) X(rows, 3)
+#endif
 #define TILE(rows, vectors) \
     static void F(tile_##rows##x##vectors)(const F(tile_t) *t) \
     { \
-        if (t->tail == VL) F(tile)(rows, vectors, 0, t); \
-        else F(tile)(rows, vectors, 1, t); \
+        const int packed = PACK_A && t->packed; \
+        if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, t); \
+        else if (packed) F(tile)(rows, vectors, 1, 1, t); \
+        else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, t); \
+        else F(tile)(rows, vectors, 1, 0, t); \
     }
-#if NV == 3
-#define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
-#define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2), F(kind##_##rows##x3)}
-#else
-#define TILE_ROW(rows) TILE(rows, 1) TILE(rows, 2)
-#define TILE_ENTRY(kind, rows) {F(kind##_##rows##x1), F(kind##_##rows##x2)}
-#endif
-#undef FOR_TILE_ROWS
-#undef TILE_TABLE
-#if MR == 8
-#define FOR_TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-#define TILE_TABLE(kind) { \
-    TILE_ENTRY(kind, 1), TILE_ENTRY(kind, 2), TILE_ENTRY(kind, 3), TILE_ENTRY(kind, 4), \
-    TILE_ENTRY(kind, 5), TILE_ENTRY(kind, 6), TILE_ENTRY(kind, 7), TILE_ENTRY(kind, 8)}
-#else
-#define FOR_TILE_ROWS(X) X(1) X(2) X(3) X(4)
-#define TILE_TABLE(kind) {TILE_ENTRY(kind, 1), TILE_ENTRY(kind, 2), TILE_ENTRY(kind, 3), TILE_ENTRY(kind, 4)}
-#endif
-FOR_TILE_ROWS(TILE_ROW)
-static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = TILE_TABLE(tile);
+#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(tile_##rows##x##vectors),
+SHAPES(TILE, MR, NV)
+static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = {SHAPES(ENTRY, MR, NV)};
 
 /* The size of the next tile, where `left` units are to be cut into tiles of at most `most`: as even as possible. 10
    rows are 5 + 5, not 8 + 2, because a thin tile waits for the latency of its own multiply-adds. */
@@ -146,37 +159,42 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
 }
 
 /* From so many rows of a on, packing b pays where it could be read in place, too. */
-#undef PACK_ROWS
+#ifndef PACK_ROWS
 #define PACK_ROWS (16 * MR)
+#endif
 
-/* Copies the transposed a[0 … m − 1, 0 … k − 1] into strips, one after the other; a strip is k columns of its rows. */
-static inline void F(pack_strips)(real *to, const real *a, int64_t a_col, int64_t m, int64_t k)
+/* Copies a[0 … m − 1, 0 … k − 1] into strips, one after the other; a strip is k columns of its rows. `most` rows of a
+   can be read. Where rows of a are consecutive, STRIP_ROWS of them are transposed at a time, from the last vector of
+   a column to the first: each writes over what the one before it wrote too far. */
+#define STRIP_ROWS ((MR + VL - 1) / VL * VL)
+static void F(pack_strips)(real *to, const real *a, int64_t a_row, int64_t a_col, int64_t m, int64_t most, int64_t k)
 {
     for (int64_t i = 0; i < m;) {
         const int rows = F(balanced_tile)(m - i, MR);
-        const real *from = a + i;
-        if (rows == MR)
-            for (int64_t p = 0; p < k; ++p) memcpy(to + p * MR, from + p * a_col, MR * sizeof(real));
-        else
-            for (int64_t p = 0; p < k; ++p) memcpy(to + p * rows, from + p * a_col, (size_t)rows * sizeof(real));
+        const real *from = a + i * a_row;
+        int64_t p = 0;
+        if (a_row == 1 && rows == MR)
+            for (; p < k; ++p) memcpy(to + p * MR, from + p * a_col, MR * sizeof(real));
+        else if (a_col == 1 && i + STRIP_ROWS <= most)
+            for (; p + VL <= k; p += VL)
+                for (int64_t q = STRIP_ROWS - VL; q >= 0; q -= VL)
+                    F(transpose_tile)(1, from + q * a_row + p, a_row, to + p * rows + q, rows, VL, VL);
+        for (; p < k; ++p)
+            for (int64_t q = 0; q < rows; ++q) to[p * rows + q] = from[q * a_row + p * a_col];
         to += k * rows;
         i += rows;
     }
 }
 
-/* The product for rows i0 … i1 − 1 and columns j0 … j1 − 1; `add`: c, as it was, is where the chains start. */
-static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *work)
+/* The product for rows i0 … i1 − 1 and columns j0 … j1 − 1; `add`: c, as it was, is where the chains start. `panels` is
+   memory for a packed b; `strips`, if it is not NULL, for a packed a. */
+static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *panels,
+                           real *strips)
 {
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
     const int pack = g->b_col != 1 || (i1 - i0 >= PACK_ROWS && g->n > NR);
-#ifdef PACK_A
-    const int pack_a = g->a_row == 1 && j1 - j0 > 2 * NR;
-    real *strips = (real *)((char *)work + PACK_B);
-#else
-    const int pack_a = 0;
-    real *strips = NULL;
-#endif
+    const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
     const int activate = g->activation != IDENTITY && activation_is_elementwise(g->activation);
     for (int64_t jc = j0; jc < j1; jc += NC) {
         const int64_t n = min64(NC, j1 - jc);
@@ -185,11 +203,11 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
             const int64_t k = min64(KC, g->k - pc);
             const int first = pc == 0 && !add, final = pc + k == g->k;
             const real *block = b + pc * g->b_row + jc * g->b_col;
-            if (pack) F(pack)(work, block, g->b_row, g->b_col, k, n);
+            if (pack) F(pack)(panels, block, g->b_row, g->b_col, k, n);
             for (int64_t ic = i0; ic < i1;) {
                 const int64_t m = MC > MR ? min64(MC, i1 - ic) : F(balanced_tile)(i1 - ic, MR);
-                const real *top = a + ic * g->a_row + pc * g->a_col, *panel = work;
-                if (pack_a) F(pack_strips)(strips, top, g->a_col, m, k);
+                const real *top = a + ic * g->a_row + pc * g->a_col, *panel = panels;
+                if (pack_a) F(pack_strips)(strips, top, g->a_row, g->a_col, m, i1 - ic, k);
                 for (int64_t jr = 0; jr < n;) {
                     const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), NV);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
@@ -202,6 +220,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                             .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
                             .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
                             .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
+                            .packed = pack && pack_a,
                         };
                         F(tiles)[rows - 1][vectors - 1](&t);
                         if (final && activate)
@@ -236,13 +255,14 @@ static inline int F(by_rows)(const fastnn_gemm *g)
 static void F(gemm_part)(const void *job, int part, int parts)
 {
     const fastnn_gemm *g = job;
-    real *work = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
+    real *panels = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
+    real *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
     if (F(by_rows)(g)) {
         const int64_t tiles = ceil_div(g->m, MR), end = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, 0, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, work);
+        F(gemm_region)(g, 0, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, panels, strips);
     } else {
         const int64_t tiles = ceil_div(g->n, NR), end = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, 0, 0, g->m, part_begin(tiles, part, parts) * NR, min64(end * NR, g->n), work);
+        F(gemm_region)(g, 0, 0, g->m, part_begin(tiles, part, parts) * NR, min64(end * NR, g->n), panels, strips);
     }
 }
 

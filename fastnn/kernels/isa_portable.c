@@ -7,6 +7,9 @@
 #else
 #define MR 4                    /* 4 × 2 + 2 + 1: 11 of SSE's 16 */
 #define NV 2
+#define MC 96
+#define PACK_A 1
+#define STEPS 4
 #endif
 #define KC 256
 #define PACK_B (192 * 1024) /* most of a 256 KB second-level cache */

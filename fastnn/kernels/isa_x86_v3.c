@@ -2,12 +2,16 @@
 #define ISA_X86_V3
 #define TABLE fastnn_x86_v3
 #define ISA "x86_v3"
-#define MR 4                    /* 4 × 3 accumulators + 3 of B + 1 of A: all 16 registers */
-#define NV 3
+#define MR 6                    /* 6 × 2 accumulators + 2 of B + 1 of A: 15 of 16 registers */
+#define NV 2
+#define CONV_MR 4               /* filters, which are often 8, 16 or 32: 4 × 3 + 3 + 1, all 16 registers */
+#define CONV_NV 3
 #define KC 256
-#define PACK_B (1032 * 1024)    /* 1,032 columns of floats, 43 panels: they come from the third-level cache */
-#define MC 64                   /* rows of A that stay in the second-level cache while they meet panel after panel */
-#define PACK_A                  /* if it is transposed: a tile takes 16 of the 64 bytes of a line */
+#define PACK_B (1024 * 1024)    /* 1,024 columns of floats, 64 panels: they come from the third-level cache */
+#define MC 96                   /* rows of A that stay in the second-level cache while they meet panel after panel */
+#define PACK_A 1                /* the strides of a tile are constants then */
+#define PACK_ROWS 72            /* 64 rows are worth it beside a neighbour only */
+#define STEPS 8
 #define PREFETCH_C
 /* GCC would read a vector of B from memory for each of four multiply-adds; then loads are the limit. */
 #define KEEP(v) __asm__("" : "+x"(v))

@@ -4,6 +4,7 @@
        vec, VL             the vector type and its length
        vload vstore vset1 vzero
        vfma(a, b, c)               a·b + c, fused where the machine has it
+       vfma_into(acc, a, b)        acc = a·b + acc, and acc stays in its register
        vmask, vfirst(n)            the first n lanes, 0 <= n <= VL
        vload_first(p, m)           loads those lanes, 0 in the others; reads no other memory
        vstore_first(p, m, v)       stores those lanes only
@@ -23,6 +24,7 @@
 #undef vset1
 #undef vzero
 #undef vfma
+#undef vfma_into
 #undef vfirst
 #undef vload_first
 #undef vstore_first
@@ -104,6 +106,12 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vset1(x) AVX2(set1)(x)
 #define vzero() AVX2(setzero)()
 #define vfma(a, b, c) AVX2(fmadd)(a, b, c)
+/* In a loop that is written out, GCC moves accumulators from register to register until some are in memory. */
+#if REAL_BITS == 32
+#define vfma_into(acc, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b))
+#else
+#define vfma_into(acc, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b))
+#endif
 #define vfirst(n) _mm256_loadu_si256((const __m256i *)(F(lanes) + VL - (n)))
 #define vload_first(p, m) AVX2(maskload)(p, m)
 #define vstore_first(p, m, v) AVX2(maskstore)(p, m, v)
@@ -190,6 +198,10 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 #define vwhere_equal(a, b, x) (SAME(a, b) ? (x) : 0)
 #define vwhere_other(a, b, x) (SAME(a, b) ? 0 : (x))
 
+#endif
+
+#ifndef vfma_into
+#define vfma_into(acc, a, b) ((acc) = vfma(a, b, acc))
 #endif
 
 /* A square root that sets no errno (-fno-math-errno), which would keep it out of vector loops. */
