@@ -125,7 +125,7 @@ cdef class Convolution(Layer):
         if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
-        plan.reserve_scratch(&g.flipped, <object>g.filters * g.filter_size)
+        plan.reserve_scratch(&g.weights, <object>g.filters * g.filter_size)
         return 0
 
     cdef tuple tiled(self, tuple image):

@@ -160,6 +160,16 @@ def test_a_prediction_does_not_depend_on_its_batch(nn, dtype, algorithm):
         same(model(x[43 - n:]), y[43 - n:])
 
 
+@pytest.mark.parametrize(("filters", "groups"), [(5, 1), (14, 2), (75, 1)])
+def test_many_windows(fast, isa, dtype, filters, groups):
+    """Where there are many windows, the weights are laid out anew; one image has few, and gives the same bits."""
+    layer = fast.Conv2d(2, filters, 3, padding=1, groups=groups, activation="tanh")
+    model = fast.Sequential(layer, dtype=dtype)
+    layer.weight, layer.bias = normal(layer.weight.shape, dtype, seed=2), normal((filters,), dtype, seed=3)
+    x = normal((53, 2, 9, 9), dtype)
+    same(model(x), np.concatenate([model(x[n : n + 1]) for n in range(len(x))]))
+
+
 @pytest.mark.parametrize("case", [case for case in CONVS if case.shape[0] > 5], ids=lambda case: case.name)
 def test_what_meets_only_zeros_may_be_left_out(fast, dtype, case, monkeypatch):
     """Padding and the gaps of a stride: where the lists of taps would be too long, they are multiplied, too."""

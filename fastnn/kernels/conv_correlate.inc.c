@@ -8,6 +8,7 @@
    from[tap_offset[t] + begin[v]]; lanes[v] of its values go to to[out[v]], in the next filter to_row further. */
 typedef struct {
     const real *w, *b;                  /* of the tile's first filter; b may be NULL */
+    int strips;                         /* whether the weights of a tile stand tap by tap, its filters side by side */
     int64_t filter_size, count;         /* taps of a filter, and taps that are seen */
     const int64_t *taps, *tap_offset;
     const real *from;
@@ -17,25 +18,36 @@ typedef struct {
     int lanes[CONV_NV];
 } F(conv_tile_t);
 
-ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const F(conv_tile_t) *t)
+/* What one tap adds; w_row is the distance between the weights of two filters. */
+ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_MR][CONV_NV], const real *const *from,
+                               int64_t offset, const real *w, int64_t w_row)
+{
+    vec row[CONV_NV];
+    UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + offset);
+    UNROLL for (int i = 0; i < rows; ++i) {
+        const vec x = vset1(w[i * w_row]);
+        UNROLL for (int v = 0; v < vectors; ++v) vfma_into(acc[i][v], x, row[v]);
+    }
+}
+
+/* With strips, and where every tap is seen, STEPS taps are written out: instructions are the limit here, too. */
+ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const int strips, const F(conv_tile_t) *t)
 {
     const real *w = t->w, *from[CONV_NV];
-    const int64_t filter_size = t->filter_size, count = t->count, *taps = t->taps, *tap_offset = t->tap_offset;
+    const int64_t count = t->count, *taps = t->taps, *tap_offset = t->tap_offset;
+    const int64_t w_row = strips ? 1 : t->filter_size, w_tap = strips ? rows : 1;
+    int64_t q = 0;
     vec acc[CONV_MR][CONV_NV];
     UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from + t->begin[v];
     UNROLL for (int i = 0; i < rows; ++i) {
         const vec start = vset1(t->b ? t->b[i] : 0);
         UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = start;
     }
-    for (int64_t q = 0; q < count; ++q) {
-        const int64_t tap = taps[q];
-        vec row[CONV_NV];
-        UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + tap_offset[tap]);
-        UNROLL for (int i = 0; i < rows; ++i) {
-            const vec x = vset1(w[i * filter_size + tap]);
-            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma(x, row[v], acc[i][v]);
-        }
-    }
+    if (strips && count == t->filter_size)
+        for (const real *next = w; q + STEPS <= count; q += STEPS, next += STEPS * w_tap)
+            UNROLL for (int s = 0; s < STEPS; ++s)
+                F(conv_tap)(rows, vectors, acc, from, tap_offset[q + s], next + s * w_tap, w_row);
+    for (; q < count; ++q) F(conv_tap)(rows, vectors, acc, from, tap_offset[taps[q]], w + taps[q] * w_tap, w_row);
     UNROLL for (int v = 0; v < vectors; ++v) {
         real *to = t->to + t->out[v];
         if (t->lanes[v] == VL) {
@@ -51,17 +63,27 @@ ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const F(conv_
 #undef TILE
 #undef ENTRY
 #define TILE(rows, vectors) \
-    static void F(conv_tile_##rows##x##vectors)(const F(conv_tile_t) *t) { F(conv_tile)(rows, vectors, t); }
+    static void F(conv_tile_##rows##x##vectors)(const F(conv_tile_t) *t) \
+    { \
+        if (PACK_A && t->strips) F(conv_tile)(rows, vectors, 1, t); \
+        else F(conv_tile)(rows, vectors, 0, t); \
+    }
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(conv_tile_##rows##x##vectors),
 SHAPES(TILE, CONV_MR, CONV_NV)
 static void (*const F(conv_tiles)[CONV_MR][CONV_NV])(const F(conv_tile_t) *) = {SHAPES(ENTRY, CONV_MR, CONV_NV)};
+
+/* How many filters the tile has that begins with filter o of a group of so many. */
+static inline int F(tile_filters)(int64_t o, int64_t filters)
+{
+    return F(balanced_tile)(min64(FASTNN_CONV_FILTERS - o % FASTNN_CONV_FILTERS, filters - o), CONV_MR);
+}
 
 /* The tiles of one panel of vectors, for all filters. */
 static void F(conv_panel)(const F(conv_tile_t) *first, int vectors, int64_t filters)
 {
     F(conv_tile_t) t = *first;
     for (int64_t o = 0; o < filters;) {
-        const int rows = F(balanced_tile)(filters - o, CONV_MR);
+        const int rows = F(tile_filters)(o, filters);
         F(conv_tiles)[rows - 1][vectors - 1](&t);
         o += rows;
         t.w += rows * t.filter_size;
@@ -113,6 +135,7 @@ static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_p
 typedef struct {
     const fastnn_planes *planes;
     const real *w, *b;
+    int strips;
     int64_t images, groups, in_channels, out_channels, filter_size;     /* channels of one group */
     int64_t rows, cols;                                                 /* of the output */
     real *u, *y, *scratch;
@@ -126,7 +149,8 @@ static F(conv_tile_t) F(tile_of_group)(const F(correlation_t) *c, int64_t group,
 {
     const int64_t o = group * c->out_channels + first;
     return (F(conv_tile_t)){
-        .w = c->w + o * c->filter_size, .b = c->b ? c->b + o : NULL, .filter_size = c->filter_size,
+        .w = c->w + o * c->filter_size, .b = c->b ? c->b + o : NULL, .strips = c->strips,
+        .filter_size = c->filter_size,
         .count = c->filter_size, .taps = c->planes->taps + c->planes->tap_set_begin[c->planes->full_set],
     };
 }
@@ -196,11 +220,38 @@ static void F(correlate_part)(const void *job, int part, int parts)
     }
 }
 
+/* Lays the weights of one direction out, filter by filter or in strips. On the way back, in and out channels change
+   places, and each window is turned by 180°. */
+static const real *F(lay_out_weights)(const fastnn_conv *g, int back, int strips)
+{
+    const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;
+    const int64_t filters = back ? in : out, channels = back ? out : in;
+    const int64_t filter_step = back ? window : g->filter_size, channel_step = back ? g->filter_size : window;
+    real *to = g->weights;
+    for (int64_t k = 0; k < g->groups; ++k) {
+        const real *w = (const real *)g->w + k * out * g->filter_size + (back ? window - 1 : 0);
+        for (int64_t o = 0, rows; o < filters; o += rows, w += rows * filter_step) {
+            rows = strips ? F(tile_filters)(o, filters) : 1;
+            for (int64_t c = 0; c < channels; ++c)
+                for (int64_t t = 0; t < window; ++t)
+                    for (int64_t i = 0; i < rows; ++i)
+                        *to++ = w[i * filter_step + c * channel_step + (back ? -t : t)];
+        }
+    }
+    return g->weights;
+}
+
+/* A weight that meets fewer windows is not worth the time to lay it out. */
+#undef STRIP_WINDOWS
+#define STRIP_WINDOWS 4096
+
 /* From the planes of x, which are filled, to u and y. */
 static void F(correlate_forward)(const fastnn_conv *g, const real *b, real *u, real *y, int activation)
 {
+    const int strips = PACK_A && g->images * g->out_rows * g->out_cols >= STRIP_WINDOWS;
     const F(correlation_t) c = {
-        .planes = &g->input, .w = g->w, .b = b, .images = g->images, .groups = g->groups,
+        .planes = &g->input, .w = strips ? F(lay_out_weights)(g, 0, 1) : g->w, .strips = strips,
+        .b = b, .images = g->images, .groups = g->groups,
         .in_channels = g->channels / g->groups, .out_channels = g->filters / g->groups,
         .filter_size = g->filter_size, .rows = g->out_rows, .cols = g->out_cols, .u = u, .y = y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
@@ -215,26 +266,13 @@ static void F(conv)(const fastnn_conv *g)
     F(correlate_forward)(g, g->b, g->u, g->y, g->activation);
 }
 
-/* The weights of the way back: in and out channels change places, each window is turned by 180°. */
-static void F(flip_weights)(const fastnn_conv *g, real *flipped)
-{
-    const real *w = g->w;
-    const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;
-    for (int64_t k = 0; k < g->groups; ++k)
-        for (int64_t o = 0; o < out; ++o)
-            for (int64_t c = 0; c < in; ++c)
-                for (int64_t t = 0; t < window; ++t)
-                    flipped[((k * in + c) * out + o) * window + t] =
-                        w[((k * out + o) * in + c) * window + window - 1 - t];
-}
-
 /* From the planes of du, which are filled, to u and y of x's shape. */
 static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real *y, int activation)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
-    F(flip_weights)(g, g->flipped);
     const F(correlation_t) c = {
-        .planes = &g->gradient, .w = g->flipped, .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
+        .planes = &g->gradient, .w = F(lay_out_weights)(g, 1, PACK_A), .strips = PACK_A,
+        .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
         .interleaved = g->x_interleaved, .activation = activation, .alpha = (real)g->alpha,
