@@ -74,36 +74,14 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
                 vstore(t->sums + i * t->sums_row + j * LANES + v * VL, acc[i][j][v]);
 }
 
-/* One copy of it for each tile shape. */
-#undef DOTS
-#define DOTS(filters, taps) \
+/* One copy of it for each shape of a tile. */
+#undef TILE
+#undef ENTRY
+#define TILE(filters, taps) \
     static void F(dots_##filters##x##taps)(const F(dots_t) *t) { F(dots)(filters, taps, t); }
-#undef DOTS_ROW
-#undef DOTS_ENTRY
-#if DOT_TAPS == 6
-#define DOTS_ROW(f) DOTS(f, 1) DOTS(f, 2) DOTS(f, 3) DOTS(f, 4) DOTS(f, 5) DOTS(f, 6)
-#define DOTS_ENTRY(f) \
-    {F(dots_##f##x1), F(dots_##f##x2), F(dots_##f##x3), F(dots_##f##x4), F(dots_##f##x5), F(dots_##f##x6)}
-#else
-#define DOTS_ROW(f) DOTS(f, 1) DOTS(f, 2) DOTS(f, 3)
-#define DOTS_ENTRY(f) {F(dots_##f##x1), F(dots_##f##x2), F(dots_##f##x3)}
-#endif
-DOTS_ROW(1)
-#if DOT_FILTERS >= 2
-DOTS_ROW(2)
-#endif
-#if DOT_FILTERS >= 4
-DOTS_ROW(3) DOTS_ROW(4)
-#endif
-static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {
-    DOTS_ENTRY(1),
-#if DOT_FILTERS >= 2
-    DOTS_ENTRY(2),
-#endif
-#if DOT_FILTERS >= 4
-    DOTS_ENTRY(3), DOTS_ENTRY(4),
-#endif
-};
+#define ENTRY(filters, taps) [filters - 1][taps - 1] = F(dots_##filters##x##taps),
+SHAPES(TILE, DOT_FILTERS, DOT_TAPS)
+static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {SHAPES(ENTRY, DOT_FILTERS, DOT_TAPS)};
 
 /* How many tiles the weights of one group make, in each direction. */
 static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->filter_size, DOT_TAPS); }

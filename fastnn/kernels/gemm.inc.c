@@ -109,17 +109,20 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
 }
 
 /* SHAPES(X, MR, NV) is X(1, 1) … X(MR, NV): one copy of the micro-kernel for each shape of a tile, and the table of
-   them. conv_correlate.inc.c has its own tiles by the same macro. */
+   them. the convolutions have their own tiles by the same macro. */
 #undef TILE
 #undef ENTRY
 #ifndef SHAPES
 #define SHAPES(X, rows, vectors) SHAPES_(X, rows, vectors)
 #define SHAPES_(X, rows, vectors) ROWS_##rows(X, VECTORS_##vectors)
-#define ROWS_4(X, V) V(X, 1) V(X, 2) V(X, 3) V(X, 4)
+#define ROWS_1(X, V) V(X, 1)
+#define ROWS_2(X, V) ROWS_1(X, V) V(X, 2)
+#define ROWS_4(X, V) ROWS_2(X, V) V(X, 3) V(X, 4)
 #define ROWS_6(X, V) ROWS_4(X, V) V(X, 5) V(X, 6)
 #define ROWS_8(X, V) ROWS_6(X, V) V(X, 7) V(X, 8)
 #define VECTORS_2(X, rows) X(rows, 1) X(rows, 2)
 #define VECTORS_3(X, rows) VECTORS_2(X, rows) X(rows, 3)
+#define VECTORS_6(X, rows) VECTORS_3(X, rows) X(rows, 4) X(rows, 5) X(rows, 6)
 #endif
 #define TILE(rows, vectors) \
     static void F(tile_##rows##x##vectors)(const F(tile_t) *t) \
