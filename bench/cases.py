@@ -144,6 +144,15 @@ def layers() -> Iterable[Case]:
                flops=6 * 64 * multiply_adds(transposed.make(package("fastnn")), shape[1:]))
 
 
+def predictions() -> Iterable[Case]:
+    """One example, some and many; without the reference where it would take seconds."""
+    nets = [MLPS[1], *MLPS[3:5], *CONVOLUTIONAL]
+    for net in (net._replace(batch=batch) for net in nets for batch in (1, 32, 1024)):
+        many = len(net.shape) == 3 and net.batch > 32
+        yield Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",),
+                   only=("fastnn", "torch", "torch.compile", "onnxruntime") if many else ())
+
+
 def losses() -> Iterable[Case]:
     """y read and dy written, and a target for each value unless it is a class number."""
     for case in LOSSES:
@@ -180,8 +189,7 @@ GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
     "seeds": lambda: (Case("seeds", f"{SEEDS} × {net}", "seeds", (net,), calls=2,
                            flops=SEEDS * (ROWS // net.batch) * net.flops())
                       for net in [*MLPS[:2], CONVOLUTIONAL[0]]),
-    "predict": lambda: (Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",))
-                        for net in [MLPS[1]._replace(batch=1), MLPS[3]._replace(batch=1), MLPS[3]]),
+    "predict": predictions,
     "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=16 * net.flops(False))
                       for net in [MLPS[1]._replace(batch=1), MLPS[4], CONVOLUTIONAL[0]]),
     "products": lambda: products("products"),

@@ -12,7 +12,7 @@ from typing import Any
 from bench.nets import Work, package
 
 Build = Callable[..., Work | None]
-PEERS = ("numpy", "torch", "jax", "sklearn")
+PEERS = ("numpy", "torch", "jax", "sklearn", "onnxruntime")
 EVERY_CORE = {"jax"}                # its threads cannot be limited within a process
 OPTIONAL = {"torch.compile"}        # may fail (no C++ compiler): it is left out then, with a warning
 

@@ -20,10 +20,12 @@ def epoch(net: Net) -> Work:
     return lambda: model.partial_fit(x, t, classes=classes)
 
 
-def predict(net: Net) -> Work:
+def predict(net: Net) -> Work | None:
     """Probabilities of one batch."""
+    if not net.is_plain():
+        return None
     (x, _), model = net.data(), classifier(net)
-    model.partial_fit(x[:1], np.zeros(1, int), classes=np.arange(net.classes))
+    model.partial_fit(x, np.zeros(len(x), int), classes=np.arange(net.classes))
     return lambda: model.predict_proba(x)
 
 

@@ -56,10 +56,12 @@ def step(net: Net, compiled: bool = False, channels_last: bool = False) -> Work 
     return work
 
 
-def predict(net: Net) -> Work:
-    """One batch, forward only."""
+def predict(net: Net, compiled: bool = False) -> Work:
+    """One batch, forward only: eager or compiled."""
     model, x = module(net.build(package("fastnn_ref"))).eval(), torch.from_numpy(net.data()[0])
-    work: Work = torch.inference_mode()(lambda: model(x))
+    forward = torch.compile(model) if compiled else model
+    work: Work = torch.inference_mode()(lambda: forward(x))
+    work()                                  # compiles
     return work
 
 
@@ -124,5 +126,6 @@ def optimizer(case: Named) -> Work:
 CANDIDATES: dict[str, Any] = {
     function.__name__: {"torch": function} for function in (step, predict, product, layer, loss, optimizer)
 } | {"hand": {"torch": step}}
+CANDIDATES["predict"]["torch.compile"] = functools.partial(predict, compiled=True)
 CANDIDATES["step"] |= {"torch channels_last": functools.partial(step, channels_last=True),
                        "torch.compile": functools.partial(step, compiled=True)}
