@@ -27,7 +27,7 @@ VARIADIC = inspect.Parameter.VAR_POSITIONAL
 REQUIRED = inspect.Parameter.empty
 SETTINGS = {"trainable": True, "lr_scale": 1.0}      # of layers, and their defaults: not arguments, but in the record
 SIGNATURES: WeakKeyDictionary[type[Any], inspect.Signature] = WeakKeyDictionary()       # read once a class
-BOUND: WeakKeyDictionary[type[Any], set[tuple[Any, ...]]] = WeakKeyDictionary()     # calls that fit: how many, which names
+BOUND: WeakKeyDictionary[type[Any], set[tuple[Any, ...]]] = WeakKeyDictionary()     # calls that fit: count, names
 
 
 def signature(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
