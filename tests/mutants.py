@@ -215,6 +215,12 @@ SHARED = [
         ("schedule: the first step's rate for all", "test_schedule::test_a_function_is_a_schedule",
          "steps = np.arange(first, first + count)",
          "steps = np.full(count, first)"),
+        ("schedule: rates that are known, from the first on", "test_schedule::test_rates_of_any_steps",
+         "return known[first - start:first - start + count]",
+         "return known[:count]"),
+        ("schedule: a step that is never taken is asked for", "test_schedule::test_rates_of_steps_that_are_never_taken",
+         "            return asked(lr, first, count)\n    return known",
+         "            raise\n    return known"),
     ),
     *of(
         "fastnn_ref/shared/callbacks.py",
