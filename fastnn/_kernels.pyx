@@ -145,6 +145,13 @@ cdef double seconds() noexcept nogil:
     return fastnn_seconds()
 
 
+def words(n, seed, step, stream):
+    """``n`` words of a Philox stream, made by the C generator: philox.uint32, from the stream's first block on."""
+    out = np.empty(n, dtype=np.uint32)
+    fastnn_words(<uint32_t *>address(out), n, seed, step, stream)
+    return out
+
+
 cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil:
     fastnn_permutation(order, n, seed, step, stream)
 
@@ -270,13 +277,6 @@ def threading():
 # ---- hooks for tests ----
 
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0, "celu": 1.0, "softshrink": 0.5, "hardshrink": 0.5}
-
-
-def words(n, seed, step, stream):
-    """``n`` words of a Philox stream, made by the C generator."""
-    out = np.empty(n, dtype=np.uint32)
-    fastnn_words(<uint32_t *>address(out), n, seed, step, stream)
-    return out
 
 
 def permutation(n, seed, step):

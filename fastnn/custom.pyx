@@ -20,7 +20,7 @@ from fastnn._kernels cimport address, new_array, ready
 from fastnn.memory cimport Plan
 from fastnn.network cimport Node
 
-from fastnn_ref import philox
+from fastnn._kernels import words
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.custom import CustomLayer
 
@@ -65,7 +65,7 @@ cdef class Host(Layer):
         return self.own_gradients
 
     def random_words(self, n):
-        return philox.uint32(checks.as_integer("n", n, 0), self.seed, self.step, self.stream)
+        return words(checks.as_integer("n", n, 0), self.seed, self.step, self.stream)
 
     def config(self):
         return self.custom.config()

@@ -138,6 +138,8 @@ cdef class Model(Layer):
         cdef const void *data = NULL
         cdef const void *targets = NULL
         cdef int64_t rows = 0, used, size, steps, first, updates
+        cdef uint32_t number
+        cdef bint to_shuffle
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
         cdef Epoch epoch
@@ -190,9 +192,7 @@ cdef class Model(Layer):
                 order = new_array((rows,), np.dtype(np.int64))
                 epoch.order = <const int64_t *>address(order)
             o.attach(network)
-            if shuffle:
-                with nogil:
-                    permute(<int64_t *>epoch.order, rows, network.order_seed, <uint32_t>network.epoch_count, SHUFFLE)
+            number, to_shuffle = <uint32_t>network.epoch_count, epoch.order != NULL
             if not resume:
                 network.batch_count = 0
                 network.sums[0] = network.sums[1] = network.sums[2] = 0
@@ -209,6 +209,9 @@ cdef class Model(Layer):
                 check_shape(network.planned.out_shape, out_shape)
                 network.saved_x = None
                 with nogil:
+                    if to_shuffle:                  # here, as another thread may have to be waited for to take the GIL
+                        permute(<int64_t *>epoch.order, rows, network.order_seed, number, SHUFFLE)
+                        to_shuffle = False
                     self.steps_pass(network, &epoch, l, o)
                 updates = o.updates
                 network.in_pass = False

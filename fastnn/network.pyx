@@ -29,6 +29,7 @@ from libc.string cimport memcpy
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
 from fastnn.memory cimport whole_lines
 
+from fastnn._kernels import words
 from fastnn.copying import make, recipe
 from fastnn_ref import init
 from fastnn_ref.shared import checks
@@ -464,7 +465,7 @@ cdef class Network:
         for index, (name, node, spec) in enumerate(found):
             given = node.own_values.get(spec.name)
             if given is None:
-                values[index][...] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype)
+                values[index][...] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype, words)
             elif tuple(given.shape) != spec.shape:
                 raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
                                  f"got {checks.format_shape(given.shape)}")

@@ -50,10 +50,10 @@ def variance(name: str, shape: Shape) -> float:
     return known[name.partition("_")[0]]
 
 
-def orthogonal(shape: Shape, seed: int, stream: int) -> Array:
+def orthogonal(shape: Shape, seed: int, stream: int, words: philox.Source) -> Array:
     """Rows or columns at right angles and of length 1: the Q of a normal matrix's QR, signs made unique."""
     rows, columns = shape[0], math.prod(shape[1:])
-    q, r = np.linalg.qr(philox.normal((max(rows, columns), min(rows, columns)), seed, 0, stream))
+    q, r = np.linalg.qr(philox.normal((max(rows, columns), min(rows, columns)), seed, 0, stream, words))
     q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
     return (q if rows >= columns else q.T).reshape(shape)
 
@@ -95,12 +95,14 @@ def as_init(value: Any, shape: Shape) -> Any:
     return value if isinstance(value, Init) else checks.as_initial("init", value, shape)
 
 
-def create(init: Any, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike) -> Array:
+def create(
+    init: Any, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike, words: philox.Source = philox.uint32,
+) -> Array:
     """New values for a parameter, drawn in float64 and then rounded to ``dtype``.
 
     ``init`` is what ``as_init`` returns; a function is called with the shape and a seed of 64 bits, which follows from
-    ``seed`` and ``stream``. ``stream`` is the parameter's running number in its model. ValueError for an unknown name,
-    and for what a function returns if it does not fit.
+    ``seed`` and ``stream``. ``stream`` is the parameter's running number in its model. ``words`` draws the random
+    words. ValueError for an unknown name, and for what a function returns if it does not fit.
 
     >>> create("zeros", (2,), seed=0, stream=0, dtype="float32").tolist()
     [0.0, 0.0]
@@ -111,27 +113,27 @@ def create(init: Any, shape: Shape, seed: int, stream: int, dtype: npt.DTypeLike
     """
     stream = philox.stream(philox.INIT, stream)
     if isinstance(init, Init):
-        values = init.gain * drawn(init.name, shape, seed, stream)
+        values = init.gain * drawn(init.name, shape, seed, stream, words)
     elif isinstance(init, str):
-        values = drawn(init, shape, seed, stream)
+        values = drawn(init, shape, seed, stream, words)
     elif callable(init):
-        low, high = philox.uint32(2, seed, 0, stream).tolist()
+        low, high = words(2, seed, 0, stream).tolist()
         values = checks.as_initial_values("init(shape, seed)", init(tuple(shape), high << 32 | low), shape)
     else:
         values = np.broadcast_to(init, shape)
     return values.astype(dtype)
 
 
-def drawn(name: str, shape: Shape, seed: int, stream: int) -> Array:
+def drawn(name: str, shape: Shape, seed: int, stream: int, words: philox.Source) -> Array:
     """Values by the name of an initialiser, in float64."""
     checks.as_choice("init", name, NAMES)
     if name in ("zeros", "ones"):
         return np.full(shape, float(name == "ones"))
     if name == "orthogonal":
-        return orthogonal(shape, seed, stream)
+        return orthogonal(shape, seed, stream, words)
     if name.endswith("normal"):
-        return philox.normal(shape, seed, 0, stream) * math.sqrt(variance(name, shape))
-    return (2 * philox.uniform(shape, seed, 0, stream) - 1) * math.sqrt(3 * variance(name, shape))
+        return philox.normal(shape, seed, 0, stream, words) * math.sqrt(variance(name, shape))
+    return (2 * philox.uniform(shape, seed, 0, stream, words) - 1) * math.sqrt(3 * variance(name, shape))
 
 
 def default_init(activation: str, given: Any) -> Any:

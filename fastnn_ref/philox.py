@@ -14,12 +14,13 @@ Engine: fastnn/kernels/philox.h.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Words = npt.NDArray[np.uint32]
+Source = Callable[[int, int, int, int], Words]      # what draws words as uint32 does: the engine has one in C
 
 # What the numbers are for: the upper byte of the stream. The rest counts parameters or layers.
 INIT, MASK, SHUFFLE, CHECK, TEXT, MIXUP, SPLIT = 0, 1, 2, 3, 4, 5, 6
@@ -90,13 +91,15 @@ def to_uniform(words: Words) -> npt.NDArray[np.float64]:
     return (words.astype(np.float64) + 0.5) * 2.0**-32
 
 
-def uniform(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
+def uniform(
+    shape: Sequence[int], seed: int, step: int, stream: int, words: Source = uint32,
+) -> npt.NDArray[np.float64]:
     """Uniform numbers in (0, 1).
 
     >>> bool((0 < uniform((2, 3), seed=1, step=0, stream=0)).all())
     True
     """
-    return to_uniform(uint32(math.prod(shape), seed, step, stream)).reshape(shape)
+    return to_uniform(words(math.prod(shape), seed, step, stream)).reshape(shape)
 
 
 def normals(words: Words) -> npt.NDArray[np.float64]:
@@ -109,7 +112,9 @@ def normals(words: Words) -> npt.NDArray[np.float64]:
     return np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=-1).reshape(-1)
 
 
-def normal(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArray[np.float64]:
+def normal(
+    shape: Sequence[int], seed: int, step: int, stream: int, words: Source = uint32,
+) -> npt.NDArray[np.float64]:
     """Normal numbers, mean 0 and variance 1.
 
     >>> draws = normal((10_000,), seed=1, step=0, stream=0)
@@ -117,7 +122,7 @@ def normal(shape: Sequence[int], seed: int, step: int, stream: int) -> npt.NDArr
     True
     """
     n = math.prod(shape)
-    return normals(uint32(n + n % 2, seed, step, stream))[:n].reshape(shape)
+    return normals(words(n + n % 2, seed, step, stream))[:n].reshape(shape)
 
 
 def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> npt.NDArray[np.int64]:

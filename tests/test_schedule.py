@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from fastnn_ref.shared.schedule import rates
 from tests.cases import SCHEDULES
 from tests.check import close, normal, same_parameters
 from tests.pairwise import once
@@ -144,6 +145,21 @@ def test_an_epoch_refuses_a_rate_before_it_starts(fast):
     with pytest.raises(ValueError, match=r"lr: expected a finite number >= 0, got -0\.0"):
         model.run_epoch(normal((37, 3)), normal((37, 2)), fast.MSELoss(), optimizer, batch_size=4)
     assert (model.steps, model.epochs, optimizer.steps) == (0, 0, 0)
+
+
+def test_rates_of_any_steps(ref):
+    """They are worked out many at a time, and kept."""
+    schedule = ref.LinearLR(1.0, total_steps=5000, start_factor=1, end_factor=0)
+    for first, count in ((0, 3), (3, 4), (0, 0), (1020, 10), (5, 2), (2000, 3000), (4990, 30), (1020, 10)):
+        assert rates(schedule, first, count).tolist() == [schedule(step) for step in range(first, first + count)]
+
+
+def test_rates_of_steps_that_are_never_taken(ref):
+    """That one of them would be infinite is nobody's mistake; NumPy does not warn of it, either."""
+    schedule = ref.ExponentialLR(1.0, gamma=10.0)
+    assert rates(schedule, 0, 3).tolist() == [1, 10, 100]
+    with pytest.raises(ValueError, match="lr: expected a finite number >= 0, got inf"), np.errstate(over="ignore"):
+        rates(schedule, 300, 20)
 
 
 def plateau_rates(nn, losses, **arguments):

@@ -59,19 +59,18 @@ def whole_batches(net: Net) -> tuple[Array, Array]:
 
 
 def seeds(name: str, net: Net) -> Work:
-    """An epoch of SEEDS models, each on one thread, as many at a time as there are threads; returns their losses."""
+    """An epoch of SEEDS models: each of the threads trains its share, one after another; returns their losses."""
     nn, (x, t) = package(name), whole_batches(net)
     models, loss, workers = [net.build(nn, seed) for seed in range(SEEDS)], nn.CrossEntropyLoss, nn.get_num_threads()
     jobs, crew = [(model, loss(), nn.Adam()) for model in models], ThreadPoolExecutor(workers)
+    shares = [jobs[SEEDS * i // workers:SEEDS * (i + 1) // workers] for i in range(workers)]
 
-    def train(job: tuple[Any, Any, Any]) -> float:
-        model, loss, optimizer = job
-        value: float = model.run_epoch(x, t, loss, optimizer, net.batch, shuffle=False)
-        return value
+    def train(share: list[tuple[Any, Any, Any]]) -> list[float]:
+        return [model.run_epoch(x, t, loss, optimizer, net.batch, shuffle=False) for model, loss, optimizer in share]
 
     def work() -> Array:
         nn.set_num_threads(1)
-        return np.array(list(crew.map(train, jobs)))
+        return np.concatenate(list(crew.map(train, shares)))
 
     return work
 

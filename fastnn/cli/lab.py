@@ -53,6 +53,8 @@ def run(config: Config) -> None:
         raise UsageError(f"ACTION: expected one of {', '.join(ACTIONS)}, got {config.action!r}")
     with extra("lab"):
         lab = importlib.import_module("fastnn.lab")
+        if config.html:                             # a missing matplotlib is told before the run
+            importlib.import_module("fastnn.lab.picture")
     ACTIONS[config.action](lab, config)
 
 

@@ -14,9 +14,8 @@ experiment. It needs ``pip install "fastnn[lab]"``.
 
 from . import words
 from .evidence import Finding
-from .experiment import Check, Experiment, Mutation, Text, check_mutation
+from .experiment import Check, Experiment, Mutation, Text, arms, check_mutation, curves
 from .experiments import NAMES, find
-from .picture import arms, curves
 from .report import save_html
 from .result import Record, Result, compare, load, save
 from .runner import run, run_all

@@ -11,6 +11,7 @@ from fastnn_ref.shared import checks
 
 LANGUAGES = ("en", "ru")
 ROLES = ("claim", "limit", "control")
+Draw = Callable[[Any, Any, str], object]            # of an Axes, a result, and a language
 
 
 class Text(NamedTuple):
@@ -119,7 +120,7 @@ class Experiment:
     setup: Mapping[str, Any] = field(default_factory=dict)
     control: Callable[[Any], float] | None = None
     mutations: Mapping[str, Mutation] = field(default_factory=dict)
-    picture: Callable[[Any, Any, str], object] | None = None
+    picture: Draw | None = None
     alt: Said = ""
     limits: Said = ""
     sources: Sequence[str] = ()
@@ -145,6 +146,34 @@ class Experiment:
             return hashlib.sha256(Path(inspect.getsourcefile(self.trial) or "").read_bytes()).hexdigest()
         except (OSError, TypeError):
             return ""
+
+
+# ---- pictures that experiments choose; matplotlib is imported when one is drawn ----
+
+
+def curves(names: Mapping[str, Said], x: Said, y: Said, **axes: Any) -> Draw:
+    """Draws what ``trial.curve`` kept: a pale line for each seed, and their median; ``names``: name → label.
+
+    ``axes`` are for ``Axes.set``, such as ``yscale="log"``.
+    """
+
+    def draw(ax: Any, result: Any, language: str) -> None:
+        from .picture import draw_curves
+
+        draw_curves(ax, result, language, names, x, y, **axes)
+
+    return draw
+
+
+def arms(names: Mapping[str, Said], y: Said, **axes: Any) -> Draw:
+    """Draws measured numbers beside each other: a dot for each seed, a thin line from arm to arm, a bar at the mean."""
+
+    def draw(ax: Any, result: Any, language: str) -> None:
+        from .picture import draw_arms
+
+        draw_arms(ax, result, language, names, y, **axes)
+
+    return draw
 
 
 def check_mutation(experiment: Experiment, name: str, called: str = "broken") -> None:

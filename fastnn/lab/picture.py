@@ -7,7 +7,7 @@ so that one picture serves light and dark pages, and print.
 import html
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ STYLE: Any = {
     **{key: INK for key in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")},
 }  # fmt: skip
 VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREEN: "--green", PINK: "--pink"}
-Draw = Callable[[Any, Any, str], None]
 WIDTH = 5.2                         # inches; at 360 pixels its text is still 9 pixels high
 
 
@@ -57,37 +56,26 @@ def finish(ax: Any) -> None:
 STYLES = ("--", "-", "-.", ":")
 
 
-def curves(names: Mapping[str, Said], x: Said, y: Said, **axes: Any) -> Draw:
-    """Draws what ``trial.curve`` kept: a pale line for each seed, and their median; ``names``: name → label.
-
-    ``axes`` are for ``Axes.set``, such as ``yscale="log"``.
-    """
-
-    def draw(ax: Any, result: Any, language: str) -> None:
-        for index, (name, label) in enumerate(names.items()):
-            rows, style = result.curve(name), {"color": COLOURS[index], "ls": STYLES[index % len(STYLES)]}
-            places = np.arange(1, rows.shape[1] + 1)
-            ax.plot(places, rows[:24].T, alpha=0.2, lw=0.8, **style)
-            with np.errstate(all="ignore"):
-                ax.plot(places, np.median(rows, axis=0), lw=2, label=as_text("label", label).to(language), **style)
-        ax.set(xlabel=as_text("x", x).to(language), ylabel=as_text("y", y).to(language), **axes)
-
-    return draw
+def draw_curves(ax: Any, result: Any, language: str, names: Mapping[str, Said], x: Said, y: Said, **axes: Any) -> None:
+    """What ``lab.curves`` chooses."""
+    for index, (name, label) in enumerate(names.items()):
+        rows, style = result.curve(name), {"color": COLOURS[index], "ls": STYLES[index % len(STYLES)]}
+        places = np.arange(1, rows.shape[1] + 1)
+        ax.plot(places, rows[:24].T, alpha=0.2, lw=0.8, **style)
+        with np.errstate(all="ignore"):
+            ax.plot(places, np.median(rows, axis=0), lw=2, label=as_text("label", label).to(language), **style)
+    ax.set(xlabel=as_text("x", x).to(language), ylabel=as_text("y", y).to(language), **axes)
 
 
-def arms(names: Mapping[str, Said], y: Said, **axes: Any) -> Draw:
-    """Draws measured numbers beside each other: a dot for each seed, a thin line from arm to arm, a bar at the mean."""
-
-    def draw(ax: Any, result: Any, language: str) -> None:
-        values = np.array([result.values(name) for name in names])
-        ax.plot(range(len(names)), values[:, :24], color=INK, alpha=0.2, lw=0.8)
-        for index, row in enumerate(values):
-            ax.scatter(np.full(len(row), index), row, s=14, color=COLOURS[index % 4], alpha=0.6, linewidths=0)
-            ax.plot(index, row.mean(), "_", color=COLOURS[index % 4], ms=30, mew=3)
-        ax.set_xticks(range(len(names)), [as_text("label", each).to(language) for each in names.values()])
-        ax.set(ylabel=as_text("y", y).to(language), xlim=(-0.5, len(names) - 0.5), **axes)
-
-    return draw
+def draw_arms(ax: Any, result: Any, language: str, names: Mapping[str, Said], y: Said, **axes: Any) -> None:
+    """What ``lab.arms`` chooses."""
+    values = np.array([result.values(name) for name in names])
+    ax.plot(range(len(names)), values[:, :24], color=INK, alpha=0.2, lw=0.8)
+    for index, row in enumerate(values):
+        ax.scatter(np.full(len(row), index), row, s=14, color=COLOURS[index % 4], alpha=0.6, linewidths=0)
+        ax.plot(index, row.mean(), "_", color=COLOURS[index % 4], ms=30, mew=3)
+    ax.set_xticks(range(len(names)), [as_text("label", each).to(language) for each in names.values()])
+    ax.set(ylabel=as_text("y", y).to(language), xlim=(-0.5, len(names) - 0.5), **axes)
 
 
 # ---- every seed ----

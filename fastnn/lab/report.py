@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn_ref.shared import atomic
 
-from . import picture, words
+from . import words
 from .words import count_of_seeds, limits, number, seconds, spread, word
 
 STYLE = """
@@ -82,6 +82,9 @@ def document(title: str, body: str, language: str) -> str:
 def page(result: Any, language: str = "en", index: str = "") -> str:
     """The report of a result; ``index`` is the address of the page that lists all."""
     experiment, record = result.experiment, result.record
+    # Here, as a run without a page needs no matplotlib.
+    from . import picture
+
     first = result.findings[0]
 
     def say(name: str) -> str:

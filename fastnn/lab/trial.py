@@ -142,7 +142,9 @@ class Trial:
         model = self.nn.Sequential(*layers, seed=self.seed, dtype=self.dtype, penalty=penalty)
         weights = [value for _, value, _, _ in model.parameters() if value.ndim > 1]
         shapes = tuple(value.shape for value in weights)
-        for value, first in zip(weights, self.initial.setdefault(shapes, copy.deepcopy(weights)), strict=True):
+        if shapes not in self.initial:
+            self.initial[shapes] = copy.deepcopy(weights)
+        for value, first in zip(weights, self.initial[shapes], strict=True):
             value[...] = first
         return model
 

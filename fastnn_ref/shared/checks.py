@@ -25,6 +25,8 @@ Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 REDUCTIONS = ("mean", "sum", "none")            # of losses
+BOOLS, INTEGERS = (bool, np.bool_), (int, np.integer)           # as tuples: every constructor asks many times
+NUMBERS = (*INTEGERS, float, np.floating)
 LARGEST = 2**40                     # values in one array; more is a mistake, and must not overflow in C
 
 
@@ -59,7 +61,7 @@ def as_integer(name: str, value: object, low: int, high: int | None = None) -> i
     ValueError: in_features: expected an integer >= 1, got 0
     """
     upper = "" if high is None else f" and <= {high}"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+    if isinstance(value, BOOLS) or not isinstance(value, INTEGERS):
         raise TypeError(f"{name}: expected an integer >= {low}{upper}, got {value!r}")
     if value < low or (high is not None and value > high):
         raise ValueError(f"{name}: expected an integer >= {low}{upper}, got {value}")
@@ -76,14 +78,8 @@ def as_number(
     Traceback (most recent call last):
     ValueError: momentum: expected a finite number >= 0 and < 1, got 1
     """
-    bounds = []
-    if low is not None:
-        bounds.append(f"{'>' if low_open else '>='} {low:g}")
-    if high is not None:
-        bounds.append(f"{'<' if high_open else '<='} {high:g}")
-    wanted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name}: expected {wanted}, got {value!r}")
+    if isinstance(value, BOOLS) or not isinstance(value, NUMBERS):
+        raise TypeError(f"{name}: expected {number_between(low, high, low_open, high_open)}, got {value!r}")
     try:
         found = float(value)
     except OverflowError:                           # an integer beyond every float
@@ -91,8 +87,18 @@ def as_number(
     too_low = low is not None and (found < low or (low_open and found == low))
     too_high = high is not None and (found > high or (high_open and found == high))
     if not math.isfinite(found) or too_low or too_high:
-        raise ValueError(f"{name}: expected {wanted}, got {value}")
+        raise ValueError(f"{name}: expected {number_between(low, high, low_open, high_open)}, got {value}")
     return found
+
+
+def number_between(low: float | None, high: float | None, low_open: bool, high_open: bool) -> str:
+    """What ``as_number`` expects, in words."""
+    bounds = []
+    if low is not None:
+        bounds.append(f"{'>' if low_open else '>='} {low:g}")
+    if high is not None:
+        bounds.append(f"{'<' if high_open else '<='} {high:g}")
+    return "a finite number" + (" " + " and ".join(bounds) if bounds else "")
 
 
 def as_flag(name: str, value: object) -> bool:

@@ -27,6 +27,7 @@ VARIADIC = inspect.Parameter.VAR_POSITIONAL
 REQUIRED = inspect.Parameter.empty
 SETTINGS = {"trainable": True, "lr_scale": 1.0}      # of layers, and their defaults: not arguments, but in the record
 SIGNATURES: WeakKeyDictionary[type[Any], inspect.Signature] = WeakKeyDictionary()       # read once a class
+BOUND: WeakKeyDictionary[type[Any], set[tuple[Any, ...]]] = WeakKeyDictionary()     # calls that fit: count, names
 
 
 def signature(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
@@ -49,9 +50,12 @@ def check_arguments(kind: type[Any], given: tuple[Any, ...], named: Mapping[str,
     Traceback (most recent call last):
     TypeError: Dropout: unexpected argument 'rate', which is p here: Dropout(p=0.5)
     """
-    parameters = signature(kind)
+    parameters, form, known = signature(kind), (len(given), *named), BOUND.setdefault(kind, set())
+    if form in known:
+        return
     try:
         SIGNATURES[kind].bind(*given, **named)
+        known.add(form)
     except TypeError as error:
         plain = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
         usage = f"{kind.__name__}{inspect.Signature(plain)}"

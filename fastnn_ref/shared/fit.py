@@ -450,7 +450,7 @@ def fit(
                     value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside,
                                            **epoch_hooks(model, hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
-                ends = diagnosis.find_nonfinite(model) is not None          # the epoch has said which parameter
+                ends = not model.network.has_finite_parameters()            # the epoch has said which
                 if ranks.rank == 0:
                     watch.see(epoch, value - penalty, ends)
                 logs = ranks.shared(functools.partial(

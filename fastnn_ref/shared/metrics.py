@@ -502,8 +502,9 @@ def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
     anything else as it is."""
     if y.ndim < 2 or "ClassLoss" not in {kind.__name__ for kind in type(loss).__mro__}:
         return y, t
-    y, t = (np.moveaxis(each, 1, -1).reshape(-1, y.shape[1]) if each.ndim == y.ndim else each.reshape(-1)
-            for each in (y, t))
+    if y.ndim > 2:
+        y, t = (np.moveaxis(each, 1, -1).reshape(-1, y.shape[1]) if each.ndim == y.ndim else each.reshape(-1)
+                for each in (y, t))
     if loss.ignore_index is None:
         return y, t
     kept = t != loss.ignore_index

@@ -63,7 +63,8 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
         weights = None if data.weights is None else data.weights[rows]
         with rows_from(rows.start):
             means.append(loss.forward(y, t, weights))
-        counts.append(total_weight(loss, t, y.shape, weights))
+        if len(data.x) > batch_size:
+            counts.append(total_weight(loss, t, y.shape, weights))
         outputs += [y] if keep else []
     total = 1.0 if is_sum(loss) else sum(counts)
     mean = means[0] if len(means) == 1 or not total else sum(map(float.__mul__, means, counts)) / total

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,12 @@ class Ending(Schedule):
         return self.total_steps
 
 
+# Short epochs would ask for a few rates each: those of the library's own schedules are worked out STEPS at a time, and
+# kept: (the first step, the rates from there on).
+STEPS = 1024
+AHEAD: WeakKeyDictionary[Schedule, tuple[int, npt.NDArray[np.float64]]] = WeakKeyDictionary()
+
+
 def as_total_steps(value: object, least: int = 1) -> int | None:
     """A number of steps, or None."""
     return None if value is None else checks.as_integer("total_steps", value, least)
@@ -68,6 +75,20 @@ def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
     """
     if not callable(lr):
         return np.full(count, lr, np.float64)
+    if not has_record(lr):
+        return asked(lr, first, count)
+    start, known = AHEAD.get(lr, (first, np.empty(0)))
+    if not start <= first <= first + count <= start + len(known):
+        try:
+            with np.errstate(over="ignore"):
+                start, known = AHEAD[lr] = first, asked(lr, first, max(count, STEPS))
+        except ValueError:                          # a step that training may never take has no finite rate
+            return asked(lr, first, count)
+    return known[first - start:first - start + count]
+
+
+def asked(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
+    """The rates of ``count`` steps, from the function itself."""
     steps = np.arange(first, first + count)
     found = lr(steps) if isinstance(lr, Schedule) else None
     if not isinstance(found, np.ndarray) or found.shape != steps.shape or found.dtype.kind not in "iuf":
