@@ -78,10 +78,11 @@ ALWAYS_INLINE real F(gelu_tanh_slope)(real u)
     return F(gate_slope)(g.gate, g.slope);
 }
 
-/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
-   y. The compiler makes a vector loop of each row of activations.def. */
-static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
+/* y = act(x) for whole vectors: n is a multiple of VL. The compiler makes a vector loop of each row of
+   activations.def; it sees that nothing is left over, so that each formula is there once. */
+static void F(activate_vectors)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
+    n &= -(int64_t)VL;
     switch (activation) {
 #define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
@@ -103,6 +104,21 @@ static void F(activate_range)(int activation, real alpha, const real *x, real *y
 #include "activations.def"
     }
     (void)alpha;
+}
+
+/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
+   y. */
+static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
+{
+    const int64_t whole = n / VL * VL;
+    F(activate_vectors)(activation, alpha, x, y, saved, whole);
+    if (whole == n) return;
+    const int saves = saved != y && activation_saves_slope(activation);
+    real u[VL] = {0}, value[VL], slope[VL];
+    F(copy_row)(x + whole, u, n - whole);
+    F(activate_vectors)(activation, alpha, u, value, saves ? slope : value, VL);
+    F(copy_row)(value, y + whole, n - whole);
+    if (saves) F(copy_row)(slope, saved + whole, n - whole);
 }
 
 /* to = g · act'(u) for n elements, from y or from act'(u). */
