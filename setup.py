@@ -14,6 +14,7 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from setuptools.errors import CompileError
 
 KERNELS = "fastnn/kernels/"
 GENERATED = "build/cython"
+SHARED = "fastnn._cython"           # Cython's own functions, which each module would have a copy of
 # Cython translates modules side by side where Python starts processes by fork; others would run this file again.
 PROCESSES = os.cpu_count() or 0 if multiprocessing.get_all_start_methods()[0] == "fork" else 0
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -32,13 +34,18 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 WARNINGS = ["-Wall", "-Wextra"]
 IS_X86 = IS_X86 and os.environ.get("FASTNN_SETS") != "portable"
 OPT = os.environ.get("FASTNN_OPT")
-KERNEL_FLAGS = ["-std=gnu11", OPT or "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
-MODULE_FLAGS = [OPT or "-O2", "-fno-strict-aliasing", *WARNINGS]
+KERNEL_FLAGS = ["-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
+# GCC's -O3 makes the same vector loops and unrolls what is left over at their ends, too, which takes a third of its
+# time and wins nothing. Functions begin at a cache line: otherwise a product's speed depends on the code before it.
+GCC_KERNELS = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops", "-falign-functions=64"]
+# The modules call kernels and Python: -O2 takes half as long again, and a step is no faster.
+MODULE_FLAGS = [OPT or "-O1", "-fno-strict-aliasing", *WARNINGS]
 # Python's own flags ask for debug information: four fifths of the files, and up to a third of the time to compile.
 NO_DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
 AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
 SET_FLAGS = {
+    "isa_portable.c": ["-O1"] if IS_X86 and not OPT else [],    # for processors older than 2013
     "isa_x86_v3.c": [*AVX2, "-mtune=haswell"],
     "isa_x86_v4.c": [*AVX2, *AVX512, "-mtune=skylake-avx512", "-mprefer-vector-width=512"],
 }
@@ -59,14 +66,16 @@ class BuildExt(build_ext):
                                "written with GNU C's vectors; on Windows, put the gcc of MinGW-w64 on PATH, or use WSL")
         self.began, self.done = time.perf_counter(), 0
         print(f"fastnn: {len(self.extensions)} modules to compile, {self.parallel} at a time; "
-              "two to three minutes on two cores", flush=True)
+              "a minute or two on two cores", flush=True)
         openmp = [] if os.environ.get("FASTNN_NO_OPENMP") else self.openmp_flags()
+        optimisation = [OPT] if OPT else GCC_KERNELS if self.links([*GCC_KERNELS, "-Werror"]) else ["-O3"]
         compile_one = self.compiler._compile
 
         def compile_with_flags(obj, src, ext, cc_args, postargs, pp_opts):
             is_kernel = "kernels" in Path(src).parts
             threads = {"dispatch.c": openmp, "team.c": ["-pthread"]}.get(Path(src).name, [])
-            flags = [*KERNEL_FLAGS, *threads, *SET_FLAGS.get(Path(src).name, [])] if is_kernel else MODULE_FLAGS
+            own = [*optimisation, *threads, *SET_FLAGS.get(Path(src).name, [])]
+            flags = [*KERNEL_FLAGS, *own] if is_kernel else MODULE_FLAGS
             compile_one(obj, src, ext, cc_args, [*postargs, *flags, *NO_DEBUG], pp_opts)
 
         compile_all = self.compiler.compile
@@ -92,16 +101,22 @@ class BuildExt(build_ext):
 
     def openmp_flags(self) -> list[str]:
         """What to pass for OpenMP, or nothing where a small program with it does not link."""
+        program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+        flags = ["-fopenmp", *shlex.split(os.environ.get("LDFLAGS", ""))]               # a sanitizer's, too
+        return ["-fopenmp"] if self.links(["-fopenmp"], flags, program) else []
+
+    def links(self, flags: list[str], link_flags: Iterable[str] = (), program: str = "int main(void) { return 0; }\n",
+              ) -> bool:
+        """Whether a small program compiles with such flags, and links."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "probe.c"
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source.write_text(program)
             try:
-                objects = self.compiler.compile([str(source)], folder, extra_postargs=["-fopenmp"])
-                flags = ["-fopenmp", *shlex.split(os.environ.get("LDFLAGS", ""))]       # a sanitizer's, too
-                self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=flags)
-            except Exception:  # whatever the compiler's wrapper raises: this compiler has no OpenMP
-                return []
-        return ["-fopenmp"]
+                objects = self.compiler.compile([str(source)], folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=[*link_flags])
+            except Exception:  # whatever the compiler's wrapper raises: this compiler does not know the flags
+                return False
+        return True
 
 
 def write_declarations() -> None:
@@ -128,19 +143,21 @@ def write_declarations() -> None:
 
 
 def extensions() -> list[Extension]:
-    sets = ["isa_portable.c", *(["isa_x86_v3.c", "isa_x86_v4.c"] if IS_X86 else [])]
+    """What takes longest comes first, so that at the end no core has nothing to do."""
+    sets = [*(["isa_x86_v4.c", "isa_x86_v3.c"] if IS_X86 else []), "isa_portable.c"]
     headers = sorted(str(path) for pattern in ("*.h", "*.inc.c", "*.def") for path in Path(KERNELS).glob(pattern))
     kernels = Extension(
         "fastnn._kernels",
-        ["fastnn/_kernels.pyx", *(KERNELS + name for name in ("dispatch.c", "team.c", "math_limits.c", *sets))],
+        ["fastnn/_kernels.pyx", *(KERNELS + name for name in (*sets, "dispatch.c", "team.c", "math_limits.c"))],
         depends=headers,
         define_macros=[("FASTNN_X86", "1")] if IS_X86 else [],
     )
     modules = [Extension(f"fastnn.{path.stem}", [str(path)], depends=headers)
-               for path in sorted(Path("fastnn").glob("*.pyx")) if path.stem != "_kernels"]
+               for path in sorted(Path("fastnn").glob("*.pyx"), key=lambda path: -path.stat().st_size)
+               if path.stem != "_kernels"]
     for extension in (kernels, *modules):
         extension.include_dirs.append(KERNELS)
-    return [kernels, *modules]
+    return [kernels, *modules, Extension(SHARED, [SHARED.replace(".", "/") + ".c"])]
 
 
 write_declarations()
@@ -150,6 +167,7 @@ setup(
         nthreads=PROCESSES,
         build_dir=GENERATED,
         include_path=[GENERATED],
+        shared_utility_qualified_name=SHARED,
         compiler_directives={
             "language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
             "embedsignature": True, "embedsignature.format": "clinic", "binding": True,

@@ -231,8 +231,8 @@ static void F(transform_window)(const F(tiling_t) *t, int64_t line, int64_t c, r
     for (int l = 0; l < p.lanes; ++l) {
         const F(place_t) q = F(place_of_lane)(t, &p, l);
         const real *from = F(planes_at)(g, q.image) + begin + q.row * g->pitch + q.col;
-        for (int i = 0; i < SIDE; ++i, from += g->pitch)
-            for (int j = 0; j < SIDE; ++j) square[(i * SIDE + j) * LANES + l] = from[j];
+        UNROLL for (int i = 0; i < SIDE; ++i, from += g->pitch)
+            UNROLL for (int j = 0; j < SIDE; ++j) square[(i * SIDE + j) * LANES + l] = from[j];
     }
     F(window_to_points)(square, SIDE * LANES, to, points);
 }

@@ -5,8 +5,8 @@
 /* silu: y = u·σ(u), y' = σ + u·σ'. */
 ALWAYS_INLINE F(gate_t) F(silu_gate)(real u) { return F(gate)(u, F(exp_scaled)(F(minus_abs)(u))); }
 
-static inline real F(silu)(real u) { return F(gate_value)(F(silu_gate)(u)); }
-static inline real F(silu_slope)(real u) { return F(gate_slope)(F(silu_gate)(u), 1); }
+ALWAYS_INLINE real F(silu)(real u) { return F(gate_value)(F(silu_gate)(u)); }
+ALWAYS_INLINE real F(silu_slope)(real u) { return F(gate_slope)(F(silu_gate)(u), 1); }
 
 /* mish: y = u·tanh(log(1 + exp(u))) = u·p·n/d, y' = (p·n + 4·u·q·(1 + e)/d)/d with e = exp(−|u|): for u > 0, p = 1,
    n = 1 + 2e, d = 1 + 2e + 2e², q = e²; else p = e, n = 2 + e, d = 2 + 2e + e², q = e. As in F(gate), u meets e before
@@ -23,13 +23,13 @@ ALWAYS_INLINE F(mish_t) F(mish_parts)(real u)
     };
 }
 
-static inline real F(mish)(real u)
+ALWAYS_INLINE real F(mish)(real u)
 {
     const F(mish_t) m = F(mish_parts)(u);
     return m.product * (m.n * m.inverse);
 }
 
-static inline real F(mish_slope)(real u)
+ALWAYS_INLINE real F(mish_slope)(real u)
 {
     const F(mish_t) m = F(mish_parts)(u);
     const real uq = u > 0 ? m.ue * m.e : m.ue, pn = u > 0 ? m.n : m.e * m.n;
@@ -37,13 +37,13 @@ static inline real F(mish_slope)(real u)
 }
 
 /* gelu: y = u·Φ(u), y' = Φ + u·φ. */
-static inline real F(gelu)(real u)
+ALWAYS_INLINE real F(gelu)(real u)
 {
     const F(normal_t) n = F(scaled_normal)(u);
     return u * n.cdf * n.scale;
 }
 
-static inline real F(gelu_slope)(real u)
+ALWAYS_INLINE real F(gelu_slope)(real u)
 {
     const F(normal_t) n = F(scaled_normal)(u);
     return (n.cdf + u * n.pdf) * n.scale;
@@ -70,18 +70,19 @@ ALWAYS_INLINE F(gelu_tanh_t) F(gelu_tanh_parts)(real u)
     };
 }
 
-static inline real F(gelu_tanh)(real u) { return F(gate_value)(F(gelu_tanh_parts)(u).gate); }
+ALWAYS_INLINE real F(gelu_tanh)(real u) { return F(gate_value)(F(gelu_tanh_parts)(u).gate); }
 
-static inline real F(gelu_tanh_slope)(real u)
+ALWAYS_INLINE real F(gelu_tanh_slope)(real u)
 {
     const F(gelu_tanh_t) g = F(gelu_tanh_parts)(u);
     return F(gate_slope)(g.gate, g.slope);
 }
 
-/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
-   y. The compiler makes a vector loop of each row of activations.def. */
-static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
+/* y = act(x) for whole vectors: n is a multiple of VL. The compiler makes a vector loop of each row of
+   activations.def; it sees that nothing is left over, so that each formula is there once. */
+static void F(activate_vectors)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
+    n &= -(int64_t)VL;
     switch (activation) {
 #define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
@@ -103,6 +104,21 @@ static void F(activate_range)(int activation, real alpha, const real *x, real *y
 #include "activations.def"
     }
     (void)alpha;
+}
+
+/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
+   y. */
+static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
+{
+    const int64_t whole = n / VL * VL;
+    F(activate_vectors)(activation, alpha, x, y, saved, whole);
+    if (whole == n) return;
+    const int saves = saved != y && activation_saves_slope(activation);
+    real u[VL] = {0}, value[VL], slope[VL];
+    F(copy_row)(x + whole, u, n - whole);
+    F(activate_vectors)(activation, alpha, u, value, saves ? slope : value, VL);
+    F(copy_row)(value, y + whole, n - whole);
+    if (saves) F(copy_row)(slope, saved + whole, n - whole);
 }
 
 /* to = g · act'(u) for n elements, from y or from act'(u). */

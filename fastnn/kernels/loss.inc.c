@@ -2,9 +2,9 @@
    the losses of elements stand in losses.def. */
 
 /* (1 − ε)·t + ε/2 */
-static inline real F(smooth_target)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
+ALWAYS_INLINE real F(smooth_target)(real t, real smoothing) { return t + smoothing * ((real)0.5 - t); }
 
-static inline real F(huber)(real e, real delta)
+ALWAYS_INLINE real F(huber)(real e, real delta)
 {
     const real size = e < 0 ? -e : e;
     return size <= delta ? (real)0.5 * e * e : delta * (size - (real)0.5 * delta);
@@ -22,20 +22,26 @@ ALWAYS_INLINE real F(weighted_bce)(real y, real yes, real no)
 
 ALWAYS_INLINE real F(weighted_bce_slope)(real y, real yes, real no) { return (yes + no) * F(sigmoid_)(y) - yes; }
 
-/* The sum over the `count` elements from `first` on, which is the beginning of a row, divided by `divisor`. `keeps`:
-   whether there are costs to keep; where there are none, they never leave the registers. */
-ALWAYS_INLINE double F(sum_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor,
-                                        const int keeps)
+/* The sum over the `count` elements from `first` on, which is the beginning of a row, divided by `divisor`. The last
+   elements are copied into whole lanes, so that each formula stands here once, as vectors. */
+static double F(loss_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor)
 {
-    const real *restrict ys = (const real *)g->y + first, *restrict ts = (const real *)g->t + first;
-    real *restrict dy = (real *)g->dy + first;
     const real delta = (real)g->delta, scale = (real)(1.0 / divisor);
     const real negative = g->class_weight ? (real)g->class_weight[0] : 1;
     double lane[LANES] = {0};
-    real values[LANES], positives[LANES];
+    real values[LANES], positives[LANES] = {0}, y_rest[LANES] = {0}, t_rest[LANES] = {0}, dy_rest[LANES];
     int64_t column = 0;
     for (int64_t i = 0; i < count; i += LANES) {
         const int n = (int)min64(LANES, count - i);
+        const real *ys = (const real *)g->y + first + i, *ts = (const real *)g->t + first + i;
+        real *dy = (real *)g->dy + first + i, *const dy_begin = dy;
+        if (n < LANES) {
+            F(copy_row)(ys, y_rest, n);
+            F(copy_row)(ts, t_rest, n);
+            ys = y_rest;
+            ts = t_rest;
+            dy = dy_rest;
+        }
         for (int j = 0; g->class_weight && j < n; ++j) {
             positives[j] = (real)g->class_weight[1 + column];
             column = column + 2 < g->weight_count ? column + 1 : 0;
@@ -43,25 +49,22 @@ ALWAYS_INLINE double F(sum_of_elements)(const fastnn_loss *g, int64_t first, int
         switch (g->kind) {
 #define LOSS(NAME, name, value, slope) \
         case NAME: \
-            for (int j = 0; j < n; ++j) { \
-                const real y = ys[i + j], t = ts[i + j], e = y - t, positive = positives[j], d = slope; \
+            ELEMENTWISE for (int j = 0; j < LANES; ++j) { \
+                const real y = ys[j], t = ts[j], e = y - t, positive = positives[j], d = slope; \
                 values[j] = value; \
-                dy[i + j] = d * scale; \
+                dy[j] = d * scale; \
                 (void)e, (void)positive; \
             } \
             break;
 #include "losses.def"
         }
-        for (int j = 0; j < n; ++j) lane[j] += (double)values[j];
-        if (keeps) memcpy((real *)g->costs + first + i, values, (size_t)n * sizeof(real));
+        for (int j = n; j < LANES; ++j) values[j] = 0;
+        for (int j = 0; j < LANES; ++j) lane[j] += (double)values[j];
+        if (g->costs) memcpy((real *)g->costs + first + i, values, (size_t)n * sizeof(real));
+        if (n < LANES) F(copy_row)(dy_rest, dy_begin, n);
     }
     (void)delta, (void)negative;
     return F(tree_double)(lane) / divisor;
-}
-
-static double F(loss_of_elements)(const fastnn_loss *g, int64_t first, int64_t count, double divisor)
-{
-    return g->costs ? F(sum_of_elements)(g, first, count, divisor, 1) : F(sum_of_elements)(g, first, count, divisor, 0);
 }
 
 /* With a weight for each example: Σ wᵢ·lᵢ / Σ w, lᵢ the mean over its elements; or Σ wᵢ·lᵢ, lᵢ their sum. */

@@ -4,6 +4,7 @@
 #define FASTNN_PHILOX_H
 
 #include <stdint.h>
+#include "loops.h"
 
 /* A stream of random words: word i is word i % 4 of block i / 4. */
 typedef struct {
@@ -65,7 +66,7 @@ static inline void philox_line(uint32_t out[64], uint64_t line, const fastnn_str
     const wide m0 = wset1(PHILOX_M0), m1 = wset1(PHILOX_M1);
     wide x0[GROUPS], x1[GROUPS], x2[GROUPS], x3[GROUPS];
     uint32_t k0 = (uint32_t)s->seed, k1 = (uint32_t)(s->seed >> 32);
-    for (int g = 0; g < GROUPS; ++g) {
+    UNROLL for (int g = 0; g < GROUPS; ++g) {
         x0[g] = WIDE(add_epi64)(WIDE_ORDER, wset1((int64_t)(16 * line) + g * WIDE_LANES));
         x1[g] = WIDE(srli_epi64)(x0[g], 32);
         x2[g] = wset1(s->step);
@@ -73,7 +74,7 @@ static inline void philox_line(uint32_t out[64], uint64_t line, const fastnn_str
     }
     for (int round = 0; round < 10; ++round, k0 += PHILOX_W0, k1 += PHILOX_W1) {
         const wide key0 = wset1(k0), key1 = wset1(k1);
-        for (int g = 0; g < GROUPS; ++g) {
+        UNROLL for (int g = 0; g < GROUPS; ++g) {
             const wide p0 = WIDE(mul_epu32)(m0, x0[g]), p1 = WIDE(mul_epu32)(m1, x2[g]);
             x0[g] = wxor(wxor(WIDE(srli_epi64)(p1, 32), x1[g]), key0);
             x1[g] = p1;
@@ -81,7 +82,7 @@ static inline void philox_line(uint32_t out[64], uint64_t line, const fastnn_str
             x3[g] = p0;
         }
     }
-    for (int g = 0; g < GROUPS; ++g, out += 4 * WIDE_LANES) {
+    UNROLL for (int g = 0; g < GROUPS; ++g, out += 4 * WIDE_LANES) {
         /* Words 0 and 1 of each block in one lane, words 2 and 3 in another. */
         const wide low = WIDE(unpacklo_epi32)(x0[g], x1[g]), low_odd = WIDE(unpackhi_epi32)(x0[g], x1[g]);
         const wide high = WIDE(unpacklo_epi32)(x2[g], x3[g]), high_odd = WIDE(unpackhi_epi32)(x2[g], x3[g]);

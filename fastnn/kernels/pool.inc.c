@@ -272,11 +272,13 @@ static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             const int64_t left = g->col_begin[j], right = g->col_end[j];
             const real count = row_size[i] * col_size[j];
-            real total[LANES] = {0};
+            vec total[LANE_VECTORS];
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) total[v] = vzero();
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)
-                    for (int l = 0; l < LANES; ++l) total[l] += x[(r * g->width + c) * LANES + l];
-            for (int l = 0; l < LANES; ++l) y[l] = total[l] / count;
+                    UNROLL for (int v = 0; v < LANE_VECTORS; ++v)
+                        total[v] += vload(x + (r * g->width + c) * LANES + v * VL);
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(y + v * VL, total[v] / vset1(count));
         }
     }
 }
@@ -291,11 +293,13 @@ static void F(avg_interleaved_backward)(const fastnn_pool *g, const real *x, con
         for (int64_t j = 0; j < g->out_cols; ++j, dy += LANES) {
             const int64_t left = g->col_begin[j], right = g->col_end[j];
             const real count = row_size[i] * col_size[j];
-            real gradient[LANES];
-            for (int l = 0; l < LANES; ++l) gradient[l] = dy[l] / count;
+            vec gradient[LANE_VECTORS];
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) gradient[v] = vload(dy + v * VL) / vset1(count);
             for (int64_t r = top; r < bottom; ++r)
-                for (int64_t c = left; c < right; ++c)
-                    for (int l = 0; l < LANES; ++l) dx[(r * g->width + c) * LANES + l] += gradient[l];
+                for (int64_t c = left; c < right; ++c) {
+                    real *to = dx + (r * g->width + c) * LANES;
+                    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(to + v * VL, vload(to + v * VL) + gradient[v]);
+                }
         }
     }
 }

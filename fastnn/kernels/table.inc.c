@@ -9,23 +9,6 @@
 #include "kernels.h"
 #include "math_limits.h"
 
-/* UNROLL: the compiler unrolls a short inner loop with constant bounds, and arrays that it indexes become registers.
-   ELEMENTWISE: iteration i reads and writes index i only, so the loop is a vector loop even if an output is an input.
-   */
-#if defined(__clang__)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
-#define ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
-#define ELEMENTWISE _Pragma("GCC ivdep")
-#else
-#define ALWAYS_INLINE static inline
-#define UNROLL
-#define ELEMENTWISE
-#endif
-
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

@@ -1,0 +1,23 @@
+/* What a function or a loop asks of the compiler.
+
+   UNROLL: the compiler unrolls a short inner loop with constant bounds, and arrays that it indexes become registers.
+   ELEMENTWISE: iteration i reads and writes index i only, so the loop is a vector loop even if an output is an input.
+   */
+#ifndef FASTNN_LOOPS_H
+#define FASTNN_LOOPS_H
+
+#if defined(__clang__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+#define ELEMENTWISE _Pragma("GCC ivdep")
+#else
+#define ALWAYS_INLINE static inline
+#define UNROLL
+#define ELEMENTWISE
+#endif
+
+#endif
