@@ -24,12 +24,16 @@
 typedef struct {
     int64_t m, n, k, threads;
     const float *x, *w, *b;
-    float *y, *work;                /* work: threads × work_bytes(), 64-byte aligned */
+    float *y, *work;                /* work: threads × work_bytes(engine), 64-byte aligned */
     const fastnn_kernels *engine;
 } job;
 
-/* A block of w and a tile of x, packed. */
-int64_t work_bytes(void) { return PACK_B + MR * KC * (int64_t)sizeof(float); }
+/* A block of w and a tile of x, packed; or what the engine packs. */
+int64_t work_bytes(const fastnn_kernels *engine)
+{
+    const int64_t own = PACK_B + MR * KC * (int64_t)sizeof(float);
+    return own > engine->pack_bytes ? own : engine->pack_bytes;
+}
 
 void repeat(void (*rung)(const job *), const job *g, int64_t times)
 {
@@ -202,7 +206,8 @@ void fused_in_place(const job *g) { product(g, vector_tile, FUSE); }
 /* Each thread takes whole tiles of rows and packs w for itself. */
 void threaded(const job *g)
 {
-    const int64_t tiles = (g->m + MR - 1) / MR, threads = g->threads, size = work_bytes() / (int64_t)sizeof(float);
+    const int64_t tiles = (g->m + MR - 1) / MR, threads = g->threads;
+    const int64_t size = work_bytes(g->engine) / (int64_t)sizeof(float);
 #pragma omp parallel for num_threads((int)threads) schedule(static, 1)
     for (int64_t part = 0; part < threads; ++part) {
         const int64_t from = tiles * part / threads * MR, to = tiles * (part + 1) / threads * MR;

@@ -114,8 +114,8 @@ class Call:
 
     def __init__(self, rung: Rung, isa: str, arrays: tuple[Array, ...], threads: int) -> None:
         code, (x, w, _) = library(isa, rung.vectors), arrays
-        code.work_bytes.restype = ctypes.c_int64
-        work = aligned(np.zeros(threads * code.work_bytes(), np.uint8))
+        code.work_bytes.argtypes, code.work_bytes.restype = [ctypes.c_void_p], ctypes.c_int64
+        work = aligned(np.zeros(threads * code.work_bytes(engine_kernels(isa)), np.uint8))
         self.y = aligned(np.full((len(x), w.shape[1]), np.nan, np.float32))     # what is not written shows
         self.arrays = (*arrays, self.y, work)                                   # alive: the job has addresses only
         self.job = Job(len(x), w.shape[1], w.shape[0], threads, *(array.ctypes.data for array in self.arrays),
