@@ -115,7 +115,7 @@ class BuildExt(build_ext):
             try:
                 objects = self.compiler.compile([str(source)], folder, extra_postargs=flags)
                 self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=[*link_flags])
-            except Exception:  # whatever the compiler's wrapper raises: this compiler does not know the flags
+            except Exception:  # setuptools and distutils raise errors of several kinds: the compiler refuses the flags
                 return False
         return True
 

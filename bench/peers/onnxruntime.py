@@ -10,7 +10,8 @@ def predict(net: Net) -> Work | None:
     """One batch; as many threads as fastnn has at this moment, which wait without spinning."""
     if not package("bench.peers").installed("onnx"):
         return None
-    runtime, options = package("onnxruntime"), package("onnxruntime").SessionOptions()
+    runtime = package("onnxruntime")
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = package("fastnn").get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_M
     }
 }
 
-/* With strips, and where every tap is seen, STEPS taps are written out: instructions are the limit here, too. */
+/* With strips, and where every tap is seen, STEPS taps are unrolled: instructions are the limit here, too. */
 ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const int strips, const F(conv_tile_t) *t)
 {
     const real *w = t->w, *from[CONV_NV];
@@ -135,7 +135,7 @@ static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_p
 typedef struct {
     const fastnn_planes *planes;
     const real *w, *b;
-    int strips;
+    int strips;                         /* whether w stands in strips */
     int64_t images, groups, in_channels, out_channels, filter_size;     /* channels of one group */
     int64_t rows, cols;                                                 /* of the output */
     real *u, *y, *scratch;

@@ -16,10 +16,10 @@
    both operands in place. Tiles start from c (from the bias in the first block), so every output is one chain of fused
    multiply-adds in the order of p, and no blocking, packing or thread count shows in the bits.
 
-   On AVX2 (Zen 3), instructions and not bytes are the limit as soon as another thread shares the core. Alone there, a
-   loop of 12 multiply-adds runs at 99 % of the peak however it is written. Beside a neighbour it runs at 74 %; but at
-   92 % if the strides are constants, as packing makes them, and STEPS steps of p are written out (medians of 41 turns).
-   */
+   On AVX2 (Zen 3), instructions and not bytes are the limit when the processor does other work on the same core.
+   Without it, the loop over p runs at up to 99 % of the peak, on packed operands or not. With it, the loop ran at 74 %;
+   but at 92 % if the strides are constants, as packing makes them, and STEPS steps of p are unrolled (medians of 41
+   turns). */
 
 #undef NR
 #undef NC
@@ -73,7 +73,7 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
 }
 
 /* The micro-kernel, for rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector count, and a
-   panel has the others, too. All four flags are constants wherever it is inlined, so its inner loops are unrolled and
+   panel has the others, too. All four are constants wherever it is inlined, so its inner loops are unrolled and
    the arrays become registers. */
 ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, const F(tile_t) *t)
 {
@@ -109,7 +109,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
 }
 
 /* SHAPES(X, MR, NV) is X(1, 1) … X(MR, NV): one copy of the micro-kernel for each shape of a tile, and the table of
-   them. the convolutions have their own tiles by the same macro. */
+   them. The convolutions have their own tiles by the same macro. */
 #undef TILE
 #undef ENTRY
 #ifndef SHAPES
@@ -167,8 +167,8 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
 #endif
 
 /* Copies a[0 … m − 1, 0 … k − 1] into strips, one after the other; a strip is k columns of its rows. `most` rows of a
-   can be read. Where rows of a are consecutive, STRIP_ROWS of them are transposed at a time, from the last vector of
-   a column to the first: each writes over what the one before it wrote too far. */
+   can be read. Where the values of a row stand side by side, STRIP_ROWS rows are transposed at a time, the last VL of
+   them first: each store overwrites what the one before it wrote beyond its strip's column. */
 #define STRIP_ROWS ((MR + VL - 1) / VL * VL)
 static void F(pack_strips)(real *to, const real *a, int64_t a_row, int64_t a_col, int64_t m, int64_t most, int64_t k)
 {
@@ -197,6 +197,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
     const int pack = g->b_col != 1 || (i1 - i0 >= PACK_ROWS && g->n > NR);
+    /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
     const int activate = g->activation != IDENTITY && activation_is_elementwise(g->activation);
     for (int64_t jc = j0; jc < j1; jc += NC) {

@@ -9,7 +9,7 @@
 #define NV 2
 #define MC 96
 #define PACK_A 1
-#define STEPS 4
+#define STEPS 4                 /* as in isa_x86_v3.c */
 #endif
 #define KC 256
 #define PACK_B (192 * 1024) /* most of a 256 KB second-level cache */

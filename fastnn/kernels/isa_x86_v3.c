@@ -10,8 +10,8 @@
 #define PACK_B (1024 * 1024)    /* 1,024 columns of floats, 64 panels: they come from the third-level cache */
 #define MC 96                   /* rows of A that stay in the second-level cache while they meet panel after panel */
 #define PACK_A 1                /* the strides of a tile are constants then */
-#define PACK_ROWS 72            /* 64 rows are worth it beside a neighbour only */
-#define STEPS 8
+#define PACK_ROWS 72            /* from 64 on it pays only if the core does other work, too */
+#define STEPS 8                 /* that are unrolled in a packed tile's loop */
 #define PREFETCH_C
 /* GCC would read a vector of B from memory for each of four multiply-adds; then loads are the limit. */
 #define KEEP(v) __asm__("" : "+x"(v))

@@ -106,7 +106,7 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vset1(x) AVX2(set1)(x)
 #define vzero() AVX2(setzero)()
 #define vfma(a, b, c) AVX2(fmadd)(a, b, c)
-/* In a loop that is written out, GCC moves accumulators from register to register until some are in memory. */
+/* In an unrolled loop, GCC moves accumulators from register to register until some are in memory. */
 #if REAL_BITS == 32
 #define vfma_into(acc, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b))
 #else
