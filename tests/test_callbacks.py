@@ -1062,3 +1062,18 @@ def test_the_likely_cause(nn):
     assert texts[0].startswith("weight decay makes the weights grow: lr·λ = 1 · 5 = 5, and beyond 2 each step")
     assert "Likely causes: weight decay makes the weights grow" in texts[1]
     assert not any("Likely causes" in text for text in texts[2:])
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end"])
+def test_a_hook_may_be_chosen_when_training_begins(nn, hook):
+    """A callback may assign its hooks, as late as at the beginning of the training."""
+    called = []
+
+    class Chooser(nn.Callback):
+        def on_train_begin(self, logs=None):
+            setattr(self, hook, lambda number, logs=None: called.append(number))
+
+    model = nn.Sequential(nn.Linear(2, 2), seed=0)
+    model.fit(normal((4, 2)), np.zeros(4, int), loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(0.1), epochs=2,
+              batch_size=4, callbacks=[Chooser()])
+    assert len(called) == 2

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -164,9 +163,8 @@ class CallbackList:
                 raise TypeError(f"callbacks: expected Callback objects, got {each!r}")
         self.check_monitors(params["monitors"])
         self.attached = self.callbacks if display is None else [*self.callbacks, display]
-        called = [each for each in self.attached if writes or not each.writes]
-        self.hooks = {name: [getattr(each, name) for each in called if overrides(each, name)] for name in HOOKS}
-        self.writers = [each._write_due for each in called if overrides(each, "_write_due")]
+        self.called = [each for each in self.attached if writes or not each.writes]
+        self.writers = [each for each in self.called if overrides(each, "_write_due")]
         for each in self.attached:
             each.set_params(params)
             each.set_model(model)
@@ -182,7 +180,16 @@ class CallbackList:
 
     def hook(self, name: str) -> Callable[..., None] | None:
         """A function that runs the hook of every callback that overrides it; None if none does."""
-        return functools.partial(self.call, name) if self.hooks[name] else None
+        hooks = [getattr(each, name) for each in self.called if overrides(each, name)]
+        writers = self.writers if hooks and name == "on_train_batch_end" else ()
+
+        def run(*arguments: Any) -> None:
+            for each in hooks:
+                each(*arguments)
+            for writer in writers:
+                writer._write_due()
+
+        return run if hooks else None
 
     def release(self) -> None:
         """Ends the circle from each callback to the list of all, which would keep a model until a collection."""
@@ -190,12 +197,11 @@ class CallbackList:
             each.callbacks = ()
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Runs the hook of every callback that overrides it; after those of a batch or an epoch, what is due is
-        written."""
-        for hook in self.hooks[name]:
-            hook(*arguments)
-        for write in self.writers if name in ("on_epoch_end", "on_train_batch_end") else ():
-            write()
+        """Runs the hook of every callback."""
+        for each in self.called:
+            getattr(each, name)(*arguments)
+        for writer in self.writers if name == "on_epoch_end" else ():
+            writer._write_due()
 
 
 # ---- watching one value ----
