@@ -45,7 +45,7 @@ ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int mas
         UNROLL for (int j = 0; j < taps; ++j) {
             const real *from = planes[j] + q + v * VL;
             const vec x = masked ? vload_first(from, mask) : vload(from);
-            UNROLL for (int i = 0; i < filters; ++i) acc[i][j][v] = vfma(row[i], x, acc[i][j][v]);
+            UNROLL for (int i = 0; i < filters; ++i) vfma_into(acc[i][j][v], row[i], x);
         }
     }
 }
