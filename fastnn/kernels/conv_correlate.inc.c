@@ -30,7 +30,7 @@ ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_M
     }
 }
 
-/* With strips, and where every tap is seen, STEPS taps are unrolled: instructions are the limit here, too. */
+/* Where every tap is seen, STEPS taps are unrolled: instructions are the limit here, too. */
 ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const int strips, const F(conv_tile_t) *t)
 {
     const real *w = t->w, *from[CONV_NV];
@@ -43,7 +43,7 @@ ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const int str
         const vec start = vset1(t->b ? t->b[i] : 0);
         UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = start;
     }
-    if (strips && count == t->filter_size)
+    if (count == t->filter_size)
         for (const real *next = w; q + STEPS <= count; q += STEPS, next += STEPS * w_tap)
             UNROLL for (int s = 0; s < STEPS; ++s)
                 F(conv_tap)(rows, vectors, acc, from, tap_offset[q + s], next + s * w_tap, w_row);
