@@ -105,13 +105,14 @@ ALWAYS_INLINE void F(line_to_points)(const real *from, int64_t row, real *to, in
     }
 }
 
-ALWAYS_INLINE void F(spread_line)(const int n, const F(powers_t) *p, const real *square, real *to, int64_t points)
+ALWAYS_INLINE void F(spread_line)(const int n, const F(powers_t) *p, const real *from, int64_t row, real *to,
+                                  int64_t points)
 {
     for (int v = 0; v < LANES; v += VL) {
         vec z[SIDE][SIDE];
         UNROLL for (int i = 0; i < n; ++i) {
             vec x[SIDE];
-            UNROLL for (int j = 0; j < n; ++j) x[j] = vload(square + (i * n + j) * LANES + v);
+            UNROLL for (int j = 0; j < n; ++j) x[j] = vload(from + i * row + j * LANES + v);
             F(spread_values)(n, p, x, z[i]);
         }
         UNROLL for (int j = 0; j < SIDE; ++j) {
@@ -144,8 +145,8 @@ ALWAYS_INLINE void F(collect_line)(const int n, const F(powers_t) *p, const real
 /* One copy of each for each kernel. */
 static void F(filter_to_points)(int64_t kernel, const real *square, real *to, int64_t points)
 {
-    if (kernel == 3) F(spread_line)(3, &F(powers_g), square, to, points);
-    else F(spread_line)(5, &F(powers_g), square, to, points);
+    if (kernel == 3) F(spread_line)(3, &F(powers_g), square, 3 * LANES, to, points);
+    else F(spread_line)(5, &F(powers_g), square, 5 * LANES, to, points);
 }
 
 static void F(filter_from_points)(int64_t kernel, const real *from, int64_t points, real *square)
@@ -154,10 +155,10 @@ static void F(filter_from_points)(int64_t kernel, const real *from, int64_t poin
     else F(collect_line)(5, &F(powers_g), from, points, square);
 }
 
-static void F(tile_to_points)(int64_t kernel, const real *square, real *to, int64_t points)
+static void F(tile_to_points)(int64_t kernel, const real *from, int64_t row, real *to, int64_t points)
 {
-    if (kernel == 3) F(spread_line)(4, &F(powers_a), square, to, points);
-    else F(spread_line)(2, &F(powers_a), square, to, points);
+    if (kernel == 3) F(spread_line)(4, &F(powers_a), from, row, to, points);
+    else F(spread_line)(2, &F(powers_a), from, row, to, points);
 }
 
 static void F(tile_from_points)(int64_t kernel, const real *from, int64_t points, real *square)
@@ -215,6 +216,18 @@ static F(place_t) F(place_of_lane)(const F(tiling_t) *t, const F(place_t) *line,
     return F(place_of_tile)(t, line->image + q / t->count, q % t->count);
 }
 
+/* Prefetches lines of `rows` rows. Each channel's few rows are a stream of their own, more than the processor follows:
+   half of the time of a transform was waiting for them. */
+static inline void F(prefetch_lines)(const real *from, int64_t row, int64_t rows, int64_t lines)
+{
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < lines; ++j) __builtin_prefetch(from + i * row + j * LANES);
+}
+
+/* How many tiles further on to prefetch: the lines that are worked out together. */
+#undef AHEAD
+#define AHEAD FASTNN_WINOGRAD_LINES
+
 /* Bᵀ d B of a line of channel c. */
 static void F(transform_window)(const F(tiling_t) *t, int64_t line, int64_t c, real *to, int64_t points)
 {
@@ -223,6 +236,8 @@ static void F(transform_window)(const F(tiling_t) *t, int64_t line, int64_t c, r
     const int64_t begin = c * g->channel_size + g->tap_offset[0];
     if (p.block) {
         const real *from = F(planes_at)(g, p.image) + (begin + p.row * g->pitch + p.col) * LANES;
+        /* What the window AHEAD tiles further on sees beyond the one before it. */
+        F(prefetch_lines)(from + (SIDE + (AHEAD - 1) * t->tile) * LANES, g->pitch * LANES, SIDE, t->tile);
         F(window_to_points)(from, g->pitch * LANES, to, points);
         return;
     }
@@ -303,11 +318,15 @@ static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t po
                             int64_t filter, int64_t filters)
 {
     const F(tiling_t) *t = &c->tiling;
-    const int64_t values = t->tile * t->tile * LANES, channels = c->groups * c->out_channels;
+    const int64_t values = t->tile * t->tile * LANES, size = t->rows * t->cols, channels = c->groups * c->out_channels;
     for (int64_t e = 0; e < lines; ++e) {
         const F(place_t) p = F(place_of_line)(t, first + e);
         for (int64_t o = 0; o < filters; ++o) {
             real u[16 * LANES], y[16 * LANES];
+            if (p.block && c->interleaved)          /* where the next filter's values go */
+                F(prefetch_lines)(c->y + p.image * channels * size
+                                  + ((filter + o + 1) * size + p.row * t->cols + p.col) * LANES,
+                                  t->cols * LANES, t->tile, t->tile);
             F(tile_from_points)(c->filters.kernel, sums + (o * lines + e) * LANES, points, u);
             if (c->b)
                 for (int64_t i = 0; i < values; ++i) u[i] += c->b[filter + o];
@@ -403,20 +422,27 @@ static void F(transform_gradient)(const F(winograd_sum_t) *s, int64_t line, int6
     const fastnn_conv *g = s->g;
     const F(interleaved_du_t) du = F(interleaved_du)(g);
     const F(place_t) p = F(place_of_line)(t, line);
+    const int64_t tile = t->tile;
+    const real *block = p.block ? du.first + p.image / LANES * du.block + o * du.filter + p.row * du.row + p.col * LANES
+                                : NULL;
+    if (block && p.row + tile <= t->rows && p.col + tile <= t->cols) {
+        F(prefetch_lines)(block + AHEAD * tile * LANES, du.row, tile, tile);
+        F(tile_to_points)(g->kernel, block, du.row, to, s->points);
+        return;
+    }
     real square[16 * LANES] = {0};
     for (int l = 0; l < (p.block ? 1 : p.lanes); ++l) {
         const F(place_t) q = p.block ? p : F(place_of_lane)(t, &p, l);
-        const int64_t rows = min64(t->tile, t->rows - q.row), cols = min64(t->tile, t->cols - q.col);
-        const real *block = du.first + q.image / LANES * du.block + o * du.filter + q.row * du.row + q.col * du.pixel;
+        const int64_t rows = min64(tile, t->rows - q.row), cols = min64(tile, t->cols - q.col);
         const real *single = (const real *)g->du + ((q.image * g->filters + o) * t->rows + q.row) * t->cols + q.col;
         for (int64_t i = 0; i < rows; ++i)
             for (int64_t j = 0; j < cols; ++j) {
-                real *value = square + (i * t->tile + j) * LANES + l;
-                if (p.block) memcpy(value, block + i * du.row + j * du.pixel, LANES * sizeof(real));
+                real *value = square + (i * tile + j) * LANES + l;
+                if (block) memcpy(value, block + i * du.row + j * LANES, LANES * sizeof(real));
                 else *value = single[i * t->cols + j];
             }
     }
-    F(tile_to_points)(g->kernel, square, to, s->points);
+    F(tile_to_points)(g->kernel, square, tile * LANES, to, s->points);
 }
 
 /* This part of the channels and filters. */
