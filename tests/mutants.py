@@ -1425,8 +1425,11 @@ KERNELS = [
          "i + STRIP_ROWS <= most)",
          "1)"),
         ("product: the last rows", "test_gemm::test_nothing_outside_is_touched",
-         "const int rows = F(balanced_tile)(m - ir, MR);",
-         "const int rows = MR;"),
+         "count = m - ir - (rows - 1) * tiles;",
+         "count = tiles;"),
+        ("product: the activation as if rows followed each other", "test_gemm::test_nothing_outside_is_touched",
+         "runs = n == g->c_row ? 1 : m,",
+         "runs = 1,"),
     ),
     *of(
         "fastnn/kernels/conv_correlate.inc.c",
