@@ -1425,7 +1425,7 @@ KERNELS = [
          "i + STRIP_ROWS <= most)",
          "1)"),
         ("product: the last rows", "test_gemm::test_nothing_outside_is_touched",
-         "count = m - ir - (rows - 1) * tiles;",
+         "count = left - (rows - 1) * tiles;",
          "count = tiles;"),
         ("product: the activation as if rows followed each other", "test_gemm::test_nothing_outside_is_touched",
          "runs = n == g->c_row ? 1 : m,",

@@ -74,10 +74,9 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
 }
 
 /* The micro-kernel, for tiles of rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector
-   count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops are unrolled
-   and the arrays become registers. It goes from tile to tile by itself, since a small product's tile takes fewer
-   instructions than a call. What changes from one to the next stays in *t, because the loop over p needs all
-   registers. */
+   count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops are
+   unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time than a
+   call. What changes from one to the next stays in *t: the loop over p needs all registers. */
 ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, F(tiles_t) *t)
 {
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
@@ -146,7 +145,10 @@ static void (*const F(tiles)[MR][NV])(F(tiles_t) *) = {SHAPES(ENTRY, MR, NV)};
 
 /* The size of the next tile, where `left` units are to be cut into tiles of at most `most`: as even as possible. 10
    rows are 5 + 5, not 8 + 2, because a thin tile waits for the latency of its own multiply-adds. */
-static inline int F(balanced_tile)(int64_t left, int most) { return (int)ceil_div(left, ceil_div(left, most)); }
+static inline int F(balanced_tile)(int64_t left, int most)
+{
+    return left <= most ? (int)left : (int)ceil_div(left, ceil_div(left, most));        /* a division takes long */
+}
 
 /* Copies b[0 … k − 1, 0 … n − 1] into panels, one after the other; a panel is k rows of `width` consecutive values. */
 static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
@@ -222,21 +224,22 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                 for (int64_t jr = 0; jr < n;) {
                     const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), NV);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
-                    for (int64_t ir = 0; ir < m;) {
-                        const int64_t tiles = ceil_div(m - ir, MR), rows = ceil_div(m - ir, tiles);
-                        const int64_t count = m - ir - (rows - 1) * tiles;      /* of so many rows; others have less */
-                        real *tile = c + (ic + ir) * g->c_row + jc + jr;
-                        F(tiles_t) t = {
-                            .a = pack_a ? strips + ir * k : top + ir * g->a_row,
-                            .a_row = pack_a ? 1 : g->a_row, .a_col = pack_a ? rows : g->a_col,
-                            .a_next = rows * (pack_a ? k : g->a_row),
-                            .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
-                            .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
-                            .c = tile, .c_row = g->c_row, .k = k, .count = count, .tail = (int)(valid - width + VL),
-                            .packed = pack && pack_a,
-                        };
+                    real *tile = c + ic * g->c_row + jc + jr;
+                    F(tiles_t) t = {
+                        .a = pack_a ? strips : top, .a_row = g->a_row, .a_col = g->a_col,
+                        .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
+                        .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
+                        .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
+                        .packed = pack && pack_a,
+                    };
+                    for (int64_t left = m; left;) {
+                        const int64_t tiles = ceil_div(left, MR), rows = left <= MR ? left : ceil_div(left, tiles);
+                        const int64_t count = left - (rows - 1) * tiles;    /* of so many rows; others have one less */
+                        t.count = count;
+                        t.a_next = rows * (pack_a ? k : g->a_row);
+                        if (pack_a) t.a_row = 1, t.a_col = rows;
                         F(tiles)[rows - 1][vectors - 1](&t);
-                        ir += count * rows;
+                        left -= rows * count;
                     }
                     panel += k * width;
                     jr += width;
@@ -284,7 +287,12 @@ static void F(gemm)(const fastnn_gemm *g)
 {
     if (g->m == 0 || g->n == 0) return;
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
-    const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
-    run_parts(F(gemm_part), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
+    if (fmas < PARALLEL_FMAS || g->threads == 1) {
+        real *panels = g->work, *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
+        F(gemm_region)(g, 0, 0, g->m, 0, g->n, panels, strips);
+    } else {
+        const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
+        run_parts(F(gemm_part), g, (int)min64(g->threads, tiles));
+    }
     if (!activation_is_elementwise(g->activation)) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);
 }
