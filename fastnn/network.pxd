@@ -33,6 +33,7 @@ cdef struct Span:
     bint decays
     bint frozen             # no optimizer changes them
     double lr_scale         # times the learning rate
+    bint continues          # is it a span of its own because of `decays` alone?
 
 
 # A layer as its network sees it: the contract between the layers, in C. `Layer` adds what users call.

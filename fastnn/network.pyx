@@ -316,6 +316,7 @@ cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real
     cdef char *g
     cdef int64_t start, size
     cdef int count = 0
+    cdef bint continues
     owners = [node for _, node in walk(root, "") for _ in node.own_specs]      # one for each entry
     arrays = {(id(node), spec.name): (value, gradient)
               for node, (_, spec, value, gradient) in zip(owners, entries)}
@@ -328,11 +329,13 @@ cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real
         node, (name, spec, value, gradient) = owners[index], entries[index]
         start, w, g = offsets[name][0], <char *>address(value), <char *>address(gradient)
         size = whole_lines(value.nbytes) // real_size
-        if count and w == span[count - 1].w + span[count - 1].n * real_size and (
-                g == span[count - 1].g + span[count - 1].n * real_size) and span[count - 1].decays == spec.decays and (
-                span[count - 1].frozen != node._trainable) and span[count - 1].lr_scale == node._lr_scale:
+        continues = count > 0 and w == span[count - 1].w + span[count - 1].n * real_size and (
+            g == span[count - 1].g + span[count - 1].n * real_size) and (
+            span[count - 1].frozen != node._trainable) and span[count - 1].lr_scale == node._lr_scale
+        if continues and span[count - 1].decays == spec.decays:
             span[count - 1].n += size
             continue
+        span[count].continues = continues
         span[count].w, span[count].g, span[count].offset, span[count].n = w, g, start, size
         span[count].decays, span[count].frozen, span[count].lr_scale = spec.decays, not node._trainable, node._lr_scale
         count += 1

@@ -198,14 +198,17 @@ cdef class Optimizer:
             p.k.constrain(network.constraint_array, network.constraint_count, &size)
 
     cdef void update_all(self, Network network, Pass *p, double lr) noexcept nogil:
-        """Updates all parameters, span by span."""
+        """Updates all parameters, span by span; without weight decay, spans that differ in it alone are one."""
         cdef int i
-        for i in range(network.span_count):
-            if network.spans[i].frozen:
+        cdef int64_t n = 0
+        for i in range(network.span_count - 1, -1, -1):
+            n += network.spans[i].n
+            if network.spans[i].continues and self.weight_decay == 0:
                 continue
-            self.update_run(p, lr * network.spans[i].lr_scale, network.spans[i].w, network.spans[i].g,
-                            network.spans[i].offset, network.spans[i].n,
-                            self.weight_decay if network.spans[i].decays else 0)
+            if not network.spans[i].frozen:
+                self.update_run(p, lr * network.spans[i].lr_scale, network.spans[i].w, network.spans[i].g,
+                                network.spans[i].offset, n, self.weight_decay if network.spans[i].decays else 0)
+            n = 0
 
 
 cdef dict views_of(object slot, dict offsets):

@@ -109,6 +109,9 @@ def test_nothing_outside_is_touched(fast, isa, dtype, order, gap):
         assert np.shares_memory(got, c)
         assert np.array_equal(c, exact(a, b, bias)), (m, n, k)
         assert intact(), (m, n, k)
+        fast._kernels.gemm(a, b, bias, "relu", c=c)
+        assert np.array_equal(c, np.maximum(exact(a, b, bias), 0)), (m, n, k)
+        assert intact(), (m, n, k)
 
 
 def test_any_stride(fast, isa, dtype):

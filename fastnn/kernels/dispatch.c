@@ -140,7 +140,9 @@ int fastnn_bernoulli(uint64_t threshold, const fastnn_stream *s)
 
 int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t other)
 {
-    for (int64_t i = 0; i < n; ++i)
+    uint64_t signs = 0;         /* of all classes and all k − 1 − class: if none is below 0, all are good */
+    for (int64_t i = 0; i < n; ++i) signs |= (uint64_t)classes[i] | ((uint64_t)k - 1 - (uint64_t)classes[i]);
+    for (int64_t i = 0; signs >> 63 && i < n; ++i)
         if ((classes[i] < 0 || classes[i] >= k) && classes[i] != other) return i;
     return -1;
 }

@@ -287,7 +287,11 @@ ALWAYS_INLINE void F(add_columns)(const int vectors, const vmask mask, const rea
     vec acc[4];
     UNROLL for (int v = 0; v < vectors; ++v)
         acc[v] = v == vectors - 1 ? vload_first(sums + v * VL, mask) : vload(sums + v * VL);
-    for (int64_t i = 0; i < rows; ++i, x += stride)
+    for (; rows >= 4; rows -= 4)
+        UNROLL for (int i = 0; i < 4; ++i, x += stride)
+            UNROLL for (int v = 0; v < vectors; ++v)
+                acc[v] += v == vectors - 1 ? vload_first(x + v * VL, mask) : vload(x + v * VL);
+    for (; rows; --rows, x += stride)
         UNROLL for (int v = 0; v < vectors; ++v)
             acc[v] += v == vectors - 1 ? vload_first(x + v * VL, mask) : vload(x + v * VL);
     UNROLL for (int v = 0; v < vectors; ++v)

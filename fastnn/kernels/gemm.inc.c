@@ -9,6 +9,7 @@
              for jr in tiles of NV vectors of columns         b[pc, jr]: KC × NR, stays in the L1 cache
                for ir in tiles of MR rows
                  micro-kernel: for p in block: tile += a[:, p] ⊗ b[p, :]
+             activation of the block's rows, if it was the last block of the inner dimension
 
    Two things differ from the textbook. Without PACK_A, rows of a are read where they stand; with MC = MR, it is a strip
    of a that stays in the L1 cache, and b[pc, jc] in the L2 cache. b is packed only when it is transposed, or when
@@ -47,17 +48,17 @@
 
 typedef struct {
     const real *a;
-    int64_t a_row, a_col;
+    int64_t a_row, a_col, a_next;       /* a_next: from one tile to the next */
     const real *b;
     int64_t b_row;
     const real *start;          /* the tile's start values: c, the bias (start_row 0), or NULL for zeros */
     int64_t start_row;
     real *c;
     int64_t c_row;
-    int64_t k;
+    int64_t k, count;           /* of tiles, one below the other */
     int tail;                   /* valid lanes of the last vector */
-    int packed;                 /* a is a strip and b is a panel */
-} F(tile_t);
+    int packed;                 /* a is strips and b is a panel */
+} F(tiles_t);
 
 /* acc += a[:, p] ⊗ b[p, :] of a tile; `last` is the vector that needs a mask. */
 ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int last, const vmask mask,
@@ -74,40 +75,45 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
-/* The micro-kernel, for rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector count, and a
-   panel has the others, too. All four are constants wherever it is inlined, so its inner loops are unrolled and
-   the arrays become registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, const F(tile_t) *t)
+/* The micro-kernel, for tiles of rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector
+   count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops are
+   unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time than a
+   call. What changes from one to the next stays in *t: the loop over p needs all registers. */
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, F(tiles_t) *t)
 {
-    const real *a = t->a, *b = t->b;
-    const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : t->a_col;
-    const int64_t b_row = packed ? vectors * VL : t->b_row;
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
-    const vmask mask = vfirst(t->tail);
-    int64_t p = t->k;
-    vec acc[MR][THIN_NV];
-
-    UNROLL for (int i = 0; i < rows; ++i)
-        UNROLL for (int v = 0; v < vectors; ++v) {
-            const real *from = t->start + i * t->start_row + v * VL;
-            acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
-        }
+    do {
+        const real *a = t->a, *b = t->b;
+        const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : t->a_col;
+        const int64_t b_row = packed ? vectors * VL : t->b_row;
+        const vmask mask = vfirst(t->tail);
+        int64_t p = t->k;
+        vec acc[MR][THIN_NV];
+        UNROLL for (int i = 0; i < rows; ++i)
+            UNROLL for (int v = 0; v < vectors; ++v) {
+                const real *from = t->start + i * t->start_row + v * VL;
+                acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
+            }
 #ifdef PREFETCH_C
-    UNROLL for (int i = 0; i < rows; ++i)               /* the rows of the next tile; a hint, and never a fault */
-        __builtin_prefetch((const char *)(t->c + (i + rows) * t->c_row), 1, 3);
+        UNROLL for (int i = 0; i < rows; ++i)           /* the rows of the next tile; a hint, and never a fault */
+            __builtin_prefetch((const char *)(t->c + (i + rows) * t->c_row), 1, 3);
 #endif
-    if (packed)
-        for (; p >= STEPS; p -= STEPS, a += STEPS * a_col, b += STEPS * b_row)
-            UNROLL for (int s = 0; s < STEPS; ++s)
-                F(outer_product)(rows, vectors, vectors, mask, acc, a + s * a_col, a_row, b + s * b_row);
-    for (; p; --p, a += a_col, b += b_row)
-        F(outer_product)(rows, vectors, packed ? vectors : last, mask, acc, a, a_row, b);
-    UNROLL for (int i = 0; i < rows; ++i)
-        UNROLL for (int v = 0; v < vectors; ++v) {
-            real *to = t->c + i * t->c_row + v * VL;
-            if (v == last) vstore_first(to, mask, acc[i][v]);
-            else vstore(to, acc[i][v]);
-        }
+        if (packed)
+            for (; p >= STEPS; p -= STEPS, a += STEPS * a_col, b += STEPS * b_row)
+                UNROLL for (int s = 0; s < STEPS; ++s)
+                    F(outer_product)(rows, vectors, vectors, mask, acc, a + s * a_col, a_row, b + s * b_row);
+        for (; p; --p, a += a_col, b += b_row)
+            F(outer_product)(rows, vectors, packed ? vectors : last, mask, acc, a, a_row, b);
+        real *c = t->c;
+        const int64_t c_row = t->c_row;
+        UNROLL for (int i = 0; i < rows; ++i, c += c_row)
+            UNROLL for (int v = 0; v < vectors; ++v)
+                if (v == last) vstore_first(c + v * VL, mask, acc[i][v]);
+                else vstore(c + v * VL, acc[i][v]);
+        t->a += t->a_next;
+        t->c = c;
+        if (t->start) t->start += rows * t->start_row;
+    } while (--t->count);
 }
 
 /* SHAPES(X, MR, NV) is X(1, 1) … X(MR, NV): one copy of the micro-kernel for each shape of a tile, and the table of
@@ -129,7 +135,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
 #define VECTORS_8(X, rows) VECTORS_6(X, rows) X(rows, 7) X(rows, 8)
 #endif
 #define TILE(rows, vectors) \
-    static void F(tile_##rows##x##vectors)(const F(tile_t) *t) \
+    static void F(tiles_##rows##x##vectors)(F(tiles_t) *t) \
     { \
         const int packed = PACK_A && t->packed; \
         if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, t); \
@@ -137,9 +143,9 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
         else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, t); \
         else F(tile)(rows, vectors, 1, 0, t); \
     }
-#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(tile_##rows##x##vectors),
+#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(tiles_##rows##x##vectors),
 SHAPES(TILE, MR, NV)
-static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = {SHAPES(ENTRY, MR, NV)};
+static void (*const F(tiles)[MR][NV])(F(tiles_t) *) = {SHAPES(ENTRY, MR, NV)};
 
 /* One or two rows, which meet b where it stands. NV vectors would wait for the latency of their own multiply-adds, and
    wider ones read more of a row of b at a time. A prediction of one example through 784-512-512-10: 59 µs, not 94. */
@@ -148,18 +154,21 @@ static void (*const F(tiles)[MR][NV])(const F(tile_t) *) = {SHAPES(ENTRY, MR, NV
 #undef THIN_SHAPES
 #define THIN_SHAPES(X) VECTORS_8(X, 1) VECTORS_6(X, 2)
 #define THIN_TILE(rows, vectors) \
-    static void F(thin_tile_##rows##x##vectors)(const F(tile_t) *t) \
+    static void F(thin_tiles_##rows##x##vectors)(F(tiles_t) *t) \
     { \
         if (t->tail == VL) F(tile)(rows, vectors, 0, 0, t); \
         else F(tile)(rows, vectors, 1, 0, t); \
     }
-#define THIN_ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(thin_tile_##rows##x##vectors),
+#define THIN_ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(thin_tiles_##rows##x##vectors),
 THIN_SHAPES(THIN_TILE)
-static void (*const F(thin_tiles)[2][THIN_NV])(const F(tile_t) *) = {THIN_SHAPES(THIN_ENTRY)};
+static void (*const F(thin_tiles)[2][THIN_NV])(F(tiles_t) *) = {THIN_SHAPES(THIN_ENTRY)};
 
 /* The size of the next tile, where `left` units are to be cut into tiles of at most `most`: as even as possible. 10
    rows are 5 + 5, not 8 + 2, because a thin tile waits for the latency of its own multiply-adds. */
-static inline int F(balanced_tile)(int64_t left, int most) { return (int)ceil_div(left, ceil_div(left, most)); }
+static inline int F(balanced_tile)(int64_t left, int most)
+{
+    return left <= most ? (int)left : (int)ceil_div(left, ceil_div(left, most));        /* a division takes long */
+}
 
 /* Copies b[0 … k − 1, 0 … n − 1] into panels, one after the other; a panel is k rows of `width` consecutive values. */
 static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64_t k, int64_t n)
@@ -236,27 +245,31 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                 for (int64_t jr = 0; jr < n;) {
                     const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), most);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
-                    for (int64_t ir = 0; ir < m;) {
-                        const int rows = F(balanced_tile)(m - ir, MR);
-                        real *tile = c + (ic + ir) * g->c_row + jc + jr;
-                        const F(tile_t) t = {
-                            .a = pack_a ? strips + ir * k : top + ir * g->a_row,
-                            .a_row = pack_a ? 1 : g->a_row, .a_col = pack_a ? rows : g->a_col,
-                            .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
-                            .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
-                            .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
-                            .packed = pack && pack_a,
-                        };
+                    real *tile = c + ic * g->c_row + jc + jr;
+                    F(tiles_t) t = {
+                        .a = pack_a ? strips : top, .a_row = g->a_row, .a_col = g->a_col,
+                        .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
+                        .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
+                        .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
+                        .packed = pack && pack_a,
+                    };
+                    for (int64_t left = m; left;) {
+                        const int64_t tiles = ceil_div(left, MR), rows = left <= MR ? left : ceil_div(left, tiles);
+                        const int64_t count = left - (rows - 1) * tiles;    /* of so many rows; others have one less */
+                        t.count = count;
+                        t.a_next = rows * (pack_a ? k : g->a_row);
+                        if (pack_a) t.a_row = 1, t.a_col = rows;
                         (thin ? F(thin_tiles)[rows - 1][vectors - 1] : F(tiles)[rows - 1][vectors - 1])(&t);
-                        if (final && activate)
-                            for (int i = 0; i < rows; ++i) {
-                                real *u = tile + i * g->c_row;
-                                F(activate_range)(g->activation, (real)g->alpha, u, y + (u - c), u, valid);
-                            }
-                        ir += rows;
+                        left -= rows * count;
                     }
                     panel += k * width;
                     jr += width;
+                }
+                if (final && activate) {
+                    real *u = c + ic * g->c_row + jc;
+                    const int64_t runs = n == g->c_row ? 1 : m, run = m * n / runs;
+                    for (int64_t r = 0; r < runs; ++r, u += g->c_row)
+                        F(activate_range)(g->activation, (real)g->alpha, u, y + (u - c), u, run);
                 }
                 ic += m;
             }
@@ -297,7 +310,12 @@ static void F(gemm)(const fastnn_gemm *g)
 {
     if (g->m == 0 || g->n == 0) return;
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
-    const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
-    run_parts(F(gemm_part), g, fmas < PARALLEL_FMAS ? 1 : (int)min64(g->threads, tiles));
+    if (fmas < PARALLEL_FMAS || g->threads == 1) {
+        real *panels = g->work, *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
+        F(gemm_region)(g, 0, 0, g->m, 0, g->n, panels, strips);
+    } else {
+        const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
+        run_parts(F(gemm_part), g, (int)min64(g->threads, tiles));
+    }
     if (!activation_is_elementwise(g->activation)) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);
 }

@@ -114,9 +114,5 @@ static inline void F(copy_row)(const real *from, real *to, int64_t n)
 {
     int64_t i = 0;
     for (; i + VL <= n; i += VL) vstore(to + i, vload(from + i));
-#if defined(ISA_X86_V4)
     if (i < n) vstore_first(to + i, vfirst((int)(n - i)), vload_first(from + i, vfirst((int)(n - i))));
-#else
-    for (; i < n; ++i) to[i] = from[i];                 /* AVX2's masked store takes twenty operations on AMD Zen */
-#endif
 }

@@ -12,14 +12,25 @@ ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t f
         a[i] = full ? vload(from + i * from_row) : i < rows ? vload_first(from + i * from_row, across) : vzero();
     UNROLL for (int round = 0; round < VL_LOG; ++round) {
         UNROLL for (int i = 0; i < VL / 2; ++i) {
-            b[2 * i] = vzip_low(a[i], a[i + VL / 2]);
-            b[2 * i + 1] = vzip_high(a[i], a[i + VL / 2]);
+            b[2 * i] = vzip_low(round, a[i], a[i + VL / 2]);
+            b[2 * i + 1] = vzip_high(round, a[i], a[i + VL / 2]);
         }
         UNROLL for (int i = 0; i < VL / 2 * 2; ++i) a[i] = b[i];
     }
     UNROLL for (int i = 0; i < VL; ++i)
         if (full) vstore(to + i * to_row, a[i]);
         else if (i < cols) vstore_first(to + i * to_row, down, a[i]);
+}
+
+NOINLINE void F(transpose_whole_tile)(const real *from, int64_t from_row, real *to, int64_t to_row)
+{
+    F(transpose_tile)(1, from, from_row, to, to_row, VL, VL);
+}
+
+NOINLINE void F(transpose_part_of_tile)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
+                                        int64_t cols)
+{
+    F(transpose_tile)(0, from, from_row, to, to_row, rows, cols);
 }
 
 /* to[j·to_row + i] = from[i·from_row + j] for `rows` × `cols` values. */
@@ -30,8 +41,8 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
             const real *tile = from + i * from_row + j;
             real *target = to + j * to_row + i;
             const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
-            if (down == VL && across == VL) F(transpose_tile)(1, tile, from_row, target, to_row, VL, VL);
-            else F(transpose_tile)(0, tile, from_row, target, to_row, down, across);
+            if (down == VL && across == VL) F(transpose_whole_tile)(tile, from_row, target, to_row);
+            else F(transpose_part_of_tile)(tile, from_row, target, to_row, down, across);
         }
 }
 
