@@ -145,6 +145,7 @@ cdef class Convolution(Layer):
             g.weight_lines * lanes * (inside + outside + 2 * lanes)))
         plan.reserve_scratch(&g.tiles, 2 * WINOGRAD_POINTS * lanes * (most * g.weight_lines + 1))
         plan.reserve_scratch(&g.transformed, WINOGRAD_POINTS * max(g.filters * whole[0], g.channels * whole[1]))
+        plan.reserve_scratch(&g.strips, WINOGRAD_POINTS * (max(g.filters * inside, g.channels * outside) + lanes))
         return 0
 
     cdef void start(self, Pass *p) noexcept nogil:

@@ -12,7 +12,8 @@
 
    Everything goes by lines of LANES values. A line is one tile of an interleaved block, or LANES tiles of the images
    behind the blocks. Its lanes never meet in forward and dx, so a result does not depend on the batch around it. In
-   transformed images, value (point, channel, line) stands at point · `points` + (channel · lines + line) · LANES. */
+   transformed images, value (point, channel, line) stands at point · `points` + (channel · lines + line) · LANES; or at
+   (line · channels + channel) · LANES behind it, where that makes panels of a product. */
 
 #undef SIDE
 #undef POINTS
@@ -285,7 +286,7 @@ static inline int64_t F(winograd_pitch)(int64_t inside) { return ceil_div(inside
 typedef struct {
     const real *w;
     int64_t kernel, filters, inside, pitch;
-    real *transformed;
+    real *transformed, *strips;
 } F(filters_t);
 
 /* G g Gᵀ of this part of the filters, LANES channels at a time. */
@@ -301,6 +302,10 @@ static void F(transform_filters_part)(const void *job, int part, int parts)
         }
 }
 
+/* Whether the LANES values of each channel that a line is transformed to are a panel of a product. */
+#undef PANELS
+#define PANELS (PACK_A && NR == LANES)
+
 /* One of the two directions. */
 typedef struct {
     F(tiling_t) tiling;
@@ -312,6 +317,28 @@ typedef struct {
     int interleaved, activation;
     real alpha;
 } F(winograd_t);
+
+/* Strips pay from so many lines on that meet them. */
+#undef STRIP_LINES
+#define STRIP_LINES 8
+static inline int F(in_strips)(const F(winograd_t) *c) { return PANELS && F(tile_lines)(&c->tiling) >= STRIP_LINES; }
+
+/* From one point to the next; pack_strips writes a little beyond the last strip. */
+static inline int64_t F(strips_size)(const F(filters_t) *f) { return f->filters * f->inside + LANES; }
+
+/* The filters of some points in strips, FASTNN_WINOGRAD_FILTERS of a group at a time. */
+static void F(pack_filters_part)(const void *job, int part, int parts)
+{
+    const F(winograd_t) *c = job;
+    const F(filters_t) *f = &c->filters;
+    for (int64_t p = part_begin(POINTS, part, parts); p < part_begin(POINTS, part + 1, parts); ++p)
+        for (int64_t o = 0, some; o < f->filters; o += some) {
+            some = min64(FASTNN_WINOGRAD_FILTERS, c->out_channels - o % c->out_channels);
+            F(pack_strips)(f->strips + p * F(strips_size)(f) + o * f->inside,
+                           f->transformed + (p * f->filters + o) * f->pitch, f->pitch, 1, some, f->filters - o,
+                           f->inside);
+        }
+}
 
 /* `lines` lines of some filters: from the brackets to u and y. */
 static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t points, int64_t first, int64_t lines,
@@ -339,12 +366,37 @@ static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t po
 
 _Static_assert(FASTNN_WINOGRAD_FILTERS < PACK_ROWS, "the products need memory for packing");
 
+/* The products of all points: `filters` filters by `lines` lines. */
+static void F(multiply_points)(const F(winograd_t) *c, const real *windows, int64_t points, int64_t lines,
+                               int64_t filter, int64_t filters, real *sums, int64_t sum_points)
+{
+    const F(filters_t) *f = &c->filters;
+    const int64_t in = f->inside, row = lines * LANES;
+    const int strips = F(in_strips)(c);
+    for (int64_t p = 0; p < POINTS; ++p) {
+        const real *w = f->transformed + (p * f->filters + filter) * f->pitch;
+        if (!PANELS) {
+            const fastnn_gemm product = {
+                .m = filters, .n = row, .k = in, .a = w, .a_row = f->pitch, .a_col = 1, .b = windows + p * points,
+                .b_row = row, .b_col = 1, .c = sums + p * sum_points, .c_row = row, .activation = IDENTITY,
+            };
+            F(gemm_region)(&product, 0, 0, filters, 0, row, NULL, NULL);
+        } else for (int64_t line = 0; line < lines; ++line) {
+            F(tiles_t) t = {
+                .a = strips ? f->strips + p * F(strips_size)(f) + filter * in : w, .a_row = f->pitch, .a_col = 1,
+                .b = windows + p * points + line * in * LANES, .b_row = LANES,
+                .c = sums + p * sum_points + line * LANES, .c_row = row, .k = in, .tail = VL, .packed = strips,
+            };
+            F(tile_column)(&t, filters, NV, strips);
+        }
+    }
+}
+
 /* This part of the lines, a few at a time, so that what is between the transforms stays in the second-level cache. */
 static void F(winograd_part)(const void *job, int part, int parts)
 {
     const F(winograd_t) *c = job;
-    const F(filters_t) *f = &c->filters;
-    const int64_t end = part_begin(F(tile_lines)(&c->tiling), part + 1, parts), in = f->inside;
+    const int64_t end = part_begin(F(tile_lines)(&c->tiling), part + 1, parts), in = c->filters.inside;
     real *windows = c->scratch + part * c->scratch_size;
     for (int64_t e = part_begin(F(tile_lines)(&c->tiling), part, parts), lines; e < end; e += lines) {
         lines = min64(FASTNN_WINOGRAD_LINES, end - e);
@@ -353,20 +405,12 @@ static void F(winograd_part)(const void *job, int part, int parts)
         real *sums = windows + POINTS * points;
         for (int64_t k = 0; k < c->groups; ++k) {
             for (int64_t i = 0; i < in * lines; ++i)
-                F(transform_window)(&c->tiling, e + i % lines, k * in + i / lines, windows + i * LANES, points);
+                F(transform_window)(&c->tiling, e + i % lines, k * in + i / lines,
+                                    windows + (PANELS ? i % lines * in + i / lines : i) * LANES, points);
             for (int64_t o = 0, some; o < c->out_channels; o += some) {
-                const int64_t filter = k * c->out_channels + o;
                 some = min64(FASTNN_WINOGRAD_FILTERS, c->out_channels - o);
-                for (int p = 0; p < POINTS; ++p) {
-                    const fastnn_gemm product = {
-                        .m = some, .n = lines * LANES, .k = in,
-                        .a = f->transformed + (p * f->filters + filter) * f->pitch, .a_row = f->pitch, .a_col = 1,
-                        .b = windows + p * points, .b_row = lines * LANES, .b_col = 1,
-                        .c = sums + p * sum_points, .c_row = lines * LANES, .activation = IDENTITY,
-                    };
-                    F(gemm_region)(&product, 0, 0, some, 0, lines * LANES, NULL, NULL);
-                }
-                F(finish_lines)(c, sums, sum_points, e, lines, filter, some);
+                F(multiply_points)(c, windows, points, lines, k * c->out_channels + o, some, sums, sum_points);
+                F(finish_lines)(c, sums, sum_points, e, lines, k * c->out_channels + o, some);
             }
         }
     }
@@ -375,6 +419,7 @@ static void F(winograd_part)(const void *job, int part, int parts)
 static void F(winograd_run)(const fastnn_conv *g, const F(winograd_t) *c)
 {
     run_parts(F(transform_filters_part), &c->filters, F(conv_threads)(g));
+    if (F(in_strips)(c)) run_parts(F(pack_filters_part), c, (int)min64(F(conv_threads)(g), POINTS));
     run_parts(F(winograd_part), c, F(conv_threads)(g));
 }
 
@@ -383,7 +428,7 @@ static void F(conv_winograd)(const fastnn_conv *g)
     const int64_t in = g->channels / g->groups;
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->input, g->out_rows, g->out_cols),
-        .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), g->transformed},
+        .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), g->transformed, g->strips},
         .b = g->b, .groups = g->groups, .out_channels = g->filters / g->groups, .u = g->u, .y = g->y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .activation = g->activation, .alpha = (real)g->alpha,
@@ -397,7 +442,8 @@ static void F(conv_winograd_backward_input)(const fastnn_conv *g)
     const int64_t out = g->filters / g->groups;
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->gradient, g->input.height, g->input.width),
-        .filters = {F(lay_out_weights)(g, 1, 0), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed},
+        .filters = {F(lay_out_weights)(g, 1, 0), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
+                    g->strips},
         .groups = g->groups, .out_channels = g->channels / g->groups, .u = g->dx, .y = g->dx,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->x_interleaved,
         .activation = IDENTITY,

@@ -218,6 +218,19 @@ static void F(pack_strips)(real *to, const real *a, int64_t a_row, int64_t a_col
     }
 }
 
+/* A column of tiles, m rows in all, the first of which is *t; `strips` says whether a is in strips. */
+static inline void F(tile_column)(F(tiles_t) *t, int64_t m, int vectors, int strips)
+{
+    while (m) {
+        const int64_t tiles = ceil_div(m, MR), rows = m <= MR ? m : ceil_div(m, tiles);
+        t->count = m - (rows - 1) * tiles;              /* of so many rows; others have one less */
+        t->a_next = rows * (strips ? t->k : t->a_row);
+        if (strips) t->a_row = 1, t->a_col = rows;
+        m -= rows * t->count;
+        F(tiles)[rows - 1][vectors - 1](t);
+    }
+}
+
 /* The product for rows i0 … i1 − 1 and columns j0 … j1 − 1; `add`: c, as it was, is where the chains start. `panels` is
    memory for a packed b; `strips`, if it is not NULL, for a packed a. */
 static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1, int64_t j0, int64_t j1, real *panels,
@@ -241,7 +254,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                 const int64_t m = MC > MR ? min64(MC, i1 - ic) : F(balanced_tile)(i1 - ic, MR);
                 const real *top = a + ic * g->a_row + pc * g->a_col, *panel = panels;
                 if (pack_a) F(pack_strips)(strips, top, g->a_row, g->a_col, m, i1 - ic, k);
-                const int thin = m <= 2 && !pack, most = !thin ? NV : m == 1 ? 8 : 6;
+                const int thin = m <= 2 && !pack && !pack_a, most = !thin ? NV : m == 1 ? 8 : 6;
                 for (int64_t jr = 0; jr < n;) {
                     const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), most);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
@@ -251,17 +264,10 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                         .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
                         .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
                         .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
-                        .packed = pack && pack_a,
+                        .count = 1, .packed = pack && pack_a,
                     };
-                    for (int64_t left = m; left;) {
-                        const int64_t tiles = ceil_div(left, MR), rows = left <= MR ? left : ceil_div(left, tiles);
-                        const int64_t count = left - (rows - 1) * tiles;    /* of so many rows; others have one less */
-                        t.count = count;
-                        t.a_next = rows * (pack_a ? k : g->a_row);
-                        if (pack_a) t.a_row = 1, t.a_col = rows;
-                        (thin ? F(thin_tiles)[rows - 1][vectors - 1] : F(tiles)[rows - 1][vectors - 1])(&t);
-                        left -= rows * count;
-                    }
+                    if (thin) F(thin_tiles)[m - 1][vectors - 1](&t);
+                    else F(tile_column)(&t, m, vectors, pack_a);
                     panel += k * width;
                     jr += width;
                 }

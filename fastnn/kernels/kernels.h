@@ -122,9 +122,9 @@ typedef struct {
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
     void *scratch, *weights;            /* threads · scratch_size values; w laid out anew, as many values */
     /* Of Winograd's formulas: the kernel's height and width, or 0; how many lines go into dW together; the transformed
-       weights; transformed x and du. */
+       weights, and the same in strips; transformed x and du. */
     int64_t kernel, weight_lines;
-    void *transformed, *tiles;
+    void *transformed, *strips, *tiles;
     int activation;
     double alpha;
     int threads;
