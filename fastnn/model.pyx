@@ -311,14 +311,14 @@ cdef class Model(Layer):
                 return (<Model>self.twin_in(twin.nodes)).predict(x, batch_size)
             finally:
                 network.give_back(twin)
-        network = self.enter(False)
+        self.lock_in(network, False)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
             size = min(batch_size, <object>rows)
             network.begin(self, shape, size, False)
             network.saved_x = None
-            out = new_array((rows, *network.planned.out_shape), network.found_dtype)
+            out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             to = <char *>address(out)
             rows_of_x = <const char *>data
             for start in range(0, rows, size):
