@@ -38,6 +38,10 @@
 #ifndef STEPS
 #define STEPS 1
 #endif
+#ifndef ROW_NV                      /* vectors of a tile that is a row */
+#define ROW_NV NV
+#define ROW_SHAPES(X)
+#endif
 #ifndef CONV_MR                     /* the tile of a convolution */
 #define CONV_MR MR
 #define CONV_NV NV
@@ -60,9 +64,9 @@ typedef struct {
 
 /* acc += a[:, p] ⊗ b[p, :] of a tile; `last` is the vector that needs a mask. */
 ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int last, const vmask mask,
-                                    vec acc[MR][NV], const real *a, int64_t a_row, const real *b)
+                                    vec acc[MR][ROW_NV], const real *a, int64_t a_row, const real *b)
 {
-    vec row[NV];
+    vec row[ROW_NV];
     UNROLL for (int v = 0; v < vectors; ++v) {
         row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
         KEEP(row[v]);
@@ -73,10 +77,10 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
-/* The micro-kernel, for tiles of rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector
-   count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops are
-   unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time than a
-   call. What changes from one to the next stays in *t: the loop over p needs all registers. */
+/* The micro-kernel, for tiles of up to MR × NV vectors, or of one row of ROW_NV; with `masked`, only t->tail lanes of the
+   last vector count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops
+   are unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time
+   than a call. What changes from one to the next stays in *t: the loop over p needs all registers. */
 ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, F(tiles_t) *t)
 {
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
@@ -86,7 +90,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
         const int64_t b_row = packed ? vectors * VL : t->b_row;
         const vmask mask = vfirst(t->tail);
         int64_t p = t->k;
-        vec acc[MR][NV];
+        vec acc[MR][ROW_NV];
         UNROLL for (int i = 0; i < rows; ++i)
             UNROLL for (int v = 0; v < vectors; ++v) {
                 const real *from = t->start + i * t->start_row + v * VL;
@@ -141,7 +145,8 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
     }
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(tiles_##rows##x##vectors),
 SHAPES(TILE, MR, NV)
-static void (*const F(tiles)[MR][NV])(F(tiles_t) *) = {SHAPES(ENTRY, MR, NV)};
+ROW_SHAPES(TILE)
+static void (*const F(tiles)[MR][ROW_NV])(F(tiles_t) *) = {SHAPES(ENTRY, MR, NV) ROW_SHAPES(ENTRY)};
 
 /* The size of the next tile, where `left` units are to be cut into tiles of at most `most`: as even as possible. 10
    rows are 5 + 5, not 8 + 2, because a thin tile waits for the latency of its own multiply-adds. */
@@ -208,6 +213,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
     const int pack = g->b_col != 1 || (i1 - i0 >= PACK_ROWS && g->n > NR);
     /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
+    const int widest = i1 - i0 == 1 && !pack ? ROW_NV : NV;
     const int activate = g->activation != IDENTITY && activation_is_elementwise(g->activation);
     for (int64_t jc = j0; jc < j1; jc += NC) {
         const int64_t n = min64(NC, j1 - jc);
@@ -222,7 +228,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                 const real *top = a + ic * g->a_row + pc * g->a_col, *panel = panels;
                 if (pack_a) F(pack_strips)(strips, top, g->a_row, g->a_col, m, i1 - ic, k);
                 for (int64_t jr = 0; jr < n;) {
-                    const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), NV);
+                    const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), widest);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
                     real *tile = c + ic * g->c_row + jc + jr;
                     F(tiles_t) t = {
