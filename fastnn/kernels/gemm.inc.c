@@ -77,7 +77,7 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
-/* The micro-kernel, for tiles of up to MR × NV vectors, or of one row of ROW_NV; with `masked`, only t->tail lanes of the
+/* The micro-kernel, for tiles of up to MR × NV vectors, or one row of ROW_NV; with `masked`, only t->tail lanes of the
    last vector count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops
    are unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time
    than a call. What changes from one to the next stays in *t: the loop over p needs all registers. */
