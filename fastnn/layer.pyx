@@ -111,11 +111,11 @@ cdef class Layer(Node):
                 return (<Layer>self.twin_in(twin.nodes)).run_forward(x, False)
             finally:
                 network.give_back(twin)
-        network = self.enter(in_training)
+        self.lock_in(network, in_training)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             network.begin(self, network.x_shape, rows, in_training)
-            out = new_array((rows, *network.planned.out_shape), network.found_dtype)
+            out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             network.saved_x = None
             network.count_pass(rows, in_training, True)
             with nogil:
@@ -123,7 +123,7 @@ cdef class Layer(Node):
             if network.run.error != NULL:
                 network.step_count -= in_training
                 network.raise_error()
-            memcpy(address(out), y, out.nbytes)
+            memcpy(address(out), y, rows * network.planned.out_size * network.real_size)
             network.saved_x = x if network.alone else None
             return out
         finally:

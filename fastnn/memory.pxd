@@ -11,6 +11,8 @@ cdef class Plan:
     cdef int64_t out_dims[8]
     cdef int64_t rows, min_batch_size, in_size, out_size, real_size
     cdef int64_t out_inner                  # values of an example's output behind its first axis
+    cdef tuple batch_shape                  # of the last batch's output
+    cdef int64_t batch_rows
     cdef int threads
     cdef uint64_t seed
     # What was reserved.
@@ -21,6 +23,7 @@ cdef class Plan:
     cdef void *gradient
     cdef void *spare
     cdef void *work
+    cdef tuple shape_of_batch(self, int64_t rows)
     cdef int reserve(self, void **where, object values) except -1
     cdef int reserve_scratch(self, void **where, object values) except -1
     cdef void begin_layer(self)

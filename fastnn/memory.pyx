@@ -24,6 +24,12 @@ cdef class Plan:
         self.size = self.scratch_used = self.scratch_max = 0
         self.widest = self.min_batch_size = 1
 
+    cdef tuple shape_of_batch(self, int64_t rows):
+        """The shape of the output of so many examples."""
+        if self.batch_rows != rows:
+            self.batch_shape, self.batch_rows = (rows, *self.out_shape), rows
+        return self.batch_shape
+
     cdef int reserve(self, void **where, object values) except -1:
         """Reserves a buffer for so many values; `where` points to it once memory is allocated."""
         offset = self.size

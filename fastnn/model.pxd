@@ -18,8 +18,9 @@ cdef struct Epoch:
     const double *lambdas
     int64_t n, batch_size, x_bytes, t_bytes
     int64_t batch, batches                  # done; in all
-    const double *lr                        # by batch, from `lr_start` on
+    const double *lr                        # by batch, from `lr_start` on; NULL: `rate` for all
     int64_t lr_start
+    double rate
     bint classes, one_batch                 # does the loop end after one batch?
     const double *weights                   # of the examples, or NULL
     double *w_batch
@@ -35,4 +36,5 @@ cdef class Model(Layer):
                           Loss loss, Optimizer optimizer, double lr) noexcept nogil
     cdef void steps_pass(self, Network network, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil
     cdef int make_batch(self, Epoch *e) except -1
+    cdef object set_rates(self, Epoch *e, object rate, int64_t updates)
     cdef list own_constraints(self)

@@ -176,14 +176,14 @@ cdef class Model(Layer):
                 lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epoch_count)
                 epoch.lambdas = <const double *>address(lambdas)
             rate, updates = o.rate, o.updates
-            lr = rates(rate, updates, steps - first)
+            epoch.batch, epoch.batches = first, steps
+            lr = self.set_rates(&epoch, rate, updates)
             network.begin(self, shape, size, False)
             check_shape(network.planned.out_shape, out_shape)
             checks.check_batch_size((used - 1) % size + 1, network.planned.min_batch_size)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
-            epoch.n, epoch.batch_size, epoch.batch, epoch.batches = used, size, first, steps
+            epoch.n, epoch.batch_size = used, size
             epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
-            epoch.lr, epoch.lr_start = <const double *>address(lr), first
             epoch.one_batch = on_batch_begin is not None or on_batch_end is not None
             epoch.order = NULL
             if shuffle or alpha:
@@ -202,9 +202,8 @@ cdef class Model(Layer):
                     on_batch_begin(epoch.batch)
                 if o.rate is not rate or o.updates != updates:         # a callback has changed them
                     network.in_pass = False
-                    rate, updates, epoch.lr_start = o.rate, o.updates, epoch.batch
-                    lr = rates(rate, updates, steps - epoch.batch)
-                    epoch.lr = <const double *>address(lr)
+                    rate, updates = o.rate, o.updates
+                    lr = self.set_rates(&epoch, rate, updates)
                 network.begin(self, shape, size, False)
                 check_shape(network.planned.out_shape, out_shape)
                 network.saved_x = None
@@ -233,6 +232,15 @@ cdef class Model(Layer):
         finally:
             network.unlock()
 
+    cdef object set_rates(self, Epoch *e, object rate, int64_t updates):
+        """The rates of the batches left; returns what keeps them alive."""
+        if type(rate) is float:
+            e.lr, e.rate = NULL, rate
+            return None
+        lr = rates(rate, updates, e.batches - e.batch)
+        e.lr, e.lr_start = <const double *>address(lr), e.batch
+        return lr
+
     cdef int make_batch(self, Epoch *e) except -1:
         """Room for the examples, targets and weights of one batch, and for their mixtures."""
         cdef int64_t x_size = (e.batch_size * e.x_bytes + 63) // 64 * 64
@@ -255,7 +263,7 @@ cdef class Model(Layer):
         cdef const char *x
         cdef const char *t
         cdef const double *weights
-        cdef double count
+        cdef double count, lr
         while e.batch < e.batches:
             start = e.batch * e.batch_size
             rows = min(e.batch_size, e.n - start)
@@ -280,7 +288,8 @@ cdef class Model(Layer):
                 count = 0
                 for i in range(rows):
                     count += weights[i]
-            e.value = self.step_pass(network, x, t, e.classes, weights, loss, optimizer, e.lr[e.batch - e.lr_start])
+            lr = e.rate if e.lr == NULL else e.lr[e.batch - e.lr_start]
+            e.value = self.step_pass(network, x, t, e.classes, weights, loss, optimizer, lr)
             if network.run.error != NULL:
                 network.step_count -= 1
                 return
@@ -311,14 +320,14 @@ cdef class Model(Layer):
                 return (<Model>self.twin_in(twin.nodes)).predict(x, batch_size)
             finally:
                 network.give_back(twin)
-        network = self.enter(False)
+        self.lock_in(network, False)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
             size = min(batch_size, <object>rows)
             network.begin(self, shape, size, False)
             network.saved_x = None
-            out = new_array((rows, *network.planned.out_shape), network.found_dtype)
+            out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             to = <char *>address(out)
             rows_of_x = <const char *>data
             for start in range(0, rows, size):

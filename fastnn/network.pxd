@@ -70,6 +70,7 @@ cdef class Node:
     cdef Node enclosing(self)
     cdef Network climb(self)
     cdef Network enter(self, bint training)
+    cdef int lock_in(self, Network network, bint training) except -1
     cdef Node make_twin(self, dict twins)
     cdef Node twin_in(self, dict twins)
     cdef bint refresh_twin(self, Node twin) except -1

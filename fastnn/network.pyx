@@ -185,11 +185,12 @@ cdef class Node:
     cdef Network enter(self, bint training):
         """The network, locked for this thread."""
         cdef Network network = self.climb()
-        if self.around is None:
-            network.lock(self, training)
-        else:
-            network.lock(network.living_root(), training)
+        self.lock_in(network, training)
         return network
+
+    cdef int lock_in(self, Network network, bint training) except -1:
+        """Locks the network that this layer is part of."""
+        return network.lock(self if self.around is None else network.living_root(), training)
 
     # ---- predicting beside another thread ----
 
@@ -703,7 +704,8 @@ cdef class Network:
         """x as a C-contiguous array of the network's dtype, with its address; ValueError or TypeError if it is none."""
         cdef int64_t dims[8]
         cdef int axis
-        self.wake()
+        if not self.awake:                          # a call would look for a Python method of that name first
+            self.wake()
         if self.planned is not None and self.is_planned_for(head) and ready(
                 x, self.format(), len(self.planned.shape), self.planned.dims, data, rows):
             self.x_shape = self.planned.shape
@@ -739,14 +741,15 @@ cdef class Network:
     cdef int begin(self, Node head, tuple shape, int64_t rows, bint training) except -1:
         """Starts a pass of up to `rows` examples of `shape` at `head`, with a plan that fits."""
         cdef Plan plan = self.planned
-        if plan is None or plan.rows < rows or plan.threads < threads() or not self.is_planned_for(head) or (
+        cdef int most = threads()
+        if plan is None or plan.rows < rows or plan.threads < most or not self.is_planned_for(head) or (
                 shape is not plan.shape and shape != plan.shape):
             self.plan_for(head, shape, rows)
             plan = self.planned
         if training and rows < plan.min_batch_size:
             checks.check_batch_size(rows, plan.min_batch_size)
         self.run.k = table(self.real_size)
-        self.run.threads = min(threads(), plan.threads)
+        self.run.threads = min(most, plan.threads)
         self.run.seed = self.mask_seed
         self.run.work = plan.work
         self.run.error = NULL

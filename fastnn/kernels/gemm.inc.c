@@ -38,12 +38,15 @@
 #ifndef STEPS
 #define STEPS 1
 #endif
+#ifndef ROW_NV                      /* vectors of a tile of one row, and of two */
+#define ROW_NV NV
+#define TWO_ROWS_NV NV
+#define ROW_SHAPES(X)
+#endif
 #ifndef CONV_MR                     /* the tile of a convolution */
 #define CONV_MR MR
 #define CONV_NV NV
 #endif
-#undef THIN_NV
-#define THIN_NV 8                   /* vectors of the widest tile of one or two rows */
 #define PACK_BYTES (PACK_B + PACK_A * (MC * KC + 2 * MR) * (int)sizeof(double))
 
 typedef struct {
@@ -62,9 +65,9 @@ typedef struct {
 
 /* acc += a[:, p] ⊗ b[p, :] of a tile; `last` is the vector that needs a mask. */
 ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int last, const vmask mask,
-                                    vec acc[MR][THIN_NV], const real *a, int64_t a_row, const real *b)
+                                    vec acc[MR][ROW_NV], const real *a, int64_t a_row, const real *b)
 {
-    vec row[THIN_NV];
+    vec row[ROW_NV];
     UNROLL for (int v = 0; v < vectors; ++v) {
         row[v] = v == last ? vload_first(b + v * VL, mask) : vload(b + v * VL);
         KEEP(row[v]);
@@ -75,10 +78,10 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
-/* The micro-kernel, for tiles of rows <= MR and vectors <= NV; with `masked`, only t->tail lanes of the last vector
-   count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops are
-   unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time than a
-   call. What changes from one to the next stays in *t: the loop over p needs all registers. */
+/* The micro-kernel, for tiles of up to MR × NV vectors, or one row of ROW_NV; with `masked`, only t->tail lanes of the
+   last vector count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops
+   are unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time
+   than a call. What changes from one to the next stays in *t: the loop over p needs all registers. */
 ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, F(tiles_t) *t)
 {
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
@@ -88,7 +91,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
         const int64_t b_row = packed ? vectors * VL : t->b_row;
         const vmask mask = vfirst(t->tail);
         int64_t p = t->k;
-        vec acc[MR][THIN_NV];
+        vec acc[MR][ROW_NV];
         UNROLL for (int i = 0; i < rows; ++i)
             UNROLL for (int v = 0; v < vectors; ++v) {
                 const real *from = t->start + i * t->start_row + v * VL;
@@ -130,9 +133,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
 #define ROWS_8(X, V) ROWS_6(X, V) V(X, 7) V(X, 8)
 #define VECTORS_2(X, rows) X(rows, 1) X(rows, 2)
 #define VECTORS_3(X, rows) VECTORS_2(X, rows) X(rows, 3)
-#define VECTORS_4(X, rows) VECTORS_3(X, rows) X(rows, 4)
-#define VECTORS_6(X, rows) VECTORS_4(X, rows) X(rows, 5) X(rows, 6)
-#define VECTORS_8(X, rows) VECTORS_6(X, rows) X(rows, 7) X(rows, 8)
+#define VECTORS_6(X, rows) VECTORS_3(X, rows) X(rows, 4) X(rows, 5) X(rows, 6)
 #endif
 #define TILE(rows, vectors) \
     static void F(tiles_##rows##x##vectors)(F(tiles_t) *t) \
@@ -145,23 +146,8 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
     }
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(tiles_##rows##x##vectors),
 SHAPES(TILE, MR, NV)
-static void (*const F(tiles)[MR][NV])(F(tiles_t) *) = {SHAPES(ENTRY, MR, NV)};
-
-/* One or two rows, which meet b where it stands. NV vectors would wait for the latency of their own multiply-adds, and
-   wider ones read more of a row of b at a time. A prediction of one example through 784-512-512-10: 59 µs, not 94. */
-#undef THIN_TILE
-#undef THIN_ENTRY
-#undef THIN_SHAPES
-#define THIN_SHAPES(X) VECTORS_8(X, 1) VECTORS_6(X, 2)
-#define THIN_TILE(rows, vectors) \
-    static void F(thin_tiles_##rows##x##vectors)(F(tiles_t) *t) \
-    { \
-        if (t->tail == VL) F(tile)(rows, vectors, 0, 0, t); \
-        else F(tile)(rows, vectors, 1, 0, t); \
-    }
-#define THIN_ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(thin_tiles_##rows##x##vectors),
-THIN_SHAPES(THIN_TILE)
-static void (*const F(thin_tiles)[2][THIN_NV])(F(tiles_t) *) = {THIN_SHAPES(THIN_ENTRY)};
+ROW_SHAPES(TILE)
+static void (*const F(tiles)[MR][ROW_NV])(F(tiles_t) *) = {SHAPES(ENTRY, MR, NV) ROW_SHAPES(ENTRY)};
 
 /* The size of the next tile, where `left` units are to be cut into tiles of at most `most`: as even as possible. 10
    rows are 5 + 5, not 8 + 2, because a thin tile waits for the latency of its own multiply-adds. */
@@ -221,13 +207,14 @@ static void F(pack_strips)(real *to, const real *a, int64_t a_row, int64_t a_col
 /* A column of tiles, m rows in all, the first of which is *t; `strips` says whether a is in strips. */
 static inline void F(tile_column)(F(tiles_t) *t, int64_t m, int vectors, int strips)
 {
-    while (m) {
-        const int64_t tiles = ceil_div(m, MR), rows = m <= MR ? m : ceil_div(m, tiles);
-        t->count = m - (rows - 1) * tiles;              /* of so many rows; others have one less */
+    for (int64_t left = m; left;) {
+        const int64_t tiles = ceil_div(left, MR), rows = left <= MR ? left : ceil_div(left, tiles);
+        const int64_t count = left - (rows - 1) * tiles;        /* of so many rows; others have one less */
+        t->count = count;
         t->a_next = rows * (strips ? t->k : t->a_row);
         if (strips) t->a_row = 1, t->a_col = rows;
-        m -= rows * t->count;
         F(tiles)[rows - 1][vectors - 1](t);
+        left -= rows * count;
     }
 }
 
@@ -241,6 +228,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
     const int pack = g->b_col != 1 || (i1 - i0 >= PACK_ROWS && g->n > NR);
     /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
+    const int widest = pack || i1 - i0 > 2 ? NV : i1 - i0 == 2 ? TWO_ROWS_NV : ROW_NV;
     const int activate = g->activation != IDENTITY && activation_is_elementwise(g->activation);
     for (int64_t jc = j0; jc < j1; jc += NC) {
         const int64_t n = min64(NC, j1 - jc);
@@ -254,9 +242,8 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                 const int64_t m = MC > MR ? min64(MC, i1 - ic) : F(balanced_tile)(i1 - ic, MR);
                 const real *top = a + ic * g->a_row + pc * g->a_col, *panel = panels;
                 if (pack_a) F(pack_strips)(strips, top, g->a_row, g->a_col, m, i1 - ic, k);
-                const int thin = m <= 2 && !pack && !pack_a, most = !thin ? NV : m == 1 ? 8 : 6;
                 for (int64_t jr = 0; jr < n;) {
-                    const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), most);
+                    const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), widest);
                     const int64_t width = (int64_t)vectors * VL, valid = min64(width, n - jr);
                     real *tile = c + ic * g->c_row + jc + jr;
                     F(tiles_t) t = {
@@ -264,10 +251,9 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                         .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
                         .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
                         .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
-                        .count = 1, .packed = pack && pack_a,
+                        .packed = pack && pack_a,
                     };
-                    if (thin) F(thin_tiles)[m - 1][vectors - 1](&t);
-                    else F(tile_column)(&t, m, vectors, pack_a);
+                    F(tile_column)(&t, m, vectors, pack_a);
                     panel += k * width;
                     jr += width;
                 }

@@ -4,6 +4,10 @@
 #define ISA "x86_v3"
 #define MR 6                    /* 6 × 2 accumulators + 2 of B + 1 of A: 15 of 16 registers */
 #define NV 2
+/* One row or two: NV chains of multiply-adds would wait for themselves, and read less of a row of B at a time. */
+#define ROW_NV 8
+#define TWO_ROWS_NV 6
+#define ROW_SHAPES(X) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 3) X(2, 4) X(2, 5) X(2, 6)
 #define CONV_MR 4               /* filters, which are often 8, 16 or 32: 4 × 3 + 3 + 1, all 16 registers */
 #define CONV_NV 3
 #define KC 256

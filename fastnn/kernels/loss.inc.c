@@ -121,16 +121,18 @@ static double F(cross_entropy_lanes)(const F(cross_entropy_t) *g, int64_t i, int
 {
     real z[STACK_COLUMNS][LANES], q[STACK_COLUMNS][LANES], scale[LANES];
     double sum[LANES] = {0}, cost[LANES] = {0}, product = 1;
+    int64_t class[LANES];
     const int64_t k = g->k;
     const int one_class = g->classes && g->spread == 0;
     F(load_rows_as_lanes)(g->y + i * k, n, k, k, z);
+    for (int64_t l = 0; g->classes && l < n; ++l) class[l] = F(class_of)(g->classes, i + l, k);
     if (one_class) {
-        for (int64_t l = 0; l < n; ++l) cost[l] = F(cross_term)(g->keep, z[F(class_of)(g->classes, i + l, k)][l]);
+        for (int64_t l = 0; l < n; ++l) cost[l] = F(cross_term)(g->keep, z[class[l]][l]);
     } else {
         for (int64_t j = 0; j < k; ++j)
             for (int l = 0; l < LANES; ++l) q[j][l] = 0;
         if (!g->classes) F(transpose)(g->probabilities + i * k, k, q[0], LANES, n, k);
-        else for (int64_t l = 0; l < n; ++l) q[F(class_of)(g->classes, i + l, k)][l] = 1;
+        else for (int64_t l = 0; l < n; ++l) q[class[l]][l] = 1;
         for (int64_t j = 0; j < k; ++j)
             for (int l = 0; l < LANES; ++l) {
                 q[j][l] = F(fma_)(g->keep, q[j][l], g->spread);
@@ -147,7 +149,7 @@ static double F(cross_entropy_lanes)(const F(cross_entropy_t) *g, int64_t i, int
         for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (one_class ? 0 : q[j][l] * g->weight);
     for (int64_t l = 0; l < n; ++l) {
         product *= sum[l];
-        if (one_class) z[F(class_of)(g->classes, i + l, k)][l] -= g->keep * g->weight;
+        if (one_class) z[class[l]][l] -= g->keep * g->weight;
     }
     F(transpose)(z[0], LANES, g->dy + i * k, k, k, n);
     return F(tree_double)(cost) + log(product);
