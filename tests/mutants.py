@@ -1346,6 +1346,9 @@ KERNELS = [
         ("max pool: overlapping windows of a block overwrite", "test_pool::test_engine_agrees",
          "if (!tiled) gradient += vload(dx + at);",
          ""),
+        ("max pool: backward of a block takes images for lines", "test_pool::test_engine_agrees",
+         "F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), 1,",
+         "F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), 0,"),
         ("average pool: a block's gradient is the sum's", "test_pool::test_engine_agrees",
          "gradient[v] = vload(dy + v * VL) / vset1(count);",
          "gradient[v] = vload(dy + v * VL);"),
@@ -1508,6 +1511,9 @@ KERNELS = [
         ("transpose: tiles stay where they are", "test_gemm",
          "real *target = to + j * to_row + i;",
          "real *target = to + i * to_row + j;"),
+        ("transpose: lines to images: only the first vectors of the lines", "test_pool::test_engine_agrees",
+         "F(transpose_tiles)(from + j, LANES,",
+         "F(transpose_tiles)(from, LANES,"),
     ),
 ]
 

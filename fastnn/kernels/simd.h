@@ -10,6 +10,8 @@
        vstore_first(p, m, v)       stores those lanes only
        vmax_nan(a, b)              the larger value, NaN if one of the two is NaN
        vzip_low, vzip_high         a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves
+       vload_halves(p, q)          VL/2 values from p and VL/2 from q: AVX2 only, where zipping across halves is slow
+       vzip_low_halves, vzip_high_halves   vzip_low and vzip_high of each half of the vectors by itself: AVX2 only
        vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
        vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
    The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
@@ -32,6 +34,9 @@
 #undef SAME
 #undef vzip_low
 #undef vzip_high
+#undef vload_halves
+#undef vzip_low_halves
+#undef vzip_high_halves
 #undef vwhere_equal
 #undef vwhere_other
 #undef VL_LOG
@@ -89,6 +94,7 @@
 #define VL 8
 #define VL_LOG 3
 #define AVX2(op) _mm256_##op##_ps
+#define vload_halves(p, q) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1)
 #define SWAP_HALVES _mm256_permute2f128_ps
 static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #else
@@ -98,6 +104,7 @@ static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #undef AVX2
 #undef SWAP_HALVES
 #define AVX2(op) _mm256_##op##_pd
+#define vload_halves(p, q) _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(q), 1)
 #define SWAP_HALVES _mm256_permute2f128_pd
 static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #endif
@@ -115,6 +122,8 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vfirst(n) _mm256_loadu_si256((const __m256i *)(F(lanes) + VL - (n)))
 #define vload_first(p, m) AVX2(maskload)(p, m)
 #define vstore_first(p, m, v) AVX2(maskstore)(p, m, v)
+#define vzip_low_halves(a, b) AVX2(unpacklo)(a, b)
+#define vzip_high_halves(a, b) AVX2(unpackhi)(a, b)
 #define vzip_low(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x20)
 #define vzip_high(a, b) SWAP_HALVES(AVX2(unpacklo)(a, b), AVX2(unpackhi)(a, b), 0x31)
 #define SAME(a, b) AVX2(or)(AVX2(cmp)(a, b, _CMP_EQ_OQ), AVX2(cmp)(a, a, _CMP_UNORD_Q))

@@ -2,12 +2,31 @@
 
 /* Transposes a tile of VL × VL values in registers; of a tile that is not full, `rows` × `cols` values. Zipping row i
    with row i + VL/2 moves the highest bit of the row's number to the lowest of the column's; after log₂ VL rounds the
-   two numbers have changed places. */
+   two numbers have changed places. Where vectors are loaded by halves, rows i and i + VL/2 share one, which moves that
+   bit already; the other rounds stay inside the halves. */
 ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row,
                                      int64_t rows, int64_t cols)
 {
     const vmask across = vfirst(full ? VL : (int)cols), down = vfirst(full ? VL : (int)rows);
     vec a[VL], b[VL];
+#if defined(vload_halves)
+    if (full) {
+        UNROLL for (int side = 0; side < 2; ++side) {
+            const real *half = from + side * (VL / 2);
+            UNROLL for (int i = 0; i < VL / 2; ++i)
+                a[i] = vload_halves(half + i * from_row, half + (i + VL / 2) * from_row);
+            UNROLL for (int round = 1; round < VL_LOG; ++round) {
+                UNROLL for (int i = 0; i < VL / 4; ++i) {
+                    b[2 * i] = vzip_low_halves(a[i], a[i + VL / 4]);
+                    b[2 * i + 1] = vzip_high_halves(a[i], a[i + VL / 4]);
+                }
+                UNROLL for (int i = 0; i < VL / 2; ++i) a[i] = b[i];
+            }
+            UNROLL for (int i = 0; i < VL / 2; ++i) vstore(to + (side * (VL / 2) + i) * to_row, a[i]);
+        }
+        return;
+    }
+#endif
     UNROLL for (int i = 0; i < VL; ++i)
         a[i] = full ? vload(from + i * from_row) : i < rows ? vload_first(from + i * from_row, across) : vzero();
     UNROLL for (int round = 0; round < VL_LOG; ++round) {
@@ -22,8 +41,14 @@ ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t f
         else if (i < cols) vstore_first(to + i * to_row, down, a[i]);
 }
 
-/* to[j·to_row + i] = from[i·from_row + j] for `rows` × `cols` values. */
-static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows, int64_t cols)
+/* A tile at the lower or the right edge. */
+static void F(transpose_edge)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows, int64_t cols)
+{
+    F(transpose_tile)(0, from, from_row, to, to_row, rows, cols);
+}
+
+ALWAYS_INLINE void F(transpose_tiles)(const real *from, const int64_t from_row, real *to, const int64_t to_row,
+                                      int64_t rows, int64_t cols)
 {
     for (int64_t i = 0; i < rows; i += VL)
         for (int64_t j = 0; j < cols; j += VL) {
@@ -31,8 +56,19 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
             real *target = to + j * to_row + i;
             const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
             if (down == VL && across == VL) F(transpose_tile)(1, tile, from_row, target, to_row, VL, VL);
-            else F(transpose_tile)(0, tile, from_row, target, to_row, down, across);
+            else F(transpose_edge)(tile, from_row, target, to_row, down, across);
         }
+}
+
+/* to[j·to_row + i] = from[i·from_row + j] for `rows` × `cols` values. One side is mostly lines: with a constant
+   distance the rows of a tile there need no address each. */
+static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows, int64_t cols)
+{
+    if (to_row == LANES) F(transpose_tiles)(from, from_row, to, LANES, rows, cols);
+    else if (from_row == LANES)
+        for (int64_t j = 0; j < cols; j += VL)
+            F(transpose_tiles)(from + j, LANES, to + j * to_row, to_row, rows, min64(VL, cols - j));
+    else F(transpose_tiles)(from, from_row, to, to_row, rows, cols);
 }
 
 /* n sums from their LANES running sums each, by the tree of reduce.inc.c, LANES sums at a time. */
