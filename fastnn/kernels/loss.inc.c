@@ -228,11 +228,75 @@ static double F(target_count)(const fastnn_loss *g)
 #undef SMALL
 #define SMALL 0x1p-64
 
-/* n <= LANES targets that stand side by side in an example: class j of target l is at [first + j·step + l], `at` is the
-   index of the first target. a = class_weight·q takes the place of q, and the gradient is Σa·softmax(y) − a, both times
-   `weight`. The value is in units of 2⁶⁴. `row`: one target alone, whose classes stand side by side. */
+/* q = keep·target + spread for n classes of target i of all, from class j on. */
+ALWAYS_INLINE void F(smoothed_targets)(const fastnn_loss *g, int64_t i, int64_t j, int64_t n, real *q)
+{
+    const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)g->size);
+    if (g->classes) {
+        const int64_t c = F(target_class)(g, i, g->size) - j;
+        for (int64_t l = 0; l < n; ++l) q[l] = spread;
+        if (c >= 0 && c < n) q[c] = keep + spread;
+    } else {
+        const real *t = (const real *)g->t + i * g->size + j;
+        for (int64_t l = 0; l < n; ++l) q[l] = F(fma_)(keep, t[l], spread);
+    }
+}
+
+/* The weights of n classes from class j on. */
+ALWAYS_INLINE void F(weights_of)(const fastnn_loss *g, int64_t j, int64_t n, double *w)
+{
+    const double *from = g->class_weight + j;
+    const int64_t known = g->class_weight && j < g->weight_count ? min64(n, g->weight_count - j) : 0;
+    for (int64_t l = 0; l < known; ++l) w[l] = from[l];
+    for (int64_t l = known; l < n; ++l) w[l] = 1;
+}
+
+/* The cost of target i of all, whose classes stand side by side: Σa·log Σ exp(z) − Σ a·z, where a = class_weight·q
+   takes the place of q. The gradient is Σa·softmax(y) − a, and both are times `weight`. The value is in units of 2⁶⁴.
+   The sums are chains; so what they add is worked out before, in vectors. */
+static double F(cross_entropy_target)(const fastnn_loss *g, int64_t i, double weight)
+{
+    const int64_t k = g->size, c = F(target_class)(g, i, k);
+    const real *y = (const real *)g->y + i * k, top = F(maximum)(y, k);
+    const int one_class = g->classes && g->delta == 0;          /* then a = 0 for all classes but c */
+    const double factor = c < 0 ? 0 : weight;
+    double all = 0, cost = 0, w[STACK_COLUMNS], a[STACK_COLUMNS], terms[STACK_COLUMNS];
+    real *d = (real *)g->dy + i * k, q[STACK_COLUMNS];
+    ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - top);
+    const real sum = F(sum)(d, k);
+    for (int64_t j = one_class && c >= 0 ? c : 0, n; j < (one_class ? c + 1 : k); j += n) {
+        n = min64(STACK_COLUMNS, (one_class ? c + 1 : k) - j);
+        F(smoothed_targets)(g, i, j, n, q);
+        F(weights_of)(g, j, n, w);
+        ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+            const double z = (double)(y[j + l] - top), each = (double)q[l] * (w[l] * SMALL);
+            a[l] = each;
+            terms[l] = each > 0 ? each * z : 0;
+        }
+        for (int64_t l = 0; l < n; ++l) {
+            all += a[l];
+            cost -= terms[l];
+        }
+    }
+    const double value = factor > 0 ? factor * (cost + all * log((double)sum)) : 0;
+    if (g->costs) ((real *)g->costs)[i] = (real)(value / SMALL);
+    const real total = (real)(all / SMALL), scale = (real)factor;
+    for (int64_t j = 0, n; j < k; j += n) {
+        n = min64(STACK_COLUMNS, k - j);
+        F(smoothed_targets)(g, i, j, n, q);
+        F(weights_of)(g, j, n, w);
+        ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+            const real slope = d[j + l] / sum * total - q[l] * (real)w[l];
+            d[j + l] = factor > 0 ? slope * scale : 0;
+        }
+    }
+    return value;
+}
+
+/* The same for n <= LANES targets that stand side by side in an example: class j of target l is at
+   [first + j·step + l], `at` is the index of the first target. */
 ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, int64_t at, int64_t step, const int n,
-                                           const int row, double weight)
+                                           double weight)
 {
     const real *y = (const real *)g->y + first, *t = g->t ? (const real *)g->t + first : NULL;
     real *d = (real *)g->dy + first, top[LANES], sum[LANES];
@@ -243,21 +307,16 @@ ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, 
     for (int l = 0; l < n; ++l) {
         classes[l] = F(target_class)(g, at + l, k);
         factor[l] = classes[l] < 0 ? 0 : weight;
-        top[l] = row ? F(maximum)(y, k) : y[l];
+        top[l] = y[l];
     }
-    if (row) {
-        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - top[0]);
-        sum[0] = F(sum)(d, k);
-    } else {
-        for (int64_t j = 1; j < k; ++j)
-            for (int l = 0; l < n; ++l) top[l] = MAX_NAN(top[l], y[j * step + l]);
-        for (int64_t j = 0; j < k; ++j)
-            for (int l = 0; l < n; ++l) {
-                d[j * step + l] = F(exp_)(y[j * step + l] - top[l]);
-                total[l] += (double)d[j * step + l];
-            }
-        for (int l = 0; l < n; ++l) sum[l] = (real)total[l];
-    }
+    for (int64_t j = 1; j < k; ++j)
+        for (int l = 0; l < n; ++l) top[l] = MAX_NAN(top[l], y[j * step + l]);
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < n; ++l) {
+            d[j * step + l] = F(exp_)(y[j * step + l] - top[l]);
+            total[l] += (double)d[j * step + l];
+        }
+    for (int l = 0; l < n; ++l) sum[l] = (real)total[l];
     for (int64_t j = 0; j < k; ++j) {
         const double class_weight = F(weight_of)(g, j) * SMALL;
         for (int l = 0; l < n; ++l) {
@@ -292,11 +351,11 @@ static double F(cross_entropy_of_targets)(const fastnn_loss *g)
     double value = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
-        if (inner == 1) value += F(cross_entropy_tile)(g, i * size, i, 1, 1, 1, weight);
+        if (inner == 1) value += F(cross_entropy_target)(g, i, weight);
         else for (int64_t p = 0; p < inner; p += LANES) {
             const int64_t first = i * size + p, at = i * inner + p;
-            if (p + LANES <= inner) value += F(cross_entropy_tile)(g, first, at, inner, LANES, 0, weight);
-            else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), 0, weight);
+            if (p + LANES <= inner) value += F(cross_entropy_tile)(g, first, at, inner, LANES, weight);
+            else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), weight);
         }
     }
     return value / SMALL;
@@ -306,6 +365,26 @@ static double F(cross_entropy)(const fastnn_loss *g)
 {
     const int plain = !g->weights && !g->class_weight && !g->ignores && !g->costs && g->inner == 1;
     return plain ? F(cross_entropy_of_rows)(g) : F(cross_entropy_of_targets)(g);
+}
+
+/* The cost of target i of all, a row of probabilities: −Σ a·y, a = weight·class_weight·t, and its gradient −a. */
+static double F(nll_row)(const fastnn_loss *g, int64_t i, double weight)
+{
+    const int64_t k = g->size;
+    const real *y = (const real *)g->y + i * k, *t = (const real *)g->t + i * k;
+    real *dy = (real *)g->dy + i * k;
+    double cost = 0, w[STACK_COLUMNS], terms[STACK_COLUMNS];
+    for (int64_t j = 0, n; weight > 0 && j < k; j += n) {
+        n = min64(STACK_COLUMNS, k - j);
+        F(weights_of)(g, j, n, w);
+        ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+            const double a = w[l] * (double)t[j + l], place = (double)y[j + l];
+            terms[l] = a > 0 ? weight * a * place : 0;
+            dy[j + l] = 0 - (real)(a * weight);
+        }
+        for (int64_t l = 0; l < n; ++l) cost -= terms[l];
+    }
+    return cost;
 }
 
 /* −Σ a·y of log-probabilities, and its gradient −a. A class number has one a that is not 0. */
@@ -321,8 +400,8 @@ static double F(nll)(const fastnn_loss *g)
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
         for (int64_t p = 0; p < inner; ++p) {
             const int64_t c = F(target_class)(g, i * inner + p, k), end = g->classes ? c + 1 : k;
-            double cost = 0;
-            for (int64_t j = c; c >= 0 && weight > 0 && j < end; ++j) {
+            double cost = g->classes || inner > 1 ? 0 : F(nll_row)(g, i, weight);
+            for (int64_t j = c; (g->classes || inner > 1) && c >= 0 && weight > 0 && j < end; ++j) {
                 const int64_t place = i * g->size + j * inner + p;
                 const double a = F(weight_of)(g, j) * (g->classes ? 1 : (double)t[place]);
                 if (a > 0) cost -= weight * a * (double)y[place];
@@ -345,6 +424,43 @@ static int64_t F(first_outside)(const void *x_, int64_t n, double low_, double h
         for (int64_t i = from; i < to; ++i) bad |= !(x[i] >= low && x[i] <= high);
         for (int64_t i = from; bad && i < to; ++i)
             if (!(x[i] >= low && x[i] <= high)) return i;
+    }
+    return -1;
+}
+
+/* The first of some rows of k values that is not plainly one of probabilities: none below 0, and a sum of 1 but for
+   1e-6; −1 if each is. */
+static int64_t F(improper_row)(const void *t_, int64_t rows, int64_t k)
+{
+    const real *t = t_;
+    for (int64_t i = 0; i < rows; ++i, t += k) {
+        double lane[LANES] = {0};
+        int64_t j = 0;
+        int bad = 0;
+        for (; j + LANES <= k; j += LANES)
+            for (int l = 0; l < LANES; ++l) {
+                bad |= !(t[j + l] >= 0);
+                lane[l] += (double)t[j + l];
+            }
+        for (int l = 0; j + l < k; ++l) {
+            bad |= !(t[j + l] >= 0);
+            lane[l] += (double)t[j + l];
+        }
+        if (bad || !(fabs(F(tree_double)(lane) - 1) <= 1e-6)) return i;
+    }
+    return -1;
+}
+
+/* The first of n values that is neither −1 nor 1; −1 if each is. */
+static int64_t F(first_unsigned)(const void *t_, int64_t n)
+{
+    const real *t = t_;
+    for (int64_t from = 0; from < n; from += 1024) {
+        const int64_t to = min64(from + 1024, n);
+        int bad = 0;
+        for (int64_t i = from; i < to; ++i) bad |= !(t[i] == 1 || t[i] == -1);
+        for (int64_t i = from; bad && i < to; ++i)
+            if (!(t[i] == 1 || t[i] == -1)) return i;
     }
     return -1;
 }

@@ -370,88 +370,98 @@ static void F(groupnorm_part)(const void *job, int part, int parts)
     }
 }
 
-/* dw and db for this part of the channels, of one value each. */
-static void F(groupnorm_sums_of_columns)(const fastnn_norm *g, int64_t from, int64_t to)
+/* Adds to dw and db of channels from … to − 1 what row i gives. */
+ALWAYS_INLINE void F(add_sums_of_row)(const fastnn_norm *g, int64_t i, int64_t from, int64_t to)
 {
     const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
-    const int64_t n = g->channels, each = n / g->groups;
+    const int64_t each = g->channels / g->groups, inner = g->inner, row = i * g->channels * inner;
+    const real *xs = (const real *)g->x + row, *ds = (const real *)g->dy + row;
     real *dw = g->dw, *db = g->db;
-    for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
-    for (int64_t i = 0; i < g->rows; ++i) {
-        const real *xs = (const real *)g->x + i * n, *ds = (const real *)g->dy + i * n;
-        for (int64_t k = from / each, first = from, last; first < to; first = last, ++k) {
-            const int64_t group = i * g->groups + k;
-            const real mean_hi = s.mean_hi[group], mean_lo = s.mean_lo[group], inv = s.inv[group];
-            last = min64((k + 1) * each, to);
+    for (int64_t k = from / each, first = from, last; first < to; first = last, ++k) {
+        const int64_t group = i * g->groups + k;
+        const real mean_hi = s.mean_hi[group], mean_lo = s.mean_lo[group], inv = s.inv[group];
+        last = min64((k + 1) * each, to);
+        if (inner == 1)
             ELEMENTWISE for (int64_t j = first; j < last; ++j) {
                 db[j] += ds[j];
                 dw[j] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j]);
             }
+        else for (int64_t c = first; c < last; ++c) {
+            real sum, dot;
+            F(gradient_sums)(xs, ds, &(F(ranges_t)){c * inner, 1, inner, inner}, 1, mean_hi, mean_lo, inv, &sum, &dot);
+            db[c] += sum;
+            dw[c] += dot;
         }
     }
 }
 
-/* dw and db for this part of the channels, of several values each. */
-static void F(groupnorm_sums_of_channels)(const fastnn_norm *g, int64_t from, int64_t to)
+/* dx over dy, for group i of all. */
+static void F(groupnorm_dx)(const fastnn_norm *g, int64_t i)
 {
     const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
-    const int64_t each = g->channels / g->groups, inner = g->inner;
-    real *dw = g->dw, *db = g->db;
-    for (int64_t c = from; c < to; ++c) {
-        real sums = 0, dots = 0;
-        for (int64_t i = 0; i < g->rows; ++i) {
-            const int64_t group = i * g->groups + c / each;
-            real sum, dot;
-            F(gradient_sums)(g->x, g->dy, &(F(ranges_t)){(i * g->channels + c) * inner, 1, inner, inner}, 1,
-                             s.mean_hi[group], s.mean_lo[group], s.inv[group], &sum, &dot);
-            sums += sum;
-            dots += dot;
-        }
-        db[c] = sums;
-        dw[c] = dots;
-    }
+    const int64_t each = g->channels / g->groups, inner = g->inner, n = each * inner;
+    const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + i % g->groups * each;
+    real *ds = (real *)g->dy + i * n;
+    const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
+    real sum, dot;
+    if (inner == 1)
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
+    else
+        for (int64_t j = 0; j < each; ++j)
+            ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
+    F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
+    F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, inv, sum / (real)n, dot / (real)n);
 }
 
+/* Everything for this part of each row's groups, while a group is in the first-level cache. */
+static void F(groupnorm_backward_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const int64_t each = g->channels / g->groups, from = part_begin(g->groups, part, parts);
+    const int64_t to = part_begin(g->groups, part + 1, parts);
+    for (int64_t c = from * each; c < to * each; ++c) ((real *)g->dw)[c] = ((real *)g->db)[c] = 0;
+    for (int64_t i = 0; i < g->rows; ++i)
+        for (int64_t k = from; k < to; ++k) {
+            F(add_sums_of_row)(g, i, k * each, (k + 1) * each);
+            F(groupnorm_dx)(g, i * g->groups + k);
+        }
+}
+
+/* dw and db for this part of the channels. */
 static void F(groupnorm_sums_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
     const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
-    (F(by_columns)(g) ? F(groupnorm_sums_of_columns) : F(groupnorm_sums_of_channels))(g, from, to);
+    for (int64_t c = from; c < to; ++c) ((real *)g->dw)[c] = ((real *)g->db)[c] = 0;
+    for (int64_t i = 0; i < g->rows; ++i) F(add_sums_of_row)(g, i, from, to);
 }
 
-/* dx over dy, for this part of the groups. */
+/* dx over dy, for this part of all groups. */
 static void F(groupnorm_dx_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const int64_t groups = g->rows * g->groups, each = g->channels / g->groups, inner = g->inner, n = each * inner;
-    const F(stats_t) s = F(stats_of)(g, groups);
-    for (int64_t i = part_begin(groups, part, parts); i < part_begin(groups, part + 1, parts); ++i) {
-        const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + i % g->groups * each;
-        real *ds = (real *)g->dy + i * n;
-        const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
-        real sum, dot;
-        if (inner == 1)
-            ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
-        else
-            for (int64_t j = 0; j < each; ++j)
-                ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
-        F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
-        F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, inv, sum / (real)n, dot / (real)n);
-    }
+    const int64_t groups = g->rows * g->groups;
+    for (int64_t i = part_begin(groups, part, parts); i < part_begin(groups, part + 1, parts); ++i)
+        F(groupnorm_dx)(g, i);
 }
 
-static void F(run_over_groups)(fastnn_part part, const fastnn_norm *g)
+static int F(group_parts)(const fastnn_norm *g)
 {
-    const int64_t values = g->rows * g->channels * g->inner;
-    run_parts(part, g, part_count(g->threads, g->rows * g->groups, values, PARALLEL_ELEMENTS));
+    return part_count(g->threads, g->rows * g->groups, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS);
 }
 
-static void F(groupnorm)(const fastnn_norm *g) { F(run_over_groups)(F(groupnorm_part), g); }
+static void F(groupnorm)(const fastnn_norm *g) { run_parts(F(groupnorm_part), g, F(group_parts)(g)); }
 
+/* A sum over the rows is one chain, so threads share the channels for dw and db. Where a row has a group for each, they
+   make dx meanwhile; for channels of one value each that takes a tenth longer. */
 static void F(groupnorm_backward)(const fastnn_norm *g)
 {
-    F(run_over_channels)(F(groupnorm_sums_part), g);
-    F(run_over_groups)(F(groupnorm_dx_part), g);
+    const int parts = F(group_parts)(g);
+    if (parts <= g->groups && !F(by_columns)(g)) run_parts(F(groupnorm_backward_part), g, parts);
+    else {
+        F(run_over_channels)(F(groupnorm_sums_part), g);
+        run_parts(F(groupnorm_dx_part), g, parts);
+    }
 }
 
 /* ---- division by the root mean square of a row of `inner` values: y = w·x·inv. See fastnn_ref/rmsnorm.py ---- */
