@@ -1263,7 +1263,7 @@ KERNELS = [
          "dy * (1 - y * y))",
          "dy * (y * (1 - y)))"),
         ("hardswish: the gate's slope without its half", "test_activation::test_formula",
-         "u >= 3 ? 1 : (u + u + 3) / 6)",
+         "u >= 3 ? 1 : F(sixth)(u + u + 3))",
          "u >= 3 ? 1 : (u + u) / 6)"),
     ),
     *of(
