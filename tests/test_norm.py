@@ -19,6 +19,8 @@ LARGE = [                   # strips of channels and what is left over; a channe
     Case("batchnorm2d 3x2x47x53", lambda nn: nn.BatchNorm2d(2), (3, 2, 47, 53)),
     Case("layernorm 3x4099", lambda nn: nn.LayerNorm(4099), (3, 4099)),
     Case("groupnorm 3x(2 of 3)x47x53", lambda nn: nn.GroupNorm(2, 6), (3, 6, 47, 53)),
+    Case("groupnorm 5x(3 of 2)x4x8", lambda nn: nn.GroupNorm(3, 6), (5, 6, 4, 8)),
+    Case("groupnorm without scale 3x(2 of 5)x16", lambda nn: nn.GroupNorm(2, 10, affine=False), (3, 10, 16)),
     Case("groupnorm 19x(7 of 29)", lambda nn: nn.GroupNorm(7, 203, eps=1e-2), (19, 203)),
 ]
 

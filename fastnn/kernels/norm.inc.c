@@ -99,12 +99,12 @@ static inline void F(normalise_range)(const real *x, real *y, int64_t n, real me
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - mean_hi - mean_lo) * inv, w, b);
 }
 
-/* dx = scale·((dy − sum_mean) − x̂·dot_mean) over n values dy of one channel. */
-static inline void F(normalise_range_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv,
-                                               real scale, real sum_mean, real dot_mean)
+/* dx = scale·((weight·dy − sum_mean) − x̂·dot_mean) over n values dy of one channel. */
+ALWAYS_INLINE void F(normalise_range_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv,
+                                               const real weight, real scale, real sum_mean, real dot_mean)
 {
     ELEMENTWISE for (int64_t i = 0; i < n; ++i)
-        dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, dy[i] - sum_mean);
+        dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, weight * dy[i] - sum_mean);
 }
 
 /* Σ dy and Σ dy·x̂ of the values in some sets of ranges, which have one mean. */
@@ -305,7 +305,7 @@ static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, i
             for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride) {
                 real *d = dy + at;
                 if (g->training)
-                    F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, slope, db[c] / count,
+                    F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, 1, slope, db[c] / count,
                                                 dw[c] / count);
                 else ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
             }
@@ -410,7 +410,39 @@ static void F(groupnorm_dx)(const fastnn_norm *g, int64_t i)
         for (int64_t j = 0; j < each; ++j)
             ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
     F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
-    F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, inv, sum / (real)n, dot / (real)n);
+    F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, 1, inv, sum / (real)n, dot / (real)n);
+}
+
+/* The same, and what add_sums_of_row adds for the group's channels, of whole lanes of values each: in two passes. */
+static void F(groupnorm_dx_and_sums)(const fastnn_norm *g, int64_t i)
+{
+    const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
+    const int64_t each = g->channels / g->groups, inner = g->inner, n = each * inner, c = i % g->groups * each;
+    const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + c;
+    real *ds = (real *)g->dy + i * n, *dw = (real *)g->dw + c, *db = (real *)g->db + c;
+    const vec hi = vset1(s.mean_hi[i]), lo = vset1(s.mean_lo[i]), inv = vset1(s.inv[i]);
+    vec sums[LANE_VECTORS], dots[LANE_VECTORS];         /* of the group, whose gradients are times their weights */
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sums[v] = dots[v] = vzero();
+    for (int64_t j = 0; j < each; ++j) {
+        const vec weight = vset1(w[j]);
+        vec sum[LANE_VECTORS], dot[LANE_VECTORS];       /* of the channel */
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = dot[v] = vzero();
+        for (int64_t at = j * inner; at < (j + 1) * inner; at += LANES)
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+                const vec d = vload(ds + at + v * VL), weighted = d * weight;
+                const vec normal = (vload(xs + at + v * VL) - hi - lo) * inv;
+                sum[v] += d;
+                dot[v] = vfma(d, normal, dot[v]);
+                sums[v] += weighted;
+                dots[v] = vfma(weighted, normal, dots[v]);
+            }
+        db[j] += F(tree_of_vectors)(sum);
+        dw[j] += F(tree_of_vectors)(dot);
+    }
+    const real sum_mean = F(tree_of_vectors)(sums) / (real)n, dot_mean = F(tree_of_vectors)(dots) / (real)n;
+    for (int64_t j = 0; j < each; ++j)
+        F(normalise_range_backward)(xs + j * inner, ds + j * inner, inner, s.mean_hi[i], s.mean_lo[i], s.inv[i], w[j],
+                                    s.inv[i], sum_mean, dot_mean);
 }
 
 /* Everything for this part of each row's groups, while a group is in the first-level cache. */
@@ -422,8 +454,11 @@ static void F(groupnorm_backward_part)(const void *job, int part, int parts)
     for (int64_t c = from * each; c < to * each; ++c) ((real *)g->dw)[c] = ((real *)g->db)[c] = 0;
     for (int64_t i = 0; i < g->rows; ++i)
         for (int64_t k = from; k < to; ++k) {
-            F(add_sums_of_row)(g, i, k * each, (k + 1) * each);
-            F(groupnorm_dx)(g, i * g->groups + k);
+            if (g->inner % LANES == 0) F(groupnorm_dx_and_sums)(g, i * g->groups + k);
+            else {
+                F(add_sums_of_row)(g, i, k * each, (k + 1) * each);
+                F(groupnorm_dx)(g, i * g->groups + k);
+            }
         }
 }
 
