@@ -269,11 +269,11 @@ def test_threads_and_instruction_sets(fast, isa, dtype, threads, shape):
         threads(count)
         norm = fast.BatchNorm1d(shape[1]) if len(shape) == 2 else fast.BatchNorm2d(shape[1])
         groups = fast.GroupNorm(2 if shape[1] % 2 == 0 else 19, shape[1])
-        model = fast.Sequential(norm, groups, fast.LayerNorm(shape[1:]), dtype=dtype)
+        model = fast.Sequential(norm, groups, fast.LayerNorm(shape[1:]), fast.RMSNorm(shape[1:]), dtype=dtype)
         y = model.forward(1 + normal(shape, dtype), training=True)
         return [y, model.backward(normal(shape, dtype, seed=1)), *model.grads.values(), *model.state_dict().values()]
 
     want = run(1)
-    for count in (2, 3):
+    for count in (2, 3, 5):
         for one, other in zip(run(count), want, strict=True):
             same(one, other)

@@ -338,14 +338,18 @@ static void F(batchnorm_backward_part)(const void *job, int part, int parts)
     else F(batchnorm_channels_backward)(g, from, to);
 }
 
-static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)
+static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g, int threads)
 {
     const int64_t units = ceil_div(g->channels, F(channel_unit)(g));
-    run_parts(part, g, part_count(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
+    run_parts(part, g, part_count(threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
 }
 
-static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g); }
-static void F(batchnorm_backward)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_backward_part), g); }
+static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g, g->threads); }
+
+static void F(batchnorm_backward)(const fastnn_norm *g)
+{
+    F(run_over_channels)(F(batchnorm_backward_part), g, g->threads);
+}
 
 /* ---- group normalisation: in each row of channels · inner values, a group of channels that stand side by side has a
    mean and a variance. Layer normalisation is one group of channels of one value each ---- */
@@ -480,6 +484,10 @@ static void F(groupnorm_dx_part)(const void *job, int part, int parts)
         F(groupnorm_dx)(g, i);
 }
 
+/* A thread that sums columns, where the passes before and behind take rows, reads what other cores have written: a
+   second one takes more time than it saves. So half of the threads do. */
+static inline int F(threads_for_columns)(const fastnn_norm *g) { return g->threads / 2; }
+
 static int F(group_parts)(const fastnn_norm *g)
 {
     return part_count(g->threads, g->rows * g->groups, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS);
@@ -494,7 +502,7 @@ static void F(groupnorm_backward)(const fastnn_norm *g)
     const int parts = F(group_parts)(g);
     if (parts <= g->groups && !F(by_columns)(g)) run_parts(F(groupnorm_backward_part), g, parts);
     else {
-        F(run_over_channels)(F(groupnorm_sums_part), g);
+        F(run_over_channels)(F(groupnorm_sums_part), g, F(by_columns)(g) ? F(threads_for_columns)(g) : g->threads);
         run_parts(F(groupnorm_dx_part), g, parts);
     }
 }
@@ -554,6 +562,7 @@ static void F(rmsnorm)(const fastnn_norm *g)
 static void F(rmsnorm_backward)(const fastnn_norm *g)
 {
     const int64_t values = g->rows * g->inner;
-    run_parts(F(rmsnorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
+    run_parts(F(rmsnorm_sums_part), g,
+              part_count(F(threads_for_columns)(g), ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
     run_parts(F(rmsnorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }
