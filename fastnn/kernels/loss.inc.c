@@ -251,46 +251,76 @@ ALWAYS_INLINE void F(weights_of)(const fastnn_loss *g, int64_t j, int64_t n, dou
     for (int64_t l = known; l < n; ++l) w[l] = 1;
 }
 
-/* The cost of target i of all, whose classes stand side by side: Σa·log Σ exp(z) − Σ a·z, where a = class_weight·q
-   takes the place of q. The gradient is Σa·softmax(y) − a, and both are times `weight`. The value is in units of 2⁶⁴.
-   The sums are chains; so what they add is worked out before, in vectors. */
-static double F(cross_entropy_target)(const fastnn_loss *g, int64_t i, double weight)
+/* sums[r] += terms[r][0], terms[r][1] … in this order. A chain waits for each of its sums, so CHAINS run side by side,
+   and what they add is worked out before, in vectors. */
+#undef CHAINS
+#define CHAINS 4
+static void F(add_chains)(double (*terms)[STACK_COLUMNS], int64_t n, double *sums)
 {
-    const int64_t k = g->size, c = F(target_class)(g, i, k);
-    const real *y = (const real *)g->y + i * k, top = F(maximum)(y, k);
-    const int one_class = g->classes && g->delta == 0;          /* then a = 0 for all classes but c */
-    const double factor = c < 0 ? 0 : weight;
-    double all = 0, cost = 0, w[STACK_COLUMNS], a[STACK_COLUMNS], terms[STACK_COLUMNS];
-    real *d = (real *)g->dy + i * k, q[STACK_COLUMNS];
-    ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - top);
-    const real sum = F(sum)(d, k);
-    for (int64_t j = one_class && c >= 0 ? c : 0, n; j < (one_class ? c + 1 : k); j += n) {
-        n = min64(STACK_COLUMNS, (one_class ? c + 1 : k) - j);
-        F(smoothed_targets)(g, i, j, n, q);
-        F(weights_of)(g, j, n, w);
-        ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
-            const double z = (double)(y[j + l] - top), each = (double)q[l] * (w[l] * SMALL);
-            a[l] = each;
-            terms[l] = each > 0 ? each * z : 0;
-        }
-        for (int64_t l = 0; l < n; ++l) {
-            all += a[l];
-            cost -= terms[l];
+    double a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+    for (int64_t l = 0; l < n; ++l) {
+        a += terms[0][l];
+        b += terms[1][l];
+        c += terms[2][l];
+        d += terms[3][l];
+    }
+    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+}
+
+/* The cost of target i of all and of those behind it, at most CHAINS, whose classes stand side by side: Σa·log Σ exp(z)
+   − Σ a·z, where a = class_weight·q takes the place of q. The gradient is Σa·softmax(y) − a, and both are times the
+   example's weight / count. Adds the costs, in units of 2⁶⁴, to the value. */
+static void F(cross_entropy_targets)(const fastnn_loss *g, int64_t i, double count, double *value)
+{
+    const int64_t k = g->size, rows = min64(CHAINS, g->rows - i);
+    const int one_class = g->classes && g->delta == 0;          /* then a = 0 for all others */
+    double all[CHAINS] = {0}, cost[CHAINS] = {0}, w[STACK_COLUMNS];
+    double a[CHAINS][STACK_COLUMNS] = {{0}}, terms[CHAINS][STACK_COLUMNS] = {{0}};
+    real q[STACK_COLUMNS], top[CHAINS], sum[CHAINS];
+    for (int64_t r = 0; r < rows; ++r) {
+        const real *y = (const real *)g->y + (i + r) * k, highest = top[r] = F(maximum)(y, k);
+        real *d = (real *)g->dy + (i + r) * k;
+        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - highest);
+        sum[r] = F(sum)(d, k);
+        const int64_t c = one_class ? F(target_class)(g, i + r, k) : -1;
+        if (c >= 0) {
+            all[r] = F(weight_of)(g, c) * SMALL;
+            if (all[r] > 0) cost[r] = -(all[r] * (double)(y[c] - highest));
         }
     }
-    const double value = factor > 0 ? factor * (cost + all * log((double)sum)) : 0;
-    if (g->costs) ((real *)g->costs)[i] = (real)(value / SMALL);
-    const real total = (real)(all / SMALL), scale = (real)factor;
-    for (int64_t j = 0, n; j < k; j += n) {
+    for (int64_t j = 0, n; j < k && !one_class; j += n) {
         n = min64(STACK_COLUMNS, k - j);
-        F(smoothed_targets)(g, i, j, n, q);
         F(weights_of)(g, j, n, w);
-        ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
-            const real slope = d[j + l] / sum * total - q[l] * (real)w[l];
-            d[j + l] = factor > 0 ? slope * scale : 0;
+        for (int64_t r = 0; r < rows; ++r) {
+            const real *y = (const real *)g->y + (i + r) * k + j, highest = top[r];
+            F(smoothed_targets)(g, i + r, j, n, q);
+            ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+                const double z = (double)(y[l] - highest), each = (double)q[l] * (w[l] * SMALL);
+                a[r][l] = each;
+                terms[r][l] = each > 0 ? -(each * z) : 0;
+            }
+        }
+        F(add_chains)(a, n, all);
+        F(add_chains)(terms, n, cost);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+        const int is_left_out = F(target_class)(g, i + r, k) < 0;
+        const double factor = is_left_out || !(count > 0) ? 0 : (g->weights ? g->weights[i + r] : 1) / count;
+        const double each = factor > 0 ? factor * (cost[r] + all[r] * log((double)sum[r])) : 0;
+        const real total = (real)(all[r] / SMALL), divisor = sum[r], scale = (real)factor;
+        if (g->costs) ((real *)g->costs)[i + r] = (real)(each / SMALL);
+        *value += each;
+        for (int64_t j = 0, n; j < k; j += n) {
+            real *d = (real *)g->dy + (i + r) * k + j;
+            n = min64(STACK_COLUMNS, k - j);
+            F(smoothed_targets)(g, i + r, j, n, q);
+            F(weights_of)(g, j, n, w);
+            ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+                const real slope = d[l] / divisor * total - q[l] * (real)w[l];
+                d[l] = factor > 0 ? slope * scale : 0;
+            }
         }
     }
-    return value;
 }
 
 /* The same for n <= LANES targets that stand side by side in an example: class j of target l is at
@@ -349,10 +379,10 @@ static double F(cross_entropy_of_targets)(const fastnn_loss *g)
     const int64_t size = g->size, inner = g->inner;
     const double count = F(target_count)(g);
     double value = 0;
-    for (int64_t i = 0; i < g->rows; ++i) {
+    for (int64_t i = 0; i < g->rows && inner == 1; i += CHAINS) F(cross_entropy_targets)(g, i, count, &value);
+    for (int64_t i = 0; i < g->rows && inner > 1; ++i) {
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
-        if (inner == 1) value += F(cross_entropy_target)(g, i, weight);
-        else for (int64_t p = 0; p < inner; p += LANES) {
+        for (int64_t p = 0; p < inner; p += LANES) {
             const int64_t first = i * size + p, at = i * inner + p;
             if (p + LANES <= inner) value += F(cross_entropy_tile)(g, first, at, inner, LANES, weight);
             else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), weight);
@@ -367,24 +397,35 @@ static double F(cross_entropy)(const fastnn_loss *g)
     return plain ? F(cross_entropy_of_rows)(g) : F(cross_entropy_of_targets)(g);
 }
 
-/* The cost of target i of all, a row of probabilities: −Σ a·y, a = weight·class_weight·t, and its gradient −a. */
-static double F(nll_row)(const fastnn_loss *g, int64_t i, double weight)
+/* −Σ a·y of rows of log-probabilities, a = weight·class_weight·t, and its gradient −a. */
+static double F(nll_of_rows)(const fastnn_loss *g, double count)
 {
     const int64_t k = g->size;
-    const real *y = (const real *)g->y + i * k, *t = (const real *)g->t + i * k;
-    real *dy = (real *)g->dy + i * k;
-    double cost = 0, w[STACK_COLUMNS], terms[STACK_COLUMNS];
-    for (int64_t j = 0, n; weight > 0 && j < k; j += n) {
-        n = min64(STACK_COLUMNS, k - j);
-        F(weights_of)(g, j, n, w);
-        ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
-            const double a = w[l] * (double)t[j + l], place = (double)y[j + l];
-            terms[l] = a > 0 ? weight * a * place : 0;
-            dy[j + l] = 0 - (real)(a * weight);
+    double value = 0, w[STACK_COLUMNS], terms[CHAINS][STACK_COLUMNS] = {{0}};
+    for (int64_t i = 0; i < g->rows; i += CHAINS) {
+        const int64_t rows = min64(CHAINS, g->rows - i);
+        double costs[CHAINS] = {0};
+        for (int64_t j = 0, n; j < k; j += n) {
+            n = min64(STACK_COLUMNS, k - j);
+            F(weights_of)(g, j, n, w);
+            for (int64_t r = 0; r < rows; ++r) {
+                const real *y = (const real *)g->y + (i + r) * k + j, *t = (const real *)g->t + (i + r) * k + j;
+                real *dy = (real *)g->dy + (i + r) * k + j;
+                const double weight = count > 0 ? (g->weights ? g->weights[i + r] : 1) / count : 0;
+                ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+                    const double each = weight * (w[l] * (double)t[l]), place = (double)y[l];
+                    terms[r][l] = each > 0 ? -(each * place) : 0;
+                    dy[l] = 0 - (real)each;
+                }
+            }
+            F(add_chains)(terms, n, costs);
         }
-        for (int64_t l = 0; l < n; ++l) cost -= terms[l];
+        for (int64_t r = 0; r < rows; ++r) {
+            if (g->costs) ((real *)g->costs)[i + r] = (real)costs[r];
+            value += costs[r];
+        }
     }
-    return cost;
+    return value;
 }
 
 /* −Σ a·y of log-probabilities, and its gradient −a. A class number has one a that is not 0. */
@@ -395,13 +436,14 @@ static double F(nll)(const fastnn_loss *g)
     real *dy = g->dy;
     const double count = F(target_count)(g);
     double value = 0;
+    if (!g->classes && inner == 1) return F(nll_of_rows)(g, count);
     for (int64_t i = 0; i < g->rows * g->size; ++i) dy[i] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
         for (int64_t p = 0; p < inner; ++p) {
             const int64_t c = F(target_class)(g, i * inner + p, k), end = g->classes ? c + 1 : k;
-            double cost = g->classes || inner > 1 ? 0 : F(nll_row)(g, i, weight);
-            for (int64_t j = c; (g->classes || inner > 1) && c >= 0 && weight > 0 && j < end; ++j) {
+            double cost = 0;
+            for (int64_t j = c; c >= 0 && weight > 0 && j < end; ++j) {
                 const int64_t place = i * g->size + j * inner + p;
                 const double a = F(weight_of)(g, j) * (g->classes ? 1 : (double)t[place]);
                 if (a > 0) cost -= weight * a * (double)y[place];
