@@ -36,8 +36,8 @@ IS_X86 = IS_X86 and os.environ.get("FASTNN_SETS") != "portable"
 OPT = os.environ.get("FASTNN_OPT")
 KERNEL_FLAGS = ["-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *WARNINGS]
 # GCC's -O3 makes the same vector loops and unrolls what is left over at their ends, too, which takes a third of its
-# time and makes no step faster (a pool alone by a tenth). Functions begin at a cache line: otherwise a product's speed
-# depends on the code before it.
+# time and makes no step faster. Functions begin at a cache line: otherwise a product's speed depends on the code before
+# it.
 GCC_KERNELS = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops", "-falign-functions=64"]
 # The modules call kernels and Python: -O2 takes half as long again, and a step is no faster.
 MODULE_FLAGS = [OPT or "-O1", "-fno-strict-aliasing", *WARNINGS]

@@ -13,7 +13,7 @@ import numpy as np
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, bad_class, fastnn_loss, floats, loss_kind, new_array, ready, table
+from fastnn._kernels cimport address, bad_class, fastnn_kernels, fastnn_loss, floats, loss_kind, new_array, ready, table
 from fastnn.custom cimport carry
 from fastnn.network cimport Pass
 
@@ -153,6 +153,11 @@ cdef class ElementwiseLoss(Loss):
         self.low, self.high = -LARGEST_DOUBLE, LARGEST_DOUBLE
         self.by_class = NO_WEIGHTS
 
+    cdef bint takes(self, const fastnn_kernels *k, const void *t, int64_t n) noexcept:
+        """May kernels read these targets as they are?"""
+        cdef double limit = LARGEST_DOUBLE if k.real_size == 8 else LARGEST_FLOAT   # a float32 beyond is infinite
+        return k.first_outside(t, n, max(self.low, -limit), min(self.high, limit)) < 0
+
     cdef object convert(self, object t, tuple shape, object dtype):
         """Targets of any other kind."""
         return checks.as_value_targets(t, shape, dtype)
@@ -162,14 +167,12 @@ cdef class ElementwiseLoss(Loss):
         cdef int64_t found = 0, size = 1
         cdef int axis
         cdef bint double_precision = dtype.itemsize == 8
-        cdef double limit = LARGEST_DOUBLE if double_precision else LARGEST_FLOAT   # a float32 beyond is infinite
         if len(shape) <= 8:
             for axis in range(len(shape)):
                 dims[axis] = shape[axis]
                 size *= dims[axis]
             if (ready(t, c"d" if double_precision else c"f", len(shape), dims, data, &found) and found == rows
-                    and table(dtype.itemsize).first_outside(
-                        data[0], rows * size, max(self.low, -limit), min(self.high, limit)) < 0):
+                    and self.takes(table(dtype.itemsize), data[0], rows * size)):
                 return t
         t = self.convert(t, (rows, *shape), dtype)
         data[0] = <const void *><size_t>t.ctypes.data
@@ -239,7 +242,9 @@ cdef class HingeLoss(ElementwiseLoss):
     def __init__(self, reduction="mean"):
         ElementwiseLoss.__init__(self, reduction)
         self.kind = loss_kind("hinge")
-        self.low, self.high = 1, -1             # no target passes unconverted
+
+    cdef bint takes(self, const fastnn_kernels *k, const void *t, int64_t n) noexcept:
+        return k.first_unsigned(t, n) < 0
 
     cdef object convert(self, object t, tuple shape, object dtype):
         return checks.as_sign_targets(t, shape, dtype)
@@ -304,10 +309,15 @@ cdef class ClassLoss(Loss):
         for axis in range(1, len(shape)):
             dims[axis - 1] = shape[axis]
             inner *= dims[axis - 1]
-        if not (ready(t, c"q", len(shape) - 1, dims, data, &found) and found == rows
+        if (ready(t, c"q", len(shape) - 1, dims, data, &found) and found == rows
                 and bad_class(<const int64_t *>data[0], rows * inner, k, self.ignored) < 0):
-            t = checks.as_class_targets(t, (rows, *shape), dtype, self.ignore_index)
-            data[0] = <const void *><size_t>t.ctypes.data
+            return t
+        if (len(shape) == 1 and not self.ignores
+                and ready(t, c"d" if dtype.itemsize == 8 else c"f", 1, &k, data, &found) and found == rows
+                and table(dtype.itemsize).improper_row(data[0], rows, k) < 0):
+            return t
+        t = checks.as_class_targets(t, (rows, *shape), dtype, self.ignore_index)
+        data[0] = <const void *><size_t>t.ctypes.data
         return t
 
     cdef fastnn_loss job(self, const void *y, const void *t, bint classes, const double *weights, void *dy, void *costs,

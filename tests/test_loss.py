@@ -333,6 +333,32 @@ def test_poisson(nn, dtype):
     close("elementwise", loss.backward(), np.array([[0, (math.exp(80) - 1) / 2]]), [[1, 40 * math.exp(80)]])
 
 
+def test_logarithm_of_a_rate(fast):
+    """float32's is double's, rounded once, at any scale; −log 0 is +∞, and a negative rate has no logarithm."""
+    loss = fast.PoissonNLLLoss(log_input=False, eps=1e-45, reduction="none")
+    y = np.concatenate([np.geomspace(1e-37, 3e38, 9973), np.linspace(0.5, 2, 4999), [1.0]]).astype(np.float32)[:, None]
+    same(loss(y, np.ones_like(y)), y - np.log(y.astype(np.float64)).astype(np.float32))
+    costs = loss(np.array([[0, -1, np.nan]], np.float32) - np.float32(loss.eps), np.ones((1, 3), np.float32))[0]
+    assert costs[0] == np.inf and np.isnan(costs[1:]).all()
+
+
+@pytest.mark.parametrize("columns", [3, 16, 37])
+def test_target_arrays_that_are_refused(nn, dtype, columns):
+    """An array of the model's own dtype is looked at in the kernels: a wrong value in each place of a row."""
+    y, labels = np.zeros((2, columns), dtype), np.ones((2, columns), dtype)
+    probabilities = np.full((2, columns), 1 / columns, dtype)
+    nn.HingeLoss()(y, -labels)
+    nn.CrossEntropyLoss()(y, probabilities)
+    for j in range(columns):
+        for value, loss, t in ((0, nn.HingeLoss(), -labels), (0.5, nn.HingeLoss(), labels),
+                               (-1e-3, nn.CrossEntropyLoss(), probabilities), (1, nn.NLLLoss(), probabilities),
+                               (np.nan, nn.CrossEntropyLoss(), probabilities)):
+            wrong = t.copy()
+            wrong[1, j] = value
+            with pytest.raises(ValueError, match=r"^t: "):
+                loss(y, wrong)
+
+
 def test_hinge(nn, dtype):
     """0 and 1 stand for −1 and 1; at the margin the slope is 0; scikit-learn's hinge_loss."""
     y = np.array([[0.5], [1.0], [-2.0], [0.0]], dtype)

@@ -19,6 +19,8 @@ LARGE = [                   # strips of channels and what is left over; a channe
     Case("batchnorm2d 3x2x47x53", lambda nn: nn.BatchNorm2d(2), (3, 2, 47, 53)),
     Case("layernorm 3x4099", lambda nn: nn.LayerNorm(4099), (3, 4099)),
     Case("groupnorm 3x(2 of 3)x47x53", lambda nn: nn.GroupNorm(2, 6), (3, 6, 47, 53)),
+    Case("groupnorm 5x(3 of 2)x4x8", lambda nn: nn.GroupNorm(3, 6), (5, 6, 4, 8)),
+    Case("groupnorm without scale 3x(2 of 5)x16", lambda nn: nn.GroupNorm(2, 10, affine=False), (3, 10, 16)),
     Case("groupnorm 19x(7 of 29)", lambda nn: nn.GroupNorm(7, 203, eps=1e-2), (19, 203)),
 ]
 
@@ -267,11 +269,11 @@ def test_threads_and_instruction_sets(fast, isa, dtype, threads, shape):
         threads(count)
         norm = fast.BatchNorm1d(shape[1]) if len(shape) == 2 else fast.BatchNorm2d(shape[1])
         groups = fast.GroupNorm(2 if shape[1] % 2 == 0 else 19, shape[1])
-        model = fast.Sequential(norm, groups, fast.LayerNorm(shape[1:]), dtype=dtype)
+        model = fast.Sequential(norm, groups, fast.LayerNorm(shape[1:]), fast.RMSNorm(shape[1:]), dtype=dtype)
         y = model.forward(1 + normal(shape, dtype), training=True)
         return [y, model.backward(normal(shape, dtype, seed=1)), *model.grads.values(), *model.state_dict().values()]
 
     want = run(1)
-    for count in (2, 3):
+    for count in (2, 3, 5):
         for one, other in zip(run(count), want, strict=True):
             same(one, other)

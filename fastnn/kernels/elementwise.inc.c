@@ -78,6 +78,19 @@ ALWAYS_INLINE real F(gelu_tanh_slope)(real u)
     return F(gate_slope)(g.gate, g.slope);
 }
 
+/* x / 6 for an x whose sixth is not subnormal. A division takes as long as six of these; its result, rounded once, is
+   what the residue makes of the product (Markstein, "Computation of elementary functions on the IBM RISC System/6000
+   processor", 1990): the inverse is off by so little that the product is off by less than one unit. */
+ALWAYS_INLINE real F(sixth)(real x)
+{
+#if defined(HAS_FMA)
+    const real inverse = (real)1 / 6, product = x * inverse;
+    return F(fma_)(F(fma_)(product, -6, x), inverse, product);
+#else
+    return x / 6;
+#endif
+}
+
 /* y = act(x) for whole vectors: n is a multiple of VL. The compiler makes a vector loop of each row of
    activations.def; it sees that nothing is left over, so that each formula is there once. */
 static void F(activate_vectors)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)

@@ -230,11 +230,105 @@ static double F(target_count)(const fastnn_loss *g)
 #undef SMALL
 #define SMALL 0x1p-64
 
-/* n <= LANES targets that stand side by side in an example: class j of target l is at [first + j·step + l], `at` is the
-   index of the first target. a = class_weight·q takes the place of q, and the gradient is Σa·softmax(y) − a, both times
-   `weight`. The value is in units of 2⁶⁴. `row`: one target alone, whose classes stand side by side. */
+/* q = keep·target + spread for n classes of target i of all, from class j on. */
+ALWAYS_INLINE void F(smoothed_targets)(const fastnn_loss *g, int64_t i, int64_t j, int64_t n, real *q)
+{
+    const real keep = (real)(1 - g->delta), spread = (real)(g->delta / (double)g->size);
+    if (g->classes) {
+        const int64_t c = F(target_class)(g, i, g->size) - j;
+        for (int64_t l = 0; l < n; ++l) q[l] = spread;
+        if (c >= 0 && c < n) q[c] = keep + spread;
+    } else {
+        const real *t = (const real *)g->t + i * g->size + j;
+        for (int64_t l = 0; l < n; ++l) q[l] = F(fma_)(keep, t[l], spread);
+    }
+}
+
+/* The weights of n classes from class j on. */
+ALWAYS_INLINE void F(weights_of)(const fastnn_loss *g, int64_t j, int64_t n, double *w)
+{
+    const double *from = g->class_weight + j;
+    const int64_t known = g->class_weight && j < g->weight_count ? min64(n, g->weight_count - j) : 0;
+    for (int64_t l = 0; l < known; ++l) w[l] = from[l];
+    for (int64_t l = known; l < n; ++l) w[l] = 1;
+}
+
+/* sums[r] += terms[r][0], terms[r][1] … in this order. A chain waits for each of its sums, so CHAINS run side by side,
+   and what they add is worked out before, in vectors. */
+#undef CHAINS
+#define CHAINS 4
+static void F(add_chains)(double (*terms)[STACK_COLUMNS], int64_t n, double *sums)
+{
+    double a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+    for (int64_t l = 0; l < n; ++l) {
+        a += terms[0][l];
+        b += terms[1][l];
+        c += terms[2][l];
+        d += terms[3][l];
+    }
+    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+}
+
+/* The cost of target i of all and of those behind it, at most CHAINS, whose classes stand side by side: Σa·log Σ exp(z)
+   − Σ a·z, where a = class_weight·q takes the place of q. The gradient is Σa·softmax(y) − a, and both are times the
+   example's weight / count. Adds the costs, in units of 2⁶⁴, to the value. */
+static void F(cross_entropy_targets)(const fastnn_loss *g, int64_t i, double count, double *value)
+{
+    const int64_t k = g->size, rows = min64(CHAINS, g->rows - i);
+    const int one_class = g->classes && g->delta == 0;          /* then a = 0 for all others */
+    double all[CHAINS] = {0}, cost[CHAINS] = {0}, w[STACK_COLUMNS];
+    double a[CHAINS][STACK_COLUMNS] = {{0}}, terms[CHAINS][STACK_COLUMNS] = {{0}};
+    real q[STACK_COLUMNS], top[CHAINS], sum[CHAINS];
+    for (int64_t r = 0; r < rows; ++r) {
+        const real *y = (const real *)g->y + (i + r) * k, highest = top[r] = F(maximum)(y, k);
+        real *d = (real *)g->dy + (i + r) * k;
+        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - highest);
+        sum[r] = F(sum)(d, k);
+        const int64_t c = one_class ? F(target_class)(g, i + r, k) : -1;
+        if (c >= 0) {
+            all[r] = F(weight_of)(g, c) * SMALL;
+            if (all[r] > 0) cost[r] = -(all[r] * (double)(y[c] - highest));
+        }
+    }
+    for (int64_t j = 0, n; j < k && !one_class; j += n) {
+        n = min64(STACK_COLUMNS, k - j);
+        F(weights_of)(g, j, n, w);
+        for (int64_t r = 0; r < rows; ++r) {
+            const real *y = (const real *)g->y + (i + r) * k + j, highest = top[r];
+            F(smoothed_targets)(g, i + r, j, n, q);
+            ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+                const double z = (double)(y[l] - highest), each = (double)q[l] * (w[l] * SMALL);
+                a[r][l] = each;
+                terms[r][l] = each > 0 ? -(each * z) : 0;
+            }
+        }
+        F(add_chains)(a, n, all);
+        F(add_chains)(terms, n, cost);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+        const int is_left_out = F(target_class)(g, i + r, k) < 0;
+        const double factor = is_left_out || !(count > 0) ? 0 : (g->weights ? g->weights[i + r] : 1) / count;
+        const double each = factor > 0 ? factor * (cost[r] + all[r] * log((double)sum[r])) : 0;
+        const real total = (real)(all[r] / SMALL), divisor = sum[r], scale = (real)factor;
+        if (g->costs) ((real *)g->costs)[i + r] = (real)(each / SMALL);
+        *value += each;
+        for (int64_t j = 0, n; j < k; j += n) {
+            real *d = (real *)g->dy + (i + r) * k + j;
+            n = min64(STACK_COLUMNS, k - j);
+            F(smoothed_targets)(g, i + r, j, n, q);
+            F(weights_of)(g, j, n, w);
+            ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+                const real slope = d[l] / divisor * total - q[l] * (real)w[l];
+                d[l] = factor > 0 ? slope * scale : 0;
+            }
+        }
+    }
+}
+
+/* The same for n <= LANES targets that stand side by side in an example: class j of target l is at
+   [first + j·step + l], `at` is the index of the first target. */
 ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, int64_t at, int64_t step, const int n,
-                                           const int row, double weight)
+                                           double weight)
 {
     const real *y = (const real *)g->y + first, *t = g->t ? (const real *)g->t + first : NULL;
     real *d = (real *)g->dy + first, top[LANES], sum[LANES];
@@ -245,21 +339,16 @@ ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, 
     for (int l = 0; l < n; ++l) {
         classes[l] = F(target_class)(g, at + l, k);
         factor[l] = classes[l] < 0 ? 0 : weight;
-        top[l] = row ? F(maximum)(y, k) : y[l];
+        top[l] = y[l];
     }
-    if (row) {
-        ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = F(exp_)(y[j] - top[0]);
-        sum[0] = F(sum)(d, k);
-    } else {
-        for (int64_t j = 1; j < k; ++j)
-            for (int l = 0; l < n; ++l) top[l] = MAX_NAN(top[l], y[j * step + l]);
-        for (int64_t j = 0; j < k; ++j)
-            for (int l = 0; l < n; ++l) {
-                d[j * step + l] = F(exp_)(y[j * step + l] - top[l]);
-                total[l] += (double)d[j * step + l];
-            }
-        for (int l = 0; l < n; ++l) sum[l] = (real)total[l];
-    }
+    for (int64_t j = 1; j < k; ++j)
+        for (int l = 0; l < n; ++l) top[l] = MAX_NAN(top[l], y[j * step + l]);
+    for (int64_t j = 0; j < k; ++j)
+        for (int l = 0; l < n; ++l) {
+            d[j * step + l] = F(exp_)(y[j * step + l] - top[l]);
+            total[l] += (double)d[j * step + l];
+        }
+    for (int l = 0; l < n; ++l) sum[l] = (real)total[l];
     for (int64_t j = 0; j < k; ++j) {
         const double class_weight = F(weight_of)(g, j) * SMALL;
         for (int l = 0; l < n; ++l) {
@@ -292,13 +381,13 @@ static double F(cross_entropy_of_targets)(const fastnn_loss *g)
     const int64_t size = g->size, inner = g->inner;
     const double count = F(target_count)(g);
     double value = 0;
-    for (int64_t i = 0; i < g->rows; ++i) {
+    for (int64_t i = 0; i < g->rows && inner == 1; i += CHAINS) F(cross_entropy_targets)(g, i, count, &value);
+    for (int64_t i = 0; i < g->rows && inner > 1; ++i) {
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
-        if (inner == 1) value += F(cross_entropy_tile)(g, i * size, i, 1, 1, 1, weight);
-        else for (int64_t p = 0; p < inner; p += LANES) {
+        for (int64_t p = 0; p < inner; p += LANES) {
             const int64_t first = i * size + p, at = i * inner + p;
-            if (p + LANES <= inner) value += F(cross_entropy_tile)(g, first, at, inner, LANES, 0, weight);
-            else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), 0, weight);
+            if (p + LANES <= inner) value += F(cross_entropy_tile)(g, first, at, inner, LANES, weight);
+            else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), weight);
         }
     }
     return value / SMALL;
@@ -310,6 +399,37 @@ static double F(cross_entropy)(const fastnn_loss *g)
     return plain ? F(cross_entropy_of_rows)(g) : F(cross_entropy_of_targets)(g);
 }
 
+/* −Σ a·y of rows of log-probabilities, a = weight·class_weight·t, and its gradient −a. */
+static double F(nll_of_rows)(const fastnn_loss *g, double count)
+{
+    const int64_t k = g->size;
+    double value = 0, w[STACK_COLUMNS], terms[CHAINS][STACK_COLUMNS] = {{0}};
+    for (int64_t i = 0; i < g->rows; i += CHAINS) {
+        const int64_t rows = min64(CHAINS, g->rows - i);
+        double costs[CHAINS] = {0};
+        for (int64_t j = 0, n; j < k; j += n) {
+            n = min64(STACK_COLUMNS, k - j);
+            F(weights_of)(g, j, n, w);
+            for (int64_t r = 0; r < rows; ++r) {
+                const real *y = (const real *)g->y + (i + r) * k + j, *t = (const real *)g->t + (i + r) * k + j;
+                real *dy = (real *)g->dy + (i + r) * k + j;
+                const double weight = count > 0 ? (g->weights ? g->weights[i + r] : 1) / count : 0;
+                ELEMENTWISE for (int64_t l = 0; l < n; ++l) {
+                    const double each = weight * (w[l] * (double)t[l]), place = (double)y[l];
+                    terms[r][l] = each > 0 ? -(each * place) : 0;
+                    dy[l] = 0 - (real)each;
+                }
+            }
+            F(add_chains)(terms, n, costs);
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+            if (g->costs) ((real *)g->costs)[i + r] = (real)costs[r];
+            value += costs[r];
+        }
+    }
+    return value;
+}
+
 /* −Σ a·y of log-probabilities, and its gradient −a. A class number has one a that is not 0. */
 static double F(nll)(const fastnn_loss *g)
 {
@@ -318,6 +438,7 @@ static double F(nll)(const fastnn_loss *g)
     real *dy = g->dy;
     const double count = F(target_count)(g);
     double value = 0;
+    if (!g->classes && inner == 1) return F(nll_of_rows)(g, count);
     for (int64_t i = 0; i < g->rows * g->size; ++i) dy[i] = 0;
     for (int64_t i = 0; i < g->rows; ++i) {
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
@@ -347,6 +468,43 @@ static int64_t F(first_outside)(const void *x_, int64_t n, double low_, double h
         for (int64_t i = from; i < to; ++i) bad |= !(x[i] >= low && x[i] <= high);
         for (int64_t i = from; bad && i < to; ++i)
             if (!(x[i] >= low && x[i] <= high)) return i;
+    }
+    return -1;
+}
+
+/* The first of some rows of k values that is not plainly one of probabilities: none below 0, and a sum of 1 but for
+   1e-6; −1 if each is. */
+static int64_t F(improper_row)(const void *t_, int64_t rows, int64_t k)
+{
+    const real *t = t_;
+    for (int64_t i = 0; i < rows; ++i, t += k) {
+        double lane[LANES] = {0};
+        int64_t j = 0;
+        int bad = 0;
+        for (; j + LANES <= k; j += LANES)
+            for (int l = 0; l < LANES; ++l) {
+                bad |= !(t[j + l] >= 0);
+                lane[l] += (double)t[j + l];
+            }
+        for (int l = 0; j + l < k; ++l) {
+            bad |= !(t[j + l] >= 0);
+            lane[l] += (double)t[j + l];
+        }
+        if (bad || !(fabs(F(tree_double)(lane) - 1) <= 1e-6)) return i;
+    }
+    return -1;
+}
+
+/* The first of n values that is neither −1 nor 1; −1 if each is. */
+static int64_t F(first_unsigned)(const void *t_, int64_t n)
+{
+    const real *t = t_;
+    for (int64_t from = 0; from < n; from += 1024) {
+        const int64_t to = min64(from + 1024, n);
+        int bad = 0;
+        for (int64_t i = from; i < to; ++i) bad |= !(t[i] == 1 || t[i] == -1);
+        for (int64_t i = from; bad && i < to; ++i)
+            if (!(t[i] == 1 || t[i] == -1)) return i;
     }
     return -1;
 }

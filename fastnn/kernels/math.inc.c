@@ -34,6 +34,10 @@ static const real F(exp_tail)[] = {
 static const real F(log_tail)[] = {
     0.2333161447f, 0.2855077863f, 0.4000012221f, 0.6666666655f
 };
+static const double log_tail_f64[] = {          /* float's log needs it, too */
+    0.1308803485092755383, 0.1326863836926682388, 0.1538624473762166661, 0.1818179554752113623,
+    0.222222223925810451, 0.2857142857079978503, 0.4000000000000088324, 0.6666666666666666646
+};
 static const real F(sin_tail)[] = {
     2.724962008e-6f, -0.0001984008438f, 0.00833333187f, -0.1666666666f
 };
@@ -60,10 +64,6 @@ static const real F(exp_tail)[] = {
     2.09147553258932022e-9, 2.510531272962210179e-8, 2.755727347871858047e-7, 2.755725517000088744e-6,
     0.0000248015873256774619, 0.0001984126987500227879, 0.001388888888888371117, 0.00833333333332608312,
     0.04166666666666666978, 0.1666666666666667103, 0.5
-};
-static const real F(log_tail)[] = {
-    0.1308803485092755383, 0.1326863836926682388, 0.1538624473762166661, 0.1818179554752113623,
-    0.222222223925810451, 0.2857142857079978503, 0.4000000000000088324, 0.6666666666666666646
 };
 static const real F(sin_tail)[] = {
     -7.586636882825159649e-13, 1.605853059664595471e-10, -2.505210622599440069e-8, 2.755731921932057977e-6,
@@ -155,6 +155,29 @@ ALWAYS_INLINE real F(log1p_)(real z)
     const real s = f / (2 + f), s2 = s * s, square = (real)0.5 * f * f;
     const real low = F(fma_)(s, F(fma_)(s2, POLYNOMIAL(s2, log_tail), square), upper ? LOG2_LOW : 0);
     return (upper ? LOG2_HIGH : 0) + (f - (square - low));
+}
+
+/* log x. A float's is worked out in double, by the formula of log1p, and rounded once; x = 2ⁿ·(1 + f) is taken apart as
+   in box_muller_radius. */
+ALWAYS_INLINE real F(log_)(real x)
+{
+#if REAL_BITS == 32
+    const uint64_t root_half = 0x3FE6A09E667F3BCDu;
+    const double half_up = 6755399441055744.0;
+    union { double value; uint64_t bits; } one = {1}, u = {(double)x}, exponent = {half_up}, rest;
+    u.bits += one.bits - root_half;
+    exponent.bits += u.bits >> 52;
+    rest.bits = (u.bits & (((uint64_t)1 << 52) - 1)) + root_half;
+    const double n = exponent.value - (half_up + 1023), f = rest.value - 1;
+    const double s = f / (2 + f), s2 = s * s, square = 0.5 * f * f;
+    double tail = log_tail_f64[0];
+    UNROLL for (int i = 1; i < 8; ++i) tail = tail * s2 + log_tail_f64[i];
+    const double low = s * (s2 * tail + square) + n * 1.646594958289708128098e-12;
+    const real found = (real)(n * 0.6931471805582987144589 + (f - (square - low)));
+    return x > 0 ? x < INFINITY ? found : x : x == 0 ? -INFINITY : NAN;
+#else
+    return log(x);
+#endif
 }
 
 /* σ(u) = 1 / (1 + exp(−u)), by whichever exponential does not overflow. */

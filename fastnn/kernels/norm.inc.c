@@ -99,12 +99,12 @@ static inline void F(normalise_range)(const real *x, real *y, int64_t n, real me
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - mean_hi - mean_lo) * inv, w, b);
 }
 
-/* dx = scale·((dy − sum_mean) − x̂·dot_mean) over n values dy of one channel. */
-static inline void F(normalise_range_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv,
-                                               real scale, real sum_mean, real dot_mean)
+/* dx = scale·((weight·dy − sum_mean) − x̂·dot_mean) over n values dy of one channel. */
+ALWAYS_INLINE void F(normalise_range_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv,
+                                               const real weight, real scale, real sum_mean, real dot_mean)
 {
     ELEMENTWISE for (int64_t i = 0; i < n; ++i)
-        dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, dy[i] - sum_mean);
+        dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, weight * dy[i] - sum_mean);
 }
 
 /* Σ dy and Σ dy·x̂ of the values in some sets of ranges, which have one mean. */
@@ -305,7 +305,7 @@ static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, i
             for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride) {
                 real *d = dy + at;
                 if (g->training)
-                    F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, slope, db[c] / count,
+                    F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, 1, slope, db[c] / count,
                                                 dw[c] / count);
                 else ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
             }
@@ -338,14 +338,18 @@ static void F(batchnorm_backward_part)(const void *job, int part, int parts)
     else F(batchnorm_channels_backward)(g, from, to);
 }
 
-static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g)
+static void F(run_over_channels)(fastnn_part part, const fastnn_norm *g, int threads)
 {
     const int64_t units = ceil_div(g->channels, F(channel_unit)(g));
-    run_parts(part, g, part_count(g->threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
+    run_parts(part, g, part_count(threads, units, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS));
 }
 
-static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g); }
-static void F(batchnorm_backward)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_backward_part), g); }
+static void F(batchnorm)(const fastnn_norm *g) { F(run_over_channels)(F(batchnorm_part), g, g->threads); }
+
+static void F(batchnorm_backward)(const fastnn_norm *g)
+{
+    F(run_over_channels)(F(batchnorm_backward_part), g, g->threads);
+}
 
 /* ---- group normalisation: in each row of channels · inner values, a group of channels that stand side by side has a
    mean and a variance. Layer normalisation is one group of channels of one value each ---- */
@@ -370,88 +374,137 @@ static void F(groupnorm_part)(const void *job, int part, int parts)
     }
 }
 
-/* dw and db for this part of the channels, of one value each. */
-static void F(groupnorm_sums_of_columns)(const fastnn_norm *g, int64_t from, int64_t to)
+/* Adds to dw and db of channels from … to − 1 what row i gives. */
+ALWAYS_INLINE void F(add_sums_of_row)(const fastnn_norm *g, int64_t i, int64_t from, int64_t to)
 {
     const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
-    const int64_t n = g->channels, each = n / g->groups;
+    const int64_t each = g->channels / g->groups, inner = g->inner, row = i * g->channels * inner;
+    const real *xs = (const real *)g->x + row, *ds = (const real *)g->dy + row;
     real *dw = g->dw, *db = g->db;
-    for (int64_t j = from; j < to; ++j) dw[j] = db[j] = 0;
-    for (int64_t i = 0; i < g->rows; ++i) {
-        const real *xs = (const real *)g->x + i * n, *ds = (const real *)g->dy + i * n;
-        for (int64_t k = from / each, first = from, last; first < to; first = last, ++k) {
-            const int64_t group = i * g->groups + k;
-            const real mean_hi = s.mean_hi[group], mean_lo = s.mean_lo[group], inv = s.inv[group];
-            last = min64((k + 1) * each, to);
+    for (int64_t k = from / each, first = from, last; first < to; first = last, ++k) {
+        const int64_t group = i * g->groups + k;
+        const real mean_hi = s.mean_hi[group], mean_lo = s.mean_lo[group], inv = s.inv[group];
+        last = min64((k + 1) * each, to);
+        if (inner == 1)
             ELEMENTWISE for (int64_t j = first; j < last; ++j) {
                 db[j] += ds[j];
                 dw[j] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j]);
             }
+        else for (int64_t c = first; c < last; ++c) {
+            real sum, dot;
+            F(gradient_sums)(xs, ds, &(F(ranges_t)){c * inner, 1, inner, inner}, 1, mean_hi, mean_lo, inv, &sum, &dot);
+            db[c] += sum;
+            dw[c] += dot;
         }
     }
 }
 
-/* dw and db for this part of the channels, of several values each. */
-static void F(groupnorm_sums_of_channels)(const fastnn_norm *g, int64_t from, int64_t to)
+/* dx over dy, for group i of all. */
+static void F(groupnorm_dx)(const fastnn_norm *g, int64_t i)
 {
     const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
-    const int64_t each = g->channels / g->groups, inner = g->inner;
-    real *dw = g->dw, *db = g->db;
-    for (int64_t c = from; c < to; ++c) {
-        real sums = 0, dots = 0;
-        for (int64_t i = 0; i < g->rows; ++i) {
-            const int64_t group = i * g->groups + c / each;
-            real sum, dot;
-            F(gradient_sums)(g->x, g->dy, &(F(ranges_t)){(i * g->channels + c) * inner, 1, inner, inner}, 1,
-                             s.mean_hi[group], s.mean_lo[group], s.inv[group], &sum, &dot);
-            sums += sum;
-            dots += dot;
-        }
-        db[c] = sums;
-        dw[c] = dots;
-    }
+    const int64_t each = g->channels / g->groups, inner = g->inner, n = each * inner;
+    const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + i % g->groups * each;
+    real *ds = (real *)g->dy + i * n;
+    const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
+    real sum, dot;
+    if (inner == 1)
+        ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
+    else
+        for (int64_t j = 0; j < each; ++j)
+            ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
+    F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
+    F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, 1, inv, sum / (real)n, dot / (real)n);
 }
 
+/* The same, and what add_sums_of_row adds for the group's channels, of whole lanes of values each: in two passes. */
+static void F(groupnorm_dx_and_sums)(const fastnn_norm *g, int64_t i)
+{
+    const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
+    const int64_t each = g->channels / g->groups, inner = g->inner, n = each * inner, c = i % g->groups * each;
+    const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + c;
+    real *ds = (real *)g->dy + i * n, *dw = (real *)g->dw + c, *db = (real *)g->db + c;
+    const vec hi = vset1(s.mean_hi[i]), lo = vset1(s.mean_lo[i]), inv = vset1(s.inv[i]);
+    vec sums[LANE_VECTORS], dots[LANE_VECTORS];         /* of the group, whose gradients are times their weights */
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sums[v] = dots[v] = vzero();
+    for (int64_t j = 0; j < each; ++j) {
+        const vec weight = vset1(w[j]);
+        vec sum[LANE_VECTORS], dot[LANE_VECTORS];       /* of the channel */
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = dot[v] = vzero();
+        for (int64_t at = j * inner; at < (j + 1) * inner; at += LANES)
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+                const vec d = vload(ds + at + v * VL), weighted = d * weight;
+                const vec normal = (vload(xs + at + v * VL) - hi - lo) * inv;
+                sum[v] += d;
+                dot[v] = vfma(d, normal, dot[v]);
+                sums[v] += weighted;
+                dots[v] = vfma(weighted, normal, dots[v]);
+            }
+        db[j] += F(tree_of_vectors)(sum);
+        dw[j] += F(tree_of_vectors)(dot);
+    }
+    const real sum_mean = F(tree_of_vectors)(sums) / (real)n, dot_mean = F(tree_of_vectors)(dots) / (real)n;
+    for (int64_t j = 0; j < each; ++j)
+        F(normalise_range_backward)(xs + j * inner, ds + j * inner, inner, s.mean_hi[i], s.mean_lo[i], s.inv[i], w[j],
+                                    s.inv[i], sum_mean, dot_mean);
+}
+
+/* Everything for this part of each row's groups, while a group is in the first-level cache. */
+static void F(groupnorm_backward_part)(const void *job, int part, int parts)
+{
+    const fastnn_norm *g = job;
+    const int64_t each = g->channels / g->groups, from = part_begin(g->groups, part, parts);
+    const int64_t to = part_begin(g->groups, part + 1, parts);
+    for (int64_t c = from * each; c < to * each; ++c) ((real *)g->dw)[c] = ((real *)g->db)[c] = 0;
+    for (int64_t i = 0; i < g->rows; ++i)
+        for (int64_t k = from; k < to; ++k) {
+            if (g->inner % LANES == 0) F(groupnorm_dx_and_sums)(g, i * g->groups + k);
+            else {
+                F(add_sums_of_row)(g, i, k * each, (k + 1) * each);
+                F(groupnorm_dx)(g, i * g->groups + k);
+            }
+        }
+}
+
+/* dw and db for this part of the channels. */
 static void F(groupnorm_sums_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
     const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
-    (F(by_columns)(g) ? F(groupnorm_sums_of_columns) : F(groupnorm_sums_of_channels))(g, from, to);
+    for (int64_t c = from; c < to; ++c) ((real *)g->dw)[c] = ((real *)g->db)[c] = 0;
+    for (int64_t i = 0; i < g->rows; ++i) F(add_sums_of_row)(g, i, from, to);
 }
 
-/* dx over dy, for this part of the groups. */
+/* dx over dy, for this part of all groups. */
 static void F(groupnorm_dx_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
-    const int64_t groups = g->rows * g->groups, each = g->channels / g->groups, inner = g->inner, n = each * inner;
-    const F(stats_t) s = F(stats_of)(g, groups);
-    for (int64_t i = part_begin(groups, part, parts); i < part_begin(groups, part + 1, parts); ++i) {
-        const real *xs = (const real *)g->x + i * n, *w = (const real *)g->w + i % g->groups * each;
-        real *ds = (real *)g->dy + i * n;
-        const real mean_hi = s.mean_hi[i], mean_lo = s.mean_lo[i], inv = s.inv[i];
-        real sum, dot;
-        if (inner == 1)
-            ELEMENTWISE for (int64_t j = 0; j < n; ++j) ds[j] *= w[j];
-        else
-            for (int64_t j = 0; j < each; ++j)
-                ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
-        F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
-        F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, inv, sum / (real)n, dot / (real)n);
-    }
+    const int64_t groups = g->rows * g->groups;
+    for (int64_t i = part_begin(groups, part, parts); i < part_begin(groups, part + 1, parts); ++i)
+        F(groupnorm_dx)(g, i);
 }
 
-static void F(run_over_groups)(fastnn_part part, const fastnn_norm *g)
+/* A thread that sums columns, where the passes before and behind take rows, reads what other cores have written: a
+   second one takes more time than it saves. So half of the threads do. */
+static inline int F(threads_for_columns)(const fastnn_norm *g) { return g->threads / 2; }
+
+static int F(group_parts)(const fastnn_norm *g)
 {
-    const int64_t values = g->rows * g->channels * g->inner;
-    run_parts(part, g, part_count(g->threads, g->rows * g->groups, values, PARALLEL_ELEMENTS));
+    return part_count(g->threads, g->rows * g->groups, g->rows * g->channels * g->inner, PARALLEL_ELEMENTS);
 }
 
-static void F(groupnorm)(const fastnn_norm *g) { F(run_over_groups)(F(groupnorm_part), g); }
+static void F(groupnorm)(const fastnn_norm *g) { run_parts(F(groupnorm_part), g, F(group_parts)(g)); }
 
+/* A sum over the rows is one chain, so threads share the channels for dw and db. Where a row has a group for each, they
+   make dx meanwhile; for channels of one value each that takes a tenth longer. */
 static void F(groupnorm_backward)(const fastnn_norm *g)
 {
-    F(run_over_channels)(F(groupnorm_sums_part), g);
-    F(run_over_groups)(F(groupnorm_dx_part), g);
+    const int parts = F(group_parts)(g);
+    if (parts <= g->groups && !F(by_columns)(g)) run_parts(F(groupnorm_backward_part), g, parts);
+    else {
+        F(run_over_channels)(F(groupnorm_sums_part), g, F(by_columns)(g) ? F(threads_for_columns)(g) : g->threads);
+        run_parts(F(groupnorm_dx_part), g, parts);
+    }
 }
 
 /* ---- division by the root mean square of a row of `inner` values: y = w·x·inv. See fastnn_ref/rmsnorm.py ---- */
@@ -509,6 +562,7 @@ static void F(rmsnorm)(const fastnn_norm *g)
 static void F(rmsnorm_backward)(const fastnn_norm *g)
 {
     const int64_t values = g->rows * g->inner;
-    run_parts(F(rmsnorm_sums_part), g, part_count(g->threads, ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
+    run_parts(F(rmsnorm_sums_part), g,
+              part_count(F(threads_for_columns)(g), ceil_div(g->inner, LANES), values, PARALLEL_ELEMENTS));
     run_parts(F(rmsnorm_dx_part), g, part_count(g->threads, g->rows, values, PARALLEL_ELEMENTS));
 }

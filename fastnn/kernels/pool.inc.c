@@ -307,6 +307,7 @@ static void F(avg_interleaved_backward)(const fastnn_pool *g, const real *x, con
 /* A kind of pooling: its parts for single images, and functions for a plane of an interleaved block (NULL: none). */
 typedef struct {
     fastnn_part forward, backward;
+    int backward_reads;                         /* whether backward reads x and y */
     void (*interleaved)(const fastnn_pool *g, const real *x, real *y);
     void (*interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx);
 } F(pooling_t);
@@ -344,13 +345,15 @@ static void F(pool_interleaved_part)(const void *job, int part, int parts)
         const int64_t n = e / channels * LANES, c = e % channels;
         const int64_t x_at = (n * channels + c * (x_lines ? LANES : 1)) * x_size;
         const int64_t y_at = (n * channels + c * (y_lines ? LANES : 1)) * y_size;
-        const real *x = F(lines_of)(x_lines, (const real *)g->x + x_at, channels * x_size, x_size, x_copy);
+        const real *x = (const real *)g->x + x_at;
         real *y = (real *)g->y + y_at;
+        if (!p->backward || p->kind->backward_reads) x = F(lines_of)(x_lines, x, channels * x_size, x_size, x_copy);
         if (!p->backward) {
             p->kind->interleaved(g, x, y_lines ? y : y_copy);
             F(lines_to)(y_lines, y_copy, y, channels * y_size, y_size);
         } else {
-            const real *ys = F(lines_of)(y_lines, y, channels * y_size, y_size, y_copy);
+            const real *ys = y;
+            if (p->kind->backward_reads) ys = F(lines_of)(y_lines, y, channels * y_size, y_size, y_copy);
             const real *dy = F(lines_of)(y_lines, (const real *)g->dy + y_at, channels * y_size, y_size, dy_copy);
             real *dx = (real *)g->dx + x_at;
             p->kind->interleaved_backward(g, x, ys, dy, x_lines ? dx : dx_copy);
@@ -383,10 +386,10 @@ static void F(pool)(const fastnn_pool *g, const F(pooling_t) *kind, int backward
 }
 
 static const F(pooling_t)
-    F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), F(max_interleaved), F(max_interleaved_backward)},
-    F(max_bins) = {F(max_bins_part), F(max_bins_backward_part), F(max_interleaved), F(max_interleaved_backward)},
-    F(avg_pooling) = {F(avg_pool_part), F(avg_pool_backward_part), F(avg_interleaved), F(avg_interleaved_backward)},
-    F(global_pooling) = {F(global_pool_part), F(avg_pool_backward_part), NULL, NULL};
+    F(max_pooling) = {F(max_pool_part), F(max_pool_backward_part), 1, F(max_interleaved), F(max_interleaved_backward)},
+    F(max_bins) = {F(max_bins_part), F(max_bins_backward_part), 1, F(max_interleaved), F(max_interleaved_backward)},
+    F(avg_pooling) = {F(avg_pool_part), F(avg_pool_backward_part), 0, F(avg_interleaved), F(avg_interleaved_backward)},
+    F(global_pooling) = {F(global_pool_part), F(avg_pool_backward_part), 0, NULL, NULL};
 
 static void F(max_pool)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 0); }
 static void F(max_pool_backward)(const fastnn_pool *g) { F(pool)(g, &F(max_pooling), 1); }

@@ -11,6 +11,7 @@
        vmax_nan(a, b)              the larger value, NaN if one of the two is NaN
        vzip_low(r, a, b), vzip_high(r, a, b)       a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves; or what
                                    else transposes after VL_LOG rounds, of which this is number r (transpose.inc.c)
+       vload_halves(p, q)          VL/2 values from p and VL/2 from q, which is round 0 of them: AVX2 only
        vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
        vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
    The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
@@ -33,6 +34,9 @@
 #undef SAME
 #undef vzip_low
 #undef vzip_high
+#undef vload_halves
+#undef vzip_low_halves
+#undef vzip_high_halves
 #undef vwhere_equal
 #undef vwhere_other
 #undef VL_LOG
@@ -90,6 +94,7 @@
 #define VL 8
 #define VL_LOG 3
 #define AVX2(op) _mm256_##op##_ps
+#define vload_halves(p, q) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1)
 #define SWAP_HALVES _mm256_permute2f128_ps
 static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #else
@@ -99,6 +104,7 @@ static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #undef AVX2
 #undef SWAP_HALVES
 #define AVX2(op) _mm256_##op##_pd
+#define vload_halves(p, q) _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(q), 1)
 #define SWAP_HALVES _mm256_permute2f128_pd
 static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #endif

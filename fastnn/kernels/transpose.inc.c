@@ -2,15 +2,26 @@
 
 /* Transposes a tile of VL × VL values in registers; of a tile that is not full, `rows` × `cols` values. Zipping row i
    with row i + VL/2 moves the highest bit of the row's number to the lowest of the column's; after log₂ VL rounds the
-   two numbers have changed places. */
+   two numbers have changed places. Where vectors can be loaded by halves, that is the first round. */
 ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row,
                                      int64_t rows, int64_t cols)
 {
     const vmask across = vfirst(full ? VL : (int)cols), down = vfirst(full ? VL : (int)rows);
+    int first = 0;
     vec a[VL], b[VL];
+#if defined(vload_halves)
+    if (full) {
+        UNROLL for (int i = 0; i < VL / 2; ++i) {
+            const real *upper = from + i * from_row, *lower = from + (i + VL / 2) * from_row;
+            a[2 * i] = vload_halves(upper, lower);
+            a[2 * i + 1] = vload_halves(upper + VL / 2, lower + VL / 2);
+        }
+        first = 1;
+    } else
+#endif
     UNROLL for (int i = 0; i < VL; ++i)
         a[i] = full ? vload(from + i * from_row) : i < rows ? vload_first(from + i * from_row, across) : vzero();
-    UNROLL for (int round = 0; round < VL_LOG; ++round) {
+    UNROLL for (int round = first; round < VL_LOG; ++round) {
         UNROLL for (int i = 0; i < VL / 2; ++i) {
             b[2 * i] = vzip_low(round, a[i], a[i + VL / 2]);
             b[2 * i + 1] = vzip_high(round, a[i], a[i + VL / 2]);
@@ -22,28 +33,35 @@ ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t f
         else if (i < cols) vstore_first(to + i * to_row, down, a[i]);
 }
 
-NOINLINE void F(transpose_whole_tile)(const real *from, int64_t from_row, real *to, int64_t to_row)
-{
-    F(transpose_tile)(1, from, from_row, to, to_row, VL, VL);
-}
-
-NOINLINE void F(transpose_part_of_tile)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
-                                        int64_t cols)
+/* A tile at the lower or the right edge. */
+NOINLINE void F(transpose_edge)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
+                                int64_t cols)
 {
     F(transpose_tile)(0, from, from_row, to, to_row, rows, cols);
 }
 
-/* to[j·to_row + i] = from[i·from_row + j] for `rows` × `cols` values. */
-static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows, int64_t cols)
+ALWAYS_INLINE void F(transpose_tiles)(const real *from, const int64_t from_row, real *to, const int64_t to_row,
+                                      int64_t rows, int64_t cols)
 {
     for (int64_t i = 0; i < rows; i += VL)
         for (int64_t j = 0; j < cols; j += VL) {
             const real *tile = from + i * from_row + j;
             real *target = to + j * to_row + i;
             const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
-            if (down == VL && across == VL) F(transpose_whole_tile)(tile, from_row, target, to_row);
-            else F(transpose_part_of_tile)(tile, from_row, target, to_row, down, across);
+            if (down == VL && across == VL) F(transpose_tile)(1, tile, from_row, target, to_row, VL, VL);
+            else F(transpose_edge)(tile, from_row, target, to_row, down, across);
         }
+}
+
+/* to[j·to_row + i] = from[i·from_row + j] for `rows` × `cols` values. One side is mostly lines: with a constant
+   distance the rows of a tile there need no address each. */
+static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows, int64_t cols)
+{
+    if (to_row == LANES) F(transpose_tiles)(from, from_row, to, LANES, rows, cols);
+    else if (from_row == LANES)
+        for (int64_t j = 0; j < cols; j += VL)
+            F(transpose_tiles)(from + j, LANES, to + j * to_row, to_row, rows, min64(VL, cols - j));
+    else F(transpose_tiles)(from, from_row, to, to_row, rows, cols);
 }
 
 /* n sums from their LANES running sums each, by the tree of reduce.inc.c, LANES sums at a time. */
