@@ -276,11 +276,10 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
 #undef PARALLEL_FMAS
 #define PARALLEL_FMAS (1 << 21)
 
-/* Threads split the rows; or the columns, if these make more tiles or if b must be packed. Where both operands are
-   packed, each thread packs the whole one that is not split: so it is the smaller one. */
+/* Threads split the rows; or the columns, if these make more tiles or if b must be packed. To split the larger operand,
+   so that each thread packs the smaller one as a whole, saves 2 to 6 % of the work of both and none of the time. */
 static inline int F(by_rows)(const fastnn_gemm *g)
 {
-    if (PACK_A && g->m >= PACK_ROWS && g->n >= g->m && g->n / g->threads > 4 * NR) return 0;
     return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
 }
 
