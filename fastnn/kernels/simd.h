@@ -35,8 +35,6 @@
 #undef vzip_low
 #undef vzip_high
 #undef vload_halves
-#undef vzip_low_halves
-#undef vzip_high_halves
 #undef vwhere_equal
 #undef vwhere_other
 #undef VL_LOG
