@@ -318,7 +318,8 @@ typedef struct {
     real alpha;
 } F(winograd_t);
 
-/* Strips pay from so many lines on that meet them. */
+/* So many lines have to meet the strips: for one image of 32 × 32, 4 lines, they took more time than they saved (a
+   prediction 6 % longer), for 32 images they save 5 to 9 %. */
 #undef STRIP_LINES
 #define STRIP_LINES 8
 static inline int F(in_strips)(const F(winograd_t) *c) { return PANELS && F(tile_lines)(&c->tiling) >= STRIP_LINES; }

@@ -78,10 +78,11 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
-/* The micro-kernel, for tiles of up to MR × NV vectors, or one row of ROW_NV; with `masked`, only t->tail lanes of the
-   last vector count, and a panel has the others, too. All four are constants wherever it is inlined, so its inner loops
-   are unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time
-   than a call. What changes from one to the next stays in *t: the loop over p needs all registers. */
+/* The micro-kernel, for tiles of up to MR × NV vectors, of one row up to ROW_NV, of two up to TWO_ROWS_NV; with
+   `masked`, only t->tail lanes of the last vector count, and a panel has the others, too. All four are constants
+   wherever it is inlined, so its inner loops are unrolled and the arrays become registers. It goes from tile to tile by
+   itself, as a small tile takes less time than a call. What changes from one to the next stays in *t: the loop over p
+   needs all registers. */
 ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, F(tiles_t) *t)
 {
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
@@ -277,7 +278,8 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
 #define PARALLEL_FMAS (1 << 21)
 
 /* Threads split the rows; or the columns, if these make more tiles or if b must be packed. To split the larger operand,
-   so that each thread packs the smaller one as a whole, saves 2 to 6 % of the work of both and none of the time. */
+   so that each thread packs the smaller one as a whole, takes 2 to 6 % of the work of all threads away, but no
+   time was saved with two. */
 static inline int F(by_rows)(const fastnn_gemm *g)
 {
     return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
