@@ -16,10 +16,12 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from fastnn_ref.shared import shards
 from fastnn_ref.shared.data import FileRows
 from tests import ranks
 from tests.check import close, normal, same, same_parameters, sign_descent
@@ -538,6 +540,24 @@ def test_a_rank_dies(package, tmp_path, trouble):
         (tmp_path / str(count)).mkdir()
         found, _ = on_ranks(count, "job", package, str(tmp_path / str(count)), "", str(tmp_path / "run"))
         assert found == [want] * count
+
+
+def test_what_a_rank_wrote_is_read_before_it_ends_the_job(monkeypatch, capsys):
+    """mpiexec, when asked to end a job, drops what it has not read: seen in 3 of 10 jobs whose mpiexec was stopped."""
+    happened = []
+    comm = SimpleNamespace(Get_size=lambda: 2, Abort=lambda code: happened.append(("Abort", code)))
+    monkeypatch.setattr(shards.time, "sleep", lambda seconds: happened.append((capsys.readouterr().err, seconds)))
+
+    @shards.ending_the_job
+    def fails(comm):
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fails(comm=comm)
+    (written, seconds), abort = happened
+    assert written.endswith("OSError: the disk is full\n")
+    assert seconds >= 1
+    assert abort == ("Abort", 1)
 
 
 @pytest.mark.slow

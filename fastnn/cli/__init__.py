@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn_ref.shared.shards import abort
+
 from .. import __version__
 from . import compare, evaluate, export, info, lab, options, predict, train
 from .session import Session, UsageError, require_output
@@ -60,4 +62,4 @@ def end_job(code: int) -> None:
     """Where one of several ranks of MPI has failed, the others would wait for it."""
     mpi: Any = sys.modules.get("mpi4py.MPI")
     if code and mpi is not None and mpi.COMM_WORLD.Get_size() > 1:
-        mpi.COMM_WORLD.Abort(code)
+        abort(mpi.COMM_WORLD, code)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -45,6 +46,7 @@ Result = TypeVar("Result")
 METHODS = ("Get_rank", "Get_size", "Sendrecv", "allreduce", "bcast", "Abort")       # what is used of a communicator
 LOSS, WEIGHT, COUNT, STOPS = range(4)       # Σcᵢ·lossᵢ, Σcᵢ, the sum of sample weights, ranks that ask to stop
 NUMBERS = 4 * 8                             # bytes
+TIME_TO_READ = 1.0                          # seconds
 
 
 class Sums:
@@ -257,6 +259,13 @@ def as_shards(shards: object, comm: Any) -> Shards:
     return Shards(count, comm)
 
 
+def abort(comm: Any, code: int) -> None:
+    """Ends all ranks with this exit code, once mpiexec has had time to read what this one wrote: it drops the rest."""
+    Steady().flush()
+    time.sleep(TIME_TO_READ)
+    comm.Abort(code)
+
+
 def ending_the_job(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """``function(…, comm=…)``; an error on one of several ranks ends the job, as the others would wait for ever."""
 
@@ -268,8 +277,7 @@ def ending_the_job(function: Callable[Arguments, Result]) -> Callable[Arguments,
             comm: Any = named.get("comm")
             if hasattr(comm, "Abort") and comm.Get_size() > 1:
                 sys.excepthook(*sys.exc_info())
-                Steady().flush()
-                comm.Abort(1)
+                abort(comm, 1)
             raise
 
     return run
