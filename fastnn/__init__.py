@@ -16,59 +16,68 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastnn_ref.shared import checkpoint
-from fastnn_ref.shared.config import build
-from fastnn_ref.shared.words import missing
-
-from ._kernels import get_num_threads, isa, set_num_threads
+from ._kernels import get_num_threads as get_num_threads
+from ._kernels import isa as isa
+from ._kernels import set_num_threads as set_num_threads
 from ._version import __version__ as __version__
-from .compare import compare
-from .config import show_config
-from .docs import attach
+from .docs import attach, attach_functions
+
+if TYPE_CHECKING:
+    from fastnn_ref.shared.checkpoint import Training
 
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     raise ImportError("fastnn: expected an interpreter with the GIL, which its locks rely on; this one is "
                       "free-threaded and leaves it off (PYTHON_GIL=0 or -X gil=0)")
 
 reference = importlib.import_module("fastnn_ref")
+OWN = {"compare": "comparison", "show_config": "config"}       # what only the engine has, and where
+__all__ = [*reference.__all__, "compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 
 
 def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | None = None) -> Any:
+    from fastnn_ref.shared.config import build
+
     return build(sys.modules[__name__], record, classes)
 
 
 def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:
-    return checkpoint.load_model(sys.modules[__name__], path, classes)
+    from fastnn_ref.shared.checkpoint import load_model
+
+    return load_model(sys.modules[__name__], path, classes)
 
 
-def load_training(
-    path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None,
-) -> checkpoint.Training:
+def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> "Training":
+    from fastnn_ref.shared import checkpoint
+
     return checkpoint.load_training(sys.modules[__name__], path, classes)
 
 
 def __getattr__(name: str) -> Any:
-    raise missing(__name__, name)
+    """A name of ``__all__``, or a module that has the name of one of the reference, imported at its first use.
 
-
-def own(name: str) -> Any:
-    """What this package has under a public name of the reference: an object that is written once, or its own.
-
-    Its own stands in the module of the same name: if it is missing, there is an ImportError or an AttributeError here.
+    What is written once is the reference's; the rest stands in the module of the same name here.
     """
-    thing = getattr(reference, name)
-    _, _, module = getattr(thing, "__module__", "").partition(".")
-    if isinstance(thing, ModuleType) or module.startswith("shared.") or module == "init":
-        return thing
-    if not module:
-        return globals()[name]
-    # The reference has what all optimizers share in a file of its own.
-    return getattr(importlib.import_module(f"{__name__}.{module.replace('optimizer', 'optim')}"), name)
+    home = OWN.get(name) or reference.HOMES.get(name, name)
+    if name == "metrics" or home.startswith("shared.") or home in ("init", "philox"):
+        found = getattr(reference, name)
+    elif name in OWN or home in reference.CONTENTS:
+        # The reference has what all optimizers share in a file of its own.
+        found = importlib.import_module(f"{__name__}.{home.replace('optimizer', 'optim')}")
+        if name != home:
+            found = getattr(found, name)
+        attach(__name__, reference)
+    else:
+        from fastnn_ref.shared.words import missing
+
+        raise missing(__name__, name)
+    globals()[name] = found
+    return found
 
 
-globals().update({name: own(name) for name in reference.__all__})
-__all__ = [*reference.__all__, "compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
-attach(sys.modules[__name__], reference)
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
+attach_functions(sys.modules[__name__], reference)

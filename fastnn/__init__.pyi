@@ -6,5 +6,5 @@ from ._kernels import get_num_threads as get_num_threads
 from ._kernels import isa as isa
 from ._kernels import set_num_threads as set_num_threads
 from ._version import __version__ as __version__
-from .compare import compare as compare
+from .comparison import compare as compare
 from .config import show_config as show_config

@@ -1,10 +1,11 @@
-"""Docstrings: they stand in the reference, and are put onto the compiled classes and functions when fastnn is imported.
+"""Docstrings: they stand in the reference, and are put onto compiled classes and functions when one is used first.
 
 A compiled class has its constructor's signature as its docstring, which `inspect.signature` reads; the text follows it
 here. In examples fastnn takes the place of fastnn_ref. Where Python has dropped docstrings (-OO), there are none here
 either.
 """
 
+import importlib
 import sys
 
 from cpython.object cimport PyObject
@@ -24,6 +25,7 @@ cdef extern from "Python.h":
         PyGetSetDef *d_getset
 
 cdef list texts = []            # the bytes that C strings point to
+cdef set done = set()           # the modules that have theirs
 
 
 cdef object text_of(object thing):
@@ -77,18 +79,26 @@ cdef int attach_class(object kind, object original) except -1:
 
 
 def attach(package, reference):
-    """Puts the docstrings of ``reference`` onto everything compiled that ``package`` defines twice."""
+    """Puts the docstrings of ``reference`` onto everything compiled that ``package`` defines twice and has imported."""
     for module_name, module in list(sys.modules.items()):
         home, _, name = module_name.partition(".")
-        originals = sys.modules.get(f"{reference.__name__}.{name}") if home == package.__name__ else None
-        for key, value in list(vars(module).items()) if originals is not None else ():
-            if getattr(value, "__module__", None) != module_name or key not in vars(originals):
+        if home != package or name not in reference.CONTENTS or module_name in done:
+            continue
+        originals = vars(importlib.import_module(f"{reference.__name__}.{name}"))
+        if getattr(module.__spec__, "_initializing", False):
+            continue                            # another thread imports it, and will come here after that
+        for key, value in list(vars(module).items()):
+            if getattr(value, "__module__", None) != module_name or key not in originals:
                 continue
-            original = vars(originals)[key]
             if isinstance(value, type):
-                attach_class(value, original)
+                attach_class(value, originals[key])
             elif type(value) is type(attach):
-                set_function_doc(value, text_of(original))
-    for name, original in vars(reference).items():          # the functions of the package itself
-        if getattr(original, "__module__", None) == reference.__name__:
+                set_function_doc(value, text_of(originals[key]))
+        done.add(module_name)
+
+
+def attach_functions(package, reference):
+    """Puts the docstrings of the functions that stand in the reference itself onto those of the package."""
+    for name, original in vars(reference).items():
+        if getattr(original, "__module__", None) == reference.__name__ and name in reference.__all__:
             getattr(package, name).__doc__ = text_of(original)

@@ -19,62 +19,72 @@ parameters and activations of a model are float64 here by default, and float32 i
 [0, 1, 1, 0]
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-# The order of these lines is the reading order, and ``__all__`` follows from it. ``as`` tells a type checker that a
-# name is public.
-# isort: off
-from .layer import Layer as Layer
-from .linear import Linear as Linear
-from .embedding import Embedding as Embedding
-from .conv import Conv2d as Conv2d
-from .conv_transpose import ConvTranspose2d as ConvTranspose2d
-from .pool import (
-    MaxPool2d as MaxPool2d, AvgPool2d as AvgPool2d, AdaptiveMaxPool2d as AdaptiveMaxPool2d,
-    AdaptiveAvgPool2d as AdaptiveAvgPool2d, GlobalAvgPool2d as GlobalAvgPool2d,
-)
-from .flatten import Flatten as Flatten, Unflatten as Unflatten
-from .upsample import Upsample as Upsample
-from .activation import (
-    Activation as Activation, Identity as Identity, ReLU as ReLU, ReLU6 as ReLU6, LeakyReLU as LeakyReLU, ELU as ELU,
-    CELU as CELU, SELU as SELU, SiLU as SiLU, Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus,
-    Tanh as Tanh, Sigmoid as Sigmoid, Hardsigmoid as Hardsigmoid, LogSigmoid as LogSigmoid, Softsign as Softsign,
-    Softshrink as Softshrink, Hardshrink as Hardshrink, Softmax as Softmax, LogSoftmax as LogSoftmax,
-)
-from .prelu import PReLU as PReLU
-from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
-from .layernorm import LayerNorm as LayerNorm
-from .groupnorm import GroupNorm as GroupNorm
-from .rmsnorm import RMSNorm as RMSNorm
-from .dropout import Dropout as Dropout
-from .dropconnect import DropConnect as DropConnect
-from .stochastic_depth import Residual as Residual, StochasticDepth as StochasticDepth
-from .parallel import Parallel as Parallel, Select as Select
-from .gaussian_noise import GaussianNoise as GaussianNoise
-from .augment import Augment as Augment
-from .loss import (
-    Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss,
-    PoissonNLLLoss as PoissonNLLLoss, HingeLoss as HingeLoss, BCEWithLogitsLoss as BCEWithLogitsLoss,
-    NLLLoss as NLLLoss, CrossEntropyLoss as CrossEntropyLoss,
-)
-from .penalty import (
-    Penalty as Penalty, L1 as L1, L2 as L2, ElasticNet as ElasticNet, MaxNorm as MaxNorm,
-    clip_grad_norm as clip_grad_norm, clip_grad_value as clip_grad_value,
-)
-from .optimizer import Optimizer as Optimizer
-from .optim import (
-    SGD as SGD, Adagrad as Adagrad, RMSprop as RMSprop, Adadelta as Adadelta, Adam as Adam, AdamW as AdamW,
-    NAdam as NAdam,
-)
-from .sequential import Sequential as Sequential
-from .shared.public import *  # noqa: F403  schedules, metrics, callbacks, a user's own classes, states
-from .shared import metrics as metrics
-from .init import Init as Init
-from . import init as init, philox as philox
-# isort: on
+if TYPE_CHECKING:
+    from .shared.checkpoint import Training
+
+# The modules in reading order, each with its public names, which ``__init__.pyi`` gives to type checkers. A module is
+# imported when one of its names is used first.
+CONTENTS = {
+    "layer": "Layer",
+    "linear": "Linear",
+    "embedding": "Embedding",
+    "conv": "Conv2d",
+    "winograd": "",
+    "conv_transpose": "ConvTranspose2d",
+    "pool": "MaxPool2d AvgPool2d AdaptiveMaxPool2d AdaptiveAvgPool2d GlobalAvgPool2d",
+    "flatten": "Flatten Unflatten",
+    "upsample": "Upsample",
+    "activation": "Activation Identity ReLU ReLU6 LeakyReLU ELU CELU SELU SiLU Mish Hardswish GELU Softplus Tanh "
+                  "Sigmoid Hardsigmoid LogSigmoid Softsign Softshrink Hardshrink Softmax LogSoftmax",
+    "prelu": "PReLU",
+    "norm": "",
+    "batchnorm": "BatchNorm1d BatchNorm2d",
+    "layernorm": "LayerNorm",
+    "groupnorm": "GroupNorm",
+    "rmsnorm": "RMSNorm",
+    "dropout": "Dropout",
+    "dropconnect": "DropConnect",
+    "stochastic_depth": "Residual StochasticDepth",
+    "parallel": "Parallel Select",
+    "gaussian_noise": "GaussianNoise",
+    "augment": "Augment",
+    "loss": "Loss MSELoss L1Loss HuberLoss PoissonNLLLoss HingeLoss BCEWithLogitsLoss NLLLoss CrossEntropyLoss",
+    "penalty": "Penalty L1 L2 ElasticNet MaxNorm clip_grad_norm clip_grad_value",
+    "optimizer": "Optimizer",
+    "optim": "SGD Adagrad RMSprop Adadelta Adam AdamW NAdam",
+    "model": "",
+    "sequential": "Sequential",
+    "custom": "",
+    "shared.schedule": "Schedule ConstantLR StepLR ExponentialLR LinearLR CosineLR OneCycleLR PerEpoch "
+                       "stochastic_depth_rates",
+    "shared.metrics": "Metric",
+    "shared.callbacks": "Callback ReduceLROnPlateau LearningRateScheduler TerminateOnNaN LambdaCallback StopTraining",
+    "shared.history": "History",
+    "shared.early_stopping": "EarlyStopping",
+    "shared.loggers": "CSVLogger TensorBoard",
+    "shared.model_checkpoint": "ModelCheckpoint",
+    "shared.recorder": "UpdateRecorder",
+    "shared.progress": "ProgressBar",
+    "shared.diagnosis": "TrainingWarning",
+    "shared.custom": "CustomLayer CustomActivation CustomLoss CustomOptimizer",
+    "shared.copy_parameters": "copy_parameters",
+    "shared.state": "training_state load_training_state",
+    "shared.checkpoint": "Training save_training",
+    "shared.lr_finder": "find_lr",
+    "shared.gradcheck": "gradcheck",
+    "shared.text_noise": "TextNoise",
+    "network": "",
+    "init": "Init",
+    "philox": "",
+}
+HOMES = {name: module for module, names in CONTENTS.items() for name in names.split()}
+__all__ = [*HOMES, "from_config", "load", "load_training", "init", "philox", "metrics"]     # the last three are modules
 
 
 def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | None = None) -> Any:
@@ -115,7 +125,7 @@ def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None =
     return load_model(sys.modules[__name__], path, classes)
 
 
-def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> "Training":  # noqa: F405
+def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> "Training":
     """What ``save_training`` or ``ModelCheckpoint`` wrote, made anew: ``model``, ``optimizer``, ``loss``, ``state``.
 
     So a fresh process goes on without a word about the architecture: in a loop of its own, or by ``fit`` with ``state``
@@ -139,12 +149,20 @@ def load_training(path: str | os.PathLike[str], classes: Mapping[str, type[Any]]
     return checkpoint.load_training(sys.modules[__name__], path, classes)
 
 
-if not TYPE_CHECKING:   # no checker can compute this: it would take the last three names for all
-    __all__ = [*(name for name, thing in globals().items() if getattr(thing, "__module__", "").startswith(__name__)),
-               "init", "philox", "metrics"]
-
-
 def __getattr__(name: str) -> Any:
-    from .shared.words import missing
+    if name == "metrics":
+        found = importlib.import_module(f"{__name__}.shared.metrics")
+    elif name in HOMES:
+        found = getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
+    elif name in CONTENTS:
+        found = importlib.import_module(f"{__name__}.{name}")
+    else:
+        from .shared.words import missing
 
-    raise missing(__name__, name)
+        raise missing(__name__, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

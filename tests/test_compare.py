@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from fastnn.compare import ulps
+from fastnn.comparison import ulps
 from tests.cases import ALL_CHANGES, LOSSES, OPTIMIZERS
 from tests.check import normal, same_parameters
 

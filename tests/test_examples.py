@@ -49,6 +49,8 @@ def imported(module):
             raise
 
 
+for public in fastnn.__all__:
+    getattr(fastnn, public)             # a compiled class gets its docstrings when a name of fastnn is used first
 OPTIONAL = {"torch": "fastnn.torch", "onnx": "fastnn.onnx"}         # package → whose examples need it
 EXAMPLES = [
     (module, PARSER.get_doctest(inspect.cleandoc(text), {}, name, None, 0))

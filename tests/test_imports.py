@@ -1,11 +1,14 @@
 """Who may import whom, read from the source: the house plan as a test."""
 
 import ast
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.check import python
 
 ROOT = Path(__file__).parents[1]
 REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
@@ -33,14 +36,14 @@ SHARED_FLOORS = [
     {"custom", "diagnosis"}, {"callbacks"},
     {"history", "early_stopping", "state", "summary", "gradcheck", "text_noise", "mixup", "loggers", "progress",
      "data", "recorder", "copy_parameters"}, {"checkpoint", "prediction"}, {"shards"}, {"batches"},
-    {"model_checkpoint"}, {"fit"}, {"lbfgs"}, {"model", "lr_finder"}, {"public"}, {"__init__"},
+    {"model_checkpoint"}, {"fit"}, {"lbfgs"}, {"model", "lr_finder"}, {"__init__"},
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
     {"_kernels", "conv_tables", "image_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom", "norm"},
     {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect", "conv_transpose"}, {"model"}, {"sequential"},
-    {"compare"}, {"__init__"},
+    {"comparison"}, {"__init__"},
     {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx"}, {"lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 
@@ -183,8 +186,45 @@ def test_library_code_does_not_print(path):
 
 
 def test_importing_the_engine_stays_light():
-    """`import fastnn` brings NumPy and nothing else from outside."""
-    from tests.check import python
+    """`import fastnn` brings NumPy and nothing else from outside, no layer, and no training loop."""
+    found = json.loads(python("import json, sys, numpy; before = {*sys.modules}; import fastnn; "
+                              "print(json.dumps([*({*sys.modules} - before)]))"))
+    outside = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - {"fastnn", "fastnn_ref", "numpy"}
+    assert [name for name in outside if "cython" not in name] == []
+    assert {name for name in found if name.startswith("fastnn_ref.")} == {
+        "fastnn_ref.shared", *(f"fastnn_ref.shared.{each}" for each in ("checks", "foreign", "words", "parameter"))}
 
-    heavy = python("import sys, fastnn; print({*sys.modules} & {'scipy', 'sklearn', 'matplotlib', 'tqdm', 'pooch'})")
-    assert heavy.strip() == "set()"
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["fastnn", "fastnn_ref"])
+def test_a_name_brings_what_it_needs(package):
+    """Whatever the order of first uses: each name alone, in an interpreter that has seen no other one."""
+    failed = python(f"""
+        import os, {package} as nn
+        for name in nn.__all__:
+            if os.fork() == 0:
+                thing = getattr(nn, name)
+                os._exit(not (thing is getattr(nn, name) and thing.__doc__))
+            if os.wait()[1]:
+                print(name)
+    """)
+    assert failed.split() == []
+
+
+def test_first_uses_in_threads():
+    """Threads that use names first at the same time find the same objects, with their docstrings."""
+    found = python("""
+        import random, sys, threading, fastnn as nn
+        sys.setswitchinterval(1e-6)
+        start, found = threading.Barrier(8), [{} for _ in range(8)]
+        def use(own):
+            start.wait()
+            for name in random.sample(nn.__all__, len(nn.__all__)):
+                own[name] = getattr(nn, name)
+        threads = [threading.Thread(target=use, args=(own,)) for own in found]
+        [each.start() for each in threads]
+        [each.join() for each in threads]
+        print(all(own == found[0] for own in found), [name for name, thing in found[0].items() if not thing.__doc__],
+              nn.Linear.forward.__doc__[:9])
+    """)
+    assert found.startswith("True [] ")

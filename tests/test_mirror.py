@@ -1,7 +1,9 @@
 """The two packages are one API: names, order, signatures, defaults and attributes; messages: see test_bad_input."""
 
+import ast
 import inspect
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,18 @@ def test_every_class_has_cases(ref, fast):
     classes = [name for name in ORDER if inspect.isclass(getattr(ref, name))]
     twice = {name for name in classes if getattr(fast, name) is not getattr(ref, name)}
     assert set(one_of_each(ref)) == twice - {"Layer", "Activation", "Loss", "Penalty", "Optimizer"}
+
+
+def test_the_table_of_contents():
+    """It has each file of the reference, and the names that the stub has, in the same order."""
+    package = Path(fastnn_ref.__file__).parent
+    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert {home for home in fastnn_ref.CONTENTS if "." not in home} == files
+    stub = [line for line in ast.parse((package / "__init__.pyi").read_text("utf-8")).body
+            if isinstance(line, ast.ImportFrom) and line.level]
+    named = [(line.module, name.name) for line in stub if line.module not in (None, "shared") for name in line.names]
+    assert named == [(home, name) for name, home in fastnn_ref.HOMES.items()]
+    assert all(name.asname == name.name for line in stub for name in line.names)
 
 
 NOT_MADE = ("init", "philox", "metrics", "StopTraining", "TrainingWarning")     # modules, and what is raised

@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 import fastnn_ref
+from fastnn_ref import optim
 from fastnn_ref.shared import checks
 
 from .. import datasets, networks
@@ -38,7 +39,7 @@ AUGMENT: dict[str, tuple[str, float]] = {  # name on the command line: Augment's
     "erase": ("erase", 0.25),
 }
 OPTIMIZERS = {
-    name.lower(): name for name, kind in vars(fastnn_ref).items()
+    name.lower(): name for name, kind in vars(optim).items()
     if isinstance(kind, type) and issubclass(kind, fastnn_ref.Optimizer) and kind is not fastnn_ref.Optimizer
 }
 MOMENTUM = 0.9  # of sgd, where none is given

@@ -66,6 +66,13 @@ ARRAYS = [
 ]
 
 
+def kinds(base: type) -> list[str]:
+    """The names of the public classes of that kind, without the abstract ones."""
+    found = {name: getattr(fastnn_ref, name) for name in fastnn_ref.__all__}
+    return [name for name, cls in found.items() if isinstance(cls, type) and issubclass(cls, base)
+            and cls not in (base, fastnn_ref.Activation)]
+
+
 class Writer:
     """Writes one program."""
 
@@ -113,8 +120,7 @@ class Writer:
 
     def layer(self, shape: Shape, depth: int) -> str:
         """One layer that probably fits the shape."""
-        names = [name for name, cls in vars(fastnn_ref).items() if isinstance(cls, type)
-                 and issubclass(cls, fastnn_ref.Layer) and cls not in (fastnn_ref.Layer, fastnn_ref.Activation)]
+        names = kinds(fastnn_ref.Layer)
         usual = ["Linear"] * 4 if len(shape) != 3 else ["Conv2d", "Conv2d", "MaxPool2d", "Flatten", "BatchNorm2d"]
         cls = self.pick(usual) if self.chance(0.4) else self.pick(names)
         width, channels = str(self.random.choice([1, 2, 3, 5, 8, 17])), str(shape[0])
@@ -151,9 +157,7 @@ class Writer:
 
     def targets(self, n: int, shape: Shape) -> tuple[str, str]:
         """A loss, and targets for it."""
-        names = [name for name, cls in vars(fastnn_ref).items() if isinstance(cls, type)
-                 and issubclass(cls, fastnn_ref.Loss) and cls is not fastnn_ref.Loss]
-        cls = self.pick(names)
+        cls = self.pick(kinds(fastnn_ref.Loss))
         numbers = f"data({self.random.randint(1, 9)}, {', '.join(map(str, (n, *shape)))})"
         if cls in ("CrossEntropyLoss", "NLLLoss") and len(shape) == 1:
             targets = f"labels(3, {n}, {shape[0]})"
@@ -169,9 +173,7 @@ class Writer:
     def optimizer(self) -> str:
         if self.chance(0.06):
             return f"own_optimizer({self.pick(tools.OPTIMIZER_FAULTS)!r})"
-        names = [name for name, cls in vars(fastnn_ref).items() if isinstance(cls, type)
-                 and issubclass(cls, fastnn_ref.Optimizer) and cls is not fastnn_ref.Optimizer]
-        made = self.arguments(self.pick(names), [], 0.3)
+        made = self.arguments(self.pick(kinds(fastnn_ref.Optimizer)), [], 0.3)
         if self.chance(0.05) and "lr=" not in made:
             made = made.replace("(", f"(lr=schedule({self.pick(tools.SCHEDULES)!r}), ", 1)
         return made
