@@ -6,13 +6,17 @@ A process that is killed in between leaves it behind. While a process lives it h
 file, so the next one that writes the same file can tell a leftover, and removes it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, flock
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CANNOT = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR)    # of folders: no fsync
 
@@ -26,6 +30,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     on the disk (fsync) before the rename, and the rename is on the disk at the end. OSError if it cannot be written.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "numbers")
     ...     with replacing(path) as file:

@@ -19,9 +19,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,9 @@ from . import atomic, checks, safetensors
 from .config import SETTINGS, build, file_config
 from .custom import CustomLoss, CustomOptimizer
 from .state import KEYS, check_training_state, load_training_state, training_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Array = npt.NDArray[Any]
 PathLike = str | os.PathLike[str]
@@ -231,6 +233,8 @@ def as_path(name: str, value: object) -> Path:
     """A path."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{name}: expected a path, got {value!r}")
+    from pathlib import Path  # of use where there are files alone
+
     return Path(value)
 
 

@@ -9,7 +9,6 @@ Order: plain values, arrays, targets, states, layers.
 
 from __future__ import annotations
 
-import difflib
 import math
 import sys
 import warnings
@@ -48,7 +47,7 @@ def as_choice(name: str, value: object, options: Iterable[str]) -> str:
     if value in options:
         return value
     word = words.CHOICES.get(value.lower(), "")
-    near = [word] if word in options else difflib.get_close_matches(value.lower(), options, n=1)
+    near = [word] if word in options else words.nearest(value.lower(), options)
     hint = f", did you mean {near[0]!r}?" if near else ","
     raise ValueError(f"{name}: unknown name {value!r}{hint} known: {', '.join(options)}")
 

@@ -11,7 +11,6 @@ A record holds None, booleans, numbers, strings, lists and other records, nothin
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -62,7 +61,7 @@ def check_arguments(kind: type[Any], given: tuple[Any, ...], named: Mapping[str,
         names = [each.name for each in parameters if each.kind is not VARIADIC]
         wrong = next((name for name in named if name not in names), None)
         if wrong is not None:
-            found = [*words.ARGUMENTS.get(wrong, "").split(), *difflib.get_close_matches(wrong, names, n=1)]
+            found = [*words.ARGUMENTS.get(wrong, "").split(), *words.nearest(wrong, names)]
             word = next((f", which is {each} here" for each in found if each in names), "")
             raise TypeError(f"{kind.__name__}: unexpected argument {wrong!r}{word}: {usage}") from None
         raise TypeError(f"{kind.__name__}: {error}: {usage}") from None

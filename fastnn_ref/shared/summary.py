@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -40,6 +39,8 @@ class Summary(str):
         return str(self)
 
     def _repr_html_(self) -> str:
+        import html  # of use to a notebook alone
+
         lines = []
         for index, row in enumerate(self.rows):
             cell = "td" if 0 < index < len(self.rows) - 1 else "th"

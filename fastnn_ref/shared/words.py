@@ -20,6 +20,13 @@ CLASSES = {
 }
 
 
+def nearest(word: str, names: list[str]) -> list[str]:
+    """The name that is written almost like a word, if there is one."""
+    import difflib  # of use to an error alone
+
+    return difflib.get_close_matches(word, names, n=1)
+
+
 def missing(package: str, name: str) -> AttributeError:
     """The error for a name that a package does not have."""
     word = f"; it is {CLASSES[name]} here" if name in CLASSES else ""
