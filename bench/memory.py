@@ -19,15 +19,34 @@ from bench.peers import installed
 from bench.rows import Row
 
 MODULES = ["numpy", "fastnn", "torch", "jax", "sklearn.neural_network"]
+FIRST_STEP = {      # what a program pays before it has taken a step: most modules come with their first use
+    "fastnn": """
+import numpy as np, fastnn as nn
+model = nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10))
+model.step(np.zeros((32, 64), np.float32), np.arange(32) % 10, nn.CrossEntropyLoss(), nn.Adam())
+""",
+    "torch": """
+import torch
+model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+optimizer = torch.optim.Adam(model.parameters())
+torch.nn.CrossEntropyLoss()(model(torch.zeros(32, 64)), torch.arange(32) % 10).backward()
+optimizer.step()
+""",
+    "sklearn.neural_network": """
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+MLPClassifier((32,)).partial_fit(np.zeros((32, 64), np.float32), np.arange(32) % 10, classes=range(10))
+""",
+}
 NETS = [MLPS[1], MLPS[3], MLPS[4], MLPS[6], MLPS[7], *CONVOLUTIONAL]
 RUNS, STEPS = 3, 5
 LIBC: Any = ctypes.CDLL(None)
-IMPORT = """
+FIGURES = """
 import json, sys, time
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 before, start = resident(), time.perf_counter()
-__import__(sys.argv[1])
+exec(PROGRAMS[sys.argv[1]], {})
 print(json.dumps({"median_us": (time.perf_counter() - start) * 1e6, "memory": (resident() - before) * 4096}))
 """
 # One thread. A clone is compiled at its first import, unless that is switched off; pip compiles what it installs.
@@ -49,8 +68,10 @@ def in_turns(group: str, case: str, candidates: Iterable[str], *command: str, wa
 
 
 def imports() -> list[Row]:
-    """Time and resident memory of each import; the first turn fills the disk's cache."""
-    return in_turns("import", "import", MODULES, "-c", IMPORT, warm=1)
+    """Time and resident memory of each import, alone and with a step; the first turn fills the disk's cache."""
+    cases = {"import": {name: f"import {name}" for name in MODULES}, "import and a step": FIRST_STEP}
+    return [row for case, programs in cases.items()
+            for row in in_turns("import", case, programs, "-c", f"PROGRAMS = {programs!r}{FIGURES}", warm=1)]
 
 
 def steps() -> list[Row]:

@@ -1,4 +1,4 @@
-# The order is that of ``__init__.CONTENTS``; ``as`` tells a type checker that a name is public.
+# Written by tools/stub_of_contents.py. ``as`` tells a type checker that a name is public.
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +16,11 @@ from .pool import (
 from .flatten import Flatten as Flatten, Unflatten as Unflatten
 from .upsample import Upsample as Upsample
 from .activation import (
-    Activation as Activation, Identity as Identity, ReLU as ReLU, ReLU6 as ReLU6, LeakyReLU as LeakyReLU, ELU as ELU,
-    CELU as CELU, SELU as SELU, SiLU as SiLU, Mish as Mish, Hardswish as Hardswish, GELU as GELU, Softplus as Softplus,
-    Tanh as Tanh, Sigmoid as Sigmoid, Hardsigmoid as Hardsigmoid, LogSigmoid as LogSigmoid, Softsign as Softsign,
-    Softshrink as Softshrink, Hardshrink as Hardshrink, Softmax as Softmax, LogSoftmax as LogSoftmax,
+    Activation as Activation, Identity as Identity, ReLU as ReLU, ReLU6 as ReLU6, LeakyReLU as LeakyReLU,
+    ELU as ELU, CELU as CELU, SELU as SELU, SiLU as SiLU, Mish as Mish, Hardswish as Hardswish, GELU as GELU,
+    Softplus as Softplus, Tanh as Tanh, Sigmoid as Sigmoid, Hardsigmoid as Hardsigmoid, LogSigmoid as LogSigmoid,
+    Softsign as Softsign, Softshrink as Softshrink, Hardshrink as Hardshrink, Softmax as Softmax,
+    LogSoftmax as LogSoftmax,
 )
 from .prelu import PReLU as PReLU
 from .batchnorm import BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d
@@ -33,9 +34,9 @@ from .parallel import Parallel as Parallel, Select as Select
 from .gaussian_noise import GaussianNoise as GaussianNoise
 from .augment import Augment as Augment
 from .loss import (
-    Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss,
-    PoissonNLLLoss as PoissonNLLLoss, HingeLoss as HingeLoss, BCEWithLogitsLoss as BCEWithLogitsLoss,
-    NLLLoss as NLLLoss, CrossEntropyLoss as CrossEntropyLoss,
+    Loss as Loss, MSELoss as MSELoss, L1Loss as L1Loss, HuberLoss as HuberLoss, PoissonNLLLoss as PoissonNLLLoss,
+    HingeLoss as HingeLoss, BCEWithLogitsLoss as BCEWithLogitsLoss, NLLLoss as NLLLoss,
+    CrossEntropyLoss as CrossEntropyLoss,
 )
 from .penalty import (
     Penalty as Penalty, L1 as L1, L2 as L2, ElasticNet as ElasticNet, MaxNorm as MaxNorm,
@@ -74,8 +75,8 @@ from .shared.checkpoint import Training as Training, save_training as save_train
 from .shared.lr_finder import find_lr as find_lr
 from .shared.gradcheck import gradcheck as gradcheck
 from .shared.text_noise import TextNoise as TextNoise
-from .shared import metrics as metrics
 from .init import Init as Init
+from .shared import metrics as metrics
 from . import init as init, philox as philox
 # isort: on
 
