@@ -1,6 +1,6 @@
-"""``python tools/stub_of_contents.py`` writes ``fastnn_ref/__init__.pyi``: what type checkers read in place of CONTENTS.
+"""``python tools/stub_of_contents.py`` writes ``fastnn_ref/__init__.pyi``, which type checkers read, from CONTENTS.
 
-Modules are imported at the first use of a name, which no type checker can follow.
+Modules are imported at the first use of a name, and no type checker can follow that.
 """
 
 import ast
