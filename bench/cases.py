@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, WINOGRAD, Net, Turn, multiply_adds, package
 from bench.peers import Build, builders
-from bench.peers.ours import EXAMPLES, PARAMETERS, ROWS, SEEDS, Size, loss_data
+from bench.peers.ours import EXAMPLES, PARAMETERS, ROWS, SEEDS, SERVED, Size, loss_data
 from fastnn_ref.shared.config import signature
 from tests.cases import (
     ACTIVATIONS,
@@ -190,7 +190,7 @@ GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
                            flops=SEEDS * (ROWS // net.batch) * net.flops())
                       for net in [*MLPS[:2], CONVOLUTIONAL[0]]),
     "predict": predictions,
-    "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=16 * net.flops(False))
+    "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=SERVED * net.flops(False))
                       for net in [MLPS[1]._replace(batch=1), MLPS[4], CONVOLUTIONAL[0]]),
     "products": lambda: products("products"),
     "backward": lambda: products("backward"),

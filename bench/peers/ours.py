@@ -14,6 +14,7 @@ from tests.cases import Array, LossCase, Named
 Size = tuple[int, int, int]
 Make = Callable[[Any], Any]
 SEEDS, ROWS = 32, 1000         # models that are trained at once, and the examples of an epoch
+SERVED = 256                    # predictions at once: with 16 of a small network the time to wake the threads was all
 EXAMPLES, PARAMETERS = (1024, 100), 512 * 512       # of a loss; of an optimizer: 1 MB in each of up to four arrays
 
 
@@ -82,7 +83,7 @@ def predict(name: str, net: Net) -> Work:
 
 
 def serve(name: str, net: Net, callers: int) -> Work:
-    """Sixteen predictions with one model, shared between so many of Python's threads, which stay."""
+    """SERVED predictions with one model, shared between so many of Python's threads, which stay."""
     model, (x, _), crew = net.build(package(name)), net.data(), ThreadPoolExecutor(callers)
 
     def some(count: int) -> Any:
@@ -90,7 +91,7 @@ def serve(name: str, net: Net, callers: int) -> Work:
             y = model.predict(x)
         return y
 
-    return lambda: [*crew.map(some, [16 // callers] * callers)].pop()
+    return lambda: [*crew.map(some, [SERVED // callers] * callers)].pop()
 
 
 def operands(size: Size, dtype: str) -> tuple[Array, ...]:
