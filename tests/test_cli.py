@@ -242,6 +242,7 @@ def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Monk
         ("--epochs 0", "--epochs: expected an integer >= 1, got 0"),
         ("--epochs two", "--epochs: expected an integer, got 'two'"),
         ("--shards 6", r"--shards: expected a power of two \(1, 2, 4, 8, \.\.\.\), got 6"),
+        ("--shards 64 --batch-size 32", "--batch-size: expected at least shards=64 rows, got 32"),
         ("--mpi", "--mpi: has an effect only with --shards"),
         ("--batch-size -1", "--batch-size: expected an integer >= 1, got -1"),
         ("--hidden 128;64", "--hidden: expected widths such as 128,64 or none, got '128;64'"),

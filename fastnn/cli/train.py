@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from fastnn_ref.shared.diagnosis import TrainingWarning
 from fastnn_ref.shared.progress import ProgressBar
-from fastnn_ref.shared.shards import as_shard_count
+from fastnn_ref.shared.shards import as_shard_count, as_shards, check_batch_size
 
 from .. import datasets
 from ..extras import extra
@@ -110,6 +110,8 @@ def run(config: Config) -> None:
     leads = comm is None or comm.Get_rank() == 0            # the one rank that writes
     folder = run_folder(config, leads)
     with options.usage(config):
+        assert config.batch_size is not None        # completed
+        check_batch_size(config.batch_size, as_shards(config.shards, comm).count)
         picture = picture_path(config, plot.picture_formats())
     data, encoding = task.load_data(config, progress=not config.quiet)
     packages = [importlib.import_module(name) for name in BACKENDS[config.backend]]

@@ -41,7 +41,7 @@ from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
 from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_in
-from .shards import as_shards, ending_the_job
+from .shards import as_shards, check_batch_size, ending_the_job
 from .state import load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
@@ -297,8 +297,7 @@ def from_batches(
 def from_arrays(model: Any, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int,
                 shards: int, mixup: Any) -> RowBatches:
     """Batches of rows of ``data``."""
-    if batch_size < shards:
-        raise ValueError(f"batch_size: expected at least shards={shards} rows, got {batch_size}")
+    check_batch_size(batch_size, shards)
     source = RowBatches(data, batch_size, shuffle, drop_last, accumulate, in_parts=shards > 1)
     if mixup and not source.in_memory:
         raise ValueError("mixup: expected 0 beside arrays in a file, shuffle='blocks', gradient accumulation and "

@@ -247,6 +247,12 @@ def as_shard_count(name: str, value: object) -> int:
     return count
 
 
+def check_batch_size(batch_size: int, shards: int) -> None:
+    """Each part of a batch has a row."""
+    if batch_size < shards:
+        raise ValueError(f"batch_size: expected at least shards={shards} rows, got {batch_size}")
+
+
 def as_shards(shards: object, comm: Any) -> Shards:
     """What ``fit(shards=…, comm=…)`` asks for."""
     count = as_shard_count("shards", shards)
