@@ -32,6 +32,12 @@ def test_the_table_of_contents():
     assert (package / "__init__.pyi").read_text("utf-8") == text, "python tools/stub_of_contents.py writes it"
 
 
+def test_completion(ref, fast):
+    """dir() has the public names, before they are used, too."""
+    assert dir(ref) == sorted(ref.__all__)
+    assert dir(fast) == sorted([*fast.__all__, "__version__"])
+
+
 NOT_MADE = ("init", "philox", "metrics", "StopTraining", "TrainingWarning")     # modules, and what is raised
 
 
