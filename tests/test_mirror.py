@@ -32,6 +32,16 @@ def test_the_table_of_contents():
     assert (package / "__init__.pyi").read_text("utf-8") == text, "python tools/stub_of_contents.py writes it"
 
 
+def test_modules_by_their_names(ref, fast):
+    """Each module of the reference is an attribute, and of the engine, where it has the same one."""
+    for name in (home for home in ref.CONTENTS if "." not in home):
+        assert getattr(ref, name).__name__ == f"fastnn_ref.{name}"
+        if name in ("optimizer", "winograd"):
+            assert not hasattr(fast, name)
+        else:
+            assert getattr(fast, name).__name__ in (f"fastnn.{name}", f"fastnn_ref.{name}")
+
+
 def test_completion(ref, fast):
     """dir() has the public names, before they are used, too."""
     assert dir(ref) == sorted(ref.__all__)
