@@ -33,7 +33,7 @@ if not getattr(sys, "_is_gil_enabled", lambda: True)():
 
 reference = importlib.import_module("fastnn_ref")
 OWN = {"compare": "comparison", "show_config": "config"}       # what only the engine has, and where
-WITHIN = {"optimizer": "optim", "winograd": "conv"}            # modules of the reference whose content is in another one
+WITHIN = {"optimizer": "optim", "winograd": "conv"}            # content of the reference that is in another module here
 __all__ = [*reference.__all__, "compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 
 
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> Any:
     home = OWN.get(name) or reference.HOMES.get(name, name)
     if name == "metrics" or home.startswith("shared.") or home in ("init", "philox"):
         found = getattr(reference, name)
-    elif name in OWN or home in reference.CONTENTS and name not in WITHIN:
+    elif name in OWN or (home in reference.CONTENTS and name not in WITHIN):
         found = importlib.import_module(f"{__name__}.{WITHIN.get(home, home)}")
         if name != home:
             found = getattr(found, name)
