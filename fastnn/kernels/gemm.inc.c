@@ -104,7 +104,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
                 acc[i][v] = !t->start ? vzero() : v == last ? vload_first(from, mask) : vload(from);
             }
 #ifdef PREFETCH_C
-        UNROLL for (int i = 0; i < rows; ++i)           /* the rows of the next tile; a hint, and never a fault */
+        if (rows <= MR) UNROLL for (int i = 0; i < rows; ++i)       /* rows of the next tile; a hint, never a fault */
             __builtin_prefetch((const char *)(t->c + (i + rows) * t->c_row), 1, 3);
 #endif
         if (packed)
@@ -113,7 +113,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
                     F(outer_product)(rows, vectors, vectors, mask, acc, a + s * a_col, a_row, b + s * b_row);
         for (; p; --p, a += a_col, b += b_row)
             F(outer_product)(rows, vectors, packed ? vectors : last, mask, acc, a, a_row, b);
-        if (t->relu)
+        if (__builtin_expect(t->relu, 0))               /* behind the others, which it would spread */
             UNROLL for (int i = 0; i < rows; ++i)
                 UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vrelu(acc[i][v]);
         real *c = t->c;
@@ -285,6 +285,39 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
     }
 }
 
+/* The same for a product that is one block, whose operands and result stay in the first-level cache: most of what
+   gemm_region does there, it does to find out. */
+static inline int F(is_small)(const fastnn_gemm *g)
+{
+    return g->k <= KC && g->m <= 64 && g->n <= 64 && g->m * g->k <= 4096;
+}
+
+static void F(gemm_small)(const fastnn_gemm *g)
+{
+    const int64_t m = g->m, n = g->n, k = g->k, c_row = g->c_row;
+    const real *bias = g->bias, *b = g->b;
+    real *c = g->c;
+    const int pack = g->b_col != 1, widest = pack || m > 2 ? NV : m == 2 ? TWO_ROWS_NV : ROW_NV;
+    F(tiles_t) t;
+    if (pack) F(pack)(g->work, b, g->b_row, g->b_col, k, n), b = g->work;
+    t.a_row = g->a_row, t.a_col = g->a_col, t.b_row = g->b_row, t.start_row = 0, t.c_row = c_row, t.k = k;
+    t.packed = 0, t.relu = g->activation == RELU;
+    for (int64_t j = 0; j < n;) {
+        const int vectors = F(balanced_tile)(ceil_div(n - j, VL), widest);
+        const int64_t width = (int64_t)vectors * VL;
+        t.a = g->a, t.b = b, t.start = bias ? bias + j : NULL, t.c = c + j;
+        t.tail = (int)(min64(width, n - j) - width) + VL;
+        if (pack) t.b_row = width;
+        F(tile_column)(&t, m, vectors, 0);
+        b += pack ? k * width : width;
+        j += width;
+    }
+    if (g->activation == IDENTITY || g->activation == RELU || !activation_is_elementwise(g->activation)) return;
+    const int64_t rows = n == c_row ? 1 : m, run = m * n / rows;
+    for (int64_t r = 0; r < rows; ++r, c += c_row)
+        F(activate_range)(g->activation, (real)g->alpha, c, (real *)g->y + (c - (real *)g->c), c, run);
+}
+
 /* A second thread pays from so many multiply-adds on, which take one thread about 30 µs. From half as many on, a step
    of 256-256-10 with batch 16 took 79 µs on two threads and 65 on one: the second thread has to fetch what the first
    one has in its cache. */
@@ -313,9 +346,9 @@ static void F(gemm_part)(const void *job, int part, int parts)
     }
 }
 
-/* Few columns leave lanes of a vector empty: ten of them, six of sixteen. Where the columns of a stand in rows, as in dW
-   of an output layer, cᵀ = bᵀ @ aᵀ has full vectors, and to transpose it takes less than what they save: with ten columns
-   19 to 39 % of the time, with one 60 % (AVX2). */
+/* Few columns leave lanes of a vector empty: ten of them, six of sixteen. Where the columns of a stand in rows, as in
+   dW of an output layer, the transpose of c, which is that of b times that of a, has full vectors, and to transpose it
+   back takes less than what they save: with ten columns 19 to 39 % of the time, with one 60 % (AVX2). */
 #undef NARROW_ROWS
 #define NARROW_ROWS 128
 static inline int F(is_narrow)(const fastnn_gemm *g)
@@ -344,6 +377,8 @@ static void F(gemm)(const fastnn_gemm *g)
     const double fmas = (double)g->m * (double)g->n * (double)g->k;
     if (F(is_narrow)(g) && (fmas < PARALLEL_FMAS || g->threads == 1)) {
         F(gemm_narrow)(g);
+    } else if (F(is_small)(g)) {
+        F(gemm_small)(g);
     } else if (fmas < PARALLEL_FMAS || g->threads == 1) {
         real *panels = g->work, *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
         F(gemm_region)(g, 0, 0, g->m, 0, g->n, panels, strips);
