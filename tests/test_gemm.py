@@ -114,6 +114,19 @@ def test_nothing_outside_is_touched(fast, isa, dtype, order, gap):
         assert intact(), (m, n, k)
 
 
+@pairwise("isa*dtype", columns=[False, True], gap=[0, 1, 13])
+def test_narrow(fast, isa, dtype, columns, gap):
+    """Few columns and a transposed first operand, as in dW of an output layer; more rows than go at a time."""
+    for m, n, k in [(33, 1, 16), (131, 2, 31), (300, 3, 17), (257, 7, 64), (128, 10, 300), (131, 17, 33)]:
+        a, b = operands(m, n, k, dtype, (True, columns))
+        c, intact = guarded(np.full((m, n), 7, dtype), gap)
+        fast._kernels.gemm(a, b, c=c)
+        assert np.array_equal(c, exact(a, b)), (m, n, k)
+        assert intact(), (m, n, k)
+        rows = [fast._kernels.gemm(np.ascontiguousarray(a)[i:i + 1], b)[0] for i in (0, m // 2, m - 1)]
+        same(c[[0, m // 2, m - 1]], np.array(rows))
+
+
 def test_any_stride(fast, isa, dtype):
     for m, n, k in [(9, 17, 7), (101, 113, 67)]:
         a, b = operands(m, n, k, dtype, (False, False))

@@ -179,12 +179,22 @@ static void F(load_rows_as_lanes)(const real *u, int64_t n, int64_t cols, int64_
     real top[LANES];
     for (int64_t j = 0; j < cols && n < LANES; ++j)
         for (int l = 0; l < LANES; ++l) z[j][l] = 0;
-    F(transpose)(u, stride, z[0], LANES, n, cols);
+    if (n == LANES && cols == 2 && stride == 2)
+        for (int l = 0; l < LANES; ++l) z[0][l] = u[2 * l], z[1][l] = u[2 * l + 1];
+    else F(transpose)(u, stride, z[0], LANES, n, cols);
     for (int l = 0; l < LANES; ++l) top[l] = z[0][l];
     for (int64_t j = 1; j < cols; ++j)
         for (int l = 0; l < LANES; ++l) top[l] = z[j][l] > top[l] ? z[j][l] : top[l];
     for (int64_t j = 0; j < cols; ++j)
         for (int l = 0; l < LANES; ++l) z[j][l] -= top[l];
+}
+
+/* The way back. */
+static inline void F(store_lanes_as_rows)(real (*z)[LANES], real *y, int64_t n, int64_t cols, int64_t stride)
+{
+    if (n == LANES && cols == 2 && stride == 2)
+        for (int l = 0; l < LANES; ++l) y[2 * l] = z[0][l], y[2 * l + 1] = z[1][l];
+    else F(transpose)(z[0], LANES, y, stride, cols, n);
 }
 
 /* softmax_row for so many rows at a time. */
@@ -202,7 +212,7 @@ static void F(softmax_block)(int activation, const real *u, real *y, int64_t n, 
     for (int64_t j = 0; j < cols; ++j)
         for (int l = 0; l < LANES; ++l)
             z[j][l] = activation == LOG_SOFTMAX ? z[j][l] - total[l] : z[j][l] * total[l];
-    F(transpose)(z[0], LANES, y, stride, cols, n);
+    F(store_lanes_as_rows)(z, y, n, cols, stride);
 }
 
 /* softmax_row for rows that are `stride` apart. */

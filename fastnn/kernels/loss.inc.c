@@ -119,16 +119,15 @@ static inline double F(cross_term)(real q, real z) { return q > 0 ? -(double)(q 
    logarithm, of the product of all Σ exp(z): each is at most STACK_COLUMNS, so the product does not overflow. */
 static double F(cross_entropy_lanes)(const F(cross_entropy_t) *g, int64_t i, int64_t n)
 {
-    real z[STACK_COLUMNS][LANES], q[STACK_COLUMNS][LANES], scale[LANES];
-    double sum[LANES] = {0}, cost[LANES] = {0}, product = 1;
+    real z[STACK_COLUMNS][LANES], q[STACK_COLUMNS][LANES], scale[LANES], *dy = g->dy + i * g->k;
+    double sum[LANES], cost[LANES], product = 1;
     int64_t class[LANES];
     const int64_t k = g->k;
     const int one_class = g->classes && g->spread == 0;
     F(load_rows_as_lanes)(g->y + i * k, n, k, k, z);
     for (int64_t l = 0; g->classes && l < n; ++l) class[l] = F(class_of)(g->classes, i + l, k);
-    if (one_class) {
-        for (int64_t l = 0; l < n; ++l) cost[l] = F(cross_term)(g->keep, z[class[l]][l]);
-    } else {
+    for (int64_t l = 0; l < LANES; ++l) cost[l] = one_class && l < n ? F(cross_term)(g->keep, z[class[l]][l]) : 0;
+    if (!one_class) {
         for (int64_t j = 0; j < k; ++j)
             for (int l = 0; l < LANES; ++l) q[j][l] = 0;
         if (!g->classes) F(transpose)(g->probabilities + i * k, k, q[0], LANES, n, k);
@@ -139,7 +138,11 @@ static double F(cross_entropy_lanes)(const F(cross_entropy_t) *g, int64_t i, int
                 cost[l] += F(cross_term)(q[j][l], z[j][l]);
             }
     }
-    for (int64_t j = 0; j < k; ++j)
+    for (int l = 0; l < LANES; ++l) {
+        z[0][l] = F(exp_)(z[0][l]);
+        sum[l] = (double)z[0][l];
+    }
+    for (int64_t j = 1; j < k; ++j)
         for (int l = 0; l < LANES; ++l) {
             z[j][l] = F(exp_)(z[j][l]);
             sum[l] += (double)z[j][l];
@@ -147,11 +150,11 @@ static double F(cross_entropy_lanes)(const F(cross_entropy_t) *g, int64_t i, int
     for (int l = 0; l < LANES; ++l) scale[l] = g->weight / (real)sum[l];
     for (int64_t j = 0; j < k; ++j)
         for (int l = 0; l < LANES; ++l) z[j][l] = z[j][l] * scale[l] - (one_class ? 0 : q[j][l] * g->weight);
+    F(store_lanes_as_rows)(z, dy, n, k, k);
     for (int64_t l = 0; l < n; ++l) {
         product *= sum[l];
-        if (one_class) z[class[l]][l] -= g->keep * g->weight;
+        if (one_class) dy[l * k + class[l]] -= g->keep * g->weight;
     }
-    F(transpose)(z[0], LANES, g->dy + i * k, k, k, n);
     return F(tree_double)(cost) + log(product);
 }
 

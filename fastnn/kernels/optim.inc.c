@@ -172,9 +172,16 @@ ALWAYS_INLINE void F(adam_loop)(const F(update_t) *u, int part, int parts, int l
 static void F(adam_part)(const void *job, int part, int parts) { F(adam_loop)(job, part, parts, 0); }
 static void F(amsgrad_part)(const void *job, int part, int parts) { F(adam_loop)(job, part, parts, 1); }
 
+/* 1 − βᵗ. As βᵗ <= exp(−(1 − β)·t), it is 1 where that is below 2⁻⁵⁴; a power takes as long as 20 parameters. */
+static double F(bias_correction)(double beta, double t)
+{
+    return (1 - beta) * t > 38 ? 1 : 1 - pow(beta, t);
+}
+
 static void F(adam)(const fastnn_update *u)
 {
-    const double correction1 = 1 - pow(u->beta1, (double)u->step), correction2 = 1 - pow(u->beta2, (double)u->step);
+    const double correction1 = F(bias_correction)(u->beta1, (double)u->step);
+    const double correction2 = F(bias_correction)(u->beta2, (double)u->step);
     const F(update_t) job = {
         .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .third = u->third, .n = u->n,
         .lr = (real)(u->lr / correction1),
@@ -206,7 +213,7 @@ static void F(nadam)(const fastnn_update *u)
         .w = u->w, .g = u->g, .mean = u->mean, .square = u->square, .n = u->n, .lr_g = (real)u->lr_g,
         .lr = (real)u->lr_m, .beta1 = (real)u->beta1, .one_minus_beta1 = (real)(1 - u->beta1), .beta2 = (real)u->beta2,
         .one_minus_beta2 = (real)(1 - u->beta2), .eps = (real)u->eps,
-        .root = (real)(1 / sqrt(1 - pow(u->beta2, (double)u->step))),
+        .root = (real)(1 / sqrt(F(bias_correction)(u->beta2, (double)u->step))),
         .decay = (real)(u->decoupled ? 0 : u->decay), .shrink = (real)(u->decoupled ? 1 - u->lr * u->decay : 1),
     };
     F(update)(F(nadam_part), &job, u->threads);

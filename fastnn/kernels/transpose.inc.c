@@ -1,10 +1,11 @@
 /* Transposition, and images that stand interleaved. */
 
-/* Transposes a tile of VL × VL values in registers; of a tile that is not full, `rows` × `cols` values. Zipping row i
+/* Transposes a tile of VL × VL values in registers; of a tile that is not full, `rows` × `cols` values, cols <= `most`.
+   Zipping row i
    with row i + VL/2 moves the highest bit of the row's number to the lowest of the column's; after log₂ VL rounds the
    two numbers have changed places. Where vectors can be loaded by halves, that is the first round. */
-ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t from_row, real *to, int64_t to_row,
-                                     int64_t rows, int64_t cols)
+ALWAYS_INLINE void F(transpose_tile)(const int full, const int most, const real *from, int64_t from_row, real *to,
+                                     int64_t to_row, int64_t rows, int64_t cols)
 {
     const vmask across = vfirst(full ? VL : (int)cols), down = vfirst(full ? VL : (int)rows);
     int first = 0;
@@ -30,14 +31,18 @@ ALWAYS_INLINE void F(transpose_tile)(const int full, const real *from, int64_t f
     }
     UNROLL for (int i = 0; i < VL; ++i)
         if (full) vstore(to + i * to_row, a[i]);
-        else if (i < cols) vstore_first(to + i * to_row, down, a[i]);
+        else if (i < most && i < cols) vstore_first(to + i * to_row, down, a[i]);
 }
 
-/* A tile at the lower or the right edge. */
+/* A tile at the lower or the right edge. Most are thin, as ten columns are 8 + 2: for two columns the compiler leaves
+   out three quarters of the rounds, and two rows are moved value by value. */
 NOINLINE void F(transpose_edge)(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
                                 int64_t cols)
 {
-    F(transpose_tile)(0, from, from_row, to, to_row, rows, cols);
+    if (rows == 2)
+        for (int64_t j = 0; j < cols; ++j, to += to_row) to[0] = from[j], to[1] = from[from_row + j];
+    else if (cols <= 2) F(transpose_tile)(0, 2, from, from_row, to, to_row, rows, cols);
+    else F(transpose_tile)(0, VL, from, from_row, to, to_row, rows, cols);
 }
 
 ALWAYS_INLINE void F(transpose_tiles)(const real *from, const int64_t from_row, real *to, const int64_t to_row,
@@ -48,7 +53,7 @@ ALWAYS_INLINE void F(transpose_tiles)(const real *from, const int64_t from_row, 
             const real *tile = from + i * from_row + j;
             real *target = to + j * to_row + i;
             const int64_t down = min64(VL, rows - i), across = min64(VL, cols - j);
-            if (down == VL && across == VL) F(transpose_tile)(1, tile, from_row, target, to_row, VL, VL);
+            if (down == VL && across == VL) F(transpose_tile)(1, VL, tile, from_row, target, to_row, VL, VL);
             else F(transpose_edge)(tile, from_row, target, to_row, down, across);
         }
 }
