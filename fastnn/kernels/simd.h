@@ -12,6 +12,7 @@
        vzip_low(r, a, b), vzip_high(r, a, b)       a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves; or what
                                    else transposes after VL_LOG rounds, of which this is number r (transpose.inc.c)
        vload_halves(p, q)          VL/2 values from p and VL/2 from q, which is round 0 of them: AVX2 only
+       vrelu(v)                    0 where v < 0, −0 included, else v; NaN stays NaN
        vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
        vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
    The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
@@ -31,6 +32,7 @@
 #undef vload_first
 #undef vstore_first
 #undef vmax_nan
+#undef vrelu
 #undef SAME
 #undef vzip_low
 #undef vzip_high
@@ -78,6 +80,7 @@
 #undef COMPARE
 #define COMPARE _mm512_cmp_pd_mask
 #endif
+#define vrelu(v) (AVX512(max)(vzero(), v) + vzero())
 #define vmax_nan(a, b) AVX512(mask_mov)(AVX512(max)(a, b), COMPARE(a, a, _CMP_UNORD_Q), a)
 #define SAME(a, b) (COMPARE(a, b, _CMP_EQ_OQ) | COMPARE(a, a, _CMP_UNORD_Q))
 #define vwhere_equal(a, b, x) AVX512(maskz_mov)(SAME(a, b), x)
@@ -127,6 +130,8 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define SAME(a, b) AVX2(or)(AVX2(cmp)(a, b, _CMP_EQ_OQ), AVX2(cmp)(a, a, _CMP_UNORD_Q))
 #define vwhere_equal(a, b, x) AVX2(and)(SAME(a, b), x)
 #define vwhere_other(a, b, x) AVX2(andnot)(SAME(a, b), x)
+/* Of two zeros, or of a number and NaN, max is the second. */
+#define vrelu(v) (AVX2(max)(vzero(), v) + vzero())
 #define vmax_nan(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 
 /* By halves: a masked store takes 18 cycles on AMD Zen 3, this 6. */
@@ -207,6 +212,7 @@ static inline vec F(vec_max_nan)(vec a, vec b)
     for (int i = 0; i < VL; ++i) a[i] = b[i] > a[i] || b[i] != b[i] ? b[i] : a[i];
     return a;
 }
+#define vrelu(v) F(vec_max_nan)(vzero(), v)
 #define vmax_nan(a, b) F(vec_max_nan)(a, b)
 #define SAME(a, b) (((a) == (b)) | ((a) != (a)))
 #define vwhere_equal(a, b, x) ((vec)(SAME(a, b) & (__typeof__((a) == (b)))(x)))
@@ -231,6 +237,7 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 #define vfirst(n) (n)
 #define vload_first(p, m) ((void)(m), *(p))
 #define vstore_first(p, m, v) ((void)(m), *(p) = (v))
+#define vrelu(v) ((v) < 0 ? 0 : (v) + 0)
 #define vmax_nan(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 #define SAME(a, b) ((a) == (b) || (a) != (a))
 #define vwhere_equal(a, b, x) (SAME(a, b) ? (x) : 0)
