@@ -132,6 +132,7 @@ cdef class Sequential(Model):
                 y_layout = self.layout_wanted(index + 1)
             shape = plan_node(layer, shape, rows, plan, x_layout, y_layout, in_place)
             layer.absorbed = layer.absorb(self.layers[index + 1:index + 3], shape)
+            plan.absorbs |= layer.absorbed > 0
             x_layout, in_place = y_layout, layer.output_is_reusable()
         self.out_size = checks.check_size("y", *shape)
         return shape
