@@ -448,7 +448,7 @@ static void F(conv_winograd_backward_input)(const fastnn_conv *g)
     const int64_t out = g->filters / g->groups;
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->gradient, g->input.height, g->input.width),
-        .filters = {F(lay_out_weights)(g, 1, 0), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
+        .filters = {F(turn_weights)(g), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
                     g->strips},
         .groups = g->groups, .out_channels = g->channels / g->groups, .u = g->dx, .y = g->dx,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->x_interleaved,
