@@ -306,6 +306,7 @@ def gemm(a, b, bias=None, activation="identity", c=None):
     g.a = <const void *><uintptr_t>a.__array_interface__["data"][0]
     g.b = <const void *><uintptr_t>b.__array_interface__["data"][0]
     g.c = g.y = <void *><uintptr_t>c.__array_interface__["data"][0]
+    g.norm = NULL
     g.a_row, g.a_col = a.strides[0] // size, a.strides[1] // size
     g.b_row, g.b_col = b.strides[0] // size, b.strides[1] // size
     g.c_row = c.strides[0] // size

@@ -16,3 +16,6 @@ cdef class Activation(Layer):
 cdef Layer get_activation(object activation)
 # What the product's kernel computes: that activation, or the identity before a host.
 cdef Activation fused(Layer activation)
+# What a product or a convolution can do along with its own work where nothing is saved, of the layers behind it: a
+# normalisation by constants, then an activation. Each may be None.
+cdef tuple absorbed(tuple behind)

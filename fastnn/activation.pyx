@@ -336,3 +336,14 @@ cdef Layer get_activation(object activation):
 
 cdef Activation fused(Layer activation):
     return activation if isinstance(activation, Activation) else Identity()
+
+
+cdef tuple absorbed(tuple behind):
+    cdef int at = 0
+    norm = activation = None
+    if at < len(behind) and (<Layer>behind[at]).has_constants():
+        norm = behind[at]
+        at += 1
+    if at < len(behind) and isinstance(behind[at], Activation) and is_elementwise((<Activation>behind[at]).kind):
+        activation = behind[at]
+    return norm, activation

@@ -12,7 +12,7 @@ Reference: fastnn_ref/batchnorm.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address
+from fastnn._kernels cimport address, fastnn_norm
 from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, PASS_THROUGH, Layout, Pass
 from fastnn.norm cimport Norm
@@ -71,6 +71,14 @@ cdef class BatchNorm(Norm):
         self.g.x, self.g.y, self.g.saved = x, self.y, self.saved
         p.k.batchnorm(&self.g)
         return self.y
+
+    cdef bint has_constants(self):
+        return True
+
+    cdef const fastnn_norm *constants(self, Pass *p) noexcept nogil:
+        self.g.training, self.g.saved = False, self.saved
+        p.k.batchnorm_constants(&self.g)
+        return &self.g
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         self.g.dy = dy

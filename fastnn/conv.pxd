@@ -4,7 +4,7 @@ from fastnn._kernels cimport fastnn_conv, fastnn_planes
 from fastnn.activation cimport Activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
-from fastnn.network cimport Pass
+from fastnn.network cimport Node, Pass
 
 
 # What Conv2d and ConvTranspose2d share. `g` describes a convolution: the layer itself, or the one from its output to
@@ -12,6 +12,8 @@ from fastnn.network cimport Pass
 cdef class Convolution(Layer):
     cdef readonly Layer activation
     cdef Activation act                         # what the kernel computes
+    cdef Node norm                              # what is done along with it where nothing is saved, if `absorbed`
+    cdef Activation after
     cdef bint is_hosted                         # a user's own activation comes after the kernel
     cdef readonly object init
     cdef bint has_bias

@@ -17,7 +17,7 @@ from fastnn._kernels cimport (
     CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS, address,
     fastnn_conv, fastnn_planes, saves_slope,
 )
-from fastnn.activation cimport fused, get_activation
+from fastnn.activation cimport absorbed, fused, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, plan_node
@@ -79,6 +79,12 @@ cdef class Convolution(Layer):
     cdef bint output_is_reusable(self):
         return self.act.kind == IDENTITY and not self.is_hosted
 
+    cdef int absorb(self, tuple behind, tuple out_shape) except -1:
+        self.norm = self.after = None
+        if self.act.kind == IDENTITY and not self.is_hosted:
+            self.norm, self.after = absorbed(behind)
+        return (self.norm is not None) + (self.after is not None)
+
     cdef tuple named_children(self):
         return (("activation", self.activation),) if self.is_hosted else ()
 
@@ -88,11 +94,13 @@ cdef class Convolution(Layer):
         g.image_size = checks.check_size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
         tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes and not self.g.kernel else None)
         interleaved = tables.tap_offset * lanes
-        self.tables += [tables, interleaved]
+        taps_interleaved = interleaved[tables.taps]
+        self.tables += [tables, interleaved, taps_interleaved]
         g.height, g.width, g.pitch = len(tables.row_offset), len(tables.col_offset), planes.pitch
         g.contiguous, g.full_set = tables.contiguous, tables.full_set
         g.row_offset, g.col_offset = pointer(tables.row_offset), pointer(tables.col_offset)
         g.tap_offset, g.tap_offset_interleaved = pointer(tables.tap_offset), pointer(interleaved)
+        g.taps_interleaved = pointer(taps_interleaved)
         g.order, g.window_begin = pointer(tables.order), pointer(tables.window_begin)
         g.tap_set, g.taps, g.tap_set_begin = (
             pointer(tables.tap_set), pointer(tables.taps), pointer(tables.tap_set_begin))
@@ -151,8 +159,13 @@ cdef class Convolution(Layer):
     cdef void start(self, Pass *p) noexcept nogil:
         """Sets what forward needs beside its input."""
         self.g.images, self.g.threads = p.rows, p.threads
-        self.g.u = self.u if saves_slope(self.act.kind) else self.g.y
-        self.g.activation, self.g.alpha = self.act.kind, self.act.parameter
+        self.g.norm, self.g.activation, self.g.alpha = NULL, self.act.kind, self.act.parameter
+        if self.absorbed and not p.saves:
+            if self.norm is not None:
+                self.g.norm = self.norm.constants(p)
+            if self.after is not None:
+                self.g.activation, self.g.alpha = self.after.kind, self.after.parameter
+        self.g.u = self.u if p.saves and saves_slope(self.g.activation) else self.g.y
 
     cdef void *act_backward(self, Pass *p, void *dy) noexcept nogil:
         """du, over dy where the kernels have the activation."""

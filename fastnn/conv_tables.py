@@ -120,7 +120,8 @@ class Planes(NamedTuple):
         else:
             set_of_window, sets = self._tap_sets(channels)
             # By piece, in a piece by set, in a set by number.
-            order = np.lexsort((set_of_window, np.arange(rows * cols) // piece))
+            number = np.arange(rows * cols)
+            order = np.lexsort((number % cols, set_of_window, number // piece))
             tap_set = set_of_window[order]
         found = Tables(
             row_offset=self.row_place(self.pixels[0]), col_offset=self.col_place(self.pixels[1]), tap_offset=tap_offset,

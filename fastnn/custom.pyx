@@ -112,6 +112,7 @@ cdef class Host(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef int axis
         self.out_shape = Layer.plan(self, shape, rows, plan)
+        plan.is_hosting = True
         self.shape, self.dtype_in_use = shape, np.dtype("f4" if plan.real_size == 4 else "f8")
         if len(shape) > 8 or len(self.out_shape) > 8:
             raise ValueError(f"{type(self.custom).__name__}: expected at most 8 dimensions per example, got "

@@ -117,7 +117,9 @@ cdef class Layer(Node):
             network.begin(self, network.x_shape, rows, in_training)
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             network.saved_x = None
-            network.count_pass(rows, in_training, True)
+            # Where more can be done at a time without it, a prediction saves nothing; `backward` repeats it if it comes.
+            network.count_pass(rows, in_training,
+                               in_training or not network.planned.absorbs or network.planned.is_hosting)
             with nogil:
                 y = self.forward_pass(&network.run, data)
             if network.run.error != NULL:
@@ -155,6 +157,11 @@ cdef class Layer(Node):
             memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
             network.in_pass = True
+            if not network.run.saves:
+                ready(network.saved_x, network.format(), len(plan.shape), plan.dims, &data, &rows)
+                network.count_pass(rows, False, True)
+                with nogil:
+                    self.forward_pass(&network.run, data)
             with nogil:
                 dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             network.raise_error()

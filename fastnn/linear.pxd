@@ -2,12 +2,14 @@ from libc.stdint cimport int64_t
 
 from fastnn.activation cimport Activation
 from fastnn.layer cimport Layer
-from fastnn.network cimport Pass
+from fastnn.network cimport Node, Pass
 
 
 cdef class Linear(Layer):
     cdef readonly Layer activation
     cdef Activation act         # what the product's kernel computes
+    cdef Node norm              # what is done along with it where nothing is saved, if `absorbed`
+    cdef Activation after
     cdef bint is_hosted         # a user's own activation comes after the kernel
     cdef readonly object init
     cdef readonly int64_t in_features, out_features

@@ -12,7 +12,7 @@ Reference: fastnn_ref/linear.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, saves_slope
-from fastnn.activation cimport Activation, fused, get_activation
+from fastnn.activation cimport Activation, absorbed, fused, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport Pass, plan_node
@@ -64,6 +64,14 @@ cdef class Linear(Layer):
     cdef bint output_is_reusable(self):
         return self.act.kind == IDENTITY and not self.is_hosted
 
+    cdef int absorb(self, tuple behind, tuple out_shape) except -1:
+        self.norm = self.after = None
+        if self.act.kind == IDENTITY and not self.is_hosted:
+            self.norm, self.after = absorbed(behind)
+            if self.norm is not None and len(out_shape) > 1:        # its channels are no columns
+                self.norm = self.after = None
+        return (self.norm is not None) + (self.after is not None)
+
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         self.groups = self.in_size // self.in_features
@@ -91,9 +99,14 @@ cdef class Linear(Layer):
         g.a, g.a_row, g.a_col = x, self.in_features, 1
         g.b, g.b_row, g.b_col = w, self.out_features, 1
         g.bias = self.b if self.has_bias else NULL
-        g.c = self.u if saves_slope(activation) else self.y
+        g.norm, g.activation, g.alpha = NULL, activation, self.act.parameter
+        if self.absorbed and not p.saves:
+            if self.norm is not None:
+                g.norm = self.norm.constants(p)
+            if self.after is not None:
+                g.activation, g.alpha = self.after.kind, self.after.parameter
+        g.c = self.u if p.saves and saves_slope(g.activation) else self.y
         g.y, g.c_row = self.y, self.out_features
-        g.activation, g.alpha = activation, self.act.parameter
         g.work, g.threads = p.work, p.threads
         p.k.gemm(&g)
         return self.y
@@ -114,7 +127,7 @@ cdef class Linear(Layer):
     cdef void weight_gradient(self, Pass *p, const void *x, const void *du, void *dw) noexcept nogil:
         """dW = xᵀ @ du"""
         cdef fastnn_gemm g
-        g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
+        g.bias, g.norm, g.activation, g.alpha = NULL, NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = self.in_features, self.out_features, p.rows * self.groups
         g.a, g.a_row, g.a_col = x, 1, self.in_features
@@ -126,7 +139,7 @@ cdef class Linear(Layer):
     cdef void input_gradient(self, Pass *p, const void *du, const void *w, void *dx) noexcept nogil:
         """dx = du @ wᵀ"""
         cdef fastnn_gemm g
-        g.bias, g.activation, g.alpha = NULL, IDENTITY, 0
+        g.bias, g.norm, g.activation, g.alpha = NULL, NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = p.rows * self.groups, self.in_features, self.out_features
         g.a, g.a_row, g.a_col = du, self.out_features, 1

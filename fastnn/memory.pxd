@@ -20,6 +20,8 @@ cdef class Plan:
     cdef object size, scratch_used, scratch_max
     cdef int64_t widest                     # values per example of the widest gradient
     cdef object memory
+    cdef bint absorbs                       # does a layer do the work of others where nothing is saved?
+    cdef bint is_hosting                    # does a pass run a user's code?
     cdef void *gradient
     cdef void *spare
     cdef void *work

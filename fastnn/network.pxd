@@ -1,7 +1,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_stream
+from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_norm, fastnn_stream
 from fastnn.memory cimport Plan
 
 
@@ -47,6 +47,7 @@ cdef class Node:
     cdef uint32_t stream                    # of its random masks: by its place in the network
     cdef unsigned char x_layout, y_layout   # dx as x, dy as y
     cdef unsigned char in_place             # may y be written over x?
+    cdef unsigned char absorbed             # layers behind it whose work it does, too, where nothing is saved
     cdef public bint _trainable             # does training change it?
     cdef public double _lr_scale            # times the learning rate
     cdef dict discarded                     # where a frozen layer's gradients are written
@@ -58,6 +59,9 @@ cdef class Node:
     cdef tuple penalties(self)
     cdef Layout layout(self)
     cdef bint output_is_reusable(self)
+    cdef int absorb(self, tuple behind, tuple out_shape) except -1
+    cdef bint has_constants(self)
+    cdef const fastnn_norm *constants(self, Pass *p) noexcept nogil
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan)
     cdef int bind(self) except -1
     cdef bint goes_back(self)

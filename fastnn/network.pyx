@@ -85,6 +85,18 @@ cdef class Node:
         """Is y in a buffer of its own that it does not look at again, so that the next layer may write there?"""
         return False
 
+    cdef int absorb(self, tuple behind, tuple out_shape) except -1:
+        """How many of the layers behind it, in the order of a pass, it computes along in passes that save nothing."""
+        return 0
+
+    cdef bint has_constants(self):
+        """Does it normalise the channels by constants in a prediction?"""
+        return False
+
+    cdef const fastnn_norm *constants(self, Pass *p) noexcept nogil:
+        """These, worked out for a layer that normalises its own outputs."""
+        return NULL
+
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape.
 
@@ -292,7 +304,7 @@ cdef object constraint_memory(list constraints, dict starts=None, dict scales=No
 cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_layout=PLAIN, Layout y_layout=PLAIN,
                      bint in_place=False):
     """Plans a layer for `rows` examples of `shape`; returns the output's shape."""
-    node.x_layout, node.y_layout, node.in_place = x_layout, y_layout, in_place
+    node.x_layout, node.y_layout, node.in_place, node.absorbed = x_layout, y_layout, in_place, 0
     plan.begin_layer()
     return node.plan(shape, rows, plan)
 

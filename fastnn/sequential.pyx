@@ -131,6 +131,8 @@ cdef class Sequential(Model):
             if layer.layout() == INTERLEAVED or x_layout == INTERLEAVED:
                 y_layout = self.layout_wanted(index + 1)
             shape = plan_node(layer, shape, rows, plan, x_layout, y_layout, in_place)
+            layer.absorbed = layer.absorb(self.layers[index + 1:index + 3], shape)
+            plan.absorbs |= layer.absorbed > 0
             x_layout, in_place = y_layout, layer.output_is_reusable()
         self.out_size = checks.check_size("y", *shape)
         return shape
@@ -150,9 +152,10 @@ cdef class Sequential(Model):
         return 0
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        cdef int i
-        for i in range(self.count):
+        cdef int i = 0
+        while i < self.count:
             x = (<Layer>self.nodes[i]).forward_pass(p, x)
+            i += 1 if p.saves else 1 + (<Layer>self.nodes[i]).absorbed
         return <void *>x
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:

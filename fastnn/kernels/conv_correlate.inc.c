@@ -4,129 +4,202 @@
    worked out in does not show. Taps that meet only zeros may be missing from a chain: they would add 0 (or NaN, for
    an infinite weight). */
 
-/* A tile: some filters by some vectors of windows, which see the `count` taps of `taps`. Vector v of tap t stands at
-   from[tap_offset[t] + begin[v]]; lanes[v] of its values go to to[out[v]], in the next filter to_row further. */
+/* Tiles, one below the other: each is some filters by some vectors of windows, which see `taps` taps. Vector v of tap q
+   stands at from[v][offset[q]], and its weight is number index[q] of the filter's; lanes[v] of its values go to to[v],
+   in the next filter to_row further. What is given for filters begins with the first tile's. */
 typedef struct {
-    const real *w, *b;                  /* of the tile's first filter; b may be NULL */
-    int strips;                         /* whether the weights of a tile stand tap by tap, its filters side by side */
-    int64_t filter_size, count;         /* taps of a filter, and taps that are seen */
-    const int64_t *taps, *tap_offset;
-    const real *from;
-    real *to;
+    const real *w, *b;                  /* b may be NULL */
+    F(constants_t) norm;
+    int relu, masked;
+    int64_t filter_size, taps;          /* weights of a filter, and taps that are seen */
+    const int64_t *index, *offset;
+    const real *from[CONV_NV];
+    real *to[CONV_NV];
     int64_t to_row;
-    int64_t begin[CONV_NV], out[CONV_NV];
     int lanes[CONV_NV];
-} F(conv_tile_t);
+    int64_t begin, end;                 /* of the taps that are added now; */
+    real *sums;                         /* here a chain waits for the others */
+    int64_t done, count;                /* filters of the tiles that are done; tiles to do */
+    int64_t rows, tiles, smaller;       /* in all: tiles of `rows` filters, then of one less */
+} F(conv_tiles_t);
 
-/* What one tap adds; w_row is the distance between the weights of two filters. */
+/* What one tap adds: w[i][tap] is the weight of the tile's filter i. */
 ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_MR][CONV_NV], const real *const *from,
-                               int64_t offset, const real *w, int64_t w_row)
+                               int64_t offset, const real *const *w, int64_t tap)
 {
     vec row[CONV_NV];
     UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + offset);
     UNROLL for (int i = 0; i < rows; ++i) {
-        const vec x = vset1(w[i * w_row]);
+        const vec x = vset1(w[i][tap]);
         UNROLL for (int v = 0; v < vectors; ++v) vfma_into(acc[i][v], x, row[v]);
     }
 }
 
-/* Where every tap is seen, STEPS taps are unrolled: instructions are the limit here, too. */
-ALWAYS_INLINE void F(conv_tile)(const int rows, const int vectors, const int strips, const F(conv_tile_t) *t)
+/* The chains of a tile are complete: the normalisation behind them, the activation if it is relu, the store. */
+ALWAYS_INLINE void F(conv_finish)(const int rows, const int vectors, const int normalise, const int masked,
+                                  vec acc[CONV_MR][CONV_NV], const F(conv_tiles_t) *t)
 {
-    const real *w = t->w, *from[CONV_NV];
-    const int64_t count = t->count, *taps = t->taps, *tap_offset = t->tap_offset;
-    const int64_t w_row = strips ? 1 : t->filter_size, w_tap = strips ? rows : 1;
-    int64_t q = 0;
-    vec acc[CONV_MR][CONV_NV];
-    UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from + t->begin[v];
-    UNROLL for (int i = 0; i < rows; ++i) {
-        const vec start = vset1(t->b ? t->b[i] : 0);
-        UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = start;
+    const F(constants_t) n = t->norm;
+    UNROLL for (int i = 0; i < rows && normalise; ++i) {
+        const int64_t o = t->done + i;
+        const vec mean = vset1(n.mean[o]), inv = vset1(n.inv[o]), w = vset1(n.w[o]), b = vset1(n.b[o]);
+        UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vfma((acc[i][v] - mean) * inv, w, b);
     }
-    if (count == t->filter_size)
-        for (const real *next = w; q + STEPS <= count; q += STEPS, next += STEPS * w_tap)
-            UNROLL for (int s = 0; s < STEPS; ++s)
-                F(conv_tap)(rows, vectors, acc, from, tap_offset[q + s], next + s * w_tap, w_row);
-    for (; q < count; ++q) F(conv_tap)(rows, vectors, acc, from, tap_offset[taps[q]], w + taps[q] * w_tap, w_row);
+    if (t->relu)
+        UNROLL for (int i = 0; i < rows; ++i) UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vrelu(acc[i][v]);
     UNROLL for (int v = 0; v < vectors; ++v) {
-        real *to = t->to + t->out[v];
-        if (t->lanes[v] == VL) {
-            UNROLL for (int i = 0; i < rows; ++i) vstore(to + i * t->to_row, acc[i][v]);
-        } else {
-            const vmask mask = vfirst(t->lanes[v]);
-            UNROLL for (int i = 0; i < rows; ++i) vstore_first(to + i * t->to_row, mask, acc[i][v]);
-        }
+        real *to = t->to[v] + t->done * t->to_row;
+        for (int i = 0; i < rows && masked; ++i, to += t->to_row) vstore_first(to, vfirst(t->lanes[v]), acc[i][v]);
+        UNROLL for (int i = 0; i < rows && !masked; ++i, to += t->to_row) vstore(to, acc[i][v]);
     }
 }
 
-/* One copy of it for each shape of a tile. */
+/* The same with what most tiles do not need, on a copy of the tile, so that the loop over taps has all registers. */
+ALWAYS_INLINE void F(conv_finish_copy)(const int rows, const int vectors, const real *sums, const F(conv_tiles_t) *t)
+{
+    vec acc[CONV_MR][CONV_NV];
+    UNROLL for (int i = 0; i < rows; ++i)
+        UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vload(sums + (i * vectors + v) * VL);
+    if (!t->masked) F(conv_finish)(rows, vectors, 1, 0, acc, t);
+    else if (t->norm.mean) F(conv_finish)(rows, vectors, 1, 1, acc, t);
+    else F(conv_finish)(rows, vectors, 0, 1, acc, t);
+}
+
+/* Instructions are the limit here, too, so some taps are unrolled; fewer where `full` is 0: not every tap is seen. A tap
+   takes as few as it can, 20 for 12 multiply-adds on AVX2, if each address is a register and a constant. GCC keeps
+   such registers if it does not see where they come from (HOLD); else it reads some from the stack, for each filter. */
+#undef SOME_STEPS
+#define SOME_STEPS (STEPS < 4 ? STEPS : 4)
+ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int full, F(conv_tiles_t) *t,
+                                 void (*const finish)(const real *sums, const F(conv_tiles_t) *t))
+{
+    const int steps = full ? STEPS : SOME_STEPS;
+    const real *from[CONV_NV];
+    UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from[v];
+    do {
+        const int64_t *index = t->index, *offset = t->offset, end = t->end, row = t->filter_size;
+        const real *w[CONV_MR], *first = t->w + t->done * row;
+        real *sums = t->sums + t->done * vectors * VL;
+        int64_t q = t->begin;
+        vec acc[CONV_MR][CONV_NV];
+        UNROLL for (int i = 0; i < rows; ++i, first += row) {
+            const vec start = vset1(t->b ? t->b[t->done + i] : 0);
+            w[i] = first;
+            HOLD(w[i]);
+            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = q ? vload(sums + (i * vectors + v) * VL) : start;
+        }
+        for (int64_t left = (end - q) % steps; left; --left, ++q)
+            F(conv_tap)(rows, vectors, acc, from, offset[q], w, full ? q : index[q]);
+        for (; q < end; q += steps) {
+            UNROLL for (int s = 0; s < steps; ++s)
+                F(conv_tap)(rows, vectors, acc, from, offset[q + s], w, full ? q + s : index[q + s]);
+            UNROLL for (int i = 0; i < rows; ++i)
+                UNROLL for (int v = 0; v < vectors; ++v) KEEP(acc[i][v]);
+        }
+        if (end == t->taps && !t->masked && !t->norm.mean) F(conv_finish)(rows, vectors, 0, 0, acc, t);
+        else {
+            UNROLL for (int i = 0; i < rows; ++i)
+                UNROLL for (int v = 0; v < vectors; ++v) vstore(sums + (i * vectors + v) * VL, acc[i][v]);
+            if (end == t->taps) finish(sums, t);
+        }
+        t->done += rows;
+    } while (--t->count);
+}
+
+/* One copy of it for each shape of a tile, and for all taps or some. */
 #undef TILE
 #undef ENTRY
 #define TILE(rows, vectors) \
-    static void F(conv_tile_##rows##x##vectors)(const F(conv_tile_t) *t) \
+    NOINLINE void F(conv_finish_##rows##x##vectors)(const real *sums, const F(conv_tiles_t) *t) \
     { \
-        if (PACK_A && t->strips) F(conv_tile)(rows, vectors, 1, t); \
-        else F(conv_tile)(rows, vectors, 0, t); \
+        F(conv_finish_copy)(rows, vectors, sums, t); \
+    } \
+    static void F(all_taps_##rows##x##vectors)(F(conv_tiles_t) *t) \
+    { \
+        F(conv_tiles)(rows, vectors, 1, t, F(conv_finish_##rows##x##vectors)); \
+    } \
+    static void F(some_taps_##rows##x##vectors)(F(conv_tiles_t) *t) \
+    { \
+        F(conv_tiles)(rows, vectors, 0, t, F(conv_finish_##rows##x##vectors)); \
     }
-#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(conv_tile_##rows##x##vectors),
 SHAPES(TILE, CONV_MR, CONV_NV)
-static void (*const F(conv_tiles)[CONV_MR][CONV_NV])(const F(conv_tile_t) *) = {SHAPES(ENTRY, CONV_MR, CONV_NV)};
+static void (*const F(conv_tile_table)[2][CONV_MR][CONV_NV])(F(conv_tiles_t) *) = {
+#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(some_taps_##rows##x##vectors),
+    {SHAPES(ENTRY, CONV_MR, CONV_NV)},
+#undef ENTRY
+#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(all_taps_##rows##x##vectors),
+    {SHAPES(ENTRY, CONV_MR, CONV_NV)},
+};
 
-/* How many filters the tile has that begins with filter o of a group of so many. */
-static inline int F(tile_filters)(int64_t o, int64_t filters)
+/* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays in the
+   first-level cache while all filters meet it. */
+static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
 {
-    return F(balanced_tile)(min64(FASTNN_CONV_FILTERS - o % FASTNN_CONV_FILTERS, filters - o), CONV_MR);
+    const int full = t->taps == t->filter_size;
+    real sums[FASTNN_CONV_FILTERS * CONV_NV * VL];
+    t->sums = sums, t->end = 0;
+    t->masked = 0;
+    for (int v = 0; v < vectors; ++v) t->masked |= t->lanes[v] < VL;
+    do {
+        t->begin = t->end;
+        t->end = min64(t->taps, t->begin + block);
+        t->done = 0;
+        t->count = t->tiles;
+        F(conv_tile_table)[full][t->rows - 1][vectors - 1](t);
+        t->count = t->smaller;
+        if (t->smaller) F(conv_tile_table)[full][t->rows - 2][vectors - 1](t);
+    } while (t->end < t->taps);
 }
 
-/* The tiles of one panel of vectors, for all filters. */
-static void F(conv_panel)(const F(conv_tile_t) *first, int vectors, int64_t filters)
+/* The next panel's vectors, of so many that are left: as even as possible at the end. */
+static inline int F(panel_vectors)(int64_t left)
 {
-    F(conv_tile_t) t = *first;
-    for (int64_t o = 0; o < filters;) {
-        const int rows = F(tile_filters)(o, filters);
-        F(conv_tiles)[rows - 1][vectors - 1](&t);
-        o += rows;
-        t.w += rows * t.filter_size;
-        t.to += rows * t.to_row;
-        if (t.b) t.b += rows;
-    }
+    return left >= 2 * CONV_NV ? CONV_NV : left > CONV_NV ? (int)(left + 1) / 2 : (int)left;
 }
+
+/* How many taps are a block: in single images neighbouring taps read, but for a few, the same values. */
+#undef CONV_BLOCK
+#undef CONV_SINGLE_BLOCK
+#define CONV_BLOCK 144
+#define CONV_SINGLE_BLOCK 1152
 
 /* All filters over all windows of one image: rows `pitch` apart in the planes, side by side in the output. */
-static void F(conv_single_rows)(const F(conv_tile_t) *first, int64_t filters, int64_t rows, int64_t cols, int64_t pitch)
+static void F(conv_single_rows)(const F(conv_tiles_t) *first, const real *from, real *to, int64_t rows, int64_t cols,
+                                int64_t pitch)
 {
-    F(conv_tile_t) t = *first;
+    F(conv_tiles_t) t = *first;
     for (int64_t e = 0, i = 0, j = 0, count = rows * ceil_div(cols, VL); e < count;) {
-        const int vectors = F(balanced_tile)(count - e, CONV_NV);
+        const int vectors = F(panel_vectors)(count - e);
         for (int v = 0; v < vectors; ++v, ++e) {
-            t.begin[v] = i * pitch + j;
-            t.out[v] = i * cols + j;
+            t.from[v] = from + i * pitch + j;
+            t.to[v] = to + i * cols + j;
             t.lanes[v] = (int)min64(VL, cols - j);
             if ((j += VL) >= cols) j = 0, ++i;
         }
-        F(conv_panel)(&t, vectors, filters);
+        F(conv_panel)(&t, vectors, CONV_SINGLE_BLOCK);
     }
 }
 
 /* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`.
    Windows of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
-static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_planes *g, int64_t filters,
+static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_planes *g, const real *from, real *to,
                                       int64_t first, int64_t n)
 {
-    F(conv_tile_t) t = *tile;
+    F(conv_tiles_t) t = *tile;
     for (int v = 0; v < CONV_NV; ++v) t.lanes[v] = VL;
     for (int64_t e = first, end; e < first + n; e = end) {
         const int64_t set = g->tap_set[e];
         for (end = e + 1; end < first + n && g->tap_set[end] == set;) ++end;
-        t.taps = g->taps + g->tap_set_begin[set];
-        t.count = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
+        t.index = g->taps + g->tap_set_begin[set];
+        t.offset = g->taps_interleaved + g->tap_set_begin[set];
+        t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
         for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
-            const int vectors = F(balanced_tile)(end * LANE_VECTORS - q, CONV_NV);
+            const int vectors = F(panel_vectors)(end * LANE_VECTORS - q);
             for (int v = 0; v < vectors; ++v, ++q) {
-                t.begin[v] = g->window_begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
-                t.out[v] = (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;
+                t.from[v] = from + g->window_begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
+                t.to[v] = to + (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;
             }
-            F(conv_panel)(&t, vectors, filters);
+            F(conv_panel)(&t, vectors, CONV_BLOCK);
         }
     }
 }
@@ -135,7 +208,7 @@ static void F(conv_interleaved_piece)(const F(conv_tile_t) *tile, const fastnn_p
 typedef struct {
     const fastnn_planes *planes;
     const real *w, *b;
-    int strips;                         /* whether w stands in strips */
+    const fastnn_norm *norm;
     int64_t images, groups, in_channels, out_channels, filter_size;     /* channels of one group */
     int64_t rows, cols;                                                 /* of the output */
     real *u, *y, *scratch;
@@ -144,31 +217,38 @@ typedef struct {
     real alpha;
 } F(correlation_t);
 
-/* What the tiles of a group have in common, from its filter `first` on. */
-static F(conv_tile_t) F(tile_of_group)(const F(correlation_t) *c, int64_t group, int64_t first)
+/* What the tiles of some filters of a group have in common. */
+static F(conv_tiles_t) F(tiles_of_group)(const F(correlation_t) *c, int64_t group, int64_t first, int64_t filters)
 {
     const int64_t o = group * c->out_channels + first;
-    return (F(conv_tile_t)){
-        .w = c->w + o * c->filter_size, .b = c->b ? c->b + o : NULL, .strips = c->strips,
-        .filter_size = c->filter_size,
-        .count = c->filter_size, .taps = c->planes->taps + c->planes->tap_set_begin[c->planes->full_set],
+    const int64_t tiles = ceil_div(filters, CONV_MR), rows = ceil_div(filters, tiles);      /* as in tile_column */
+    return (F(conv_tiles_t)){
+        .rows = rows, .tiles = filters - (rows - 1) * tiles, .smaller = rows * tiles - filters,
+        .w = c->w + o * c->filter_size, .b = c->b ? c->b + o : NULL, .relu = c->activation == RELU,
+        .norm = F(constants_of)(c->norm, o),
+        .filter_size = c->filter_size, .taps = c->filter_size,
+        .index = c->planes->taps + c->planes->tap_set_begin[c->planes->full_set], .offset = c->planes->tap_offset,
     };
 }
+
+/* Whether there is an activation that the tiles leave over. */
+static inline int F(has_rest)(const F(correlation_t) *c) { return c->activation != IDENTITY && c->activation != RELU; }
 
 static void F(correlate_single)(const F(correlation_t) *c, int64_t n)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size;
-    for (int64_t k = 0; k < c->groups; ++k) {
-        F(conv_tile_t) t = F(tile_of_group)(c, k, 0);
-        t.from = F(planes_at)(g, n) + k * c->in_channels * g->channel_size;
-        t.tap_offset = g->tap_offset;
-        t.to = c->u + n * image + k * c->out_channels * size;
-        t.to_row = size;
-        F(conv_single_rows)(&t, c->out_channels, c->rows, c->cols, g->pitch);
-    }
+    for (int64_t k = 0; k < c->groups; ++k)
+        for (int64_t o = 0, filters; o < c->out_channels; o += filters) {
+            filters = min64(FASTNN_CONV_FILTERS, c->out_channels - o);
+            F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
+            t.to_row = size;
+            F(conv_single_rows)(
+                &t, F(planes_at)(g, n) + k * c->in_channels * g->channel_size,
+                c->u + n * image + (k * c->out_channels + o) * size, c->rows, c->cols, g->pitch);
+        }
     real *u = c->u + n * image;
-    if (c->activation != IDENTITY) F(activate_range)(c->activation, c->alpha, u, c->y + n * image, u, image);
+    if (F(has_rest)(c)) F(activate_range)(c->activation, c->alpha, u, c->y + n * image, u, image);
 }
 
 /* Windows first … first + n − 1 of an interleaved block, some filters at a time. An output that is not interleaved is
@@ -182,21 +262,20 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
             const int64_t filter = k * c->out_channels + o;
             const int64_t begin = block * LANES * image + (filter * size + first) * (c->interleaved ? LANES : 1);
             filters = min64(FASTNN_CONV_FILTERS, c->out_channels - o);
-            F(conv_tile_t) t = F(tile_of_group)(c, k, o);
-            t.from = F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES;
-            t.tap_offset = g->tap_offset_interleaved;
-            t.to = c->interleaved ? c->u + begin : scratch;
+            F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = c->interleaved ? size * LANES : values;
-            F(conv_interleaved_piece)(&t, g, filters, first, n);
+            F(conv_interleaved_piece)(
+                &t, g, F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES,
+                c->interleaved ? c->u + begin : scratch, first, n);
             if (c->interleaved) {
-                for (int64_t f = 0; f < filters && c->activation != IDENTITY; ++f) {
+                for (int64_t f = 0; f < filters && F(has_rest)(c); ++f) {
                     real *u = c->u + begin + f * size * LANES;
                     F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, values);
                 }
                 continue;
             }
             real *y = c->u == c->y ? scratch : scratch + filters * values;
-            if (c->activation != IDENTITY)
+            if (F(has_rest)(c))
                 F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
             for (int64_t f = 0; f < filters && c->u != c->y; ++f)
                 F(transpose)(scratch + f * values, LANES, c->u + begin + f * size, image, n, LANES);
@@ -220,42 +299,31 @@ static void F(correlate_part)(const void *job, int part, int parts)
     }
 }
 
-/* Lays the weights of one direction out, filter by filter or in strips. On the way back, in and out channels change
-   places, and each window is turned by 180°. */
-static const real *F(lay_out_weights)(const fastnn_conv *g, int back, int strips)
+/* The weights of the way back, filter by filter: in and out channels change places, and each window is turned by 180°. */
+static const real *F(turn_weights)(const fastnn_conv *g)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;
-    const int64_t filters = back ? in : out, channels = back ? out : in;
-    const int64_t filter_step = back ? window : g->filter_size, channel_step = back ? g->filter_size : window;
     real *to = g->weights;
-    for (int64_t k = 0; k < g->groups; ++k) {
-        const real *w = (const real *)g->w + k * out * g->filter_size + (back ? window - 1 : 0);
-        for (int64_t o = 0, rows; o < filters; o += rows, w += rows * filter_step) {
-            rows = strips ? F(tile_filters)(o, filters) : 1;
-            for (int64_t c = 0; c < channels; ++c)
-                for (int64_t t = 0; t < window; ++t)
-                    for (int64_t i = 0; i < rows; ++i)
-                        *to++ = w[i * filter_step + c * channel_step + (back ? -t : t)];
+    for (int64_t k = 0; k < g->groups; ++k)
+        for (int64_t c = 0; c < in; ++c) {
+            const real *last = (const real *)g->w + k * out * g->filter_size + (c + 1) * window - 1;
+            for (int64_t o = 0; o < out; ++o, last += g->filter_size)
+                for (int64_t t = 0; t < window; ++t) *to++ = last[-t];
         }
-    }
     return g->weights;
 }
 
-/* A weight that meets fewer windows is not worth the time to lay it out. */
-#undef STRIP_WINDOWS
-#define STRIP_WINDOWS 4096
-
 /* From the planes of x, which are filled, to u and y. */
-static void F(correlate_forward)(const fastnn_conv *g, const real *b, real *u, real *y, int activation)
+static void F(correlate_forward)(const fastnn_conv *g, const real *b, real *u, real *y, const fastnn_norm *norm,
+                                 int activation)
 {
-    const int strips = PACK_A && g->images * g->out_rows * g->out_cols >= STRIP_WINDOWS;
     const F(correlation_t) c = {
-        .planes = &g->input, .w = strips ? F(lay_out_weights)(g, 0, 1) : g->w, .strips = strips,
+        .planes = &g->input, .w = g->w,
         .b = b, .images = g->images, .groups = g->groups,
         .in_channels = g->channels / g->groups, .out_channels = g->filters / g->groups,
         .filter_size = g->filter_size, .rows = g->out_rows, .cols = g->out_cols, .u = u, .y = y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
-        .activation = activation, .alpha = (real)g->alpha,
+        .norm = norm, .activation = activation, .alpha = (real)g->alpha,
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }
@@ -263,19 +331,21 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *b, real *u, r
 static void F(conv)(const fastnn_conv *g)
 {
     F(fill_input)(g);
-    F(correlate_forward)(g, g->b, g->u, g->y, g->activation);
+    F(correlate_forward)(g, g->b, g->u, g->y, g->norm, g->activation);
 }
 
 /* From the planes of du, which are filled, to u and y of x's shape. */
-static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real *y, int activation)
+static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real *y, const fastnn_norm *norm,
+                              int activation)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
     const F(correlation_t) c = {
-        .planes = &g->gradient, .w = F(lay_out_weights)(g, 1, PACK_A), .strips = PACK_A,
+        .planes = &g->gradient, .w = F(turn_weights)(g),
         .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
-        .interleaved = g->x_interleaved, .activation = activation, .alpha = (real)g->alpha,
+        .interleaved = g->x_interleaved, .norm = norm, .activation = activation,
+        .alpha = (real)g->alpha,
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }
@@ -283,5 +353,5 @@ static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real
 static void F(conv_backward_input)(const fastnn_conv *g)
 {
     if (g->y_interleaved) F(fill_gradient)(g);          /* else conv_backward_weight filled it */
-    F(correlate_back)(g, NULL, g->dx, g->dx, IDENTITY);
+    F(correlate_back)(g, NULL, g->dx, g->dx, NULL, IDENTITY);
 }

@@ -7,7 +7,7 @@
 static void F(conv_transpose)(const fastnn_conv *g)
 {
     F(fill_gradient)(g);
-    F(correlate_back)(g, g->b, g->u, g->y, g->activation);
+    F(correlate_back)(g, g->b, g->u, g->y, g->norm, g->activation);
 }
 
 /* db of this part of the channels: sums of x, read in the planes where images stand interleaved. */
@@ -47,5 +47,5 @@ static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 /* conv_transpose_backward_weight filled the planes. */
 static void F(conv_transpose_backward_input)(const fastnn_conv *g)
 {
-    F(correlate_forward)(g, NULL, g->dx, g->dx, IDENTITY);
+    F(correlate_forward)(g, NULL, g->dx, g->dx, NULL, IDENTITY);
 }

@@ -311,6 +311,7 @@ typedef struct {
     F(tiling_t) tiling;
     F(filters_t) filters;
     const real *b;
+    const fastnn_norm *norm;
     int64_t groups, out_channels;       /* channels of one group; filters.inside come in */
     real *u, *y, *scratch;
     int64_t scratch_size;
@@ -358,6 +359,10 @@ static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t po
             F(tile_from_points)(c->filters.kernel, sums + (o * lines + e) * LANES, points, u);
             if (c->b)
                 for (int64_t i = 0; i < values; ++i) u[i] += c->b[filter + o];
+            if (c->norm) {
+                const F(constants_t) n = F(constants_of)(c->norm, filter + o);
+                F(normalise_range)(u, u, values, *n.mean, 0, *n.inv, *n.w, *n.b);
+            }
             if (c->activation != IDENTITY) F(activate_range)(c->activation, c->alpha, u, y, u, values);
             if (c->u != c->y) F(place_square)(t, &p, u, c->u, c->interleaved, channels, filter + o);
             F(place_square)(t, &p, c->activation != IDENTITY ? y : u, c->y, c->interleaved, channels, filter + o);
@@ -430,7 +435,7 @@ static void F(conv_winograd)(const fastnn_conv *g)
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->input, g->out_rows, g->out_cols),
         .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), g->transformed, g->strips},
-        .b = g->b, .groups = g->groups, .out_channels = g->filters / g->groups, .u = g->u, .y = g->y,
+        .b = g->b, .norm = g->norm, .groups = g->groups, .out_channels = g->filters / g->groups, .u = g->u, .y = g->y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .activation = g->activation, .alpha = (real)g->alpha,
     };
@@ -443,7 +448,7 @@ static void F(conv_winograd_backward_input)(const fastnn_conv *g)
     const int64_t out = g->filters / g->groups;
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->gradient, g->input.height, g->input.width),
-        .filters = {F(lay_out_weights)(g, 1, 0), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
+        .filters = {F(turn_weights)(g), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
                     g->strips},
         .groups = g->groups, .out_channels = g->channels / g->groups, .u = g->dx, .y = g->dx,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->x_interleaved,

@@ -32,6 +32,9 @@
 #ifndef KEEP
 #define KEEP(v)
 #endif
+#ifndef HOLD
+#define HOLD(p)
+#endif
 #ifndef PACK_A
 #define PACK_A 0
 #endif
@@ -272,8 +275,12 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                     panel += k * width;
                     jr += width;
                 }
+                real *u = c + ic * g->c_row + jc;
+                if (final && g->norm) {
+                    const F(constants_t) norm = F(constants_of)(g->norm, jc);
+                    for (int64_t r = 0; r < m; ++r) F(normalise_row)(&norm, u + r * g->c_row, n);
+                }
                 if (final && activate) {
-                    real *u = c + ic * g->c_row + jc;
                     const int64_t runs = n == g->c_row ? 1 : m, run = m * n / runs;
                     for (int64_t r = 0; r < runs; ++r, u += g->c_row)
                         F(activate_range)(g->activation, (real)g->alpha, u, y + (u - c), u, run);

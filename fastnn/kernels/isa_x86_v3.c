@@ -21,4 +21,5 @@
 #define PREFETCH_C
 /* GCC would read a vector of B from memory for each of four multiply-adds; then loads are the limit. */
 #define KEEP(v) __asm__("" : "+x"(v))
+#define HOLD(p) __asm__("" : "+r"(p))
 #include "table.inc.c"

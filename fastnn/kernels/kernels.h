@@ -56,10 +56,27 @@ static inline int activation_is_elementwise(int activation)
 
 /* ---- structs ---- */
 
+/* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps); backward: db = Σ dy, dw = Σ dy·x̂, and dx over dy.
+   batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
+   (the running ones are updated: momentum, unbiased variance), else the running ones, which are constants on the way
+   back, too: dx = w·inv·dy, and dw and db are not written. groupnorm: x is likewise, and in each row `groups` groups of
+   channels that stand side by side have a mean and a variance. saved: three values a channel, or a group, from forward
+   to backward. Nothing may overlap. rmsnorm: x is (rows, inner), and y = w·x·inv with inv = 1/√(Σ x²/inner + eps);
+   there is no b, and saved has one value a row. */
+typedef struct {
+    int64_t rows, channels, inner, groups;
+    const void *x, *w, *b;
+    void *y, *saved, *running_mean, *running_var;
+    void *dy, *dw, *db;
+    double eps, momentum;
+    int training, interleaved, threads;         /* interleaved: x, y and dy */
+} fastnn_norm;
+
 /* c = start + a @ b, y = act(c), where start is the bias in every row, or 0.
    a[i][p] stands at a[i·a_row + p·a_col], b[p][j] at b[p·b_row + j·b_col], so a transposed operand is only a pair of
    strides. c[i][j] stands at c[i·c_row + j], and y[i][j] likewise. y may be c; with the identity it must be. Where y is
-   not c, an activation that saves act'(u) does so in c.
+   not c, an activation that saves act'(u) does so in c. With `norm`, whose constants are ready,
+   c's columns are normalised before the activation; then y is c.
    Each output is one chain of fused multiply-adds in the order of p, whatever the blocking and the threads. */
 typedef struct {
     int64_t m, n, k;
@@ -70,6 +87,7 @@ typedef struct {
     const void *bias;           /* n values, or NULL */
     void *c, *y;
     int64_t c_row;
+    const fastnn_norm *norm;    /* or NULL */
     int activation;
     double alpha;               /* leaky_relu's slope, elu's and celu's alpha, a shrinkage's lambd */
     void *work;                 /* threads · pack_bytes bytes, 64-byte aligned */
@@ -80,13 +98,14 @@ typedef struct {
    the rest of a batch, behind its interleaved blocks, stands image by image: see transpose.inc.c. */
 
 /* The padded copy of images that a convolution reads. fastnn/conv_tables.py makes the tables and explains them; offsets
-   count values, tap_offset_interleaved those of a block. An image takes image_size values. */
+   count values, tap_offset_interleaved those of a block, and taps_interleaved says where each entry of `taps` stands
+   there. An image takes image_size values. */
 typedef struct {
     int64_t height, width;              /* of the image that is copied */
     int64_t channel_size, pitch, image_size;
     int contiguous;
     const int64_t *row_offset, *col_offset, *tap_offset, *tap_offset_interleaved;
-    const int64_t *order, *window_begin, *tap_set, *taps, *tap_set_begin;
+    const int64_t *order, *window_begin, *tap_set, *taps, *taps_interleaved, *tap_set_begin;
     int64_t full_set;
     void *memory;
 } fastnn_planes;
@@ -106,6 +125,7 @@ typedef struct {
 
 /* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels /
    groups, window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds.
+   With `norm`, whose constants are ready, the output's channels are normalised before the activation; then y is u.
    `input` is filled by conv and read by conv_backward_weight, which comes before conv_backward_input; both read
    `gradient`.
    A transposed convolution is described by the convolution from its output to its input. conv_transpose makes u and y,
@@ -125,6 +145,7 @@ typedef struct {
        weights, and the same in strips; transformed x and du. */
     int64_t kernel, weight_lines;
     void *transformed, *strips, *tiles;
+    const fastnn_norm *norm;            /* or NULL */
     int activation;
     double alpha;
     int threads;
@@ -175,22 +196,6 @@ typedef struct {
     fastnn_stream stream;
     int threads;
 } fastnn_augment;
-
-/* y = w·x̂ + b with x̂ = (x − mean)·inv and inv = 1/√(var + eps); backward: db = Σ dy, dw = Σ dy·x̂, and dx over dy.
-   batchnorm: x is (rows, channels, inner), and a channel has a mean and a variance: those of the batch in training
-   (the running ones are updated: momentum, unbiased variance), else the running ones, which are constants on the way
-   back, too: dx = w·inv·dy, and dw and db are not written. groupnorm: x is likewise, and in each row `groups` groups of
-   channels that stand side by side have a mean and a variance. saved: three values a channel, or a group, from forward
-   to backward. Nothing may overlap. rmsnorm: x is (rows, inner), and y = w·x·inv with inv = 1/√(Σ x²/inner + eps);
-   there is no b, and saved has one value a row. */
-typedef struct {
-    int64_t rows, channels, inner, groups;
-    const void *x, *w, *b;
-    void *y, *saved, *running_mean, *running_var;
-    void *dy, *dw, *db;
-    double eps, momentum;
-    int training, interleaved, threads;         /* interleaved: x, y and dy */
-} fastnn_norm;
 
 /* y = x where x > 0, else a·x, with a slope a for each channel of x (rows, channels, inner). Backward: da, and dx over
    dy. y must not be x. */

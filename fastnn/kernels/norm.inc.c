@@ -220,6 +220,33 @@ static void F(complete_stats)(const fastnn_norm *g, int64_t from, int64_t to, co
     }
 }
 
+/* ---- in prediction the statistics are constants, and a product or a convolution normalises its own outputs ---- */
+
+static void F(batchnorm_constants)(const fastnn_norm *g)
+{
+    const F(stats_t) s = F(stats_of)(g, g->channels);
+    F(complete_stats)(g, 0, g->channels, &s);
+}
+
+/* y = (x − mean)·inv·w + b: what the functions below do where mean_lo is 0. Of no normalisation, mean is NULL. */
+typedef struct {
+    const real *mean, *inv, *w, *b;
+} F(constants_t);
+
+/* From channel c on. */
+static F(constants_t) F(constants_of)(const fastnn_norm *g, int64_t c)
+{
+    if (!g) return (F(constants_t)){NULL};
+    const F(stats_t) s = F(stats_of)(g, g->channels);
+    return (F(constants_t)){s.mean_hi + c, s.inv + c, (const real *)g->w + c, (const real *)g->b + c};
+}
+
+static void F(normalise_row)(const F(constants_t) *norm, real *x, int64_t n)
+{
+    const real *mean = norm->mean, *inv = norm->inv, *w = norm->w, *b = norm->b;
+    ELEMENTWISE for (int64_t c = 0; c < n; ++c) x[c] = F(fma_)((x[c] - mean[c]) * inv[c], w[c], b[c]);
+}
+
 static void F(batchnorm_columns)(const fastnn_norm *g, int64_t from, int64_t to)
 {
     const real *x = g->x, *w = g->w, *b = g->b;

@@ -215,6 +215,15 @@ static void F(max_interleaved)(const fastnn_pool *g, const real *x, real *y)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             const int64_t top = g->row_begin[i], left = g->col_begin[j], right = g->col_end[j];
             const int64_t rest = g->row_end[i] - g->dilation_h;
+            if (rest - top == 1 && right - left == 2 && g->dilation_h == 1 && across == 1) {  /* no loops */
+                const real *from = x + (top * g->width + left) * LANES;
+                UNROLL for (int v = 0; v < LANES; v += VL, from += VL) {
+                    const vec column = vmax_nan(vload(from), vload(from + down));
+                    const vec next = vmax_nan(vload(from + LANES), vload(from + down + LANES));
+                    vstore(y + v, vmax_nan(next, column));
+                }
+                continue;
+            }
             UNROLL for (int v = 0; v < LANES; v += VL) {
                 vec best = vzero();
                 for (int64_t c = left; c < right; c += across) {
