@@ -13,7 +13,6 @@
        vzip_low(r, a, b), vzip_high(r, a, b)       a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves; or what
                                    else transposes after VL_LOG rounds, of which this is number r (transpose.inc.c)
        vload_halves(p, q)          VL/2 values from p and VL/2 from q, which is round 0 of them: AVX2 only
-       vrelu(v)                    0 where v < 0, −0 included, else v; NaN stays NaN
        vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
        vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
    The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
