@@ -246,7 +246,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
     /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
     const int widest = pack || i1 - i0 > 2 ? NV : i1 - i0 == 2 ? TWO_ROWS_NV : ROW_NV;
-    const int relu = g->activation == RELU;             /* in registers; others take a pass over the block's rows */
+    const int relu = g->activation == RELU && !g->norm; /* in registers; others take a pass over the block's rows */
     const int activate = g->activation != IDENTITY && !relu && activation_is_elementwise(g->activation);
     for (int64_t jc = j0; jc < j1; jc += NC) {
         const int64_t n = min64(NC, j1 - jc);
@@ -296,7 +296,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
    gemm_region does there, it does to find out. */
 static inline int F(is_small)(const fastnn_gemm *g)
 {
-    return g->k <= KC && g->m <= 64 && g->n <= 64 && g->m * g->k <= 4096;
+    return !g->norm && g->k <= KC && g->m <= 64 && g->n <= 64 && g->m * g->k <= 4096;
 }
 
 static void F(gemm_small)(const fastnn_gemm *g)
