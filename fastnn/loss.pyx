@@ -422,7 +422,8 @@ cdef class LossHost(Loss):
 cdef Loss as_loss(object value):
     if isinstance(value, Loss):
         (<Loss>value).check_made()
-        checks.check_reduced(value)
+        if not ((<Loss>value).is_mean or (<Loss>value).is_sum):
+            checks.check_reduced(value)
         return value
     if isinstance(value, CustomLoss):
         checks.check_reduced(value)

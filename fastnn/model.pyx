@@ -21,7 +21,6 @@ from fastnn.network cimport Pass, Twin, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.class_weight import mean_of_batches
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.model import ModelAccess
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
@@ -29,6 +28,7 @@ from fastnn_ref.shared.schedule import rates
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
+cdef double CLOCK_SECONDS = 0.0005          # between looks at the clock, where steps are that short
 
 
 cdef int check_shape(tuple planned, tuple announced) except -1:
@@ -37,6 +37,19 @@ cdef int check_shape(tuple planned, tuple announced) except -1:
         raise ValueError(f"output_shape: expected {checks.format_shape(announced)} again, "
                          f"got {checks.format_shape(planned)}")
     return 0
+
+
+cdef object as_batch_size(object value):
+    return value if type(value) is int and value > 0 else checks.as_integer("batch_size", value, 1)
+
+
+cdef bint flag(str name, object value) except -1:
+    return value if value is True or value is False else checks.as_flag(name, value)
+
+
+cdef int64_t fewer(object wanted, int64_t there) except -1:
+    """The smaller one: Python's integers have no largest."""
+    return wanted if wanted < there else there
 
 
 cdef class Model(Layer):
@@ -140,16 +153,17 @@ cdef class Model(Layer):
         cdef int64_t rows = 0, used, size, steps, first, updates
         cdef uint32_t number
         cdef bint to_shuffle
+        cdef double value
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
         cdef Epoch epoch
         cdef tuple shape, out_shape
         cdef Network network
         cdef object order = None, lr, rate, lambdas
-        batch_size = checks.as_integer("batch_size", batch_size, 1)
-        shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
-        drop_last = checks.as_flag("drop_last", drop_last)
-        alpha = checks.as_mixup(mixup, sample_weight, loss)
+        # What is plainly right is not asked of a Python function: threads that train wait for each other meanwhile.
+        batch_size = as_batch_size(batch_size)
+        shuffle, resume, drop_last = flag("shuffle", shuffle), flag("resume", resume), flag("drop_last", drop_last)
+        alpha = 0.0 if type(mixup) is float and mixup == 0 else checks.as_mixup(mixup, sample_weight, loss)
         if self.around is not None:
             checks.check_is_root(self)
         network = self.enter(True)
@@ -158,13 +172,13 @@ cdef class Model(Layer):
             shape = network.x_shape
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
-            used = checks.rows_used(rows, batch_size, drop_last)
-            size = min(batch_size, <object>used)
+            used = checks.rows_used(rows, batch_size, True) if drop_last else rows
+            size = fewer(batch_size, used)
             steps = (used + size - 1) // size
             first = network.batch_count if resume else 0
             if first > steps:
                 raise ValueError(f"resume: expected at most {steps} batches done, got {first}")
-            given = checks.as_sample_weight(sample_weight, rows)
+            given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
             epoch.weights = NULL
             if given is not None:
                 epoch.weights = <const double *><size_t>given.ctypes.data
@@ -180,10 +194,11 @@ cdef class Model(Layer):
             lr = self.set_rates(&epoch, rate, updates)
             network.begin(self, shape, size, False)
             check_shape(network.planned.out_shape, out_shape)
-            checks.check_batch_size((used - 1) % size + 1, network.planned.min_batch_size)
+            if (used - 1) % size + 1 < network.planned.min_batch_size:
+                checks.check_batch_size((used - 1) % size + 1, network.planned.min_batch_size)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
             epoch.n, epoch.batch_size = used, size
-            epoch.x_bytes, epoch.t_bytes = x.nbytes // rows, t.nbytes // rows
+            epoch.x_bytes, epoch.t_bytes = network.planned.in_size * network.real_size, t.nbytes // rows
             epoch.one_batch = on_batch_begin is not None or on_batch_end is not None
             epoch.order = NULL
             if shuffle or alpha:
@@ -222,7 +237,9 @@ cdef class Model(Layer):
                 if progress is not None:
                     progress(epoch.batch, steps)
             self.penalty_loss = network.sums[1] / used
-            value = mean_of_batches(loss, network.sums[0], network.sums[2])
+            value = network.sums[0]
+            if not l.is_sum:
+                value = value / network.sums[2] if network.sums[2] else 0
             network.epoch_count += 1
             network.batch_count = 0
             network.sums[0] = network.sums[1] = network.sums[2] = 0
@@ -258,8 +275,8 @@ cdef class Model(Layer):
 
     cdef void steps_pass(self, Network network, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil:
         """Steps until the epoch ends, an error comes, or it is time to look at signals."""
-        cdef double until = seconds() + SIGNAL_CHECK_SECONDS
-        cdef int64_t rows, start, i
+        cdef double begun = seconds(), last = begun, now
+        cdef int64_t rows, start, i, steps = 0, every = 1           # steps between two looks at the clock
         cdef const char *x
         cdef const char *t
         cdef const double *weights
@@ -298,8 +315,16 @@ cdef class Model(Layer):
             network.sums[2] += count
             e.batch += 1
             network.batch_count = e.batch
-            if e.one_batch or seconds() > until:
+            steps += 1
+            if e.one_batch:
                 return
+            if steps >= every:
+                steps, now = 0, seconds()
+                if now > begun + SIGNAL_CHECK_SECONDS:
+                    return
+                if every < 64 and now - last < CLOCK_SECONDS:
+                    every *= 2
+                last = now
 
     # ---- predictions ----
 
@@ -312,7 +337,7 @@ cdef class Model(Layer):
         cdef tuple shape
         cdef Network network
         cdef Twin twin
-        batch_size = checks.as_integer("batch_size", batch_size, 1)
+        batch_size = as_batch_size(batch_size)
         network = self.climb()
         if network.is_taken():
             twin = network.borrow()
@@ -324,7 +349,7 @@ cdef class Model(Layer):
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
-            size = min(batch_size, <object>rows)
+            size = fewer(batch_size, rows)
             network.begin(self, shape, size, False)
             network.saved_x = None
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)

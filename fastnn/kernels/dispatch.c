@@ -115,20 +115,30 @@ void fastnn_words(uint32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32
 void fastnn_permutation(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream)
 {
     const fastnn_stream s = {seed, step, stream};
-    uint32_t words[4];
+    uint32_t words[64];
     for (int64_t i = 0; i < n; ++i) order[i] = i;
-    for (int64_t i = 0; i + 1 < n; ++i) {
-        if (i % 4 == 0) philox(words, (uint64_t)(i / 4), &s);
-        const int64_t j = i + (int64_t)(((uint64_t)words[i % 4] * (uint64_t)(n - i)) >> 32), other = order[j];
-        order[j] = order[i];
-        order[i] = other;
+    for (int64_t i = 0; i + 1 < n;) {
+        philox_line(words, (uint64_t)(i / 64), &s);
+        for (int w = 0; w < 64 && i + 1 < n; ++w, ++i) {
+            const int64_t j = i + (int64_t)(((uint64_t)words[w] * (uint64_t)(n - i)) >> 32), other = order[j];
+            order[j] = order[i];
+            order[i] = other;
+        }
     }
+}
+
+/* Rows of a constant size: a call for each small one takes as long as to move four of them. */
+ALWAYS_INLINE void gather_rows(char *out, const char *rows, const int64_t *order, int64_t n, const int64_t bytes)
+{
+    for (int64_t i = 0; i < n; ++i) memcpy(out + i * bytes, rows + order[i] * bytes, (size_t)bytes);
 }
 
 void fastnn_gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes)
 {
-    for (int64_t i = 0; i < n; ++i)
-        memcpy((char *)out + i * bytes, (const char *)rows + order[i] * bytes, (size_t)bytes);
+    if (bytes == 4) gather_rows(out, rows, order, n, 4);
+    else if (bytes == 8) gather_rows(out, rows, order, n, 8);
+    else if (bytes == 16) gather_rows(out, rows, order, n, 16);
+    else gather_rows(out, rows, order, n, bytes);
 }
 
 int fastnn_bernoulli(uint64_t threshold, const fastnn_stream *s)

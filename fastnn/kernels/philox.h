@@ -93,10 +93,27 @@ static inline void philox_line(uint32_t out[64], uint64_t line, const fastnn_str
 
 #else
 
-/* Words 64·line … 64·line + 63. */
+/* Words 64·line … 64·line + 63. The loops over blocks become vectors even of 16 bytes. */
 static inline void philox_line(uint32_t out[64], uint64_t line, const fastnn_stream *s)
 {
-    for (uint64_t block = 0; block < 16; ++block) philox(out + 4 * block, 16 * line + block, s);
+    enum { BLOCKS = 16 };
+    uint32_t x0[BLOCKS], x1[BLOCKS], x2[BLOCKS], x3[BLOCKS];
+    uint32_t k0 = (uint32_t)s->seed, k1 = (uint32_t)(s->seed >> 32);
+    for (uint32_t b = 0; b < BLOCKS; ++b) {
+        x0[b] = (uint32_t)(BLOCKS * line) + b;          /* a line does not go beyond a multiple of 2³² */
+        x1[b] = (uint32_t)(BLOCKS * line >> 32);
+        x2[b] = s->step;
+        x3[b] = s->stream;
+    }
+    for (int round = 0; round < 10; ++round, k0 += PHILOX_W0, k1 += PHILOX_W1)
+        for (int b = 0; b < BLOCKS; ++b) {
+            const uint64_t p0 = (uint64_t)PHILOX_M0 * x0[b], p1 = (uint64_t)PHILOX_M1 * x2[b];
+            x0[b] = (uint32_t)(p1 >> 32) ^ x1[b] ^ k0;
+            x1[b] = (uint32_t)p1;
+            x2[b] = (uint32_t)(p0 >> 32) ^ x3[b] ^ k1;
+            x3[b] = (uint32_t)p0;
+        }
+    for (int b = 0; b < BLOCKS; ++b, out += 4) out[0] = x0[b], out[1] = x1[b], out[2] = x2[b], out[3] = x3[b];
 }
 
 #endif

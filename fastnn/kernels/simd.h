@@ -10,6 +10,7 @@
        vstore_first(p, m, v)       stores those lanes only
        vmax_nan(a, b)              the larger value, NaN if one of the two is NaN
        vrelu(a)                    0 where a < 0, else a + 0, so that −0 becomes 0 and NaN stays
+       vwhere_positive(a, x)       x where a > 0, else 0
        vzip_low(r, a, b), vzip_high(r, a, b)       a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves; or what
                                    else transposes after VL_LOG rounds, of which this is number r (transpose.inc.c)
        vload_halves(p, q)          VL/2 values from p and VL/2 from q, which is round 0 of them: AVX2 only
@@ -33,6 +34,7 @@
 #undef vstore_first
 #undef vmax_nan
 #undef vrelu
+#undef vwhere_positive
 #undef SAME
 #undef vzip_low
 #undef vzip_high
@@ -82,6 +84,7 @@
 #endif
 #define vmax_nan(a, b) AVX512(mask_mov)(AVX512(max)(a, b), COMPARE(a, a, _CMP_UNORD_Q), a)
 #define vrelu(a) AVX512(add)(AVX512(max)(vzero(), a), vzero())      /* of two zeros, or with NaN, max is the second */
+#define vwhere_positive(a, x) AVX512(maskz_mov)(COMPARE(a, vzero(), _CMP_GT_OQ), x)
 #define SAME(a, b) (COMPARE(a, b, _CMP_EQ_OQ) | COMPARE(a, a, _CMP_UNORD_Q))
 #define vwhere_equal(a, b, x) AVX512(maskz_mov)(SAME(a, b), x)
 #define vwhere_other(a, b, x) AVX512(maskz_mov)(~SAME(a, b), x)
@@ -131,6 +134,7 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #define vwhere_equal(a, b, x) AVX2(and)(SAME(a, b), x)
 #define vwhere_other(a, b, x) AVX2(andnot)(SAME(a, b), x)
 #define vrelu(a) F(relu_of)(a)
+#define vwhere_positive(a, x) AVX2(and)(AVX2(cmp)(a, vzero(), _CMP_GT_OQ), x)
 #define vmax_nan(a, b) AVX2(blendv)(AVX2(max)(a, b), a, AVX2(cmp)(a, a, _CMP_UNORD_Q))
 
 /* Of two zeros, or with NaN, max is the second. The compiler must not keep this zero in a register through loops that
@@ -222,6 +226,7 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 }
 #define vmax_nan(a, b) F(vec_max_nan)(a, b)
 #define vrelu(a) ((vec)(~((a) < vzero()) & (__typeof__((a) < (a)))(a)) + vzero())
+#define vwhere_positive(a, x) ((vec)(((a) > vzero()) & (__typeof__((a) > (a)))(x)))
 #define SAME(a, b) (((a) == (b)) | ((a) != (a)))
 #define vwhere_equal(a, b, x) ((vec)(SAME(a, b) & (__typeof__((a) == (b)))(x)))
 #define vwhere_other(a, b, x) ((vec)(~SAME(a, b) & (__typeof__((a) == (b)))(x)))
@@ -247,6 +252,7 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 #define vstore_first(p, m, v) ((void)(m), *(p) = (v))
 #define vmax_nan(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 #define vrelu(a) ((a) < 0 ? 0 : (a) + 0)
+#define vwhere_positive(a, x) ((a) > 0 ? (x) : 0)
 #define SAME(a, b) ((a) == (b) || (a) != (a))
 #define vwhere_equal(a, b, x) (SAME(a, b) ? (x) : 0)
 #define vwhere_other(a, b, x) (SAME(a, b) ? 0 : (x))
