@@ -84,8 +84,8 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
-/* The same from whole vectors, where column p of a stands at row[i][p]: what is unrolled where b is read in place. As in
-   a convolution's tiles, each address is a register and a constant. The processor does not see that b is read row
+/* The same from whole vectors, where column p of a stands at row[i][p]: what is unrolled where b is read in place. As
+   in a convolution's tiles, each address is a register and a constant. The processor does not see that b is read row
    after row, as each of the unrolled loads goes on by PLAIN_STEPS rows, so they are prefetched. For 64 rows all this
    saves 5 to 10 %. */
 ALWAYS_INLINE void F(plain_product)(const int rows, const int vectors, vec acc[MR][ROW_NV], const real *const *row,
@@ -104,9 +104,9 @@ ALWAYS_INLINE void F(plain_product)(const int rows, const int vectors, vec acc[M
 
 /* The micro-kernel, for tiles of up to MR × NV vectors, of one row up to ROW_NV, of two up to TWO_ROWS_NV; with
    `masked`, only t->tail lanes of the last vector count, and a panel has the others, too; `rowwise`: not masked, b is
-   no panel and a's columns stand side by side. All five are constants wherever it is inlined, so its inner loops are unrolled and the arrays become registers. It goes from tile to tile by
-   itself, as a small tile takes less time than a call. What changes from one to the next stays in *t: the loop over p
-   needs all registers. */
+   no panel and a's columns stand side by side. All five are constants wherever it is inlined, so its inner loops are
+   unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time than a
+   call. What changes from one to the next stays in *t: the loop over p needs all registers. */
 ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, const int rowwise,
                            F(tiles_t) *t)
 {
@@ -185,7 +185,8 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
         const int packed = PACK_A && t->packed; \
         if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, 0, t); \
         else if (packed) F(tile)(rows, vectors, 1, 1, 0, t); \
-        else if (PLAIN_STEPS > 1 && vectors <= NV && t->tail == VL && t->a_col == 1) F(tile)(rows, vectors, 0, 0, 1, t); \
+        else if (PLAIN_STEPS > 1 && vectors <= NV && t->tail == VL && t->a_col == 1) \
+            F(tile)(rows, vectors, 0, 0, 1, t); \
         else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, 0, t); \
         else F(tile)(rows, vectors, 1, 0, 0, t); \
     }
