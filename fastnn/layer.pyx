@@ -117,7 +117,7 @@ cdef class Layer(Node):
             network.begin(self, network.x_shape, rows, in_training)
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             network.saved_x = None
-            # Where more can be done at a time without it, a prediction saves nothing; `backward` repeats it if it comes.
+            # Where layers do more at a time without it, a prediction saves nothing; `backward` repeats it if it comes.
             network.count_pass(rows, in_training,
                                in_training or not network.planned.absorbs or network.planned.is_hosting)
             with nogil:

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+import fastnn_ref as shared
 from tests.cases import NORMS, Case
 from tests.check import check_against_reference, check_gradient, close, normal, readonly, same, same_parameters
 from tests.pairwise import pairwise
@@ -218,6 +219,58 @@ def test_a_last_batch_of_one(nn):
             call()
     for name, value in model.state_dict().items():
         same(value, before[name], name)
+
+
+class Same(shared.CustomLayer):
+    """A user's code, so that a prediction by call saves what backward needs at once."""
+
+    def forward_pass(self, x, training):
+        return x
+
+    def backward_pass(self, dy):
+        return dy
+
+
+ALONG = {                       # a layer's shape of x, and the layers that may be done along with the first
+    "conv": ((19, 3, 5, 6), lambda nn: (nn.Conv2d(3, 7, 3, padding=1), nn.BatchNorm2d(7), nn.ReLU())),
+    "conv without bias": ((3, 2, 9, 4), lambda nn: (nn.Conv2d(2, 5, 2, groups=1, bias=False), nn.BatchNorm2d(5))),
+    "conv groups": ((18, 4, 6, 6), lambda nn: (nn.Conv2d(4, 6, 3, 2, groups=2), nn.BatchNorm2d(6, eps=0.5), nn.SiLU())),
+    "conv many filters": ((17, 3, 4, 4), lambda nn: (nn.Conv2d(3, 71, 3), nn.BatchNorm2d(71), nn.ReLU(), nn.Flatten())),
+    "conv activation": ((17, 3, 5, 6), lambda nn: (nn.Conv2d(3, 7, 3), nn.Tanh(), nn.BatchNorm2d(7))),
+    "conv not along": ((17, 3, 5, 6), lambda nn: (nn.Conv2d(3, 7, 3, activation="relu"), nn.BatchNorm2d(7))),
+    "winograd": ((18, 5, 7, 7), lambda nn: (
+        nn.Conv2d(5, 6, 3, algorithm="winograd"), nn.BatchNorm2d(6), nn.LeakyReLU(0.1))),
+    "transposed": ((17, 3, 4, 5), lambda nn: (nn.ConvTranspose2d(3, 4, 2, 2), nn.BatchNorm2d(4), nn.ReLU())),
+    "linear": ((9, 5), lambda nn: (nn.Linear(5, 35), nn.BatchNorm1d(35), nn.GELU())),
+    "linear activation": ((3, 4, 5), lambda nn: (nn.Linear(5, 9), nn.ELU(), nn.Linear(9, 2), nn.Identity())),
+    "linear not along": ((3, 2, 4, 5), lambda nn: (nn.Linear(5, 7), nn.BatchNorm2d(2), nn.ReLU())),
+    "dropconnect": ((9, 5), lambda nn: (nn.DropConnect(5, 3, 0.5), nn.BatchNorm1d(3), nn.ReLU())),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_along_with_the_layer_before(fast, isa, dtype, name):
+    """What a product or a convolution does along in a prediction gives the bits, and the gradients, of the layers."""
+    shape, make = ALONG[name]
+    x = normal(shape, dtype)
+    model = fast.Sequential(*make(fast), seed=3, dtype=dtype, input_shape=shape[1:])
+    for layer in model:
+        if hasattr(layer, "running_mean"):
+            layer.weight, layer.bias = (normal(layer.weight.shape, dtype, seed=each) for each in (4, 5))
+    for seed in (6, 7):
+        model.forward(normal(shape, dtype, seed=seed), training=True)
+    saves = fast.Sequential(*copy.deepcopy(model.layers), Same(), dtype=dtype, input_shape=shape[1:])
+    y = x
+    for layer in model:
+        y = layer(y)
+    dy = normal(y.shape, dtype, seed=8)
+    for found in (saves(x), model.predict(x), model.predict(x, batch_size=2), model(x)):
+        same(found, y)
+    saves(x)
+    for _ in range(2):
+        same(model.backward(dy), saves.backward(dy))
+        for a, b in zip(model.grads.values(), saves.grads.values(), strict=True):
+            same(a, b)
 
 
 @pytest.mark.parametrize("case", BATCH, ids=name_of)

@@ -65,9 +65,10 @@ ALWAYS_INLINE void F(conv_finish_copy)(const int rows, const int vectors, const 
     else F(conv_finish)(rows, vectors, 0, 1, acc, t);
 }
 
-/* Instructions are the limit here, too, so some taps are unrolled; fewer where `full` is 0: not every tap is seen. A tap
-   takes as few as it can, 20 for 12 multiply-adds on AVX2, if each address is a register and a constant. GCC keeps
-   such registers if it does not see where they come from (HOLD); else it reads some from the stack, for each filter. */
+/* Some taps are unrolled, fewer where `full` is 0: not every tap is seen. Instructions are the limit here, too. A tap
+   takes as few as it can, 20 for 12 multiply-adds on AVX2, if each address is a register and a constant. GCC does so if
+   it does not see where a row's address comes from (HOLD), and leaves the sums in their registers if something else
+   asks for all of them at the end of a loop (KEEP); else it reads some addresses, and sums, from the stack. */
 #undef SOME_STEPS
 #define SOME_STEPS (STEPS < 4 ? STEPS : 4)
 ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int full, F(conv_tiles_t) *t,
@@ -131,8 +132,8 @@ static void (*const F(conv_tile_table)[2][CONV_MR][CONV_NV])(F(conv_tiles_t) *) 
     {SHAPES(ENTRY, CONV_MR, CONV_NV)},
 };
 
-/* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays in the
-   first-level cache while all filters meet it. */
+/* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays
+   in the first-level cache while all filters meet it. */
 static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
 {
     const int full = t->taps == t->filter_size;
@@ -299,7 +300,7 @@ static void F(correlate_part)(const void *job, int part, int parts)
     }
 }
 
-/* The weights of the way back, filter by filter: in and out channels change places, and each window is turned by 180°. */
+/* The weights of the way back, filter by filter: in and out channels change places, each window is turned by 180°. */
 static const real *F(turn_weights)(const fastnn_conv *g)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;

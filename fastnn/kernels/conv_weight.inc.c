@@ -121,7 +121,7 @@ static F(interleaved_du_t) F(interleaved_du)(const fastnn_conv *g)
 }
 
 #undef DOT_BYTES
-#define DOT_BYTES (256 * 1024)          /* of du, for as long as all taps are worked out with it */
+#define DOT_BYTES (64 * 1024)           /* of du, for as long as all taps are worked out with it */
 
 /* dW of at most DOT_FILTERS filters of group k, from its filter o on, for taps first … end − 1. */
 static void F(weight_gradient_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t first, int64_t end, real *sums)

@@ -41,6 +41,9 @@
 #ifndef STEPS
 #define STEPS 1
 #endif
+#ifndef PLAIN_STEPS                 /* the same where b is not a panel, and a's columns stand side by side */
+#define PLAIN_STEPS 1
+#endif
 #ifndef ROW_NV                      /* vectors of a tile of one row, and of two */
 #define ROW_NV NV
 #define TWO_ROWS_NV NV
@@ -86,17 +89,36 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
     }
 }
 
+/* The same from whole vectors, where column p of a stands at row[i][p]: what is unrolled where b is read in place. As
+   in a convolution's tiles, each address is a register and a constant. The processor does not see that b is read row
+   after row, as each of the unrolled loads goes on by PLAIN_STEPS rows, so they are prefetched. For 64 rows all this
+   saves 5 to 10 %. */
+ALWAYS_INLINE void F(plain_product)(const int rows, const int vectors, vec acc[COLUMN_MR][ROW_NV], const real *const *row,
+                                    int64_t p, const real *b)
+{
+    vec line[ROW_NV];
+    UNROLL for (int v = 0; v < vectors; ++v) {
+        line[v] = vload(b + v * VL);
+        KEEP(line[v]);
+    }
+    UNROLL for (int i = 0; i < rows; ++i) {
+        const vec x = vset1(row[i][p]);
+        UNROLL for (int v = 0; v < vectors; ++v) vfma_into(acc[i][v], x, line[v]);
+    }
+}
+
 /* The micro-kernel, for tiles of up to MR × NV vectors, of one row up to ROW_NV, of two up to TWO_ROWS_NV; with
-   `masked`, only t->tail lanes of the last vector count, and a panel has the others, too. All four are constants
-   wherever it is inlined, so its inner loops are unrolled and the arrays become registers. It goes from tile to tile by
-   itself, as a small tile takes less time than a call. What changes from one to the next stays in *t: the loop over p
-   needs all registers. */
-ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, F(tiles_t) *t)
+   `masked`, only t->tail lanes of the last vector count, and a panel has the others, too; `rowwise`: not masked, b is
+   no panel and a's columns stand side by side. All five are constants wherever it is inlined, so its inner loops are
+   unrolled and the arrays become registers. It goes from tile to tile by itself, as a small tile takes less time than a
+   call. What changes from one to the next stays in *t: the loop over p needs all registers. */
+ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, const int packed, const int rowwise,
+                           F(tiles_t) *t)
 {
     const int last = masked ? vectors - 1 : vectors;    /* the vector that needs a mask */
     do {
         const real *a = t->a, *b = t->b;
-        const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : t->a_col;
+        const int64_t a_row = packed ? 1 : t->a_row, a_col = packed ? rows : rowwise ? 1 : t->a_col;
         const int64_t b_row = packed ? vectors * VL : t->b_row;
         const vmask mask = vfirst(t->tail);
         int64_t p = t->k;
@@ -114,7 +136,25 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
             for (; p >= STEPS; p -= STEPS, a += STEPS * a_col, b += STEPS * b_row)
                 UNROLL for (int s = 0; s < STEPS; ++s)
                     F(outer_product)(rows, vectors, vectors, mask, acc, a + s * a_col, a_row, b + s * b_row);
-        for (; p; --p, a += a_col, b += b_row)
+        if (rowwise) {
+            const real *row[MR];
+            int64_t q = 0, ahead = PLAIN_STEPS * b_row;
+            HOLD(ahead);
+            UNROLL for (int i = 0; i < rows; ++i) {
+                row[i] = a + i * a_row;
+                HOLD(row[i]);
+            }
+            for (int64_t left = p % PLAIN_STEPS; left; --left, ++q, b += b_row)
+                F(plain_product)(rows, vectors, acc, row, q, b);
+            for (; q < p; q += PLAIN_STEPS) {
+                UNROLL for (int s = 0; s < PLAIN_STEPS; ++s, b += b_row) {
+                    HOLD(b);
+                    __builtin_prefetch(b + ahead);
+                    F(plain_product)(rows, vectors, acc, row, q + s, b);
+                }
+                UNROLL for (int i = 0; i < rows; ++i) UNROLL for (int v = 0; v < vectors; ++v) KEEP(acc[i][v]);
+            }
+        } else for (; p; --p, a += a_col, b += b_row)
             F(outer_product)(rows, vectors, packed ? vectors : last, mask, acc, a, a_row, b);
         if (__builtin_expect(t->relu, 0))               /* behind the others, which it would spread */
             UNROLL for (int i = 0; i < rows; ++i)
@@ -151,10 +191,12 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
     static void F(tiles_##rows##x##vectors)(F(tiles_t) *t) \
     { \
         const int packed = PACK_A && rows <= MR && t->packed; \
-        if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, t); \
-        else if (packed) F(tile)(rows, vectors, 1, 1, t); \
-        else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, t); \
-        else F(tile)(rows, vectors, 1, 0, t); \
+        if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, 0, t); \
+        else if (packed) F(tile)(rows, vectors, 1, 1, 0, t); \
+        else if (PLAIN_STEPS > 1 && rows <= MR && vectors <= NV && t->tail == VL && t->a_col == 1) \
+            F(tile)(rows, vectors, 0, 0, 1, t); \
+        else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, 0, t); \
+        else F(tile)(rows, vectors, 1, 0, 0, t); \
     }
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(tiles_##rows##x##vectors),
 SHAPES(TILE, MR, NV)

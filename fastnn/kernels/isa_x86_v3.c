@@ -18,6 +18,7 @@
 #define PACK_A 1                /* the strides of a tile are constants then */
 #define PACK_ROWS 72            /* from 64 on it pays only if the core does other work, too */
 #define STEPS 8                 /* that are unrolled in a packed tile's loop */
+#define PLAIN_STEPS 4           /* also where b is read in place */
 #define PREFETCH_C
 /* GCC would read a vector of B from memory for each of four multiply-adds; then loads are the limit. */
 #define KEEP(v) __asm__("" : "+x"(v))

@@ -260,6 +260,21 @@ ALWAYS_INLINE void F(route_interleaved)(const int tiled, const real *x, const re
     }
 }
 
+/* The same for tiled windows of 2 × 2 pixels, without loops. */
+static void F(route_2x2)(const real *x, const real *y, const real *dy, real *dx, int64_t pitch)
+{
+    UNROLL for (int v = 0; v < LANES; v += VL) {
+        const vec top = vload(y + v);
+        vec open = vload(dy + v);
+        UNROLL for (int p = 0; p < 4; ++p) {
+            const int64_t at = (p / 2 ? pitch : 0) + p % 2 * LANES + v;
+            const vec value = vload(x + at);
+            vstore(dx + at, vwhere_equal(value, top, open));
+            open = vwhere_other(value, top, open);
+        }
+    }
+}
+
 static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, const real *y, const real *dy, real *dx)
 {
     const int64_t pitch = g->width * LANES, down = g->dilation_h * pitch, across = g->dilation_w * LANES;
@@ -268,7 +283,8 @@ static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, con
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES, dy += LANES) {
             const int64_t top = g->row_begin[i], left = g->col_begin[j], at = top * pitch + left * LANES;
             const int64_t rows = (g->row_end[i] - top) * pitch, cols = (g->col_end[j] - left) * LANES;
-            if (g->tiled) F(route_interleaved)(1, x + at, y, dy, dx + at, rows, cols, pitch, LANES);
+            if (g->tiled && rows == 2 * pitch && cols == 2 * LANES) F(route_2x2)(x + at, y, dy, dx + at, pitch);
+            else if (g->tiled) F(route_interleaved)(1, x + at, y, dy, dx + at, rows, cols, pitch, LANES);
             else F(route_interleaved)(0, x + at, y, dy, dx + at, rows, cols, down, across);
         }
 }

@@ -222,17 +222,10 @@ class CtrlC:
             raise StopTraining
 
 
-def epoch_hooks(
-    model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int,
-) -> tuple[Callable[[], None], dict[str, Callable[..., None] | None]]:
-    """What to call before each epoch, and what ``run_epoch`` calls: batch hooks only where a callback has one,
-    ``progress`` always, for Ctrl-C."""
-    ends_anyway = False                             # after this epoch
+def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> dict[str, Callable[..., None] | None]:
+    """What ``run_epoch`` calls: batch hooks only where a callback has one, ``progress`` always, for Ctrl-C."""
+    ends_anyway = model.stop_training               # after this epoch
     progress, begin, end = map(hooks.hook, ("on_progress", "on_train_batch_begin", "on_train_batch_end"))
-
-    def prepare() -> None:
-        nonlocal ends_anyway
-        ends_anyway = model.stop_training
 
     def check(done: int) -> None:
         ctrl_c.check(done, steps)
@@ -254,8 +247,8 @@ def epoch_hooks(
             end(batch, logs)
         check(batch + 1)
 
-    return prepare, {"progress": report, "on_batch_begin": begin_batch if begin is not None else None,
-                     "on_batch_end": end_batch if begin is not None or end is not None else None}
+    return {"progress": report, "on_batch_begin": begin_batch if begin is not None else None,
+            "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
 P = ParamSpec("P")
@@ -448,14 +441,13 @@ def fit(
             if state is not None:
                 load_training_state(state, model, optimizer, hooks.callbacks)
                 optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
-            prepare, called = epoch_hooks(model, hooks, ctrl_c, steps)
             for epoch in range(len(history.epoch), epochs):
                 ranks.call(hooks.call, "on_epoch_begin", epoch, {})
                 start = time.perf_counter()
                 inside = state is not None and model.network.counters()["batch"] > 0
-                prepare()
-                with nullcontext() if data.rows is None or not whole else numbered_as(data.rows):
-                    value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside, **called)
+                with numbered_as(data.rows if whole else None):
+                    value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside,
+                                           **epoch_hooks(model, hooks, ctrl_c, steps))
                 history.seconds.append(time.perf_counter() - start)
                 ends = not model.network.has_finite_parameters()            # the epoch has said which
                 if ranks.rank == 0:
