@@ -93,8 +93,8 @@ ALWAYS_INLINE void F(outer_product)(const int rows, const int vectors, const int
    in a convolution's tiles, each address is a register and a constant. The processor does not see that b is read row
    after row, as each of the unrolled loads goes on by PLAIN_STEPS rows, so they are prefetched. For 64 rows all this
    saves 5 to 10 %. */
-ALWAYS_INLINE void F(plain_product)(const int rows, const int vectors, vec acc[COLUMN_MR][ROW_NV], const real *const *row,
-                                    int64_t p, const real *b)
+ALWAYS_INLINE void F(plain_product)(const int rows, const int vectors, vec acc[COLUMN_MR][ROW_NV],
+                                    const real *const *row, int64_t p, const real *b)
 {
     vec line[ROW_NV];
     UNROLL for (int v = 0; v < vectors; ++v) {
