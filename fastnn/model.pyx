@@ -322,7 +322,9 @@ cdef class Model(Layer):
                 steps, now = 0, seconds()
                 if now > begun + SIGNAL_CHECK_SECONDS:
                     return
-                if every < 64 and now - last < CLOCK_SECONDS:
+                if now - last > 10 * CLOCK_SECONDS:         # a user's own layer may take its time now and then
+                    every = 1
+                elif every < 64 and now - last < CLOCK_SECONDS:
                     every *= 2
                 last = now
 

@@ -1289,7 +1289,7 @@ KERNELS = [
     ),
     *of(
         "fastnn/kernels/elementwise.inc.c",
-        ("relu: every gradient goes back", "test_linear::test_engine_agrees",
+        ("relu: every gradient goes back", "test_linear::test_fused_equals_apart",
          "vwhere_positive(vload(y + v * VL), vload(dy + v * VL));",
          "vload(dy + v * VL);"),
         ("softmax of an axis: tiles of the wrong row", "test_activation",

@@ -1077,3 +1077,19 @@ def test_a_hook_may_be_chosen_when_training_begins(nn, hook):
     model.fit(normal((4, 2)), np.zeros(4, int), loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(0.1), epochs=2,
               batch_size=4, callbacks=[Chooser()])
     assert len(called) == 2
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end", "on_progress"])
+def test_a_hook_may_be_chosen_between_epochs(nn, hook):
+    """It is called from the next epoch on."""
+    called = []
+
+    class Chooser(nn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                setattr(self, hook, lambda *given: called.append(given))
+
+    model = nn.Sequential(nn.Linear(2, 2), seed=0)
+    model.fit(normal((4, 2)), np.zeros(4, int), loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(0.1), epochs=4,
+              batch_size=4, callbacks=[Chooser()])
+    assert len(called) == 2

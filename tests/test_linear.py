@@ -59,7 +59,8 @@ def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 
 
-@pairwise("nn*dtype", case=ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION, shape=[(1, 5, 3), (6, 5, 17), (33, 65, 49)])
+@pairwise("nn*dtype", case=ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION,
+          shape=[(1, 5, 3), (6, 5, 17), (33, 65, 49), (33, 5, 48)])
 def test_fused_equals_apart(nn, dtype, case, shape):
     n, k, m = shape
     fused = nn.Sequential(nn.Linear(k, m, activation=case.make(nn), init="he_uniform"), dtype=dtype)

@@ -8,7 +8,7 @@
 #define ROW_NV 8
 #define TWO_ROWS_NV 6
 #define ROW_SHAPES(X) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 3) X(2, 4) X(2, 5) X(2, 6)
-#define COLUMN_MR 8
+#define COLUMN_MR 8             /* eight chains of multiply-adds: six would wait for themselves */
 #define COLUMN_SHAPES(X) X(7, 1) X(8, 1)
 #define CONV_MR 4               /* filters, which are often 8, 16 or 32: 4 × 3 + 3 + 1, all 16 registers */
 #define CONV_NV 3
