@@ -228,8 +228,8 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
 #endif
 
 /* Where reading in place is unrolled, too, it depends on how far apart b's rows stand: 4,096 bytes apart all of them
-   share one set of the first-level cache (1,024 columns of float: packed, a product of 24 rows takes 21 % less time, one
-   of 256 rows 45 %), while 1,024 bytes apart a product of 128 rows takes 5 % longer if b is packed. */
+   share one set of the first-level cache (1,024 columns of float: packed, a product of 24 rows takes 21 % less time, of
+   256 rows 45 %), while 1,024 bytes apart a product of 128 rows takes 5 % longer if b is packed. */
 static inline int64_t F(pack_rows)(const fastnn_gemm *g)
 {
     const int64_t bytes = g->b_row * (int64_t)sizeof(real), least = 3 * MR;
