@@ -158,11 +158,16 @@ static inline int F(panel_vectors)(int64_t left)
     return left >= 2 * CONV_NV ? CONV_NV : left > CONV_NV ? (int)(left + 1) / 2 : (int)left;
 }
 
-/* How many taps are a block: in single images neighbouring taps read, but for a few, the same values. */
+/* How many taps are a block: what three vectors of AVX2 see takes 14 KB. In single images neighbouring taps read, but
+   for a few, the same values. */
 #undef CONV_BLOCK
 #undef CONV_SINGLE_BLOCK
+#if defined(ISA_X86_V4)
+#define CONV_BLOCK 96
+#else
 #define CONV_BLOCK 144
-#define CONV_SINGLE_BLOCK 1152
+#endif
+#define CONV_SINGLE_BLOCK (8 * CONV_BLOCK)
 
 /* All filters over all windows of one image: rows `pitch` apart in the planes, side by side in the output. */
 static void F(conv_single_rows)(const F(conv_tiles_t) *first, const real *from, real *to, int64_t rows, int64_t cols,
