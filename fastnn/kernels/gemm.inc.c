@@ -192,7 +192,7 @@ static inline int F(reads_plainly)(int64_t a_col, int64_t b_row)
         const int packed = PACK_A && t->packed; \
         if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, 0, t); \
         else if (packed) F(tile)(rows, vectors, 1, 1, 0, t); \
-        else if (vectors <= NV && t->tail == VL && F(reads_plainly)(t->a_col, t->b_row)) \
+        else if (vectors <= NV && t->tail == VL && t->k >= 32 && F(reads_plainly)(t->a_col, t->b_row)) \
             F(tile)(rows, vectors, 0, 0, 1, t); \
         else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, 0, t); \
         else F(tile)(rows, vectors, 1, 0, 0, t); \
