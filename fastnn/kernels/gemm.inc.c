@@ -171,6 +171,13 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
     } while (--t->count);
 }
 
+/* Whether tiles are `rowwise`. Rows of b that stand 4,096 bytes apart share a set of the first-level cache, where what
+   is fetched in advance is lost: for 1,024 columns of float it takes a fifth longer. */
+static inline int F(reads_plainly)(int64_t a_col, int64_t b_row)
+{
+    return PLAIN_STEPS > 1 && a_col == 1 && b_row > 0 && b_row * (int64_t)sizeof(real) < 4096;
+}
+
 /* SHAPES(X, MR, NV) is X(1, 1) … X(MR, NV): one copy of the micro-kernel for each shape of a tile, and the table of
    them. The convolutions have their own tiles by the same macro. */
 #undef TILE
@@ -187,20 +194,13 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
 #define VECTORS_3(X, rows) VECTORS_2(X, rows) X(rows, 3)
 #define VECTORS_6(X, rows) VECTORS_3(X, rows) X(rows, 4) X(rows, 5) X(rows, 6)
 #endif
-/* Rows of b that are 4 KB apart share one set of the first-level cache, where what is prefetched drives out what was
-   there, before it is read: 784-1024-1024-10 took a third longer for 32 examples. */
-static inline int F(can_prefetch)(const F(tiles_t) *t)
-{
-    return t->a_col == 1 && t->b_row * (int64_t)sizeof(real) % 4096;
-}
-
 #define TILE(rows, vectors) \
     static void F(tiles_##rows##x##vectors)(F(tiles_t) *t) \
     { \
         const int packed = PACK_A && rows <= MR && t->packed; \
         if (packed && t->tail == VL) F(tile)(rows, vectors, 0, 1, 0, t); \
         else if (packed) F(tile)(rows, vectors, 1, 1, 0, t); \
-        else if (PLAIN_STEPS > 1 && rows <= MR && vectors <= NV && t->tail == VL && F(can_prefetch)(t)) \
+        else if (rows <= MR && vectors <= NV && t->tail == VL && t->k >= 32 && F(reads_plainly)(t->a_col, t->b_row)) \
             F(tile)(rows, vectors, 0, 0, 1, t); \
         else if (t->tail == VL) F(tile)(rows, vectors, 0, 0, 0, t); \
         else F(tile)(rows, vectors, 1, 0, 0, t); \
@@ -245,14 +245,14 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
 #define PACK_ROWS (16 * MR)
 #endif
 
-/* Where reading in place is unrolled, too, it depends on how far apart b's rows stand: 4,096 bytes apart all of them
-   share one set of the first-level cache (1,024 columns of float: packed, a product of 24 rows takes 21 % less time, of
-   256 rows 45 %), while 1,024 bytes apart a product of 128 rows takes 5 % longer if b is packed. */
-static inline int64_t F(pack_rows)(const fastnn_gemm *g)
+/* Where reading in place is unrolled, too, b is packed later the nearer its rows stand: with 256 columns of float a
+   product of 128 rows takes 5 % longer if b is packed, with 512 as long. */
+static inline int F(packs_b)(const fastnn_gemm *g, int64_t rows)
 {
-    const int64_t bytes = g->b_row * (int64_t)sizeof(real), least = 3 * MR;
-    if (PLAIN_STEPS == 1 || g->a_col != 1 || bytes <= 0) return PACK_ROWS;
-    return bytes % 4096 == 0 || least * bytes > 256 * 1024 ? least : 256 * 1024 / bytes;
+    if (g->b_col != 1) return 1;
+    if (rows < 3 * MR || g->n <= NR) return 0;
+    if (!F(reads_plainly)(g->a_col, g->b_row)) return rows >= PACK_ROWS;
+    return rows * g->b_row * (int64_t)sizeof(real) >= 256 * 1024;
 }
 
 /* Copies a[0 … m − 1, 0 … k − 1] into strips, one after the other; a strip is k columns of its rows. `most` rows of a
@@ -301,7 +301,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
 {
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
-    const int pack = g->b_col != 1 || (i1 - i0 >= F(pack_rows)(g) && g->n > NR);
+    const int pack = F(packs_b)(g, i1 - i0);
     /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
     const int widest = pack || i1 - i0 > 2 ? NV : i1 - i0 == 2 ? TWO_ROWS_NV : ROW_NV;
