@@ -146,6 +146,18 @@ def callback(nn: Any, event: str, action: str, scope: dict[str, Any]) -> Any:
     return nn.LambdaCallback(**{event: act})
 
 
+def raise_first(errors: list[BaseException]) -> None:
+    """Raises the first of them, if any, and leaves no circle behind, which would keep what the traceback has: a
+    wrapper of a model, and the model could not go into another one."""
+    if errors:
+        error = errors[0]
+        errors.clear()
+        try:
+            raise error
+        finally:
+            del error
+
+
 def in_thread(action: str, scope: dict[str, Any]) -> None:
     """Runs ``action`` in another thread and waits for it; its exception comes out here."""
     errors: list[BaseException] = []
@@ -159,8 +171,7 @@ def in_thread(action: str, scope: dict[str, Any]) -> None:
     thread = threading.Thread(target=act)
     thread.start()
     thread.join()
-    if errors:
-        raise errors[0]
+    raise_first(errors)
 
 
 def at_once(action: str, scope: dict[str, Any], count: int = 3) -> list[Any]:
@@ -179,8 +190,7 @@ def at_once(action: str, scope: dict[str, Any], count: int = 3) -> list[Any]:
         thread.start()
     for thread in threads:
         thread.join()
-    if errors:
-        raise errors[0]
+    raise_first(errors)
     return values
 
 
