@@ -1,8 +1,8 @@
 /* Transposition, and images that stand interleaved. */
 
 /* Transposes a tile of VL × VL values in registers; of a tile that is not full, `rows` × `cols` values, cols <= `most`.
-   Zipping row i with row i + VL/2 moves the highest bit of the row's number to the lowest of the column's; after log₂ VL
-   rounds the two numbers have changed places. Where vectors can be loaded by halves, that is the first round. */
+   Zipping row i with row i + VL/2 moves the highest bit of the row's number to the lowest of the column's; after log₂
+   VL rounds the two numbers have changed places. Where vectors can be loaded by halves, that is the first round. */
 ALWAYS_INLINE void F(transpose_tile)(const int full, const int most, const real *from, int64_t from_row, real *to,
                                      int64_t to_row, int64_t rows, int64_t cols)
 {
