@@ -126,7 +126,7 @@ cdef class Layer(Node):
                 network.step_count -= in_training
                 network.raise_error()
             memcpy(address(out), y, rows * network.planned.out_size * network.real_size)
-            network.saved_x = x if network.alone else None
+            network.saved_x, network.saved_data = x if network.alone else None, data
             return out
         finally:
             network.unlock()
@@ -158,10 +158,9 @@ cdef class Layer(Node):
             network.run.spare = plan.spare
             network.in_pass = True
             if not network.run.saves:
-                ready(network.saved_x, network.format(), len(plan.shape), plan.dims, &data, &rows)
                 network.count_pass(rows, False, True)
                 with nogil:
-                    self.forward_pass(&network.run, data)
+                    self.forward_pass(&network.run, network.saved_data)
             with nogil:
                 dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             network.raise_error()

@@ -117,6 +117,7 @@ cdef class Network:
     cdef Pass run
     cdef tuple x_shape                      # of one example of the x that was prepared last
     cdef object saved_x                     # alive until backward has used it; None: there is nothing to go back to
+    cdef const void *saved_data             # its values: a user may give the array another shape or dtype in place
     cdef unsigned long user                 # the thread inside; 0: none
     cdef int depth                          # calls of that thread, one inside the other
     cdef bint in_pass, trains

@@ -273,6 +273,20 @@ def test_along_with_the_layer_before(fast, isa, dtype, name):
             same(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the")             # NumPy's advice against it
+@pytest.mark.parametrize(("name", "value"), [("shape", (6400,)), ("shape", (2, 3200)), ("dtype", "float64")])
+def test_x_may_be_seen_in_another_way_before_backward(fast, name, value):
+    """backward repeats the prediction with the same values, and reads no memory beyond them."""
+    x, dy = np.array(normal((400, 16), "float32")), normal((400, 3), "float32", seed=8)
+    layers = fast.Linear(16, 32), fast.BatchNorm1d(32), fast.ReLU(), fast.Linear(32, 3)
+    model = fast.Sequential(*layers, seed=3, dtype="float32")
+    model(x.copy())
+    want = model.backward(dy)
+    model(x)
+    setattr(x, name, value)
+    same(model.backward(dy), want)
+
+
 @pytest.mark.parametrize("case", BATCH, ids=name_of)
 def test_nan_stays_in_its_channel(nn, dtype, case):
     model = nn.Sequential(case.make(nn), dtype=dtype)
