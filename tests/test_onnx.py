@@ -435,7 +435,8 @@ def test_errors_of_export(fast, tmp_path):
 def test_every_argument_is_known(fast, monkeypatch, tmp_path):
     """A layer that gains an option is an error until the exporter says what it means."""
     module = sys.modules["fastnn.onnx.export"]           # the package has the function of that name
-    kinds = [kind for kind in vars(fast).values() if isinstance(kind, type) and issubclass(kind, fast.Layer)]
+    public = [getattr(fast, name) for name in fast.__all__]
+    kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, fast.Layer)]
     for kind in kinds:
         assert {each.name for each in signature(kind)} == set(module.ARGUMENTS.get(kind.__name__, ())), kind
     monkeypatch.setitem(module.ARGUMENTS, "MaxPool2d", ["kernel_size", "stride"])
