@@ -31,8 +31,7 @@ typedef struct {
 } F(dots_t);
 
 /* One line; masked, if it is a last line, behind whose tail stand other values. By vfma_into, as GCC would read a
-   vector of the planes from memory for each filter: 16 loads for 12 multiply-adds on AVX2, and dW takes a tenth longer.
-   */
+   vector of the planes from memory for each filter: 16 loads for 12 multiply-adds (AVX2), dW takes a tenth longer. */
 ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int masked, vec (*acc)[DOT_TAPS][LANE_VECTORS],
                                 const F(dots_t) *t, const real *du, const real *const *planes, int64_t q)
 {

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,7 +210,8 @@ def build_part(
                          f"give the file to fit(resume=…)")
     if record is None and name == "loss":
         return None
-    part = build(only_parts(package), record, classes)
+    parts: Any = Parts(package)
+    part = build(parts, record, classes)
     kinds = {"model": (package.model.Model,), "optimizer": (package.Optimizer, CustomOptimizer),
              "loss": (package.Loss, CustomLoss)}
     if not isinstance(part, kinds[name]):
@@ -218,12 +219,21 @@ def build_part(
     return part
 
 
-def only_parts(package: ModuleType) -> Any:
-    """The classes of the package that models, losses and optimizers consist of: a file makes no others."""
-    kinds = package.Layer, package.Loss, package.Optimizer, package.Penalty, package.Schedule, package.Init
-    found = {name: getattr(package, name) for name in package.__all__}
-    parts = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, kinds)}
-    return SimpleNamespace(__name__=package.__name__, __all__=parts, **parts)
+class Parts:
+    """The classes of the package that models, losses and optimizers consist of: a file makes no others.
+
+    Each is looked up when a file names it, as the first use of a name imports its module.
+    """
+
+    def __init__(self, package: ModuleType) -> None:
+        self.package, self.__name__, self.__all__ = package, package.__name__, package.__all__
+
+    def __getattr__(self, name: str) -> type[Any]:
+        package, found = self.package, getattr(self.package, name)
+        kinds = package.Layer, package.Loss, package.Optimizer, package.Penalty, package.Schedule, package.Init
+        if not isinstance(found, type) or not issubclass(found, kinds):
+            raise AttributeError(name)
+        return found
 
 
 # ---- documents and files ----
