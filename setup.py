@@ -3,7 +3,8 @@
 Only ``fastnn._kernels`` links the C kernels. Each instruction set is one C file with flags of its own, and never
 ``-march=native``: a wheel built here runs everywhere and chooses at import. ``FASTNN_NO_OPENMP=1`` builds without
 threads, as a compiler without OpenMP does by itself. For many quick builds (tests/mutants.py), ``FASTNN_SETS=portable``
-leaves out the other instruction sets and ``FASTNN_OPT=-O0`` sets the level of optimisation.
+leaves out the other instruction sets and ``FASTNN_OPT=-O0`` sets the level of optimisation. ``FASTNN_SETS=emulated``
+makes AVX-512 run on AVX2, slowly, for tests (tools/reliability.py).
 """
 
 import multiprocessing
@@ -44,11 +45,13 @@ MODULE_FLAGS = [OPT or "-O1", "-fno-strict-aliasing", *WARNINGS]
 # Python's own flags ask for debug information: four fifths of the files, and up to a third of the time to compile.
 NO_DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
 AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
+IS_EMULATED = os.environ.get("FASTNN_SETS") == "emulated"
+AVX512 = ["-Itools/avx512"] if IS_EMULATED else ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
 SET_FLAGS = {
     "isa_portable.c": ["-O1"] if IS_X86 and not OPT else [],    # for processors older than 2013
     "isa_x86_v3.c": [*AVX2, "-mtune=haswell"],
     "isa_x86_v4.c": [*AVX2, *AVX512, "-mtune=skylake-avx512", "-mprefer-vector-width=512"],
+    "dispatch.c": ["-D__builtin_cpu_supports(set)=1"] if IS_EMULATED else [],
 }
 
 

@@ -14,6 +14,8 @@ cdef extern from "kernels.h" nogil:
         WINOGRAD_POINTS "FASTNN_WINOGRAD_POINTS"
     enum:                                            # the activations that are cases of their own somewhere
         IDENTITY, RELU
+    int64_t take "fastnn_take"(int64_t *next, int64_t count) noexcept
+    ctypedef void (*part_of_job "fastnn_part")(const void *job, int part, int parts) noexcept nogil
     bint saves_slope "activation_saves_slope"(int activation) noexcept
     bint is_elementwise "activation_is_elementwise"(int activation) noexcept
 
@@ -26,6 +28,7 @@ cdef const fastnn_kernels *table(int64_t real_size) noexcept nogil
 cdef int64_t pack_bytes() noexcept nogil             # workspace for each thread of a product
 cdef int threads() noexcept nogil
 cdef double seconds() noexcept nogil
+cdef void parallel(part_of_job part, const void *job, int parts) noexcept nogil
 cdef void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) noexcept nogil
 cdef void gather(void *out, const void *rows, const int64_t *order, int64_t n, int64_t bytes) noexcept nogil
 cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil

@@ -26,6 +26,7 @@ cdef extern from "kernels.h" nogil:
     int fastnn_limit_threads(int)
     const char *fastnn_compiler()
     double fastnn_seconds()
+    void fastnn_parallel(part_of_job part, const void *job, int parts)
     void fastnn_words(uint32_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_permutation(int64_t *, int64_t, uint64_t, uint32_t, uint32_t)
     void fastnn_gather(void *, const void *, const int64_t *, int64_t, int64_t)
@@ -140,6 +141,10 @@ def limit_threads(n):
 
 
 # ---- arrays, clock, data ----
+
+cdef void parallel(part_of_job part, const void *job, int parts) noexcept nogil:
+    fastnn_parallel(part, job, parts)
+
 
 cdef double seconds() noexcept nogil:
     return fastnn_seconds()

@@ -117,6 +117,7 @@ cdef class Convolution(Layer):
         g.out_rows, g.out_cols = windows
         g.stride_h, g.stride_w = stride
         self.tables = []
+        plan.multiply_adds += <double>g.filters * g.filter_size * <int64_t>windows[0] * <int64_t>windows[1]
         (top, _), (left, _) = sides
         geometry = self.kernel_size, stride, (top, left), self.dilation
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
@@ -154,6 +155,8 @@ cdef class Convolution(Layer):
         plan.reserve_scratch(&g.tiles, 2 * WINOGRAD_POINTS * lanes * (most * g.weight_lines + 1))
         plan.reserve_scratch(&g.transformed, WINOGRAD_POINTS * max(g.filters * whole[0], g.channels * whole[1]))
         plan.reserve_scratch(&g.strips, WINOGRAD_POINTS * (max(g.filters * inside, g.channels * outside) + lanes))
+        # They are transformed and packed for each part of a prediction, and that takes longer than to read them.
+        plan.parameter_bytes += 8 * WINOGRAD_POINTS * <object>g.filters * inside * plan.real_size
         return 0
 
     cdef void start(self, Pass *p) noexcept nogil:

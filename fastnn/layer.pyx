@@ -10,11 +10,12 @@ import copy
 
 import numpy as np
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, new_array, ready
-from fastnn.network cimport Network, Node, Plan, Twin, set_seed
+from fastnn._kernels cimport address, new_array, parallel, ready, take
+from fastnn.network cimport Network, Node, Pass, Plan, Twin, set_seed
 
 from types import MappingProxyType
 
@@ -23,6 +24,18 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import LayerAccess, assign
 from fastnn_ref.shared.closed import check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
+
+
+cdef void predict_share(const void *job, int part, int parts) noexcept nogil:
+    """What one thread does: a part of the rows after the other, until none is left."""
+    cdef Rows *rows = <Rows *>job
+    cdef Share share = rows.shares[part]
+    cdef int64_t first = take(&rows.next, rows.part)
+    while first < rows.end:
+        share.run.rows = min(rows.part, rows.end - first)
+        memcpy(rows.y + first * rows.y_bytes, (<Node>share.head).forward_pass(share.run, rows.x + first * rows.x_bytes),
+               share.run.rows * rows.y_bytes)
+        first = take(&rows.next, rows.part)
 
 
 cdef class Layer(Node):
@@ -103,6 +116,8 @@ cdef class Layer(Node):
         cdef const void *data = NULL
         cdef int64_t rows = 0
         cdef void *y
+        cdef void *to
+        cdef bint saves
         cdef Network network = self.climb()
         cdef Twin twin
         if not in_training and network.is_taken():
@@ -114,22 +129,86 @@ cdef class Layer(Node):
         self.lock_in(network, in_training)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
-            network.begin(self, network.x_shape, rows, in_training)
+            network.begin(self, network.x_shape, rows, in_training, not in_training)
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
+            to = address(out)
             network.saved_x = None
-            # Where layers do more at a time without it, a prediction saves nothing; `backward` repeats it if it comes.
-            network.count_pass(rows, in_training,
-                               in_training or not network.planned.absorbs or network.planned.is_hosting)
-            with nogil:
-                y = self.forward_pass(&network.run, data)
-            if network.run.error != NULL:
-                network.step_count -= in_training
-                network.raise_error()
-            memcpy(address(out), y, rows * network.planned.out_size * network.real_size)
+            # Where it is faster without it, a prediction saves nothing; `backward` repeats it if it comes.
+            saves = in_training or network.planned.is_hosting or not (
+                network.planned.absorbs or network.planned.part < rows)
+            if saves:
+                network.count_pass(rows, in_training, True)
+                with nogil:
+                    y = self.forward_pass(&network.run, data)
+                if network.run.error != NULL:
+                    network.step_count -= in_training
+                    network.raise_error()
+                memcpy(to, y, rows * network.planned.out_size * network.real_size)
+            else:
+                self.predict_rows(network, <const char *>data, <char *>to, 0, rows)
+                network.run.rows = rows
             network.saved_x, network.saved_data = x if network.alone else None, data
             return out
         finally:
             network.unlock()
+
+    cdef int predict_rows(self, Network network, const char *x, char *y, int64_t start, int64_t end) except -1:
+        """Predicts rows start … end − 1 of x into those of y, in parts where the plan asks for them."""
+        cdef Plan plan = network.planned
+        cdef int64_t x_bytes = plan.in_size * network.real_size, y_bytes = plan.out_size * network.real_size
+        cdef int64_t rows = end - start, part = plan.shared_part(rows, network.run.threads)
+        if part and not network.is_twin:
+            return self.predict_shared(network, x, y, start, end, part)
+        part = min(rows, plan.part_for_all())
+        while start < end:
+            rows = min(part, end - start)
+            network.count_pass(rows, False, False)
+            with nogil:
+                memcpy(y + start * y_bytes, self.forward_pass(&network.run, x + start * x_bytes), rows * y_bytes)
+            start += rows
+        return 0
+
+    cdef int predict_shared(self, Network network, const char *x, char *y, int64_t start, int64_t end,
+                            int64_t part) except -1:
+        """The same by several threads. Each has layers of its own, so none waits for another one behind every layer."""
+        cdef Plan plan = network.planned
+        cdef Network other
+        cdef Twin twin
+        cdef Node node
+        cdef Rows job
+        cdef int threads = network.run.threads, count = <int>min(threads, 1 + (end - start - 1) // part)
+        cdef list crew
+        count = min(count, MOST_SHARES)
+        crew = network.hire(self, plan.shape, part, count - 1)
+        job.next, job.end, job.part = start, end, part
+        job.x, job.x_bytes = x, plan.in_size * network.real_size
+        job.y, job.y_bytes = y, plan.out_size * network.real_size
+        try:
+            job.shares[0].head, job.shares[0].run = <PyObject *>self, &network.run
+            for i, (twin, node) in enumerate(crew, 1):
+                other = twin.root.own_network
+                job.shares[i].head, job.shares[i].run = <PyObject *>node, &other.run
+                other.count_pass(part, False, False)
+            network.count_pass(part, False, False)
+            network.run.threads = 1
+            with nogil:
+                parallel(predict_share, &job, count)
+        finally:
+            network.run.threads = threads
+            network.dismiss(crew)
+        return 0
+
+    cdef Plan repeat_pass(self, Network network):
+        """The last prediction once more, so that backward finds what it needs. Returns the plan, which may be new."""
+        cdef const void *data = network.saved_data
+        cdef int64_t rows = network.run.rows
+        x = network.saved_x
+        network.begin(self, network.planned.shape, rows, False)
+        network.saved_x = x
+        network.count_pass(rows, False, True)
+        with nogil:
+            self.forward_pass(&network.run, data)
+        return network.planned
 
     def backward(self, dy, input_gradient=True):
         cdef const void *data = NULL
@@ -149,6 +228,8 @@ cdef class Layer(Node):
                 dy = checks.as_output_gradient(dy, network.found_dtype, (network.run.rows, *plan.out_shape))
                 if not ready(dy, network.format(), len(plan.out_shape), plan.out_dims, &data, &rows):
                     raise SystemError("dy: the checks let through an array that kernels cannot read")
+            if not network.run.saves:
+                plan = self.repeat_pass(network)
             dy_copy = plan.gradient
             if wants_dx:
                 out = new_array((rows, *plan.shape), network.found_dtype)
@@ -157,10 +238,6 @@ cdef class Layer(Node):
             memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
             network.in_pass = True
-            if not network.run.saves:
-                network.count_pass(rows, False, True)
-                with nogil:
-                    self.forward_pass(&network.run, network.saved_data)
             with nogil:
                 dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             network.raise_error()

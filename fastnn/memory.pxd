@@ -1,6 +1,10 @@
 from libc.stdint cimport int64_t, uint64_t
 
 
+cdef enum:
+    MOST_SHARES = 64                        # threads that share a prediction
+
+
 # One block of memory for all buffers of a pass. First every layer reserves its buffers, then all pointers are set at
 # once. Scratch memory belongs to a layer during one of its passes only, so one piece of it serves all layers.
 cdef class Plan:
@@ -21,6 +25,10 @@ cdef class Plan:
     cdef int64_t widest                     # values per example of the widest gradient
     cdef object memory
     cdef bint absorbs                       # does a layer do the work of others where nothing is saved?
+    cdef bint has_images                    # is there a layer that interleaves images?
+    cdef object parameter_bytes             # of all parameters, which a pass reads
+    cdef double multiply_adds               # of an example's convolutions
+    cdef int64_t part                       # examples that a thread takes at a time in a prediction
     cdef bint is_hosting                    # does a pass run a user's code?
     cdef void *gradient
     cdef void *spare
@@ -29,6 +37,11 @@ cdef class Plan:
     cdef int reserve(self, void **where, object values) except -1
     cdef int reserve_scratch(self, void **where, object values) except -1
     cdef void begin_layer(self)
+    cdef int choose_part(self) except -1
+    cdef int64_t shared_part(self, int64_t rows, int threads) noexcept
+    cdef bint holds(self, int64_t rows, bint in_parts) noexcept
+    cdef int64_t part_for_all(self) noexcept
+    cdef int64_t blocks_of(self, int64_t rows) noexcept
     cdef int allocate(self) except -1
 
 # `bytes`, rounded up to whole cache lines: every buffer starts on one. Python's integers do not overflow.

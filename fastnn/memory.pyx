@@ -4,13 +4,15 @@ A pass then runs without an allocation. The plan says for which layer, which sha
 it was made; `network.pyx` makes another one when it does not fit.
 """
 
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 from fastnn._kernels cimport address, aligned
 
 from fastnn_ref.shared import checks
 
 cdef int64_t LINE = 64                              # bytes of a cache line
+cdef double WORTH_SHARING = 1 << 21                 # multiply-adds: as in kernels/gemm.inc.c
+cdef int64_t CACHED = 512 * 1024                    # bytes of a second-level cache
 
 
 cdef object whole_lines(object bytes):
@@ -21,8 +23,9 @@ cdef class Plan:
 
     def __cinit__(self):
         self.reservations, self.scratch_requests = [], []
-        self.size = self.scratch_used = self.scratch_max = 0
+        self.size = self.scratch_used = self.scratch_max = self.parameter_bytes = 0
         self.widest = self.min_batch_size = 1
+        self.multiply_adds = 0
 
     cdef tuple shape_of_batch(self, int64_t rows):
         """The shape of the output of so many examples."""
@@ -49,6 +52,44 @@ cdef class Plan:
     cdef void begin_layer(self):
         """The next requests for scratch memory are another layer's."""
         self.scratch_used = 0
+
+    cdef int choose_part(self) except -1:
+        """How many examples a thread takes through all layers before the next ones follow, in a prediction.
+
+        Layers of images give out many times what a cache holds. If a part is small, the next layer finds it there.
+        The parameters are read anew for each part, so its values should take twice as much memory as they do. Parts are
+        whole blocks of interleaved images. 1,024 predictions of bench's LeNet-like take 0.87 of the time and 6.5 MB in
+        place of 294; of VGG-like 0.98, and 31 MB in place of 1,801.
+        """
+        cdef int64_t lanes = LINE // self.real_size
+        self.part = INT64_MAX
+        if self.has_images and not self.is_hosting and self.rows > 0:
+            blocks = max(CACHED, 2 * self.parameter_bytes) // (self.size // self.rows * lanes + 1)
+            self.part = lanes * max(1, blocks)
+        return 0
+
+    cdef int64_t shared_part(self, int64_t rows, int threads) noexcept:
+        """The part where each thread has layers of its own; 0 if it is better that all work at each layer."""
+        cdef int64_t part, rounds
+        if threads == 1 or self.part == INT64_MAX or self.multiply_adds * rows < WORTH_SHARING:
+            return 0
+        rounds = 1 + (rows - 1) // (threads * self.part)
+        part = self.blocks_of(1 + (rows - 1) // (threads * rounds))
+        # Some threads wait while others take the last parts: not for long, if these are many.
+        return part if 5 * threads * part * (1 + (rows - 1) // (threads * part)) <= 6 * rows else 0
+
+    cdef bint holds(self, int64_t rows, bint in_parts) noexcept:
+        """Is there room for so many examples, or for a part of them?"""
+        return self.rows >= (min(rows, self.part_for_all()) if in_parts else rows)
+
+    cdef int64_t part_for_all(self) noexcept:
+        """The part where all threads work at each layer."""
+        return INT64_MAX if self.part == INT64_MAX else self.threads * self.part
+
+    cdef int64_t blocks_of(self, int64_t rows) noexcept:
+        """So many rows, or a few more, that are whole blocks of interleaved images."""
+        cdef int64_t lanes = LINE // self.real_size
+        return (rows + lanes - 1) // lanes * lanes
 
     cdef int allocate(self) except -1:
         """Allocates the block and sets all pointers."""

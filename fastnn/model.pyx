@@ -333,9 +333,8 @@ cdef class Model(Layer):
     def predict(self, x, batch_size=1024):
         cdef const void *data = NULL
         cdef const char *rows_of_x
-        cdef int64_t rows = 0, size, start, part
+        cdef int64_t rows = 0, size, start
         cdef char *to
-        cdef void *y
         cdef tuple shape
         cdef Network network
         cdef Twin twin
@@ -352,18 +351,13 @@ cdef class Model(Layer):
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
             size = fewer(batch_size, rows)
-            network.begin(self, shape, size, False)
+            network.begin(self, shape, size, False, True)
             network.saved_x = None
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             to = <char *>address(out)
             rows_of_x = <const char *>data
             for start in range(0, rows, size):
-                part = min(size, rows - start)
-                network.count_pass(part, False, False)
-                with nogil:
-                    y = self.forward_pass(&network.run, rows_of_x + start * network.planned.in_size * network.real_size)
-                    memcpy(to + start * network.planned.out_size * network.real_size, y,
-                           part * network.planned.out_size * network.real_size)
+                self.predict_rows(network, rows_of_x, to, start, min(start + size, rows))
                 network.raise_error()
                 PyErr_CheckSignals()                # in the pass: a signal handler must not start another one
             return out

@@ -99,6 +99,8 @@ cdef class Network:
     cdef int64_t step_count, epoch_count, batch_count
     cdef double sums[3]                     # of the epoch under way: Σ loss, Σ penalty, Σ weight
     cdef bint awake
+    cdef bint is_twin                       # is it the network of a Twin's layers?
+    cdef bint shares                        # does it do a thread's share of a prediction, by that thread alone?
     cdef list entries                       # (name, spec, value, gradient) of everything that training changes
     cdef list arrays                        # keeps alive what layers and spans point to
     cdef dict offsets                       # name → where a parameter begins in a slot, in values
@@ -142,12 +144,16 @@ cdef class Network:
     cdef Twin borrow(self)
     cdef int give_back(self, Twin twin) except -1
     cdef int fill(self, Twin twin) except -1
+    cdef int keep(self, Twin twin) except -1
+    cdef list hire(self, Node head, tuple shape, int64_t rows, int count)
+    cdef int dismiss(self, list crew) except -1
     cdef char format(self) noexcept
     cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows)
     cdef bint is_planned_for(self, Node head)
     cdef tuple out_shape_for(self, Node head, tuple shape)
-    cdef int begin(self, Node head, tuple shape, int64_t rows, bint training) except -1
-    cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1
+    cdef int begin(self, Node head, tuple shape, int64_t rows, bint training, bint in_parts=*) except -1
+    cdef int plan_for(self, Node head, tuple shape, int64_t rows, int most, bint in_parts) except -1
+    cdef Plan reserve(self, Node head, tuple shape, int64_t rows, int most)
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil
     cdef int raise_error(self) except -1
     cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil

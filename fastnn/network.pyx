@@ -305,6 +305,9 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
                      bint in_place=False):
     """Plans a layer for `rows` examples of `shape`; returns the output's shape."""
     node.x_layout, node.y_layout, node.in_place, node.absorbed = x_layout, y_layout, in_place, 0
+    plan.has_images |= node.layout() == INTERLEAVED
+    for value in node.own_values.values():
+        plan.parameter_bytes += value.nbytes
     plan.begin_layer()
     return node.plan(shape, rows, plan)
 
@@ -682,6 +685,7 @@ cdef class Network:
             for node in nodes:
                 each = twin.nodes[id(node)]
                 each.own_values, each.own_gradients, each.stream = node.own_values, node.own_gradients, node.stream
+            other.is_twin = True
             other.arrays, other.found_dtype, other.real_size = self.arrays, self.found_dtype, self.real_size
             for node in nodes:
                 (<Node>twin.nodes[id(node)]).bind()
@@ -701,10 +705,47 @@ cdef class Network:
             twin.source = None
             if twin.root is not None:
                 twin.root.own_network.saved_x = None
-                if self.idle is None:
-                    self.idle = []
-                if len(self.idle) < MOST_IDLE:
-                    self.idle.append(twin)
+                self.keep(twin)
+        return 0
+
+    cdef int keep(self, Twin twin) except -1:
+        """A twin that nobody uses now."""
+        if self.idle is None:
+            self.idle = []
+        if len(self.idle) < MOST_IDLE:
+            self.idle.append(twin)
+        return 0
+
+    # ---- one prediction by several threads ----
+
+    cdef list hire(self, Node head, tuple shape, int64_t rows, int count):
+        """So many twins, each with its layer for `head` and a plan for `rows` examples; until `dismiss`."""
+        cdef Twin twin
+        cdef Node node
+        cdef Network other
+        cdef list crew = []
+        try:
+            while len(crew) < count:
+                twin = self.idle.pop() if self.idle else Twin()
+                twin.source = self.held_root
+                self.fill(twin)
+                other, node = twin.root.own_network, head.twin_in(twin.nodes)
+                node.lock_in(other, False)
+                other.shares = True
+                crew.append((twin, node))
+                other.begin(node, shape, rows, False, True)
+        except BaseException:
+            self.dismiss(crew)
+            raise
+        return crew
+
+    cdef int dismiss(self, list crew) except -1:
+        cdef Twin twin
+        for twin, _ in crew:
+            twin.root.own_network.shares = False
+            twin.root.own_network.unlock()
+            twin.source = None
+            self.keep(twin)
         return 0
 
     # ---- a pass ----
@@ -750,13 +791,13 @@ cdef class Network:
         """Does the plan belong to passes that begin at this layer?"""
         return head is self.held_root if self.planned.head is None else self.planned.head() is head
 
-    cdef int begin(self, Node head, tuple shape, int64_t rows, bint training) except -1:
-        """Starts a pass of up to `rows` examples of `shape` at `head`, with a plan that fits."""
+    cdef int begin(self, Node head, tuple shape, int64_t rows, bint training, bint in_parts=False) except -1:
+        """Starts a pass of up to `rows` examples of `shape` at `head`, with a plan that fits; or a part at a time."""
         cdef Plan plan = self.planned
-        cdef int most = threads()
-        if plan is None or plan.rows < rows or plan.threads < most or not self.is_planned_for(head) or (
+        cdef int most = 1 if self.shares else threads()
+        if plan is None or not plan.holds(rows, in_parts) or plan.threads < most or not self.is_planned_for(head) or (
                 shape is not plan.shape and shape != plan.shape):
-            self.plan_for(head, shape, rows)
+            self.plan_for(head, shape, rows, most, in_parts)
             plan = self.planned
         if training and rows < plan.min_batch_size:
             checks.check_batch_size(rows, plan.min_batch_size)
@@ -768,36 +809,45 @@ cdef class Network:
         self.in_pass = True
         return 0
 
-    cdef int plan_for(self, Node head, tuple shape, int64_t rows) except -1:
-        """Plans buffers for `rows` examples of `shape`: asks for the shapes once, plans once."""
-        cdef Plan plan = Plan()
+    cdef int plan_for(self, Node head, tuple shape, int64_t rows, int most, bint in_parts) except -1:
+        """Plans buffers for `rows` examples of `shape`, or for a part of them, and for at most so many threads."""
+        cdef Plan plan
         cdef bint was_in_pass = self.in_pass
-        cdef int axis
         self.in_pass = True                         # a user's own output_shape must not start another pass meanwhile
         try:
             head.output_shape_of(shape)             # refuses what does not fit, and nothing has changed
             self.planned = self.saved_x = None      # the pointers of the layers are about to change
-            plan.head = None if head is self.held_root else weakref.ref(head)
-            plan.shape, plan.rows, plan.threads = shape, rows, threads()
-            plan.real_size, plan.seed = self.real_size, self.mask_seed
-            plan.out_shape = plan_node(head, shape, rows, plan)
-            if len(plan.out_shape) > 8:
-                raise ValueError(f"y: expected at most 9 dimensions, got {len(plan.out_shape) + 1}")
-            for axis in range(len(shape)):
-                plan.dims[axis] = shape[axis]
-            for axis in range(len(plan.out_shape)):
-                plan.out_dims[axis] = plan.out_shape[axis]
-            plan.in_size, plan.out_size, plan.out_inner = head.in_size, head.out_size, 1
-            for axis in range(1, len(plan.out_shape)):
-                plan.out_inner *= plan.out_dims[axis]
-            plan.reserve(&plan.gradient, <object>rows * plan.widest)
-            plan.reserve(&plan.spare, <object>rows * plan.widest)
-            plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)
+            plan = self.reserve(head, shape, rows, most)
+            if in_parts and plan.part_for_all() < rows:
+                plan = self.reserve(head, shape, plan.part_for_all(), most)
             plan.allocate()
             self.planned = plan
         finally:
             self.in_pass = was_in_pass
         return 0
+
+    cdef Plan reserve(self, Node head, tuple shape, int64_t rows, int most):
+        """The plan without its memory."""
+        cdef Plan plan = Plan()
+        cdef int axis
+        plan.head = None if head is self.held_root else weakref.ref(head)
+        plan.shape, plan.rows, plan.threads = shape, rows, most
+        plan.real_size, plan.seed = self.real_size, self.mask_seed
+        plan.out_shape = plan_node(head, shape, rows, plan)
+        if len(plan.out_shape) > 8:
+            raise ValueError(f"y: expected at most 9 dimensions, got {len(plan.out_shape) + 1}")
+        for axis in range(len(shape)):
+            plan.dims[axis] = shape[axis]
+        for axis in range(len(plan.out_shape)):
+            plan.out_dims[axis] = plan.out_shape[axis]
+        plan.in_size, plan.out_size, plan.out_inner = head.in_size, head.out_size, 1
+        for axis in range(1, len(plan.out_shape)):
+            plan.out_inner *= plan.out_dims[axis]
+        plan.choose_part()
+        plan.reserve(&plan.gradient, <object>rows * plan.widest)
+        plan.reserve(&plan.spare, <object>rows * plan.widest)
+        plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)
+        return plan
 
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil:
         """Sets up the pass for `rows` examples; a training pass counts as a step."""

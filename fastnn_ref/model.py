@@ -168,6 +168,8 @@ class Model(Layer, ModelAccess):
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, which bounds the memory and changes nothing else.
 
+        The engine takes smaller parts by itself where convolutions need more memory than a cache has.
+
         Several threads may predict at once, each with memory of its own; RuntimeError while another thread trains.
 
         >>> import numpy as np, fastnn_ref as nn

@@ -5,11 +5,13 @@
     python -m tools.reliability parallel    pytest-run-parallel: each test in several threads at once
     python -m tools.reliability valgrind    memcheck: a list of files of tests
     python -m tools.reliability neon        the aarch64 kernels under qemu-user: the same bits as on x86
+    python -m tools.reliability avx512      the AVX-512 kernels by SIMDe on a machine with AVX2: the suite
 
 Each works on a copy of the tree in ``--folder`` (temporary by default), where it builds, and ends with the exit code of
 the first command that failed. FASTNN_FUZZ_SECONDS says how long ``asan`` runs random programs (600). Needs a virtual
-environment with the extra ``test``, and: GCC; for parallel pytest-run-parallel; for valgrind, and for neon
-(qemu-user-static, gcc-aarch64-linux-gnu, debootstrap; run as root), Debian's packages of these names.
+environment with the extra ``test``, and: GCC; for parallel pytest-run-parallel; for valgrind, for neon
+(qemu-user-static, gcc-aarch64-linux-gnu, debootstrap; run as root) and for avx512 (libsimde-dev), Debian's packages of
+these names.
 """
 
 import argparse
@@ -109,8 +111,13 @@ def neon(folder: Path) -> None:
          "-k", "not behind_the_last_page"], folder)     # that one starts processes, which qemu-user cannot
 
 
+def avx512(folder: Path) -> None:
+    build(folder, FASTNN_SETS="emulated")
+    run([PYTHON, "-m", "pytest", "-q", "-n", "auto", "-m", "", "-k", NOT_MEASURED], folder)
+
+
 def main() -> None:
-    commands = {each.__name__: each for each in (asan, tsan, parallel, valgrind, neon)}
+    commands = {each.__name__: each for each in (asan, tsan, parallel, valgrind, neon, avx512)}
     parser = argparse.ArgumentParser(prog="python -m tools.reliability", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=commands)

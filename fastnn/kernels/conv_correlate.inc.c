@@ -240,42 +240,44 @@ static F(conv_tiles_t) F(tiles_of_group)(const F(correlation_t) *c, int64_t grou
 /* Whether there is an activation that the tiles leave over. */
 static inline int F(has_rest)(const F(correlation_t) *c) { return c->activation != IDENTITY && c->activation != RELU; }
 
-static void F(correlate_single)(const F(correlation_t) *c, int64_t n)
+/* Filters begin … end − 1 of each group, over one image. */
+static void F(correlate_single)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size;
     for (int64_t k = 0; k < c->groups; ++k)
-        for (int64_t o = 0, filters; o < c->out_channels; o += filters) {
-            filters = min64(FASTNN_CONV_FILTERS, c->out_channels - o);
+        for (int64_t o = begin, filters; o < end; o += filters) {
+            filters = min64(FASTNN_CONV_FILTERS, end - o);
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = size;
             F(conv_single_rows)(
                 &t, F(planes_at)(g, n) + k * c->in_channels * g->channel_size,
                 c->u + n * image + (k * c->out_channels + o) * size, c->rows, c->cols, g->pitch);
+            real *u = c->u + n * image + (k * c->out_channels + o) * size;
+            if (F(has_rest)(c)) F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, filters * size);
         }
-    real *u = c->u + n * image;
-    if (F(has_rest)(c)) F(activate_range)(c->activation, c->alpha, u, c->y + n * image, u, image);
 }
 
-/* Windows first … first + n − 1 of an interleaved block, some filters at a time. An output that is not interleaved is
-   worked out in `scratch` and transposed from there. */
-static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, int64_t first, int64_t n, real *scratch)
+/* The same over windows first … first + n − 1 of an interleaved block. An output that is not interleaved is worked out
+   in `scratch` and transposed from there. */
+static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, int64_t first, int64_t n, int64_t begin,
+                                     int64_t end, real *scratch)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size, values = n * LANES;
     for (int64_t k = 0; k < c->groups; ++k)
-        for (int64_t o = 0, filters; o < c->out_channels; o += filters) {
+        for (int64_t o = begin, filters; o < end; o += filters) {
             const int64_t filter = k * c->out_channels + o;
-            const int64_t begin = block * LANES * image + (filter * size + first) * (c->interleaved ? LANES : 1);
-            filters = min64(FASTNN_CONV_FILTERS, c->out_channels - o);
+            const int64_t place = block * LANES * image + (filter * size + first) * (c->interleaved ? LANES : 1);
+            filters = min64(FASTNN_CONV_FILTERS, end - o);
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = c->interleaved ? size * LANES : values;
             F(conv_interleaved_piece)(
                 &t, g, F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES,
-                c->interleaved ? c->u + begin : scratch, first, n);
+                c->interleaved ? c->u + place : scratch, first, n);
             if (c->interleaved) {
                 for (int64_t f = 0; f < filters && F(has_rest)(c); ++f) {
-                    real *u = c->u + begin + f * size * LANES;
+                    real *u = c->u + place + f * size * LANES;
                     F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, values);
                 }
                 continue;
@@ -284,24 +286,28 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
             if (F(has_rest)(c))
                 F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
             for (int64_t f = 0; f < filters && c->u != c->y; ++f)
-                F(transpose)(scratch + f * values, LANES, c->u + begin + f * size, image, n, LANES);
+                F(transpose)(scratch + f * values, LANES, c->u + place + f * size, image, n, LANES);
             for (int64_t f = 0; f < filters; ++f)
-                F(transpose)(y + f * values, LANES, c->y + begin + f * size, image, n, LANES);
+                F(transpose)(y + f * values, LANES, c->y + place + f * size, image, n, LANES);
         }
 }
 
-/* This part of the pieces of the interleaved blocks, and of the single images behind them. */
+/* This part of the pieces of the interleaved blocks, and of the single images behind them. Where these are fewer than
+   the parts, a piece's filters are split, too, in whole tiles. */
 static void F(correlate_part)(const void *job, int part, int parts)
 {
     const F(correlation_t) *c = job;
     const int64_t size = c->rows * c->cols, pieces = ceil_div(size, FASTNN_CONV_PIXELS);
     const int64_t blocks = F(interleaved_blocks)(c->images), units = blocks * pieces + c->images % LANES;
-    const int64_t end = part_begin(units, part + 1, parts);
+    const int64_t tiles = ceil_div(c->out_channels, CONV_MR), splits = min64(tiles, ceil_div(parts, units));
+    const int64_t end = part_begin(units * splits, part + 1, parts);
     real *scratch = c->scratch + part * c->scratch_size;
-    for (int64_t e = part_begin(units, part, parts); e < end; ++e) {
-        const int64_t first = e % pieces * FASTNN_CONV_PIXELS, n = min64(FASTNN_CONV_PIXELS, size - first);
-        if (e >= blocks * pieces) F(correlate_single)(c, e - blocks * pieces + blocks * LANES);
-        else F(correlate_interleaved)(c, e / pieces, first, n, scratch);
+    for (int64_t e = part_begin(units * splits, part, parts); e < end; ++e) {
+        const int64_t unit = e / splits, split = e % splits, from = tiles * split / splits * CONV_MR;
+        const int64_t to = min64(c->out_channels, tiles * (split + 1) / splits * CONV_MR);
+        const int64_t first = unit % pieces * FASTNN_CONV_PIXELS, n = min64(FASTNN_CONV_PIXELS, size - first);
+        if (unit >= blocks * pieces) F(correlate_single)(c, unit - blocks * pieces + blocks * LANES, from, to);
+        else F(correlate_interleaved)(c, unit / pieces, first, n, from, to, scratch);
     }
 }
 

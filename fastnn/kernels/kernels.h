@@ -318,6 +318,11 @@ int64_t fastnn_bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t o
 /* Calls part(job, 0, parts) … part(job, parts − 1, parts), in any order, on as many threads as are free. */
 typedef void (*fastnn_part)(const void *job, int part, int parts);
 void fastnn_parallel(fastnn_part part, const void *job, int parts);
+/* The next `count` of what the parts of a job share; returns the first of them. */
+static inline int64_t fastnn_take(int64_t *next, int64_t count)
+{
+    return __atomic_fetch_add(next, count, __ATOMIC_RELAXED);
+}
 void fastnn_team_init(void);
 int fastnn_after_fork(void);                            /* true in a forked child, which has no workers */
 double fastnn_seconds(void);                            /* a clock, for intervals */
