@@ -119,8 +119,13 @@ static F(interleaved_du_t) F(interleaved_du)(const fastnn_conv *g)
     };
 }
 
+/* Of du, for as long as all taps are worked out with it: what stays in the first-level cache beside the planes, or in
+   the second-level cache. Small images, and large windows, whose taps read the same lines, take the first: 0.85 to 0.95
+   of the time on AVX2. For 3 × 3 windows on rows of 16 pixels and more the sums would be stored too often. */
 #undef DOT_BYTES
-#define DOT_BYTES (64 * 1024)           /* of du, for as long as all taps are worked out with it */
+#undef DOT_FAR_BYTES
+#define DOT_BYTES (8 * 1024)
+#define DOT_FAR_BYTES (64 * 1024)
 
 /* dW of at most DOT_FILTERS filters of group k, from its filter o on, for taps first … end − 1. */
 static void F(weight_gradient_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t first, int64_t end, real *sums)
@@ -131,7 +136,8 @@ static void F(weight_gradient_rows)(const fastnn_conv *g, int64_t k, int64_t o, 
     const fastnn_planes *planes = &g->input;
     const F(interleaved_du_t) du = F(interleaved_du)(g);
     const int64_t row_bytes = filters * g->out_cols * LANES * (int64_t)sizeof(real);
-    const int64_t some_rows = min64(g->out_rows, 1 + DOT_BYTES / row_bytes);
+    const int64_t most_rows = 1 + (g->filter_size / in > 9 ? DOT_BYTES : DOT_FAR_BYTES) / row_bytes;
+    const int64_t some_rows = ceil_div(g->out_rows, ceil_div(g->out_rows, most_rows));
     const int64_t some_blocks = 1 + DOT_BYTES / (row_bytes * g->out_rows);
     for (int64_t n = 0; n < blocks; n += some_blocks)
         for (int64_t r = 0; r < g->out_rows; r += some_rows) {
