@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cases import ELEMENTWISE
-from tests.check import close, guarded, normal, python, same
+from tests.check import close, guarded, normal, python, randomise_biases, randomise_statistics, same
 from tests.pairwise import pairwise
 
 TILES = (6, 8, 16, 24, 32, 48, 72, 96)
@@ -125,6 +125,41 @@ def test_narrow(fast, isa, dtype, columns, gap):
         assert intact(), (m, n, k)
         rows = [fast._kernels.gemm(np.ascontiguousarray(a)[i:i + 1], b)[0] for i in (0, m // 2, m - 1)]
         same(c[[0, m // 2, m - 1]], np.array(rows))
+
+
+@pairwise("isa*dtype", columns=[False, True], gap=[0, 1, 13])
+def test_few_rows(fast, isa, dtype, columns, gap):
+    """Wide products of few rows, which read b row by row; wider than a row of c that goes at a time."""
+    for m, n, k in [(1, 127, 9), (1, 128, 4), (1, 133, 1), (2, 255, 5), (2, 256, 0), (3, 263, 3), (4, 300, 8),
+                    (4, 2051, 7), (1, 2300, 6), (5, 259, 9)]:
+        a, b = operands(m, n, k, dtype, (columns, False))
+        b, bias = guarded(b, gap)[0], guarded(np.arange(n, dtype=dtype)[None])[0][0]
+        c, intact = guarded(np.full((m, n), 7, dtype), gap)
+        fast._kernels.gemm(a, b, bias, "relu", c=c)
+        assert np.array_equal(c, np.maximum(exact(a, b, bias), 0)), (m, n, k)
+        fast._kernels.gemm(a, b, c=c)
+        assert np.array_equal(c, exact(a, b)), (m, n, k)
+        assert intact(), (m, n, k)
+
+
+def test_few_rows_have_the_bits_of_many(fast, isa, dtype, threads):
+    """With a bias, with a BatchNorm and an activation behind the product, and where its input is kept for backward."""
+    layers = (fast.Linear(70, 2300, activation="gelu"), fast.Linear(2300, 1100, bias=False), fast.BatchNorm1d(1100),
+              fast.SiLU(), fast.Linear(1100, 300, activation="tanh"), fast.Linear(300, 3), fast.Softmax())
+    model, x = fast.Sequential(*layers, seed=1, dtype=dtype), normal((9, 70), dtype)
+    model.state_dict()
+    randomise_biases(model)
+    randomise_statistics(model)
+    want = model(x)
+    for count in (1, 2):
+        threads(count)
+        for rows in (1, 2, 3, 4, 5):
+            same(model(x[:rows]), want[:rows])
+    gelu = fast.Sequential(fast.Linear(70, 300, activation="gelu"), seed=1, dtype=dtype)
+    whole, dx = gelu.forward(x, training=True), gelu.backward(np.ones((9, 300), dtype))
+    for rows in (1, 4):
+        same(gelu.forward(x[:rows], training=True), whole[:rows])
+        same(gelu.backward(np.ones((rows, 300), dtype)), dx[:rows])
 
 
 def test_any_stride(fast, isa, dtype):
