@@ -145,12 +145,13 @@ def layers() -> Iterable[Case]:
 
 
 def predictions() -> Iterable[Case]:
-    """One example, some and many; without the reference where it would take seconds."""
-    nets = [MLPS[1], *MLPS[3:5], *CONVOLUTIONAL]
-    for net in (net._replace(batch=batch) for net in nets for batch in (1, 32, 1024)):
-        many = len(net.shape) == 3 and net.batch > 32
+    """One example, few, some and many; without the reference, and torch.compile, where they would take long."""
+    nets = [MLPS[1], *MLPS[3:5], MLPS[6], *CONVOLUTIONAL]
+    for net in (net._replace(batch=batch) for net in nets for batch in (1, 4, 32, 1024)):
+        compiled = net.batch != 4 and net.name != MLPS[6].name
+        many = not compiled or (len(net.shape) == 3 and net.batch > 32)
         yield Case("predict", str(net), "predict", (net,), flops=net.flops(False), apart=("scikit-learn",),
-                   only=("fastnn", "torch", "torch.compile", "onnxruntime") if many else ())
+                   only=("fastnn", "torch", *(("torch.compile",) if compiled else ()), "onnxruntime") if many else ())
 
 
 def losses() -> Iterable[Case]:
