@@ -131,7 +131,7 @@ def test_narrow(fast, isa, dtype, columns, gap):
 def test_few_rows(fast, isa, dtype, columns, gap):
     """Wide products of few rows, which read b row by row; wider than a row of c that goes at a time."""
     for m, n, k in [(1, 127, 9), (1, 128, 4), (1, 133, 1), (2, 255, 5), (2, 256, 0), (3, 263, 3), (4, 300, 8),
-                    (4, 2051, 7), (1, 2300, 6), (5, 259, 9)]:
+                    (4, 2051, 7), (1, 2300, 6), (5, 259, 9), (5, 1024, 6), (6, 512, 5), (6, 2048, 4)]:
         a, b = operands(m, n, k, dtype, (columns, False))
         b, bias = guarded(b, gap)[0], guarded(np.arange(n, dtype=dtype)[None])[0][0]
         c, intact = guarded(np.full((m, n), 7, dtype), gap)

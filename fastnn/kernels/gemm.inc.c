@@ -386,39 +386,41 @@ static void F(gemm_small)(const fastnn_gemm *g)
 
 /* Few rows of a and many columns: the rows of b are read as they stand, STREAM_ROWS at a time, and c waits in the
    first-level cache. A tile would go down a strip of b, where each row is in another page. One row takes 0.8 of the
-   time for 512 columns of float and 0.65 for 1,024; four rows 0.75, and 0.3 to 0.8; eight take longer than in tiles
-   (AVX2). */
+   time for 512 columns of float and 0.65 for 1,024; four rows 0.75, and 0.3 to 0.8; more take longer than in tiles, but
+   where rows of b are whole pages, as 1,024 columns of float are, five and six take 0.4 (AVX2). */
 #undef STREAM_ROWS
 #undef STREAM_BYTES
 #define STREAM_ROWS 4
-#define STREAM_BYTES 8192               /* of a row of c */
+#define STREAM_BYTES 8192               /* of a row of c; a quarter of it if there are more than four */
 static inline int F(streams_b)(const fastnn_gemm *g)
 {
-    return g->b_col == 1 && g->m <= 4 && g->n >= (g->m == 1 ? 128 : 256);
+    const int64_t most = g->b_row * (int64_t)sizeof(real) % 4096 ? 4 : 6;
+    return g->b_col == 1 && g->m <= most && g->n >= (g->m == 1 ? 128 : 256);
 }
 
-/* c[r, j] += Σ x[r, i]·b[i, j], for m rows of c and some of b. */
+/* c[r, j] += Σ x[r, i]·b[i, j], for m rows of c and some of b. The distances are copied, as a vector's store might
+   change *g. */
 ALWAYS_INLINE void F(add_rows)(const int m, const int rows, const fastnn_gemm *g, const real *x, const real *b,
                                real *c, int64_t n)
 {
+    const int64_t a_row = g->a_row, a_col = g->a_col, b_row = g->b_row, c_row = g->c_row;
     vec factor[2][STREAM_ROWS];
     int64_t j = 0;
     UNROLL for (int r = 0; r < m; ++r)
-        UNROLL for (int i = 0; i < rows; ++i) factor[r][i] = vset1(x[r * g->a_row + i * g->a_col]);
+        UNROLL for (int i = 0; i < rows; ++i) factor[r][i] = vset1(x[r * a_row + i * a_col]);
     for (; j + VL <= n; j += VL) {
         vec row[STREAM_ROWS];
-        UNROLL for (int i = 0; i < rows; ++i) row[i] = vload(b + i * g->b_row + j);
+        UNROLL for (int i = 0; i < rows; ++i) row[i] = vload(b + i * b_row + j);
         UNROLL for (int r = 0; r < m; ++r) {
-            vec sum = vload(c + r * g->c_row + j);
+            vec sum = vload(c + r * c_row + j);
             UNROLL for (int i = 0; i < rows; ++i) sum = vfma(factor[r][i], row[i], sum);
-            vstore(c + r * g->c_row + j, sum);
+            vstore(c + r * c_row + j, sum);
         }
     }
     for (; j < n; ++j)
         UNROLL for (int r = 0; r < m; ++r) {
-            real *sum = c + r * g->c_row + j;
-            UNROLL for (int i = 0; i < rows; ++i)
-                *sum = F(fma_)(x[r * g->a_row + i * g->a_col], b[i * g->b_row + j], *sum);
+            real *sum = c + r * c_row + j;
+            UNROLL for (int i = 0; i < rows; ++i) *sum = F(fma_)(x[r * a_row + i * a_col], b[i * b_row + j], *sum);
         }
 }
 
@@ -437,7 +439,7 @@ static void F(gemm_stream)(const fastnn_gemm *g, int64_t j0, int64_t j1)
         const real *a = g->a, *b = (const real *)g->b + first, *bias = g->bias;
         real *c = (real *)g->c + first, *y = (real *)g->y + first;
         int64_t p = 0;
-        n = min64(STREAM_BYTES / (int64_t)sizeof(real), j1 - first);
+        n = min64(STREAM_BYTES / (g->m > 4 ? 4 : 1) / (int64_t)sizeof(real), j1 - first);
         for (int64_t r = 0; r < g->m; ++r)
             for (int64_t j = 0; j < n; ++j) c[r * g->c_row + j] = bias ? bias[first + j] : 0;
         for (; p + STREAM_ROWS <= g->k; p += STREAM_ROWS)
