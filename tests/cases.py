@@ -3,6 +3,7 @@
 `make(nn)` builds a fresh object of either package. Shapes are ugly on purpose: 1, primes, one beside a tile.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -484,6 +485,7 @@ MODELS = [
 CASES = [case for each in list(globals().values()) if isinstance(each, list) for case in each if isinstance(case, Case)]
 
 
+
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:
     return rng.normal(size=(n, k))
 
@@ -598,6 +600,14 @@ SCHEDULES = [
         "schedule": Named("step by epochs", "StepLR", {"lr": 0.3, "step_size": 2, "gamma": 0.5}), "steps_per_epoch": 4,
     }),
 ]
+
+
+def one_of_each_kind(nn: Any) -> list[Case]:
+    """Of the cases that differ in numbers alone the first: for tests of what no size changes."""
+    found: dict[tuple[int, str], Case] = {}
+    for case in CASES:
+        found.setdefault((len(case.shape), re.sub(r"\d+(\.\d+)?", "", repr(case.make(nn)))), case)
+    return list(found.values())
 
 
 def one_of_each(nn: Any) -> dict[str, Callable[[Any], Any]]:

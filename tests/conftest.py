@@ -1,5 +1,6 @@
 """Fixtures: `nn` is either package, `isa` each instruction set of this machine, `dtype` both real types."""
 
+import gc
 import importlib
 from pathlib import Path
 
@@ -53,6 +54,26 @@ def threads(fast):
     before = fast.get_num_threads()
     yield fast.set_num_threads
     fast.set_num_threads(before)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Every other field of a chessboard is slow; what is parametrised together is one of its sides."""
+    for item in items:
+        if item.get_closest_marker("chequered"):
+            sides = dict.fromkeys(item.callspec.indices)
+            for mark in item.iter_markers("parametrize"):
+                names = mark.args[0].replace(" ", "").split(",") if isinstance(mark.args[0], str) else mark.args[0]
+                for name in names[1:]:
+                    sides.pop(name, None)
+            if sum(item.callspec.indices[side] for side in sides) % 2:
+                item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish():
+    """The collector leaves alone what stays to the end, tests and imported packages: a collection is then quick."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser):

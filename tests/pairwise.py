@@ -1,14 +1,19 @@
-"""Fewer rows than the full product: any two values of two factors meet in a test, once at least.
+"""Fewer rows than the full product: any two values of two factors meet in a test, once at least; and fewer tests.
 
 A fault that needs one value of one factor, or two values of two factors, shows; most do. Factors that meet in one
 piece of code (a kernel, its dtype and its instruction set) stay a product: ``"isa*dtype"`` is one factor here.
 """
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from itertools import combinations, product
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cases import CASES, Case, one_of_each_kind
 
 PACKAGES = ("fastnn_ref", "fastnn")
 DTYPES = ("float64", "float32")
@@ -50,6 +55,8 @@ def pairs(*sizes: int) -> list[list[int]]:
 
 def label(value: Any) -> str:
     """A value in a test's id: a case has a name."""
+    if isinstance(value, Path):
+        return f"{value.parent.name}/{value.name}"
     return str(getattr(value, "name", value)).replace(" ", "")
 
 
@@ -73,6 +80,53 @@ def beside(*factors: Sequence[Any]) -> list[Any]:
     rows = [tuple(values[i % len(values)] for values in factors) for i in range(count)]
     return [pytest.param(*row, id="-".join(map(label, row))) for row in rows]
 
+
+def every(**factors: Sequence[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The full product in one test: for checks that take less time than what pytest does around a test.
+
+    All rows are tried, and each that fails is named. What a fixture gives is the same one for all.
+    """
+    rows = [dict(zip(factors, row, strict=True)) for row in product(*factors.values())]
+    assert rows, factors
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def test(**fixtures: Any) -> None:
+            failed = []
+            for row in rows:
+                try:
+                    function(**fixtures, **row)
+                except Exception as error:
+                    error.add_note(", ".join(f"{name}: {label(value)}" for name, value in row.items()))
+                    failed.append(error)
+            if failed:
+                raise ExceptionGroup(f"{len(failed)} of {len(rows)} fail", failed)
+
+        before = inspect.signature(function)
+        fixtures = [parameter for parameter in before.parameters.values() if parameter.name not in factors]
+        test.__signature__ = before.replace(parameters=fixtures)    # type: ignore[attr-defined]
+        return test
+
+    return decorate
+
+
+@functools.cache
+def kinds() -> list[Case]:
+    import fastnn_ref
+    return one_of_each_kind(fastnn_ref)
+
+
+def others() -> list[Case]:
+    return [case for case in CASES if case not in kinds()]
+
+
+# Tests that go through all cases take ``cases``, which gives one of each kind; those that differ in numbers are slow.
+of_each_kind = pytest.mark.parametrize("cases", [
+    pytest.param(kinds, id="kinds"), pytest.param(others, id="others", marks=pytest.mark.slow)])
+
+# The full product as a chessboard: the fields of one colour by default, the others are slow (conftest.py marks them).
+# So each value of a factor meets each of another one by default, too, wherever a third factor has two values or more.
+chequered = pytest.mark.chequered
 
 # Of code that stands once, in fastnn_ref/shared: test_mirror proves that both packages show the same object.
 once = pytest.mark.parametrize("nn", PACKAGES[:1], indirect=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import oracle
 from tests.cases import ACTIVATIONS, ALONE, ELEMENTWISE, OTHER_SHAPES_OF_ACTIVATION
 from tests.check import TINY, check_against_reference, check_gradient, close, normal, readonly, same
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, every, pairwise
 
 LADDER = [
     0.0,
@@ -67,6 +67,7 @@ def apply(nn, case, u, dtype, dy=None):
     return y, model.backward(np.atleast_2d(np.ones_like(y) if dy is None else dy))[0]
 
 
+@chequered
 @pytest.mark.parametrize("case", FORMULAS.values(), ids=name_of)
 def test_formula(nn, dtype, case):
     u = U.astype(dtype)
@@ -77,6 +78,7 @@ def test_formula(nn, dtype, case):
     close("elementwise", dx[at], slope[at], 1 + np.abs(slope[at]), "dx")
 
 
+@chequered
 @pytest.mark.parametrize("case", ELEMENTWISE, ids=name_of)
 def test_formula_on_every_instruction_set(fast, isa, dtype, case):
     u = U.astype(dtype)
@@ -107,12 +109,12 @@ def test_gradient(ref, case):
     check_gradient(model, normal(case.shape, seed=3))
 
 
-@pytest.mark.parametrize("case", ALONE, ids=name_of)
+@every(case=ALONE)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 
 
-@pairwise("nn", "dtype", case=ACTIVATIONS)
+@every(case=ACTIVATIONS)
 def test_nan_stays_nan(nn, dtype, case):
     y, _ = apply(nn, case, np.array([1.0, np.nan, 2.0]), dtype)
     assert np.isnan(y[1])
@@ -137,7 +139,7 @@ INFINITE = {  # f(-inf), f(inf)
 }
 
 
-@pytest.mark.parametrize("case", [a for a in ACTIVATIONS if a.name in INFINITE], ids=name_of)
+@every(case=[a for a in ACTIVATIONS if a.name in INFINITE])
 def test_infinity(nn, dtype, case):
     y, _ = apply(nn, case, np.array([-np.inf, np.inf]), dtype)
     assert tuple(y) == INFINITE[case.name]
@@ -147,7 +149,7 @@ CLOSED = {"relu": (0, 0, 1), "relu6": (0, 0, 1), "hardsigmoid": (0, 1, 1), "soft
           "hardshrink": (1, 0, 1)}
 
 
-@pytest.mark.parametrize("name", [*CLOSED, "tanh", "sigmoid", "elu", "celu", "selu", "softplus", "softsign"])
+@every(name=[*CLOSED, "tanh", "sigmoid", "elu", "celu", "selu", "softplus", "softsign"])
 def test_a_closed_gate_selects(nn, dtype, name):
     """Where the derivative is 0 an infinite gradient is dropped: inf · 0 would make it NaN."""
     case = next(a for a in ACTIVATIONS if a.name == name)
@@ -188,6 +190,7 @@ def test_softmax_of_many_rows(ref, fast, isa, dtype, name, cols):
     same(model(x), x - 1000 if name == "LogSoftmax" else x / 1000)
 
 
+@chequered
 @pytest.mark.parametrize("case", ELEMENTWISE, ids=name_of)
 def test_a_value_does_not_depend_on_its_place(fast, isa, dtype, case):
     """Vector bodies and their tails give the same bits."""

@@ -8,6 +8,7 @@ import pytest
 from fastnn_ref import augment
 from tests.cases import ALL_CHANGES, AUGMENTS, NOISES, Case
 from tests.check import check_against_reference, check_gradient, normal, same, same_parameters
+from tests.pairwise import chequered
 
 WIDE = Case("augment 2x2x9x131", lambda nn: nn.Augment(**ALL_CHANGES), (2, 2, 9, 131))    # more than a strip of columns
 
@@ -17,6 +18,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", [*NOISES, *AUGMENTS, WIDE], ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

@@ -9,10 +9,10 @@ import pytest
 
 import fastnn_ref
 from fastnn_ref.shared.access import walk
-from tests.cases import CASES, IMAGE_NETS
+from tests.cases import IMAGE_NETS
 from tests.check import check_gradient, close, inputs, normal, randomise_biases, same, same_parameters
+from tests.pairwise import of_each_kind
 
-DIFFERENTIABLE = [case for case in CASES if not case.numbers]       # an embedding has no differences by x
 OTHERS = ("Dropout", "DropConnect", "StochasticDepth", "Augment", "GaussianNoise", "BatchNorm1d", "BatchNorm2d")
 
 
@@ -29,16 +29,16 @@ def predicts_otherwise(case):
         type(layer).__name__ in OTHERS for _, layer in walk(case.make(fastnn_ref)))
 
 
+@of_each_kind
 @pytest.mark.parametrize("otherwise", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_every_layer_against_differences(ref, otherwise):
+def test_every_layer_against_differences(ref, otherwise, cases):
     """The gradients are those of the function that predicts, by x and by every parameter.
 
     Of the reference; that the engine agrees with it stands in the tests of each layer.
     """
-    for case in DIFFERENTIABLE:
-        if predicts_otherwise(case) is otherwise:
-            x = inputs(case)[:5]
-            check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), x, training=False)
+    for case in cases():
+        if not case.numbers and predicts_otherwise(case) is otherwise:      # an embedding has no differences by x
+            check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), inputs(case), training=False)
 
 
 def test_nothing_random_is_left(nn):
@@ -187,10 +187,10 @@ def test_threads_and_instruction_sets(fast, dtype, threads, activation):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("start", range(4))
-def test_without_the_inputs_gradient(nn, training, start):
+@of_each_kind
+def test_without_the_inputs_gradient(nn, training, cases):
     """None comes back, and the parameters' gradients are the same bits."""
-    for case in CASES[start::4]:
+    for case in cases():
         model = nn.Sequential(case.make(nn), seed=2)
         randomise_biases(model)
         x = inputs(case, model.dtype)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from tests.check import normal, python, same, same_parameters
+from tests.pairwise import every
 from tests.user_errors import CLASSES, MODELS_MADE, USER_ERRORS, X, net
 
 WORDS = ("missing", "unexpected")           # of a state's names: the message differs, the word is in it
 UPDATED = ("another model", "stopping on nothing")  # their models do make a step, before the error can be known
 
 
-@pytest.mark.parametrize("wrong", USER_ERRORS, ids=lambda wrong: wrong.name)
+@every(wrong=USER_ERRORS)
 def test_message(ref, fast, wrong):
     """The message of the list, the same in both packages; the parameters are what they were."""
     found = []

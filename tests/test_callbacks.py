@@ -172,6 +172,7 @@ def test_linear():
     assert LinearLR(1.0, 4, 1, 0)(np.arange(6)).tolist() == [1, 0.75, 0.5, 0.25, 0, 0]
 
 
+@pytest.mark.slow                       # torch.optim takes seconds to import
 def test_linear_is_pytorchs():
     torch = pytest.importorskip("torch")
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.3)

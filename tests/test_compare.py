@@ -28,13 +28,13 @@ def test_everything_at_once(fast, case):
     model = net(fast)
     before, steps = copy.deepcopy(model), model.steps
     optimizer = case.make(fast)
-    report = fast.compare(model, X, T, fast.CrossEntropyLoss(0.1, class_weight=[1, 2, 3]), optimizer, steps=5)
+    report = fast.compare(model, X, T, fast.CrossEntropyLoss(0.1, class_weight=[1, 2, 3]), optimizer, steps=3)
     assert report.worst < 1e-9
     assert {row.what for row in report.rows} == {"output", "training", "gradient", "loss", "value"}
     outputs = [row for row in report.rows if row.what in ("output", "training")]
     assert [row.name.split()[-1] for row in outputs] == 2 * [type(layer).__name__ for layer in model.layers]
     assert [row.name for row in report.rows if row.what == "gradient"] == list(model.params)
-    assert "fastnn beside fastnn_ref, float64, 5 steps" in repr(report)
+    assert "fastnn beside fastnn_ref, float64, 3 steps" in repr(report)
     same_parameters(model, before)
     assert (model.steps, optimizer.steps) == (steps, 0)
 

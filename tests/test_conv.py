@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fastnn import conv_tables
 from tests.cases import CONVS, IMAGE_NETS, WINOGRAD
 from tests.check import check_against_reference, check_gradient, close, normal, python, same
+from tests.pairwise import chequered, every
 
 
 @pytest.mark.parametrize("case", CONVS + WINOGRAD + IMAGE_NETS, ids=lambda case: case.name)
@@ -17,6 +18,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", CONVS + WINOGRAD + IMAGE_NETS, ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
@@ -73,8 +75,7 @@ def test_formula(nn, n, inside, outside, groups, image, kernel, stride, padding,
     close("product", layer.grads["bias"], dy.sum(axis=(0, 2, 3)), y.size * np.abs(dy).max())
 
 
-@pytest.mark.parametrize("kernel", [1, 2, (3, 4), (5, 2)])
-@pytest.mark.parametrize("dilation", [1, (2, 1), 3])
+@every(kernel=[1, 2, (3, 4), (5, 2)], dilation=[1, (2, 1), 3])
 def test_same_keeps_the_size(nn, kernel, dilation):
     """PyTorch's rule: half of the padding before, the rest behind."""
     layer = nn.Conv2d(1, 1, kernel, padding="same", dilation=dilation)
@@ -160,6 +161,7 @@ def test_a_prediction_does_not_depend_on_its_batch(nn, dtype, algorithm):
         same(model(x[43 - n:]), y[43 - n:])
 
 
+@chequered
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
 @pytest.mark.parametrize(
     ("channels", "filters", "groups"), [(2, 5, 1), (2, 14, 2), (19, 75, 1), (22, 14, 2), (130, 3, 1)])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.cases import TRANSPOSED
 from tests.check import check_against_reference, check_gradient, close, normal, same
+from tests.pairwise import chequered
 
 
 @pytest.mark.parametrize("case", TRANSPOSED, ids=lambda case: case.name)
@@ -16,6 +17,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", TRANSPOSED, ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

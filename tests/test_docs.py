@@ -3,10 +3,9 @@
 import inspect
 import pydoc
 
-import pytest
-
 import fastnn
 from tests.check import python
+from tests.pairwise import every
 
 PUBLIC = [name for name in fastnn.__all__ if name not in ("init", "philox")]
 
@@ -16,7 +15,7 @@ def parts(kind):
     return [(name, inspect.getattr_static(kind, name)) for name in dir(kind) if name[0] != "_"]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@every(name=PUBLIC)
 def test_help_is_complete(fast, name):
     thing = getattr(fast, name)
     text = inspect.getdoc(thing)
@@ -31,7 +30,7 @@ def test_help_is_complete(fast, name):
             assert not missing
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@every(name=PUBLIC)
 def test_it_is_that_of_the_reference(fast, ref, name):
     if hasattr(ref, name):
         wanted = inspect.getdoc(getattr(ref, name)).replace("import fastnn_ref", "import fastnn").replace(

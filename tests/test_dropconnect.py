@@ -7,7 +7,7 @@ import pytest
 
 from tests.cases import CONNECTIONS, Case
 from tests.check import check_against_reference, check_gradient, close, normal, same, same_parameters
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, pairwise
 
 WIDE = Case("dropconnect 2x3x2309", lambda nn: nn.DropConnect(3, 2309, 0.4), (2, 3))       # more than a chunk of a row
 
@@ -17,6 +17,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", [*CONNECTIONS, WIDE], ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cases import MASKS, PROBABILITIES
 from tests.check import check_against_reference, check_gradient, normal, same, same_parameters
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, pairwise
 
 INNER = (0.1, 0.5, 0.9)
 
@@ -17,6 +17,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", MASKS, ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

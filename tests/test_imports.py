@@ -1,6 +1,7 @@
 """Who may import whom, read from the source: the house plan as a test."""
 
 import ast
+import functools
 import json
 import re
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.check import python
+from tests.pairwise import every
 
 ROOT = Path(__file__).parents[1]
 REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
@@ -52,11 +54,17 @@ def name_of(path):
     return f"{path.parent.name}/{path.name}"
 
 
+@functools.cache
+def tree(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
 def imports(path):
     """Absolute dotted names a file imports; for Cython also what it cimports."""
     if path.suffix == ".py":
         found = []
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in tree(path):
             if isinstance(node, ast.Import):
                 found += [a.name for a in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -98,20 +106,20 @@ def test_there_is_something_to_read():
     assert any(name.startswith("numpy") for name in imports(ROOT / "fastnn_ref" / "network.py"))
 
 
-@pytest.mark.parametrize("path", REF + SHARED, ids=name_of)
+@every(path=REF + SHARED)
 def test_the_reference_needs_numpy_only(path):
     outside = {name.split(".")[0] for name in imports(path)} - {"fastnn_ref", "numpy"}
     assert outside <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", REF, ids=name_of)
+@every(path=REF)
 def test_the_reference_goes_from_simple_to_hard(path):
     own = floor(path.stem, REF_FLOORS)
     for room in rooms(path, "fastnn_ref") - {path.stem, "shared"}:
         assert floor(room, REF_FLOORS) < own, f"{path.name} imports {room}"
 
 
-@pytest.mark.parametrize("path", SHARED, ids=name_of)
+@every(path=SHARED)
 def test_the_shared_room_stands_alone(path):
     """It imports random numbers from the reference, and no layer; inside it goes from simple to hard, too."""
     inside = [name.split(".")[1:] for name in imports(path) if name.split(".")[0] == "fastnn_ref"]
@@ -123,21 +131,21 @@ def test_the_shared_room_stands_alone(path):
             assert floor(parts[1], SHARED_FLOORS) < own, f"{path.name} imports {parts[1]}"
 
 
-@pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
+@every(path=CYTHON + PYTHON)
 def test_the_engine_takes_little_from_the_reference(path):
     if path.relative_to(ROOT / "fastnn").parts[0] in ("cli", "plot", "lab"):  # they show both
         return
     assert rooms(path, "fastnn_ref") <= WRITTEN_ONCE
 
 
-@pytest.mark.parametrize("path", CYTHON + PYTHON, ids=name_of)
+@every(path=CYTHON + PYTHON)
 def test_the_engine_goes_from_kernels_to_the_command_line(path):
     own = path.relative_to(ROOT / "fastnn").parts[0].split(".")[0]
     for room in rooms(path, "fastnn") - {own}:
         assert floor(room, FAST_FLOORS) < floor(own, FAST_FLOORS) or own == "__init__", f"{path.name} imports {room}"
 
 
-@pytest.mark.parametrize("path", CYTHON, ids=name_of)
+@every(path=CYTHON)
 def test_the_engine_core_needs_numpy_only(path):
     outside = {name.split(".")[0] for name in imports(path)} - {
         "fastnn",
@@ -150,14 +158,14 @@ def test_the_engine_core_needs_numpy_only(path):
     assert outside <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", CYTHON, ids=name_of)
+@every(path=CYTHON)
 def test_only_kernels_links_c(path):
     """Another extension that links a kernel would carry its own copy of the code and of the dispatch."""
     if path.stem != "_kernels":
         assert not re.search(r'cdef\s+extern\s+from\s+"(?!Python\.h)', path.read_text())
 
 
-@pytest.mark.parametrize("path", KERNELS, ids=name_of)
+@every(path=KERNELS)
 def test_a_kernel_knows_no_python(path):
     included = re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)', path.read_text(), re.M)
     assert not [name for name in included if name.lower().startswith(("python", "numpy"))]
@@ -172,13 +180,11 @@ def test_every_concept_has_its_twin():
     assert concepts <= {p.stem for p in CYTHON if p.suffix == ".pyx"}
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in REF + SHARED + PYTHON if p.parent.name != "cli" and p.name != "__main__.py"], ids=name_of
-)
+@every(path=[p for p in REF + SHARED + PYTHON if p.parent.name != "cli" and p.name != "__main__.py"])
 def test_library_code_does_not_print(path):
     calls = [
         n.func.id
-        for n in ast.walk(ast.parse(path.read_text()))
+        for n in tree(path)
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
     ]
     # show_config's one purpose, and what verbose=True asks for in scikit-learn's words

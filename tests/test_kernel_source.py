@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.pairwise import every
+
 ROOT = Path(__file__).parents[1] / "fastnn"
 KERNELS = sorted(path for path in (ROOT / "kernels").iterdir() if path.suffix in (".c", ".h", ".def"))
 SOURCES = [*KERNELS, *sorted(ROOT.glob("*.pyx")), *sorted(ROOT.glob("*.pxd"))]
@@ -16,7 +18,7 @@ def names_in(file, pattern):
     return re.findall(pattern, (ROOT / "kernels" / file).read_text("utf-8"), re.M)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@every(path=SOURCES)
 def test_lines(path):
     """At most 120 columns, no tabs, no blanks at a line's end; ruff reads Python only."""
     for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):

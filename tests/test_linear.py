@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.cases import ACTIVATIONS, FUSED, LINEAR, OTHER_SHAPES_OF_ACTIVATION
 from tests.check import check_against_reference, check_gradient, close, guarded, normal, python, readonly, same
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, every, pairwise
 
 SIZES = st.sampled_from([1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 47, 49, 63, 65])
 
@@ -54,6 +54,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", LINEAR + FUSED, ids=name_of)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
@@ -72,7 +73,7 @@ def test_fused_equals_apart(nn, dtype, case, shape):
         same(fused.layers[0].grads[name], apart.layers[0].grads[name], name)
 
 
-@pytest.mark.parametrize("case", ACTIVATIONS, ids=name_of)
+@every(case=ACTIVATIONS)
 def test_activation_by_name(nn, case):
     x = normal((3, 5))
     by_name = nn.Sequential(nn.Linear(5, 7, activation=case.name), dtype="float64")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cases import LOSSES
 from tests.check import close, derivatives, guarded, normal, readonly, same
-from tests.pairwise import pairwise
+from tests.pairwise import every, pairwise
 
 SHAPES = [(1, 1), (1, 5), (3, 2), (7, 10), (17, 33)]
 LARGE = [(211, 10), (3, 2053)]
@@ -77,7 +77,7 @@ def test_gradient(nn, case, shape):
     close("difference", *derivatives(lambda: loss.forward(moving, t), moving, dy), scale)
 
 
-@pairwise("isa*dtype", case=LOSSES, shape=SHAPES + LARGE)
+@every(case=LOSSES, shape=SHAPES + LARGE)
 def test_engine_agrees(ref, fast, isa, dtype, case, shape):
     y, t = data(case, shape, dtype)
     t = t if t.dtype.kind == "i" else readonly(t, "float32") if case.targets.__name__ != "rows" else t
@@ -89,7 +89,7 @@ def test_engine_agrees(ref, fast, isa, dtype, case, shape):
     close("elementwise", dy, book.backward(), (1 + np.abs(y)) * 4 / shape[0])
 
 
-@pairwise("nn", "dtype", case=LOSSES)
+@every(case=LOSSES)
 def test_backward_is_fresh_and_inputs_stay(nn, dtype, case):
     y, t = data(case, (5, 3), dtype)
     loss = case.make(nn)
@@ -101,7 +101,7 @@ def test_backward_is_fresh_and_inputs_stay(nn, dtype, case):
     same(loss.backward(), kept)
 
 
-@pytest.mark.parametrize("case", LOSSES, ids=name_of)
+@every(case=LOSSES)
 def test_called_like_a_function(nn, case):
     y, t = data(case, (5, 3))
     assert case.make(nn)(y, t) == case.make(nn).forward(y, t)
@@ -184,7 +184,7 @@ def test_nothing_outside_is_read(fast, isa, dtype):
 # ---- weights ----
 
 
-@pairwise("nn", "dtype", case=LOSSES)
+@every(case=LOSSES)
 def test_a_weight_of_two_is_the_example_twice(nn, dtype, case):
     """Σ wᵢ·lᵢ / Σ wᵢ: whole weights are repetitions, and a weight of 0 takes the example out."""
     times = np.array([2, 1, 0, 3, 1])
@@ -198,7 +198,7 @@ def test_a_weight_of_two_is_the_example_twice(nn, dtype, case):
         start += count
 
 
-@pairwise("nn", "dtype", case=LOSSES)
+@every(case=LOSSES)
 def test_equal_weights_are_none(nn, dtype, case):
     t, y = case.targets(np.random.default_rng(1), 7, 4), normal((7, 4), dtype)
     loss, other = case.make(nn), case.make(nn)
@@ -208,7 +208,7 @@ def test_equal_weights_are_none(nn, dtype, case):
     assert not loss.backward().any()
 
 
-@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+@every(case=LOSSES)
 def test_engine_agrees_on_weights(ref, fast, isa, dtype, case):
     rng = np.random.default_rng(2)
     t, y, w = case.targets(rng, 37, 11), normal((37, 11), dtype), rng.uniform(size=37)
@@ -446,7 +446,7 @@ def test_weights_of_one_are_no_weights(nn, dtype, case):
 
 
 @pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("case", LOSSES, ids=[case.name for case in LOSSES])
+@every(case=LOSSES)
 def test_a_row_that_weighs_nothing_is_left_out(nn, case, spoilt):
     """Even if it is NaN: value and gradient are those of the other rows, and 0 where there are none."""
     t = case.targets(np.random.default_rng(3), 5, 4)

@@ -18,6 +18,7 @@ import fastnn_ref
 from fastnn_ref.shared.config import arguments, call, signature
 from tests.cases import one_of_each
 from tests.check import normal, same
+from tests.pairwise import every
 
 LAYERS = {
     "linear": (lambda nn: nn.Linear(5, 5, activation="gelu"), (5,)),
@@ -328,14 +329,14 @@ def test_a_lie_told_later_is_not_heard(fast):
 CLASSES = one_of_each(fastnn_ref)
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@every(cls=CLASSES)
 def test_a_second_init_is_refused(fast, cls):
     thing = CLASSES[cls](fast)
     with pytest.raises(RuntimeError, match=f"{cls}.__init__: expected one call, got a second one"):
         call(thing.__init__, arguments(thing), signature(type(thing)))
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@every(cls=CLASSES)
 def test_half_made_objects_raise(fast, cls):
     """Made without __init__: every use is an exception, none a crash."""
     kind = getattr(fast, cls)

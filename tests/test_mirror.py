@@ -6,10 +6,10 @@ import runpy
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import fastnn_ref
 from tests.cases import one_of_each
+from tests.pairwise import every
 
 ONLY_FAST = ["compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 ABSTRACT = ("Layer", "Activation", "Loss", "Penalty", "Optimizer")
@@ -69,12 +69,12 @@ def test_names_in_reading_order(ref, fast):
     assert {"sys", "Any", "Mapping", "shared", "layer", "build"}.isdisjoint(ref.__all__)
 
 
-@pytest.mark.parametrize("name", [n for n in ORDER if n not in ABSTRACT and n not in NOT_MADE])
+@every(name=[n for n in ORDER if n not in ABSTRACT and n not in NOT_MADE])
 def test_signature(ref, fast, name):
     assert signature(getattr(fast, name)) == signature(getattr(ref, name))
 
 
-@pytest.mark.parametrize("name", [n for n in ORDER if n[0].isupper()])
+@every(name=[n for n in ORDER if n[0].isupper()])
 def test_class(ref, fast, name):
     a, b = getattr(ref, name), getattr(fast, name)
     assert b.__name__ == a.__name__ == name
@@ -120,13 +120,13 @@ def plain(nn, name):
 INSTANCES = list(one_of_each(fastnn_ref))       # all that there are: ``test_every_class_has_cases``
 
 
-@pytest.mark.parametrize("name", INSTANCES)
+@every(name=INSTANCES)
 def test_attributes(ref, fast, name):
     """The engine offers what the reference offers, and nothing else."""
     assert set(public(plain(fast, name))) == set(public(plain(ref, name))) - INNER
 
 
-@pytest.mark.parametrize("name", INSTANCES)
+@every(name=INSTANCES)
 def test_defaults(ref, fast, name):
     """Not what a signature says but what a constructor does: made plainly, and with defaults spelled out."""
     arguments = [p for p in inspect.signature(getattr(ref, name)).parameters.values() if p.default is not p.empty]
@@ -139,7 +139,7 @@ def test_defaults(ref, fast, name):
         assert repr(getattr(fast, name)(**{p.name: p.default for p in arguments})) == repr(engine)
 
 
-@pytest.mark.parametrize("name", INSTANCES)
+@every(name=INSTANCES)
 def test_repr(ref, fast, name):
     assert repr(plain(fast, name)) == repr(plain(ref, name))
 
@@ -158,7 +158,7 @@ def test_written_once(ref, fast):
         assert getattr(fast, name) is getattr(ref, name)
 
 
-@pytest.mark.parametrize("name", [n for n in ORDER if n[0].isupper()])
+@every(name=[n for n in ORDER if n[0].isupper()])
 def test_no_inheritance_between_the_two(ref, fast, name):
     a, b = getattr(ref, name), getattr(fast, name)
     if a is not b:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastnn_ref import CustomLayer
 from tests.cases import LOSSES, MODELS, OPTIMIZERS
 from tests.check import check_against_reference, check_gradient, close, normal, same, same_parameters
-from tests.pairwise import beside
+from tests.pairwise import beside, chequered
 
 WIDTHS = st.lists(st.sampled_from([1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33]), min_size=2, max_size=5)
 
@@ -169,6 +169,7 @@ def test_batches_of_any_size_in_any_order(fast, dtype):
 
 
 # A loss and an optimizer do not meet: one ends at the outputs' gradient, the other begins at the weights' gradients.
+@chequered
 @pytest.mark.parametrize(("loss", "optimizer"), beside(LOSSES, OPTIMIZERS))
 def test_step_is_the_loop_by_hand(nn, dtype, loss, optimizer):
     whole, by_hand = net(nn, dtype), net(nn, dtype)
@@ -187,6 +188,7 @@ def test_step_is_the_loop_by_hand(nn, dtype, loss, optimizer):
     assert whole.steps == by_hand.steps == one.steps == 3
 
 
+@chequered
 @pytest.mark.parametrize(("loss", "optimizer"), beside(LOSSES, OPTIMIZERS))
 def test_engine_steps_agree(ref, fast, dtype, loss, optimizer):
     """20 steps of every loss and of every optimizer."""

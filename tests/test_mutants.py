@@ -2,12 +2,11 @@
 
 import re
 
-import pytest
-
 from tests.mutants import MUTANTS, ROOT
+from tests.pairwise import every
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@every(mutant=MUTANTS)
 def test_has_a_place(mutant):
     assert (ROOT / mutant.path).read_text("utf-8").count(mutant.old) == 1
     assert mutant.old != mutant.new

@@ -13,7 +13,7 @@ import fastnn_ref
 from tests import witness
 from tests.cases import CASES, LOSSES, MASKS
 from tests.check import normal, randomise_biases
-from tests.pairwise import pairwise
+from tests.pairwise import every
 
 WHOLE, ONE = "everywhere", "once"
 ENDS = [("nan", ONE), ("inf", ONE), ("-inf", ONE), ("-inf", WHOLE), ("-0", WHOLE), ("subnormal", ONE), ("largest", ONE)]
@@ -192,7 +192,7 @@ def test_layer_beside_pytorch(torch, ref, fast, case):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
-@pairwise("dtype", case=LOSSES, end=ENDS)
+@every(case=LOSSES, end=ENDS)
 def test_loss(ref, fast, dtype, case, end):
     name, place = end
     t = case.targets(np.random.default_rng(3), 5, 4)

@@ -8,7 +8,7 @@ import pytest
 import fastnn_ref as shared
 from tests.cases import NORMS, Case
 from tests.check import check_against_reference, check_gradient, close, normal, readonly, same, same_parameters
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, pairwise
 
 BATCH = [
     Case("1d", lambda nn, **a: nn.BatchNorm1d(5, **a), (7, 5)),
@@ -40,6 +40,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", NORMS + LARGE, ids=name_of)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
@@ -248,6 +249,7 @@ ALONG = {                       # a layer's shape of x, and the layers that may 
 }  # fmt: skip
 
 
+@chequered
 @pytest.mark.parametrize("name", ALONG)
 def test_along_with_the_layer_before(fast, isa, dtype, name):
     """What a product or a convolution does along in a prediction gives the bits, and the gradients, of the layers."""

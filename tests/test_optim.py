@@ -8,6 +8,7 @@ import pytest
 from fastnn_ref.shared.custom import CustomOptimizer
 from tests.cases import OPTIMIZERS
 from tests.check import close, normal, same, same_parameters
+from tests.pairwise import chequered, every
 
 DEFAULTS = {
     "SGD": {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "dampening": 0.0},
@@ -79,11 +80,12 @@ def gradients(nn, model):
     return {name: g for name, _, g, _ in model.parameters()}
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
 def test_formula(nn, dtype, case):
     model, optimizer = small(nn, dtype), case.make(nn)
     slots = {name: [{} for _ in range(value.size)] for name, value, _, _ in model.parameters()}
-    for t in range(1, 21):
+    for t in range(1, 13):
         before = model.state_dict()
         grads = {name: g.copy() for name, g in gradients(nn, model).items()}
         optimizer.step(model)
@@ -93,24 +95,25 @@ def test_formula(nn, dtype, case):
             want = np.reshape([formula(free, w, g, slot, t) for w, g, slot in pairs], got.shape)
             moved = np.abs(want - before[name]) + case.arguments["lr"]
             close("step", got, want, np.abs(before[name]) + t * moved, f"step {t}: {name}")
-    assert optimizer.steps == 20
+    assert optimizer.steps == 12
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
-    """20 steps; the engine's gradients are its own, so errors travel."""
+    """12 steps; the engine's gradients are its own, so errors travel."""
     a, b = small(fast, dtype), small(ref)
     one, two = case.make(fast), case.make(ref)
-    for _ in range(20):
+    for _ in range(12):
         gradients(fast, a)
         gradients(ref, b)
         one.step(a)
         two.step(b)
     for name, want in b.state_dict().items():
-        close("training", a.state_dict()[name], want, np.full(want.shape, 20 * np.abs(want).max()), name)
+        close("training", a.state_dict()[name], want, np.full(want.shape, 12 * np.abs(want).max()), name)
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
+@every(case=OPTIMIZERS)
 def test_rate_zero_stays(nn, case):
     model = small(nn)
     before = model.state_dict()
@@ -121,7 +124,7 @@ def test_rate_zero_stays(nn, case):
         same(value, before[name])
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
+@every(case=OPTIMIZERS)
 def test_an_infinite_weight_stays(nn, dtype, case):
     """Where no decay applies the formula has no product with w, and so no 0·∞. Decay in g makes the step ∞ or ∞/∞."""
     model, optimizer = small(nn, dtype), case.make(nn)

@@ -5,6 +5,7 @@ import pytest
 
 from tests.cases import PARALLEL
 from tests.check import check_against_reference, check_gradient, close, normal, same
+from tests.pairwise import chequered
 
 
 def name_of(case):
@@ -16,6 +17,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", PARALLEL, ids=name_of)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.check import close, normal, randomise_biases, randomise_statistics, same
+from tests.pairwise import chequered
 
 SHAPE, ROWS = (3, 20, 20), 70           # 16 images are a part, and in double 8: four blocks and a few images behind
 
@@ -42,6 +43,7 @@ def one_by_one(model, x):
     return np.concatenate([model.predict(x[i:i + 1]) for i in range(len(x))])
 
 
+@chequered
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
 def test_the_same_bits(fast, dtype, isa, count, algorithm):
     model, x = net(fast, dtype, algorithm), images(dtype)
@@ -112,6 +114,7 @@ def test_what_changes_between_predictions_counts(fast, count):
     same(around[:1](x), one_by_one(fresh, x))
 
 
+@chequered
 @pytest.mark.parametrize("call", [lambda m, x: m.predict(x), lambda m, x: m(x)])
 def test_memory_is_that_of_parts(fast, count, call):
     model, x = net(fast), images(rows=4000)
@@ -188,7 +191,7 @@ def test_nothing_is_left_behind(fast, count):
     once()
     gc.collect()
     first = tracemalloc.get_traced_memory()[0]
-    for _ in range(5):
+    for _ in range(3):
         once()
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - first

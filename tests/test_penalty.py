@@ -50,7 +50,7 @@ def test_engine_agrees(ref, fast, isa, penalty, optimizer):
     losses, models = [], []
     for nn in (ref, fast):
         models.append(net(nn, PENALTIES[penalty](nn)))
-        losses.append(train(nn, models[-1], OPTIMIZERS[optimizer](nn, clip_norm=2.0)))
+        losses.append(train(nn, models[-1], OPTIMIZERS[optimizer](nn, clip_norm=2.0), 6))
     assert np.abs(np.subtract(*losses)).max() < 1e-10
     for name, value in models[0].state_dict().items():
         assert np.abs(value - models[1].state_dict()[name]).max() < 1e-9, name

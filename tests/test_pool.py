@@ -5,7 +5,7 @@ import pytest
 
 from tests.cases import POOLS
 from tests.check import check_against_reference, check_gradient, normal, same
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, pairwise
 
 
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.name)
@@ -13,6 +13,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
@@ -43,6 +44,7 @@ def window_by_hand(i, side, kernel, stride, padding, dilation):
     return [tap for tap in taps if 0 <= tap < side], len(counted)
 
 
+@chequered
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2), (2, 1)])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (4, 3)])

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fastnn_ref
-from tests.cases import CASES
 from tests.check import inputs, normal, python, same
+from tests.pairwise import of_each_kind
 
 X = normal((6, 4))
 
@@ -66,12 +66,13 @@ def fit(nn, model, batch=2):
 # ---- the same bits ----
 
 
-def test_every_layer_beside_another_thread(nn):
+@of_each_kind
+def test_every_layer_beside_another_thread(nn, cases):
     """While one thread stands in a pass, another one predicts by every entry: what it gives alone, to the bit.
 
     Not each in the reference, whose layers are used as they are.
     """
-    for case in CASES[::1 if nn.__name__ == "fastnn" else 9]:
+    for case in cases()[::1 if nn.__name__ == "fastnn" else 9]:
         stop = gate(nn)
         model = nn.Sequential(stop, case.make(nn), nn.Sequential(nn.Identity()), seed=3)
         x = inputs(case, model.dtype)

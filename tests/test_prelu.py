@@ -5,6 +5,7 @@ import pytest
 
 from tests.cases import SLOPES, Case
 from tests.check import check_against_reference, check_gradient, close, normal, same
+from tests.pairwise import chequered
 
 LARGE = [                   # sums in several blocks, and more channels than a vector holds
     Case("prelu 300x203", lambda nn: nn.PReLU(203), (300, 203)),
@@ -22,6 +23,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", SLOPES + LARGE, ids=name_of)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

@@ -11,7 +11,7 @@ from sklearn.linear_model import ElasticNet, Lasso
 
 from fastnn_ref.shared.custom import CustomOptimizer
 from tests.check import close, normal, same
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, pairwise
 
 
 class Doubled(CustomOptimizer):
@@ -92,6 +92,7 @@ def test_one_dimension(nn, dtype, optimizer, mode):
     assert w[0] == pytest.approx(0.75, abs=1e-3)
 
 
+@chequered
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_lasso(nn, dtype, optimizer):
     """Scikit-learn's solution, with the same exact zeros."""
@@ -184,6 +185,7 @@ def stepped(nn, dtype, optimizer, penalty, steps=1, wrap=False, w=W):
     return np.array(layer.weight)
 
 
+@chequered
 @pytest.mark.parametrize("optimizer", FORMULAS)
 def test_threshold(nn, dtype, optimizer):
     """w' = sign(v)·max(|v| − η·λ, 0), v the same step without a penalty, η each weight's own step size."""
@@ -194,6 +196,7 @@ def test_threshold(nn, dtype, optimizer):
         close("elementwise", w, np.sign(v) * np.maximum(np.abs(v) - eta * lam, 0), np.abs(v) + eta * lam)
 
 
+@chequered
 @pytest.mark.parametrize("optimizer", FORMULAS)
 def test_threshold_of_a_later_step(nn, dtype, optimizer):
     """The correction of the bias counts the step that is being made; a wrapper that came and went changes nothing."""
@@ -208,6 +211,7 @@ def test_threshold_of_a_later_step(nn, dtype, optimizer):
     same(stepped(nn, dtype, ONE_STEP[optimizer](nn, 0.1), nn.L1(0.25), 2, wrap=True), second)
 
 
+@chequered
 @pytest.mark.parametrize("optimizer", ONE_STEP)
 def test_rate_zero(nn, dtype, optimizer):
     """lr = 0 leaves weights alone, even the sign of a zero."""

@@ -26,7 +26,7 @@ from fastnn_ref.shared.data import FileRows
 from tests import ranks
 from tests.check import close, normal, same, same_parameters, sign_descent
 from tests.conftest import instruction_sets
-from tests.pairwise import once
+from tests.pairwise import chequered, once
 
 X, T = normal((50, 6)), np.arange(50) * 7 % 3
 W = np.random.default_rng(0).uniform(size=50)
@@ -210,6 +210,7 @@ TRAININGS = {
 }
 
 
+@chequered
 @pytest.mark.parametrize("name", TRAININGS)
 def test_the_same_bits_for_any_number_of_ranks(nn, name):
     """All that training changes, and the history, on every rank."""

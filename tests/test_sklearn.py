@@ -14,6 +14,7 @@ import pytest
 import fastnn
 import fastnn_ref
 from tests.check import python
+from tests.pairwise import chequered
 
 pytest.importorskip("sklearn")
 import scipy.sparse as sp
@@ -94,6 +95,7 @@ CASES = {
 }
 
 
+@chequered
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weights"])
 @pytest.mark.parametrize("name", CASES)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cases import ACTIVATIONS, LOSSES, OPTIMIZERS, OTHER_SHAPES_OF_ACTIVATION, SCHEDULES
 from tests.check import normal, same, same_parameters
+from tests.pairwise import chequered
 
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda thing: pickle.loads(pickle.dumps(thing))}
 
@@ -103,6 +104,7 @@ def test_epochs_go_on(nn, again):
     same_parameters(model, twin)
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
 def test_model_and_optimizer_together(nn, again, case):
     model, optimizer = net(nn), case.make(nn)
@@ -127,6 +129,7 @@ def test_optimizer_state_moves_to_a_new_one(nn, case):
     same_parameters(model, twin)
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
 def test_optimizer_state(ref, nn, again, case):
     model, optimizer = net(nn), case.make(nn)
@@ -144,6 +147,7 @@ def test_optimizer_state(ref, nn, again, case):
         assert np.any(optimizer.state_dict()[slot]["0.weight"] != 0)
 
 
+@chequered
 @pytest.mark.parametrize("case", ACTIVATIONS + OTHER_SHAPES_OF_ACTIVATION, ids=lambda c: c.name)
 def test_layer(nn, again, case):
     layer = nn.Linear(5, 3, activation=case.make(nn))
@@ -167,6 +171,7 @@ def test_layer_without_values(nn, again):
     same_parameters(nn.Sequential(again(nn.Linear(5, 3)), seed=7), nn.Sequential(nn.Linear(5, 3), seed=7))
 
 
+@chequered
 @pytest.mark.parametrize("case", LOSSES, ids=lambda c: c.name)
 def test_loss(nn, again, case):
     loss = case.make(nn)
@@ -174,6 +179,7 @@ def test_loss(nn, again, case):
     assert again(loss)(y, t) == loss(y, t)
 
 
+@chequered
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_schedule(nn, again, case):
     schedule = case.make(nn)

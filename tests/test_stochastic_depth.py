@@ -7,6 +7,7 @@ import pytest
 
 from tests.cases import DEPTHS
 from tests.check import check_against_reference, check_gradient, normal, same, same_parameters
+from tests.pairwise import chequered
 
 
 @pytest.mark.parametrize("case", DEPTHS, ids=lambda case: case.name)
@@ -14,6 +15,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", DEPTHS, ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)

@@ -8,8 +8,9 @@ import pytest
 
 import fastnn
 import fastnn_ref
-from tests.cases import CASES, OPTIMIZERS, PENALTIES, SCHEDULES, Named
+from tests.cases import OPTIMIZERS, PENALTIES, SCHEDULES, Named
 from tests.check import close, inputs, normal, same, same_parameters
+from tests.pairwise import chequered, of_each_kind
 from tests.test_custom import Scale
 
 X, T = normal((6, 5)), np.arange(6) % 3
@@ -51,6 +52,7 @@ def test_a_frozen_layer_stays(nn, case):
     assert all((gradient == 0).all() for name, gradient in model.grads.items() if name[0] in "01")
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
 def test_the_rest_learns_as_on_the_outputs_of_the_frozen_layers(nn, dtype, case):
     """A model of the last layer alone, fed with what the frozen part predicts, goes the same way: to the bit."""
@@ -82,10 +84,10 @@ def test_unfreezing_goes_on(nn):
     close("step", mean, 0.9 * kept["mean", "0.weight"] + 0.1 * model.grads["0.weight"], np.abs(mean) + 1e-3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_layer_frozen(ref, fast, case):
-    """Both packages; dx is what it was (a frozen BatchNorm's apart), gradients are 0, and no step changes anything."""
-    for nn in (ref, fast):
+@of_each_kind
+def test_every_layer_frozen(nn, cases):
+    """dx is what it was (a frozen BatchNorm's apart), gradients are 0, and no step changes anything."""
+    for case in cases():
         plain, frozen = (nn.Sequential(case.make(nn), seed=2, dtype="float64") for _ in range(2))
         frozen.trainable = False
         x = inputs(case)
@@ -95,12 +97,12 @@ def test_every_layer_frozen(ref, fast, case):
         dy = normal(y.shape, seed=1)
         dx, dz = plain.backward(dy), frozen.backward(dy)
         if same_norm:
-            same(z, y)
-            same(dz, dx)
-        assert all((gradient == 0).all() for gradient in frozen.grads.values())
+            same(z, y, case.name)
+            same(dz, dx, case.name)
+        assert all((gradient == 0).all() for gradient in frozen.grads.values()), case.name
         frozen.step(x, y, nn.MSELoss(), nn.SGD(lr=0.5, momentum=0.5, weight_decay=0.1))
         for name, value in frozen.state_dict().items():
-            same(value, before[name], name)
+            same(value, before[name], f"{case.name}: {name}")
 
 
 def every_layer(layer):
@@ -206,6 +208,7 @@ def test_a_custom_optimizer(nn):
 # ---- learning rates by part ----
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
 @pytest.mark.parametrize("penalty", [None, *PENALTIES], ids=lambda case: getattr(case, "name", "none"))
 def test_lr_scale_is_another_rate(nn, case, penalty):
@@ -223,6 +226,7 @@ def test_lr_scale_is_another_rate(nn, case, penalty):
     same_parameters(one, other)
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
 def test_the_engine_has_the_same_rates(ref, fast, dtype, case):
     engine, book = net(fast, dtype, penalty=fast.L1(0.02)), net(ref, penalty=ref.L1(0.02))

@@ -5,6 +5,7 @@ import pytest
 
 from tests.cases import UPSAMPLED
 from tests.check import check_against_reference, check_gradient, normal, same
+from tests.pairwise import chequered
 
 
 @pytest.mark.parametrize("case", UPSAMPLED, ids=lambda case: case.name)
@@ -12,6 +13,7 @@ def test_gradient(ref, case):
     check_gradient(ref.Sequential(case.make(ref), seed=1, dtype="float64"), normal(case.shape))
 
 
+@chequered
 @pytest.mark.parametrize("case", UPSAMPLED, ids=lambda case: case.name)
 def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
