@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.check import close, normal, python, same, same_parameters
-from tests.pairwise import once
+from tests.pairwise import chequered, once
 
 X, T = normal((50, 6)), np.arange(50) * 7 % 3
 W = np.random.default_rng(0).uniform(size=50)
@@ -249,6 +249,7 @@ MEDDLING = {
 }
 
 
+@chequered
 @pytest.mark.parametrize("how", [*MEDDLING, "state_dict"])
 def test_a_thread_that_prepares_batches_cannot_meddle(nn, how):
     """Between steps, in a hook of a batch and between epochs: an error there, and the training's bits are the same."""

@@ -196,4 +196,4 @@ def test_nothing_is_left_behind(fast, count):
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - first
     tracemalloc.stop()
-    assert grown < 100_000
+    assert grown < 60_000

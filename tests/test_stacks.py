@@ -172,7 +172,7 @@ def passes(model, x, dtype):
     return {"y": y, "dx": dx} | {f"gradient of {name}": gradient.copy() for name, gradient in model.grads.items()}
 
 
-@settings(max_examples=int(EXAMPLES or 60), derandomize=EXAMPLES is None)
+@settings(max_examples=int(EXAMPLES or 30), derandomize=EXAMPLES is None)
 @given(data=st.data(), shape=SHAPES, dtype=st.sampled_from(["float32", "float64"]), sizes=st.lists(
     st.tuples(BATCH, ANY_BATCH), min_size=2, max_size=4))
 def test_any_stack(data, shape, dtype, sizes):
