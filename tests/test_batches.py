@@ -124,6 +124,7 @@ BAD = {
 }
 
 
+@chequered
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_batch_midway(nn, bad, accumulate):
@@ -337,6 +338,7 @@ def test_fit_lbfgs_keeps_its_model_too(nn):
 # ---- several batches for one step ----
 
 
+@chequered
 @pytest.mark.parametrize("loss", ["classes", "weighted", "rows", "values"])
 def test_accumulated_gradients_are_those_of_the_larger_batch(nn, loss):
     """To rounding: also where examples and classes weigh, the last step has fewer parts, and gradients are clipped."""

@@ -40,6 +40,7 @@ from fastnn_ref.shared.schedule import (
 )
 from fastnn_ref.shared.state import training_state
 from tests.check import normal, same_parameters
+from tests.pairwise import chequered
 
 X = normal((20, 4))
 CLASSES = np.arange(20) % 3
@@ -593,6 +594,7 @@ def schedulers(nn, path):
     return [LearningRateScheduler(lambda epoch, lr: lr * 0.9), CSVLogger(path)]
 
 
+@chequered
 @pytest.mark.parametrize("make", [watchers, schedulers])
 @pytest.mark.parametrize("step", [1, 7, 12, 16, 21])
 def test_every_callback_resumes(nn, tmp_path, make, step):
@@ -862,6 +864,7 @@ def test_a_warning_names_the_users_line(nn):
     assert caught[0].filename == __file__
 
 
+@chequered
 @pytest.mark.parametrize("loss", ["CrossEntropyLoss", "BCEWithLogitsLoss", "MSELoss"])
 @pytest.mark.parametrize("last", ["Softmax", "LogSoftmax", "Sigmoid", "Tanh", "ReLU", None])
 def test_twice(nn, loss, last):

@@ -19,6 +19,7 @@ from fastnn_ref.shared import atomic, safetensors
 from tests import test_custom
 from tests.cases import CASES, IMAGE_NETS, LOSSES, MODELS, OPTIMIZERS
 from tests.check import inputs, normal, python, same, same_parameters
+from tests.pairwise import chequered
 
 X = normal((25, 4))            # 20 of them are trained with, in 4 steps
 CLASSES = np.arange(25) % 3
@@ -438,6 +439,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@chequered
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile(nn, saved, name):
     change, message = HOSTILE[name]

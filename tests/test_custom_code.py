@@ -9,6 +9,7 @@ import pytest
 
 from fastnn_ref.shared.custom import CustomActivation, CustomLayer, CustomLoss, CustomOptimizer
 from tests.check import close, normal, same
+from tests.pairwise import chequered
 
 
 class Scale(CustomLayer):
@@ -346,6 +347,7 @@ WRONG = {
 }
 
 
+@chequered
 @pytest.mark.parametrize("where", ["forward_pass", "backward_pass"])
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_results_are_named(nn, where, what):

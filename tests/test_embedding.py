@@ -5,6 +5,7 @@ import pytest
 
 from tests.cases import ROWS
 from tests.check import check_against_reference, check_gradient, close, inputs, normal, same
+from tests.pairwise import chequered
 
 
 def name_of(case):
@@ -35,6 +36,7 @@ def test_formula(nn, dtype):
     close("sum", model.grads["0.weight"], want.astype(dtype), scale + 1)
 
 
+@chequered
 @pytest.mark.parametrize("value", [5, -1, 0.5, 1.999 - 0.01, np.nan, np.inf, -np.inf, 1e30])
 def test_a_number_without_a_row(nn, dtype, value):
     """An error that names it, and the step has not happened."""

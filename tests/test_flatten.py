@@ -6,6 +6,7 @@ import pytest
 
 from tests.cases import RESHAPED
 from tests.check import check_against_reference, check_gradient, normal, same
+from tests.pairwise import chequered
 
 
 @pytest.mark.parametrize("case", RESHAPED, ids=lambda case: case.name)
@@ -18,6 +19,7 @@ def test_engine_agrees(ref, fast, isa, dtype, case):
     check_against_reference(ref, fast, case, dtype)
 
 
+@chequered
 @pytest.mark.parametrize(("cls", "arguments", "shape", "wanted"), [
     ("Flatten", (), (2, 3, 4, 5), (2, 60)),
     ("Flatten", (2,), (2, 3, 4, 5), (2, 3, 20)),

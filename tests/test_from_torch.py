@@ -7,6 +7,7 @@ import safetensors.numpy
 from fastnn.torch import from_torch, load_torch_state, state_to_torch, to_torch
 from tests.cases import AUGMENTS, CASES, CONNECTIONS
 from tests.check import close, inner_lengths, inputs, normal, python, randomise_biases, same, same_parameters
+from tests.pairwise import chequered
 
 SAMPLED = [case for case in CONNECTIONS if any(name in case.name for name in ("gelu", "tanh", "softmax"))]
 
@@ -285,6 +286,7 @@ REFUSED = {
 }
 
 
+@chequered
 @pytest.mark.parametrize("message", REFUSED)
 def test_what_cannot_be_said_is_named(torch, nn, message):
     with pytest.raises(ValueError, match=message):

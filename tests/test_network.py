@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.check import normal, same, same_parameters
+from tests.pairwise import chequered
 
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda thing: pickle.loads(pickle.dumps(thing))}
 X, T = normal((6, 4)), np.arange(6) % 3
@@ -234,6 +235,7 @@ def test_a_callback_may_predict(nn, where):
     same_parameters(model, plain)
 
 
+@chequered
 @pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("where", ["progress", "on_batch_end", "schedule of a step"])
 def test_a_callback_may_not_train(nn, where, trainer):

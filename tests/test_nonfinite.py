@@ -13,7 +13,7 @@ import fastnn_ref
 from tests import witness
 from tests.cases import CASES, LOSSES, MASKS
 from tests.check import normal, randomise_biases
-from tests.pairwise import every
+from tests.pairwise import chequered, every
 
 WHOLE, ONE = "everywhere", "once"
 ENDS = [("nan", ONE), ("inf", ONE), ("-inf", ONE), ("-inf", WHOLE), ("-0", WHOLE), ("subnormal", ONE), ("largest", ONE)]
@@ -204,6 +204,7 @@ def test_loss(ref, fast, dtype, case, end):
     assert texts == [None, None], texts
 
 
+@chequered
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
 @pytest.mark.parametrize("case", LOSSES, ids=[case.name for case in LOSSES])
 def test_loss_beside_pytorch(torch, nn, case):

@@ -114,6 +114,7 @@ WITHOUT = [                 # the argument, and which parameters are left
 ]
 
 
+@chequered
 @pytest.mark.parametrize(("cls", "arguments", "options", "left"), WITHOUT)
 def test_without_scale_or_shift(nn, dtype, cls, arguments, options, left):
     """The same bits as with ones and zeros, forward and backward, and nothing to train, keep or copy."""

@@ -191,6 +191,7 @@ def test_clip_grad_value(nn, dtype):
     assert np.abs(before["0.weight"]).max() > limit
 
 
+@chequered
 @pytest.mark.parametrize("limits", [{"clip_norm": 0.05}, {"clip_value": 0.01}, {"clip_norm": 0.05, "clip_value": 0.01}])
 @pytest.mark.parametrize("cls", KINDS)
 def test_an_optimizer_clips_before_it_steps(nn, cls, limits):
@@ -242,6 +243,7 @@ def made(nn, cls, **options):
     return (Own if cls == "Own" else getattr(nn, cls))(lr=0.1, weight_decay=0.1, clip_norm=0.5, **options)
 
 
+@chequered
 @pytest.mark.parametrize("cls", [*KINDS, "Own"])
 def test_maximize_turns_the_gradient_round(nn, dtype, cls):
     """That of the loss, before clipping; decay and penalties shrink weights as ever."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests import cases
 from tests.check import close, normal, same, same_parameters
-from tests.pairwise import pairwise
+from tests.pairwise import chequered, pairwise
 
 OPTIMIZERS = {case.name: case.make for case in cases.OPTIMIZERS if "weight_decay" not in case.arguments}
 PENALTIES = {case.name: case.make for case in cases.PENALTIES} | {
@@ -175,6 +175,7 @@ def test_a_part_of_a_model(nn):
         0.5 * (squares["0.weight"] + squares["4.weight"]) + 1.5 * squares["2.0.weight"], rel=1e-12)
 
 
+@chequered
 @pairwise("nn", "dtype", penalty=list(PENALTIES))
 def test_step_and_a_loop_by_hand(nn, dtype, penalty):
     one, other = (net(nn, PENALTIES[penalty](nn), dtype) for _ in range(2))
@@ -218,6 +219,7 @@ def test_history_tells_the_parts(nn):
     assert list(plain) == ["loss"]
 
 
+@chequered
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_copies(nn, penalty):
     model = net(nn, PENALTIES[penalty](nn), inner=nn.L2(0.5))

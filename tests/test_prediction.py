@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.check import normal
+from tests.pairwise import chequered
 
 X = normal((11, 4))
 
@@ -46,6 +47,7 @@ ENDS = {
 }
 
 
+@chequered
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("end", ENDS)
 def test_probabilities_already(nn, end, fused):

@@ -55,6 +55,7 @@ def state_of(nn, model, optimizer, history):
 # ---- the formula ----
 
 
+@chequered
 @pytest.mark.parametrize("loss", ["classes", "weighted", "rows", "values", "sum"])
 def test_it_is_the_step_of_the_whole_batch(nn, loss):
     """To rounding: also where examples and classes weigh, parts are unequal or empty, and gradients are clipped."""

@@ -116,6 +116,7 @@ def test_model_and_optimizer_together(nn, again, case):
     same_parameters(model, twin)
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
 def test_optimizer_state_moves_to_a_new_one(nn, case):
     model, optimizer = net(nn), case.make(nn)

@@ -31,6 +31,7 @@ def slots(optimizer):
 # ---- freezing ----
 
 
+@chequered
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
 def test_a_frozen_layer_stays(nn, case):
     """Parameters, running statistics, slots; and penalties, which would move them, do not count."""

@@ -5,6 +5,7 @@ import pytest
 
 from tests import oracle
 from tests.check import close, normal, same, same_parameters
+from tests.pairwise import chequered
 
 
 def net(nn, dtype="float64", seed=3):
@@ -15,6 +16,7 @@ def data(n=23, dtype="float64"):
     return normal((n, 7), dtype), np.arange(n) * 5 % 3
 
 
+@chequered
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize(("n", "batch"), [(23, 5), (20, 5), (3, 5), (1, 1), (7, 1)])
 def test_an_epoch_is_its_steps(nn, dtype, n, batch, shuffle):
