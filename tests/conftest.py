@@ -61,8 +61,8 @@ def pytest_ignore_collect(collection_path, config):
     """A file whose tests are all slow is not read where they are left out, unless it is asked for by its name."""
     if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
         named = any(Path(arg.partition("::")[0]).name == collection_path.name for arg in config.args)
-        return not named and bool(
-            re.search(r"^pytestmark = .*\bmark\.slow\b", collection_path.read_text("utf-8"), re.MULTILINE)) or None
+        return (not named and bool(
+            re.search(r"^pytestmark = .*\bmark\.slow\b", collection_path.read_text("utf-8"), re.MULTILINE))) or None
     return None
 
 

@@ -27,7 +27,8 @@ def short(nn):
     """For optimizers, which know of no layer."""
     return nn.Sequential(
         nn.Conv2d(1, 2, 3, activation="tanh"), nn.BatchNorm2d(2), nn.Flatten(),
-        nn.Sequential(nn.Linear(48, 3), penalty=nn.L1(1e-3)), seed=3, dtype="float64", penalty=(nn.L2(0.1), nn.MaxNorm(2)))
+        nn.Sequential(nn.Linear(48, 3), penalty=nn.L1(1e-3)), seed=3, dtype="float64",
+        penalty=(nn.L2(0.1), nn.MaxNorm(2)))
 
 
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)

@@ -132,12 +132,12 @@ def test_differences_that_are_nan_are_wrong(nn):
 
 
 def test_samples(nn):
-    model = nn.Sequential(nn.Linear(50, 40), dtype="float64")
-    x, t = normal((3, 50)), normal((3, 40))
+    model = nn.Sequential(nn.Linear(20, 15), dtype="float64")
+    x, t = normal((3, 20)), normal((3, 15))
     few = nn.gradcheck(model, x, t, nn.MSELoss(), samples=10)
     assert all(row.checked <= 10 for row in few.rows)
     assert few
-    assert nn.gradcheck(model, x, t, nn.MSELoss(), samples=None).rows[1].checked == 2000
+    assert nn.gradcheck(model, x, t, nn.MSELoss(), samples=None).rows[1].checked == 300
 
 
 def test_mistakes(nn):

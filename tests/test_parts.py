@@ -53,6 +53,7 @@ def test_the_same_bits(fast, dtype, isa, count, algorithm):
             same(found, want[:rows], f"{rows} rows")
 
 
+@chequered
 def test_as_the_reference_has_them(ref, fast, count):
     x = images("float64")
     want = net(ref, "float64").predict(x)
@@ -69,6 +70,7 @@ def test_from_any_layer_on(fast, count):
     same(inside(y), np.concatenate([inside(y[i:i + 1]) for i in range(ROWS)]))
 
 
+@chequered
 @pytest.mark.parametrize("input_gradient", [True, False])
 def test_backward_follows(fast, count, input_gradient):
     """A prediction of parts keeps nothing; backward repeats it as a whole."""
@@ -143,6 +145,7 @@ def test_a_layer_of_ones_own_sees_the_batch(nn):
     assert Rows.seen == (ROWS, 60, 10)
 
 
+@chequered
 def test_threads_that_predict_at_once(fast, count):
     """Each with threads of its own, and layers for these."""
     model, x = net(fast), images()
@@ -180,6 +183,7 @@ def test_nobody_trains_meanwhile(fast, count):
             same(value, before[name])
 
 
+@chequered
 def test_nothing_is_left_behind(fast, count):
     def once():
         model = net(fast)

@@ -221,7 +221,7 @@ def test_lr_scale_is_another_rate(nn, case, penalty):
     one.lr_scale = 0.25
     quick = case.make(nn)
     slow = Named(case.name, case.cls, {**case.arguments, "lr": quick.lr / 4}).make(nn)
-    for _ in range(3):
+    for _ in range(2):
         one.step(X, T, nn.CrossEntropyLoss(), quick)
         other.step(X, T, nn.CrossEntropyLoss(), slow)
     same_parameters(one, other)
