@@ -485,7 +485,6 @@ MODELS = [
 CASES = [case for each in list(globals().values()) if isinstance(each, list) for case in each if isinstance(case, Case)]
 
 
-
 def numbers(rng: np.random.Generator, n: int, k: int) -> Array:
     return rng.normal(size=(n, k))
 
