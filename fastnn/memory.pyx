@@ -68,6 +68,8 @@ cdef class Plan:
             self.part = lanes * max(1, blocks)
         return 0
 
+    # What follows is arithmetic of C, which raises nothing: noexcept.
+
     cdef int64_t shared_part(self, int64_t rows, int threads) noexcept:
         """The part where each thread has layers of its own; 0 if it is better that all work at each layer."""
         cdef int64_t part, rounds

@@ -96,7 +96,7 @@ def every(**factors: Sequence[Any]) -> Callable[[Callable[..., None]], Callable[
             for row in rows:
                 try:
                     function(**fixtures, **row)
-                except Exception as error:
+                except Exception as error:      # raised below, with all others
                     error.add_note(", ".join(f"{name}: {label(value)}" for name, value in row.items()))
                     failed.append(error)
             if failed:
@@ -104,7 +104,7 @@ def every(**factors: Sequence[Any]) -> Callable[[Callable[..., None]], Callable[
 
         before = inspect.signature(function)
         fixtures = [parameter for parameter in before.parameters.values() if parameter.name not in factors]
-        test.__signature__ = before.replace(parameters=fixtures)    # type: ignore[attr-defined]
+        test.__signature__ = before.replace(parameters=fixtures)    # type: ignore[attr-defined]  # pytest reads it
         return test
 
     return decorate

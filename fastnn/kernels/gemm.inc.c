@@ -385,9 +385,10 @@ static void F(gemm_small)(const fastnn_gemm *g)
 }
 
 /* Few rows of a and many columns: the rows of b are read as they stand, STREAM_ROWS at a time, and c waits in the
-   first-level cache. A tile would go down a strip of b, where each row is in another page. One row takes 0.8 of the
-   time for 512 columns of float and 0.65 for 1,024; four rows 0.75, and 0.3 to 0.8; more take longer than in tiles, but
-   where rows of b are whole pages, as 1,024 columns of float are, five and six take 0.4 (AVX2). */
+   first-level cache. A tile would go down a strip of b, where each row is in another page. One row takes 0.6 to 0.7 of
+   the time for 1,024 columns of float, and 0.8 to 1.1 for 128 to 512; four rows 0.3 to 0.8, and 0.75 to 1.05 for 512.
+   More take longer than in tiles; but where rows of b are whole pages, as 1,024 columns of float are, five and six
+   take 0.4 (AVX2; the higher figures are of a core that others use, too). */
 #undef STREAM_ROWS
 #undef STREAM_BYTES
 #define STREAM_ROWS 4
