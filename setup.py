@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -154,7 +155,8 @@ def extensions() -> list[Extension]:
         "fastnn._kernels",
         ["fastnn/_kernels.pyx", *(KERNELS + name for name in (*sets, "dispatch.c", "team.c", "math_limits.c"))],
         depends=headers,
-        define_macros=[("FASTNN_X86", "1")] if IS_X86 else [],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("FASTNN_X86", "1")] if IS_X86 else [])],
+        include_dirs=[numpy.get_include()],
     )
     modules = [Extension(f"fastnn.{path.stem}", [str(path)], depends=headers)
                for path in sorted(Path("fastnn").glob("*.pyx"), key=lambda path: -path.stat().st_size)

@@ -5,11 +5,13 @@ import os
 
 import numpy as np
 
-from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
-    PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from numpy cimport (
+    NPY_DOUBLE, NPY_FLOAT, NPY_INT64, NPY_LONGLONG, PyArray_DATA, PyArray_DIM, PyArray_EMPTY, PyArray_ISCARRAY,
+    PyArray_ISCARRAY_RO, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, dtype as numpy_dtype, import_array, ndarray,
+    npy_intp,
+)
 
 from fastnn_ref.shared import checks
 
@@ -32,6 +34,8 @@ cdef extern from "kernels.h" nogil:
     void fastnn_gather(void *, const void *, const int64_t *, int64_t, int64_t)
     int fastnn_bernoulli(uint64_t, const fastnn_stream *)
     int64_t fastnn_bad_class(const int64_t *, int64_t, int64_t, int64_t)
+
+import_array()
 
 # ---- the table in use ----
 
@@ -173,60 +177,37 @@ cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t oth
     return fastnn_bad_class(classes, n, k, other)
 
 
-cdef bint shown(object x, Py_buffer *view):
-    # An ndarray's buffer, to be released; dates have none, and validation says what they are.
-    if type(x) is not np.ndarray:
-        return False
-    try:
-        PyObject_GetBuffer(x, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
-    except (ValueError, BufferError):
-        return False
-    return True
-
-
 cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void **data, int64_t *rows):
-    cdef Py_buffer view
-    cdef Py_ssize_t expected
-    cdef int axis
-    cdef bint good
-    if not shown(x, &view):
+    cdef int axis, kind
+    if type(x) is not ndarray or not PyArray_ISCARRAY_RO(x) or PyArray_NDIM(x) != ndim + 1:
         return False
-    # int64 is 'l' or 'q', depending on the platform's long.
-    good = view.ndim == ndim + 1 and view.format[1] == 0 and (
-        view.format[0] == format or (format == c"q" and view.format[0] == c"l" and view.itemsize == 8))
-    if good:
-        expected = view.itemsize
-        for axis in range(ndim, 0, -1):
-            good = good and view.shape[axis] == dims[axis - 1]
-            good = good and (view.strides[axis] == expected or view.shape[axis] == 1)
-            expected *= view.shape[axis]
-        rows[0] = view.shape[0]
-        data[0] = view.buf
-        good = good and rows[0] > 0 and (view.strides[0] == expected or rows[0] == 1)
-    PyBuffer_Release(&view)
-    return good
+    kind = PyArray_TYPE(x)
+    if not (kind == NPY_FLOAT if format == c"f" else kind == NPY_DOUBLE if format == c"d" else
+            kind == NPY_INT64 or kind == NPY_LONGLONG):             # two names of one type, or one
+        return False
+    for axis in range(ndim):
+        if PyArray_DIM(x, axis + 1) != dims[axis]:
+            return False
+    data[0], rows[0] = PyArray_DATA(x), PyArray_DIM(x, 0)
+    return rows[0] > 0
 
 
 cdef bint floats(object x, const void **data, int64_t *rows, int64_t *values):
-    cdef Py_buffer view
-    cdef bint good
-    if not shown(x, &view):
+    if type(x) is not ndarray or not PyArray_ISCARRAY_RO(x) or PyArray_TYPE(x) not in (NPY_FLOAT, NPY_DOUBLE):
         return False
-    good = (view.ndim > 0 and view.len > 0 and view.format[1] == 0 and view.format[0] in (c"f", c"d")
-            and PyBuffer_IsContiguous(&view, c"C"))
-    if good:
-        data[0], rows[0], values[0] = view.buf, view.shape[0], view.len // view.itemsize
-    PyBuffer_Release(&view)
-    return good
+    if PyArray_NDIM(x) == 0 or PyArray_SIZE(x) == 0:
+        return False
+    data[0], rows[0], values[0] = PyArray_DATA(x), PyArray_DIM(x, 0), PyArray_SIZE(x)
+    return True
 
 
 cdef void *address(object array) except? NULL:
     cdef Py_buffer view
-    cdef void *data
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
-    data = view.buf
+    if type(array) is ndarray and PyArray_ISCARRAY(array):
+        return PyArray_DATA(array)
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)         # says what is wrong with it, if anything is
     PyBuffer_Release(&view)
-    return data
+    return view.buf
 
 
 cdef int64_t allocations_left = -1              # until the one that fails; negative: none does
@@ -251,12 +232,15 @@ cdef int count_allocation() except -1:
     return 0
 
 
-cdef object empty = np.empty
-
-
 cdef object new_array(tuple shape, object dtype):
+    cdef npy_intp dims[64]
+    cdef int axis
     count_allocation()
-    return empty(shape, dtype)
+    if len(shape) > 64:
+        raise ValueError(f"shape: expected at most 64 dimensions, got {len(shape)}")
+    for axis in range(len(shape)):
+        dims[axis] = shape[axis]
+    return PyArray_EMPTY(<int>len(shape), dims, (<numpy_dtype?>dtype).type_num, 0)
 
 
 cdef object aligned(int64_t size):
@@ -311,7 +295,7 @@ def gemm(a, b, bias=None, activation="identity", c=None):
     g.a = <const void *><uintptr_t>a.__array_interface__["data"][0]
     g.b = <const void *><uintptr_t>b.__array_interface__["data"][0]
     g.c = g.y = <void *><uintptr_t>c.__array_interface__["data"][0]
-    g.norm = NULL
+    g.norm = g.packed = NULL
     g.a_row, g.a_col = a.strides[0] // size, a.strides[1] // size
     g.b_row, g.b_col = b.strides[0] // size, b.strides[1] // size
     g.c_row = c.strides[0] // size

@@ -148,7 +148,7 @@ def test_smoothing_gives_to_every_class(nn):
     close("sum", np.float64(a), b, 5 * abs(b))
 
 
-@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint64", "int64", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint64", "int64", "longlong", "float32", "float64"])
 def test_class_numbers_of_any_kind(nn, kind):
     y, t = normal((3, 4)), [2, 0, 3]
     assert nn.CrossEntropyLoss()(y, np.array(t, kind)) == nn.CrossEntropyLoss()(y, t)
