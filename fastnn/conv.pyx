@@ -15,12 +15,12 @@ from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
     CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS, address,
-    fastnn_conv, fastnn_planes, saves_slope,
+    aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport absorbed, fused, get_activation
 from fastnn.layer cimport Layer
-from fastnn.memory cimport Plan
-from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, plan_node
+from fastnn.memory cimport LINE, Plan
+from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, packed_for, plan_node
 
 from fastnn import conv_tables
 from fastnn_ref import init as initialisers
@@ -155,13 +155,15 @@ cdef class Convolution(Layer):
         plan.reserve_scratch(&g.tiles, 2 * WINOGRAD_POINTS * lanes * (most * g.weight_lines + 1))
         plan.reserve_scratch(&g.transformed, WINOGRAD_POINTS * max(g.filters * whole[0], g.channels * whole[1]))
         plan.reserve_scratch(&g.strips, WINOGRAD_POINTS * (max(g.filters * inside, g.channels * outside) + lanes))
-        # They are transformed and packed for each part of a prediction, and that takes longer than to read them.
-        plan.parameter_bytes += 8 * WINOGRAD_POINTS * <object>g.filters * inside * plan.real_size
+        # Unless they are packed, each part of a prediction transforms them, which takes longer than to read them.
+        passes = 8 if self.packed is None else 1
+        plan.parameter_bytes += passes * WINOGRAD_POINTS * <object>g.filters * inside * plan.real_size
         return 0
 
     cdef void start(self, Pass *p) noexcept nogil:
         """Sets what forward needs beside its input."""
         self.g.images, self.g.threads = p.rows, p.threads
+        self.g.packed = packed_for(self, p.k)
         self.g.norm, self.g.activation, self.g.alpha = NULL, self.act.kind, self.act.parameter
         if self.absorbed and not p.saves:
             if self.norm is not None:
@@ -214,6 +216,18 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
         _, *image = checks.check_image_shape(who, shape, self.g.channels)
         return (self.g.filters, *checks.window_counts(
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
+
+    cdef int pack(self, const fastnn_kernels *k) except -1:
+        if not self.g.kernel:
+            return 0
+        line = LINE // k.real_size
+        inside = -(-(self.g.channels // self.g.groups) // line) * line
+        size = checks.check_size("weight", WINOGRAD_POINTS, self.g.filters * inside + line)
+        transformed = aligned(size * k.real_size)
+        self.g.transformed = address(transformed)
+        k.conv_winograd_pack(&self.g, self.reserve_packed(k, size))
+        self.g.transformed = NULL                   # until a plan has memory for it
+        return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)

@@ -11,6 +11,7 @@ Reference: fastnn_ref/conv_transpose.py.
 
 from libc.stdint cimport int64_t
 
+from fastnn._kernels cimport fastnn_kernels
 from fastnn.conv cimport Convolution
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
@@ -51,6 +52,10 @@ bias=True, dilation=1, activation=None, *, init=None)\n--\n\n"""
         _, *image = checks.check_image_shape(who, shape, self.g.filters)
         return (self.g.channels, *checks.transposed_shape(
             who, image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation))
+
+    cdef int pack(self, const fastnn_kernels *k) except -1:
+        k.conv_transpose_pack(&self.g, self.reserve_packed(k, self.own_values["weight"].size))
+        return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)

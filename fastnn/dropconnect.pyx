@@ -174,7 +174,7 @@ cdef class DropConnect(Linear):
         cdef fastnn_gemm g
         p.k.square(x, self.squares, p.rows * self.in_features, 1)
         p.k.square(self.w, self.masked, self.in_features * self.out_features, self.p / (1 - self.p))
-        g.bias, g.norm, g.activation, g.alpha = NULL, NULL, IDENTITY, 0
+        g.packed, g.bias, g.norm, g.activation, g.alpha = NULL, NULL, NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = p.rows, self.out_features, self.in_features
         g.a, g.a_row, g.a_col = self.squares, self.in_features, 1

@@ -11,11 +11,11 @@ Reference: fastnn_ref/linear.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, saves_slope
+from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, fastnn_kernels, saves_slope
 from fastnn.activation cimport Activation, absorbed, fused, get_activation
 from fastnn.layer cimport Layer
-from fastnn.memory cimport Plan
-from fastnn.network cimport Pass, plan_node
+from fastnn.memory cimport LINE, Plan
+from fastnn.network cimport Pass, packed_for, plan_node
 
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
@@ -61,6 +61,12 @@ cdef class Linear(Layer):
             self.b, self.db = address(self.own_values["bias"]), self.gradient_of("bias")
         return 0
 
+    cdef int pack(self, const fastnn_kernels *k) except -1:
+        cdef int64_t line = LINE // k.real_size, row = (self.out_features + line - 1) // line * line
+        if self.out_features > line:                # else W's rows are read where they stand
+            k.gemm_pack(self.w, self.in_features, self.out_features, self.reserve_packed(k, self.in_features * row))
+        return 0
+
     cdef bint output_is_reusable(self):
         return self.act.kind == IDENTITY and not self.is_hosted
 
@@ -98,6 +104,7 @@ cdef class Linear(Layer):
         g.m, g.n, g.k = p.rows * self.groups, self.out_features, self.in_features
         g.a, g.a_row, g.a_col = x, self.in_features, 1
         g.b, g.b_row, g.b_col = w, self.out_features, 1
+        g.packed = packed_for(self, p.k) if w == self.w else NULL
         g.bias = self.b if self.has_bias else NULL
         g.norm, g.activation, g.alpha = NULL, activation, self.act.parameter
         if self.absorbed and not p.saves:
@@ -127,7 +134,7 @@ cdef class Linear(Layer):
     cdef void weight_gradient(self, Pass *p, const void *x, const void *du, void *dw) noexcept nogil:
         """dW = xᵀ @ du"""
         cdef fastnn_gemm g
-        g.bias, g.norm, g.activation, g.alpha = NULL, NULL, IDENTITY, 0
+        g.packed, g.bias, g.norm, g.activation, g.alpha = NULL, NULL, NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = self.in_features, self.out_features, p.rows * self.groups
         g.a, g.a_row, g.a_col = x, 1, self.in_features
@@ -139,7 +146,7 @@ cdef class Linear(Layer):
     cdef void input_gradient(self, Pass *p, const void *du, const void *w, void *dx) noexcept nogil:
         """dx = du @ wᵀ"""
         cdef fastnn_gemm g
-        g.bias, g.norm, g.activation, g.alpha = NULL, NULL, IDENTITY, 0
+        g.packed, g.bias, g.norm, g.activation, g.alpha = NULL, NULL, NULL, IDENTITY, 0
         g.work, g.threads = p.work, p.threads
         g.m, g.n, g.k = p.rows * self.groups, self.in_features, self.out_features
         g.a, g.a_row, g.a_col = du, self.out_features, 1

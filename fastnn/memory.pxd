@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 cdef enum:
     MOST_SHARES = 64                        # threads that share a prediction
+    LINE = 64                               # bytes of a cache line
 
 
 # One block of memory for all buffers of a pass. First every layer reserves its buffers, then all pointers are set at

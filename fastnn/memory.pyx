@@ -10,7 +10,6 @@ from fastnn._kernels cimport address, aligned
 
 from fastnn_ref.shared import checks
 
-cdef int64_t LINE = 64                              # bytes of a cache line
 cdef double WORTH_SHARING = 1 << 21                 # multiply-adds: as in kernels/gemm.inc.c
 cdef int64_t CACHED = 512 * 1024                    # bytes of a second-level cache
 

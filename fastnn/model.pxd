@@ -38,3 +38,8 @@ cdef class Model(Layer):
     cdef int make_batch(self, Epoch *e) except -1
     cdef object set_rates(self, Epoch *e, object rate, int64_t updates)
     cdef list own_constraints(self)
+    cdef object predict_batches(self, object x, int64_t batch_size)
+
+
+cdef object as_batch_size(object value)
+cdef int64_t fewer(object wanted, int64_t there) except -1

@@ -12,7 +12,7 @@ import numpy as np
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, new_array, permute, seconds, table
@@ -55,8 +55,8 @@ cdef int64_t fewer(object wanted, int64_t there) except -1:
 cdef class Model(Layer):
     """Model()\n--\n\n"""
 
-    predict_proba, predict_classes, outputs = (
-        ModelAccess.predict_proba, ModelAccess.predict_classes, ModelAccess.outputs)
+    predict_proba, predict_classes, outputs, predictor = (
+        ModelAccess.predict_proba, ModelAccess.predict_classes, ModelAccess.outputs, ModelAccess.predictor)
     fit, fit_lbfgs, evaluate, summary, save, seed, epochs, has_penalty, executed_blocks = (
         ModelAccess.fit, ModelAccess.fit_lbfgs, ModelAccess.evaluate, ModelAccess.summary, ModelAccess.save,
         ModelAccess.seed, ModelAccess.epochs, ModelAccess.has_penalty, ModelAccess.executed_blocks)
@@ -331,35 +331,39 @@ cdef class Model(Layer):
     # ---- predictions ----
 
     def predict(self, x, batch_size=1024):
+        return self.predict_batches(x, fewer(as_batch_size(batch_size), INT64_MAX))
+
+    cdef object predict_batches(self, object x, int64_t batch_size):
         cdef const void *data = NULL
         cdef const char *rows_of_x
-        cdef int64_t rows = 0, size, start
+        cdef int64_t rows = 0, size, start = 0
         cdef char *to
         cdef tuple shape
         cdef Network network
         cdef Twin twin
-        batch_size = as_batch_size(batch_size)
         network = self.climb()
         if network.is_taken():
             twin = network.borrow()
             try:
-                return (<Model>self.twin_in(twin.nodes)).predict(x, batch_size)
+                return (<Model>self.twin_in(twin.nodes)).predict_batches(x, batch_size)
             finally:
                 network.give_back(twin)
         self.lock_in(network, False)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
-            size = fewer(batch_size, rows)
+            size = min(batch_size, rows)
             network.begin(self, shape, size, False, True)
             network.saved_x = None
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             to = <char *>address(out)
             rows_of_x = <const char *>data
-            for start in range(0, rows, size):
+            while True:
                 self.predict_rows(network, rows_of_x, to, start, min(start + size, rows))
                 network.raise_error()
+                start += size
+                if start >= rows:
+                    return out
                 PyErr_CheckSignals()                # in the pass: a signal handler must not start another one
-            return out
         finally:
             network.unlock()

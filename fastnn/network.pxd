@@ -36,6 +36,13 @@ cdef struct Span:
     bint continues          # is it a span of its own because of `decays` alone?
 
 
+# Parameters once more, in the order in which some kernels read them.
+cdef class Packed:
+    cdef object memory
+    cdef void *data
+    cdef const fastnn_kernels *kernels
+
+
 # A layer as its network sees it: the contract between the layers, in C. `Layer` adds what users call.
 cdef class Node:
     cdef dict own_specs, own_values, own_gradients  # by name; the last two are empty until the network wakes
@@ -50,6 +57,7 @@ cdef class Node:
     cdef unsigned char absorbed             # layers behind it whose work it does, too, where nothing is saved
     cdef public bint _trainable             # does training change it?
     cdef public double _lr_scale            # times the learning rate
+    cdef Packed packed                      # in a model that only predicts, if that pays; else None
     cdef dict discarded                     # where a frozen layer's gradients are written
 
     cdef tuple output_shape_of(self, tuple shape)
@@ -64,12 +72,14 @@ cdef class Node:
     cdef const fastnn_norm *constants(self, Pass *p) noexcept nogil
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan)
     cdef int bind(self) except -1
+    cdef int pack(self, const fastnn_kernels *k) except -1
     cdef bint goes_back(self)
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil
 
     cdef int add(self, str name, tuple shape, object init, bint decays=*, bint trainable=*) except -1
     cdef int adopt(self, tuple nodes) except -1
+    cdef void *reserve_packed(self, const fastnn_kernels *k, object size) except NULL
     cdef void *gradient_of(self, str name) except NULL
     cdef Node enclosing(self)
     cdef Network climb(self)
@@ -133,6 +143,7 @@ cdef class Network:
     cdef int regroup(self, int64_t least) except -1
     cdef int64_t least_batch(self) except -1
     cdef int take_group(self, tuple grouped) except -1
+    cdef int pack(self) except -1
     cdef int sleep(self) except -1
     cdef int check_free(self) except -1
     cdef int check_alone(self, Node root) except -1
@@ -171,6 +182,10 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
 cdef object contents_dtype(object nodes)
 cdef list constraints_of(Node node, dict arrays)
 cdef object constraint_memory(list constraints, dict starts=*, dict scales=*)
+
+# A layer's packed parameters, if these kernels can read them, or NULL.
+cdef inline void *packed_for(Node node, const fastnn_kernels *k) noexcept nogil:
+    return node.packed.data if node.packed is not None and node.packed.kernels == k else NULL
 
 # Where a layer's random words of this pass come from.
 cdef inline fastnn_stream stream_of(Node node, Pass *p) noexcept nogil:

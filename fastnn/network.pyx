@@ -44,6 +44,10 @@ cdef int MOST_IDLE = max(1, (os.cpu_count() or 1) - 1)      # twins that a netwo
 
 # ---- the tree ----
 
+cdef class Packed:
+    pass
+
+
 cdef class Node:
 
     def __cinit__(self, *given, **named):
@@ -114,6 +118,10 @@ cdef class Node:
         """Takes the addresses of its parameters and gradients."""
         return 0
 
+    cdef int pack(self, const fastnn_kernels *k) except -1:
+        """Puts its parameters, which will not change any more, into the order in which kernels read them."""
+        return 0
+
     cdef bint goes_back(self):
         """Does training want its backward pass, for the sake of its own parameters?"""
         return self._trainable and any([spec.trainable for spec in self.own_specs.values()])
@@ -170,6 +178,14 @@ cdef class Node:
             if node.own_network is not None:
                 node.own_network.sleep()
         return 0
+
+    cdef void *reserve_packed(self, const fastnn_kernels *k, object size) except NULL:
+        """Memory for so many values of packed parameters, which these kernels alone can read."""
+        cdef Packed packed = Packed.__new__(Packed)
+        packed.memory = aligned(checks.check_memory(size * k.real_size))
+        packed.data, packed.kernels = address(packed.memory), k
+        self.packed = packed
+        return packed.data
 
     cdef Node enclosing(self):
         """The layer around this one, if it is still there."""
@@ -551,6 +567,14 @@ cdef class Network:
             self.planned = None
         return 0
 
+    cdef int pack(self) except -1:
+        """Gets everything ready for predictions alone: the parameters must not change any more."""
+        cdef Node node
+        self.wake()
+        for _, node in walk(self.living_root(), ""):
+            node.pack(table(self.real_size))
+        return 0
+
     # ---- the tree ----
 
     cdef Node living_root(self):
@@ -685,6 +709,7 @@ cdef class Network:
             for node in nodes:
                 each = twin.nodes[id(node)]
                 each.own_values, each.own_gradients, each.stream = node.own_values, node.own_gradients, node.stream
+                each.packed = node.packed
             other.is_twin = True
             other.arrays, other.found_dtype, other.real_size = self.arrays, self.found_dtype, self.real_size
             for node in nodes:

@@ -60,6 +60,7 @@ CONTENTS = {
     "optim": "SGD Adagrad RMSprop Adadelta Adam AdamW NAdam",
     "model": "",
     "sequential": "Sequential",
+    "predictor": "Predictor",
     "custom": "",
     "shared.schedule": "Schedule ConstantLR StepLR ExponentialLR LinearLR CosineLR OneCycleLR PerEpoch "
                        "stochastic_depth_rates",

@@ -48,6 +48,7 @@ from .optim import (
     NAdam as NAdam,
 )
 from .sequential import Sequential as Sequential
+from .predictor import Predictor as Predictor
 from .shared.schedule import (
     Schedule as Schedule, ConstantLR as ConstantLR, StepLR as StepLR, ExponentialLR as ExponentialLR,
     LinearLR as LinearLR, CosineLR as CosineLR, OneCycleLR as OneCycleLR, PerEpoch as PerEpoch,

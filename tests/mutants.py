@@ -1433,6 +1433,9 @@ KERNELS = [
         ("product: few rows, all columns by the first channels' norm", "test_gemm::test_few_rows_have_the_bits_of_many",
          "F(constants_of)(g->norm, first)",
          "F(constants_of)(g->norm, 0 * first)"),
+        ("product: all blocks of columns read the first panels", "test_predictor::test_linear_of_every_size",
+         "packed + pc * F(packed_row)(g->n) + jc * k",
+         "packed + pc * F(packed_row)(g->n)"),
         ("product: the second block starts from the bias", "test_gemm::test_long_edges",
          ".start = !first ? tile : bias ?",
          ".start = bias ?"),
@@ -1634,6 +1637,18 @@ ENGINE = [
         ("plan: scratch memory is what layers keep", "test_conv::test_engine_agrees",
          "start + <int64_t>(self.size + offset)",
          "start + <int64_t>offset"),
+    ),
+    *of(
+        "fastnn/predictor.pyx",
+        ("a predictor draws other random numbers than its model", "test_predictor::test_parts_and_models_inside",
+         "        node.stream = stream\n",
+         "        pass\n"),
+    ),
+    *of(
+        "fastnn/_kernels.pyx",
+        ("an array is read without its strides", "test_linear::test_any_layout",
+         "if type(x) is not ndarray or not PyArray_ISCARRAY_RO(x) or PyArray_NDIM(x) != ndim + 1:",
+         "if type(x) is not ndarray or PyArray_NDIM(x) != ndim + 1:"),
     ),
     *of(
         "fastnn/network.pyx",

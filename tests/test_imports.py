@@ -29,7 +29,7 @@ REF_FLOORS = [
     {"linear", "conv", "loss", "penalty", "stochastic_depth", "augment"},
     {"dropconnect", "conv_transpose", "pool", "upsample", "optimizer"},
     {"optim"},
-    {"model"}, {"sequential"}, {"__init__"},
+    {"model"}, {"sequential"}, {"predictor"}, {"__init__"},
 ]  # fmt: skip
 SHARED_FLOORS = [
     {"foreign", "words", "optional", "terminal", "atomic"}, {"checks"}, {"parameter"},
@@ -45,7 +45,7 @@ FAST_FLOORS = [
     {"_kernels", "conv_tables", "image_tables"}, {"config", "memory"}, {"network"}, {"layer"}, {"custom", "norm"},
     {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect", "conv_transpose"}, {"model"}, {"sequential"},
-    {"comparison"}, {"__init__"},
+    {"predictor"}, {"comparison"}, {"__init__"},
     {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx"}, {"lab"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 

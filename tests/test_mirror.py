@@ -20,7 +20,8 @@ def test_every_class_has_cases(ref, fast):
     """What is written twice stands in tests/cases.py, which everything else goes through."""
     classes = [name for name in ORDER if inspect.isclass(getattr(ref, name))]
     twice = {name for name in classes if getattr(fast, name) is not getattr(ref, name)}
-    assert set(one_of_each(ref)) == twice - {"Layer", "Activation", "Loss", "Penalty", "Optimizer"}
+    assert set(one_of_each(ref)) == twice - {
+        "Layer", "Activation", "Loss", "Penalty", "Optimizer", "Predictor"}
 
 
 def test_the_table_of_contents():
@@ -109,6 +110,8 @@ def plain(nn, name):
     """An object of a class, with defaults wherever there are some."""
     if name == "Sequential":
         return nn.Sequential(nn.Linear(3, 2), dtype="float32")
+    if name == "Predictor":
+        return nn.Predictor(plain(nn, "Sequential"))
     if name == "Parallel":
         return nn.Parallel(nn.Linear(3, 2))
     if name == "Upsample":                          # one of two arguments is needed
@@ -117,7 +120,7 @@ def plain(nn, name):
     return getattr(nn, name)(**{key: nn.ReLU() if key == "block" else REQUIRED[key] for key in required})
 
 
-INSTANCES = list(one_of_each(fastnn_ref))       # all that there are: ``test_every_class_has_cases``
+INSTANCES = [*one_of_each(fastnn_ref), "Predictor"]     # all that there are: ``test_every_class_has_cases``
 
 
 @every(name=INSTANCES)

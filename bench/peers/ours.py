@@ -77,9 +77,9 @@ def seeds(name: str, net: Net) -> Work:
 
 
 def predict(name: str, net: Net) -> Work:
-    """One batch, forward only."""
-    model, (x, _) = net.build(package(name)), net.data()
-    return lambda: model(x)
+    """One batch, forward only, by what is made for serving, as a session of onnxruntime is."""
+    predictor, (x, _) = net.build(package(name)).predictor(), net.data()
+    return lambda: predictor(x)
 
 
 def serve(name: str, net: Net, callers: int) -> Work:

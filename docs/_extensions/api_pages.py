@@ -32,8 +32,8 @@ CUSTOM = tuple(getattr(nn, name) for name in OWN)
 # page → title, sentence, names in fastnn
 KINDS: dict[str, tuple[str, str, list[str]]] = {
     "models": ("Models", "A network is a ``Sequential``; it is trained, saved, and rebuilt from a record.",
-               ["Sequential", "load", "from_config", "training_state", "load_training_state", "save_training",
-                "load_training", "Training", "copy_parameters"]),
+               ["Sequential", "Predictor", "load", "from_config", "training_state", "load_training_state",
+                "save_training", "load_training", "Training", "copy_parameters"]),
     "layers": ("Layers", "Everything with a forward and a backward pass.",
                derived(nn.Layer, but=(nn.Activation, nn.Sequential, *CUSTOM))),
     "activations": ("Activations", "Also arguments of ``Linear`` and ``Conv2d``: ``activation=\"relu\"``.",

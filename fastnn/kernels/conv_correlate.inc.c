@@ -312,17 +312,17 @@ static void F(correlate_part)(const void *job, int part, int parts)
 }
 
 /* The weights of the way back, filter by filter: in and out channels change places, each window is turned by 180°. */
-static const real *F(turn_weights)(const fastnn_conv *g)
+static const real *F(turn_weights)(const fastnn_conv *g, real *to)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;
-    real *to = g->weights;
+    const real *turned = to;
     for (int64_t k = 0; k < g->groups; ++k)
         for (int64_t c = 0; c < in; ++c) {
             const real *last = (const real *)g->w + k * out * g->filter_size + (c + 1) * window - 1;
             for (int64_t o = 0; o < out; ++o, last += g->filter_size)
                 for (int64_t t = 0; t < window; ++t) *to++ = last[-t];
         }
-    return g->weights;
+    return turned;
 }
 
 /* From the planes of x, which are filled, to u and y. */
@@ -352,7 +352,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
     const F(correlation_t) c = {
-        .planes = &g->gradient, .w = F(turn_weights)(g),
+        .planes = &g->gradient, .w = g->packed ? g->packed : F(turn_weights)(g, g->weights),
         .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,

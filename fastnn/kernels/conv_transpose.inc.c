@@ -4,6 +4,8 @@
    du to what has x's shape, with a bias and an activation; dx is its way forward, from x, the gradient of the output;
    and dW is its dW. */
 
+static void F(conv_transpose_pack)(const fastnn_conv *g, void *to) { F(turn_weights)(g, to); }
+
 static void F(conv_transpose)(const fastnn_conv *g)
 {
     F(fill_gradient)(g);

@@ -315,7 +315,7 @@ typedef struct {
     int64_t groups, out_channels;       /* channels of one group; filters.inside come in */
     real *u, *y, *scratch;
     int64_t scratch_size;
-    int interleaved, activation;
+    int interleaved, activation, packed;        /* packed: the filters are transformed, and in strips, already */
     real alpha;
 } F(winograd_t);
 
@@ -323,7 +323,10 @@ typedef struct {
    prediction 6 % longer), for 32 images they save 5 to 9 %. */
 #undef STRIP_LINES
 #define STRIP_LINES 8
-static inline int F(in_strips)(const F(winograd_t) *c) { return PANELS && F(tile_lines)(&c->tiling) >= STRIP_LINES; }
+static inline int F(in_strips)(const F(winograd_t) *c)
+{
+    return PANELS && (c->packed || F(tile_lines)(&c->tiling) >= STRIP_LINES);
+}
 
 /* From one point to the next; pack_strips writes a little beyond the last strip. */
 static inline int64_t F(strips_size)(const F(filters_t) *f) { return f->filters * f->inside + LANES; }
@@ -424,17 +427,33 @@ static void F(winograd_part)(const void *job, int part, int parts)
 
 static void F(winograd_run)(const fastnn_conv *g, const F(winograd_t) *c)
 {
-    run_parts(F(transform_filters_part), &c->filters, F(conv_threads)(g));
-    if (F(in_strips)(c)) run_parts(F(pack_filters_part), c, (int)min64(F(conv_threads)(g), POINTS));
+    if (!c->packed) {
+        run_parts(F(transform_filters_part), &c->filters, F(conv_threads)(g));
+        if (F(in_strips)(c)) run_parts(F(pack_filters_part), c, (int)min64(F(conv_threads)(g), POINTS));
+    }
     run_parts(F(winograd_part), c, F(conv_threads)(g));
+}
+
+static void F(conv_winograd_pack)(const fastnn_conv *g, void *to)
+{
+    const int64_t in = g->channels / g->groups;
+    const F(winograd_t) c = {
+        .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), PANELS ? g->transformed : to, to},
+        .out_channels = g->filters / g->groups,
+    };
+    F(transform_filters_part)(&c.filters, 0, 1);
+    if (PANELS) F(pack_filters_part)(&c, 0, 1);
 }
 
 static void F(conv_winograd)(const fastnn_conv *g)
 {
     const int64_t in = g->channels / g->groups;
+    real *const packed = (real *)g->packed;             /* and only read then */
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->input, g->out_rows, g->out_cols),
-        .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), g->transformed, g->strips},
+        .filters = {g->w, g->kernel, g->filters, in, F(winograd_pitch)(in), packed ? packed : g->transformed,
+                    packed ? packed : g->strips},
+        .packed = packed != NULL,
         .b = g->b, .norm = g->norm, .groups = g->groups, .out_channels = g->filters / g->groups, .u = g->u, .y = g->y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .activation = g->activation, .alpha = (real)g->alpha,
@@ -448,7 +467,7 @@ static void F(conv_winograd_backward_input)(const fastnn_conv *g)
     const int64_t out = g->filters / g->groups;
     const F(winograd_t) c = {
         .tiling = F(tiling)(g, &g->gradient, g->input.height, g->input.width),
-        .filters = {F(turn_weights)(g), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
+        .filters = {F(turn_weights)(g, g->weights), g->kernel, g->channels, out, F(winograd_pitch)(out), g->transformed,
                     g->strips},
         .groups = g->groups, .out_channels = g->channels / g->groups, .u = g->dx, .y = g->dx,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->x_interleaved,

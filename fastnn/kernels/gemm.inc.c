@@ -44,6 +44,9 @@
 #ifndef PLAIN_STEPS                 /* the same where b is not a panel, and a's columns stand side by side */
 #define PLAIN_STEPS 1
 #endif
+#ifndef PANEL_AHEAD                 /* how many of these steps further on a panel is prefetched */
+#define PANEL_AHEAD 8
+#endif
 #ifndef ROW_NV                      /* vectors of a tile of one row, and of two */
 #define ROW_NV NV
 #define TWO_ROWS_NV NV
@@ -138,7 +141,7 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
                     F(outer_product)(rows, vectors, vectors, mask, acc, a + s * a_col, a_row, b + s * b_row);
         if (rowwise) {
             const real *row[MR];
-            int64_t q = 0, ahead = PLAIN_STEPS * b_row;
+            int64_t q = 0, ahead = (b_row == vectors * VL ? PANEL_AHEAD : 1) * PLAIN_STEPS * b_row;
             HOLD(ahead);
             UNROLL for (int i = 0; i < rows; ++i) {
                 row[i] = a + i * a_row;
@@ -240,6 +243,15 @@ static void F(pack)(real *to, const real *b, int64_t b_row, int64_t b_col, int64
     }
 }
 
+/* What is packed once for many products: for each block of KC rows all panels of b, row after row of panels. */
+static inline int64_t F(packed_row)(int64_t n) { return ceil_div(n, VL) * VL; }
+
+static void F(gemm_pack)(const void *b, int64_t k, int64_t n, void *to)
+{
+    for (int64_t p = 0; p < k; p += KC)
+        F(pack)((real *)to + p * F(packed_row)(n), (const real *)b + p * n, n, 1, min64(KC, k - p), n);
+}
+
 /* From so many rows of a on, packing b pays where it could be read in place, too. */
 #ifndef PACK_ROWS
 #define PACK_ROWS (16 * MR)
@@ -301,23 +313,25 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
 {
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c, *y = g->y;
-    const int pack = F(packs_b)(g, i1 - i0);
+    const real *packed = g->packed;
+    const int pack = packed || F(packs_b)(g, i1 - i0);
     /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
     const int widest = pack || i1 - i0 > 2 ? NV : i1 - i0 == 2 ? TWO_ROWS_NV : ROW_NV;
     const int relu = g->activation == RELU && !g->norm; /* in registers; others take a pass over the block's rows */
     const int activate = g->activation != IDENTITY && !relu && activation_is_elementwise(g->activation);
-    for (int64_t jc = j0; jc < j1; jc += NC) {
-        const int64_t n = min64(NC, j1 - jc);
+    for (int64_t jc = j0, n; jc < j1; jc += n) {
         int64_t pc = 0;
+        n = packed && j1 - jc < NC + NR ? j1 - jc : min64(NC, j1 - jc);     /* no panel that is packed is cut */
         do {                                    /* once even if the inner dimension is empty: y = act(start) */
             const int64_t k = min64(KC, g->k - pc);
             const int first = pc == 0 && !add, final = pc + k == g->k;
             const real *block = b + pc * g->b_row + jc * g->b_col;
-            if (pack) F(pack)(panels, block, g->b_row, g->b_col, k, n);
+            const real *ready = packed ? packed + pc * F(packed_row)(g->n) + jc * k : panels;
+            if (pack && !packed) F(pack)(panels, block, g->b_row, g->b_col, k, n);
             for (int64_t ic = i0; ic < i1;) {
                 const int64_t m = MC > MR ? min64(MC, i1 - ic) : F(balanced_tile)(i1 - ic, MR);
-                const real *top = a + ic * g->a_row + pc * g->a_col, *panel = panels;
+                const real *top = a + ic * g->a_row + pc * g->a_col, *panel = ready;
                 if (pack_a) F(pack_strips)(strips, top, g->a_row, g->a_col, m, i1 - ic, k);
                 for (int64_t jr = 0; jr < n;) {
                     const int vectors = F(balanced_tile)(ceil_div(n - jr, VL), widest);
@@ -396,7 +410,7 @@ static void F(gemm_small)(const fastnn_gemm *g)
 static inline int F(streams_b)(const fastnn_gemm *g)
 {
     const int64_t most = g->b_row * (int64_t)sizeof(real) % 4096 ? 4 : 6;
-    return g->b_col == 1 && g->m <= most && g->n >= (g->m == 1 ? 128 : 256);
+    return g->b_col == 1 && (g->packed ? g->m == 1 : g->m <= most) && g->n >= (g->m == 1 ? 128 : 256);
 }
 
 /* c[r, j] += Σ x[r, i]·b[i, j], for m rows of c and some of b. The distances are copied, as a vector's store might
@@ -471,6 +485,12 @@ static inline int F(by_rows)(const fastnn_gemm *g)
     return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
 }
 
+/* Panels that are packed are NR columns wide but for the last two: the last NR columns and the rest are not parted. */
+static inline int64_t F(column_tiles)(const fastnn_gemm *g)
+{
+    return g->packed && g->n > NR ? g->n / NR : ceil_div(g->n, NR);
+}
+
 static void F(gemm_part)(const void *job, int part, int parts)
 {
     const fastnn_gemm *g = job;
@@ -480,8 +500,8 @@ static void F(gemm_part)(const void *job, int part, int parts)
         const int64_t tiles = ceil_div(g->m, MR), end = part_begin(tiles, part + 1, parts);
         F(gemm_region)(g, 0, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, panels, strips);
     } else {
-        const int64_t tiles = ceil_div(g->n, NR), end = part_begin(tiles, part + 1, parts);
-        const int64_t j0 = part_begin(tiles, part, parts) * NR, j1 = min64(end * NR, g->n);
+        const int64_t tiles = F(column_tiles)(g), end = part_begin(tiles, part + 1, parts);
+        const int64_t j0 = part_begin(tiles, part, parts) * NR, j1 = end == tiles ? g->n : end * NR;
         if (F(streams_b)(g)) F(gemm_stream)(g, j0, j1);
         else F(gemm_region)(g, 0, 0, g->m, j0, j1, panels, strips);
     }
@@ -526,7 +546,7 @@ static void F(gemm)(const fastnn_gemm *g)
         real *panels = g->work, *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
         F(gemm_region)(g, 0, 0, g->m, 0, g->n, panels, strips);
     } else {
-        const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : ceil_div(g->n, NR);
+        const int64_t tiles = F(by_rows)(g) ? ceil_div(g->m, MR) : F(column_tiles)(g);
         run_parts(F(gemm_part), g, (int)min64(g->threads, tiles));
     }
     if (!activation_is_elementwise(g->activation)) F(softmax_rows)(g->activation, g->c, g->y, g->m, g->n, g->c_row);

@@ -84,6 +84,7 @@ typedef struct {
     int64_t a_row, a_col;
     const void *b;
     int64_t b_row, b_col;
+    const void *packed;         /* b as gemm_pack made it, or NULL */
     const void *bias;           /* n values, or NULL */
     void *c, *y;
     int64_t c_row;
@@ -145,6 +146,7 @@ typedef struct {
        weights, and the same in strips; transformed x and du. */
     int64_t kernel, weight_lines;
     void *transformed, *strips, *tiles;
+    const void *packed;                 /* w as conv_winograd_pack or conv_transpose_pack made it, or NULL */
     const fastnn_norm *norm;            /* or NULL */
     int activation;
     double alpha;

@@ -1,0 +1,113 @@
+"""Predictor: a model's prediction, apart from the model, with the parameters in the order in which kernels read them.
+
+    pack        every layer prepares its parameters once (`Node.pack`); a pass reads them where the kernels in use are
+                those that they were prepared for, and else the parameters as they stand
+
+Nobody but this class sees the copy of the model, so its parameters cannot change.
+
+Reference: fastnn_ref/predictor.py.
+"""
+
+import copy
+
+from libc.stdint cimport INT64_MAX, uint32_t
+
+from fastnn.model cimport Model, as_batch_size, fewer
+from fastnn.network cimport Network, Node, Twin, set_seed, walk
+
+from fastnn_ref.shared import checks
+from fastnn_ref.shared.prediction import predict_classes, predict_proba
+
+
+cdef Model prepared(Model model, object seed, object dtype, list streams):
+    """A copy of a model, which draws from the same random numbers, ready for predictions."""
+    cdef Network network = model.climb()
+    cdef Node node
+    nodes = [node for _, node in walk(model, "")]
+    set_seed(network, seed)
+    network.chosen_dtype = dtype
+    for node in nodes:
+        node.own_gradients.clear()
+    network.wake()
+    for node, stream in zip(nodes, streams):
+        node.stream = stream
+    network.pack()
+    return model
+
+
+cdef list streams_of(Model model):
+    cdef Node node
+    return [node.stream for _, node in walk(model, "")]
+
+
+cdef class Predictor:
+    """Predictor(model)\n--\n\n"""
+
+    cdef Model model
+
+    def __init__(self, model):
+        cdef Network network
+        cdef Twin twin = None
+        checks.check_instance("model", model, Model)
+        network = (<Model>model).climb()
+        if network.is_taken():                      # by another thread that predicts; until give_back nobody trains
+            twin = network.borrow()
+        else:
+            (<Model>model).lock_in(network, False)
+        try:
+            network.wake()
+            self.model = prepared(copy.deepcopy(model), network.seed, network.found_dtype, streams_of(model))
+        finally:
+            if twin is None:
+                network.unlock()
+            else:
+                network.give_back(twin)
+
+    cdef Model ready(self):
+        if self.model is None:
+            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        return self.model
+
+    @property
+    def dtype(self):
+        return self.ready().dtype
+
+    @property
+    def input_shape(self):
+        return self.ready().input_shape
+
+    def output_shape(self, shape):
+        return self.ready().output_shape(shape)
+
+    def __call__(self, x):
+        return self.ready().predict_batches(x, 1024)
+
+    def predict(self, x, batch_size=1024):
+        return self.ready().predict_batches(x, fewer(as_batch_size(batch_size), INT64_MAX))
+
+    def predict_proba(self, x, batch_size=1024, multilabel=False):
+        return predict_proba(self.ready(), x, batch_size, multilabel)
+
+    def predict_classes(self, x, batch_size=1024, multilabel=False):
+        return predict_classes(self.ready(), x, batch_size, multilabel)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.ready()!r})"
+
+    def __copy__(self):
+        return copy.deepcopy(self)
+
+    def __reduce__(self):
+        cdef Model model = self.ready()
+        cdef Network network = model.climb()
+        return restored, (type(self), copy.deepcopy(model), network.seed, network.found_dtype, streams_of(model),
+                          getattr(self, "__dict__", None))
+
+
+def restored(kind, model, seed, dtype, streams, attributes):
+    """What copy and pickle call."""
+    cdef Predictor predictor = kind.__new__(kind)
+    predictor.model = prepared(model, seed, dtype, streams)
+    if attributes:
+        predictor.__dict__.update(attributes)
+    return predictor
