@@ -12,6 +12,7 @@ cdef extern from "kernels.h" nogil:
         WINOGRAD_FILTERS "FASTNN_WINOGRAD_FILTERS"
         WINOGRAD_LINES "FASTNN_WINOGRAD_LINES"
         WINOGRAD_POINTS "FASTNN_WINOGRAD_POINTS"
+        WINOGRAD_SUMMED "FASTNN_WINOGRAD_SUMMED"
     enum:                                            # the activations that are cases of their own somewhere
         IDENTITY, RELU
     int64_t take "fastnn_take"(int64_t *next, int64_t count) noexcept

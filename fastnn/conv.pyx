@@ -14,8 +14,8 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS, address,
-    aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
+    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
+    WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport absorbed, fused, get_activation
 from fastnn.layer cimport Layer
@@ -26,6 +26,9 @@ from fastnn import conv_tables
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
+
+
+cdef int64_t MOST_PACKED = 8192                         # filters of a group; a thread's scratch memory has rows of them
 
 
 cdef const int64_t *pointer(object table) except? NULL:
@@ -147,7 +150,7 @@ cdef class Convolution(Layer):
         cdef fastnn_conv *g = &self.g
         cdef object inside = g.channels // g.groups, outside = g.filters // g.groups, most = max(inside, outside)
         whole = [-(-side // lanes) * lanes for side in (inside, outside)]       # rows of whole lines
-        g.weight_lines = max(4, min(16, 256 // most))   # where there are few channels, more lines are worth a thread
+        g.weight_lines = max(4, min(WINOGRAD_SUMMED, 256 // most))      # of few channels more are worth a thread
         # For each thread: some lines of all channels and of some filters, or dW's lines, packed.
         g.scratch_size = checks.check_size("tiles", max(
             WINOGRAD_POINTS * lanes * ((most + WINOGRAD_FILTERS) * WINOGRAD_LINES + 2),
@@ -218,9 +221,13 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
             who, image, self.kernel_size, self.stride, self.padding, self.dilation))
 
     cdef int pack(self, const fastnn_kernels *k) except -1:
-        if not self.g.kernel:
-            return 0
         line = LINE // k.real_size
+        if not self.g.kernel:
+            filters = self.g.filters // self.g.groups
+            if line <= filters <= MOST_PACKED:
+                row = -(-filters // line) * line
+                k.conv_pack(&self.g, self.reserve_packed(k, self.g.groups * self.g.filter_size * row))
+            return 0
         inside = -(-(self.g.channels // self.g.groups) // line) * line
         size = checks.check_size("weight", WINOGRAD_POINTS, self.g.filters * inside + line)
         transformed = aligned(size * k.real_size)

@@ -2,8 +2,8 @@
 
     y = model.predict(x), with the parameters as they were when the predictor was made
 
-The engine works out once what a prediction of its would work out each time: weights in the order in which the kernels
-read them. There is nothing of that kind here, where a predictor is a copy of the model.
+The engine prepares once what each of its predictions would prepare again: weights in the order in which the kernels read
+them. There is nothing of that kind here, where a predictor is a copy of the model.
 
 Engine: fastnn/predictor.pyx.
 """
@@ -29,9 +29,9 @@ class Predictor:
     while another thread trains it. ``model.predictor()`` makes one, too.
 
     It is for serving: any number of threads predict at once, also while the model is trained on, and ``fastnn`` reads
-    weights in an order that is worked out once, here. That makes up to some hundred examples through wide ``Linear``
-    layers, and few images through Winograd's convolutions, faster. It takes the memory of the parameters twice (of
-    Winograd's 3 × 3 convolutions 6 times); ``copy.deepcopy`` and pickle make another one.
+    weights in an order that is worked out once, here. That makes 2 to some hundred examples through wide ``Linear``
+    layers, and few images through convolutions, faster. It takes the memory of the parameters twice (of Winograd's
+    3 × 3 convolutions 5 times); ``copy.deepcopy`` and pickle make another one.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 3, init="ones"), nn.ReLU())

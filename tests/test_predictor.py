@@ -79,6 +79,30 @@ def test_linear_of_every_size(fast, dtype, isa, threads, count, shape, rows, act
 
 
 @chequered
+@pytest.mark.parametrize("count", [1, 2, 3])
+@every(
+    made=[(3, 16, 3, {}), (2, 17, 5, {"padding": 2}), (30, 33, 3, {"bias": False}), (12, 40, (5, 3), {"stride": 2}),
+          (4, 36, 3, {"groups": 2, "dilation": 2, "padding": 1}), (60, 50, 3, {"padding": "same"})],
+    side=[(11, 9), (12, 14), (9, 18)],
+    behind=["norm", "ReLU", "GELU", "Identity"],
+)
+def test_convolutions_of_every_size(fast, dtype, isa, threads, count, made, side, behind):
+    """Single images whose rows fill no vectors: windows by filters, in blocks of taps, whose last panel is not full."""
+    threads(count)
+    inside, filters, kernel, arguments = made
+    layers = [fast.BatchNorm2d(filters), fast.ReLU()] if behind == "norm" else [getattr(fast, behind)()]
+    model = fast.Sequential(fast.Conv2d(inside, filters, kernel, **arguments), *layers, seed=4, dtype=dtype)
+    model.output_shape((inside, *side))
+    model.state_dict()
+    randomise_biases(model)
+    randomise_statistics(model)
+    x = normal((5, inside, *side), dtype)
+    predictor, want = model.predictor(), model.predict(x)
+    for rows in (1, 5):
+        same(predictor(x[:rows]), want[:rows])
+
+
+@chequered
 @pytest.mark.parametrize("count", [1, 2])
 def test_images(fast, dtype, isa, threads, count):
     threads(count)

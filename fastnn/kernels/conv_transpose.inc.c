@@ -49,5 +49,5 @@ static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 /* conv_transpose_backward_weight filled the planes. */
 static void F(conv_transpose_backward_input)(const fastnn_conv *g)
 {
-    F(correlate_forward)(g, NULL, g->dx, g->dx, NULL, IDENTITY);
+    F(correlate_forward)(g, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
 }

@@ -191,30 +191,35 @@ static int64_t F(tile_lines)(const F(tiling_t) *t)
     return F(interleaved_blocks)(t->images) * t->count + ceil_div(t->images % LANES * t->count, LANES);
 }
 
-/* Where a line stands: a tile of the block that begins with `image`, or, of single images, lane by lane; then `block`
-   is 0, and `lanes` of them are tiles. */
+/* Where a tile stands. */
+typedef struct {
+    int64_t image, row, col;            /* row and column of its first value */
+} F(place_t);
+
+/* What a line is: one tile, at[0], of the block that begins with at[0].image; or, where `block` is 0, tiles of single
+   images, as many as `lanes`. It is worked out once for all channels, as divisions take long. */
 typedef struct {
     int block, lanes;
-    int64_t image, row, col;            /* row and column of the tile's first value */
-} F(place_t);
+    F(place_t) at[LANES];
+} F(line_t);
 
 static F(place_t) F(place_of_tile)(const F(tiling_t) *t, int64_t image, int64_t tile)
 {
-    return (F(place_t)){1, LANES, image, tile / t->across * t->tile, tile % t->across * t->tile};
+    return (F(place_t)){image, tile / t->across * t->tile, tile % t->across * t->tile};
 }
 
-static F(place_t) F(place_of_line)(const F(tiling_t) *t, int64_t line)
+/* Lines first … first + n − 1. */
+static void F(find_lines)(const F(tiling_t) *t, int64_t first, int64_t n, F(line_t) *to)
 {
-    const int64_t blocks = F(interleaved_blocks)(t->images), single = line - blocks * t->count;
-    if (single < 0) return F(place_of_tile)(t, line / t->count * LANES, line % t->count);
-    return (F(place_t)){0, (int)min64(LANES, t->images % LANES * t->count - single * LANES), blocks * LANES, single, 0};
-}
-
-/* Lane `lane` of such a line of single images. */
-static F(place_t) F(place_of_lane)(const F(tiling_t) *t, const F(place_t) *line, int lane)
-{
-    const int64_t q = line->row * LANES + lane;
-    return F(place_of_tile)(t, line->image + q / t->count, q % t->count);
+    const int64_t blocks = F(interleaved_blocks)(t->images), of_blocks = blocks * t->count;
+    for (int64_t line = first; line < first + n; ++line, ++to) {
+        const int64_t single = (line - of_blocks) * LANES;      /* the first lane's tile, of all of single images */
+        to->block = line < of_blocks;
+        to->lanes = to->block ? LANES : (int)min64(LANES, t->images % LANES * t->count - single);
+        if (to->block) to->at[0] = F(place_of_tile)(t, line / t->count * LANES, line % t->count);
+        else for (int l = 0; l < to->lanes; ++l)
+            to->at[l] = F(place_of_tile)(t, blocks * LANES + (single + l) / t->count, (single + l) % t->count);
+    }
 }
 
 /* Prefetches lines of `rows` rows. Each channel's few rows are a stream of their own, more than the processor follows:
@@ -229,42 +234,58 @@ static inline void F(prefetch_lines)(const real *from, int64_t row, int64_t rows
 #undef AHEAD
 #define AHEAD FASTNN_WINOGRAD_LINES
 
+/* A window of a lane, or its tile, before they are transposed: whole vectors. */
+#undef LANE_VALUES
+#define LANE_VALUES 40
+
 /* Bᵀ d B of a line of channel c. */
-static void F(transform_window)(const F(tiling_t) *t, int64_t line, int64_t c, real *to, int64_t points)
+static void F(transform_window)(const F(tiling_t) *t, const F(line_t) *line, int64_t c, real *to, int64_t points)
 {
     const fastnn_planes *g = t->planes;
-    const F(place_t) p = F(place_of_line)(t, line);
     const int64_t begin = c * g->channel_size + g->tap_offset[0];
-    if (p.block) {
+    if (line->block) {
+        const F(place_t) p = line->at[0];
         const real *from = F(planes_at)(g, p.image) + (begin + p.row * g->pitch + p.col) * LANES;
         /* What the window AHEAD tiles further on sees beyond the one before it. */
         F(prefetch_lines)(from + (SIDE + (AHEAD - 1) * t->tile) * LANES, g->pitch * LANES, SIDE, t->tile);
         F(window_to_points)(from, g->pitch * LANES, to, points);
         return;
     }
-    real square[POINTS * LANES];
-    if (p.lanes < LANES) memset(square, 0, sizeof square);
-    for (int l = 0; l < p.lanes; ++l) {
-        const F(place_t) q = F(place_of_lane)(t, &p, l);
-        const real *from = F(planes_at)(g, q.image) + begin + q.row * g->pitch + q.col;
+    real lanes[LANES * LANE_VALUES] = {0}, square[LANE_VALUES * LANES];
+    for (int l = 0; l < line->lanes; ++l) {
+        const F(place_t) p = line->at[l];
+        const real *from = F(planes_at)(g, p.image) + begin + p.row * g->pitch + p.col;
         UNROLL for (int i = 0; i < SIDE; ++i, from += g->pitch)
-            UNROLL for (int j = 0; j < SIDE; ++j) square[(i * SIDE + j) * LANES + l] = from[j];
+            memcpy(lanes + l * LANE_VALUES + i * SIDE, from, SIDE * sizeof(real));
     }
+    F(transpose)(lanes, LANE_VALUES, square, LANES, LANES, LANE_VALUES);
     F(window_to_points)(square, SIDE * LANES, to, points);
 }
 
+/* Puts a tile of T × T values into an image whose rows are `pitch` apart, as far as it does not hang over the edge. */
+ALWAYS_INLINE void F(place_tile)(const int64_t tile, const real *from, real *to, int64_t pitch, int64_t rows,
+                                 int64_t cols)
+{
+    if (rows >= tile && cols >= tile)
+        UNROLL for (int i = 0; i < tile; ++i) memcpy(to + i * pitch, from + i * tile, (size_t)tile * sizeof(real));
+    else
+        for (int64_t i = 0; i < min64(tile, rows); ++i)
+            memcpy(to + i * pitch, from + i * tile, (size_t)min64(tile, cols) * sizeof(real));
+}
+
 /* Puts what a line of tiles became into channel c of images with `channels` channels. */
-static void F(place_square)(const F(tiling_t) *t, const F(place_t) *p, const real *square, real *images,
+static void F(place_square)(const F(tiling_t) *t, const F(line_t) *line, const real *square, real *images,
                             int interleaved, int64_t channels, int64_t c)
 {
     const int64_t size = t->rows * t->cols, tile = t->tile;
-    if (!p->block) {
-        for (int l = 0; l < p->lanes; ++l) {
-            const F(place_t) q = F(place_of_lane)(t, p, l);
-            real *to = images + (q.image * channels + c) * size + q.row * t->cols + q.col;
-            const int64_t rows = min64(tile, t->rows - q.row), cols = min64(tile, t->cols - q.col);
-            for (int64_t i = 0; i < rows; ++i, to += t->cols)
-                for (int64_t j = 0; j < cols; ++j) to[j] = square[(i * tile + j) * LANES + l];
+    const F(place_t) *p = line->at;
+    if (!line->block) {
+        real lanes[LANES * 16];
+        F(transpose)(square, LANES, lanes, tile * tile, tile * tile, LANES);
+        for (int l = 0; l < line->lanes; ++l, ++p) {
+            real *to = images + (p->image * channels + c) * size + p->row * t->cols + p->col;
+            if (tile == 4) F(place_tile)(4, lanes + l * 16, to, t->cols, t->rows - p->row, t->cols - p->col);
+            else F(place_tile)(2, lanes + l * 4, to, t->cols, t->rows - p->row, t->cols - p->col);
         }
         return;
     }
@@ -346,16 +367,16 @@ static void F(pack_filters_part)(const void *job, int part, int parts)
 }
 
 /* `lines` lines of some filters: from the brackets to u and y. */
-static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t points, int64_t first, int64_t lines,
-                            int64_t filter, int64_t filters)
+static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t points, const F(line_t) *line,
+                            int64_t lines, int64_t filter, int64_t filters)
 {
     const F(tiling_t) *t = &c->tiling;
     const int64_t values = t->tile * t->tile * LANES, size = t->rows * t->cols, channels = c->groups * c->out_channels;
-    for (int64_t e = 0; e < lines; ++e) {
-        const F(place_t) p = F(place_of_line)(t, first + e);
+    for (int64_t e = 0; e < lines; ++e, ++line) {
+        const F(place_t) p = line->at[0];
         for (int64_t o = 0; o < filters; ++o) {
             real u[16 * LANES], y[16 * LANES];
-            if (p.block && c->interleaved)          /* where the next filter's values go */
+            if (line->block && c->interleaved)      /* where the next filter's values go */
                 F(prefetch_lines)(c->y + p.image * channels * size
                                   + ((filter + o + 1) * size + p.row * t->cols + p.col) * LANES,
                                   t->cols * LANES, t->tile, t->tile);
@@ -367,8 +388,8 @@ static void F(finish_lines)(const F(winograd_t) *c, const real *sums, int64_t po
                 F(normalise_range)(u, u, values, *n.mean, 0, *n.inv, *n.w, *n.b);
             }
             if (c->activation != IDENTITY) F(activate_range)(c->activation, c->alpha, u, y, u, values);
-            if (c->u != c->y) F(place_square)(t, &p, u, c->u, c->interleaved, channels, filter + o);
-            F(place_square)(t, &p, c->activation != IDENTITY ? y : u, c->y, c->interleaved, channels, filter + o);
+            if (c->u != c->y) F(place_square)(t, line, u, c->u, c->interleaved, channels, filter + o);
+            F(place_square)(t, line, c->activation != IDENTITY ? y : u, c->y, c->interleaved, channels, filter + o);
         }
     }
 }
@@ -408,18 +429,20 @@ static void F(winograd_part)(const void *job, int part, int parts)
     const int64_t end = part_begin(F(tile_lines)(&c->tiling), part + 1, parts), in = c->filters.inside;
     real *windows = c->scratch + part * c->scratch_size;
     for (int64_t e = part_begin(F(tile_lines)(&c->tiling), part, parts), lines; e < end; e += lines) {
+        F(line_t) line[FASTNN_WINOGRAD_LINES];
         lines = min64(FASTNN_WINOGRAD_LINES, end - e);
+        F(find_lines)(&c->tiling, e, lines, line);
         /* One line more between two points: else all points of a line would share a set of the first-level cache. */
         const int64_t points = (in * lines + 1) * LANES, sum_points = (FASTNN_WINOGRAD_FILTERS * lines + 1) * LANES;
         real *sums = windows + POINTS * points;
         for (int64_t k = 0; k < c->groups; ++k) {
             for (int64_t i = 0; i < in * lines; ++i)
-                F(transform_window)(&c->tiling, e + i % lines, k * in + i / lines,
+                F(transform_window)(&c->tiling, &line[i % lines], k * in + i / lines,
                                     windows + (PANELS ? i % lines * in + i / lines : i) * LANES, points);
             for (int64_t o = 0, some; o < c->out_channels; o += some) {
                 some = min64(FASTNN_WINOGRAD_FILTERS, c->out_channels - o);
                 F(multiply_points)(c, windows, points, lines, k * c->out_channels + o, some, sums, sum_points);
-                F(finish_lines)(c, sums, sum_points, e, lines, k * c->out_channels + o, some);
+                F(finish_lines)(c, sums, sum_points, line, lines, k * c->out_channels + o, some);
             }
         }
     }
@@ -483,27 +506,29 @@ typedef struct {
     F(tiling_t) tiling;
     int64_t in, out, pitch;             /* channels and filters of a group */
     int64_t group, first, lines, points;
+    F(line_t) line[FASTNN_WINOGRAD_SUMMED];
     real *windows, *tiles;              /* transformed: x of the channels, du of the filters */
 } F(winograd_sum_t);
 
 /* A du Aᵀ of a line of filter o; beyond the edge du is 0. */
-static void F(transform_gradient)(const F(winograd_sum_t) *s, int64_t line, int64_t o, real *to)
+static void F(transform_gradient)(const F(winograd_sum_t) *s, const F(line_t) *line, int64_t o, real *to)
 {
     const F(tiling_t) *t = &s->tiling;
     const fastnn_conv *g = s->g;
     const F(interleaved_du_t) du = F(interleaved_du)(g);
-    const F(place_t) p = F(place_of_line)(t, line);
+    const F(place_t) p = line->at[0];
     const int64_t tile = t->tile;
-    const real *block = p.block ? du.first + p.image / LANES * du.block + o * du.filter + p.row * du.row + p.col * LANES
-                                : NULL;
+    const real *block = NULL;
+    if (line->block)
+        block = du.first + p.image / LANES * du.block + o * du.filter + p.row * du.row + p.col * LANES;
     if (block && p.row + tile <= t->rows && p.col + tile <= t->cols) {
         F(prefetch_lines)(block + AHEAD * tile * LANES, du.row, tile, tile);
         F(tile_to_points)(g->kernel, block, du.row, to, s->points);
         return;
     }
     real square[16 * LANES] = {0};
-    for (int l = 0; l < (p.block ? 1 : p.lanes); ++l) {
-        const F(place_t) q = p.block ? p : F(place_of_lane)(t, &p, l);
+    for (int l = 0; l < (block ? 1 : line->lanes); ++l) {
+        const F(place_t) q = line->at[l];
         const int64_t rows = min64(tile, t->rows - q.row), cols = min64(tile, t->cols - q.col);
         const real *single = (const real *)g->du + ((q.image * g->filters + o) * t->rows + q.row) * t->cols + q.col;
         for (int64_t i = 0; i < rows; ++i)
@@ -524,9 +549,9 @@ static void F(winograd_transform_part)(const void *job, int part, int parts)
     for (int64_t i = part_begin(s->in + s->out, part, parts), o = i - s->in; i < end; ++i, ++o)
         for (int64_t q = 0; q < s->lines; ++q)
             if (o < 0)
-                F(transform_window)(&s->tiling, s->first + q, s->group * s->in + i,
+                F(transform_window)(&s->tiling, &s->line[q], s->group * s->in + i,
                                     s->windows + (i * s->lines + q) * LANES, s->points);
-            else F(transform_gradient)(s, s->first + q, s->group * s->out + o,
+            else F(transform_gradient)(s, &s->line[q], s->group * s->out + o,
                                        s->tiles + (o * s->lines + q) * LANES);
 }
 
@@ -575,6 +600,7 @@ static void F(conv_winograd_backward_weight)(const fastnn_conv *g)
     for (s.group = 0; s.group < g->groups; ++s.group)
         for (s.first = 0; s.first < all; s.first += s.lines) {
             s.lines = min64(g->weight_lines, all - s.first);
+            F(find_lines)(&s.tiling, s.first, s.lines, s.line);
             s.points = (most * s.lines + 1) * LANES;
             s.tiles = s.windows + POINTS * s.points;
             run_parts(F(winograd_transform_part), &s, (int)min64(threads, s.in + s.out));

@@ -119,10 +119,11 @@ typedef struct {
 #define FASTNN_CONV_DOT_FILTERS 4
 
 /* Winograd's formulas turn a window of 6 × 6 values into values at so many points. So many filters and lines
-   (conv_winograd.inc.c) are worked out together. */
+   (conv_winograd.inc.c) are worked out together, and at most so many lines are summed into dW. */
 #define FASTNN_WINOGRAD_POINTS 36
 #define FASTNN_WINOGRAD_FILTERS 32
 #define FASTNN_WINOGRAD_LINES 2
+#define FASTNN_WINOGRAD_SUMMED 16
 
 /* A convolution, forward and backward: x (images, channels, input.height, input.width), w (filters, channels /
    groups, window), y, u and du (images, filters, out_rows, out_cols). u may be y, and holds what gemm's c holds.
@@ -146,7 +147,7 @@ typedef struct {
        weights, and the same in strips; transformed x and du. */
     int64_t kernel, weight_lines;
     void *transformed, *strips, *tiles;
-    const void *packed;                 /* w as conv_winograd_pack or conv_transpose_pack made it, or NULL */
+    const void *packed;                 /* w as one of the packing kernels made it, or NULL */
     const fastnn_norm *norm;            /* or NULL */
     int activation;
     double alpha;
