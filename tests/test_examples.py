@@ -170,6 +170,46 @@ def test_saliency_tells_which_pixels_count(capsys):
     assert "most salient" in capsys.readouterr().out
 
 
+def test_a_server_answers_while_its_model_is_trained(nn, capsys):
+    accuracy, found = load("serving").main(nn, n=600, epochs=3)
+    assert accuracy[0] < 0.3 and accuracy[1] > 0.7
+    for numbers in found:
+        assert numbers[0] >= 0 and numbers == sorted(numbers) and numbers[-1] == 3
+    assert "answers that are of no predictor: 0\n" in capsys.readouterr().out
+
+
+def test_a_server_answers_with_one_predictor_at_a_time(nn, monkeypatch):
+    """Here it has another one each time it is asked for it."""
+    example, x = load("serving"), np.random.default_rng(0).random((5, 8, 8))
+    predictors = [nn.Sequential(nn.Flatten(), nn.Linear(64, 10), seed=seed).predictor() for seed in (1, 2)]
+    turns = itertools.cycle(predictors)
+    monkeypatch.setattr(example.Server, "predictor", property(lambda _: next(turns), lambda *_: None), raising=False)
+    with example.serving(None) as server:
+        answers = [example.ask(server, x.tolist())[1] for _ in range(4)]
+    for answer, predictor in zip(answers, predictors * 2, strict=True):
+        assert answer == {"classes": predictor.predict_classes(x).tolist(),
+                          "probabilities": predictor.predict_proba(x).tolist()}
+    assert answers[0]["classes"] != answers[1]["classes"]
+    mixed = answers[0] | {"classes": answers[1]["classes"]}
+    assert example.numbers([*answers, mixed], predictors, x) == [0, 1, 0, 1, -1]
+
+
+def test_a_server_refuses_what_is_no_list_of_images(nn):
+    example = load("serving")
+    predictor = example.net(nn).predictor()
+    with example.serving(predictor) as server:
+        for images in (None, {}, "seven", 7, [], [[1, 2], [3]], [[[0.5] * 7] * 8], [[0.5] * 8] * 8, [[[None] * 8] * 8]):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                predictor.predict_proba(images)
+            assert example.ask(server, images) == (400, {"error": str(caught.value)})
+        status, found = example.ask(server, [[[float("nan")] * 8] * 8])
+        assert status == 400 and "finite" in found["error"]
+        assert example.ask(server, [[[0.5] * 8] * 8], "/")[0] == 404
+        assert example.ask(server, [[[0.5] * 8] * 8])[0] == 200
+    for body in (b"", b"{", b"\xff", b"[" * 100_000):
+        assert example.reply(predictor, body)[0] == 400
+
+
 @pytest.mark.slow
 def test_a_character_mlp_beats_guessing(capsys):
     assert load("character_mlp").main(epochs=15) < 2.8
