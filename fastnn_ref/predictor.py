@@ -2,8 +2,8 @@
 
     y = model.predict(x), with the parameters as they were when the predictor was made
 
-The engine prepares once what each of its predictions would prepare again: weights in the order in which the kernels read
-them. There is nothing of that kind here, where a predictor is a copy of the model.
+The engine prepares once what each of its predictions would prepare again: weights in the order in which the kernels
+read them. There is nothing of that kind here, where a predictor is a copy of the model.
 
 Engine: fastnn/predictor.pyx.
 """
