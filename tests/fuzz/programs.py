@@ -194,6 +194,7 @@ class Writer:
             "model.backward(dy, input_gradient=False)", "at_once('model.predict(x, 2)')",
             "[at_once('model(x)'), model.predict(x)]",
             f"at_once('model[{a}:{b}].predict(x)')", "at_once('model.predict_proba(x)')",
+            "model.predictor()(x)", f"at_once('model[{a}:{b}].predictor()(x)')",
             "model.step(x, t, loss, optimizer)", "model.step(x, t, loss, optimizer)",
             "model.step(x, t, loss, optimizer, w)",
             f"model.run_epoch(x, t, loss, optimizer, {size})",
