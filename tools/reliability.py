@@ -27,7 +27,8 @@ PYTHON = sys.executable
 FUZZ_SECONDS = os.environ.get("FASTNN_FUZZ_SECONDS", "600")
 # A test that must see exact numbers of bytes, times or processes says nothing under a tool that changes them.
 NOT_MEASURED = "not memory_of and not ctrl_c and not examples and not cli"
-THREAD_FILES = [f"tests/test_{name}.py" for name in ("threads", "predicting_threads", "parts", "network", "stacks")]
+THREAD_FILES = [f"tests/test_{name}.py" for name in (
+    "threads", "predicting_threads", "parts", "predictor", "network", "stacks")]
 # In threads at once, a test may not change what the process has once: instruction set, number of threads, warnings.
 UNSAFE = "isa threads capsys capfd monkeypatch recwarn"
 PARALLEL_FILES = [f"tests/test_{name}.py" for name in (
