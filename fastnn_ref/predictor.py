@@ -29,7 +29,7 @@ class Predictor:
     while another thread trains it. ``model.predictor()`` makes one, too.
 
     It is for serving: any number of threads predict at once, also while the model is trained on, and ``fastnn`` reads
-    weights in an order that is worked out once, here. That makes 2 to some hundred examples through wide ``Linear``
+    weights in an order that is worked out once, here. That makes 3 to some hundred examples through wide ``Linear``
     layers, and few images through convolutions, faster. It takes the memory of the parameters twice (of Winograd's
     3 × 3 convolutions 5 times); ``copy.deepcopy`` and pickle make another one.
 

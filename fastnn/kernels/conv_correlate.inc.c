@@ -479,13 +479,13 @@ static void F(conv)(const fastnn_conv *g)
     F(correlate_forward)(g, g->packed, g->b, g->u, g->y, g->norm, g->activation);
 }
 
-/* From the planes of du, which are filled, to u and y of x's shape. */
-static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real *y, const fastnn_norm *norm,
-                              int activation)
+/* From the planes of du, which are filled, to u and y of x's shape, by weights that are turned. */
+static void F(correlate_back)(const fastnn_conv *g, const real *turned, const real *b, real *u, real *y,
+                              const fastnn_norm *norm, int activation)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
     const F(correlation_t) c = {
-        .planes = &g->gradient, .w = g->packed ? g->packed : F(turn_weights)(g, g->weights),
+        .planes = &g->gradient, .w = turned,
         .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
@@ -498,5 +498,5 @@ static void F(correlate_back)(const fastnn_conv *g, const real *b, real *u, real
 static void F(conv_backward_input)(const fastnn_conv *g)
 {
     if (g->y_interleaved) F(fill_gradient)(g);          /* else conv_backward_weight filled it */
-    F(correlate_back)(g, NULL, g->dx, g->dx, NULL, IDENTITY);
+    F(correlate_back)(g, F(turn_weights)(g, g->weights), NULL, g->dx, g->dx, NULL, IDENTITY);
 }

@@ -9,7 +9,8 @@ static void F(conv_transpose_pack)(const fastnn_conv *g, void *to) { F(turn_weig
 static void F(conv_transpose)(const fastnn_conv *g)
 {
     F(fill_gradient)(g);
-    F(correlate_back)(g, g->b, g->u, g->y, g->norm, g->activation);
+    const real *turned = g->packed ? g->packed : F(turn_weights)(g, g->weights);
+    F(correlate_back)(g, turned, g->b, g->u, g->y, g->norm, g->activation);
 }
 
 /* db of this part of the channels: sums of x, read in the planes where images stand interleaved. */
