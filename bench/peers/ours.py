@@ -83,12 +83,12 @@ def predict(name: str, net: Net) -> Work:
 
 
 def serve(name: str, net: Net, callers: int) -> Work:
-    """SERVED predictions with one model, shared between so many of Python's threads, which stay."""
-    model, (x, _), crew = net.build(package(name)), net.data(), ThreadPoolExecutor(callers)
+    """SERVED predictions by one predictor, shared between so many of Python's threads, which stay."""
+    predictor, (x, _), crew = net.build(package(name)).predictor(), net.data(), ThreadPoolExecutor(callers)
 
     def some(count: int) -> Any:
         for _ in range(count):
-            y = model.predict(x)
+            y = predictor(x)
         return y
 
     return lambda: [*crew.map(some, [SERVED // callers] * callers)].pop()
