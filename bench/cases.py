@@ -146,7 +146,7 @@ def layers() -> Iterable[Case]:
 
 def predictions() -> Iterable[Case]:
     """One example, few, some and many; without the reference, and torch.compile, where they would take long."""
-    nets = [MLPS[1], *MLPS[3:5], MLPS[6], *CONVOLUTIONAL]
+    nets = [MLPS[1], *MLPS[3:5], MLPS[6], *CONVOLUTIONAL, WINOGRAD[1]]
     for net in (net._replace(batch=batch) for net in nets for batch in (1, 4, 32, 1024)):
         compiled = net.batch != 4 and net.name != MLPS[6].name
         many = not compiled or (len(net.shape) == 3 and net.batch > 32)

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import machine, memory, pictures, rows, targets
 from bench.cases import GROUPS
-from bench.rows import LIMITS, PEERS, Rows, times
+from bench.rows import LIMITS, PEERS, PREDICTING, Rows, times
 
 ROOT = Path(__file__).parents[1]
 PROCESSES = {"import": memory.imports, "memory": memory.steps}
@@ -132,28 +132,38 @@ def kept_beside(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in kept if each["machine"]["isa"] != result["machine"]["isa"]][:1]
 
 
-def readme_cells(found: Rows, group: str, case: str) -> list[str]:
+def readme_cells(found: Rows, group: str, case: str, peers: dict[str, list[str]]) -> list[str]:
     """The time of one thread, and speed-ups on it; over JAX on all."""
     own, threads = found.time(group, case), {"JAX": max(found.of("threads", "steps"), default=1)}
     if own is None:
-        return [""] * (1 + len(PEERS))
+        return [""] * (1 + len(peers))
     return [f"{own:.3g} µs" if own < 1000 else f"{own / 1e3:.3g} ms",
-            *(times(found.speed_up(group, case, names, threads.get(peer, 1))) for peer, names in PEERS.items())]
+            *(times(found.speed_up(group, case, names, threads.get(peer, 1))) for peer, names in peers.items())]
+
+
+def readme_table(what: str, machines: list[Rows], chosen: list[tuple[str, str, str]], peers: dict[str, list[str]],
+                 ) -> list[str]:
+    """(group, case, its name) a line; the machines that have any of them side by side in each cell."""
+    lines, groups = [], {group for group, _, _ in chosen}
+    machines = [each for each in machines if any(each.of("case", group) for group in groups)]
+    for group, case, name in chosen:
+        cells = zip(*(readme_cells(each, group, case, peers) for each in machines), strict=True)
+        lines.append([name, *(" / ".join(cell or "–" for cell in each) if any(each) else "" for each in cells)])
+    return markdown([what, "fastnn", *peers], lines) if lines else []
 
 
 def readme(results: list[dict[str, Any]]) -> str:
-    """Speed-ups on each machine, side by side."""
-    shown = ("steps", "conv", "hand", "epochs")
+    """Speed-ups of training steps and predictions on each machine, side by side."""
+    shown = ("steps", "conv", "hand", "epochs", "predict")
     all_rows = [Rows(row for row in each["rows"] if row["group"] in shown) for each in results]
-    chosen = [(group, case, case) for group in ("steps", "conv") for case in all_rows[0].of("case", group)]
-    chosen += [("hand", "64-32-10 B32", "64-32-10 B32, forward and backward called by hand"),
-               ("epochs", "64-32-10 B32", "64-32-10 B32, an epoch of 20 batches")]
-    lines = []
-    for group, case, what in chosen:
-        machines = zip(*(readme_cells(each, group, case) for each in all_rows), strict=True)
-        lines.append([what, *(" / ".join(cell or "–" for cell in cells) if any(cells) else "" for cells in machines)])
+    steps = [(group, case, case) for group in ("steps", "conv") for case in all_rows[0].of("case", group)]
+    steps += [("hand", "64-32-10 B32", "64-32-10 B32, forward and backward called by hand"),
+              ("epochs", "64-32-10 B32", "64-32-10 B32, an epoch of 20 batches")]
+    predictions = [("predict", case, case) for case in all_rows[0].of("case", "predict")
+                   if case.rpartition(" ")[2] in ("B1", "B32")]
     return "\n".join([
-        *markdown(["training step", "fastnn", *PEERS], lines),
+        *readme_table("training step", all_rows, steps, PEERS),
+        *readme_table("prediction", all_rows, predictions, PREDICTING),
         *(f"{place}{about(each)}" for place, each in zip(
             ("First figure: ", "Second figure: ") if len(results) > 1 else ("",), results, strict=False)),
         *filter(None, map(disturbance, all_rows))])

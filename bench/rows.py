@@ -11,6 +11,8 @@ Row = dict[str, Any]
 LIMITS = {"peak": "flops", "copy": "bytes"}         # candidates that are the machine itself
 PEERS = {"PyTorch": ["torch", "torch channels_last"], "torch.compile": ["torch.compile"], "JAX": ["jax"],
          "NumPy": ["numpy"], "scikit-learn": ["scikit-learn"], "fastnn_ref": ["fastnn_ref"]}
+PREDICTING = {"onnxruntime": ["onnxruntime"], **{name: PEERS[name] for name in (
+    "PyTorch", "torch.compile", "scikit-learn", "fastnn_ref")}}
 
 
 def load(path: Path) -> dict[str, Any]:
