@@ -8,7 +8,7 @@ Reference: fastnn_ref/activation.py, which has the formulas and their sources; k
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport IDENTITY, activation_kind, is_elementwise, saves_slope
+from fastnn._kernels cimport IDENTITY, RELU, activation_kind, is_elementwise, saves_slope
 from fastnn.custom cimport as_layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport PASS_THROUGH, PLAIN, Layout, Pass
@@ -29,6 +29,9 @@ cdef class Activation(Layer):
 
     cdef Layout layout(self):
         return PASS_THROUGH if is_elementwise(self.kind) else PLAIN
+
+    cdef bint ends_in_relu(self):
+        return self.kind == RELU
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Layer.plan(self, shape, rows, plan)
@@ -51,7 +54,7 @@ cdef class Activation(Layer):
         return y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        if self.kind != IDENTITY:
+        if self.kind != IDENTITY and not self.leaves_relu:
             p.k.activate_backward(self.kind, self.parameter, self.saved, dy, dy, NULL,
                                   p.rows * self.in_size // self.width, self.width, p.threads)
         return dy

@@ -14,7 +14,7 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
+    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
     WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport absorbed, fused, get_activation
@@ -88,6 +88,9 @@ cdef class Convolution(Layer):
             self.norm, self.after = absorbed(behind)
         return (self.norm is not None) + (self.after is not None)
 
+    cdef bint ends_in_relu(self):
+        return self.act.kind == RELU
+
     cdef tuple named_children(self):
         return (("activation", self.activation),) if self.is_hosted else ()
 
@@ -126,7 +129,6 @@ cdef class Convolution(Layer):
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
         self.set_planes(&g.input, conv_tables.input_planes(image, *geometry, seen), g.channels, rows, lanes)
         self.set_planes(&g.gradient, conv_tables.gradient_planes(spread, *geometry, windows), g.filters, rows, lanes)
-        plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
         # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = checks.check_size(
@@ -138,6 +140,8 @@ cdef class Convolution(Layer):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
         plan.reserve_scratch(&g.weights, <object>g.filters * g.filter_size)
+        # The last, as not every pass needs it: pages that nobody touches are no memory.
+        plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
         return 0
 
     cdef tuple tiled(self, tuple image):
@@ -179,7 +183,7 @@ cdef class Convolution(Layer):
         """du, over dy where the kernels have the activation."""
         if self.is_hosted:
             return self.activation.backward_pass(p, dy, True)
-        if self.act.kind != IDENTITY:
+        if self.act.kind != IDENTITY and not self.leaves_relu:
             p.k.activate_backward(self.act.kind, self.act.parameter, self.g.u, dy, dy, NULL, p.rows, self.out_size,
                                   p.threads)
         return dy

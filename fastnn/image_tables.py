@@ -25,6 +25,10 @@ class Windows(NamedTuple):
         """Do they cover the image without gap, overlap or rest?"""
         return bool(self.begin[0] == 0 and self.end[-1] == side and (self.begin[1:] == self.end[:-1]).all())
 
+    def are_pairs(self, side: int) -> bool:
+        """Are they so, and each of two pixels? Padding and bins make unequal ones."""
+        return self.tiles(side) and bool((self.end - self.begin == 2).all())
+
 
 def windows(side: int, count: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int,
             count_include_pad: bool) -> Windows:

@@ -55,6 +55,8 @@ cdef class Node:
     cdef unsigned char x_layout, y_layout   # dx as x, dy as y
     cdef unsigned char in_place             # may y be written over x?
     cdef unsigned char absorbed             # layers behind it whose work it does, too, where nothing is saved
+    cdef unsigned char leaves_relu          # its relu's backward pass is done by the layer behind,
+    cdef unsigned char does_relu            # which does it on its own dy
     cdef public bint _trainable             # does training change it?
     cdef public double _lr_scale            # times the learning rate
     cdef Packed packed                      # in a model that only predicts, if that pays; else None
@@ -68,6 +70,8 @@ cdef class Node:
     cdef Layout layout(self)
     cdef bint output_is_reusable(self)
     cdef int absorb(self, tuple behind, tuple out_shape) except -1
+    cdef bint ends_in_relu(self)
+    cdef bint takes_relu(self)
     cdef bint has_constants(self)
     cdef const fastnn_norm *constants(self, Pass *p) noexcept nogil
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan)

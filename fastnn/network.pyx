@@ -93,6 +93,14 @@ cdef class Node:
         """How many of the layers behind it, in the order of a pass, it computes along in passes that save nothing."""
         return 0
 
+    cdef bint ends_in_relu(self):
+        """Does its backward pass begin with relu's, and can it do without?"""
+        return False
+
+    cdef bint takes_relu(self):
+        """Can it do, on its own dy, the backward pass of a relu before it? It passes each dy on to where x is its y."""
+        return False
+
     cdef bint has_constants(self):
         """Does it normalise the channels by constants in a prediction?"""
         return False
@@ -321,6 +329,7 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
                      bint in_place=False):
     """Plans a layer for `rows` examples of `shape`; returns the output's shape."""
     node.x_layout, node.y_layout, node.in_place, node.absorbed = x_layout, y_layout, in_place, 0
+    node.leaves_relu = node.does_relu = False
     plan.has_images |= node.layout() == INTERLEAVED
     for value in node.own_values.values():
         plan.parameter_bytes += value.nbytes
@@ -869,9 +878,10 @@ cdef class Network:
         for axis in range(1, len(plan.out_shape)):
             plan.out_inner *= plan.out_dims[axis]
         plan.choose_part()
-        plan.reserve(&plan.gradient, <object>rows * plan.widest)
-        plan.reserve(&plan.spare, <object>rows * plan.widest)
         plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)
+        plan.scratch_used = plan.scratch_max        # at the end, as most passes use a part of one
+        plan.reserve_scratch(&plan.spare, <object>rows * plan.widest)
+        plan.reserve_scratch(&plan.gradient, <object>rows * plan.widest)
         return plan
 
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil:

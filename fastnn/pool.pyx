@@ -13,7 +13,7 @@ Reference: fastnn_ref/pool.py.
 
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, fastnn_pool
+from fastnn._kernels cimport RELU, address, fastnn_pool
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, Layout, Pass
@@ -48,8 +48,10 @@ cdef class Pooling(Layer):
         return 0
 
     cdef int set_tiled(self, tuple shape) except -1:
-        self.g.tiled = (self.g.dilation_h == self.g.dilation_w == 1
-                        and self.tables[0].tiles(shape[1]) and self.tables[1].tiles(shape[2]))
+        down, across = self.tables
+        connected = self.g.dilation_h == self.g.dilation_w == 1
+        self.g.tiled = connected and down.tiles(shape[1]) and across.tiles(shape[2])
+        self.g.pairs = connected and down.are_pairs(shape[1]) and across.are_pairs(shape[2])
         return 0
 
     cdef tuple windows(self, tuple image, tuple counts):
@@ -72,6 +74,8 @@ cdef class Pooling(Layer):
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         if not wants_dx:
             return dy
+        if self.does_relu:
+            p.k.activate_backward(RELU, 0, self.g.y, dy, dy, NULL, p.rows, self.out_size, p.threads)
         self.g.dy, self.g.dx = dy, p.spare
         self.pool_backward(p)
         p.spare = dy
@@ -140,6 +144,9 @@ cdef class MaxPool2d(Pool):
     def dilation(self):
         return self.apart
 
+    cdef bint takes_relu(self):
+        return True
+
     cdef void pool(self, Pass *p) noexcept nogil:
         p.k.max_pool(&self.g)
 
@@ -200,6 +207,9 @@ cdef class AdaptiveMaxPool2d(Adaptive):
 
     def __init__(self, output_size):
         Adaptive.__init__(self, output_size)
+
+    cdef bint takes_relu(self):
+        return True
 
     cdef void pool(self, Pass *p) noexcept nogil:
         p.k.adaptive_max_pool(&self.g)

@@ -122,7 +122,7 @@ cdef class Sequential(Model):
         return self.penalty or ()
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
-        cdef Layer layer
+        cdef Layer layer, before = None
         cdef Layout x_layout = PLAIN, y_layout
         cdef bint in_place = False
         self.in_size = checks.check_size("x", *shape)
@@ -133,7 +133,9 @@ cdef class Sequential(Model):
             shape = plan_node(layer, shape, rows, plan, x_layout, y_layout, in_place)
             layer.absorbed = layer.absorb(self.layers[index + 1:index + 3], shape)
             plan.absorbs |= layer.absorbed > 0
-            x_layout, in_place = y_layout, layer.output_is_reusable()
+            if before is not None and before.ends_in_relu() and layer.takes_relu():
+                before.leaves_relu = layer.does_relu = True
+            x_layout, in_place, before = y_layout, layer.output_is_reusable(), layer
         self.out_size = checks.check_size("y", *shape)
         return shape
 

@@ -190,6 +190,8 @@ POOLED: list[tuple[tuple[int, ...], int | tuple[int, int], dict[str, Any]]] = [
     ((2, 2, 4, 7), 3, {"stride": 2, "padding": 1, "ceil_mode": True}),
     ((3, 1, 5, 4), 2, {"stride": 3, "padding": (1, 0), "ceil_mode": True}),       # no last window behind the image
     ((19, 2, 3, 6), (3, 2), {"stride": 2, "padding": ((0, 2), (1, 1)), "ceil_mode": True}),
+    ((3, 2, 4, 4), 3, {"ceil_mode": True}),             # windows of unequal sizes, two pixels on average,
+    ((17, 1, 6, 6), 3, {"padding": 1, "ceil_mode": True}),      # which cover the image
 ]
 MAX_POOLED: list[tuple[Any, Any, Any]] = [
     ((2, 2, 7, 9), (3, 2), {"stride": 2, "dilation": (2, 3)}),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.cases import POOLS
-from tests.check import check_against_reference, check_gradient, normal, same
+from tests.check import check_against_reference, check_gradient, close, normal, same
 from tests.pairwise import chequered, pairwise
 
 
@@ -133,6 +133,37 @@ def test_overlapping_windows_add_up(nn, dtype):
     model = nn.Sequential(nn.MaxPool2d(2, stride=1), dtype=dtype)
     model.forward(x, training=True)
     same(model.backward(np.ones((1, 1, 2, 2))), 4 * x)
+
+
+@pytest.mark.parametrize("cols", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 40])
+@chequered
+def test_windows_of_two(fast, isa, dtype, cols):
+    """Images of every width, one by one: wherever a row ends in a vector."""
+    x = np.array(normal((3, 2, 6, 2 * cols), dtype))
+    x.ravel()[::7], x.ravel()[::11], x.ravel()[::13] = np.nan, np.inf, -np.inf
+    y = fast.Sequential(fast.MaxPool2d(2), dtype=dtype)(x)
+    same(y, x.reshape(3, 2, 3, 2, cols, 2).max(axis=(3, 5)))
+
+
+@pytest.mark.parametrize("pool", [
+    lambda nn: nn.MaxPool2d(2), lambda nn: nn.MaxPool2d(3, 1, 1), lambda nn: nn.AdaptiveMaxPool2d(3)],
+    ids=["tiles", "overlap", "bins"])
+@pytest.mark.parametrize("images", [2, 19])
+def test_relu_before_a_max_pool(nn, dtype, pool, images):
+    """Whichever of the two does it: where relu gave 0, nothing comes back."""
+    x = normal((images, 2, 8, 6), dtype) - 0.5
+    relu, alone = (nn.Sequential(*layers, dtype=dtype) for layers in ((nn.ReLU(), pool(nn)), (pool(nn),)))
+    conv = nn.Sequential(nn.Conv2d(2, 2, 1, groups=2, activation="relu", bias=False), pool(nn), dtype=dtype)
+    conv.layers[0].weight = np.ones((2, 1, 1, 1), dtype)
+    y = alone.forward(np.maximum(x, 0), training=True)
+    assert (y == 0).any()
+    dy = normal(y.shape, dtype, seed=1)
+    want = np.where(x > 0, alone.backward(dy), 0)
+    for model in (relu, conv):
+        same(model.forward(x, training=True), y)
+        same(model.backward(dy), want)
+        assert (want != 0).any()
+    close("sum", conv.grads["0.weight"].ravel(), (x * want).astype(np.float64).sum((0, 2, 3)), np.abs(x * want).sum())
 
 
 def test_flatten_and_back(nn, dtype):

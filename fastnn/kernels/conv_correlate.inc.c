@@ -333,11 +333,11 @@ ALWAYS_INLINE void F(window_tile)(const int rows, const int vectors, const real 
     }
 }
 
-/* The same from where the sums stand (`first`: from the bias, or 0), and back; the last vector of the bias has `tail`
-   values. */
+/* The same from where the sums stand (`first`: from the bias, or 0), and back, with relu if that comes next; the last
+   vector of the bias has `tail` values. */
 ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real *const *windows, const int64_t *offset,
-                                  const real *panel, int64_t taps, int first, const real *bias, int tail, real *sums,
-                                  int64_t sums_row)
+                                  const real *panel, int64_t taps, int first, int relu, const real *bias, int tail,
+                                  real *sums, int64_t sums_row)
 {
     vec acc[MR][NV];
     UNROLL for (int v = 0; v < vectors; ++v) {
@@ -346,6 +346,8 @@ ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real 
         UNROLL for (int i = 0; i < rows; ++i) acc[i][v] = first ? start : vload(sums + i * sums_row + v * VL);
     }
     F(window_tile)(rows, vectors, windows, offset, panel, taps, acc);
+    if (relu)
+        UNROLL for (int i = 0; i < rows; ++i) UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vrelu(acc[i][v]);
     UNROLL for (int i = 0; i < rows; ++i)
         UNROLL for (int v = 0; v < vectors; ++v) vstore(sums + i * sums_row + v * VL, acc[i][v]);
 }
@@ -354,31 +356,33 @@ ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real 
 #undef ENTRY
 #define TILE(rows, vectors) \
     static void F(window_sums_##rows##x##vectors)(const real *const *windows, const int64_t *offset, \
-                                                  const real *panel, int64_t taps, int first, const real *bias, \
-                                                  int tail, real *sums, int64_t sums_row) \
+                                                  const real *panel, int64_t taps, int first, int relu, \
+                                                  const real *bias, int tail, real *sums, int64_t sums_row) \
     { \
-        F(window_sums)(rows, vectors, windows, offset, panel, taps, first, bias, tail, sums, sums_row); \
+        F(window_sums)(rows, vectors, windows, offset, panel, taps, first, relu, bias, tail, sums, sums_row); \
     }
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(window_sums_##rows##x##vectors),
 SHAPES(TILE, MR, NV)
 static void (*const F(window_table)[MR][NV])(const real *const *windows, const int64_t *offset, const real *panel,
-                                             int64_t taps, int first, const real *bias, int tail, real *sums,
+                                             int64_t taps, int first, int relu, const real *bias, int tail, real *sums,
                                              int64_t sums_row) = { SHAPES(ENTRY, MR, NV) };
 
 /* All filters of group k over some windows of an image; their sums are rows of `sums`. */
-static void F(sum_windows)(const F(correlation_t) *c, int64_t k, const real *const *windows, int64_t n, real *sums)
+static void F(sum_windows)(const F(correlation_t) *c, int64_t k, const real *const *windows, int64_t n, int relu,
+                           real *sums)
 {
     const int64_t row = F(packed_row)(c->out_channels);
     const real *panels = c->panels + k * c->filter_size * row, *bias = c->b ? c->b + k * c->out_channels : NULL;
     for (int64_t p = 0, taps; p < c->filter_size; p += taps) {
         const real *panel = panels + p * row;
         taps = min64(KC, c->filter_size - p);
+        const int last = p + taps == c->filter_size;
         for (int64_t j = 0, vectors; j < row; j += vectors * VL) {
             vectors = F(balanced_tile)((row - j) / VL, NV);
             for (int64_t i = 0, rows; i < n; i += rows) {
                 rows = F(balanced_tile)(n - i, MR);
                 F(window_table)[rows - 1][vectors - 1](
-                    windows + i, c->planes->tap_offset + p, panel, taps, p == 0, bias ? bias + j : NULL,
+                    windows + i, c->planes->tap_offset + p, panel, taps, p == 0, relu && last, bias ? bias + j : NULL,
                     j + vectors * VL < row ? VL : (int)(c->out_channels - (row - VL)), sums + i * row + j, row);
             }
             panel += taps * vectors * VL;
@@ -403,9 +407,11 @@ static void F(correlate_windows)(const F(correlation_t) *c, int64_t image, int64
                 if (j == c->cols) j = 0, ++i;
                 windows[q] = from + i * g->pitch + j;
             }
-            F(sum_windows)(c, k, windows, n, sums);
+            const int relu = c->activation == RELU && !norm.mean;
+            F(sum_windows)(c, k, windows, n, relu, sums);
             for (int64_t q = 0; q < n && norm.mean; ++q) F(normalise_row)(&norm, sums + q * row, c->out_channels);
-            if (c->activation != IDENTITY) F(activate_range)(c->activation, c->alpha, sums, sums, sums, n * row);
+            if (c->activation != IDENTITY && !relu)
+                F(activate_range)(c->activation, c->alpha, sums, sums, sums, n * row);
             F(transpose)(sums, row, c->y + (image * c->groups * c->out_channels + filter) * size + e, size, n,
                          c->out_channels);
         }

@@ -157,7 +157,7 @@ typedef struct {
 /* Pooling of images · channels planes. dx and y must not be x and dy. Window (i, j) has rows row_begin[i] …
    row_end[i] − 1 and columns col_begin[j] … col_end[j] − 1, in steps of the dilation, at least one of each; an average
    divides by row_size[i] · col_size[j]. fastnn/image_tables.py makes the tables. `tiled`: the windows cover the image
-   without gap, overlap or rest.
+   without gap, overlap or rest; `pairs`: and each of them is 2 × 2 pixels.
    The maxima of single images go by stride, with pad_w columns before a row. scratch: threads · scratch_size values;
    these are the padded row, as far as the last window goes, or if there are interleaved blocks and that is more,
    2 · LANES for each pixel of an input and an output plane. */
@@ -167,7 +167,7 @@ typedef struct {
     const int64_t *row_begin, *row_end, *col_begin, *col_end;
     const void *row_size, *col_size;
     int64_t dilation_h, dilation_w;
-    int tiled;
+    int tiled, pairs;
     int64_t kernel_w, stride_w, pad_w;
     const void *x, *dy;
     void *y, *dx, *scratch;

@@ -40,11 +40,36 @@ static void F(max_across_any)(const real *row, real *y, int64_t n, int64_t kerne
     else F(max_across)(row, y, n, kernel, 1, step);
 }
 
+/* Windows of 2 × 2 pixels that cover the image: `rows` rows of `cols` maxima each. Vectors go beyond a row where other rows follow,
+   which are written after it. */
+static void F(max_2x2)(const real *x, real *y, int64_t rows, int64_t cols)
+{
+    const int64_t width = 2 * cols;
+    for (int64_t i = 0; i < rows; ++i, x += 2 * width, y += cols)
+        for (int64_t j = 0; j < cols; j += VL) {
+            const real *upper = x + 2 * j, *lower = upper + width;
+            if (VL <= cols - j || VL <= cols * (rows - 1 - i)) {
+                const vec one = vmax_nan(vload(upper), vload(lower));
+                const vec next = vmax_nan(vload(upper + VL), vload(lower + VL));
+                vstore(y + j, vmax_nan(vodds(one, next), vevens(one, next)));
+            } else for (int64_t e = j; e < cols; ++e) {
+                const real *from = x + 2 * e;
+                const real one = MAX_NAN(from[width], from[0]), next = MAX_NAN(from[width + 1], from[1]);
+                y[e] = MAX_NAN(one, next);
+            }
+        }
+}
+
 static void F(max_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
     const int64_t planes = F(plane_count)(g), from = part_begin(planes, part, parts);
     const int64_t to = part_begin(planes, part + 1, parts), rows = g->out_rows, cols = g->out_cols;
+    if (g->pairs) {
+        F(max_2x2)((const real *)g->x + from * g->height * g->width, (real *)g->y + from * rows * cols,
+                   (to - from) * rows, cols);
+        return;
+    }
     const int64_t width = g->width, down = g->dilation_h, across = g->dilation_w, kernel = g->kernel_w;
     const int64_t seen = (cols - 1) * g->stride_w + (kernel - 1) * across + 1, own = g->pad_w + width;
     const int64_t *begin = g->row_begin, *end = g->row_end;

@@ -8,12 +8,13 @@
        vmask, vfirst(n)            the first n lanes, 0 <= n <= VL
        vload_first(p, m)           loads those lanes, 0 in the others; reads no other memory
        vstore_first(p, m, v)       stores those lanes only
-       vmax_nan(a, b)              the larger value, NaN if one of the two is NaN
+       vmax_nan(a, b)              the larger value, NaN if one of the two is NaN; b if they are equal
        vrelu(a)                    0 where a < 0, else a + 0, so that −0 becomes 0 and NaN stays
        vwhere_positive(a, x)       x where a > 0, else 0
        vzip_low(r, a, b), vzip_high(r, a, b)       a₀ b₀ a₁ b₁ … of the lower halves, and of the upper halves; or what
                                    else transposes after VL_LOG rounds, of which this is number r (transpose.inc.c)
        vload_halves(p, q)          VL/2 values from p and VL/2 from q, which is round 0 of them: AVX2 only
+       vevens(a, b), vodds(a, b)   every second value of a and b one behind the other, from the first on or the next
        vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
        vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
    The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
@@ -38,6 +39,8 @@
 #undef SAME
 #undef vzip_low
 #undef vzip_high
+#undef vevens
+#undef vodds
 #undef vload_halves
 #undef vwhere_equal
 #undef vwhere_other
@@ -54,6 +57,8 @@
 #define AVX512(op) _mm512_##op##_ps
 #define LOW_LANES _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define HIGH_LANES _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define EVEN_LANES _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD_LANES _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 #else
 #define vec __m512d
 #define vmask __mmask8
@@ -62,9 +67,13 @@
 #undef AVX512
 #undef LOW_LANES
 #undef HIGH_LANES
+#undef EVEN_LANES
+#undef ODD_LANES
 #define AVX512(op) _mm512_##op##_pd
 #define LOW_LANES _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11)
 #define HIGH_LANES _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15)
+#define EVEN_LANES _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD_LANES _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15)
 #endif
 #define vload(p) AVX512(loadu)(p)
 #define vstore(p, v) AVX512(storeu)(p, v)
@@ -76,6 +85,8 @@
 #define vstore_first(p, m, v) AVX512(mask_storeu)(p, m, v)
 #define vzip_low(r, a, b) AVX512(permutex2var)(a, LOW_LANES, b)
 #define vzip_high(r, a, b) AVX512(permutex2var)(a, HIGH_LANES, b)
+#define vevens(a, b) AVX512(permutex2var)(a, EVEN_LANES, b)
+#define vodds(a, b) AVX512(permutex2var)(a, ODD_LANES, b)
 #if REAL_BITS == 32
 #define COMPARE _mm512_cmp_ps_mask
 #else
@@ -100,6 +111,9 @@
 #define AVX2(op) _mm256_##op##_ps
 #define vload_halves(p, q) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1)
 #define SWAP_HALVES _mm256_permute2f128_ps
+#define EVEN 0x88
+#define ODD 0xdd
+#define IN_ORDER(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
 static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #else
 #define vec __m256d
@@ -107,9 +121,15 @@ static const int32_t F(lanes)[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define VL_LOG 2
 #undef AVX2
 #undef SWAP_HALVES
+#undef EVEN
+#undef ODD
+#undef IN_ORDER
 #define AVX2(op) _mm256_##op##_pd
 #define vload_halves(p, q) _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(q), 1)
 #define SWAP_HALVES _mm256_permute2f128_pd
+#define EVEN 0x0
+#define ODD 0xf
+#define IN_ORDER(v) _mm256_permute4x64_pd(v, 0xd8)
 static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
 #endif
 #define vload(p) AVX2(loadu)(p)
@@ -130,6 +150,8 @@ static const int64_t F(lanes)[8] = {-1, -1, -1, -1};
    zips across the middle does not exist, so the same rounds would take twice as many. */
 #define vzip_low(r, a, b) ((r) ? AVX2(unpacklo)(a, b) : SWAP_HALVES(a, b, 0x20))
 #define vzip_high(r, a, b) ((r) ? AVX2(unpackhi)(a, b) : SWAP_HALVES(a, b, 0x31))
+#define vevens(a, b) IN_ORDER(AVX2(shuffle)(a, b, EVEN))
+#define vodds(a, b) IN_ORDER(AVX2(shuffle)(a, b, ODD))
 #define SAME(a, b) AVX2(or)(AVX2(cmp)(a, b, _CMP_EQ_OQ), AVX2(cmp)(a, a, _CMP_UNORD_Q))
 #define vwhere_equal(a, b, x) AVX2(and)(SAME(a, b), x)
 #define vwhere_other(a, b, x) AVX2(andnot)(SAME(a, b), x)
@@ -191,11 +213,15 @@ typedef real F(vec16) __attribute__((vector_size(16), aligned(sizeof(real)), may
 #define vset1(x) ((vec){(x), (x), (x), (x)})
 #define vzip_low(r, a, b) ((vec){(a)[0], (b)[0], (a)[1], (b)[1]})
 #define vzip_high(r, a, b) ((vec){(a)[2], (b)[2], (a)[3], (b)[3]})
+#define vevens(a, b) ((vec){(a)[0], (a)[2], (b)[0], (b)[2]})
+#define vodds(a, b) ((vec){(a)[1], (a)[3], (b)[1], (b)[3]})
 #else
 #define VL_LOG 1
 #define vset1(x) ((vec){(x), (x)})
 #define vzip_low(r, a, b) ((vec){(a)[0], (b)[0]})
 #define vzip_high(r, a, b) ((vec){(a)[1], (b)[1]})
+#define vevens(a, b) vzip_low(0, a, b)
+#define vodds(a, b) vzip_high(0, a, b)
 #endif
 #define vzero() vset1(0)
 #if defined(__aarch64__)
@@ -221,7 +247,7 @@ static inline void F(store_first)(real *p, int n, vec v)
 }
 static inline vec F(vec_max_nan)(vec a, vec b)
 {
-    for (int i = 0; i < VL; ++i) a[i] = b[i] > a[i] || b[i] != b[i] ? b[i] : a[i];
+    for (int i = 0; i < VL; ++i) a[i] = a[i] > b[i] || a[i] != a[i] ? a[i] : b[i];
     return a;
 }
 #define vmax_nan(a, b) F(vec_max_nan)(a, b)
@@ -242,6 +268,8 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 #define VL_LOG 0
 #define vzip_low(r, a, b) (a)
 #define vzip_high(r, a, b) (b)
+#define vevens(a, b) (a)
+#define vodds(a, b) (b)
 #define vload(p) (*(p))
 #define vstore(p, v) (*(p) = (v))
 #define vset1(x) (x)
@@ -250,7 +278,7 @@ static inline vec F(vec_max_nan)(vec a, vec b)
 #define vfirst(n) (n)
 #define vload_first(p, m) ((void)(m), *(p))
 #define vstore_first(p, m, v) ((void)(m), *(p) = (v))
-#define vmax_nan(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define vmax_nan(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
 #define vrelu(a) ((a) < 0 ? 0 : (a) + 0)
 #define vwhere_positive(a, x) ((a) > 0 ? (x) : 0)
 #define SAME(a, b) ((a) == (b) || (a) != (a))
