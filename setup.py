@@ -166,17 +166,25 @@ def extensions() -> list[Extension]:
     return [kernels, *modules, Extension(SHARED, [SHARED.replace(".", "/") + ".c"])]
 
 
+def is_out_of_date() -> bool:
+    """Were there other directives when a module was translated? Cython does not look."""
+    made = [path.stat().st_mtime for path in Path(GENERATED, "fastnn").glob("*.c")]
+    return bool(made) and min(made) < Path(__file__).stat().st_mtime
+
+
 write_declarations()
 setup(
     ext_modules=cythonize(
         extensions(),
         nthreads=PROCESSES,
+        force=is_out_of_date() or None,
         build_dir=GENERATED,
         include_path=[GENERATED],
         shared_utility_qualified_name=SHARED,
         compiler_directives={
             "language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
-            "embedsignature": True, "embedsignature.format": "clinic", "binding": True,
+            "embedsignature": True, "embedsignature.format": "clinic",
+            "binding": False,           # Cython's own functions do not look at self: Linear.forward(3, x) would crash
         },
     ),
     cmdclass={"build_ext": BuildExt},

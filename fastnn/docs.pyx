@@ -1,8 +1,8 @@
 """Docstrings: they stand in the reference, and are put onto compiled classes and functions when one is used first.
 
-A compiled class has its constructor's signature as its docstring, which `inspect.signature` reads; the text follows it
-here. In examples fastnn takes the place of fastnn_ref. Where Python has dropped docstrings (-OO), there are none here
-either.
+A compiled class has its constructor's signature as its docstring, a method or a function its own, which
+`inspect.signature` reads; the text follows it here. In examples fastnn takes the place of fastnn_ref. Where Python has
+dropped docstrings (-OO), there are none here either.
 """
 
 import importlib
@@ -11,7 +11,7 @@ import sys
 from cpython.object cimport PyObject
 from cpython.type cimport PyType_Modified
 
-from types import GetSetDescriptorType
+from types import BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType
 
 from fastnn_ref.shared.parameter import Parameter
 
@@ -23,6 +23,12 @@ cdef extern from "Python.h":
         const char *doc
     ctypedef struct PyGetSetDescrObject:
         PyGetSetDef *d_getset
+    ctypedef struct PyMethodDef:
+        const char *ml_doc
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef *d_method
+    ctypedef struct PyCFunctionObject:
+        PyMethodDef *m_ml
 
 cdef list texts = []            # the bytes that C strings point to
 cdef set done = set()           # the modules that have theirs
@@ -49,10 +55,14 @@ cdef object find(object kind, object name):
     return None
 
 
-cdef int set_function_doc(object function, object text) except -1:
-    """Cython says "None" where a function has no docstring."""
-    if text or function.__doc__ == "None":
-        function.__doc__ = text
+cdef const char *behind_signature(const char *doc, object text) except NULL:
+    """The docstring in C: what `inspect.signature` reads there, and then the text."""
+    signature, end, _ = (doc if doc != NULL else b"").decode().partition("\n--\n\n")
+    return kept_bytes(signature + end + text if end else text)
+
+
+cdef int set_doc(PyMethodDef *method, object text) except -1:
+    method.ml_doc = behind_signature(method.ml_doc, text)
     return 0
 
 
@@ -61,20 +71,21 @@ cdef int attach_class(object kind, object original) except -1:
     cdef PyTypeObject *type_object = <PyTypeObject *><PyObject *>kind
     text = text_of(original)
     if text:
-        signature = (type_object.tp_doc or b"").decode().partition("\n--\n\n")
-        type_object.tp_doc = kept_bytes(f"{signature[0]}\n--\n\n{text}" if signature[1] else text)
+        type_object.tp_doc = behind_signature(type_object.tp_doc, text)
         (<object>type_object.tp_dict)["__doc__"] = text
         PyType_Modified(kind)
     for name, value in list(kind.__dict__.items()):
         if name[:2] == "__":
             continue
         text = text_of(find(original, name))
-        if type(value) is GetSetDescriptorType and text:
+        if not text:
+            continue
+        if type(value) is GetSetDescriptorType:
             (<PyGetSetDescrObject *><PyObject *>value).d_getset.doc = kept_bytes(text)
-        elif type(value) is Parameter and text:
+        elif type(value) is Parameter:
             value.__doc__ = text
-        elif type(value) is type(attach):
-            set_function_doc(value, text)
+        elif type(value) is MethodDescriptorType:
+            set_doc((<PyMethodDescrObject *><PyObject *>value).d_method, text)
     return 0
 
 
@@ -92,8 +103,8 @@ def attach(package, reference):
                 continue
             if isinstance(value, type):
                 attach_class(value, originals[key])
-            elif type(value) is type(attach):
-                set_function_doc(value, text_of(originals[key]))
+            elif type(value) is BuiltinFunctionType and text_of(originals[key]):
+                set_doc((<PyCFunctionObject *><PyObject *>value).m_ml, text_of(originals[key]))
         done.add(module_name)
 
 

@@ -153,6 +153,38 @@ def test_unpickled_nonsense_does_not_crash(fast):
     )
 
 
+def test_a_method_of_another_class_does_not_crash(fast):
+    """A forgotten pair of brackets: nn.CrossEntropyLoss.forward(y, t) takes y for the loss. Hidden modules, too."""
+    said = python(
+        """
+        import importlib, pkgutil
+        import fastnn as nn, numpy as np
+
+        x, tried = np.zeros((6, 3)), set()
+        for found in pkgutil.iter_modules(nn.__path__):
+            module = importlib.import_module(f"fastnn.{found.name}") if found.name != "__main__" else nn
+            for cls in [each for each in vars(module).values() if isinstance(each, type)]:
+                if cls.__module__.partition(".")[0] != "fastnn":
+                    continue
+                for name, method in vars(cls).items():
+                    if type(method).__name__ not in ("method_descriptor", "cython_function_or_method"):
+                        continue
+                    for wrong in (x, cls, nn.Linear(3, 2) if not issubclass(nn.Linear, cls) else 3):
+                        for rest in ((), (x,), (x, x, x)):
+                            try:
+                                method(wrong, *rest)
+                            except TypeError:
+                                tried.add((cls, name))
+                            else:
+                                raise SystemExit(f"{cls}.{name}: took {wrong!r}")
+        for cls in (nn.CrossEntropyLoss, nn.Sequential, nn.Adam, nn.Conv2d, nn.Predictor, nn.Dropout):
+            assert any(issubclass(cls, each) for each, _ in tried), cls
+        print(len(tried))
+        """
+    )
+    assert int(said) > 50
+
+
 @pytest.mark.parametrize("shape", [None, "ab", (None,), (True,), (2.5,), (-3,), (0,)])
 def test_a_shape_that_is_none(nn, shape):
     """Each kind of layer says so, whether it looks at the shape itself or hands it on."""

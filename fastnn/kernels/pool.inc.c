@@ -40,8 +40,8 @@ static void F(max_across_any)(const real *row, real *y, int64_t n, int64_t kerne
     else F(max_across)(row, y, n, kernel, 1, step);
 }
 
-/* Windows of 2 × 2 pixels that cover the image: `rows` rows of `cols` maxima each. Vectors go beyond a row where other rows follow,
-   which are written after it. */
+/* Windows of 2 × 2 pixels that cover the image: `rows` rows of `cols` maxima each. Vectors go beyond a row where other
+   rows follow, which are written after it. */
 static void F(max_2x2)(const real *x, real *y, int64_t rows, int64_t cols)
 {
     const int64_t width = 2 * cols;

@@ -117,7 +117,8 @@ def is_setting(kind: type[Any], name: str) -> bool:
 def file_config(thing: Any) -> dict[str, Any]:
     """The record of ``thing`` for a file that has the values of parameters beside it."""
     thing = getattr(thing, "custom", thing)         # a host stands for the user's object
-    own = getattr(type(thing).config, "__module__", "").partition(".")[0] in ("fastnn", "fastnn_ref")
+    home = next(each for each in type(thing).__mro__ if "config" in vars(each))
+    own = home.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
     record: dict[str, Any] = config(thing, with_values=False) if own else thing.config()
     return record
 
