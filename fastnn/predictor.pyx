@@ -16,7 +16,7 @@ from fastnn.model cimport Model, as_batch_size, fewer
 from fastnn.network cimport Network, Node, Twin, set_seed, walk
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.prediction import predict_classes, predict_proba
+from fastnn_ref.shared.prediction import classes_by, proba_by
 
 
 cdef Model prepared(Model model, object seed, object dtype, list streams):
@@ -80,16 +80,18 @@ cdef class Predictor:
         return self.ready().output_shape(shape)
 
     def __call__(self, x):
+        if type(self) is not Predictor:             # a user's class may have a predict of its own
+            return self.predict(x)
         return self.ready().predict_batches(x, 1024)
 
     def predict(self, x, batch_size=1024):
         return self.ready().predict_batches(x, fewer(as_batch_size(batch_size), INT64_MAX))
 
     def predict_proba(self, x, batch_size=1024, multilabel=False):
-        return predict_proba(self.ready(), x, batch_size, multilabel)
+        return proba_by(self.ready(), self.predict, x, batch_size, multilabel)
 
     def predict_classes(self, x, batch_size=1024, multilabel=False):
-        return predict_classes(self.ready(), x, batch_size, multilabel)
+        return classes_by(self.ready(), self.predict, x, batch_size, multilabel)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.ready()!r})"

@@ -19,7 +19,7 @@ from .model import Model
 from .network import Shape
 from .shared import checks
 from .shared.access import walk
-from .shared.prediction import predict_classes, predict_proba
+from .shared.prediction import classes_by, proba_by
 
 
 class Predictor:
@@ -31,7 +31,8 @@ class Predictor:
     It is for serving: any number of threads predict at once, also while the model is trained on, and ``fastnn`` reads
     weights in an order that is worked out once, here. That makes 3 to some hundred examples through wide ``Linear``
     layers, and few images through convolutions, faster. It takes the memory of the parameters twice (of Winograd's
-    3 × 3 convolutions 5 times); ``copy.deepcopy`` and pickle make another one.
+    3 × 3 convolutions 5 times); ``copy.deepcopy`` and pickle make another one. A subclass that overrides ``predict``,
+    to scale x for example, has it called by the other three, too.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 3, init="ones"), nn.ReLU())
@@ -41,6 +42,8 @@ class Predictor:
     ([[3.0, 3.0, 3.0]], [[0.0, 0.0, 0.0]])
     """
 
+    _model: Model | None = None
+
     def __init__(self, model: Model) -> None:
         checks.check_instance("model", model, Model)
         with model.network.locked() as network:
@@ -49,11 +52,16 @@ class Predictor:
             self._model, self._seed = copy.deepcopy(model), network.seed
             self._prepare(network.dtype, streams)
 
+    def _ready(self) -> Model:
+        if self._model is None:
+            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        return self._model
+
     def _prepare(self, dtype: np.dtype[Any], streams: Sequence[int]) -> None:
         """Makes the copy draw from the model's random numbers, in its dtype."""
-        network = self._model.network
+        network = self._ready().network
         network.seed, network.seeds, network.chosen_dtype = self._seed, checks.as_seeds(self._seed), dtype
-        layers = [layer for _, layer in walk(self._model)]
+        layers = [layer for _, layer in walk(self._ready())]
         for layer in layers:
             layer.gradients.clear()
         network.wake()
@@ -63,20 +71,20 @@ class Predictor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64: that of the model."""
-        return self._model.dtype
+        return self._ready().dtype
 
     @property
     def input_shape(self) -> Shape | None:
         """The shape of one example, None where more than one fits."""
-        return self._model.input_shape
+        return self._ready().input_shape
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one example's output for one example of ``shape``; ValueError if that does not fit."""
-        return self._model.output_shape(shape)
+        return self._ready().output_shape(shape)
 
     def __call__(self, x: Any) -> Array:
         """``predict(x)``."""
-        return self._model.predict(x)
+        return self.predict(x)
 
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, as ``model.predict`` gives it.
@@ -85,24 +93,24 @@ class Predictor:
         >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predictor().predict(np.zeros((2500, 4))).shape
         (2500, 3)
         """
-        return self._model.predict(x, batch_size)
+        return self._ready().predict(x, batch_size)
 
     def predict_proba(self, x: Any, batch_size: int = 1024, multilabel: bool = False) -> Array:
         """The probability of each class, as ``model.predict_proba`` gives it."""
-        return predict_proba(self._model, x, batch_size, multilabel)
+        return proba_by(self._ready(), self.predict, x, batch_size, multilabel)
 
     def predict_classes(self, x: Any, batch_size: int = 1024, multilabel: bool = False) -> Array:
         """The number of the likeliest class for each row, as ``model.predict_classes`` gives it."""
-        return predict_classes(self._model, x, batch_size, multilabel)
+        return classes_by(self._ready(), self.predict, x, batch_size, multilabel)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._model!r})"
+        return f"{type(self).__name__}({self._ready()!r})"
 
     def __copy__(self) -> "Predictor":
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        streams = [layer._index for _, layer in walk(self._model)]
+        streams = [layer._index for _, layer in walk(self._ready())]
         return {**self.__dict__, "prepared": (self.dtype, streams)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:

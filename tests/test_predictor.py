@@ -313,8 +313,20 @@ def test_made_without_init(nn):
             pass
 
     for call in (lambda p: p(X), lambda p: p.predict(X), lambda p: p.dtype, repr, copy.copy):
-        with pytest.raises((RuntimeError, AttributeError)):
+        with pytest.raises(RuntimeError, match="Late: made without a call of __init__"):
             call(Late())
+
+
+def test_a_predict_of_ones_own(nn):
+    """The other methods call it."""
+    class Scaled(nn.Predictor):
+        def predict(self, x, batch_size=1024):
+            return super().predict(np.asarray(x) / 255, batch_size)
+
+    model = net(nn)
+    own, plain = Scaled(model), model.predictor()
+    for name in ("__call__", "predict", "predict_proba", "predict_classes"):
+        same(getattr(own, name)(X * 255), getattr(plain, name)(X * 255 / 255))
 
 
 @pytest.mark.parametrize("package", ["fastnn_ref", "fastnn"])

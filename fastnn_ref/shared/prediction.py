@@ -191,12 +191,12 @@ def filled(n: int, found: Iterator[Array]) -> Array:
 
 
 def outputs_by_parts(
-    who: str, model: Any, x: Array, batch_size: object, multilabel: object,
+    who: str, model: Any, predict: Callable[..., Array], x: Array, batch_size: object, multilabel: object,
 ) -> Iterator[tuple[Array, str, bool]]:
     """Outputs by parts, the activation that they come from, and whether each output is a label of its own."""
     size, labels = checks.as_integer("batch_size", batch_size, 1), checks.as_flag("multilabel", multilabel)
     for rows in parts(len(x), size):
-        y = model.predict(x[rows], size)
+        y = predict(x[rows], size)
         last = check_classifier(who, model, y.shape[1:], labels)
         yield y, last, labels or (last == "Sigmoid" and y.shape[1] > 1)
 
@@ -233,9 +233,7 @@ def predict_proba(model: Any, x: object, batch_size: int = 1024, multilabel: boo
     >>> model.predict_proba(np.ones((3, 2))).tolist()
     [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
     """
-    array = as_rows(x)
-    found = outputs_by_parts("predict_proba", model, array, batch_size, multilabel)
-    return filled(len(array), (probabilities(checks.package_of(model), *each) for each in found))
+    return proba_by(model, model.predict, x, batch_size, multilabel)
 
 
 def predict_classes(model: Any, x: object, batch_size: int = 1024, multilabel: bool = False) -> Array:
@@ -248,6 +246,18 @@ def predict_classes(model: Any, x: object, batch_size: int = 1024, multilabel: b
     >>> nn.Sequential(nn.Identity()).predict_classes(np.array([[0.1, 2.0, -1.0], [3.0, 2.0, 1.0]])).tolist()
     [1, 0]
     """
+    return classes_by(model, model.predict, x, batch_size, multilabel)
+
+
+def proba_by(model: Any, predict: Callable[..., Array], x: object, batch_size: object, multilabel: object) -> Array:
+    """``predict_proba`` of a model whose outputs ``predict(x, batch_size)`` gives."""
     array = as_rows(x)
-    found = outputs_by_parts("predict_classes", model, array, batch_size, multilabel)
+    found = outputs_by_parts("predict_proba", model, predict, array, batch_size, multilabel)
+    return filled(len(array), (probabilities(checks.package_of(model), *each) for each in found))
+
+
+def classes_by(model: Any, predict: Callable[..., Array], x: object, batch_size: object, multilabel: object) -> Array:
+    """``predict_classes`` of such a model."""
+    array = as_rows(x)
+    found = outputs_by_parts("predict_classes", model, predict, array, batch_size, multilabel)
     return filled(len(array), (classes(*each) for each in found))
