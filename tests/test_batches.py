@@ -7,6 +7,7 @@ import queue
 import re
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -379,6 +380,51 @@ def test_batch_normalization_normalises_each_part(nn):
     train(nn, X[:8], T[:8], model=one, batch_size=4, gradient_accumulation_steps=2, shuffle=False, epochs=1)
     train(nn, X[:8], T[:8], model=two, batch_size=4, optimizer=nn.SGD(lr=0.0), shuffle=False, epochs=1)
     same(one.state_dict()["0.running_mean"], two.state_dict()["0.running_mean"])
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("weights", [None, W])
+def test_an_iterator_may_fill_the_same_arrays_anew(nn, weights, accumulate):
+    """To the bits of arrays of their own, with any number of batches for one step."""
+    def refilled():
+        buffers = None
+        for batch in batches(weights, size=10):
+            buffers = buffers or [np.empty_like(each) for each in batch]
+            for buffer, each in zip(buffers, batch, strict=True):
+                buffer[...] = each
+            yield tuple(buffers)
+            for buffer in buffers:
+                buffer[...] = 0
+
+    want, history = train(nn, list(batches(weights, size=10)), epochs=1, gradient_accumulation_steps=accumulate)
+    found, same_history = train(nn, refilled(), epochs=1, steps_per_epoch=5, gradient_accumulation_steps=accumulate)
+    same_parameters(found, want)
+    assert same_history == history
+    if weights is None:
+        close("training", found.state_dict()["0.weight"], train(
+            nn, shuffle=False, epochs=1, batch_size=10 * accumulate)[0].state_dict()["0.weight"], 50)
+
+
+@once
+def test_a_mapped_array_is_read_part_by_part(nn, tmp_path):
+    """A step of 16 batches has no more of them in memory than one of 2, of x and of targets that are as large."""
+    rows = np.zeros((256, 5000), np.float32)
+    x, t = in_file(tmp_path, rows), in_file(tmp_path, rows, "t.bin")
+    model = nn.Sequential(nn.Linear(5000, 1), nn.Linear(1, 5000), seed=0, dtype="float32")
+
+    def peak(accumulate):
+        found = []
+        hooks = nn.LambdaCallback(
+            on_train_batch_begin=lambda batch, logs: tracemalloc.reset_peak(),
+            on_train_batch_end=lambda batch, logs: found.append(tracemalloc.get_traced_memory()[1]))
+        tracemalloc.start()
+        model.fit(x, t, loss=nn.MSELoss(), optimizer=nn.SGD(), batch_size=16, callbacks=[hooks],
+                  gradient_accumulation_steps=accumulate)
+        tracemalloc.stop()
+        return max(found)
+
+    peak(2)
+    assert peak(16) - peak(2) < 2 * rows.nbytes / 16
 
 
 # ---- in files ----

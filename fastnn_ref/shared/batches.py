@@ -11,8 +11,10 @@ are summed, each with its part of the weights:
 
     dW = Σ cᵢ·dWᵢ / Σ cᵢ        cᵢ: the rows of part i, or the sum of their weights
 
-That is the gradient of the larger batch. Batch normalization normalises each part by itself. ``shards.py`` has another
-way to sum parts, which does not depend on how many processes share them.
+That is the gradient of the larger batch. Batch normalization normalises each part by itself. Σ cᵢ comes before the
+first gradient. So targets of arrays are looked at twice, and of x one part at a time is in memory; the parts of an
+iterator, which gives each but once, and perhaps in the same memory, are copied. ``shards.py`` has another way to sum
+parts, which does not depend on how many processes share them.
 """
 
 from __future__ import annotations
@@ -69,14 +71,15 @@ def in_batches(orders: Iterator[Array], size: int) -> Iterator[Array]:
 class RowBatches:
     """Batches of rows of arrays, which may lie in a file; ``shuffle`` is True, False or "blocks".
 
-    With ``in_parts``, what a batch holds of the arrays is taken, or read, when a part of it is asked for.
+    With ``in_parts``, and where several batches make one step (``accumulate``), what a batch holds of the arrays is
+    taken, or read, when a part of it is asked for.
     """
 
     def __init__(self, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int,
                  in_parts: bool = False) -> None:
         self.data, self.size, self.shuffle, self.drop_last, self.in_parts = (
-            data, batch_size, shuffle, drop_last, in_parts)
-        self.in_memory = not (accumulate > 1 or in_parts or shuffle == "blocks" or is_mapped(data.x)
+            data, batch_size, shuffle, drop_last, in_parts or accumulate > 1)
+        self.in_memory = not (self.in_parts or shuffle == "blocks" or is_mapped(data.x)
                               or is_mapped(data.t))
         self.rows = checks.rows_used(len(data.x), batch_size, drop_last)
         self.count = -(-self.rows // batch_size)
@@ -93,7 +96,7 @@ class RowBatches:
         x, t, weights, names = self.data[:4]
         for rows in itertools.islice(self.order(model.network.seeds.order, model.epochs), skip, self.count):
             take: Any = FileRows if self.in_parts else operator.getitem
-            yield Data(take(x, rows), take(t, rows), None if weights is None else take(weights, rows), names)
+            yield Data(take(x, rows), take(t, rows), None if weights is None else weights[rows], names)
 
 
 class UserBatches:
@@ -151,6 +154,19 @@ class UserBatches:
 # ---- steps ----
 
 
+def parts_of_step(batches: Iterator[Data], accumulate: int) -> list[Data]:
+    """The next batches, which make one step. The user's iterator may fill the same arrays anew for each."""
+    if accumulate == 1:
+        return [next(batches)]
+    return [part._replace(x=kept(part.x), t=kept(part.t), weights=kept(part.weights))
+            for part in itertools.islice(batches, accumulate)]
+
+
+def kept(array: Any) -> Any:
+    """What stays as it is while others are fetched: rows that are still to be read, or a copy."""
+    return array if array is None or isinstance(array, FileRows) else np.array(array)
+
+
 def check_targets(model: Any, data: Data, loss: Any) -> None:
     """What the loss says of a batch's targets, before anything changes."""
     shape = (len(data.x), *model.output_shape(data.x.shape[1:]))
@@ -170,8 +186,8 @@ def summed(
     value, sums = 0.0, {name: np.zeros_like(gradient) for name, gradient in model.grads.items()}
     for part, count in zip(parts, counts, strict=True):
         share = count / total if count else 0.0
-        y = model.forward(part.x, training=True)
-        value += share * loss.forward(y, part.t, part.weights)
+        y = model.forward(part.x[:], training=True)             # nothing else keeps what is read here
+        value += share * loss.forward(y, part.t[:], part.weights)
         model.backward(loss.backward() * share, input_gradient=False)
         for name, gradient in model.grads.items():
             sums[name] += gradient
@@ -186,9 +202,12 @@ def part_weights(model: Any, parts: Iterable[Data], loss: Any) -> list[float]:
 
 def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tuple[float, float]:
     """A step on the rows of all parts together; returns loss and penalty."""
+    counts = []
     for part in parts:
-        check_targets(model, part, loss)
-    value, sums = summed(model, parts, part_weights(model, parts, loss), loss)
+        targets = part._replace(t=part.t[:])
+        check_targets(model, targets, loss)
+        counts += part_weights(model, [targets], loss)
+    value, sums = summed(model, parts, counts, loss)
     for name, gradient in model.grads.items():
         gradient[...] = sums[name]
     penalty = model.penalty_value()
@@ -203,7 +222,7 @@ def one_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tu
     else:
         (data,) = parts
         with named_as(data.names):
-            value = model.step(data.x, data.t, loss, optimizer, data.weights)
+            value = model.step(data.x[:], data.t[:], loss, optimizer, data.weights)
         penalty = model.penalty_loss
         value -= penalty
     count = sum(float(len(part.x) if part.weights is None else part.weights.sum()) for part in parts)
@@ -248,7 +267,7 @@ def train(
         if shards.count > 1:
             value, penalty, size, count = shards.step(model, next(batches), loss, optimizer, stop)
         else:
-            value, penalty, size, count = one_step(model, list(itertools.islice(batches, accumulate)), loss, optimizer)
+            value, penalty, size, count = one_step(model, parts_of_step(batches, accumulate), loss, optimizer)
         done += 1
         sums = [sums[0] + value * (1.0 if is_sum(loss) else count),
                 sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]

@@ -347,8 +347,9 @@ def fit(
     ``"blocks"`` shuffles blocks of 64 batches, and the rows inside each, so that what is read together lies together in
     a file. ``numpy.memmap`` arrays of any dtype may be larger than memory: they are read, and converted, batch by
     batch, with the same bits as arrays in memory. ``gradient_accumulation_steps=k`` makes one step of k batches, with
-    the gradient of one batch of k·``batch_size`` rows, in the memory of one of ``batch_size``; batch normalization
-    normalises each of the k by itself, and each draws masks of its own.
+    the gradient of one batch of k·``batch_size`` rows, in the memory of one of ``batch_size``; of an iterator's batches
+    it copies k, as what they weigh together must be known first. Batch normalization normalises each of the k by
+    itself, and each draws masks of its own.
 
     ``shards=S``, a power of two, cuts each batch into S parts, as equal as can be, in the order of its rows. Each goes
     forward and backward by itself, one after another, in the memory of one part, and their gradients are added over a
@@ -364,8 +365,9 @@ def fit(
     which is trained with as it comes; ``batch_size`` and ``shuffle`` are for arrays. What has a len(), such as a list
     or a DataLoader, begins anew in each epoch; a generator goes on where it stands, and needs ``steps_per_epoch``,
     the batches in an epoch, as the length is not known. It is asked for each batch with the GIL, between two steps, and
-    may predict then. If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the weights
-    are those after the last whole step. ``metrics`` are then those of the validation data.
+    may predict then, and fill the arrays of the batch before anew. If it ends early, or yields what does not fit, fit
+    raises ValueError or TypeError, and the weights are those after the last whole step. ``metrics`` are then those of
+    the validation data.
 
     The model is this thread's until fit returns, between steps and epochs, too. Another one that predicts with it,
     trains it or assigns to it meanwhile, such as a loader's worker, gets a RuntimeError, and nothing has changed; a
