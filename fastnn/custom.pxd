@@ -10,7 +10,7 @@ cdef class Host(Layer):
     cdef tuple shape, out_shape
     cdef int64_t dims[8]
     cdef int64_t out_dims[8]
-    cdef dict bound_values, bound_gradients # what the network has bound: the user's code must not replace these arrays
+    cdef object kept                        # the arrays that the network knows: the user's code must not replace these
     cdef object dtype_in_use
     cdef uint64_t seed
     cdef uint32_t step
@@ -19,7 +19,6 @@ cdef class Host(Layer):
     cdef int call_backward(self, Pass *p, const void *dy, void *dx) except -1
     cdef object copy_in(self, const void *data, tuple shape)
     cdef int copy_out(self, str what, str name, object found, tuple shape, const int64_t *dims, void *data) except -1
-    cdef int check_bound(self, str what) except -1
 
 
 # What a constructor makes of a layer that it is given: a CustomLayer gets a host, everything else stays what it is.

@@ -22,7 +22,7 @@ from fastnn.network cimport Node
 
 from fastnn._kernels import words
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.custom import CustomLayer
+from fastnn_ref.shared.custom import CustomLayer, check_in_place, kept_arrays
 
 
 cdef void carry(Pass *p, object error) noexcept:
@@ -106,7 +106,7 @@ cdef class Host(Layer):
         return self._trainable                      # a user's method may be there for what it sees
 
     cdef int bind(self) except -1:
-        self.bound_values, self.bound_gradients = dict(self.own_values), dict(self.own_gradients)
+        self.kept = kept_arrays(self.own_values, self.own_gradients)
         return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
@@ -152,13 +152,13 @@ cdef class Host(Layer):
         rows = (p.rows,)
         self.seed, self.step = p.seed, p.step
         y = self.custom.forward_pass(self.copy_in(x, rows + self.shape), bool(p.training))
-        self.check_bound("forward_pass")
+        check_in_place(self.custom, "forward_pass", self.kept)
         return self.copy_out("forward_pass", "y", y, rows + self.out_shape, self.out_dims, self.y)
 
     cdef int call_backward(self, Pass *p, const void *dy, void *dx) except -1:
         rows = (p.rows,)
         found = self.custom.backward_pass(self.copy_in(dy, rows + self.out_shape))
-        self.check_bound("backward_pass")
+        check_in_place(self.custom, "backward_pass", self.kept)
         if not self._trainable:
             for gradient in self.own_gradients.values():
                 gradient[...] = 0
@@ -184,17 +184,4 @@ cdef class Host(Layer):
                              f"got {checks.format_shape(array.shape)}")
         array = checks.as_contiguous(array, self.dtype_in_use)
         memcpy(data, <const void *><size_t>array.ctypes.data, array.nbytes)
-        return 0
-
-    cdef int check_bound(self, str what) except -1:
-        """Values and gradients must be the arrays that the network knows: the user's code writes into them."""
-        if not self.bound_values:
-            return 0
-        for which, own, bound in (("values", self.own_values, self.bound_values),
-                                  ("gradients", self.own_gradients, self.bound_gradients)):
-            for name, array in bound.items():
-                if own.get(name) is not array:
-                    own[name] = array
-                    raise TypeError(f"{type(self.custom).__name__}.{what}: expected {which}[{name!r}] to be written in "
-                                    f"place, {which}[{name!r}][...] = ..., got another array in its place")
         return 0

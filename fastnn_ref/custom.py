@@ -13,11 +13,15 @@ from typing import Any
 from .layer import Array, Layer, Shape
 from .network import clear_gradients
 from .shared import checks
-from .shared.custom import CustomLayer
+from .shared.custom import CustomLayer, check_in_place, kept_arrays
+
+IN_A_PASS = {"act": "forward_pass", "act_backward": "backward_pass"}         # the engine calls these, which call those
 
 
 class Host(Layer):
     """A layer that calls the methods of ``custom``; other attributes are the user object's, too."""
+
+    _kept: Any = None                               # the arrays that the network knows
 
     def __init__(self, custom: CustomLayer) -> None:
         self.custom = custom
@@ -41,7 +45,12 @@ class Host(Layer):
         """
         custom = self.custom._beside() if self.network.is_beside else self.custom
         found = getattr(custom, method)(*(array.copy() for array in arrays), *others)
-        return checks.as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
+        called = IN_A_PASS.get(method, method)
+        check_in_place(custom, called, self._kept)
+        return checks.as_result(f"{type(custom).__name__}.{called}", name, found, shape, arrays[0].dtype)
+
+    def _bind(self) -> None:
+        self._kept = kept_arrays(self.values, self.gradients)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         self.saved = x.shape

@@ -26,7 +26,7 @@ from .shared.closed import Closed
 from .shared.parameter import Parameter as Parameter
 
 # What belongs to one object, and not to its copies.
-NOT_COPIED = "_around", "_whole", "saved", "_executed"
+NOT_COPIED = "_around", "_whole", "saved", "_executed", "_kept"
 
 
 class Layer(Closed, LayerAccess):
@@ -100,6 +100,9 @@ class Layer(Closed, LayerAccess):
         """``n`` random words of 32 bits: the same ones each time in this pass, others in the next step."""
         network = self.network
         return philox.uint32(n, network.seeds.masks, network.pass_step, philox.stream(philox.MASK, self._index))
+
+    def _bind(self) -> None:
+        """The network knows the layer's arrays from now on."""
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""

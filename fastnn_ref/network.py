@@ -139,6 +139,7 @@ class Network:
                     layer._index = number
                     layer.values.update(values)
                     layer.gradients.update(gradients)
+                    layer._bind()
                 self._dtype, self._parameters = dtype, listed(root)
                 self.group(root)
                 self.awake = True

@@ -921,6 +921,12 @@ REFERENCE = [
     ),
     *of(
         "fastnn_ref/shared/custom.py",
+        ("custom layers: another array is taken", "test_custom_code::test_arrays_must_be_written_in_place",
+         "if is_other or own.get(name) is not array]",
+         "if is_other]"),
+        ("custom layers: another dict is taken", "test_custom_code::test_arrays_must_be_written_in_place",
+         "is_other = getattr(custom, which) is not own",
+         "is_other = False"),
         ("hosts: what a failed update changed stays", "test_custom_code",
          "            array[...] = values\n",
          "            pass\n"),

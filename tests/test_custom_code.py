@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn_ref.shared.custom import CustomActivation, CustomLayer, CustomLoss, CustomOptimizer
-from tests.check import close, normal, same
+from tests.check import close, normal, same, same_parameters
 from tests.pairwise import chequered
 
 
@@ -405,25 +405,76 @@ def test_what_is_kept_stays_as_it_was(nn):
         same(array, copied)
 
 
-def test_arrays_must_be_written_in_place(fast):
-    class Replaces(CustomLayer):
-        def __init__(self, which):
-            self.which = which
-            self.add("weight", (3,), "ones")
+class Replaces(CustomLayer):
+    """A scale whose method puts another array, or another dict, in the place of the one that the network knows."""
 
-        def forward_pass(self, x, training):
-            if self.which == "values":
-                self.values["weight"] = np.ones(3)
-            return x
+    fault = ""
 
-        def backward_pass(self, dy):
-            self.gradients["weight"] = dy.sum(axis=0)
-            return dy
+    def __init__(self):
+        self.add("weight", (3,), "ones")
+        self.add("bias", (3,))
 
-    for which in ("values", "gradients"):
-        model = fast.Sequential(Replaces(which))
-        with pytest.raises(TypeError, match=rf"expected {which}\['weight'\] to be written in place"):
-            model.step(normal((2, 3)), normal((2, 3)), fast.MSELoss(), fast.SGD())
+    def forward_pass(self, x, training):
+        self.saved = x
+        if self.fault == "values" and training:
+            self.values["weight"] = np.ones(3)
+        if self.fault == "dict of values" and training:
+            self.values = {"weight": np.ones(3), "bias": np.ones(3)}
+        return x * self.values["weight"] + self.values["bias"]
+
+    def backward_pass(self, dy):
+        gradient = (dy * self.saved).sum(axis=0)
+        if self.fault == "gradients":
+            self.gradients["weight"], self.gradients["bias"] = gradient, dy.sum(axis=0)
+        elif self.fault == "dict of gradients":
+            self.gradients = {"weight": gradient, "bias": dy.sum(axis=0)}
+        else:
+            self.set_gradients(gradient, dy.sum(axis=0))
+        return dy * self.values["weight"]
+
+
+@pytest.mark.parametrize("which", ["values", "gradients", "dict of values", "dict of gradients"])
+def test_arrays_must_be_written_in_place(nn, which):
+    """Else nothing of them would be trained. The error leaves the network's own arrays, so that training can go on."""
+    layer, right = Replaces(), Replaces()
+    layer.fault = which
+    model, other = nn.Sequential(layer), nn.Sequential(right)
+    x, t, optimizer = normal((2, 3)), normal((2, 3), seed=1), nn.SGD()
+    word, method = which.rsplit(maxsplit=1)[-1], "forward_pass" if "values" in which else "backward_pass"
+    for _ in range(2):
+        with pytest.raises(TypeError, match=rf"^Replaces\.{method}: expected {word}\['weight'\] to be written in "
+                                            rf"place, {word}\['weight'\]\[\.\.\.\] = \.\.\., got another array in "
+                                            r"its place$"):
+            model.step(x, t, nn.MSELoss(), optimizer)
+    same_parameters(model, other)
+    layer.fault = ""
+    for each in (model, other):
+        each.step(x, t, nn.MSELoss(), nn.SGD(0.1))
+    same_parameters(model, other)
+    assert not np.array_equal(layer.values["weight"], np.ones(3))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("which", ["values", "gradients"])
+def test_an_activations_arrays_must_be_written_in_place(nn, which, inside):
+    """Inside a layer or alone, a network says the same."""
+    class Slope(CustomActivation):
+        def __init__(self):
+            self.add("slope", (3,), "ones")
+
+        def act(self, u):
+            if which == "values":
+                self.values["slope"] = np.ones(3)
+            return u * self.values["slope"]
+
+        def act_backward(self, dy, u, y):
+            self.gradients["slope"] = (dy * u).sum(axis=0)
+            return dy * self.values["slope"]
+
+    model = nn.Sequential(nn.Linear(3, 3, activation=Slope()) if inside else Slope())
+    method = "forward_pass" if which == "values" else "backward_pass"
+    with pytest.raises(TypeError, match=rf"^Slope\.{method}: expected {which}\['slope'\] to be written in place"):
+        model.step(normal((2, 3)), normal((2, 3)), nn.MSELoss(), nn.SGD())
 
 
 @pytest.mark.parametrize("call", ["predict", "step", "wrap"])

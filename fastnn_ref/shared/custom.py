@@ -143,6 +143,30 @@ class CustomLayer(Custom, HasParameters):
         return None if self._host is None else self._host()
 
 
+Kept = dict[str, tuple[dict[str, Array], dict[str, Array]]]
+
+
+def kept_arrays(values: dict[str, Array], gradients: dict[str, Array]) -> Kept | None:
+    """The arrays of a user's layer that a network knows: for each of its two dicts the dict itself, and what is in it.
+    None if there are none."""
+    return {"values": (values, dict(values)), "gradients": (gradients, dict(gradients))} if values else None
+
+
+def check_in_place(custom: CustomLayer, method: str, kept: Kept | None) -> None:
+    """A user's method has written into the arrays that the network knows; TypeError if it put others in their place,
+    which would neither be trained nor train anything. Then those of the network are back."""
+    replaced = []
+    for which, (own, arrays) in kept.items() if kept else ():
+        is_other = getattr(custom, which) is not own
+        replaced += [(which, name) for name, array in arrays.items() if is_other or own.get(name) is not array]
+        if replaced:
+            own.update(arrays)
+            setattr(custom, which, own)
+    for which, name in replaced:
+        raise TypeError(f"{type(custom).__name__}.{method}: expected {which}[{name!r}] to be written in place, "
+                        f"{which}[{name!r}][...] = ..., got another array in its place")
+
+
 class CustomActivation(CustomLayer):
     """An activation of your own: define ``act(u)`` → y and ``act_backward(dy, u, y)`` → dy · act'(u), elementwise.
 
