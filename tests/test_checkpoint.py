@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import sys
 
 import numpy as np
@@ -292,8 +293,15 @@ def test_another_model(nn, saved, other, message):
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        (lambda nn: nn.SGD(), {}, "state: expected the keys steps, lr, got steps, lr, mean, square"),
-        (lambda nn: nn.Adam(), {"callbacks": ()}, "callbacks: expected 3, as when the state was taken, got 1"),
+        (lambda nn: nn.SGD(), {},
+         r"run\.safetensors: optimizer\.class: expected 'Adam', as when the file was written, got 'SGD'"),
+        (lambda nn: nn.AdamW(), {}, r"optimizer\.class: expected 'Adam', as when the file was written, got 'AdamW'"),
+        (lambda nn: nn.Adam(amsgrad=True), {},
+         "optimizer: expected one that keeps steps, lr, mean, square, as when the state was taken, got Adam, which "
+         "keeps steps, lr, mean, square, "),
+        (lambda nn: nn.Adam(), {"callbacks": ()}, "callbacks: expected 2, as when the state was taken, got 0$"),
+        (lambda nn: nn.Adam(), {"callbacks": "one"},
+         r"callbacks: expected 2, as when the state was taken, got 1 \(EarlyStopping\)$"),
         (lambda nn: nn.Adam(), {"batch_size": 10}, "resume: expected at most 2 batches done, got 3"),
         (lambda nn: nn.Adam(), {"callbacks": "swapped"}, "state: expected the keys best of a ModelCheckpoint, got"),
     ],
@@ -304,9 +312,41 @@ def test_other_objects(nn, saved, make, arguments, message):
     callbacks = [nn.EarlyStopping(), nn.ModelCheckpoint(saved)]
     if arguments.get("callbacks") == "swapped":
         arguments = {"callbacks": callbacks[::-1]}
+    if arguments.get("callbacks") == "one":
+        arguments = {"callbacks": callbacks[:1]}
     with pytest.raises(ValueError, match=message):
         train(nn, model, make(nn), resume=saved, **{"callbacks": callbacks, **arguments})
     assert flat([model.state_dict(), model.network.counters()]) == kept
+
+
+def test_a_state_of_other_objects(nn):
+    """A state in memory knows what an optimizer keeps, and how many callbacks there were: fit says it in the words of
+    its arguments, before any hook is called."""
+    def states(*callbacks):
+        model, optimizer = net(nn), nn.SGD(lr=0.1, momentum=0.9)
+        history = train(nn, model, optimizer, epochs=1, callbacks=callbacks)
+        return nn.training_state(model, optimizer, [history, *callbacks]), nn.training_state(model, optimizer)
+
+    state, without_history = states(nn.EarlyStopping("loss"))
+    called = []
+    hook = nn.LambdaCallback(on_train_begin=lambda logs: called.append(1))
+    for optimizer, resume, message in [
+        (nn.Adam(), state, "optimizer: expected one that keeps steps, lr, momentum, as when the state was taken, got "
+                           "Adam, which keeps steps, lr, mean, square"),
+        (nn.SGD(momentum=0.9), states()[0],
+         "callbacks: expected 0, as when the state was taken, got 1 (LambdaCallback)"),
+        (nn.SGD(momentum=0.9), without_history,
+         "resume: expected a state with that of the history, as of save_training(path, model, optimizer, loss, "
+         "callbacks=[history]), got one of a model and an optimizer alone"),
+    ]:
+        model = net(nn)
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            train(nn, model, optimizer, callbacks=[hook], resume=resume)
+        assert called == [] and model.steps == 0
+    with pytest.raises(ValueError, match=r"^callbacks: expected 2, as when the state was taken, got 0$"):
+        nn.load_training_state(state, net(nn), nn.SGD(momentum=0.9))
+    with pytest.raises(ValueError, match=r"^optimizer: expected one that keeps steps, lr, momentum, as when"):
+        nn.load_training_state(without_history, net(nn), nn.RMSprop())
 
 
 def test_slots_of_another_shape(nn, saved):

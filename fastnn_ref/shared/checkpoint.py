@@ -28,7 +28,7 @@ import numpy.typing as npt
 from . import atomic, checks, safetensors
 from .config import SETTINGS, build, file_config
 from .custom import CustomLoss, CustomOptimizer
-from .state import KEYS, check_training_state, load_training_state, training_state
+from .state import KEYS, check_optimizer, check_training_state, load_training_state, training_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,18 +151,21 @@ def load_training(package: ModuleType, path: PathLike, classes: Mapping[str, typ
         return Training(model, optimizer, loss, document["state"])
 
 
-def as_training_state(resume: Any, model: Any, steps: int) -> Any:
-    """What ``fit`` goes on from, in epochs of so many steps: a state, or that in a file of this model."""
+def as_training_state(resume: Any, model: Any, optimizer: Any, steps: int) -> Any:
+    """What ``fit`` goes on from, in epochs of so many steps: a state, or that in a file of this model and of such an
+    optimizer."""
     if isinstance(resume, str | os.PathLike):
         path = as_path("resume", resume)
         document = read_training(path)
         with named(path):
             check_same("model", document["config"]["model"], record_of(model))
+            check_same("optimizer", kind_of(document["config"]["optimizer"]), kind_of(record_of(optimizer)))
         resume = document["state"]
     elif not isinstance(resume, Mapping | None):
         raise TypeError(f"resume: expected a record of training_state or a path, got {resume!r}")
     if resume is not None:
         check_training_state(resume)
+        check_optimizer(resume["optimizer"], optimizer)
         checks.check_resume(checks.as_counters(resume["counters"])["batch"], steps)
     return resume
 
@@ -190,6 +193,13 @@ def check_same(name: str, saved: Any, own: Any, whose: str = "as when the file w
             check_same(f"{name}[{index}]", one, other, whose)
     elif saved != own:
         raise ValueError(f"{name}: expected {saved!r}, {whose}, got {own!r}")
+
+
+def kind_of(record: Any) -> Any:
+    """The part of a record that names the class, or says why there is no record."""
+    if not isinstance(record, Mapping):
+        return record                               # of a file that somebody changed
+    return {key: value for key, value in record.items() if key in ("class", NO_RECORD)}
 
 
 def record_of(thing: Any) -> dict[str, Any]:

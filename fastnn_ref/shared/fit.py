@@ -42,7 +42,7 @@ from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_in
 from .shards import as_shards, check_batch_size, ending_the_job
-from .state import load_training_state
+from .state import check_resumed, load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
 EVALUATED = 1024        # rows that are evaluated at a time
@@ -421,12 +421,14 @@ def fit(
     own = {} if t is None else measures                 # metrics of the training data
     whole = isinstance(source, RowBatches) and source.in_memory         # errors count rows of all data, not of a batch
     largest = ranks.shared(lambda: check_data(model, data, held_out, loss, own, measures))
-    state = ranks.shared(lambda: as_training_state(resume, model, steps))
+    state = ranks.shared(lambda: as_training_state(resume, model, optimizer, steps))
     params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,
               "largest": largest, "loss": loss,
               "monitors": find_monitors(own, measures, model.has_penalty, held_out is not None)}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display, writes=ranks.rank == 0)
+    if state is not None:
+        check_resumed(state, hooks.callbacks)
     ranks.same("callbacks", [type(each).__name__ for each in hooks.callbacks])
     optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
     if ranks.rank == 0:

@@ -45,9 +45,8 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
 def load_training_state(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) -> None:
     """Puts a state back into objects made with the same arguments; all of it is checked before anything changes."""
     check_training_state(state)
-    if len(state["callbacks"]) != len(callbacks):
-        raise ValueError(f"callbacks: expected {len(state['callbacks'])}, as when the state was taken, "
-                         f"got {len(callbacks)}")
+    check_callbacks(state["callbacks"], callbacks)
+    check_optimizer(state["optimizer"], optimizer)
     before = training_state(model, optimizer, callbacks)
     try:
         put(state, model, optimizer, callbacks)
@@ -66,6 +65,30 @@ def check_training_state(state: Any) -> None:
         raise ValueError(f"state['version']: expected {VERSION}, got {state['version']!r}")
     if not isinstance(state["callbacks"], list | tuple):
         raise TypeError(f"state['callbacks']: expected a list, got {type(state['callbacks']).__name__}")
+
+
+def check_callbacks(states: Sequence[Any], callbacks: Sequence[Any], own: int = 0) -> None:
+    """As many as there are states; the first ``own`` are not the user's: ``fit`` adds the history."""
+    if len(states) != len(callbacks):
+        kinds = ", ".join(type(each).__name__ for each in callbacks[own:])
+        raise ValueError(f"callbacks: expected {len(states) - own}, as when the state was taken, "
+                         f"got {len(callbacks) - own}{f' ({kinds})' if kinds else ''}")
+
+
+def check_resumed(state: Mapping[str, Any], callbacks: Sequence[Any]) -> None:
+    """``fit`` can go on from the state with these callbacks, the history first."""
+    if not state["callbacks"]:
+        raise ValueError("resume: expected a state with that of the history, as of save_training(path, model, "
+                         "optimizer, loss, callbacks=[history]), got one of a model and an optimizer alone")
+    check_callbacks(state["callbacks"], callbacks, own=1)
+
+
+def check_optimizer(state: Any, optimizer: Any) -> None:
+    """It keeps what the one did that the state is of."""
+    own = list(optimizer.state_dict())
+    if isinstance(state, Mapping) and set(state) != set(own):
+        raise ValueError(f"optimizer: expected one that keeps {', '.join(map(str, state))}, as when the state was "
+                         f"taken, got {type(optimizer).__name__}, which keeps {', '.join(own)}")
 
 
 def settings_of(model: Any) -> dict[str, dict[str, Any]]:
