@@ -763,6 +763,8 @@ def test_it_writes_after_all_others(nn, tmp_path):
         ({"path": "{}"}, "path: expected fields of"),
         ({"path": "{val_loss}", "unit": "step"}, "path: expected fields of loss, batch, size, epoch, step in"),
         ({"path": "a", "monitor": "accuracy", "save_best_only": True}, "monitor: expected one of loss, .*, got"),
+        ({"path": "a", "monitor": "val_acuracy"}, "monitor: expected one of loss, .*, val_loss, got 'val_acuracy'"),
+        ({"path": "a", "monitor": "val_acuracy", "unit": "step"}, "monitor: expected one of .*, got 'val_ac"),
     ],
 )
 def test_told_before_the_first_step(nn, tmp_path, arguments, message):
@@ -789,9 +791,10 @@ def test_arguments(nn):
 
 
 def test_without_validation_data(nn, tmp_path):
-    """What is monitored matters for the best only."""
+    """The default need not be in the logs, except for the best; another name that is there is looked at by nobody."""
     train(nn, net(nn), nn.SGD(), callbacks=[nn.ModelCheckpoint(tmp_path / "run")], validation_split=0)
     assert files(tmp_path) == ["run"]
+    train(nn, net(nn), nn.SGD(), callbacks=[nn.ModelCheckpoint(tmp_path / "run", monitor="loss")], validation_split=0)
     with pytest.raises(ValueError, match=r"monitor: expected one of loss.*fit needs validation_data for it"):
         train(nn, net(nn), nn.SGD(), callbacks=[nn.ModelCheckpoint(tmp_path / "run", save_best_only=True)],
               validation_split=0)  # fmt: skip

@@ -175,7 +175,7 @@ class CallbackList:
         for each in self.callbacks:
             if may_add_logs(each):
                 return
-            if isinstance(each, MonitorCallback) and each.watches and each.monitor not in monitors:
+            if isinstance(each, MonitorCallback) and each.expects and each.monitor not in monitors:
                 raise unknown_monitor(each.monitor, monitors)
 
     def hook(self, name: str) -> Callable[..., None] | None:
@@ -230,6 +230,7 @@ class MonitorCallback(Callback):
 
     best: float | None
     watches = True                                  # does it look at the value at all?
+    expects = True                                  # must the logs have the name?
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         if not isinstance(monitor, str):

@@ -11,6 +11,7 @@ from .callbacks import Logs, MonitorCallback, may_add_logs, monitored
 from .checkpoint import as_path, save_training
 
 UNITS = ("epoch", "step")
+MONITOR = "val_loss"
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -27,7 +28,8 @@ class ModelCheckpoint(MonitorCallback):
 
     It writes after the hooks of all callbacks, wherever it stands among them, so that a resumed training has missed
     nothing. Before the first step: ValueError for a ``path`` that cannot be written or has a field that will not be
-    known, and for a ``monitor`` as with ``EarlyStopping``. OSError where a file cannot be written, which ends training.
+    known, and for a ``monitor`` as with ``EarlyStopping``; the default may be missing without ``save_best_only``.
+    OSError where a file cannot be written, which ends training.
 
     >>> import tempfile, numpy as np, fastnn_ref as nn
     >>> x, t, path = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]), f"{tempfile.mkdtemp()}/{{epoch}}.safetensors"
@@ -43,7 +45,7 @@ class ModelCheckpoint(MonitorCallback):
     writes = True
 
     def __init__(
-        self, path: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "auto",
+        self, path: str | os.PathLike[str], monitor: str = MONITOR, mode: str = "auto",
         save_best_only: bool = False, every: int = 1, unit: str = "epoch",
     ) -> None:
         super().__init__(monitor, mode, 0.0)
@@ -55,6 +57,7 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError("unit: expected 'epoch' with save_best_only, as only an epoch's end knows what is better, "
                              "got 'step'")
         self.watches = self.save_best_only
+        self.expects = self.save_best_only or monitor != MONITOR         # what nobody gave may be missing
         self.latest: str | None = None
         self._due: str | None = None                # what _write_due is to write
         self._epoch = 0
