@@ -180,8 +180,9 @@ def test_paths(nn, path):
 def test_what_the_system_says(nn, tmp_path):
     with pytest.raises(FileNotFoundError):
         nn.load(tmp_path / "no")
-    with pytest.raises(FileNotFoundError):
-        net(nn).save(tmp_path / "no" / "model")
+    for save in (net(nn).save, lambda path: nn.save_training(path, net(nn), nn.SGD())):
+        with pytest.raises(FileNotFoundError, match=r"^path: expected a file in a folder that is there, got 'no/"):
+            save("no/model")
     with pytest.raises(IsADirectoryError):
         net(nn).save(tmp_path)
     with pytest.raises(IsADirectoryError):
@@ -190,6 +191,17 @@ def test_what_the_system_says(nn, tmp_path):
         nn.load("/dev/zero")
     with pytest.raises(OSError, match="No space left on device"):
         net(nn).save("/dev/full")
+
+
+def test_a_temporary_file_is_nobodys_business(nn, tmp_path, monkeypatch):
+    """What the system says is about the path that the user gave."""
+    def refuse(path, *arguments):
+        raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(atomic.os, "open", refuse)
+    with pytest.raises(PermissionError, match=r"^\[Errno 13\] Permission denied: 'model'$"):
+        net(nn).save("model")
 
 
 # ---- a training ----

@@ -22,12 +22,13 @@ CANNOT = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, e
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write (and read back); it takes the place of ``path`` when the block ends without an exception.
 
     Until then, and if the block or the disk fails, ``path`` stays as it was and nothing is left beside it. The file is
     new, so a link that somebody put at its name is not followed; a link at ``path`` itself is replaced. The content is
-    on the disk (fsync) before the rename, and the rename is on the disk at the end. OSError if it cannot be written.
+    on the disk (fsync) before the rename, and the rename is on the disk at the end. OSError if it cannot be written,
+    about the path that the user has ``given``, if that is another one.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -41,7 +42,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     b'1 2 3'
     """
     remove_leftovers(path)
-    temporary, descriptor = open_temporary(path)
+    try:
+        temporary, descriptor = open_temporary(path)
+    except OSError as error:                            # it names a file that the user never heard of
+        raise type(error)(error.errno, error.strerror, str(given or path)) from None
     try:
         with open(descriptor, "w+b") as file:
             yield file
@@ -104,7 +108,7 @@ def write(path: Path, *pieces: bytes | memoryview) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(b"".join(pieces))
         return
-    with replacing(path.resolve()) as file:             # a link the user made is kept, and what it points to replaced
+    with replacing(path.resolve(), path) as file:       # a link the user made is kept, and what it points to replaced
         file.writelines(pieces)
 
 

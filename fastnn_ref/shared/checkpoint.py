@@ -269,6 +269,8 @@ def named(path: Path) -> Iterator[None]:
 
 def write(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Writes a file of a model or of a training."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path: expected a file in a folder that is there, got {str(path)!r}")
     tensors: dict[str, Array] = {}
     content = {"config": config, "state": {
         key: encode("" if key == "model" else key, value, tensors) for key, value in state.items()}}
