@@ -453,6 +453,11 @@ def test_a_mapped_array_trains_as_one_in_memory(nn, tmp_path, kind):
 def test_mapped_data_is_looked_at_first(nn, tmp_path):
     x = np.array(X)
     x[33, 2] = np.inf
+    model, large = net(nn, dtype="float32"), np.where(x == np.inf, 1e39, x)
+    with pytest.raises(ValueError, match=r"^x: expected values within the range of float32, got 1e\+39 at row 33$"):
+        train(nn, in_file(tmp_path, large, "large.bin"), T, model=model)
+    assert model.steps == 0
+    train(nn, in_file(tmp_path, large, "large.bin"), T)
     model = net(nn)
     with pytest.raises(ValueError, match="x: expected finite values, got inf at row 33"):
         train(nn, in_file(tmp_path, x), T, model=model)

@@ -821,13 +821,31 @@ def test_values_of_x(nn):
     untouched(nn, ValueError, "sample_weight: expected finite numbers >= 0, got -1", sample_weight=-np.ones(20))
 
 
-def test_an_infinity_that_the_first_layer_bounds(nn):
+@pytest.mark.parametrize(("dtype", "value"), [("float64", math.inf), ("float32", math.inf), ("float32", 1e39)])
+def test_an_infinity_that_the_first_layer_bounds(nn, dtype, value):
     """tanh(∞) = 1, with the derivative 0; a weight's gradient would be ∞·0."""
     x = X.copy()
-    x[3] = math.inf
-    model, _, history = train(nn, nn.Sequential(nn.Tanh(), nn.Linear(4, 3), dtype="float64"), x=x)
+    x[3] = value
+    model, _, history = train(nn, nn.Sequential(nn.Tanh(), nn.Linear(4, 3), dtype=dtype), x=x)
     assert np.isfinite(history.history["loss"]).all()
     assert np.isfinite(model.layers[1].weight).all()
+
+
+def test_values_beyond_float32(nn):
+    """They would be infinite in the model: x has none, so the message says what they are, where, and of which array."""
+    x = X.copy()
+    x[13, 2], x[17] = -1e39, math.inf
+    message = "expected values within the range of float32, got -1e+39 at row 13"
+    model = nn.Sequential(nn.Linear(4, 3), dtype="float32")
+    for arguments, name in [({"x": x}, "x"), ({"validation_data": (x, CLASSES)}, "validation_data[0]"),
+                            ({"x": x, "validation_split": 0.5, "validation_rows": "random"}, "x")]:
+        with pytest.raises(ValueError, match=f"^{re.escape(f'{name}: {message}')}$"):
+            train(nn, model, **arguments)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'batch 0[0]: {message}')}$"):
+        model.fit([(x, CLASSES)], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD())
+    assert model.steps == 0
+    largest = float(np.finfo(np.float32).max)
+    train(nn, model, x=np.where(X == X[0, 0], largest * (1 + 1e-9), 0 * X), optimizer=nn.SGD(lr=0.0))     # it rounds
 
 
 def test_the_last_batch(nn):

@@ -51,6 +51,11 @@ def test_a_missing_value_is_named(nn):
         x.loc[7, "income"] = pandas.NA if x["income"].dtype == "Float64" else np.nan
         with pytest.raises(ValueError, match=r"^x: expected finite values, got nan at row 7, column 'income'$"):
             trained(nn, x)
+    x = frame().astype({"income": "float64"})
+    x.loc[7, "income"] = 1e39
+    with pytest.raises(ValueError, match=r"^x: expected values within the range of float32, got 1e\+39 at row 7, "
+                                         r"column 'income'$"):
+        trained(nn, x)
     t = pandas.Series(T, dtype="Int64")
     t[5] = pandas.NA
     with pytest.raises((TypeError, ValueError), match=r"^t: expected .*(missing value|nan) at row 5"):

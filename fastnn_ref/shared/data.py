@@ -106,11 +106,13 @@ def is_mapped(array: Any) -> bool:
     return False
 
 
-def prepare_inputs(model: Any, x: object, convert: bool = True) -> Array:
+def prepare_inputs(model: Any, x: object, convert: bool = True, columns: tuple[Any, ...] = ()) -> Array:
     """``x`` as an array that the model takes; one that lies in a file stays there, and is converted batch by batch."""
-    found = checks.as_number_array("x", x)
+    found = given = checks.as_number_array("x", x)
     if (convert and not is_mapped(found)) or not found.size:
-        found = checks.as_batch("x", found, model.dtype, None)
+        with np.errstate(over="ignore"):
+            found = checks.as_batch("x", found, model.dtype, None)
+        check_range(model, "x", given, columns)
     try:
         model.output_shape(found.shape[1:])
     except ValueError as error:
@@ -127,7 +129,7 @@ def prepare_data(
     """Arrays that fit the model and each other, converted so that no epoch need do it again."""
     with named_as(names):
         columns = foreign.columns_of(x)
-        x = prepare_inputs(model, x, convert)
+        x = prepare_inputs(model, x, convert, columns)
         t = checks.as_targets(t, len(x))
         return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names, columns)
 
@@ -220,18 +222,48 @@ def largest_value(values: Array) -> float:
         return max(abs(float(values.min())), abs(float(values.max()))) if values.dtype.kind != "b" else 1.0
 
 
+def place(row: int, bad: Array, columns: tuple[Any, ...]) -> str:
+    """Where the first bad value of a row is."""
+    return f"row {row}" + (f", column {columns[int(np.argmax(bad))]!r}" if columns else "")
+
+
+def is_bounded(model: Any, row: Array) -> bool:
+    """Does a first layer without parameters make finite numbers of a row (1, …) with NaN or ∞?"""
+    first = model.layers[0]
+    return not first.params and bool(np.isfinite(first(row)).all())
+
+
+def check_range(model: Any, name: str, x: Array, columns: tuple[Any, ...], largest: float | None = None) -> None:
+    """No finite value of x becomes ∞ in the model's dtype; ``largest`` is x's ``largest_value``, if it is known."""
+    dtype = model.dtype
+    if x.dtype.kind != "f" or x.dtype.itemsize <= dtype.itemsize:
+        return
+    if (largest_value(x) if largest is None else largest) <= float(np.finfo(dtype).max):
+        return
+    for start in range(0, len(x), READ):
+        rows = x[start:start + READ]
+        with np.errstate(over="ignore"):
+            fitted = rows.astype(dtype)
+        bad = np.isfinite(rows) & ~np.isfinite(fitted)
+        if bad.any():
+            row = checks.first_row(bad)
+            if is_bounded(model, fitted[row:row + 1]):
+                return
+            raise ValueError(f"{name}: expected values within the range of {dtype}, got {rows[row][bad[row]][0]} at "
+                             f"{place(start + row, bad[row], columns)}")
+
+
 def check_inputs(model: Any, data: Data) -> float:
     """The largest |x|, which must be finite: NaN and ∞ become NaN gradients. Only a first layer without parameters that
     makes finite numbers of them, such as one that fills gaps, may get them."""
     largest = largest_value(data.x)
+    check_range(model, data.names[0], data.x, data.columns, largest)
     if not np.isfinite(largest):
         row = next(i for i, each in enumerate(data.x) if not np.isfinite(each).all())
-        first = model.layers[0]
-        if first.params or not np.isfinite(first(data.x[row:row + 1])).all():
+        if not is_bounded(model, data.x[row:row + 1]):
             bad = ~np.isfinite(data.x[row])
-            column = int(np.argmax(bad)) if data.columns else 0
-            where = f", column {data.columns[column]!r}" if data.columns else ""
-            raise ValueError(f"{data.names[0]}: expected finite values, got {data.x[row][bad][0]} at row {row}{where}")
+            raise ValueError(f"{data.names[0]}: expected finite values, got {data.x[row][bad][0]} at "
+                             f"{place(row, bad, data.columns)}")
     return largest
 
 
