@@ -22,7 +22,7 @@ from fastnn.network cimport Node
 
 from fastnn._kernels import words
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.custom import CustomLayer, check_in_place, kept_arrays
+from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place, kept_arrays
 
 
 cdef void carry(Pass *p, object error) noexcept:
@@ -152,17 +152,19 @@ cdef class Host(Layer):
         rows = (p.rows,)
         self.seed, self.step = p.seed, p.step
         y = self.custom.forward_pass(self.copy_in(x, rows + self.shape), bool(p.training))
-        check_in_place(self.custom, "forward_pass", self.kept)
-        return self.copy_out("forward_pass", "y", y, rows + self.out_shape, self.out_dims, self.y)
+        method = as_written(self.custom, "forward_pass")
+        check_in_place(self.custom, method, self.kept)
+        return self.copy_out(method, "y", y, rows + self.out_shape, self.out_dims, self.y)
 
     cdef int call_backward(self, Pass *p, const void *dy, void *dx) except -1:
         rows = (p.rows,)
         found = self.custom.backward_pass(self.copy_in(dy, rows + self.out_shape))
-        check_in_place(self.custom, "backward_pass", self.kept)
+        method = as_written(self.custom, "backward_pass")
+        check_in_place(self.custom, method, self.kept)
         if not self._trainable:
             for gradient in self.own_gradients.values():
                 gradient[...] = 0
-        return self.copy_out("backward_pass", "dx", found, rows + self.shape, self.dims, dx)
+        return self.copy_out(method, as_written(self.custom, "dx"), found, rows + self.shape, self.dims, dx)
 
     cdef object copy_in(self, const void *data, tuple shape):
         array = new_array(shape, self.dtype_in_use)

@@ -13,9 +13,7 @@ from typing import Any
 from .layer import Array, Layer, Shape
 from .network import clear_gradients
 from .shared import checks
-from .shared.custom import CustomLayer, check_in_place, kept_arrays
-
-IN_A_PASS = {"act": "forward_pass", "act_backward": "backward_pass"}         # the engine calls these, which call those
+from .shared.custom import CustomLayer, as_written, check_in_place, kept_arrays
 
 
 class Host(Layer):
@@ -45,9 +43,9 @@ class Host(Layer):
         """
         custom = self.custom._beside() if self.network.is_beside else self.custom
         found = getattr(custom, method)(*(array.copy() for array in arrays), *others)
-        called = IN_A_PASS.get(method, method)
-        check_in_place(custom, called, self._kept)
-        return checks.as_result(f"{type(custom).__name__}.{called}", name, found, shape, arrays[0].dtype)
+        method, name = as_written(custom, method), as_written(custom, name)
+        check_in_place(custom, method, self._kept)
+        return checks.as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
 
     def _bind(self) -> None:
         self._kept = kept_arrays(self.values, self.gradients)

@@ -472,7 +472,7 @@ def test_an_activations_arrays_must_be_written_in_place(nn, which, inside):
             return dy * self.values["slope"]
 
     model = nn.Sequential(nn.Linear(3, 3, activation=Slope()) if inside else Slope())
-    method = "forward_pass" if which == "values" else "backward_pass"
+    method = "act" if which == "values" else "act_backward"
     with pytest.raises(TypeError, match=rf"^Slope\.{method}: expected {which}\['slope'\] to be written in place"):
         model.step(normal((2, 3)), normal((2, 3)), nn.MSELoss(), nn.SGD())
 

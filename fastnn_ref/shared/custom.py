@@ -143,6 +143,14 @@ class CustomLayer(Custom, HasParameters):
         return None if self._host is None else self._host()
 
 
+OF_ACTIVATION = {"forward_pass": "act", "backward_pass": "act_backward", "dx": "du"}
+
+
+def as_written(custom: CustomLayer, name: str) -> str:
+    """A method of a pass, or its result, as the user's class has it: an activation's are act and act_backward."""
+    return OF_ACTIVATION.get(name, name) if isinstance(custom, CustomActivation) else name
+
+
 Kept = dict[str, tuple[dict[str, Array], dict[str, Array]]]
 
 
