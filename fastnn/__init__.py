@@ -38,9 +38,9 @@ __all__ = [*reference.__all__, "compare", "get_num_threads", "set_num_threads", 
 
 
 def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | None = None) -> Any:
-    from fastnn_ref.shared.config import build
+    from fastnn_ref.shared.config import from_record
 
-    return build(sys.modules[__name__], record, classes)
+    return from_record(sys.modules[__name__], record, classes)
 
 
 def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.config import rebuild
+from fastnn_ref.shared.fit import check_objects
 
 from .layer import Layer
 from .loss import Loss
@@ -70,7 +71,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     """
     steps = checks.as_integer("steps", steps, 0)
     checks.check_instance("model", model, Sequential)
-    checks.check_is_root(model)
+    check_objects(model, loss, optimizer)
     x = checks.as_batch("x", x, model.dtype, None)
     pair, losses, optimizers = (
         (engine, reference(engine)) for engine in map(copy.deepcopy, (model, loss, optimizer))

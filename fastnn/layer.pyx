@@ -65,7 +65,7 @@ cdef class Layer(Node):
         return self.output_shape_of(checks.as_example_shape(shape))
 
     def min_batch_size(self, shape):
-        return self.min_batch_size_of(tuple(shape))
+        return self.min_batch_size_of(checks.as_example_shape(shape))
 
     # ---- parameters ----
 

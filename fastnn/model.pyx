@@ -164,6 +164,10 @@ cdef class Model(Layer):
         batch_size = as_batch_size(batch_size)
         shuffle, resume, drop_last = flag("shuffle", shuffle), flag("resume", resume), flag("drop_last", drop_last)
         alpha = 0.0 if type(mixup) is float and mixup == 0 else checks.as_mixup(mixup, sample_weight, loss)
+        if not (progress is None and on_batch_begin is None and on_batch_end is None):
+            for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin),
+                               ("on_batch_end", on_batch_end)):
+                checks.as_function(name, hook)
         if self.around is not None:
             checks.check_is_root(self)
         network = self.enter(True)

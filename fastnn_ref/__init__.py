@@ -99,9 +99,9 @@ def from_config(record: Mapping[str, Any], classes: Mapping[str, type[Any]] | No
     >>> nn.from_config(nn.Linear(2, 3, activation="relu").config())
     Linear(2, 3, activation=ReLU())
     """
-    from .shared.config import build
+    from .shared.config import from_record
 
-    return build(sys.modules[__name__], record, classes)
+    return from_record(sys.modules[__name__], record, classes)
 
 
 def load(path: str | os.PathLike[str], classes: Mapping[str, type[Any]] | None = None) -> Any:

@@ -131,6 +131,8 @@ class Model(Layer, ModelAccess):
         size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight, loss)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         drop_last = checks.as_flag("drop_last", drop_last)
+        for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin), ("on_batch_end", on_batch_end)):
+            checks.as_function(name, hook)
         with self.network.locked(training=True) as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size, drop_last)
             n = checks.rows_used(len(x), size, drop_last)

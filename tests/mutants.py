@@ -62,6 +62,8 @@ SHARED = [
          "        taken = network.hold()\n", "        taken = False\n"),
         ("fit keeps its model after an error", "test_batches::test_the_thread_that_trains_goes_on_using_its_model",
          "            if taken:\n                network.release()\n", "            pass\n"),
+        ("evaluate takes any loss", "test_wrong_kinds::test_a_class_in_place_of_an_object",
+         "    check_loss(loss, checks.package_of(model).Loss)\n    return measure", "    return measure"),
     ),
     *of(
         "fastnn/cli/score.py",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Never
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from fastnn_ref import philox
 from fastnn_ref.shared import atomic, checks
 from fastnn_ref.shared.access import walk
+from fastnn_ref.shared.checkpoint import as_path
 from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.optional import optional
 
@@ -96,9 +96,10 @@ def export(
     >>> load(path)
     Sequential(Linear(4, 3), ReLU(), Dropout(p=0.2), Linear(3, 2), dtype='float32', input_shape=(4,))
     """
-    if not hasattr(model, "output_shape"):
-        raise TypeError(f"model: expected a model or a layer, got {type(model).__name__}")
-    wanted = checks.as_dtype(dtype, "float32")
+    checks.check_model("model", model, or_layer=True)
+    place, wanted = as_path("path", path), checks.as_dtype(dtype, "float32")
+    if not isinstance(metadata, Mapping | None):
+        raise TypeError(f"metadata: expected a dict from key to text, got {metadata!r}")
     shape = model.input_shape if input_shape is None else input_shape
     if shape is not None and shape != ():           # one number for each example, as an Embedding takes it
         shape = checks.as_shape("input_shape", shape)
@@ -113,7 +114,7 @@ def export(
             name = graph.node(operator, name, graph.constant(f"x_{operator.lower()}", values))
     name = graph.layer(model, name, tuple(shape), "")
     content = graph.finished(tuple(shape), tuple(output), name, metadata or {})
-    with atomic.replacing(Path(path)) as file:
+    with atomic.replacing(place) as file:
         file.write(content)
 
 

@@ -9,7 +9,6 @@ remains is an error, so nothing of a file is left out unsaid.
 from __future__ import annotations
 
 import functools
-import importlib
 import math
 import os
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import checks, config
+from fastnn_ref.shared.checkpoint import as_path
 from fastnn_ref.shared.optional import optional
 
 from .. import image_tables
@@ -61,17 +61,18 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
     """
     onnx: Any = optional("onnx", extra="onnx")
     optional("onnx.numpy_helper", extra="onnx")
-    content = Path(path).read_bytes()
+    place, package = as_path("path", path), checks.as_package(package, "fastnn")
+    content = place.read_bytes()
     where = os.fspath(path)
     try:
         found = onnx.load_model_from_string(content)
-        bring_values(onnx, found, Path(path))
+        bring_values(onnx, found, place)
         onnx.checker.check_model(found)
     except Exception as error:              # protobuf's and the checker's own kinds
         text = str(error).strip().partition("\n")[0][:200]
         raise ValueError(f"{where}: expected an ONNX file, got one that onnx refuses: {text}") from None
     try:
-        return Reader(onnx, found, package or importlib.import_module("fastnn")).model(seed)
+        return Reader(onnx, found, package).model(seed)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
     except RecursionError:

@@ -1,6 +1,6 @@
 """Pictures of a classifier: confusion matrix, reliability diagram, decision boundary, mistakes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fastnn_ref.shared import checks, metrics
 
 from ..extras import extra
-from .figure import BLUE, COLOURS, MARKERS, ORANGE, QUIET, as_axes, as_model, legend_below, small, tidy
+from .figure import BLUE, COLOURS, MARKERS, ORANGE, QUIET, as_axes, as_figure, as_model, legend_below, small, tidy
 
 with extra("plot"):
     from matplotlib.axes import Axes
@@ -66,6 +66,8 @@ def confusion_matrix(
 
 def names_of(names: Sequence[str] | None, classes: int) -> list[str]:
     """A name for each class, by default its number."""
+    if not isinstance(names, Iterable | None):
+        raise TypeError(f"names: expected a name for each of {classes} classes, got {names!r}")
     named = [str(each) for each in range(classes)] if names is None else list(names)
     if len(named) != classes:
         raise ValueError(f"names: expected {classes}, got {len(named)}")
@@ -150,9 +152,7 @@ def decision_boundary(
     targets = checks.as_number_array("t", t)
     checks.check_target_count(targets, len(points))
     targets = checks.as_class_numbers(targets.ravel(), classes)
-    named = [f"class {each}" for each in range(classes)] if names is None else list(names)
-    if len(named) != classes:
-        raise ValueError(f"names: expected {classes}, got {len(named)}")
+    named = [f"class {each}" for each in range(classes)] if names is None else names_of(names, classes)
     ax = as_axes(ax)
     colours = [COLOURS[each % len(COLOURS)] for each in range(classes)]
     pixel = (right - left) / (resolution - 1) / 2, (top - bottom) / (resolution - 1) / 2
@@ -216,6 +216,7 @@ def mistakes(
         from matplotlib import pyplot
 
         figure = pyplot.figure(figsize=(1.3 * columns, 1.6 * rows), layout="constrained")
+    as_figure(figure)
     order = ", the surest first" if len(wrong) > 1 else ""
     figure.suptitle(f"Mistakes: {len(wrong):,} of {len(targets):,}{order}")
     for place, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):

@@ -1,13 +1,14 @@
 """Figures, axes, colours and files: what all pictures share."""
 
 import io
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy.typing as npt
 
 import fastnn_ref
-from fastnn_ref.shared import atomic
+from fastnn_ref.shared import atomic, checks
+from fastnn_ref.shared.checkpoint import as_path
 
 from ..extras import extra
 from ..sequential import Sequential
@@ -15,7 +16,7 @@ from ..sequential import Sequential
 with extra("plot"):
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
     from matplotlib.transforms import offset_copy
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -32,6 +33,8 @@ def new_figure(width: float, height: float) -> Figure:
     >>> plot.new_figure(4, 3).get_size_inches().tolist()
     [4.0, 3.0]
     """
+    width, height = (checks.as_number(name, side, 0, low_open=True)
+                     for name, side in (("width", width), ("height", height)))
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -46,6 +49,13 @@ def as_axes(ax: object) -> Axes:
     if not isinstance(ax, Axes):
         raise TypeError(f"ax: expected an Axes of matplotlib, got {type(ax).__name__}")
     return ax
+
+
+def as_figure(figure: object) -> FigureBase:
+    """A figure, or a part of one; TypeError for anything else."""
+    if not isinstance(figure, FigureBase):
+        raise TypeError(f"figure: expected a Figure of matplotlib, got {type(figure).__name__}")
+    return figure
 
 
 def as_model(model: object) -> Any:
@@ -91,7 +101,7 @@ def picture_formats() -> list[str]:
     return sorted(FigureCanvasAgg.get_supported_filetypes())
 
 
-def save(figure: Figure, path: Path, dpi: int = 120) -> None:
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 120) -> None:
     """Write the figure to ``path`` in the format its ending names, PNG without one; OSError if it cannot.
 
     ``dpi`` is pixels an inch. A file appears whole or not at all: what stood at ``path`` stays until the new picture is
@@ -103,6 +113,9 @@ def save(figure: Figure, path: Path, dpi: int = 120) -> None:
     Traceback (most recent call last):
     FileNotFoundError: ...
     """
+    if not isinstance(figure, Figure):
+        raise TypeError(f"figure: expected a Figure of matplotlib, got {type(figure).__name__}")
+    place, dots = as_path("path", path), checks.as_number("dpi", dpi, 0, low_open=True)
     picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix[1:] or "png", dpi=dpi)
-    atomic.write(path, picture.getvalue())
+    figure.savefig(picture, format=place.suffix[1:] or "png", dpi=dots)
+    atomic.write(place, picture.getvalue())

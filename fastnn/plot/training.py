@@ -1,7 +1,7 @@
 """Pictures of a training: learning curves, range test of the learning rate, gradients and updates by layer; a page."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -226,8 +226,11 @@ def regression_report(
     >>> len(figure.axes)
     4
     """
-    names = [name] if isinstance(name, str) else list(name)
-    y, t = np.asarray(y).reshape(len(y), -1), np.asarray(t).reshape(len(t), -1)
+    if not isinstance(name, Iterable) or isinstance(name, Mapping):
+        raise TypeError(f"name: expected a name, or one for each target, got {name!r}")
+    names = [name] if isinstance(name, str) else [str(each) for each in name]
+    y, t = (checks.as_number_array(what, values) for what, values in (("y", y), ("t", t)))
+    y, t = (values.reshape(len(values) if values.ndim else 1, -1) for values in (y, t))
     if not y.shape == t.shape == (len(y), len(names)):
         raise ValueError(f"y, t: expected values of {len(names)} targets, one for each name, got "
                          f"{checks.format_shape(y.shape)} and {checks.format_shape(t.shape)}")

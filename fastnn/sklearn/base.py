@@ -148,8 +148,14 @@ class Estimator(BaseEstimator):
         for name, without in ("dropout", 0), ("batch_norm", False):
             if getattr(self, name) != without:
                 raise ValueError(f"{name}: expected {without} beside solver='lbfgs', got {getattr(self, name)!r}")
-        if len(self.callbacks or ()):
+        if self._callbacks():
             raise ValueError("callbacks: expected none beside solver='lbfgs', which has no epochs")
+
+    def _callbacks(self) -> list[Any]:
+        """Those that were given."""
+        if not isinstance(self.callbacks, Iterable | None):
+            raise TypeError(f"callbacks: expected a sequence of Callback objects, got {self.callbacks!r}")
+        return list(self.callbacks or ())
 
     def _validated(self, x: Any, y: Any = "no_validation", reset: bool = False, **options: Any) -> Any:
         """``validate_data`` with what all have in common."""
@@ -377,7 +383,7 @@ class Estimator(BaseEstimator):
         history = model.fit(
             x, train.t, loss=objective.loss, optimizer=self._optimizer, epochs=1 if incremental else self.max_iter,
             batch_size=batch_size, shuffle=self.shuffle, sample_weight=train.weights, validation_data=given,
-            callbacks=[convergence, *(self.callbacks or ())],
+            callbacks=[convergence, *self._callbacks()],
             drop_last=self.batch_norm and len(x) % batch_size == 1)
         if self.early_stopping and convergence.best_state is not None:
             model.load_state_dict(convergence.best_state)

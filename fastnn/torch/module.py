@@ -41,6 +41,7 @@ def to_torch(model: Any) -> Any:
       (2): Linear(in_features=3, out_features=2, bias=True)
     )
     """
+    checks.check_model("model", model, or_layer=True)
     torch = optional("torch", extra="torch")
     module = built(torch, whole(model), getattr(torch, str(model.dtype)))
     module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state_to_torch(model).items()})
@@ -86,7 +87,9 @@ def from_torch(
     torch = optional("torch", extra="torch")
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
-    reader = Reader(torch, package or importlib.import_module("fastnn"))
+    if input_shape is not None:
+        input_shape = checks.as_shape("input_shape", input_shape)
+    reader = Reader(torch, checks.as_package(package, "fastnn"))
     layers = reader.chain(module, "", input_shape)
     own = reader.dtype(module)
     model = reader.nn.Sequential(*layers, seed=seed, dtype=dtype or own, input_shape=input_shape)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref.shared import safetensors
+from fastnn_ref.shared import checks, safetensors
 
 from .parts import names as names_of
 from .parts import values_of, whole
@@ -30,7 +30,7 @@ def state_to_torch(model: Any) -> dict[str, Array]:
     >>> list(state_to_torch(nn.Sequential(nn.Linear(2, 3, bias=False, activation="tanh"), nn.BatchNorm1d(3))))
     ['0.weight', '2.weight', '2.bias', '2.running_mean', '2.running_var', '2.num_batches_tracked']
     """
-    own = model.state_dict()
+    own = checks.check_model("model", model, or_layer=True).state_dict()
     found = {theirs: np.ascontiguousarray(own[ours].T) if turned else own[ours]
              for ours, theirs, turned in names_of(model)}
     counters = {f"{prefix}{COUNTER}": np.array(model.steps, np.int64)
@@ -58,9 +58,12 @@ def load_torch_state(
     >>> model.layers[0].weight.tolist()
     [[1.0, 3.0], [2.0, 4.0]]
     """
+    checks.check_model("model", model, or_layer=True)
     given = read(state) if isinstance(state, str | os.PathLike) else state
     if not isinstance(given, Mapping):
         raise TypeError(f"state: expected a dict from name to array, or a path, got {type(given).__name__}")
+    if not isinstance(names, Mapping | None):
+        raise TypeError(f"names: expected a dict from a prefix of the state to a layer's name, got {names!r}")
     given = {key: value for key, value in given.items() if str(key).rpartition(".")[2] != COUNTER}
     entries = names_of(model)
     if names is not None:

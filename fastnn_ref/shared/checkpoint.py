@@ -27,8 +27,10 @@ import numpy.typing as npt
 
 from . import atomic, checks, safetensors
 from .config import SETTINGS, build, file_config
-from .custom import CustomLoss, CustomOptimizer
-from .state import KEYS, check_optimizer, check_training_state, load_training_state, training_state
+from .custom import CustomLoss, CustomOptimizer, check_loss
+from .state import (
+    KEYS, check_optimizer_state, check_trained, check_training_state, load_training_state, training_state,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +83,7 @@ def save(model: Any, path: PathLike) -> None:
 
 def load_model(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Any:
     """The model in a file of ``save`` or ``save_training``."""
-    found = as_path("path", path)
+    found, classes = as_path("path", path), checks.as_classes(classes)
     document = read(found)
     with named(found):
         return build_model(package, document, classes)
@@ -134,6 +136,9 @@ def save_training(
     >>> more.epoch, run.optimizer.steps
     ([0, 1, 2, 3, 4], 5)
     """
+    check_trained(checks.check_model("model", model), optimizer, callbacks)
+    if loss is not None:
+        check_loss(loss, checks.package_of(model).Loss, reduced=False)
     parts = {"model": model, "optimizer": optimizer, **({} if loss is None else {"loss": loss})}
     config = {name: record_of(part) for name, part in parts.items()}
     write(as_path("path", path), config, training_state(model, optimizer, callbacks))
@@ -141,7 +146,7 @@ def save_training(
 
 def load_training(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Training:
     """Model, optimizer and loss of a file of ``save_training``, made anew, and the state."""
-    found = as_path("path", path)
+    found, classes = as_path("path", path), checks.as_classes(classes)
     document = read_training(found)
     with named(found):
         model = build_model(package, document, classes)
@@ -165,7 +170,7 @@ def as_training_state(resume: Any, model: Any, optimizer: Any, steps: int) -> An
         raise TypeError(f"resume: expected a record of training_state or a path, got {resume!r}")
     if resume is not None:
         check_training_state(resume)
-        check_optimizer(resume["optimizer"], optimizer)
+        check_optimizer_state(resume["optimizer"], optimizer)
         checks.check_resume(checks.as_counters(resume["counters"])["batch"], steps)
     return resume
 

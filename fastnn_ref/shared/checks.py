@@ -9,10 +9,12 @@ Order: plain values, arrays, targets, states, layers.
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -395,12 +397,55 @@ def check_instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, and of that package: the two do not mix."""
     if not isinstance(value, kind):
         package = kind.__module__.partition(".")[0]
-        what, found = ("the class ", value) if isinstance(value, type) else ("", type(value))
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        home = "" if found.__module__ == "builtins" else f"{found.__module__}."
         raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
-                        f"{what}{home}{found.__qualname__}{hint_for(value, kind)}")
+                        f"{format_kind(value)}{hint_for(value, kind)}")
     return value
+
+
+def format_kind(value: object) -> str:
+    """What sort of thing came, as text: a class, or an object of one."""
+    what, found = ("the class ", value) if isinstance(value, type) else ("", type(value))
+    home = "" if found.__module__ == "builtins" else f"{found.__module__}."
+    return f"{what}{home}{found.__qualname__}"
+
+
+def check_model(name: str, value: Any, or_layer: bool = False) -> Any:
+    """A model of either package; a single layer, too, if ``or_layer``.
+
+    >>> check_model("model", "mlp")
+    Traceback (most recent call last):
+    TypeError: model: expected a model, got str
+    """
+    if not is_a(value, "Layer" if or_layer else "Model"):
+        hint = "; a predictor is a copy of a model: pass the model itself" if is_a(value, "Predictor") else ""
+        raise TypeError(f"{name}: expected a model{' or a layer' if or_layer else ''}, got {format_kind(value)}{hint}")
+    return value
+
+
+def as_function(name: str, value: Any) -> Any:
+    """None, or something that can be called."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: expected a function or None, got {format_kind(value)}")
+    return value
+
+
+def as_package(value: Any, default: str) -> Any:
+    """One of the two packages; the ``default`` one for None."""
+    if value is None:
+        return importlib.import_module(default)
+    if not isinstance(value, ModuleType) or value.__name__ not in ("fastnn", "fastnn_ref"):
+        raise TypeError(f"package: expected fastnn or fastnn_ref, got {value!r}")
+    return value
+
+
+def as_classes(value: Any) -> dict[str, type[Any]]:
+    """None, or a dict from the names of a user's own classes to the classes."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(each, type) for each in value.values()):
+        raise TypeError(f"classes: expected a dict from name to class, got {value!r}")
+    return dict(value)
 
 
 def hint_for(value: object, kind: type[Any]) -> str:

@@ -138,6 +138,20 @@ def plain(name: str, value: Any, with_values: bool = True) -> Any:
     raise TypeError(f"{name}: expected a value that a record can hold, such as a number or a Schedule, got {value!r}")
 
 
+def from_record(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | None = None) -> Any:
+    """``build``, of what a user gave.
+
+    >>> import fastnn_ref as nn
+    >>> nn.from_config("Linear")
+    Traceback (most recent call last):
+    TypeError: record: expected a dict, as config() returns it, got 'Linear'
+    """
+    classes = checks.as_classes(classes)
+    if not isinstance(record, Mapping):
+        raise TypeError(f"record: expected a dict, as config() returns it, got {record!r}")
+    return build(package, record, classes)
+
+
 def build(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | None = None) -> Any:
     """The object that ``record`` describes, of ``package`` (``fastnn`` or ``fastnn_ref``).
 

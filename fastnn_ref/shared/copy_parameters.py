@@ -41,8 +41,7 @@ def copy_parameters(source: Any, target: Any) -> dict[str, str]:
     True
     """
     for name, model in (("source", source), ("target", target)):
-        if not hasattr(model, "children") or not hasattr(model, "network"):
-            raise TypeError(f"{name}: expected a model or a layer, got {type(model).__name__}")
+        checks.check_model(name, model, or_layer=True)
     one, other = weighted(source), weighted(target)
     if len(one) != len(other):
         raise ValueError(f"target: expected {len(one)} Linear and Conv2d layers, as source has, got {len(other)}")

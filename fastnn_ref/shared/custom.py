@@ -296,11 +296,18 @@ class CustomLoss(LossAccess, Custom):
                 checks.as_result(who, "gradient", dy, y.shape, y.dtype))
 
 
-def check_loss(value: Any, kind: type[Any]) -> None:
-    """A loss of a package, a ``kind``, or a user's own, which serves both; it gives one number."""
+def check_loss(value: Any, kind: type[Any], reduced: bool = True) -> None:
+    """A loss of a package, a ``kind``, or a user's own, which serves both; it gives one number if ``reduced``."""
     if not isinstance(value, CustomLoss):
         checks.check_instance("loss", value, kind)
-    checks.check_reduced(value)
+    if reduced:
+        checks.check_reduced(value)
+
+
+def check_optimizer(value: Any, kind: type[Any]) -> None:
+    """An optimizer of a package, a ``kind``, or a user's own, which serves both."""
+    if not isinstance(value, CustomOptimizer):
+        checks.check_instance("optimizer", value, kind)
 
 
 class OptimizerAccess:

@@ -24,7 +24,7 @@ from .batches import RowBatches, UserBatches, train
 from .callbacks import Callback, CallbackList, StopTraining
 from .checkpoint import as_training_state
 from .class_weight import is_balanced, is_sum, resolve_class_weight
-from .custom import CustomLoss, CustomOptimizer, check_loss
+from .custom import CustomLoss, check_loss, check_optimizer
 from .data import (
     Data,
     as_validation_data,
@@ -101,6 +101,7 @@ def evaluate(
     0.75
     """
     measures, batch_size = resolve_metrics(metrics), checks.as_integer("batch_size", batch_size, 1)
+    check_loss(loss, checks.package_of(model).Loss)
     return measure(model, prepare_data(model, x, t, sample_weight, convert=False), loss, measures, batch_size)
 
 
@@ -134,8 +135,7 @@ def check_objects(model: Any, loss: object, optimizer: object) -> None:
     """Loss and optimizer are objects of the model's package, or the user's own."""
     package = checks.package_of(model)
     check_loss(loss, package.Loss)
-    if not isinstance(optimizer, CustomOptimizer):
-        checks.check_instance("optimizer", optimizer, package.Optimizer)
+    check_optimizer(optimizer, package.Optimizer)
     checks.check_is_root(model)
 
 

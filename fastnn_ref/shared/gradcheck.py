@@ -22,6 +22,7 @@ import numpy.typing as npt
 from .. import philox
 from . import checks
 from .config import rebuild, signature
+from .custom import check_loss
 
 Array = npt.NDArray[Any]
 
@@ -79,7 +80,7 @@ def gradcheck(
     >>> report.passed, [row.name for row in report.rows]
     (True, ['x', '0.weight', '0.bias', '2.weight', '2.bias'])
     """
-    checks.check_reduced(loss)
+    check_loss(loss, checks.package_of(checks.check_model("model", model, or_layer=True)).Loss)
     limit = checks.as_number("tolerance", tolerance, 0, low_open=True)
     most = None if samples is None else checks.as_integer("samples", samples, 1)
     model = in_float64(model)

@@ -71,7 +71,7 @@ def find_lr(
     low = checks.as_number("low", low, 0, low_open=True)
     high = checks.as_number("high", high, low, low_open=True)
     steps, size = checks.as_integer("steps", steps, 2), checks.as_integer("batch_size", batch_size, 1)
-    check_objects(model, loss, optimizer)
+    check_objects(checks.check_model("model", model), loss, optimizer)
     if optimizer.maximize:
         raise ValueError("optimizer: expected maximize=False, as the lowest loss is looked for, got True")
     data = prepare_data(model, x, t)

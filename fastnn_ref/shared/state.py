@@ -11,6 +11,7 @@ from typing import Any
 from . import checks
 from .access import settable
 from .config import SETTINGS, settings
+from .custom import check_optimizer
 
 VERSION = 2
 KEYS = ("version", "model", "settings", "counters", "optimizer", "callbacks")
@@ -35,6 +36,7 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
     >>> model.step(x, t, nn.CrossEntropyLoss(), optimizer) == again.step(x, t, nn.CrossEntropyLoss(), other)
     True
     """
+    check_trained(model, optimizer, callbacks)
     return {
         "version": VERSION, "model": model.state_dict(), "settings": settings_of(model),
         "counters": model.network.counters(), "optimizer": optimizer.state_dict(),
@@ -45,14 +47,26 @@ def training_state(model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) ->
 def load_training_state(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any] = ()) -> None:
     """Puts a state back into objects made with the same arguments; all of it is checked before anything changes."""
     check_training_state(state)
+    check_trained(model, optimizer, callbacks)
     check_callbacks(state["callbacks"], callbacks)
-    check_optimizer(state["optimizer"], optimizer)
+    check_optimizer_state(state["optimizer"], optimizer)
     before = training_state(model, optimizer, callbacks)
     try:
         put(state, model, optimizer, callbacks)
     except BaseException:
         put(before, model, optimizer, callbacks)
         raise
+
+
+def check_trained(model: Any, optimizer: Any, callbacks: Any) -> None:
+    """A model or a layer, an optimizer of its package or a user's own, and objects with a state."""
+    package = checks.package_of(checks.check_model("model", model, or_layer=True))
+    check_optimizer(optimizer, package.Optimizer)
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError(f"callbacks: expected a list of Callback objects, got {callbacks!r}")
+    for each in callbacks:
+        if isinstance(each, type) or not hasattr(each, "load_state_dict"):
+            raise TypeError(f"callbacks: expected Callback objects, got {each!r}")
 
 
 def check_training_state(state: Any) -> None:
@@ -83,7 +97,7 @@ def check_resumed(state: Mapping[str, Any], callbacks: Sequence[Any]) -> None:
     check_callbacks(state["callbacks"], callbacks, own=1)
 
 
-def check_optimizer(state: Any, optimizer: Any) -> None:
+def check_optimizer_state(state: Any, optimizer: Any) -> None:
     """It keeps what the one did that the state is of."""
     own = list(optimizer.state_dict())
     if isinstance(state, Mapping) and set(state) != set(own):
