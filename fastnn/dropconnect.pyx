@@ -24,6 +24,7 @@ import numpy as np
 
 from fastnn_ref import philox
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.custom import check_in_place
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
@@ -200,6 +201,7 @@ cdef class DropConnect(Linear):
         total = np.zeros_like(mean)
         for z in self.draws:
             total += host.custom.act(mean + sigma * z)
+        check_in_place(host.custom, "act", host.kept)
         return host.copy_out("act", "y", total / total.dtype.type(self.samples), shape, host.dims, self.y)
 
     cdef void hosted_expectation_backward(self, Pass *p, void *dy) noexcept nogil:
@@ -222,6 +224,7 @@ cdef class DropConnect(Linear):
             found = host.custom.act_backward(host.copy_in(dy, shape), u, host.custom.act(u))
             du = checks.as_result(who, "du", found, shape, mean.dtype)
             dmean, dsigma = dmean + du, dsigma + du * z
+        check_in_place(host.custom, "act_backward", host.kept)
         samples = dmean.dtype.type(self.samples)
         host.copy_out("act_backward", "du", dmean / samples, shape, host.dims, dy)
         dvariance = np.divide(dsigma, 2 * samples * sigma, out=np.zeros_like(sigma), where=sigma > 0)

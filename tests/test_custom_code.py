@@ -454,10 +454,10 @@ def test_arrays_must_be_written_in_place(nn, which):
     assert not np.array_equal(layer.values["weight"], np.ones(3))
 
 
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("place", ["alone", "inside", "expectation"])
 @pytest.mark.parametrize("which", ["values", "gradients"])
-def test_an_activations_arrays_must_be_written_in_place(nn, which, inside):
-    """Inside a layer or alone, a network says the same."""
+def test_an_activations_arrays_must_be_written_in_place(nn, which, place):
+    """Alone, inside a layer, or where a prediction of DropConnect averages it, a network says the same."""
     class Slope(CustomActivation):
         def __init__(self):
             self.add("slope", (3,), "ones")
@@ -471,10 +471,15 @@ def test_an_activations_arrays_must_be_written_in_place(nn, which, inside):
             self.gradients["slope"] = (dy * u).sum(axis=0)
             return dy * self.values["slope"]
 
-    model = nn.Sequential(nn.Linear(3, 3, activation=Slope()) if inside else Slope())
+    model = nn.Sequential({"alone": Slope, "inside": lambda: nn.Linear(3, 3, activation=Slope()),
+                           "expectation": lambda: nn.DropConnect(3, 3, activation=Slope())}[place]())
     method = "act" if which == "values" else "act_backward"
     with pytest.raises(TypeError, match=rf"^Slope\.{method}: expected {which}\['slope'\] to be written in place"):
-        model.step(normal((2, 3)), normal((2, 3)), nn.MSELoss(), nn.SGD())
+        if place == "expectation":
+            model(normal((2, 3)))
+            model.backward(normal((2, 3)))
+        else:
+            model.step(normal((2, 3)), normal((2, 3)), nn.MSELoss(), nn.SGD())
 
 
 @pytest.mark.parametrize("call", ["predict", "step", "wrap"])

@@ -29,7 +29,12 @@ from . import atomic, checks, safetensors
 from .config import SETTINGS, build, file_config
 from .custom import CustomLoss, CustomOptimizer, check_loss
 from .state import (
-    KEYS, check_optimizer_state, check_trained, check_training_state, load_training_state, training_state,
+    KEYS,
+    check_optimizer_state,
+    check_trained,
+    check_training_state,
+    load_training_state,
+    training_state,
 )  # fmt: skip
 
 if TYPE_CHECKING:
