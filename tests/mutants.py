@@ -57,6 +57,11 @@ def of(path: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
 
 SHARED = [
     *of(
+        "fastnn_ref/shared/model_checkpoint.py",
+        ("a checkpoint that looks at no record first", "test_custom::test_a_constructor_that_keeps_no_argument",
+         "            record_of(part) ", "            part "),
+    ),
+    *of(
         "fastnn_ref/shared/fit.py",
         ("fit does not keep its model", "test_batches::test_a_thread_that_prepares_batches_cannot_meddle",
          "        taken = network.hold()\n", "        taken = False\n"),

@@ -317,3 +317,91 @@ def test_a_user_may_keep_and_change_what_came(nn):
     y = model.forward(X, training=True)
     same(model.predict(X), y)
     assert nn.gradcheck(model, X, normal((6, 4), seed=3), nn.MSELoss())
+
+
+def forgetful(nn):
+    """A name for each kind of class, and an object of one whose constructor has not kept its argument ``size``."""
+    class Model(nn.Sequential):
+        def __init__(self, size=8):
+            super().__init__(nn.Linear(4, size), nn.Linear(size, 3))
+
+    class Within(nn.Linear):
+        def __init__(self, size=3):
+            super().__init__(4, size)
+
+    class Layer(shared.CustomLayer):
+        def __init__(self, size=4):
+            pass
+
+        def forward_pass(self, x, training):
+            return x
+
+        def backward_pass(self, dy):
+            return dy
+
+    class Act(shared.CustomActivation):
+        def __init__(self, size=4):
+            pass
+
+        def act(self, u):
+            return u
+
+        def act_backward(self, dy, u, y):
+            return dy
+
+    class Loss(LogCosh):
+        def __init__(self, size=4):
+            pass
+
+    class Optimizer(Momentum):
+        def __init__(self, size=4):
+            super().__init__(0.1)
+
+    return {each.__name__: each() for each in (Model, Within, Layer, Act, Loss, Optimizer)}
+
+
+def training_with(nn, thing):
+    """A model, and what else ``fit`` takes, with ``thing`` in its place."""
+    name = type(thing).__name__
+    models = {"Model": lambda: thing, "Within": lambda: nn.Sequential(thing),
+              "Layer": lambda: nn.Sequential(nn.Linear(4, 3), thing),
+              "Act": lambda: nn.Sequential(nn.Linear(4, 3, activation=thing))}
+    t = np.zeros((len(X), 3)) if name == "Loss" else T
+    return models.get(name, lambda: nn.Sequential(nn.Linear(4, 3)))(), {
+        "x": X, "t": t, "loss": thing if name == "Loss" else nn.CrossEntropyLoss(),
+        "optimizer": thing if name == "Optimizer" else nn.SGD()}
+
+
+@pytest.mark.parametrize("name", ["Model", "Within", "Layer", "Act", "Loss", "Optimizer"])
+def test_a_constructor_that_keeps_no_argument(nn, name, tmp_path):
+    """It is said with its remedy, and by a checkpoint before the first step."""
+    text = (rf"^{name}\.__init__: expected to keep every argument under its own name, got no self\.size; "
+            r"add self\.size = size$")
+    thing = forgetful(nn)[name]
+    model, given = training_with(nn, thing)
+    model.fit(**given)
+    for call in (repr, lambda thing: thing.config()):
+        with pytest.raises(AttributeError, match=text):
+            call(thing)
+    if name not in ("Loss", "Optimizer"):
+        with pytest.raises(AttributeError, match=text):
+            model.save(tmp_path / "model.safetensors")
+    before, steps = model.state_dict(), model.steps
+    with pytest.raises(AttributeError, match=text):
+        model.fit(**given, epochs=3, callbacks=[nn.ModelCheckpoint(tmp_path / "run.safetensors", every=2)])
+    assert model.steps == steps and not list(tmp_path.iterdir())
+    for key, value in model.state_dict().items():
+        same(value, before[key])
+
+
+def test_the_error_of_a_users_property_comes_through(nn):
+    class Own(shared.CustomLayer):
+        def __init__(self, size=4):
+            pass
+
+        @property
+        def size(self):
+            return self.inside.size
+
+    with pytest.raises(AttributeError, match=r"no attribute 'inside'$"):
+        repr(Own())

@@ -68,12 +68,18 @@ def check_arguments(kind: type[Any], given: tuple[Any, ...], named: Mapping[str,
 
 
 def argument(thing: Any, name: str) -> Any:
-    """The value that ``thing`` was made with."""
+    """The value that ``thing`` was made with; AttributeError if a user's constructor has not kept it."""
     if isinstance(getattr(type(thing), name, None), Parameter):
         return name in thing.specs                  # to look at the value would draw it
     if name == "input_shape" and hasattr(type(thing), "_given_shape"):
         return thing._given_shape                   # the attribute may be what the layers say
-    value = getattr(thing, name)
+    try:
+        value = getattr(thing, name)
+    except AttributeError:
+        if hasattr(type(thing), name):              # a property of the user's, whose own error it is
+            raise
+        raise AttributeError(f"{type(thing).__name__}.__init__: expected to keep every argument under its own name, "
+                             f"got no self.{name}; add self.{name} = {name}") from None
     return str(value) if isinstance(value, np.dtype) else value
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import checks
 from .callbacks import Logs, MonitorCallback, may_add_logs, monitored
-from .checkpoint import as_path, save_training
+from .checkpoint import as_path, record_of, save_training
 
 UNITS = ("epoch", "step")
 MONITOR = "val_loss"
@@ -28,8 +28,9 @@ class ModelCheckpoint(MonitorCallback):
 
     It writes after the hooks of all callbacks, wherever it stands among them, so that a resumed training has missed
     nothing. Before the first step: ValueError for a ``path`` that cannot be written or has a field that will not be
-    known, and for a ``monitor`` as with ``EarlyStopping``; the default may be missing without ``save_best_only``.
-    OSError where a file cannot be written, which ends training.
+    known, and for a ``monitor`` as with ``EarlyStopping`` (the default may be missing without ``save_best_only``);
+    AttributeError for a class of your own whose constructor has not kept an argument under its own name. OSError where
+    a file cannot be written, which ends training.
 
     >>> import tempfile, numpy as np, fastnn_ref as nn
     >>> x, t, path = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]), f"{tempfile.mkdtemp()}/{{epoch}}.safetensors"
@@ -67,6 +68,8 @@ class ModelCheckpoint(MonitorCallback):
     def on_train_begin(self, logs: Logs = None) -> None:
         super().on_train_begin(logs)
         self._due = None
+        for part in (self.model, self.optimizer, self.params.get("loss")):
+            record_of(part)                         # a class that has not kept an argument says so now
         if not any(may_add_logs(each) for each in self.callbacks) or self.unit == "step":
             names = ("loss", "batch", "size") if self.unit == "step" else self.params.get("monitors", ())
             self.fill(1, dict.fromkeys(names, 0.0))
