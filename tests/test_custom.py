@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -405,3 +406,50 @@ def test_the_error_of_a_users_property_comes_through(nn):
 
     with pytest.raises(AttributeError, match=r"no attribute 'inside'$"):
         repr(Own())
+
+
+class Locked(shared.CustomLayer):
+    """A lock for each object, which no copy can have."""
+
+    def __init__(self):
+        self.lock, self.rows = threading.Lock(), [0]
+
+    def forward_pass(self, x, training):
+        with self.lock:
+            self.rows[0] += len(x)
+        return x
+
+    def backward_pass(self, dy):
+        return dy
+
+
+class Relocked(Locked):
+    """A lock for each object, and a new one for each copy."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "lock": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.__dict__["lock"] = threading.Lock()
+
+
+def test_what_cannot_be_copied_is_named(nn):
+    model = nn.Sequential(nn.Linear(4, 3), nn.Residual(Locked()))
+    loss, optimizer = nn.CrossEntropyLoss(), nn.SGD()
+    calls = [lambda: copy.deepcopy(model), model.predictor,
+             lambda: nn.find_lr(model, X, T, loss=loss, optimizer=optimizer)]
+    for call in calls + ([lambda: nn.compare(model, X, T, loss, optimizer)] if nn.__name__ == "fastnn" else []):
+        with pytest.raises(TypeError, match=r"^Locked\.lock: expected a value that copy\.deepcopy can copy, got .*lock"
+                                            r".*; make it an attribute of the class, or drop it in __getstate__$"):
+            call()
+    assert model.predict(X).shape == (len(X), 3)
+
+
+def test_a_lock_for_each_object(nn):
+    model = nn.Sequential(nn.Linear(4, 3), Relocked())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin[1].lock is not model[1].lock
+        twin.predict(X)
+        assert (twin[1].rows, model[1].rows) == ([len(X)], [0])
+    same(model.predictor()(X), model.predict(X))

@@ -9,6 +9,7 @@ A constructor keeps each of its arguments as an attribute of the same name: ``co
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,27 @@ class Custom(Configured):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_host": None}     # a copy gets a host of its own
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """As ``copy`` would make it by itself, but an attribute that cannot be copied, such as a lock, is named."""
+        make, arguments, state = (*self.__reduce_ex__(4), None)[:3]
+        memo[id(self)] = made = make(*copy.deepcopy(arguments, memo))
+        named = isinstance(state, dict)
+        state = ({name: self._copied(name, value, memo) for name, value in state.items()} if named else
+                 copy.deepcopy(state, memo))
+        if hasattr(made, "__setstate__"):
+            made.__setstate__(state)
+        elif named:
+            made.__dict__.update(state)
+        return made
+
+    def _copied(self, name: str, value: Any, memo: dict[int, Any]) -> Any:
+        try:
+            return copy.deepcopy(value, memo)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}.{name}: expected a value that copy.deepcopy can copy, got one that "
+                            f"it cannot ({error}); make it an attribute of the class, or drop it in __getstate__"
+                            ) from error
+
 
 class CustomLayer(Custom, HasParameters):
     """A layer of your own: define ``forward_pass`` and ``backward_pass``, and ``output_shape`` if the shape changes.
@@ -42,7 +64,8 @@ class CustomLayer(Custom, HasParameters):
     ``saved`` is yours: ``forward_pass`` puts there what ``backward_pass`` needs, in a prediction, too.
 
     When several threads predict at once, all but one call the methods of a shallow copy of this object: parameters and
-    whatever else it holds are shared, and what a method assigns to ``self`` is forgotten after the call.
+    whatever else it holds are shared, and what a method assigns to ``self`` is forgotten after the call. A lock is an
+    attribute of the class, as copies of an object cannot have one.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class Scale(nn.CustomLayer):
