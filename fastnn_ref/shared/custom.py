@@ -2,7 +2,8 @@
 
 None of these classes derives from a class of either package. Each package wraps an object of theirs in a host of its
 own, which calls the methods below; in the engine the host takes the GIL for these calls alone. An exception that a
-method raises leaves the pass with its traceback, and the parameters are then as they were before the step.
+method raises leaves the pass with its traceback, and the parameters are then as they were before the step; running
+statistics, which change in the forward pass, are not brought back.
 
 A constructor keeps each of its arguments as an attribute of the same name: ``config()``, ``repr`` and copies read them.
 """
