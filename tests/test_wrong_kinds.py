@@ -168,11 +168,11 @@ TOOLS = {
         "input_scaling": (0.0, 1.0), "metadata": {"a": "b"}}),
     "onnx.load": Call(tool("fastnn.onnx.load"), lambda nn, folder: {
         "path": written(nn, folder), "package": nn, "seed": 0}),
-    "to_torch": Call(tool("fastnn.torch.to_torch"), lambda nn, folder: {"model": model(nn)}),
-    "from_torch": Call(tool("fastnn.torch.from_torch"), lambda nn, folder: {
+    "torch.to_torch": Call(tool("fastnn.torch.to_torch"), lambda nn, folder: {"model": model(nn)}),
+    "torch.from_torch": Call(tool("fastnn.torch.from_torch"), lambda nn, folder: {
         "module": module(), "package": nn, "input_shape": (4,), "seed": 0, "dtype": None}),
-    "state_to_torch": Call(tool("fastnn.torch.state_to_torch"), lambda nn, folder: {"model": model(nn)}),
-    "load_torch_state": Call(tool("fastnn.torch.load_torch_state"), lambda nn, folder: {
+    "torch.state_to_torch": Call(tool("fastnn.torch.state_to_torch"), lambda nn, folder: {"model": model(nn)}),
+    "torch.load_torch_state": Call(tool("fastnn.torch.load_torch_state"), lambda nn, folder: {
         "model": model(nn), "state": torch_state(nn), "names": None}),
     **{f"metrics.{name}": Call(lambda nn, name=name: getattr(nn.metrics, name),
                                lambda nn, folder: {"y": np.eye(3)[T], "t": T, "threshold": None})
@@ -304,6 +304,7 @@ def test_functions(nn, name, tmp_path, monkeypatch):
     assert complaints(CALLS[name], nn, tmp_path) == []
 
 
+EXTRAS = ("onnx", "torch")
 SLOW = ("plot.training_report", "plot.regression_report", "plot.decision_boundary", "MLPClassifier")
 
 
@@ -323,7 +324,18 @@ def test_slow_tools(fast, name, tmp_path, monkeypatch, no_figures_left):
     assert complaints(TOOLS[name], fast, tmp_path) == []
 
 
-@every(name=[name for name in TOOLS if name not in SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_tools_of_an_extra(fast, extra, tmp_path, monkeypatch):
+    pytest.importorskip(extra, reason=f"{extra} is missing: fastnn.{extra} does NOT get wrong arguments")
+    monkeypatch.chdir(tmp_path)
+    names = [name for name in TOOLS if name.partition(".")[0] == extra]
+    assert names
+    for name in names:
+        assert complaints(TOOLS[name], fast, tmp_path) == [], name
+
+
+@every(name=[name for name in TOOLS if name not in SLOW and name.partition(".")[0] not in EXTRAS])
 def test_tools(fast, name, tmp_path, monkeypatch, no_figures_left):
     monkeypatch.chdir(tmp_path)
     assert complaints(TOOLS[name], fast, tmp_path) == []
