@@ -129,6 +129,7 @@ cdef class Convolution(Layer):
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
         self.set_planes(&g.input, conv_tables.input_planes(image, *geometry, seen), g.channels, rows, lanes)
         self.set_planes(&g.gradient, conv_tables.gradient_planes(spread, *geometry, windows), g.filters, rows, lanes)
+        plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
         # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = checks.check_size(
@@ -140,8 +141,6 @@ cdef class Convolution(Layer):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
         plan.reserve_scratch(&g.weights, <object>g.filters * g.filter_size)
-        # The last, as not every pass needs it: pages that nobody touches are no memory.
-        plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
         return 0
 
     cdef tuple tiled(self, tuple image):

@@ -878,10 +878,9 @@ cdef class Network:
         for axis in range(1, len(plan.out_shape)):
             plan.out_inner *= plan.out_dims[axis]
         plan.choose_part()
+        plan.reserve(&plan.gradient, <object>rows * plan.widest)
+        plan.reserve(&plan.spare, <object>rows * plan.widest)
         plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)
-        plan.scratch_used = plan.scratch_max        # at the end, as most passes use a part of one
-        plan.reserve_scratch(&plan.spare, <object>rows * plan.widest)
-        plan.reserve_scratch(&plan.gradient, <object>rows * plan.widest)
         return plan
 
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil:
