@@ -22,7 +22,7 @@ from fastnn.network cimport Node
 
 from fastnn._kernels import words
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place, kept_arrays
+from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place
 
 
 cdef void carry(Pass *p, object error) noexcept:
@@ -106,7 +106,9 @@ cdef class Host(Layer):
         return self._trainable                      # a user's method may be there for what it sees
 
     cdef int bind(self) except -1:
-        self.kept = kept_arrays(self.own_values, self.own_gradients)
+        # As kept_arrays does, in C: Network.wake must not be interrupted, as it would be in a function of Python.
+        self.kept = {"values": (self.own_values, dict(self.own_values)),
+                     "gradients": (self.own_gradients, dict(self.own_gradients))} if self.own_values else None
         return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):

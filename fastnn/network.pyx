@@ -123,7 +123,7 @@ cdef class Node:
         return out_shape
 
     cdef int bind(self) except -1:
-        """Takes the addresses of its parameters and gradients."""
+        """Takes the addresses of its parameters and gradients. Runs no code of Python, in which threads may change."""
         return 0
 
     cdef int pack(self, const fastnn_kernels *k) except -1:
