@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn_ref
+from tests.cases import one_of_each_kind
 from tests.check import inputs, normal, python, same
 from tests.pairwise import of_each_kind
 
@@ -421,6 +422,30 @@ def test_allocations_that_fail(fast, k):
 
 
 # ---- everything at once ----
+
+
+def test_nobody_comes_in_between_while_a_network_wakes(fast):
+    """Threads change in Python's functions. So none runs from the first array that a layer gets to the last address."""
+    class Own(fast.CustomLayer):
+        def __init__(self):
+            self.add("weight", (3,), "ones")
+
+    def look(frame, event, argument):
+        if event == "call" and own.values:
+            seen.append(frame.f_code.co_name)
+
+    seen, layers = [], [made for case in one_of_each_kind(fast) if isinstance(made := case.make(fast), fast.Layer)]
+    assert len(layers) > 50
+    for layer in layers:
+        own = Own()
+        model = fast.Sequential(own, layer, Own())
+        sys.setprofile(look)
+        try:
+            model.network.wake()
+        finally:
+            sys.setprofile(None)
+        assert own.values
+        assert seen == [], layer
 
 
 STORM = """

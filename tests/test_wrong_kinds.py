@@ -293,7 +293,7 @@ def complaints(call, nn, folder):
                         found.append(f"{argument}={kind}: {type(error).__name__}: {error}")
                 except OSError:                 # there is no such file
                     pass
-                except Exception as error:
+                except Exception as error:      # whatever else comes is what is looked for
                     found.append(f"{argument}={kind}: {type(error).__name__}: {error}")
     return found
 

@@ -35,7 +35,7 @@ from .state import (
     check_training_state,
     load_training_state,
     training_state,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
