@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench.nets import Net, Work, package
-from bench.peers.ours import SEEDS, whole_batches
+from bench.peers.ours import SEEDS, epochs_of, whole_batches
 
 jax: Any = package("jax")           # not `import`: the types are checked where it is missing, too
 jnp: Any = package("jax.numpy")
@@ -85,7 +85,7 @@ def step(net: Net) -> Work | None:
 
 
 def seeds(net: Net) -> Work | None:
-    """An epoch of SEEDS models in one call: their parameters lie in one array each, a scan goes over the batches."""
+    """SEEDS models train in one call: their parameters lie in one array each, scans go over epochs and batches."""
     layers = known_layers(net)
     if layers is None:
         return None
@@ -95,12 +95,19 @@ def seeds(net: Net) -> Work | None:
     params = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *models)
     state = [first_state(params, jnp.zeros(SEEDS, jnp.float32))]
     update = updater(layers)
-    epoch = jax.jit(jax.vmap(lambda state, batches: jax.lax.scan(update, state, batches), in_axes=(0, None)),
-                    donate_argnums=0)
+
+    def train(state: Any, batches: Any) -> Any:
+        def epoch(state: Any, _: None) -> Any:
+            return jax.lax.scan(update, state, batches)
+
+        state, losses = jax.lax.scan(epoch, state, length=epochs_of(net))
+        return state, losses[-1].mean()
+
+    jitted = jax.jit(jax.vmap(train, in_axes=(0, None)), donate_argnums=0)
 
     def work() -> Any:
-        state[0], losses = epoch(state[0], batches)
-        return losses.mean(axis=1).block_until_ready()
+        state[0], losses = jitted(state[0], batches)
+        return losses.block_until_ready()
 
     return work
 
