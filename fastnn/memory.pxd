@@ -25,6 +25,8 @@ cdef class Plan:
     cdef object size, scratch_used, scratch_max
     cdef int64_t widest                     # values per example of the widest gradient
     cdef object memory
+    cdef char *begin                        # of the block, and the bytes before its scratch memory
+    cdef int64_t bytes
     cdef bint absorbs                       # does a layer do the work of others where nothing is saved?
     cdef bint has_images                    # is there a layer that interleaves images?
     cdef object parameter_bytes             # of all parameters, which a pass reads

@@ -10,6 +10,24 @@ from fastnn._kernels cimport address, aligned
 
 from fastnn_ref.shared import checks
 
+cdef extern from *:
+    """
+    /* With AddressSanitizer, no buffer of a block may be left for its neighbour: between two there is a gap that ends
+       the program (python -m tools.reliability asan). */
+    #if defined(__SANITIZE_ADDRESS__)
+    #include <sanitizer/asan_interface.h>
+    enum { GAP = 64 };
+    #else
+    enum { GAP = 0 };
+    #define ASAN_POISON_MEMORY_REGION(begin, bytes) ((void)(begin))
+    #define ASAN_UNPOISON_MEMORY_REGION(begin, bytes) ((void)(begin))
+    #endif
+    """
+    const int64_t GAP                               # bytes
+    void forbid "ASAN_POISON_MEMORY_REGION"(const void *begin, int64_t bytes) noexcept nogil
+    void allow "ASAN_UNPOISON_MEMORY_REGION"(const void *begin, int64_t bytes) noexcept nogil
+
+
 cdef double WORTH_SHARING = 1 << 21                 # multiply-adds: as in kernels/gemm.inc.c
 cdef int64_t CACHED = 512 * 1024                    # bytes of a second-level cache
 
@@ -36,7 +54,7 @@ cdef class Plan:
         """Reserves a buffer for so many values; `where` points to it once memory is allocated."""
         offset = self.size
         # Sizes are checked as Python's integers before they become C's.
-        self.size = checks.check_memory(offset + whole_lines(values * self.real_size))
+        self.size = checks.check_memory(offset + whole_lines(values * self.real_size) + GAP)
         self.reservations.append((<uintptr_t>where, offset))
         return 0
 
@@ -96,10 +114,19 @@ cdef class Plan:
         """Allocates the block and sets all pointers."""
         cdef char *start
         self.memory = aligned(max(self.size + self.scratch_max, 1))
-        start = <char *>address(self.memory)
+        start = self.begin = <char *>address(self.memory)
         for where, offset in self.reservations:
             (<void **><uintptr_t>where)[0] = start + <int64_t>offset
+            if offset:
+                forbid(start + <int64_t>offset - GAP, GAP)
         for where, offset in self.scratch_requests:
             (<void **><uintptr_t>where)[0] = start + <int64_t>(self.size + offset)
+        if self.size:
+            forbid(start + <int64_t>self.size - GAP, GAP)
+        self.bytes = self.size
         self.reservations = self.scratch_requests = None
         return 0
+
+    def __dealloc__(self):
+        if self.begin != NULL and self.bytes < 4096:
+            allow(self.begin, self.bytes)           # NumPy keeps small blocks for the next array

@@ -512,7 +512,7 @@ STORM = """
 @pytest.mark.parametrize("package", ["fastnn", "fastnn_ref"])
 def test_storm(package):
     """Four threads predict, train, wrap, freeze and copy one model: clear errors, no crash, and it still works."""
-    python(STORM.format(package=package, seconds=10))
+    python(STORM.format(package=package, seconds=os.environ.get("FASTNN_STORM_SECONDS", "10")))
 
 
 def test_the_packages_say_the_same(fast):

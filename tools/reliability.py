@@ -66,7 +66,7 @@ def asan(folder: Path) -> None:
     # Python leaves objects behind at its end on purpose, so leaks are looked for elsewhere (tests/test_memory.py).
     environment = {"LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}", "PYTHONMALLOC": "malloc",
                    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0",
-                   "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+                   "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", "FASTNN_STORM_SECONDS": "60"}
     run([PYTHON, "-m", "pytest", "-q", "-m", "", "-k", NOT_MEASURED], folder, **environment)
     run([PYTHON, "-m", "tests.fuzz", "--seconds", FUZZ_SECONDS], folder, **environment)
 
