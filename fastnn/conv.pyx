@@ -39,8 +39,6 @@ cdef class Convolution(Layer):
     """Convolution()\n--\n\n"""
 
     changes_shape = True
-    weight = Parameter("", "weight")
-    bias = Parameter("", "bias")
 
     cdef int make(self, object channels, object filters, object groups, object outside, object activation, object bias,
                   object init) except -1:
@@ -192,6 +190,8 @@ cdef class Conv2d(Convolution):
     """Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, activation=None, \
 bias=True, *, init=None, algorithm="direct")\n--\n\n"""
 
+    weight = Parameter("", "weight")
+    bias = Parameter("", "bias")
     cdef readonly str algorithm
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,

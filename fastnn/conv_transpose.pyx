@@ -18,12 +18,15 @@ from fastnn.memory cimport Plan
 from fastnn.network cimport INTERLEAVED, Pass, plan_node
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.parameter import Parameter
 
 
 cdef class ConvTranspose2d(Convolution):
     """ConvTranspose2d(in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, \
 bias=True, dilation=1, activation=None, *, init=None)\n--\n\n"""
 
+    weight = Parameter("", "weight")
+    bias = Parameter("", "bias")
     cdef readonly tuple output_padding
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1,

@@ -32,7 +32,8 @@ HE_FAMILY = ("relu", "relu6", "leaky_relu", "elu", "celu", "silu", "mish", "hard
 def fans(shape: Shape) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight: (in, out), or (out, in, height, width) for a convolution.
 
-    >>> fans((64, 10)), fans((8, 3, 5, 5))
+    >>> import fastnn_ref as nn
+    >>> nn.init.fans((64, 10)), nn.init.fans((8, 3, 5, 5))
     ((64, 10), (75, 200))
     """
     if len(shape) < 2:
@@ -87,7 +88,8 @@ def as_init(value: Any, shape: Shape) -> Any:
 
     An array of ``shape`` is copied, and can no longer be changed. TypeError or ValueError for anything else.
 
-    >>> as_init(1, (2,)), as_init("zeros", (2,)), as_init([1, 2], (2,))
+    >>> import fastnn_ref as nn
+    >>> nn.init.as_init(1, (2,)), nn.init.as_init("zeros", (2,)), nn.init.as_init([1, 2], (2,))
     (1.0, 'zeros', array([1., 2.]))
     """
     if isinstance(value, str):
@@ -104,11 +106,14 @@ def create(
     ``seed`` and ``stream``. ``stream`` is the parameter's running number in its model. ``words`` draws the random
     words. ValueError for an unknown name, and for what a function returns if it does not fit.
 
-    >>> create("zeros", (2,), seed=0, stream=0, dtype="float32").tolist()
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.init.create("zeros", (2,), seed=0, stream=0, dtype="float32").tolist()
     [0.0, 0.0]
-    >>> bool((abs(create("he_uniform", (6, 4), seed=0, stream=0, dtype="float64")) < 1).all())
+    >>> bool((abs(nn.init.create("he_uniform", (6, 4), seed=0, stream=0, dtype="float64")) < 1).all())
     True
-    >>> create(lambda shape, seed: np.random.default_rng(seed).normal(size=shape), (2, 3), 1, 0, "float32").shape
+    >>> def normal(shape, seed):
+    ...     return np.random.default_rng(seed).normal(size=shape)
+    >>> nn.init.create(normal, (2, 3), seed=1, stream=0, dtype="float32").shape
     (2, 3)
     """
     stream = philox.stream(philox.INIT, stream)
@@ -139,7 +144,9 @@ def drawn(name: str, shape: Shape, seed: int, stream: int, words: philox.Source)
 def default_init(activation: str, given: Any) -> Any:
     """The weight's initialiser: the one that was ``given``, which ``as_init`` knows, else what suits the activation.
 
-    >>> [default_init(activation, None) for activation in ("relu", "tanh", "selu")], default_init("tanh", "zeros")
+    >>> import fastnn_ref as nn
+    >>> choose = nn.init.default_init
+    >>> [choose(activation, None) for activation in ("relu", "tanh", "selu")], choose("tanh", "zeros")
     (['he_uniform', 'glorot_uniform', 'lecun_normal'], 'zeros')
     """
     if given is not None:

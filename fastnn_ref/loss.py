@@ -102,7 +102,7 @@ class MSELoss(Loss):
 
 
 class L1Loss(Loss):
-    """Mean of \\|y − t\\| over all elements; the derivative at 0 is 0.
+    """Mean of |y − t| over all elements; the derivative at 0 is 0.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.L1Loss()(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -115,7 +115,7 @@ class L1Loss(Loss):
 
 
 class HuberLoss(Loss):
-    """Mean of ½e² where \\|e\\| <= delta, else delta·(\\|e\\| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
+    """Mean of ½e² where |e| <= delta, else delta·(|e| − ½delta), e = y − t (Huber 1964); ``delta`` > 0.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> nn.HuberLoss(delta=1.0)(np.array([[3.0, 1.0]]), np.array([[0.0, 0.0]]))

@@ -37,7 +37,9 @@ def stream(purpose: int, index: int) -> int:
 def philox4x32(counter: Words, key: Sequence[int]) -> Words:
     """Four random words for each ``counter`` (..., 4) under ``key`` (2 words).
 
-    >>> philox4x32(np.zeros(4, np.uint32), (0, 0)).tolist() == [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
+    >>> import numpy as np, fastnn_ref as nn
+    >>> words = nn.philox.philox4x32(np.zeros(4, np.uint32), (0, 0))
+    >>> words.tolist() == [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
     True
     """
     x0, x1, x2, x3 = (counter[..., i].astype(np.uint32) for i in range(4))
@@ -53,7 +55,8 @@ def philox4x32(counter: Words, key: Sequence[int]) -> Words:
 def uint32(n: int, seed: int, step: int, stream: int, block: int = 0) -> Words:
     """The first ``n`` words of a stream: element i is word i % 4 of block i // 4; or those from another block on.
 
-    >>> uint32(5, seed=0, step=0, stream=0).tolist()[:2] == [0x6627e8d5, 0xe169c58d]
+    >>> import fastnn_ref as nn
+    >>> nn.philox.uint32(5, seed=0, step=0, stream=0).tolist()[:2] == [0x6627e8d5, 0xe169c58d]
     True
     """
     blocks = np.arange(-(-n // 4), dtype=np.uint64) + np.uint64(block)
@@ -76,7 +79,8 @@ def scale(p: float) -> float:
 def bernoulli(words: Words, p: float) -> npt.NDArray[np.bool_]:
     """True with probability ``p``, to 2⁻³³: an integer decides, so it is the same in every dtype.
 
-    >>> bernoulli(np.array([0, 2**31 - 1, 2**31], np.uint32), 0.5).tolist()
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.philox.bernoulli(np.array([0, 2**31 - 1, 2**31], np.uint32), 0.5).tolist()
     [True, True, False]
     """
     return words.astype(np.uint64) < np.uint64(threshold(p))
@@ -85,7 +89,8 @@ def bernoulli(words: Words, p: float) -> npt.NDArray[np.bool_]:
 def to_uniform(words: Words) -> npt.NDArray[np.float64]:
     """Words as numbers in (0, 1), never 0 or 1: (word + ½) / 2³².
 
-    >>> to_uniform(np.array([2**31], np.uint32)).round(6).tolist()
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.philox.to_uniform(np.array([2**31], np.uint32)).round(6).tolist()
     [0.5]
     """
     return (words.astype(np.float64) + 0.5) * 2.0**-32
@@ -96,7 +101,8 @@ def uniform(
 ) -> npt.NDArray[np.float64]:
     """Uniform numbers in (0, 1).
 
-    >>> bool((0 < uniform((2, 3), seed=1, step=0, stream=0)).all())
+    >>> import fastnn_ref as nn
+    >>> bool((0 < nn.philox.uniform((2, 3), seed=1, step=0, stream=0)).all())
     True
     """
     return to_uniform(words(math.prod(shape), seed, step, stream)).reshape(shape)
@@ -117,7 +123,8 @@ def normal(
 ) -> npt.NDArray[np.float64]:
     """Normal numbers, mean 0 and variance 1.
 
-    >>> draws = normal((10_000,), seed=1, step=0, stream=0)
+    >>> import fastnn_ref as nn
+    >>> draws = nn.philox.normal((10_000,), seed=1, step=0, stream=0)
     >>> bool(abs(draws.mean()) < 0.05) and bool(abs(draws.std() - 1) < 0.05)
     True
     """
@@ -130,7 +137,8 @@ def permutation(n: int, seed: int, step: int, stream: int = SHUFFLE << 24) -> np
 
     A word picks one of m with a bias below m/2³².
 
-    >>> sorted(permutation(5, seed=0, step=0).tolist())
+    >>> import fastnn_ref as nn
+    >>> sorted(nn.philox.permutation(5, seed=0, step=0).tolist())
     [0, 1, 2, 3, 4]
     """
     if not 0 <= n < 2**32:

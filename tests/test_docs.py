@@ -1,11 +1,16 @@
 """Docstrings stand once, in the reference; the engine shows the same ones, with its own name in the examples."""
 
+import doctest
+import importlib
 import inspect
 import pydoc
 import subprocess
 import sys
 
+import pytest
+
 import fastnn
+from fastnn_ref.shared.parameter import Parameter
 from tests.check import python
 from tests.pairwise import every
 
@@ -30,6 +35,47 @@ def test_help_is_complete(fast, name):
             missing = [part for part, what in parts(thing)
                        if (inspect.isroutine(what) or isinstance(what, property)) and not inspect.getdoc(what)]
             assert not missing
+
+
+@every(name=PUBLIC)
+def test_arrays_of_a_layer_say_what_they_are(fast, ref, name):
+    """Also those that Conv2d and ConvTranspose2d have from a class that the reference does not have."""
+    if inspect.isclass(thing := getattr(fast, name)):
+        for part, what in parts(thing):
+            if type(what) is Parameter:
+                assert what.__doc__[0].isalpha()
+                assert what.__doc__ == inspect.getattr_static(getattr(ref, name), part).__doc__
+
+
+def with_examples(package):
+    """(name, docstring) of what a package shows, with an example; of a module in it, of what is defined there."""
+    seen = set()
+    for name in getattr(package, "__all__", [name for name in dir(package) if name[0] != "_"]):
+        thing = getattr(package, name)
+        found = [(name, thing)]
+        if inspect.ismodule(thing):
+            found += [(f"{name}.{key}", each) for key, each in vars(thing).items()
+                      if key[0] != "_" and getattr(each, "__module__", None) == thing.__name__]
+        for called, each in found:
+            members = [(part, what) for part, what in parts(each)] if inspect.isclass(each) else []
+            for part, what in [("", each), *members]:
+                text = inspect.getdoc(what) or ""
+                if ">>>" in text and text not in seen:
+                    seen.add(text)
+                    yield f"{called}.{part}".rstrip("."), text
+
+
+@every(package=["fastnn", "fastnn_ref", "fastnn.datasets", "fastnn.lab", "fastnn.onnx", "fastnn.plot", "fastnn.sklearn",
+                "fastnn.torch"])
+def test_examples_run_as_they_stand(package):
+    """What help shows can be typed in: it imports what it uses, and names no function that a user calls otherwise."""
+    for needed in {"fastnn.onnx": ["onnx"], "fastnn.torch": ["torch"]}.get(package, []):
+        pytest.importorskip(needed, reason=f"{needed} is missing: its examples do NOT run")
+    failures = []
+    for name, text in with_examples(importlib.import_module(package)):
+        example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(example, out=failures.append)
+    assert not failures, "".join(failures)
 
 
 @every(name=PUBLIC)

@@ -2,7 +2,8 @@
 
 When the English of a paragraph changes, its translation no longer belongs to it, and Sphinx shows the English. The
 warning, an error in docs/build.py, also comes for a translation that ``sphinx-intl update`` marked as fuzzy, and for
-one that has other roles, formulas, code or links than the English. What is the same in both languages, such as a name
+one that has other roles, formulas, code or links than the English. The title of every page is translated, as it stands
+in the table of contents beside all pages. What is the same in both languages, such as a name
 or a source, stands in the .po file as its own translation; what consists of formulas and code alone need not.
 """
 
@@ -58,11 +59,14 @@ class Lost(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         name, language = self.env.docname, self.config.language
-        if language == "en" or not any(fnmatch(name, page) for page in self.config.translated_pages):
+        if language == "en":
             return
+        whole = any(fnmatch(name, page) for page in self.config.translated_pages)
         domain = docname_to_domain(name, self.config.gettext_compact)
-        translations = catalog(Path(self.app.srcdir) / "locales" / language / "LC_MESSAGES" / f"{domain}.po")
-        for node, message in extract_messages(self.document):
+        path = Path(self.app.srcdir) / "locales" / language / "LC_MESSAGES" / f"{domain}.po"
+        translations = catalog(path) if path.exists() else Catalog()
+        messages = list(extract_messages(self.document))
+        for node, message in messages if whole else messages[:1]:           # the first one is the title
             if isinstance(node, nodes.math_block):
                 wrong = translations.get(message) and "a formula by itself cannot be translated, see mathml.py"
             else:

@@ -20,6 +20,8 @@ class Dataset:
     numbers from 0, or float64 values of a regression, (n,) or (n, outputs). ``image_shape`` (channels, height, width)
     says how to fold a row into a picture, None when it is not one.
 
+    >>> import numpy as np
+    >>> from fastnn.datasets import Dataset
     >>> data = Dataset("toy", np.zeros((3, 2)), np.array([0, 1, 1]), np.zeros((1, 2)), np.array([0]))
     >>> data.features, data.outputs
     (2, 2)
@@ -58,6 +60,7 @@ def split(
 ) -> Dataset:
     """Hold out the share ``test_size`` of the examples, each class in proportion (scikit-learn's split).
 
+    >>> from fastnn.datasets import split
     >>> data = split("toy", [[0.0], [1.0]] * 4, [0, 1] * 4)
     >>> data.x_train.shape, data.x_test.shape
     ((6, 1), (2, 1))
@@ -75,6 +78,7 @@ def mislabel(data: Dataset, share: float, seed: int = 0) -> Dataset:
 
     The held-out labels stay right. So one sees what a method makes of labels that are wrong.
 
+    >>> from fastnn.datasets import mislabel, split
     >>> data = split("toy", [[0.0], [1.0]] * 8, [0, 1] * 8)
     >>> int((mislabel(data, 0.25).t_train != data.t_train).sum())
     3
@@ -94,6 +98,7 @@ def standardise(data: Dataset) -> Dataset:
 
     A feature that never changes becomes 0.
 
+    >>> from fastnn.datasets import split, standardise
     >>> standardised = standardise(split("toy", [[0.0], [2.0]] * 4, [0, 1] * 4))
     >>> standardised.x_train.min(), standardised.x_train.max()
     (np.float32(-1.0), np.float32(1.0))

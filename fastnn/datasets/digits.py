@@ -9,6 +9,7 @@ def load_digits(test_size: float = 0.25, seed: int = 0) -> Dataset:
 
     The images are the test part of UCI's optdigits (``load_optdigits``).
 
+    >>> from fastnn.datasets import load_digits
     >>> data = load_digits()
     >>> data.x_train.shape, data.x_test.shape, data.image_shape
     ((1347, 64), (450, 64), (1, 8, 8))

@@ -14,6 +14,7 @@ def make_spirals(
     r = u, angle = 2 pi turns u + pi class, u = sqrt(U(0, 1)) so that the points lie evenly along the arms;
     ``noise`` is the deviation of the normal noise added to both coordinates.
 
+    >>> from fastnn.datasets import make_spirals
     >>> make_spirals(n=100).x_train.shape
     (75, 2)
     """
@@ -28,6 +29,7 @@ def make_spirals(
 def make_moons(n: int = 1000, noise: float = 0.1, test_size: float = 0.25, seed: int = 0) -> Dataset:
     """Two half moons, one inside the other (scikit-learn's): n points (x, y), classes 0 and 1.
 
+    >>> from fastnn.datasets import make_moons
     >>> make_moons(n=100).x_train.shape
     (75, 2)
     """

@@ -17,7 +17,8 @@ Draw = Callable[[Any, Any, str], object]            # of an Axes, a result, and 
 class Text(NamedTuple):
     """A sentence in English and in Russian.
 
-    >>> Text("layer", "слой").to("ru")
+    >>> from fastnn import lab
+    >>> lab.Text("layer", "слой").to("ru")
     'слой'
     """
 
@@ -51,7 +52,8 @@ class Check:
     statistics (``above=0, below=0``: exactly 0). Without thresholds the value is only shown. ``role`` is ``"claim"``,
     ``"limit"`` (where the idea does not help) or ``"control"``.
 
-    >>> Check("gain", "test accuracy", "dropout - plain", unit="points", above=0.3).names
+    >>> from fastnn import lab
+    >>> lab.Check("gain", "test accuracy", "dropout - plain", unit="points", above=0.3).names
     ['dropout', 'plain']
     """
 

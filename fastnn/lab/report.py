@@ -155,7 +155,7 @@ def save_html(results: Sequence[Any], path: str | os.PathLike[str], language: st
 
     >>> import tempfile
     >>> from fastnn import lab
-    >>> save_html([lab.run("gradient_descent", seeds=2)], f"{tempfile.mkdtemp()}/out.html")[0].name
+    >>> lab.save_html([lab.run("gradient_descent", seeds=2)], f"{tempfile.mkdtemp()}/out.html")[0].name
     'out.html'
     """
     path = Path(path)

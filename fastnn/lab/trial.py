@@ -82,8 +82,9 @@ class Trial:
     experiment's configuration, as attributes. ``broken``: the mutation that is to be put in, or "". What ``train`` took
     is in ``cpu``, by arm; what ``curve`` was given, in ``curves``.
 
+    >>> from fastnn import lab
     >>> import fastnn
-    >>> trial = Trial(fastnn, seed=3)
+    >>> trial = lab.Trial(fastnn, seed=3)
     >>> data = trial.digits(100)
     >>> data.x.shape, data.x_test.shape
     ((100, 64), (599, 64))
@@ -183,8 +184,9 @@ class Trial:
 def distance(one: Any, other: Any) -> float:
     """The largest difference between the parameters of two models, taken in their order; 0 only for equal bits.
 
+    >>> from fastnn import lab
     >>> import fastnn as nn
-    >>> distance(nn.Sequential(nn.Linear(2, 3)), nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))
+    >>> lab.distance(nn.Sequential(nn.Linear(2, 3)), nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))
     0.0
     """
     pairs = zip(one.parameters(), other.parameters(), strict=True)

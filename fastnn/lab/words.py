@@ -52,6 +52,7 @@ def word(name: str, language: str) -> str:
 def count_of_seeds(n: int, language: str) -> str:
     """How many seeds.
 
+    >>> from fastnn.lab.words import count_of_seeds
     >>> count_of_seeds(1, "en"), count_of_seeds(24, "en"), count_of_seeds(24, "ru"), count_of_seeds(11, "ru")
     ('1 seed', '24 seeds', '24 запуска', '11 запусков')
     """
@@ -64,6 +65,7 @@ def count_of_seeds(n: int, language: str) -> str:
 def number(value: float) -> str:
     """A number with three digits; a whole one below a million with all of them.
 
+    >>> from fastnn.lab.words import number
     >>> number(0.99312), number(-1.5e-9), number(float("nan")), number(9610)
     ('0.993', '−1.5e−09', 'nan', '9610')
     """

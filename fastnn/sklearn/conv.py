@@ -23,6 +23,7 @@ class ConvClassifier(Classifier):
     square images of one channel; rows that are none are taken as images of one line, with a warning. Initial weights
     are fastnn's (He's, Glorot's). All else is as in ``MLPClassifier``.
 
+    >>> from fastnn.sklearn import ConvClassifier
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
     >>> model = ConvClassifier((8,), batch_size=32, learning_rate_init=0.01, tol=0.01, n_iter_no_change=2,

@@ -205,6 +205,7 @@ class MLPClassifier(Classifier):
     fastnn model. A sparse ``X`` is made dense, to predict some rows at a time. ValueError or TypeError names the
     argument that is wrong.
 
+    >>> from fastnn.sklearn import MLPClassifier
     >>> from sklearn.datasets import make_classification
     >>> X, y = make_classification(n_samples=200, random_state=1)
     >>> classifier = MLPClassifier((32,), dropout=0.2, learning_rate_init=0.02, tol=1e-3, random_state=1).fit(X, y)
@@ -232,6 +233,7 @@ class MLPRegressor(RegressorMixin, Estimator):
     ``loss`` is "squared_error" or "poisson", as there, "absolute_error", "huber" or a loss of fastnn. All else is as in
     ``MLPClassifier``. Predictions have the dtype of ``X``.
 
+    >>> from fastnn.sklearn import MLPRegressor
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 200)[:, None]
     >>> model = MLPRegressor(hidden_layer_sizes=(32,), activation="tanh", solver="lbfgs", random_state=0)

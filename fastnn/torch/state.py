@@ -26,6 +26,7 @@ def state_to_torch(model: Any) -> dict[str, Array]:
     for PyTorch. ``num_batches_tracked`` is the number of the model's training passes, ``model.steps``. Raises
     ValueError for a layer that PyTorch does not have.
 
+    >>> from fastnn.torch import state_to_torch
     >>> import fastnn as nn
     >>> list(state_to_torch(nn.Sequential(nn.Linear(2, 3, bias=False, activation="tanh"), nn.BatchNorm1d(3))))
     ['0.weight', '2.weight', '2.bias', '2.running_mean', '2.running_var', '2.num_batches_tracked']
@@ -52,6 +53,7 @@ def load_torch_state(
     Nothing changes unless all names and shapes are the model's: ValueError for others; TypeError for what is no state,
     OSError for a file that cannot be read.
 
+    >>> from fastnn.torch import load_torch_state
     >>> import numpy as np, fastnn as nn
     >>> model = nn.Sequential(nn.Linear(2, 2, bias=False))
     >>> load_torch_state(model, {"fc.weight": np.array([[1.0, 2.0], [3.0, 4.0]])}, names={"fc": "0"})

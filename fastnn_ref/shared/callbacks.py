@@ -40,7 +40,7 @@ class StopTraining(Exception):
     >>> class ThreeSteps(nn.Callback):
     ...     def on_train_batch_end(self, batch, logs=None):
     ...         if self.optimizer.steps == 3:
-    ...             raise StopTraining
+    ...             raise nn.StopTraining
     >>> model, optimizer = nn.Sequential(nn.Linear(1, 1)), nn.SGD()
     >>> history = model.fit(np.ones((8, 1)), np.ones((8, 1)), loss=nn.MSELoss(), optimizer=optimizer, epochs=5,
     ...                     batch_size=4, callbacks=[ThreeSteps()])
@@ -285,7 +285,8 @@ class ReduceLROnPlateau(MonitorCallback):
     the first step: TypeError if the optimizer's ``lr`` is a schedule, ValueError for a ``monitor`` that will not be in
     the logs or of which ``"auto"`` does not know what is better.
 
-    >>> ReduceLROnPlateau(factor=0.5, patience=3)
+    >>> import fastnn_ref as nn
+    >>> nn.ReduceLROnPlateau(factor=0.5, patience=3)
     ReduceLROnPlateau(factor=0.5, patience=3)
     """
 
@@ -335,7 +336,7 @@ class LearningRateScheduler(Callback):
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model, optimizer = nn.Sequential(nn.Linear(1, 1)), nn.SGD(lr=0.5)
-    >>> halve = LearningRateScheduler(lambda epoch, lr: lr / 2 if epoch else lr)
+    >>> halve = nn.LearningRateScheduler(lambda epoch, lr: lr / 2 if epoch else lr)
     >>> _ = model.fit(np.ones((8, 1)), np.ones((8, 1)), loss=nn.MSELoss(), optimizer=optimizer, epochs=3,
     ...               callbacks=[halve])
     >>> optimizer.lr
@@ -414,7 +415,7 @@ class LambdaCallback(Callback):
 
     >>> import numpy as np, fastnn_ref as nn
     >>> losses = []
-    >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
+    >>> callback = nn.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
     >>> _ = nn.Sequential(nn.Linear(1, 1)).fit(np.ones((8, 1)), np.ones((8, 1)), loss=nn.MSELoss(),
     ...                                        optimizer=nn.SGD(), epochs=3, callbacks=[callback])
     >>> len(losses)

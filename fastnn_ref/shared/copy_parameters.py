@@ -35,7 +35,7 @@ def copy_parameters(source: Any, target: Any) -> dict[str, str]:
     >>> import numpy as np, fastnn_ref as nn
     >>> plain = nn.Sequential(nn.Linear(4, 8, activation="relu"), nn.Linear(8, 2), seed=1)
     >>> other = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2), seed=1)
-    >>> copy_parameters(plain, other)
+    >>> nn.copy_parameters(plain, other)
     {'1': '0', '4': '1'}
     >>> bool((other[4].weight == plain[1].weight).all())
     True

@@ -97,7 +97,7 @@ def evaluate(
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 2, init="zeros"))
-    >>> evaluate(model, np.ones((4, 2)), np.array([0, 0, 0, 1]), nn.CrossEntropyLoss(), ("accuracy",))["accuracy"]
+    >>> model.evaluate(np.ones((4, 2)), np.array([0, 0, 0, 1]), nn.CrossEntropyLoss(), ("accuracy",))["accuracy"]
     0.75
     """
     measures, batch_size = resolve_metrics(metrics), checks.as_integer("batch_size", batch_size, 1)
@@ -385,7 +385,7 @@ def fit(
     >>> x, t = np.eye(4), np.array([0, 1, 0, 1])
     >>> model = nn.Sequential(nn.Linear(4, 2), seed=0)
     >>> loss, optimizer = nn.CrossEntropyLoss(), nn.SGD(lr=1.0)
-    >>> history = fit(model, x, t, loss=loss, optimizer=optimizer, epochs=50, metrics=["accuracy"])
+    >>> history = model.fit(x, t, loss=loss, optimizer=optimizer, epochs=50, metrics=["accuracy"])
     >>> history.history["accuracy"][-1]
     1.0
     """

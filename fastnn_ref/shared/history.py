@@ -14,7 +14,8 @@ class History(Callback):
     ``seconds`` is the time of each epoch's training alone, without validation. ``interrupted`` says whether Ctrl-C
     ended the training; ``message`` is what ``fit_lbfgs`` says of its end.
 
-    >>> history = History()
+    >>> import fastnn_ref as nn
+    >>> history = nn.History()
     >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
     >>> history.history, history.epoch
     ({'loss': [0.5], 'val_loss': [0.75]}, [0])

@@ -33,7 +33,7 @@ class CSVLogger(Callback):
     >>> path = f"{tempfile.mkdtemp()}/log.csv"
     >>> _ = nn.Sequential(nn.Linear(1, 1, init="zeros")).fit(
     ...     np.ones((4, 1)), np.ones((4, 1)), loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.25), epochs=2,
-    ...     callbacks=[CSVLogger(path)])
+    ...     callbacks=[nn.CSVLogger(path)])
     >>> print(Path(path).read_text().strip())
     epoch,loss,lr
     0,1.0,0.25

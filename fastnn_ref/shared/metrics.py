@@ -126,10 +126,10 @@ def accuracy(y: Array, t: Array, threshold: float | None = None) -> float:
 
     K >= 2 outputs compete if ``threshold`` is None; else each of the n·K decisions y > ``threshold`` counts.
 
-    >>> import numpy as np
-    >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
     0.5
-    >>> accuracy(np.array([[2.0], [-1.0], [0.3]]), np.array([1, 0, 0]), threshold=0) == 2 / 3
+    >>> nn.metrics.accuracy(np.array([[2.0], [-1.0], [0.3]]), np.array([1, 0, 0]), threshold=0) == 2 / 3
     True
     """
     predicted, actual = decisions("accuracy", y, t, threshold)
@@ -141,8 +141,8 @@ def precision(y: Array, t: Array, threshold: float | None = None) -> float:
 
     The mean over the classes that are predicted or true (macro), or over the labels: of a single output, that of "yes".
 
-    >>> import numpy as np
-    >>> precision(np.array([[2.0], [1.0], [-3.0]]), np.array([1, 0, 1]), threshold=0)
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.precision(np.array([[2.0], [1.0], [-3.0]]), np.array([1, 0, 1]), threshold=0)
     0.5
     """
     true, predicted, _ = counts("precision", y, t, threshold)
@@ -152,8 +152,8 @@ def precision(y: Array, t: Array, threshold: float | None = None) -> float:
 def recall(y: Array, t: Array, threshold: float | None = None) -> float:
     """TP/(TP + FN): how many of a class's rows are found; 0 for a class that has none. The mean as for ``precision``.
 
-    >>> import numpy as np
-    >>> recall(np.eye(3), np.array([0, 1, 1]))
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.recall(np.eye(3), np.array([0, 1, 1]))
     0.5
     """
     true, _, actual = counts("recall", y, t, threshold)
@@ -163,8 +163,8 @@ def recall(y: Array, t: Array, threshold: float | None = None) -> float:
 def f1(y: Array, t: Array, threshold: float | None = None) -> float:
     """2·TP/(2·TP + FP + FN), the harmonic mean of precision and recall, per class; the mean as for ``precision``.
 
-    >>> import numpy as np
-    >>> f1(np.array([[2.0], [1.0], [-3.0]]), np.array([1, 0, 0]), threshold=0) == 2 / 3
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.f1(np.array([[2.0], [1.0], [-3.0]]), np.array([1, 0, 0]), threshold=0) == 2 / 3
     True
     """
     true, predicted, actual = counts("f1", y, t, threshold)
@@ -176,8 +176,8 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> float:
 
     As a name in ``metrics``: ``"top_5_accuracy"``, with any number.
 
-    >>> import numpy as np
-    >>> top_k_accuracy(np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), np.array([1, 2]), k=2)
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.top_k_accuracy(np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), np.array([1, 2]), k=2)
     0.5
     """
     y, t = arrays(y, t)
@@ -239,8 +239,8 @@ def calibration(
 
     The confidence of a decision is its probability, by softmax or sigmoid from logits; ``name`` stands in messages.
 
-    >>> import numpy as np
-    >>> calibration(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 1, 1]), bins=2).accuracy.tolist()
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.calibration(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 1, 1]), bins=2).accuracy.tolist()
     [nan, 0.5]
     """
     bins = checks.as_integer("bins", bins, 1)
@@ -263,9 +263,9 @@ def expected_calibration_error(y: Array, t: Array, threshold: float | None = Non
     The sum goes over the ``bins`` of ``calibration``; NaN if a probability is. Source: Guo et al., "On calibration of
     modern neural networks" (2017).
 
-    >>> import numpy as np
+    >>> import numpy as np, fastnn_ref as nn
     >>> y = np.log([[0.75, 0.25]] * 4)              # sure to 75 %, and right in half of the rows
-    >>> round(expected_calibration_error(y, np.array([0, 0, 1, 1])), 6)
+    >>> round(nn.metrics.expected_calibration_error(y, np.array([0, 0, 1, 1])), 6)
     0.25
     """
     found = calibration(y, t, threshold, bins, "expected_calibration_error")
@@ -294,8 +294,8 @@ def roc_auc(y: Array, t: Array, threshold: float | None = None) -> float:
     Of K classes, the mean over one against the rest; of labels, the mean over the labels. Those with only one kind of
     target do not count, and NaN says that none is left. Needs scikit-learn (ModuleNotFoundError).
 
-    >>> import numpy as np
-    >>> roc_auc(np.array([[0.1], [0.4], [0.35], [0.8]]), np.array([0, 0, 1, 1]))
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.roc_auc(np.array([[0.1], [0.4], [0.35], [0.8]]), np.array([0, 0, 1, 1]))
     0.75
     """
     metrics = optional("sklearn.metrics", extra="train")
@@ -308,8 +308,8 @@ def average_precision(y: Array, t: Array, threshold: float | None = None) -> flo
     """Σ (recallᵢ − recallᵢ₋₁)·precisionᵢ over the thresholds: what lies under the precision-recall curve, by
     scikit-learn. Means as for ``roc_auc``; NaN if nothing is true.
 
-    >>> import numpy as np
-    >>> round(average_precision(np.array([[0.1], [0.4], [0.35], [0.8]]), np.array([0, 0, 1, 1])), 3)
+    >>> import numpy as np, fastnn_ref as nn
+    >>> round(nn.metrics.average_precision(np.array([[0.1], [0.4], [0.35], [0.8]]), np.array([0, 0, 1, 1])), 3)
     0.833
     """
     metrics = optional("sklearn.metrics", extra="train")
@@ -334,8 +334,8 @@ def pair(name: str, y: Array, t: Array) -> tuple[Array, Array]:
 def mae(y: Array, t: Array) -> float:
     """The mean of |y − t| over all elements.
 
-    >>> import numpy as np
-    >>> mae(np.array([[1.0], [3.0]]), np.array([2.0, 3.0]))
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.mae(np.array([[1.0], [3.0]]), np.array([2.0, 3.0]))
     0.5
     """
     y, t = pair("mae", y, t)
@@ -346,8 +346,8 @@ def mae(y: Array, t: Array) -> float:
 def mse(y: Array, t: Array) -> float:
     """The mean of (y − t)² over all elements.
 
-    >>> import numpy as np
-    >>> mse(np.array([[1.0], [3.0]]), np.array([3.0, 3.0]))
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.mse(np.array([[1.0], [3.0]]), np.array([3.0, 3.0]))
     2.0
     """
     y, t = pair("mse", y, t)
@@ -358,8 +358,8 @@ def mse(y: Array, t: Array) -> float:
 def rmse(y: Array, t: Array) -> float:
     """√mse: the root of the mean of (y − t)² over all elements, in the unit of the targets.
 
-    >>> import numpy as np
-    >>> rmse(np.array([[1.0], [3.0]]), np.array([4.0, 7.0])) == 12.5**0.5
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.rmse(np.array([[1.0], [3.0]]), np.array([4.0, 7.0])) == 12.5**0.5
     True
     """
     return mse(y, t) ** 0.5
@@ -371,8 +371,8 @@ def r2(y: Array, t: Array) -> float:
     1 is perfect, 0 as good as the mean, less is worse. Where the targets are constant: 1 if y is, too, and the same,
     else 0.
 
-    >>> import numpy as np
-    >>> r2(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])) == 1 - 1 / (14 / 3)
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.metrics.r2(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])) == 1 - 1 / (14 / 3)
     True
     """
     y, t = pair("r2", y, t)
@@ -403,6 +403,7 @@ RESERVED = ("loss", "data_loss", "penalty")             # names that the history
 def known_mode(name: str) -> str | None:
     """``"min"`` for what is to fall, ``"max"`` for what is to rise, None if the name does not tell.
 
+    >>> from fastnn_ref.shared.metrics import known_mode
     >>> known_mode("val_loss"), known_mode("top_5_accuracy"), known_mode("share")
     ('min', 'max', None)
     """
@@ -418,8 +419,8 @@ class Metric(Configured):
     and their targets, without those that the loss ignores. ``mode`` is ``"min"``, ``"max"`` or None, which leaves it to
     the name: ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
 
-    >>> import numpy as np
-    >>> within = Metric("within_1", lambda y, t: np.mean(np.abs(y - t) < 1), mode="max")
+    >>> import numpy as np, fastnn_ref as nn
+    >>> within = nn.Metric("within_1", lambda y, t: np.mean(np.abs(y - t) < 1), mode="max")
     >>> within(np.array([[1.0], [5.0]]), np.array([[1.5], [3.0]]))
     0.5
     """

@@ -35,7 +35,8 @@ class ProgressBar(Callback):
     In a loop written by hand, ``ProgressBar(epochs=1)`` with ``model.run_epoch(…, progress=bar.on_progress)`` does it.
     As a context manager it is closed however the training ends.
 
-    >>> with ProgressBar("digits", epochs=2, style="lines") as bar:
+    >>> import fastnn_ref as nn
+    >>> with nn.ProgressBar("digits", epochs=2, style="lines") as bar:
     ...     bar.on_progress(5, 10)
     ...     bar.done
     0.5

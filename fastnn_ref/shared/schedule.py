@@ -25,7 +25,8 @@ class Schedule(Configured):
 
     A subclass gives ``rate(s)`` for an array of steps.
 
-    >>> ExponentialLR(0.1, gamma=0.5)([0, 1, 2]).tolist()
+    >>> import fastnn_ref as nn
+    >>> nn.ExponentialLR(0.1, gamma=0.5)([0, 1, 2]).tolist()
     [0.1, 0.05, 0.025]
     """
 
@@ -134,7 +135,8 @@ def lr_from_record(record: Any, current: Any) -> Any:
 class ConstantLR(Schedule):
     """Always ``lr`` (>= 0).
 
-    >>> ConstantLR(0.1)(1000)
+    >>> import fastnn_ref as nn
+    >>> nn.ConstantLR(0.1)(1000)
     0.1
     """
 
@@ -148,7 +150,8 @@ class ConstantLR(Schedule):
 class StepLR(Schedule):
     """lr · gamma^⌊s / step_size⌋: down a stair every ``step_size`` (>= 1) steps; ``gamma`` > 0.
 
-    >>> StepLR(0.1, step_size=10, gamma=0.5)(25)
+    >>> import fastnn_ref as nn
+    >>> nn.StepLR(0.1, step_size=10, gamma=0.5)(25)
     0.025
     """
 
@@ -164,7 +167,8 @@ class StepLR(Schedule):
 class ExponentialLR(Schedule):
     """lr · gamma^s: the same factor ``gamma`` (> 0) at every step.
 
-    >>> ExponentialLR(0.1, gamma=0.5)(2)
+    >>> import fastnn_ref as nn
+    >>> nn.ExponentialLR(0.1, gamma=0.5)(2)
     0.025
     """
 
@@ -184,7 +188,8 @@ class LinearLR(Ending):
     is None, the first ``fit`` fills in the steps that it takes (for ``PerEpoch``, its epochs), and a call before that
     is a ValueError. So ``SGD(LinearLR(0.1, start_factor=1, end_factor=0))`` falls to 0 over a training.
 
-    >>> LinearLR(1.0, total_steps=4, start_factor=1, end_factor=0)([0, 1, 4, 9]).tolist()
+    >>> import fastnn_ref as nn
+    >>> nn.LinearLR(1.0, total_steps=4, start_factor=1, end_factor=0)([0, 1, 4, 9]).tolist()
     [1.0, 0.75, 0.0, 0.0]
     """
 
@@ -213,7 +218,8 @@ class CosineLR(Ending):
     ``lr``. ``total_steps`` None is as for ``LinearLR``. Source: Loshchilov and Hutter, "SGDR" (2017); the warm-up is
     Goyal et al.'s (2017).
 
-    >>> schedule = CosineLR(0.1, total_steps=12, warmup_steps=2)
+    >>> import fastnn_ref as nn
+    >>> schedule = nn.CosineLR(0.1, total_steps=12, warmup_steps=2)
     >>> schedule(0), schedule(2), round(schedule(7), 4), schedule(12)
     (0.05, 0.1, 0.05, 0.0)
     """
@@ -237,7 +243,8 @@ class OneCycleLR(Ending):
     It starts from max_lr / ``div_factor`` and ends at 1/``final_div_factor`` of that (both >= 1); 0 < ``pct_start`` < 1
     and ``total_steps`` >= 2, or None as for ``LinearLR``. Source: Smith and Topin, "Super-convergence" (2018).
 
-    >>> schedule = OneCycleLR(1.0, total_steps=11)
+    >>> import numpy as np, fastnn_ref as nn
+    >>> schedule = nn.OneCycleLR(1.0, total_steps=11)
     >>> round(schedule(0), 4), round(float(schedule(np.arange(11)).max()), 2)
     (0.04, 0.98)
     """
@@ -276,7 +283,8 @@ class PerEpoch(Schedule):
 
     PyTorch's ``StepLR(optimizer, step_size=1, gamma=0.7)`` with ``scheduler.step()`` after each epoch:
 
-    >>> schedule = PerEpoch(StepLR(1.0, step_size=1, gamma=0.7), steps_per_epoch=938)
+    >>> import fastnn_ref as nn
+    >>> schedule = nn.PerEpoch(nn.StepLR(1.0, step_size=1, gamma=0.7), steps_per_epoch=938)
     >>> schedule(0), schedule(937), schedule(938), round(schedule(13 * 938), 4)
     (1.0, 1.0, 0.7, 0.0097)
     """
@@ -337,7 +345,8 @@ def fill_total(lr: Any, total: int) -> Any:
 def stochastic_depth_rates(depth: int, p_last: float = 0.5) -> list[float]:
     """p of each of ``depth`` blocks: p_l = l / depth · p_last, l = 1 … depth; the first ones are seldom left out.
 
-    >>> stochastic_depth_rates(4, 0.5)
+    >>> import fastnn_ref as nn
+    >>> nn.stochastic_depth_rates(4, 0.5)
     [0.125, 0.25, 0.375, 0.5]
     """
     depth, p_last = checks.as_integer("depth", depth, 1), checks.as_number("p_last", p_last, 0, 1)

@@ -60,13 +60,13 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     changed: initial values that are not drawn yet stay so.
 
     >>> import fastnn_ref as nn
-    >>> summary(nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)))
+    >>> nn.Sequential(nn.Linear(64, 32, activation="relu"), nn.Linear(32, 10)).summary()
     layer                                     output     parameters
     0  Linear(64, 32, activation=ReLU())      (n, 32)         2,080
     1  Linear(32, 10)                         (n, 10)           330
     total                                                     2,410
     >>> cnn = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(100, 10))
-    >>> summary(cnn, input_shape=(1, 8, 8))
+    >>> cnn.summary(input_shape=(1, 8, 8))
     Traceback (most recent call last):
     ValueError: layers[2]: Linear expects (100,) per example, gets (144,) from layers[1]
     """

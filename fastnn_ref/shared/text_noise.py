@@ -236,12 +236,13 @@ class TextNoise:
     ``pip install "fastnn[text]"``; without it they are a ModuleNotFoundError. All other texts get the same noise from
     any version of Python; these, from any with the same version of Unicode.
 
-    >>> noise = TextNoise(swap=0.3, replace=1.0, replacements={"quick": "fast"}, seed=1)
+    >>> import fastnn_ref as nn
+    >>> noise = nn.TextNoise(swap=0.3, replace=1.0, replacements={"quick": "fast"}, seed=1)
     >>> noise(["The quick brown fox jumps."])
     ['The brown fast fox jumps.']
     >>> noise(["The quick brown fox jumps."], epoch=1)
     ['The fast brown jumps fox.']
-    >>> TextNoise(typos=0.2, seed=4)(["Привет, мир", "Meet me in room 101"])
+    >>> nn.TextNoise(typos=0.2, seed=4)(["Привет, мир", "Meet me in room 101"])
     ['Привпт, мир', 'Mset ke in rpok 101']
     """
 

@@ -24,7 +24,8 @@ NAMES = (
 def find(what: str | os.PathLike[str] | Experiment) -> Experiment:
     """The experiment of that name, or the one in a Python file, which is run; ValueError if there is none.
 
-    >>> find("nonlinearity").name
+    >>> from fastnn import lab
+    >>> lab.find("nonlinearity").name
     'nonlinearity'
     """
     if isinstance(what, Experiment):
