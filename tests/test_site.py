@@ -148,6 +148,7 @@ def test_words_in_formulas_are_translated(monkeypatch, caplog):
     monkeypatch.syspath_prepend(DOCS / "_extensions")
     russian = importlib.import_module("mathml").russian
     assert russian(r"a_\text{in} \text{ if } b > 0", None) == r"a_\text{in} \text{ при } b > 0"
+    assert russian(r"12 \cdot 9{,}610 = (1, 2)", None) == r"12 \cdot 9\,610 = (1, 2)"
     assert not caplog.records
     assert russian(r"\text{unless}", None) == r"\text{unless}"
     assert "no Russian for 'unless'" in caplog.text

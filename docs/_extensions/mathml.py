@@ -25,14 +25,17 @@ RUSSIAN = {
 
 
 def russian(formula: str, node: nodes.Element) -> str:
-    """The formula with Russian words in ``\\text{…}``; a warning for one that is not among ``RUSSIAN``."""
+    """The formula with Russian words in ``\\text{…}``; a warning for one that is not among ``RUSSIAN``.
+
+    A comma between thousands becomes a space: in Russian 9,610 is less than ten.
+    """
     def translated(found: re.Match[str]) -> str:
         word = found[2].strip()
         if word not in RUSSIAN:
             logger.warning("formula: no Russian for %r in docs/_extensions/mathml.py", word, location=node)
         return found[1] + found[2].replace(word, RUSSIAN.get(word, word)) + "}"
 
-    return re.sub(r"(\\text\{)([^}]*)\}", translated, formula)
+    return re.sub(r"(\\text\{)([^}]*)\}", translated, formula.replace("{,}", r"\,"))
 
 
 def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
