@@ -17,7 +17,7 @@ exclude_patterns = ["_build", "_templates", "_static", "locales", "lab_results",
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "mathml", "api_pages", "concept_pages", "tutorial_figures",
               "translations", "notebooks", "example_pages"]
-# In Russian; the extension translations warns if one of their messages has lost its translation, or a title of any page.
+# In Russian; the extension translations warns if a message of theirs, or the title of any page, has no translation.
 translated_pages = ["index", "getting_started", "concepts/*", "tutorial", "lab", "glossary", "installation", "plots",
                     "examples/index", "coming_from", "interchange", "conventions"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]

@@ -154,6 +154,18 @@ def test_words_in_formulas_are_translated(monkeypatch, caplog):
     assert "no Russian for 'unless'" in caplog.text
 
 
+def test_a_comma_stays_with_its_formula(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    keep_together = importlib.import_module("mathml").keep_together
+    context = {"body": "<p>As <math><mi>x</mi></math>, <math>1</math> and (<math>2</math>). <math>3</math></p>"}
+    keep_together(None, "", "", context, None)
+    assert context["body"] == (
+        '<p>As <span class="formula"><math><mi>x</mi></math>,</span> <math>1</math> and '
+        '(<span class="formula"><math>2</math>).</span> <math>3</math></p>')
+    keep_together(None, "", "", context := {}, None)            # a page without a body, such as the search
+    assert not context.get("body")
+
+
 def test_a_sentence_has_one_full_stop(pages):
     context = {"body": "на 2 п. п.. А"}
     pages.one_full_stop(None, "", "", context, None)
