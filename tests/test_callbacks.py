@@ -1115,3 +1115,53 @@ def test_a_hook_may_be_chosen_between_epochs(nn, hook):
     model.fit(normal((4, 2)), np.zeros(4, int), loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(0.1), epochs=4,
               batch_size=4, callbacks=[Chooser()])
     assert len(called) == 2
+
+
+@pytest.mark.parametrize("run", ["fit", "fit_lbfgs"])
+def test_a_training_stopped_before_it_begins(nn, run):
+    """StopTraining in on_train_begin: no step, and every callback begins and ends."""
+    called, model = [], net(nn)
+
+    def stop(logs):
+        called.append("stop")
+        raise StopTraining
+
+    callbacks = [LambdaCallback(on_train_begin=stop, on_epoch_begin=lambda epoch, logs: called.append(epoch)),
+                 LambdaCallback(on_train_begin=lambda logs: called.append("begin"),
+                                on_train_end=lambda logs: called.append("end"))]
+    arguments = {"optimizer": nn.SGD()} if run == "fit" else {}
+    history = getattr(model, run)(X, CLASSES, loss=nn.CrossEntropyLoss(), callbacks=callbacks, **arguments)
+    assert called == ["stop", "begin", "end"] and history.epoch == []
+    same_parameters(model, net(nn))
+
+
+def test_a_resumed_training_stopped_before_it_begins(nn):
+    """It is where the state was taken, not at its beginning."""
+    def stop(logs):
+        raise StopTraining
+
+    model, optimizer, history = train(nn, callbacks=[LambdaCallback()])
+    again, other = net(nn), nn.SGD(lr=0.1)
+    found = train(nn, again, other, callbacks=[LambdaCallback(on_train_begin=stop)], epochs=9,
+                  resume=training_state(model, optimizer, [history, LambdaCallback()]))[2]
+    assert found.history == history.history and other.steps == optimizer.steps
+    same_parameters(again, model)
+
+
+@pytest.mark.parametrize("error", [StopTraining, ZeroDivisionError])
+def test_an_error_at_the_end_waits_for_the_others(nn, error):
+    """EarlyStopping brings the best weights back, whatever a callback before it raises."""
+    def end(logs):
+        raise error
+
+    best, worse = net(nn), net(nn)
+    train(nn, best, nn.SGD(lr=0.1), epochs=1, shuffle=False)
+    ending = LambdaCallback(on_train_end=end)
+    stopping = EarlyStopping("loss", patience=2, min_delta=9.0)
+    if error is StopTraining:
+        assert len(train(nn, worse, callbacks=[ending, stopping], epochs=9, shuffle=False)[2].epoch) == 3
+    else:
+        with pytest.raises(error):
+            train(nn, worse, callbacks=[ending, stopping], epochs=9, shuffle=False)
+    assert (stopping.best_epoch, stopping.callbacks) == (0, ())
+    same_parameters(worse, best)

@@ -239,6 +239,34 @@ def test_fit_fills_total_steps_in(nn, cls, arguments):
     assert again.lr.total_steps == 12                       # it is part of the state, so a resumed training keeps it
 
 
+@pytest.mark.parametrize("wrong", ["callback", "targets", "late targets", "resume", "own"])
+@pytest.mark.parametrize("cls", ["CosineLR", "PerEpoch"])
+def test_a_training_that_never_began_fills_nothing_in(nn, tmp_path, cls, wrong):
+    """An error before the first step leaves the schedule open: the corrected call may have other epochs."""
+    def raising(logs):
+        raise ZeroDivisionError
+
+    x, t = normal((300, 2)), np.arange(300) % 2
+    model, loss = nn.Sequential(nn.Linear(2, 2), seed=0, dtype="float64"), nn.CrossEntropyLoss()
+    done = nn.SGD()
+    history = model.fit(x, t, loss=loss, optimizer=done)
+    state = nn.training_state(model, done, [history])
+    state["model"]["0.weight"] = np.zeros((3, 3))
+    arguments = {
+        "callback": {"callbacks": [nn.ModelCheckpoint(tmp_path / "none" / "run")]},
+        "own": {"callbacks": [nn.LambdaCallback(on_train_begin=raising)]},
+        "targets": {"t": t + 7}, "late targets": {"t": np.where(np.arange(300) == 299, 7, t)},
+        "resume": {"resume": state},
+    }[wrong]
+    schedule = nn.CosineLR(0.1) if cls == "CosineLR" else nn.PerEpoch(nn.CosineLR(0.1))
+    optimizer = nn.SGD(lr=schedule)
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        model.fit(x, **{"t": t, "loss": loss, "optimizer": optimizer, "epochs": 2, "batch_size": 50} | arguments)
+    assert optimizer.lr is schedule
+    model.fit(x, t, loss=loss, optimizer=optimizer, epochs=5, batch_size=50)
+    assert optimizer.lr.total_steps == 30 if cls == "CosineLR" else optimizer.lr.schedule.total_steps == 5
+
+
 def test_linear_decay_over_a_training(nn):
     found, _, _ = rates_of(nn, nn.LinearLR(0.12, start_factor=1, end_factor=0))
     assert np.abs(np.array(found) - [0.12 * (1 - s / 12) for s in range(12)]).max() < 1e-15

@@ -14,6 +14,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from . import checks
@@ -34,7 +35,8 @@ class StopTraining(Exception):
     """Raised in a hook, it ends training at once, from a batch hook after that batch; ``fit`` returns the history.
 
     Setting ``model.stop_training = True`` ends it, too: in a batch hook after that batch, else after the epoch. Where
-    it was the last batch of an epoch, the epoch ends as always, with its validation and ``on_epoch_end``.
+    it was the last batch of an epoch, the epoch ends as always, with its validation and ``on_epoch_end``. Raised in
+    ``on_train_begin``, no step is taken; every callback's ``on_train_begin`` and ``on_train_end`` is called.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class ThreeSteps(nn.Callback):
@@ -96,7 +98,7 @@ class Callback(Configured):
         """Before the first epoch."""
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """After the last epoch, however training ended."""
+        """After the last epoch, however training ended; an error in it waits until every callback's was called."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Before each epoch; the first is 0."""
@@ -142,6 +144,12 @@ def may_add_logs(callback: Callback) -> bool:
     """Could this callback put a name of its own into an epoch's logs? Those of this library do not."""
     own = type(callback).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
     return overrides(callback, "on_epoch_end") and (not own or isinstance(callback, LambdaCallback))
+
+
+def suppressed(hook: Callable[..., object], *arguments: Any) -> None:
+    """Calls a hook, in which StopTraining says nothing new."""
+    with suppress(StopTraining):
+        hook(*arguments)
 
 
 class CallbackList:
@@ -190,6 +198,28 @@ class CallbackList:
                 writer._write_due()
 
         return run if hooks else None
+
+    def begin(self) -> bool:
+        """Runs ``on_train_begin`` of every callback; does one of them raise StopTraining?"""
+        stops = False
+        try:
+            for each in self.called:
+                try:
+                    each.on_train_begin({})
+                except StopTraining:                # the others begin all the same, as they will end
+                    stops = True
+        except BaseException:
+            self.release()
+            raise
+        return stops
+
+    def end(self, logs: Logs) -> None:
+        """Runs ``on_train_end`` of every callback, whatever happens to those before it; then raises what they raised,
+        but StopTraining, as training has ended."""
+        with ExitStack() as stack:
+            stack.callback(self.release)
+            for each in reversed(self.called):
+                stack.callback(suppressed, each.on_train_end, logs)
 
     def release(self) -> None:
         """Ends the circle from each callback to the list of all, which would keep a model until a collection."""

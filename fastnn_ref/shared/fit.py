@@ -251,6 +251,19 @@ def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> d
             "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
+@contextmanager
+def unchanged_without_steps(optimizer: Any) -> Iterator[None]:
+    """The optimizer's ``lr`` as it was, if the block raises before the first step: a schedule that took the steps of
+    this training would keep them in the next one."""
+    lr, steps = optimizer.lr, optimizer.steps
+    try:
+        yield
+    except BaseException:
+        if optimizer.steps == steps:
+            optimizer.lr = lr
+        raise
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -430,42 +443,43 @@ def fit(
     if state is not None:
         check_resumed(state, hooks.callbacks)
     ranks.same("callbacks", [type(each).__name__ for each in hooks.callbacks])
-    optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
-    if ranks.rank == 0:
-        diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-        diagnosis.warn_of_bytes(model, x, largest["x"])
-    rows = source.rows or source.count * len(data.x)
-    usual = np.inf if optimizer.maximize else usual_loss(model, data, loss, rows)   # a loss that shall rise
-    watch = diagnosis.LossWatch(model, optimizer, largest, usual)
-    model.stop_training = False
-    logs: dict[str, float] = {}
-    hooks.call("on_train_begin", {})
-    with CtrlC() as ctrl_c:
-        try:
-            if state is not None:
-                load_training_state(state, model, optimizer, hooks.callbacks)
-                optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
-            for epoch in range(len(history.epoch), epochs):
-                ranks.call(hooks.call, "on_epoch_begin", epoch, {})
-                start = time.perf_counter()
-                inside = state is not None and model.network.counters()["batch"] > 0
-                with numbered_as(data.rows if whole else None):
-                    value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside,
-                                           **epoch_hooks(model, hooks, ctrl_c, steps))
-                history.seconds.append(time.perf_counter() - start)
-                ends = not model.network.has_finite_parameters()            # the epoch has said which
-                if ranks.rank == 0:
-                    watch.see(epoch, value - penalty, ends)
-                logs = ranks.shared(functools.partial(
-                    epoch_logs, model, value, penalty, data, held_out, loss, own, measures))
-                ranks.call(hooks.call, "on_epoch_end", epoch, logs)
-                if ranks.any(model.stop_training or ctrl_c.pressed or ends):
-                    break
-        except StopTraining:
-            pass
-        finally:
-            history.interrupted = ctrl_c.pressed
-            hooks.call("on_train_end", logs)
-            hooks.release()
+    with unchanged_without_steps(optimizer):
+        optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
+        if ranks.rank == 0:
+            diagnosis.warn_before(model, loss, optimizer, steps * epochs)
+            diagnosis.warn_of_bytes(model, x, largest["x"])
+        rows = source.rows or source.count * len(data.x)
+        # A loss that shall rise has no usual one.
+        usual = np.inf if optimizer.maximize else usual_loss(model, data, loss, rows)
+        watch = diagnosis.LossWatch(model, optimizer, largest, usual)
+        model.stop_training = False
+        logs: dict[str, float] = {}
+        stops = ranks.any(hooks.begin())
+        with CtrlC() as ctrl_c:
+            try:
+                if state is not None:
+                    load_training_state(state, model, optimizer, hooks.callbacks)
+                    optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
+                for epoch in range(len(history.epoch), 0 if stops else epochs):
+                    ranks.call(hooks.call, "on_epoch_begin", epoch, {})
+                    start = time.perf_counter()
+                    inside = state is not None and model.network.counters()["batch"] > 0
+                    with numbered_as(data.rows if whole else None):
+                        value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside,
+                                               **epoch_hooks(model, hooks, ctrl_c, steps))
+                    history.seconds.append(time.perf_counter() - start)
+                    ends = not model.network.has_finite_parameters()        # the epoch has said which
+                    if ranks.rank == 0:
+                        watch.see(epoch, value - penalty, ends)
+                    logs = ranks.shared(functools.partial(
+                        epoch_logs, model, value, penalty, data, held_out, loss, own, measures))
+                    ranks.call(hooks.call, "on_epoch_end", epoch, logs)
+                    if ranks.any(model.stop_training or ctrl_c.pressed or ends):
+                        break
+            except StopTraining:
+                pass
+            finally:
+                history.interrupted = ctrl_c.pressed
+                hooks.end(logs)
     history.interrupted = ranks.any(history.interrupted)
     return history

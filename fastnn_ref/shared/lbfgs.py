@@ -212,9 +212,11 @@ def fit_lbfgs(
             raise StopTraining
         start = time.perf_counter()
 
-    hooks.call("on_train_begin", {})
+    stops = hooks.begin()
     with CtrlC() as ctrl_c:
         try:
+            if stops:
+                raise StopTraining
             least = STILL * float(np.finfo(model.dtype).eps)
             found = minimise(objective, max_iter, tol, history_size, least=least, on_iteration=end_epoch)
             history.message = str(found.message)
@@ -225,6 +227,5 @@ def fit_lbfgs(
             history.message = "stopped by Ctrl-C" if ctrl_c.pressed else "stopped by a callback"
         finally:
             history.interrupted = ctrl_c.pressed
-            hooks.call("on_train_end", logs)
-            hooks.release()
+            hooks.end(logs)
     return history
