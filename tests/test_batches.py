@@ -153,6 +153,7 @@ def test_an_error_of_the_iterators_own(nn):
 REFUSED = [
     ({}, ValueError, "steps_per_epoch: expected the number of batches in an epoch, which x, a generator without len"),
     ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch: expected an integer >= 1, got 0"),
+    ({"x": []}, ValueError, r"x: expected at least one batch \(x, t\), got a list of none"),
     ({"steps_per_epoch": 7, "sample_weight": W}, ValueError, "sample_weight: expected None where x yields batches"),
     ({"steps_per_epoch": 7, "validation_split": 0.5}, ValueError, "validation_split: expected 0 where x yields batch"),
     ({"steps_per_epoch": 7, "mixup": 0.5}, ValueError, "mixup: expected 0 where x yields batches, got 0.5"),
@@ -163,9 +164,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("arguments", "error", "message"), REFUSED)
 def test_refused_before_the_first_batch(nn, arguments, error, message):
-    model = net(nn)
+    model, arguments = net(nn), dict(arguments)
     with pytest.raises(error, match=message):
-        train(nn, batches(), model=model, **arguments)
+        train(nn, arguments.pop("x", batches()), model=model, **arguments)
     assert model.steps == 0
 
 

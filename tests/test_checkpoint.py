@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import resource
 import sys
 
 import numpy as np
@@ -773,6 +774,7 @@ def test_it_writes_after_all_others(nn, tmp_path):
         ({"path": "{epohc}"}, "path: expected fields of loss, .*, val_loss, epoch, step in '.*{epohc}', got 'epohc'"),
         ({"path": "{epoch:.2q}"}, "path: expected fields of .*, got Invalid format specifier|Unknown format code"),
         ({"path": "{}"}, "path: expected fields of"),
+        ({"path": "{epoch[0]}"}, "path: expected fields of"),
         ({"path": "{val_loss}", "unit": "step"}, "path: expected fields of loss, batch, size, epoch, step in"),
         ({"path": "a", "monitor": "accuracy", "save_best_only": True}, "monitor: expected one of loss, .*, got"),
         ({"path": "a", "monitor": "val_acuracy"}, "monitor: expected one of loss, .*, val_loss, got 'val_acuracy'"),
@@ -826,6 +828,30 @@ def test_a_full_disk_ends_the_training(nn, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert len(ends) == 1 and model.epochs == 2
     assert nn.load_training(tmp_path / "run").model.epochs == 1 and files(tmp_path) == ["run"]
+
+
+def test_a_full_disk_is_told_with_the_file(nn, tmp_path):
+    """In each kind of file: one does not know otherwise which of them is on the full disk."""
+    model, run, log = net(nn), tmp_path / "run", tmp_path / "log"
+    calls = {run: lambda: model.save(run), log: lambda: train(nn, model, nn.SGD(), callbacks=[nn.CSVLogger(log)])}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        for path, call in calls.items():
+            with pytest.raises(OSError, match="too large") as caught:
+                call()
+            assert caught.value.filename == str(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert files(tmp_path) == ["log"]
+
+
+@pytest.mark.parametrize("letter", ["a", "ж", "字", "🎲"])
+def test_the_longest_names(nn, tmp_path, letter):
+    """A file system counts bytes: 255 are a name, however many letters these are."""
+    path = tmp_path / (letter * (255 // len(letter.encode())))
+    net(nn).save(path)
+    assert files(tmp_path) == [path.name]
 
 
 def test_a_training_that_had_ended(nn, tmp_path):

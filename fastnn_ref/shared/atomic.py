@@ -52,9 +52,11 @@ def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)                 # locked until it has its name
-    except BaseException:                               # Ctrl-C, too
+    except BaseException as error:                      # Ctrl-C, too
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
+            raise type(error)(error.errno, error.strerror, str(given or path)) from None
         raise
     remember(path.parent)
 
@@ -79,8 +81,8 @@ def open_temporary(path: Path) -> tuple[Path, int]:
 
 
 def prefix_of(path: Path) -> str:
-    """What the names of all temporary files for ``path`` begin with."""
-    return f".{path.name[:100]}."
+    """What the names of all temporary files for ``path`` begin with: a file system counts their bytes."""
+    return f".{os.fsencode(path.name)[:100].decode(errors='ignore')}."
 
 
 def remove_leftovers(path: Path) -> None:

@@ -113,6 +113,8 @@ class UserBatches:
         if steps_per_epoch is None and not hasattr(batches, "__len__"):
             raise ValueError("steps_per_epoch: expected the number of batches in an epoch, which x, a "
                              f"{type(batches).__name__} without len(), does not tell; got None")
+        if steps_per_epoch is None and not len(batches):
+            raise ValueError(f"x: expected at least one batch (x, t), got a {type(batches).__name__} of none")
         count = len(batches) if steps_per_epoch is None else steps_per_epoch
         self.count = checks.as_integer("steps_per_epoch", count, 1)
         self.batches = batches

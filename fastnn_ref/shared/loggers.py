@@ -89,13 +89,16 @@ class CSVLogger(Callback):
 
     def write(self, data: bytes) -> None:
         """Puts ``data`` at ``position`` and ends the file there."""
-        with open(self.filename, "r+b" if self.position else "wb") as file:
-            if file.seek(0, os.SEEK_END) < self.position:
-                raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of the "
-                                 f"training was taken, got {file.tell()}")
-            file.truncate(self.position)
-            file.seek(self.position)
-            file.write(data)
+        try:
+            with open(self.filename, "r+b" if self.position else "wb") as file:
+                if file.seek(0, os.SEEK_END) < self.position:
+                    raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of "
+                                     f"the training was taken, got {file.tell()}")
+                file.truncate(self.position)
+                file.seek(self.position)
+                file.write(data)
+        except OSError as error:                        # of a full disk: it names no file
+            raise type(error)(error.errno, error.strerror, self.filename) from None
         self.position += len(data)
 
 

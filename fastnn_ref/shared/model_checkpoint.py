@@ -82,7 +82,7 @@ class ModelCheckpoint(MonitorCallback):
         values = {**logs, "epoch": epoch, "step": self.optimizer.steps}
         try:
             return self.path.format(**values)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"path: expected fields of {', '.join(values)} in {self.path!r}, got {error}") from None
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
