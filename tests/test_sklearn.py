@@ -125,9 +125,11 @@ def test_trains_as_scikit_learn(name, weighted):
         np.testing.assert_allclose(two.predict_log_proba(X), one.predict_log_proba(X), rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize(("kind", "y"), [(MLPClassifier, Y), (MLPClassifier, LABELS), (MLPRegressor, X[:, 3])])
-def test_lbfgs_ends_where_scikit_learns_does(kind, y):
-    arguments = {"solver": "lbfgs", "hidden_layer_sizes": (4,), "max_iter": 12, "random_state": 0, "alpha": 0.1}
+@pytest.mark.parametrize(("kind", "y", "more"), [
+    (MLPClassifier, Y, {}), (MLPClassifier, LABELS, {}), (MLPRegressor, X[:, 3], {}),
+    (MLPRegressor, np.exp(X[:, 2:4]), {"loss": "poisson"})])
+def test_lbfgs_ends_where_scikit_learns_does(kind, y, more):
+    arguments = {"solver": "lbfgs", "hidden_layer_sizes": (4,), "max_iter": 12, "random_state": 0, "alpha": 0.1} | more
     one = getattr(their, kind.__name__)(**arguments).fit(X[:, :3], y)
     two = kind(**arguments).fit(X[:, :3], y)
     assert two.loss_ == pytest.approx(one.loss_, rel=1e-6)
@@ -258,6 +260,62 @@ def test_warm_start():
         model.fit(X[:100], Y[:100])
     fresh = short(MLPClassifier).fit(X, Y)
     assert len(fresh.fit(X, Y).loss_curve_) == 5
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_another_activation_when_it_goes_on(solver):
+    """From then on, as in scikit-learn, whether batches are as large as before or not."""
+    arguments = {"solver": solver, "hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "shuffle": False,
+                 "warm_start": True, "epsilon": 1e-12}
+    one, two = their.MLPClassifier(**arguments), MLPClassifier(**arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for each in one, two:
+            each.fit(X, Y).set_params(activation="tanh").fit(X, Y)
+            if solver != "lbfgs":
+                each.partial_fit(X, Y).set_params(activation="logistic").partial_fit(X[::2], Y[::2])
+    assert two.loss_ == pytest.approx(one.loss_, rel=1e-6)
+    np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), rtol=1e-5)
+
+
+def test_dropout_may_come_and_go():
+    """The optimizer goes on with the layers that move to other places."""
+    model = short(MLPClassifier, hidden_layer_sizes=(8, 4)).partial_fit(X, Y, classes=np.unique(Y))
+    first = [each.copy() for each in model.coefs_]
+    model.model_.layers[0].trainable = False
+    model.set_params(dropout=0.5).partial_fit(X, Y)
+    nn = fastnn
+    assert [type(layer) for layer in model.model_.layers] == [nn.Linear, nn.Dropout, nn.Linear, nn.Dropout, nn.Linear]
+    assert (model.coefs_[0] == first[0]).all() and (model.coefs_[2] != first[2]).any()
+    steps = model._optimizer.steps
+    slots = model._optimizer.state_dict()["mean"]
+    model.set_params(dropout=0.0)._change_model([8, 4], model.model_.penalty[0].l2)
+    assert model._optimizer.steps == steps and len(model.model_.layers) == 3
+    for name, slot in zip(slots, model._optimizer.state_dict()["mean"].values(), strict=True):
+        assert (slots[name] == slot).all()
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"hidden_layer_sizes": (5,)}, r"hidden_layer_sizes: expected \(8,\), as when the model was made"),
+    ({"hidden_layer_sizes": [8], "alpha": 0.5}, None), ({"hidden_layer_sizes": 8}, None),
+    ({"batch_norm": True}, "batch_norm: expected False, as when"), ({"backend": "ref"}, "backend: expected 'fast', as"),
+    ({"dtype": "float32"}, "dtype: expected 'float64', as when"), ({"dtype": np.float64}, None),
+    ({"channels": (3,)}, r"channels: expected \(2,\), as when"),
+    ({"loss": fastnn.CrossEntropyLoss()}, "loss: expected one for the 1 output that the model was made with"),
+])
+def test_what_cannot_change_when_it_goes_on(change, message):
+    kind, more = (ConvClassifier, {"channels": (2,)}) if "channels" in change else (MLPClassifier, {})
+    model = short(kind, warm_start=True, image_shape=(2, 2), **more) if more else short(kind, warm_start=True)
+    model.fit(X, Y > 0)
+    before = model.model_.state_dict()
+    model.set_params(**change)
+    for call in model.fit, model.partial_fit:
+        if message is None:
+            call(X[::2], (Y > 0)[::2])
+            continue
+        with pytest.raises(ValueError, match=message):
+            call(X[::2], (Y > 0)[::2])
+        assert all((value == before[name]).all() for name, value in model.model_.state_dict().items())
 
 
 def test_views_are_read_only_and_live():

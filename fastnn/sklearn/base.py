@@ -1,5 +1,6 @@
 """What all estimators share: what scikit-learn calls, around a fastnn model. training.py has the formulas."""
 
+import copy
 import importlib
 import itertools
 import math
@@ -28,6 +29,8 @@ PACKAGES = {"fast": "fastnn", "ref": "fastnn_ref"}
 SOLVERS = ("adam", "sgd", "lbfgs")
 RATES = ("constant", "invscaling", "adaptive")
 LARGEST_BATCH = 200                 # of batch_size="auto", as in scikit-learn
+MADE_WITH = (                       # arguments that say which parameters a model has: one that goes on keeps them
+    "hidden_layer_sizes", "batch_norm", "channels", "kernel_size", "pool_size", "image_shape", "dtype", "backend")
 ROWS = 1024                         # of a sparse X that are made dense at a time, to predict
 
 
@@ -269,6 +272,8 @@ class Estimator(BaseEstimator):
         fresh = "model_" not in vars(self) or not (self.warm_start or incremental)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if not fresh:
+            self._check_structure()
         X, y = self._validated(X, y, reset=fresh, **self._target_options)
         if fresh:
             self._learn_targets(y, classes)
@@ -289,11 +294,11 @@ class Estimator(BaseEstimator):
         strength = objective.factor * self.alpha * rows / (batch_size * float(total)) if total > 0 else 0.0
         if fresh:
             self.model_ = self._make(sizes, strength, int(random.randint(2**31 - 1)))
-            self._optimizer = None
+            self._optimizer, self._made_with = None, self._structure()
             self._set_initial(start)
             self.t_, self._no_improvement_count, self.loss_curve_ = 0, 0, []
         else:
-            self._change_penalty(sizes, strength)
+            self._change_model(sizes, strength)
         self._prepare_records(fresh, validation is not None)
         with threads(self.n_threads):
             if self.solver == "lbfgs":
@@ -322,17 +327,60 @@ class Estimator(BaseEstimator):
         if fresh or (not self.early_stopping and self.best_loss_ is None):
             self.best_loss_ = None if self.early_stopping else math.inf
 
-    def _change_penalty(self, sizes: list[int], strength: float) -> None:
-        """The same training with another penalty, which follows from batches and weights."""
+    def _structure(self) -> dict[str, Any]:
+        """The arguments of ``MADE_WITH`` as they are now, written alike where they say the same."""
+        found: dict[str, Any] = {}
+        for name in MADE_WITH:
+            value = getattr(self, name, None)
+            if isinstance(value, Iterable) and not isinstance(value, str):
+                found[name] = tuple(value)
+            elif name in ("hidden_layer_sizes", "channels"):
+                found[name] = (value,)
+            else:
+                found[name] = np.dtype(value).name if name == "dtype" and value is not None else value
+        return found
+
+    def _check_structure(self) -> None:
+        """ValueError for an argument that was changed and asks for other parameters than the model has."""
+        for name, value in self._structure().items():
+            before = vars(self).get("_made_with", {}).get(name, value)
+            if name == "dtype":
+                before, value = self.model_.dtype.name, value or self.model_.dtype.name
+            if value != before:
+                raise ValueError(f"{name}: expected {before!r}, as when the model was made with which warm_start and "
+                                 f"partial_fit go on, got {value!r}")
+
+    def _change_model(self, sizes: list[int], strength: float) -> None:
+        """The same training with what may change: the penalty, which follows from batches and weights, and layers
+        without parameters."""
         nn, before = self._package(), self.model_
-        if [penalty.l2 for penalty in before.penalty] != ([strength] if strength else []):
-            self.model_ = self._make(sizes, strength, before.network.seed)
-            if self._optimizer is None:                     # L-BFGS has no state of its own
-                self.model_.load_state_dict(before.state_dict())
-                return
+        after = self._make(sizes, strength, before.network.seed)
+        if after.config() == before.config():
+            return
+        values, wanted = before.state_dict(), after.state_dict()
+        if [value.shape for value in values.values()] != [value.shape for value in wanted.values()]:
+            raise ValueError("activation: expected one with the parameters of that before, with which warm_start and "
+                             f"partial_fit go on, got {self.activation!r}")
+        names = dict(zip(values, wanted, strict=True))
+        layers = {old.rpartition(".")[0]: new.rpartition(".")[0] for old, new in names.items()}
+
+        def renamed(arrays: Any) -> Any:
+            return {names[name]: array for name, array in arrays.items()}
+
+        if self._optimizer is None:                     # L-BFGS has no state of its own
+            after.load_state_dict(renamed(values))
+        else:
             state = nn.training_state(before, self._optimizer)
-            self._optimizer = make_optimizer(nn, self, self._trained_with.factor)
-            nn.load_training_state(state, self.model_, self._optimizer)
+            state |= {
+                "model": renamed(state["model"]),
+                "settings": {layers[name]: each for name, each in state["settings"].items() if name in layers},
+                "optimizer": {key: renamed(each) if isinstance(each, dict) and key != "lr" else each
+                              for key, each in state["optimizer"].items()},
+            }
+            optimizer = copy.deepcopy(self._optimizer)
+            nn.load_training_state(state, after, optimizer)
+            self._optimizer = optimizer
+        self.model_ = after
 
     def _split(self, own: Rows, held_out: tuple[Any, Any, Any], random: Any) -> tuple[Rows, Rows | None]:
         """Rows to train with and to validate with."""

@@ -78,6 +78,9 @@ class Classifier(ClassifierMixin, Estimator):
     def _check_targets(self, y: Any, incremental: bool) -> None:
         """Labels of the classes that are known; without ``incremental`` all of them."""
         check_classification_targets(y)
+        if self._count_outputs() > self.n_outputs_:
+            raise ValueError(f"loss: expected one for the {self.n_outputs_} output that the model was made with, got "
+                             f"{self.loss!r}")
         multilabel = type_of_target(y, input_name="y") == "multilabel-indicator"
         if multilabel != self._multilabel or (multilabel and y.shape[1] != len(self.classes_)):
             raise ValueError(f"y: expected {'an indicator matrix' if self._multilabel else 'labels'} as before, for "
@@ -202,8 +205,9 @@ class MLPClassifier(Classifier):
 
     Attributes are scikit-learn's (``loss_curve_``, ``best_loss_``, ``n_iter_``, ``validation_scores_``, …);
     ``coefs_`` and ``intercepts_`` are read-only views. ``validation_loss_curve_`` has no penalty; ``model_`` is the
-    fastnn model. A sparse ``X`` is made dense, to predict some rows at a time. ValueError or TypeError names the
-    argument that is wrong.
+    fastnn model. Where ``warm_start`` or ``partial_fit`` goes on, ``activation`` and ``dropout`` may be others than
+    before; what would change the parameters, such as ``hidden_layer_sizes``, is a ValueError then. A sparse ``X`` is
+    made dense, to predict some rows at a time. ValueError or TypeError names the argument that is wrong.
 
     >>> from fastnn.sklearn import MLPClassifier
     >>> from sklearn.datasets import make_classification

@@ -227,7 +227,7 @@ def minimise_by_lbfgs(
     e = estimator
     whole = lbfgs.Objective(model, Data(x, t, weights), objective.loss, len(x), objective.factor)
     found = lbfgs.minimise(whole, e.max_iter, e.tol, max_evaluations=e.max_fun)
-    value, _ = whole(found.x)
+    value = whole(found.x)[0] + objective.constant(t, weights)
     if found.status != 0:
         warnings.warn(f"lbfgs has not converged after {found.nit} iterations: {found.message}", ConvergenceWarning,
                       stacklevel=4)
