@@ -53,7 +53,7 @@ def run(config: Config) -> None:
         save(config.out, labels, found.model.predict_proba(x))
         return
     classes = [labels[number] for number in found.model.predict_classes(x)]
-    whole = all(label.isdecimal() for label in labels)
+    whole = all(label.isdecimal() and str(int(label)) == label for label in labels)      # "007" is no number
     save(config.out, ("class",), np.array([int(each) for each in classes] if whole else classes))
 
 
