@@ -389,3 +389,34 @@ def test_break_and_predict(capsys, monkeypatch, tmp_path):
 def test_wrong_arguments(arguments, message, capsys):
     assert run(*arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--json", "none/a.json"], "--json: expected an existing folder, got 'none'"),
+    (["--json", "."], "--json: expected a file, got the folder '.'"),
+    (["--html", "none/a.html"], "--html: expected an existing folder, got 'none'"),
+    (["--html", "."], "--html: expected a file, got the folder '.'"),
+    ([QUICK, "--html", "file"], "--html: expected a folder for the reports of 2 experiments, got 'file'"),
+    ([QUICK, "--html", "file/site"], "--html: expected a folder that can be written to, got "),
+])
+def test_files_are_looked_at_before_the_run(arguments, message, capsys, monkeypatch, tmp_path):
+    """A run may take hours: they are not to be lost at its end."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(lab, "run_all", lambda *given, **named: pytest.fail("it ran"))
+    assert run("run", QUICK, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", ""])
+def test_a_prediction_is_a_number(typed, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
+    monkeypatch.setattr(lab, "run_all", lambda *given, **named: pytest.fail("it ran"))
+    assert run("run", QUICK, "--predict") == 2
+    assert f"--predict: expected a number on standard input, got '{typed}'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_results_may_go_to_a_device():
+    assert run("run", QUICK, "--seeds", 1, "--json", "/dev/null", "--html", "/dev/null") == 0

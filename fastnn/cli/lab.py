@@ -1,10 +1,13 @@
 """``fastnn lab``: claims of textbooks, measured over paired seeds."""
 
 import importlib
+import math
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -82,6 +85,7 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
             lab.check_mutation(each, config.break_, "--break")
     except ValueError as error:
         raise UsageError(str(error)) from error
+    check_files(config, len(found))
     predicted = ask(found[0].question.to(config.lang)) if config.predict else None
     with usage(config, others=False), Shown() as shown:
         results = lab.run_all(
@@ -96,14 +100,39 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
         fail(results)
 
 
+def check_files(config: Config, results: int) -> None:
+    """UsageError for a file that cannot be written, before anything runs: a run may take hours."""
+    for name, path in ("--json", config.json), ("--html", config.html):
+        if path is None:
+            continue
+        file = Path(path)
+        if name == "--html" and results > 1:        # a folder, which is made
+            if file.exists() and not file.is_dir():
+                raise UsageError(f"{name}: expected a folder for the reports of {results} experiments, got {path!r}")
+            there = next(each for each in (file, *file.absolute().parents) if each.exists())
+        else:
+            if file.is_dir():
+                raise UsageError(f"{name}: expected a file, got the folder {path!r}")
+            there = file.parent
+            if not there.is_dir():
+                raise UsageError(f"{name}: expected an existing folder, got {str(there)!r}")
+            if file.exists() and not file.is_file():
+                continue                            # a device or a pipe is written into
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise UsageError(f"{name}: expected a folder that can be written to, got {str(there)!r}")
+
+
 def ask(question: str) -> float:
     """The number that the reader types."""
     say(question or "What do you expect?")
     typed = sys.stdin.readline().strip() if sys.stdin is not None else ""
     try:
-        return float(typed.replace(",", ".").replace("−", "-").rstrip("%"))
+        found = float(typed.replace(",", ".").replace("−", "-").rstrip("%"))
     except ValueError:
-        raise UsageError(f"--predict: expected a number on standard input, got {typed!r}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise UsageError(f"--predict: expected a number on standard input, got {typed!r}")
+    return found
 
 
 def show(lab: ModuleType, config: Config, results: Sequence[Any]) -> None:
@@ -125,6 +154,7 @@ def replay(lab: ModuleType, config: Config) -> None:
     if len(config.what) != 1:
         raise UsageError(f"WHAT: expected one file of fastnn lab run --json, got {len(config.what)}")
     results = lab.load(config.what[0])
+    check_files(config, len(results))
     show(lab, config, results)
     if not any(each.record.broken for each in results):
         fail(results)

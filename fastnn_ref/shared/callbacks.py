@@ -60,8 +60,10 @@ class Callback(Configured):
     ``largest``, the largest absolute value of the data. ``logs`` holds what is known: after a batch its ``loss`` and
     ``size``; after an epoch ``loss``, the metrics, ``val_loss``, ``val_…``, to which a hook may add numbers for the
     callbacks after it. Setting ``self.model.stop_training = True`` ends training after the epoch, or in a batch hook
-    after that batch; raising ``StopTraining`` at once. A hook may predict with the model and evaluate it, but not train
-    it. Batch hooks cost a few microseconds a batch, and nothing where no callback overrides them.
+    after that batch; raising ``StopTraining`` at once. A hook may predict with the model and evaluate it. One of a
+    batch must not train it (RuntimeError); one of an epoch may, except in ``fit_lbfgs``, but ``model.steps`` and
+    ``epochs`` count that, too, so what is drawn afterwards is other. Batch hooks cost a few microseconds a batch, and
+    nothing where no callback overrides them.
 
     ``state_names`` are the attributes that training changes: ``state_dict`` collects them, so that a training resumes.
     ``needs_optimizer`` is True where the callback cannot do without one; ``fit_lbfgs`` has none, and refuses it.
