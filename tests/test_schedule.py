@@ -267,6 +267,19 @@ def test_a_training_that_never_began_fills_nothing_in(nn, tmp_path, cls, wrong):
     assert optimizer.lr.total_steps == 30 if cls == "CosineLR" else optimizer.lr.schedule.total_steps == 5
 
 
+@pytest.mark.parametrize("how", ["epochs", "stopped"])
+def test_a_training_without_steps_fills_nothing_in(nn, how):
+    def stop(logs):
+        raise nn.StopTraining
+
+    x, optimizer = np.ones((8, 2)), nn.SGD(lr=nn.CosineLR(0.1))
+    model = nn.Sequential(nn.Linear(2, 2))
+    arguments = {"epochs": 0} if how == "epochs" else {"callbacks": [nn.LambdaCallback(on_train_begin=stop)]}
+    for more in (arguments, {"epochs": 5}):
+        model.fit(x, x, loss=nn.MSELoss(), optimizer=optimizer, batch_size=2, **more)
+        assert optimizer.lr.total_steps == (20 if more != arguments else None)
+
+
 def test_linear_decay_over_a_training(nn):
     found, _, _ = rates_of(nn, nn.LinearLR(0.12, start_factor=1, end_factor=0))
     assert np.abs(np.array(found) - [0.12 * (1 - s / 12) for s in range(12)]).max() < 1e-15

@@ -252,16 +252,20 @@ def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> d
 
 
 @contextmanager
-def unchanged_without_steps(optimizer: Any) -> Iterator[None]:
-    """The optimizer's ``lr`` as it was, if the block raises before the first step: a schedule that took the steps of
-    this training would keep them in the next one."""
-    lr, steps = optimizer.lr, optimizer.steps
+def filled_in(optimizer: Any, steps: int, epochs: int) -> Iterator[None]:
+    """The optimizer's schedule with the steps of this training. One that takes no step, or raises before the first one,
+    leaves it open: the next one may be longer."""
+    lr, before = optimizer.lr, optimizer.steps
+    optimizer.lr = fill_in(lr, steps, epochs, before)
+    filled = optimizer.lr
     try:
         yield
     except BaseException:
-        if optimizer.steps == steps:
-            optimizer.lr = lr
+        filled = optimizer.lr                       # whatever a hook has put there
         raise
+    finally:
+        if optimizer.steps == before and optimizer.lr is filled:
+            optimizer.lr = lr
 
 
 P = ParamSpec("P")
@@ -443,8 +447,7 @@ def fit(
     if state is not None:
         check_resumed(state, hooks.callbacks)
     ranks.same("callbacks", [type(each).__name__ for each in hooks.callbacks])
-    with unchanged_without_steps(optimizer):
-        optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
+    with filled_in(optimizer, steps, epochs):
         if ranks.rank == 0:
             diagnosis.warn_before(model, loss, optimizer, steps * epochs)
             diagnosis.warn_of_bytes(model, x, largest["x"])
