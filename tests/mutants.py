@@ -265,8 +265,11 @@ SHARED = [
          "if ranks.any(model.stop_training or ctrl_c.pressed or ends):",
          "if model.stop_training or ctrl_c.pressed:"),
         ("fit: a resumed training starts at the first epoch", "test_callbacks",
-         "for epoch in range(len(history.epoch), epochs):",
-         "for epoch in range(epochs):"),
+         "for epoch in range(len(history.epoch), 0 if stops else epochs):",
+         "for epoch in range(0 if stops else epochs):"),
+        ("fit: a training that never began keeps its number of steps", "test_schedule",
+         "if optimizer.steps == before and optimizer.lr is filled:",
+         "if False:"),
     ),
     *of(
         "fastnn_ref/shared/copy_parameters.py",

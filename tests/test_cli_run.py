@@ -318,15 +318,15 @@ def test_every_kind_of_file_gives_the_same(capsys: pytest.CaptureFixture[str], k
     assert "accuracy  1" in call(capsys, "evaluate a")[1]
 
 
-@pytest.mark.parametrize("names", [("007", "042"), ("7", "42")])
+@pytest.mark.parametrize("names", [("007", "042"), ("7", "42"), ("7", "12345678901234567890123")])
 def test_classes_are_written_as_in_the_data(capsys: pytest.CaptureFixture[str], names: tuple[str, str]) -> None:
-    """Zeros in front are part of a name; without them it is a number."""
+    """Zeros in front are part of a name, and so are the digits of a long one; else it is a number."""
     rows = [f"{x},{names[x > 0]}" for x in (-3, -2, -1, 1, 2, 3) for _ in range(6)]
     Path("f.csv").write_text("\n".join(["x,kind", *rows]) + "\n")
     assert call(capsys, f"train --data f.csv --run a {FIT}")[0] == 0
     assert call(capsys, "predict a f.csv")[1].split() == ["class", *(row.split(",")[1] for row in rows)]
     assert call(capsys, "predict a f.csv --out p.npy")[0] == 0
-    assert np.load("p.npy").dtype.kind == ("U" if names[0] == "007" else "i")
+    assert np.load("p.npy").dtype.kind == ("i" if names[1] == "42" else "U")
 
 
 # -- regression

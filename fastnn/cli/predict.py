@@ -17,6 +17,7 @@ from .session import UsageError, say
 
 SUMMARY = "the class, or the values, of each row of a file"
 ENDINGS = (".csv", ".npy")
+DIGITS = 19                             # so many no longer fit an int64; "007" is no number, either
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def run(config: Config) -> None:
         save(config.out, labels, found.model.predict_proba(x))
         return
     classes = [labels[number] for number in found.model.predict_classes(x)]
-    whole = all(label.isdecimal() and str(int(label)) == label for label in labels)      # "007" is no number
+    whole = all(label.isdecimal() and str(int(label)) == label and len(label) < DIGITS for label in labels)
     save(config.out, ("class",), np.array([int(each) for each in classes] if whole else classes))
 
 
