@@ -322,6 +322,17 @@ BAD = [
      {"s": np.array([0, 2, 6]), "w": np.ones(2, F)}, r"\(InstanceNormalization\): expected groups of channels without"),
     (["n", 3], [("Einsum", ["x"], "y", {"equation": "ij->ij"})], {}, r"'y' \(Einsum\): expected an operator"),
     (["n", 3], [("Mul", ["x", "c"], "y", {})], {"c": F(2)}, r"'y' \(Mul\): expected an operator"),
+    (["n", 2, 3], [("MatMul", ["x", "w"], "u", {}), ("Add", ["u", "b"], "y", {})], {"w": W, "b": np.ones((2, 1), F)},
+     r"'y' \(Add\): expected an operator"),        # one number for each row, not for each feature
+    (["n", 3], [("MatMul", ["x", "w"], "u", {}), ("Add", ["u", "b"], "y", {})], {"w": W, "b": np.ones((1, 1, 2), F)},
+     r"'y' \(Add\): expected an operator"),        # another axis before the batch
+    ([2, 3], [("Gemm", ["x", "w", "b"], "y", {})], {"w": W, "b": np.ones((2, 1), F)},
+     r"\(Gemm\): expected a bias of 2 numbers, one for each output, got \(2, 1\)"),
+    ([3, 3], [("Sub", ["x", "m"], "u", {}), ("Div", ["u", "d"], "y", {})], {"m": np.ones((3, 1), F), "d": F(2)},
+     r"\(Sub\): expected a mean that is one number, or one for each feature, got \(3, 1\)"),
+    *[(["n", 3], [("Sub", ["x", "m"], "u", {}), ("Div", ["u", "d"], "y", {})], {"m": np.ones(3, F), "d": np.array(d, F)},
+       r"\(Div\): expected deviations > 0 whose squares are numbers of their dtype, got")
+      for d in ([1, 2, -3], [1, 0, 1], 1e-16, 1e20)],
     (["n", 3], [("Gemm", ["x", "w"], "y", {"alpha": 2.0})], {"w": W}, r"'y' \(Gemm\): expected alpha = 1.0, got 2.0"),
     (["n", 4], [("MatMul", ["x", "w"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected a layer that fits"),
     (["n", 3], [("MatMul", ["w", "x"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected 'x' as its first input"),
@@ -478,14 +489,15 @@ def test_a_file_of_pytorch(fast, tmp_path):
     assert np.isfinite(model.step(x.numpy(), np.arange(5) % 3, fast.CrossEntropyLoss(), fast.SGD()))
 
 
-def test_a_layer_inside_a_model(fast, tmp_path):
-    """The draws of a sampled DropConnect are those of its place in the whole model."""
-    layer = fast.DropConnect(3, 2, 0.3, activation="tanh", samples=8)
-    fast_model = fast.Sequential(fast.Linear(2, 3), fast.Dropout(0.5), layer, seed=5, dtype="float32")
-    export(fast_model, path := tmp_path / "model.onnx")
+@pytest.mark.parametrize("seed", [5, {"init": 1, "masks": 7}])
+def test_a_layer_inside_a_model(nn, tmp_path, seed):
+    """The draws of a sampled DropConnect are those of its place in the whole model, and of the seed of masks."""
+    layer = nn.DropConnect(3, 2, 0.3, activation="tanh", samples=8)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5), layer, seed=seed, dtype="float32")
+    export(model, path := tmp_path / "model.onnx")
     x = np.array(normal((4, 2), "float32"))
     got = ReferenceEvaluator(str(path)).run(None, {"x": x})[0]
-    np.testing.assert_allclose(got, fast_model(x), atol=1e-6)
+    np.testing.assert_allclose(got, model(x), atol=1e-6)
 
 
 def test_command_line(fast, tmp_path, capsys):

@@ -299,7 +299,7 @@ class Graph:
         sigma = self.node("Sqrt", self.linear(self.node("Mul", x, x), squares, None, shape))
         if name == "relu":
             return self.expected_relu(mean, sigma)
-        draws = philox.normal((layer.samples, out), layer.network.seed, PREDICTION,
+        draws = philox.normal((layer.samples, out), layer.network.seeds.masks, PREDICTION,
                               philox.stream(philox.MASK, self.streams[id(layer)]))
         axis = self.constant("axis_1", [1], np.int64)
         mean, sigma = (self.node("Unsqueeze", each, axis) for each in (mean, sigma))

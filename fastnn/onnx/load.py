@@ -421,12 +421,12 @@ class Reader:
         if node.input[0] != x:
             fail(node, f"{x!r} as its first input", repr(node.input[0]))
 
-    def linear(self, node: Any, weight: Array, bias: Array | None) -> Any:
+    def linear(self, node: Any, weight: Array, bias: Array | None, shape: Shape) -> Any:
         """A Linear of a weight (in, out)."""
         if weight.ndim != 2:
             fail(node, "a weight of two axes", weight.shape)
-        if bias is not None and bias.size != weight.shape[1]:
-            fail(node, f"a bias of {weight.shape[1]} numbers", bias.shape)
+        if bias is not None and not one_for_each(bias, weight.shape[1], shape):
+            fail(node, f"a bias of {weight.shape[1]} numbers, one for each output", bias.shape)
         more = {} if bias is None else {"bias": bias.reshape(-1)}
         return self.valued(self.nn.Linear(*weight.shape, bias=bias is not None), weight=weight, **more)
 
@@ -438,7 +438,7 @@ class Reader:
         bias = self.operand(node, 2, "bias") if self.has(node, 2) else None
         if bias is not None:
             self.fixed(node, named, beta=1.0)
-        return [self.linear(node, weight.T if named["transB"] else weight, bias)], node.output[0]
+        return [self.linear(node, weight.T if named["transB"] else weight, bias, shape)], node.output[0]
 
     def read_MatMul(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         self.attributes(node)
@@ -447,10 +447,10 @@ class Reader:
         after = self.only_user(y)
         if after is not None and self.nodes[after].op_type == "Add":
             constant = [self.constants[name] for name in self.nodes[after].input if name in self.constants]
-            if constant and constant[0].size == weight.shape[-1]:
+            if constant and one_for_each(constant[0], weight.shape[-1], shape):
                 bias, y = constant[0], self.nodes[after].output[0]
                 self.used.add(after)
-        return [self.linear(node, weight, bias)], y
+        return [self.linear(node, weight, bias, shape)], y
 
     def only_user(self, name: str) -> int | None:
         users = self.users.get(name, ())
@@ -801,11 +801,18 @@ class Reader:
         channels = () if shape is None else shape[:1]
         if channels != shape and not (len(shape or ()) == 3 and mean.size == deviation.size == 1):
             fail(node, "features, or one mean and deviation of all pixels", f"an x of {shape}")
+        for name, value in ("mean", mean), ("deviation", deviation):
+            if value.size != 1 and not one_for_each(value, *channels, shape):
+                fail(node, f"a {name} that is one number, or one for each feature", value.shape)
+        with np.errstate(over="ignore", under="ignore"):
+            variance = (deviation.astype(np.float64) ** 2).astype(deviation.dtype)
+        if not (np.abs(np.sqrt(variance + SMALLEST) - deviation) <= 1e-6 * deviation).all():
+            fail(self.nodes[after], "deviations > 0 whose squares are numbers of their dtype", f"{deviation.min():g} to {deviation.max():g}")
         kind = self.nn.BatchNorm1d if channels == shape else self.nn.BatchNorm2d
         layer = kind(*channels, SMALLEST, affine=False)
         layer.trainable = False
         self.used.add(after)
-        values = {"running_mean": mean, "running_var": deviation.astype(np.float64) ** 2}
+        values = {"running_mean": mean, "running_var": variance}
         return [self.valued(layer, **{name: np.broadcast_to(value.reshape(-1), channels)
                                       for name, value in values.items()})], self.nodes[after].output[0]
 
@@ -949,6 +956,11 @@ class Reader:
     def read_Swish(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         self.fixed(node, self.attributes(node, alpha=1.0), alpha=1.0)
         return [self.nn.SiLU()], node.output[0]
+
+
+def one_for_each(value: Array, count: int, shape: Shape) -> bool:
+    """Does broadcasting give one number to each of ``count`` features, the last axis of examples of ``shape``?"""
+    return value.size == count and value.shape[-1:] in ((), (count,)) and (shape is None or value.ndim <= 1 + len(shape))
 
 
 def nearest_places(side: int, count: int, factor: float, places: str, rounding: str) -> Array:
