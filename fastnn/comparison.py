@@ -107,7 +107,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
 
 def reference(thing: Any) -> Any:
     """The same object, made by ``fastnn_ref`` with the same arguments; TypeError for a class that it does not have."""
-    for each in (thing, *(getattr(thing, "layers", ()))):
+    for each in (thing, *(thing.layers if isinstance(thing, Sequential) else ())):
         kind = type(each)
         if kind.__module__.partition(".")[0] != "fastnn" and isinstance(each, Layer | Loss | Optimizer):
             raise TypeError(f"compare: expected classes of fastnn, got {kind.__module__}.{kind.__qualname__}")

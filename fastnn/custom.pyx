@@ -22,7 +22,7 @@ from fastnn.network cimport Node
 
 from fastnn._kernels import words
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place
+from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place, check_own_dicts
 
 
 cdef void carry(Pass *p, object error) noexcept:
@@ -43,6 +43,7 @@ cdef class Host(Layer):
     def __init__(self, custom):
         Layer.__init__(self)
         self.custom = checks.check_instance("custom", custom, CustomLayer)
+        check_own_dicts(custom)
         for name, spec in dict(custom.specs).items():
             self.add(str(name), checks.as_shape(f"{name}.shape", spec.shape), spec.init, bool(spec.decays),
                      bool(spec.trainable))

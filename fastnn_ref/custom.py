@@ -13,7 +13,7 @@ from typing import Any
 from .layer import Array, Layer, Shape
 from .network import clear_gradients
 from .shared import checks
-from .shared.custom import CustomLayer, as_written, check_in_place, kept_arrays
+from .shared.custom import CustomLayer, as_written, check_in_place, check_own_dicts, kept_arrays
 
 
 class Host(Layer):
@@ -22,6 +22,7 @@ class Host(Layer):
     _kept: Any = None                               # the arrays that the network knows
 
     def __init__(self, custom: CustomLayer) -> None:
+        check_own_dicts(custom)
         self.custom = custom
         self.__dict__.update(specs=custom.specs, values=custom.values, gradients=custom.gradients)
         if custom.input_shape is not None:

@@ -474,3 +474,43 @@ def test_what_an_exception_leaves_changed(nn, where, accumulate):
     assert nn.training_state(model, optimizer)["counters"] == state["counters"]
     for name, value in model.state_dict().items():
         same(value, before[name])
+
+
+def has_own_name(name, value):
+    """A layer that keeps its one argument under ``name``."""
+    def start(self, given=None):
+        setattr(self, name, given)
+
+    made = {"forward_pass": lambda self, x, training: 2 * x, "backward_pass": lambda self, dy: 2 * dy}
+    source = f"def __init__(self, {name}=None):\n    start(self, {name})"
+    exec(source, {"start": start}, made)
+    return type("Own", (shared.CustomLayer,), made)(value)
+
+
+@pytest.mark.parametrize("value", [3, "text", None, (1, 2)])
+@pytest.mark.parametrize("name", ["layers", "block", "branches", "p", "activation", "network", "penalty"])
+def test_a_users_attribute_is_no_part_of_a_model(nn, name, value):
+    """A layer that calls something its layers is no Sequential: not in a table, nor at the end of a classifier."""
+    model = nn.Sequential(nn.Linear(4, 3), has_own_name(name, value), dtype="float64", seed=0)
+    assert "1  Own(" in model.summary()
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+    np.testing.assert_array_equal(model.predict_classes(X), model.predict(X).argmax(axis=1))
+    for loss in (nn.CrossEntropyLoss(), nn.NLLLoss()):          # both look at what a model ends in
+        model.fit(X, T, loss=loss, optimizer=nn.SGD(), epochs=1)
+
+
+@pytest.mark.parametrize("name", ["specs", "values", "gradients"])
+def test_the_dicts_of_parameters_are_dicts(nn, name):
+    with pytest.raises(TypeError, match=f"Own.{name}: expected the dict that add fills, got 3; give the attribute ano"):
+        nn.Sequential(has_own_name(name, 3))
+
+
+def test_an_array_beside_a_default_that_is_none(nn):
+    """repr and the table ask whether an argument is the default; an array is not one truth value."""
+    class Times(Half):
+        def __init__(self, factor=0.5):
+            self.factor = factor
+
+    model = nn.Sequential(Times(np.array([1.0, 2.0])), Times(np.full(2, 0.5)), Times())
+    assert repr(model).startswith("Sequential(Times(factor=<array (2,)>), Times(factor=<array (2,)>), Times()")
+    assert "Times(factor=<array (2,)>)" in model.summary()

@@ -322,6 +322,19 @@ def test_units_of_images_are_channels(nn):
         plot.measure_units(nn.Sequential(nn.Linear(1, 1)), [[1.0]])
 
 
+def test_units_inside_a_users_layer_are_its_own(nn):
+    """Whatever it calls its attributes: what they are for, nobody else knows."""
+    class Blocks(nn.CustomLayer):
+        def __init__(self, layers, block, branches, activation):
+            self.layers, self.block, self.branches, self.activation = layers, block, branches, activation
+
+        def forward_pass(self, x, training):
+            return 2 * x
+
+    model = nn.Sequential(Blocks(2, 16, None, nn.ReLU()), nn.Linear(1, 2, activation="relu", init="ones"))
+    assert list(plot.measure_units(model, [[1.0], [2.0]])) == ["1  relu"]
+
+
 # ---- what all of them share ----
 
 

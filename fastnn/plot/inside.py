@@ -216,15 +216,16 @@ def measure_units(model: Any, x: npt.ArrayLike) -> dict[str, UnitActivity]:
 def visit(layer: Any, x: Array, name: str, found: list[tuple[str, Any, Array]]) -> Array:
     """y of a layer for x; ``found`` gets (name, activation, u) of every activation inside."""
     dot = f"{name}." if name else ""
-    if hasattr(layer, "layers"):
+    if checks.is_a(layer, "Sequential"):
         for index, each in enumerate(layer.layers):
             x = visit(each, x, f"{dot}{index}", found)
         return x
-    if hasattr(layer, "block") or hasattr(layer, "branches"):      # what is inside gets the same x
+    if checks.is_container(layer):                 # what is inside gets the same x
         for inner, each in layer.children():
             visit(each, x, f"{dot}{inner}", found)
         return layer(x)
-    kind: Any = layer if is_activation(layer) else getattr(layer, "activation", None)
+    users = hasattr(layer, "custom")        # what such a layer calls its activation is its own
+    kind: Any = layer if is_activation(layer) else None if users else getattr(layer, "activation", None)
     if is_activation(kind) and kind.name not in (*OF_A_ROW, "identity"):
         found.append((name, kind, x if kind is layer else without_activation(layer)(x)))
     return layer(x)

@@ -144,6 +144,11 @@ def is_a(thing: object, name: str) -> bool:
                for kind in type(thing).__mro__)
 
 
+def is_container(layer: object) -> bool:
+    """Does it run other layers? A user's layer may have an attribute ``layers``, ``block`` or ``branches``, too."""
+    return any(is_a(layer, name) for name in ("Sequential", "Residual", "Parallel"))
+
+
 def as_seed(value: object, name: str = "seed") -> int:
     """A seed fits in 64 bits."""
     return as_integer(name, value, 0, 2**64 - 1)

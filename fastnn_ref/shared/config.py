@@ -225,7 +225,12 @@ def is_default(value: Any, default: Any) -> bool:
     """Is ``value`` what the constructor makes of the default? One side stands for both; nothing is an empty tuple."""
     if default is None:
         return value is None or (isinstance(value, tuple) and not value) or type(value).__name__ == "Identity"
-    return bool(value == default or value == (default, default))
+    if isinstance(value, np.ndarray) or isinstance(default, np.ndarray):
+        return np.array_equal(value, default)
+    try:
+        return bool(value == default or value == (default, default))
+    except Exception:                               # data frames and tensors have no one answer
+        return False
 
 
 def text_of(value: Any) -> str:

@@ -175,6 +175,15 @@ def as_written(custom: CustomLayer, name: str) -> str:
     return OF_ACTIVATION.get(name, name) if isinstance(custom, CustomActivation) else name
 
 
+def check_own_dicts(custom: CustomLayer) -> None:
+    """TypeError for a user's layer that has something else of its own under the name of a dict of parameters."""
+    for name in ("specs", "values", "gradients"):
+        found = getattr(custom, name)
+        if not isinstance(found, dict):
+            raise TypeError(f"{type(custom).__name__}.{name}: expected the dict that add fills, got {found!r}; "
+                            "give the attribute another name")
+
+
 Kept = dict[str, tuple[dict[str, Array], dict[str, Array]]]
 
 

@@ -147,7 +147,7 @@ def outputs(
 
 def output_activation(layer: Any) -> str | None:
     """The class of the activation that a model's outputs come from, ``""`` if there is none; None: nothing is done."""
-    inside = getattr(layer, "layers", None)
+    inside = layer.layers if checks.is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(output_activation, reversed(tuple(inside))) if found is not None), None)
     if checks.class_name(layer) in PASS_THROUGH:

@@ -92,15 +92,12 @@ def chain_rows(prefix: str, layers: Iterable[tuple[object, Any]], shape: Any) ->
         shape = layer.input_shape if shape is None else shape
         output = None if shape is None else layer.output_shape(shape)
         text = "" if output is None else checks.format_shape(("n", *output))
-        inner: list[tuple[object, Any]] = list(enumerate(getattr(layer, "layers", ())))
-        inner += [("block", layer.block)] if hasattr(layer, "block") else []
-        branches = list(enumerate(getattr(layer, "branches", ())))
-        if inner or branches:
+        if checks.is_container(layer):
             p = f"(p={layer.p:g})" if hasattr(layer, "p") else ""
             yield Row(f"{prefix}{name}  {type(layer).__name__}{p}", text, "", "")
-            yield from chain_rows(f"{prefix}{name}.", inner, shape)
-            for branch in branches:
-                yield from chain_rows(f"{prefix}{name}.", [branch], shape)
+            chain = checks.is_a(layer, "Sequential")            # else each gets the same input
+            for part in [layer.children()] if chain else [[each] for each in layer.children()]:
+                yield from chain_rows(f"{prefix}{name}.", part, shape)
         else:
             frozen = "" if layer.trainable or not layer.specs else "  frozen"
             yield Row(f"{prefix}{name}  {layer!r}{frozen}", text, f"{count_parameters(layer):,}",
