@@ -44,6 +44,7 @@ cdef class Predictor:
     """Predictor(model)\n--\n\n"""
 
     cdef Model model
+    cdef bint is_of_users                           # has the model's class a predict of its own?
 
     def __init__(self, model):
         cdef Network network
@@ -56,12 +57,16 @@ cdef class Predictor:
             (<Model>model).lock_in(network, False)
         try:
             network.wake()
-            self.model = prepared(copy.deepcopy(model), network.seed, network.found_dtype, streams_of(model))
+            self.take(prepared(copy.deepcopy(model), network.seed, network.found_dtype, streams_of(model)))
         finally:
             if twin is None:
                 network.unlock()
             else:
                 network.give_back(twin)
+
+    cdef int take(self, Model model) except -1:
+        self.model, self.is_of_users = model, type(model).predict is not Model.predict
+        return 0
 
     cdef Model ready(self):
         if self.model is None:
@@ -80,11 +85,13 @@ cdef class Predictor:
         return self.ready().output_shape(shape)
 
     def __call__(self, x):
-        if type(self) is not Predictor:             # a user's class may have a predict of its own
+        if self.is_of_users or type(self) is not Predictor:     # a user's class may have a predict of its own
             return self.predict(x)
         return self.ready().predict_batches(x, 1024)
 
     def predict(self, x, batch_size=1024):
+        if self.is_of_users:
+            return self.model.predict(x, batch_size)
         return self.ready().predict_batches(x, fewer(as_batch_size(batch_size), INT64_MAX))
 
     def predict_proba(self, x, batch_size=1024, multilabel=False):
@@ -109,7 +116,7 @@ cdef class Predictor:
 def restored(kind, model, seed, dtype, streams, attributes):
     """What copy and pickle call."""
     cdef Predictor predictor = kind.__new__(kind)
-    predictor.model = prepared(model, seed, dtype, streams)
+    predictor.take(prepared(model, seed, dtype, streams))
     if attributes:
         predictor.__dict__.update(attributes)
     return predictor

@@ -522,7 +522,7 @@ def test_what_can_be_set_is_checked(nn):
     ("Layer", "forward_pass", "CustomLayer"), ("Linear", "forward_pass", "CustomLayer"),
     ("Sequential", "backward_pass", "CustomLayer"), ("ReLU", "output_shape", "CustomLayer"),
     ("Linear", "forward", "CustomLayer"), ("SGD", "update", "CustomOptimizer"),
-    ("MSELoss", "value_and_gradient", "CustomLoss"), ("L2", "value", ""),
+    ("MSELoss", "value_and_gradient", "CustomLoss"), ("L2", "value", ""), ("Sequential", "penalty_value", ""),
 ])
 def test_an_override_is_refused_when_the_class_is_made(nn, base, name, instead):
     with pytest.raises(TypeError) as caught:

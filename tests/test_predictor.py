@@ -329,6 +329,23 @@ def test_a_predict_of_ones_own(nn):
         same(getattr(own, name)(X * 255), getattr(plain, name)(X * 255 / 255))
 
 
+def test_a_predict_of_the_models_own_class(nn):
+    """It predicts as ``model.predict`` does, where a subclass of Sequential overrides that, in copies and threads, too."""
+    class Scaled(nn.Sequential):
+        def predict(self, x, batch_size=1024):
+            return 10 * super().predict(np.asarray(x) / 255, batch_size)
+
+    model = Scaled(nn.Linear(4, 70, activation="tanh"), nn.Linear(70, 3), seed=1, dtype="float64")
+    predictor = model.predictor()
+    for found in (predictor, copy.copy(predictor)):
+        same(found(X), model.predict(X))
+        for name in ("predict", "predict_proba", "predict_classes"):
+            same(getattr(found, name)(X, batch_size=2), getattr(model, name)(X, batch_size=2))
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: predictor(X), range(20)):
+            same(got, model.predict(X))
+
+
 @pytest.mark.parametrize("package", ["fastnn_ref", "fastnn"])
 def test_a_class_of_ones_own(package):
     nn, kind = importlib.import_module(package), {"fastnn_ref": OfReference, "fastnn": OfEngine}[package]

@@ -802,12 +802,13 @@ class Reader:
         if channels != shape and not (len(shape or ()) == 3 and mean.size == deviation.size == 1):
             fail(node, "features, or one mean and deviation of all pixels", f"an x of {shape}")
         for name, value in ("mean", mean), ("deviation", deviation):
-            if value.size != 1 and not one_for_each(value, *channels, shape):
+            if value.size != 1 and not one_for_each(value, math.prod(channels), shape):
                 fail(node, f"a {name} that is one number, or one for each feature", value.shape)
         with np.errstate(over="ignore", under="ignore"):
             variance = (deviation.astype(np.float64) ** 2).astype(deviation.dtype)
         if not (np.abs(np.sqrt(variance + SMALLEST) - deviation) <= 1e-6 * deviation).all():
-            fail(self.nodes[after], "deviations > 0 whose squares are numbers of their dtype", f"{deviation.min():g} to {deviation.max():g}")
+            fail(self.nodes[after], "deviations > 0 whose squares are numbers of their dtype",
+                 f"{deviation.min():g} to {deviation.max():g}")
         kind = self.nn.BatchNorm1d if channels == shape else self.nn.BatchNorm2d
         layer = kind(*channels, SMALLEST, affine=False)
         layer.trainable = False
@@ -960,7 +961,8 @@ class Reader:
 
 def one_for_each(value: Array, count: int, shape: Shape) -> bool:
     """Does broadcasting give one number to each of ``count`` features, the last axis of examples of ``shape``?"""
-    return value.size == count and value.shape[-1:] in ((), (count,)) and (shape is None or value.ndim <= 1 + len(shape))
+    fits = shape is None or value.ndim <= 1 + len(shape)
+    return fits and value.size == count and value.shape[-1:] in ((), (count,))
 
 
 def nearest_places(side: int, count: int, factor: float, places: str, rounding: str) -> Array:

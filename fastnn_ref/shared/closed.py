@@ -19,6 +19,7 @@ PACKAGE = __name__.partition(".")[0]
 COMPILED = {
     "Layer": ("forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan act "
               "act_backward step_pass steps_pass network parent", "CustomLayer"),
+    "Model": ("penalty_value", ""),
     "Loss": ("forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass costs counts "
              "each kept weighed", "CustomLoss"),
     "Optimizer": ("update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
