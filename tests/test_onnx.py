@@ -1,5 +1,6 @@
 """fastnn.onnx: every case beside onnxruntime, there and back, formulas of other programs, files that are foreign."""
 
+import copy
 import os
 import re
 import subprocess
@@ -112,6 +113,31 @@ def test_in_onnxruntime_and_back(runtime, fast, tmp_path, case):
         assert all((value == name.endswith("weight")).all() for name, value in extra.items())
         for name, value in model.state_dict().items():
             np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize("arguments", [
+    {"padding": 2, "dilation": 3}, {"padding": ((0, 3), (1, 2)), "dilation": (4, 3), "stride": (2, 1)},
+    {"padding": 1, "dilation": 2, "stride": 2, "ceil_mode": True},
+])
+def test_max_pools_padded_by_more_than_their_kernel(runtime, fast, tmp_path, arguments):
+    """As dilated ones may be; onnxruntime refuses such pads of a MaxPool."""
+    model = fast.Sequential(fast.MaxPool2d(2, **arguments))
+    export(model, path := tmp_path / "model.onnx", input_shape=(2, 8, 7))
+    x = np.array(normal((3, 2, 8, 7), "float32"))
+    for got in (runtime.InferenceSession(path).run(None, {"x": x})[0], load(path)(x)):
+        np.testing.assert_array_equal(got, model(x))
+
+
+@pytest.mark.parametrize("merge", ["concat", "add"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_branches_that_do_nothing(fast, tmp_path, merge, count):
+    """One node takes the same value several times."""
+    branches = fast.Dropout(0), fast.GaussianNoise(0.5), fast.Sequential(fast.Augment(flip=0.5))
+    for model in (fast.Sequential(fast.Parallel(*branches[:count], merge=merge)),
+                  fast.Sequential(fast.ReLU(), fast.Parallel(*map(copy.deepcopy, branches[:count]), merge=merge))):
+        export(model, path := tmp_path / "model.onnx", input_shape=(2, 4, 3))
+        x = np.array(normal((3, 2, 4, 3), "float32"))
+        np.testing.assert_allclose(load(path)(x), model(x), rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", LINEAR, ids=lambda c: c.name)

@@ -341,8 +341,11 @@ class Graph:
 
     def add_MaxPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         dilations = {} if layer.dilation == (1, 1) else {"dilations": layer.dilation}
-        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride,
-                         pads=pads(layer, self.overhang(layer, shape, layer.dilation)), **dilations)
+        around = pads(layer, self.overhang(layer, shape, layer.dilation))
+        if any(each >= k for each, k in zip(around, layer.kernel_size * 2, strict=True)):   # runtimes refuse it there
+            wide = self.constant(f"{path}pads", [0, 0, *around[:2], 0, 0, *around[2:]], np.int64)
+            x, around = self.node("Pad", x, wide, self.number(-math.inf)), [0] * 4
+        return self.node("MaxPool", x, kernel_shape=layer.kernel_size, strides=layer.stride, pads=around, **dilations)
 
     def add_AvgPool2d(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         window: dict[str, Any] = {"kernel_shape": layer.kernel_size, "strides": layer.stride}

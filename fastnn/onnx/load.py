@@ -197,7 +197,7 @@ class Reader:
             users = self.users_of(x, within)
             if not users:
                 raise ValueError(f"value {x!r}: expected a way to the output {stop!r}, got none")
-            if len(users) == 1 and not self.sum_of_two(users[0], x):
+            if len(users) == 1 and not self.puts_together(users[0], x):
                 found, y = self.single(users[0], x, shape)
             else:
                 found, y = self.several(users, x, shape, within)
@@ -211,10 +211,11 @@ class Reader:
             x = y
         return layers or [self.nn.Identity()], shape
 
-    def sum_of_two(self, index: int, x: str) -> bool:
-        """Is it an Add of x and another value that is no constant?"""
+    def puts_together(self, index: int, x: str) -> bool:
+        """Does it add x and values that are no constants, or put them side by side?"""
         node = self.nodes[index]
-        return node.op_type == "Add" and x in node.input and not any(name in self.constants for name in node.input)
+        return node.op_type in ("Add", "Concat", "Sum") and x in node.input and not any(
+            name in self.constants for name in node.input)
 
     def several(self, users: list[int], x: str, shape: Shape, within: Within) -> tuple[list[Any], str]:
         """What several nodes make of x: a formula, a residual connection, or branches."""
