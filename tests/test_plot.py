@@ -167,6 +167,10 @@ def test_decision_boundary(nn, ax, outputs):
         plot.decision_boundary(model, np.ones((3, 3)), [0, 1, 1])
     with pytest.raises(ValueError, match="t: "):
         plot.decision_boundary(model, x, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"t: expected class numbers \(3,\), got \(3, 2\)"):
+        plot.decision_boundary(model, x, np.eye(3, 2))
+    with pytest.raises(ValueError, match="x: expected finite numbers, got NaN or infinity"):
+        plot.decision_boundary(model, [[0, 0], [1, np.nan], [1, 1]], [0, 1, 1])
 
 
 def test_predicted_values(ax):

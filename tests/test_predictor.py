@@ -330,7 +330,7 @@ def test_a_predict_of_ones_own(nn):
 
 
 def test_a_predict_of_the_models_own_class(nn):
-    """It predicts as ``model.predict`` does where a subclass of Sequential overrides that, also in copies and threads."""
+    """As ``model.predict`` does where a subclass of Sequential overrides that, also in copies and in threads."""
     class Scaled(nn.Sequential):
         def predict(self, x, batch_size=1024):
             return 10 * super().predict(np.asarray(x) / 255, batch_size)

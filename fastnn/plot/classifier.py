@@ -138,6 +138,8 @@ def decision_boundary(
     """
     as_model(model)
     points = checks.as_batch("x", x, model.dtype, (2,)).astype(float)
+    if not np.isfinite(points).all():
+        raise ValueError("x: expected finite numbers, got NaN or infinity")
     resolution, margin = checks.as_integer("resolution", resolution, 2), checks.as_number("margin", margin, 0)
     threshold = checks.as_number("threshold", threshold)
     spread = np.ptp(points, axis=0)
@@ -151,6 +153,8 @@ def decision_boundary(
     classes = scores.shape[1]
     targets = checks.as_number_array("t", t)
     checks.check_target_count(targets, len(points))
+    if targets.size != len(points):
+        raise ValueError(f"t: expected class numbers ({len(points)},), got {checks.format_shape(targets.shape)}")
     targets = checks.as_class_numbers(targets.ravel(), classes)
     named = [f"class {each}" for each in range(classes)] if names is None else names_of(names, classes)
     ax = as_axes(ax)

@@ -656,12 +656,12 @@ def check_finite(t: Array) -> None:
         raise ValueError(f"t: expected finite values, got {t[bad][0]} at row {first_row(bad)}")
 
 
-def check_target_count(t: Array, n: int) -> None:
-    """One target for each row of x."""
+def check_target_count(t: Array, n: int, of: str = "x") -> None:
+    """One target for each row of the argument ``of``."""
     if t.ndim == 0:
-        raise ValueError(f"t: expected {n} targets, one for each row of x, got a single number")
+        raise ValueError(f"t: expected {n} targets, one for each row of {of}, got a single number")
     if len(t) != n:
-        raise ValueError(f"t: expected {n} targets, one for each row of x, got {len(t)}")
+        raise ValueError(f"t: expected {n} targets, one for each row of {of}, got {len(t)}")
 
 
 def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, ignore_index: int | None = None) -> Array:

@@ -42,7 +42,7 @@ Measure = Callable[[Array, Array], Any]
 def arrays(y: object, t: object) -> tuple[Array, Array]:
     """Outputs and targets as arrays of numbers, as many rows of each."""
     found = checks.as_outputs("y", y), checks.as_number_array("t", t)
-    checks.check_target_count(found[1], len(found[0]))
+    checks.check_target_count(found[1], len(found[0]), of="y")
     return found
 
 
@@ -183,9 +183,9 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> float:
     y, t = arrays(y, t)
     if not compete(y, None):
         raise wrong_shapes("top_k_accuracy", y, t)
-    if isinstance(k, int) and k >= y.shape[1]:
-        raise ValueError(f"metrics: top_{k}_accuracy needs more than {k} classes, got {y.shape[1]}")
     k = checks.as_integer("k", k, 1)
+    if k >= y.shape[1]:
+        raise ValueError(f"metrics: top_{k}_accuracy needs more than {k} classes, got {y.shape[1]}")
     actual = class_numbers("top_k_accuracy", y, t)[:, None]
     own = np.take_along_axis(y, actual, axis=1)
     before = (y > own) | ((y == own) & (np.arange(y.shape[1]) < actual))
