@@ -330,7 +330,7 @@ cdef Layer get_activation(object activation):
         return Identity()
     if isinstance(activation, Activation):
         return checks.check_fused(activation)
-    if isinstance(getattr(activation, "custom", activation), CustomActivation):       # or its host, in a copy
+    if any(isinstance(each, CustomActivation) for each in (activation, getattr(activation, "custom", None))):
         host = as_layer(activation)
         checks.check_unowned("activation", host)
         return host

@@ -543,7 +543,7 @@ def get_activation(activation: ActivationLike) -> Any:
     """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
     if isinstance(activation, Activation):
         return checks.check_fused(activation)
-    if isinstance(getattr(activation, "custom", activation), CustomActivation):     # or its host, in a copy
+    if any(isinstance(each, CustomActivation) for each in (activation, getattr(activation, "custom", None))):
         return as_layer("activation", activation)
     return Identity() if activation is None else NAMES[checks.as_choice("activation", activation, NAMES)]()
 

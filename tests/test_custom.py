@@ -499,6 +499,34 @@ def test_a_users_attribute_is_no_part_of_a_model(nn, name, value):
         model.fit(X, T, loss=loss, optimizer=nn.SGD(), epochs=1)
 
 
+def test_an_attribute_named_custom(nn, tmp_path):
+    """A host has its user's object under this name; a user may have anything else there."""
+    class Loss(LogCosh):
+        def __init__(self, custom=3):
+            self.custom = custom
+
+    class Optimizer(shared.CustomOptimizer):
+        def __init__(self, lr=0.1, custom=3):
+            super().__init__(lr)
+            self.custom = custom
+
+        def update(self, w, g, lr, decay):
+            w -= lr * g
+
+    class Activation(Swish):
+        def __init__(self, beta=1.0, custom=3):
+            super().__init__(beta)
+            self.custom = custom
+
+    model = nn.Sequential(nn.Linear(4, 3, activation=Activation()), has_own_name("custom", 3), dtype="float64", seed=0)
+    loss, optimizer, path = Loss(), Optimizer(), tmp_path / "run.safetensors"
+    model.fit(X, np.eye(3)[T], loss=loss, optimizer=optimizer, epochs=1, callbacks=[nn.ModelCheckpoint(path)])
+    kinds = {kind.__name__: kind for kind in (Loss, Optimizer, Activation, type(has_own_name("custom", 3)))}
+    run = nn.load_training(path, classes=kinds)
+    same(run.model.predict(X), model.predict(X))
+    assert (repr(run.loss), repr(run.optimizer)) == (repr(loss), repr(optimizer))
+
+
 @pytest.mark.parametrize("name", ["specs", "values", "gradients"])
 def test_the_dicts_of_parameters_are_dicts(nn, name):
     with pytest.raises(TypeError, match=f"Own.{name}: expected the dict that add fills, got 3; give the attribute ano"):

@@ -120,9 +120,15 @@ def is_setting(kind: type[Any], name: str) -> bool:
     return name in SETTINGS and hasattr(kind, f"_{name}") and not is_argument(kind, name)
 
 
+def hosted(thing: Any) -> Any:
+    """The user's object that a host stands for; anything else as it is, whatever its own ``custom`` may be."""
+    is_ours = type(thing).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+    return getattr(thing, "custom", thing) if is_ours else thing
+
+
 def file_config(thing: Any) -> dict[str, Any]:
     """The record of ``thing`` for a file that has the values of parameters beside it."""
-    thing = getattr(thing, "custom", thing)         # a host stands for the user's object
+    thing = hosted(thing)
     home = next(each for each in type(thing).__mro__ if "config" in vars(each))
     own = home.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
     record: dict[str, Any] = config(thing, with_values=False) if own else thing.config()
@@ -213,7 +219,7 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
         return type(value)(rebuild(each, package) for each in value)
     if not hasattr(value, "config") or isinstance(value, type):
         return value
-    value = getattr(value, "custom", value)         # a host stands for the user's object
+    value = hosted(value)
     kind = type(value)
     if package is not None and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
         kind = getattr(package, kind.__name__, kind)
