@@ -533,7 +533,7 @@ def test_the_dicts_of_parameters_are_dicts(nn, name):
         nn.Sequential(has_own_name(name, 3))
 
 
-def test_an_array_beside_a_default_that_is_none(nn):
+def test_an_array_beside_a_default_that_is_a_number(nn):
     """repr and the table ask whether an argument is the default; an array is not one truth value."""
     class Times(Half):
         def __init__(self, factor=0.5):
