@@ -98,16 +98,17 @@ cdef class Convolution(Layer):
         g.image_size = checks.check_size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
         tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes and not self.g.kernel else None)
         interleaved = tables.tap_offset * lanes
-        taps_interleaved = interleaved[tables.taps]
-        self.tables += [tables, interleaved, taps_interleaved]
+        tap_places = tables.tap_offset[tables.taps]
+        taps_interleaved = tap_places * lanes
+        self.tables += [tables, interleaved, tap_places, taps_interleaved]
         g.height, g.width, g.pitch = len(tables.row_offset), len(tables.col_offset), planes.pitch
         g.contiguous, g.full_set = tables.contiguous, tables.full_set
         g.row_offset, g.col_offset = pointer(tables.row_offset), pointer(tables.col_offset)
         g.tap_offset, g.tap_offset_interleaved = pointer(tables.tap_offset), pointer(interleaved)
-        g.taps_interleaved = pointer(taps_interleaved)
+        g.tap_places, g.taps_interleaved = pointer(tap_places), pointer(taps_interleaved)
         g.order, g.window_begin = pointer(tables.order), pointer(tables.window_begin)
-        g.tap_set, g.taps, g.tap_set_begin = (
-            pointer(tables.tap_set), pointer(tables.taps), pointer(tables.tap_set_begin))
+        g.tap_set, g.row_set = pointer(tables.tap_set), pointer(tables.row_set)
+        g.taps, g.tap_set_begin = pointer(tables.taps), pointer(tables.tap_set_begin)
         return 0
 
     cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1:

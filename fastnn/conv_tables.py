@@ -21,7 +21,9 @@ values, whatever the stride is. Dilation only moves the taps apart.
 
 A channel takes ``channel_size`` = sh · sw · height · pitch values; tap t counts over (channel of the group, r, s). Taps
 that meet nothing but zeros (padding, the gaps of a stride) can be left out: windows that see the same taps are sorted
-together, and each *tap set* lists what such windows see. The last set has every tap.
+together, and each *tap set* lists what such windows see. Of single images, whose neighbouring windows are worked out
+together, only the rows are told apart: such a set has the taps that some window of the row sees. The last set has every
+tap.
 
 The way back is such a correlation, too: dx = du, spread by the stride and padded, correlated with the flipped filters.
 ``input_planes`` and ``gradient_planes`` are the two. kernels/conv_layout.inc.c and its neighbours read the tables.
@@ -49,6 +51,7 @@ class Tables(NamedTuple):
     order: Array            # windows by number i · columns + j, piece by piece, those of one tap set together
     window_begin: Array     # where window order[e] begins
     tap_set: Array          # which set window order[e] has
+    row_set: Array          # which set the windows of each row have, in a single image
     taps: Array             # the sets, one after the other, taps in their order
     tap_set_begin: Array    # set k is taps[tap_set_begin[k] : tap_set_begin[k + 1]]
 
@@ -115,36 +118,36 @@ class Planes(NamedTuple):
         (tap_rows, tap_cols), (rows, cols) = self.taps, self.windows
         in_channel = self.row_place(tap_rows)[:, None] + self.col_place(tap_cols)
         tap_offset = (np.arange(channels)[:, None, None] * self.channel_size + in_channel).ravel()
-        if piece is None:
-            order, tap_set, sets = np.arange(0), np.arange(0), [np.arange(len(tap_offset))]
-        else:
-            set_of_window, sets = self._tap_sets(channels)
-            # By piece, in a piece by set, in a set by number.
-            number = np.arange(rows * cols)
-            order = np.lexsort((number % cols, set_of_window, number // piece))
-            tap_set = set_of_window[order]
+        row_set, set_of_window, sets = self._tap_sets(channels, piece is not None)
+        # By piece, in a piece by set, in a set by number.
+        number = np.arange(0 if piece is None else rows * cols)
+        order = np.lexsort((number % cols, set_of_window, number // (piece or 1)))
+        tap_set = set_of_window[order]
         found = Tables(
             row_offset=self.row_place(self.pixels[0]), col_offset=self.col_place(self.pixels[1]), tap_offset=tap_offset,
             order=order, window_begin=order // cols * self.pitch + order % cols,
-            tap_set=tap_set, taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
+            tap_set=tap_set, row_set=row_set, taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
         )  # fmt: skip
         return Tables(*(np.ascontiguousarray(table, np.int64) for table in found))
 
-    def _tap_sets(self, channels: int) -> tuple[Array, list[Array]]:
-        """(set of each window, the taps of each set); the last set has every tap.
+    def _tap_sets(self, channels: int, one_by_one: bool) -> tuple[Array, Array, list[Array]]:
+        """(set of each row of windows, set of each window, the taps of each set); the last set has every tap.
 
         A window sees tap (r, s) if its rows see r and its columns see s. So there is a set for each pair of a different
-        row of ``sees(0)`` and a different row of ``sees(1)``.
+        row of ``sees(0)`` and a different row of ``sees(1)``; for a row of windows the second is what some window sees.
+        Without ``one_by_one`` no window has a set.
         """
         row_patterns, row_pattern = np.unique(self.sees(0), axis=0, return_inverse=True)
         col_patterns, col_pattern = np.unique(self.sees(1), axis=0, return_inverse=True)
+        col_patterns = [self.sees(1).any(axis=0), *(col_patterns if one_by_one else [])]
         every = np.arange(channels * len(self.taps[0]) * len(self.taps[1]))
+        count = self.windows[0] * self.windows[1] * one_by_one
         if len(row_patterns) * len(col_patterns) * len(every) > MAX_LISTED_TAPS:
-            return np.zeros(self.windows[0] * self.windows[1], np.int64), [every]
+            return np.zeros(self.windows[0], np.int64), np.zeros(count, np.int64), [every]
         sets = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), channels))
                 for row in row_patterns for col in col_patterns]
-        set_of_window = row_pattern.reshape(-1, 1) * len(col_patterns) + col_pattern.ravel()
-        return set_of_window.ravel(), [*sets, every]
+        row_set = row_pattern.reshape(-1, 1) * len(col_patterns)
+        return row_set.ravel(), (row_set + 1 + col_pattern.ravel()).ravel()[:count], [*sets, every]
 
 
 def input_planes(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, windows: Pair) -> Planes:

@@ -1676,6 +1676,9 @@ ENGINE = [
         ("tables: a window's begin by the image's width", "test_conv_tables",
          "window_begin=order // cols * self.pitch + order % cols",
          "window_begin=order // cols * cols + order % cols"),
+        ("tables: a row of windows has the taps of its last window", "test_conv_tables",
+         "self.sees(1).any(axis=0)",
+         "self.sees(1)[-1]"),
     ),
     *of(
         "fastnn/memory.pyx",

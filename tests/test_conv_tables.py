@@ -47,6 +47,10 @@ def check(planes, image, channels, piece, met):
         part = slice(begin, begin + piece)
         assert sorted(tables.order[part]) == list(range(begin, min(begin + piece, rows * cols)))
         assert (np.diff(tables.tap_set[part]) >= 0).all()
+    # A single image is worked out row by row.
+    assert len(tables.row_set) == rows
+    of_row = [tables.taps[tables.tap_set_begin[k] : tables.tap_set_begin[k + 1]] for k in tables.row_set]
+    assert all((np.diff(seen) > 0).all() for seen in of_row)
     for order, begin, tap_set in zip(tables.order, tables.window_begin, tables.tap_set, strict=True):
         i, j = divmod(int(order), cols)
         seen = tables.taps[tables.tap_set_begin[tap_set] : tables.tap_set_begin[tap_set + 1]]
@@ -57,6 +61,7 @@ def check(planes, image, channels, piece, met):
             want = number[c][pixel] if pixel is not None else 0
             assert memory[begin + tables.tap_offset[t]] == want, ((i, j), (c, r, s))
             assert want == 0 or t in seen, "a tap that sees a pixel is left out"
+            assert want == 0 or t in of_row[i], "a tap that sees a pixel is left out of its row"
     assert tables.contiguous == (
         all(b - a == 1 for a, b in itertools.pairwise(tables.col_offset.tolist()))
         and all(b > a for a, b in itertools.pairwise(tables.row_offset.tolist())))
@@ -113,15 +118,17 @@ def test_where_too_many_taps_would_be_listed(monkeypatch):
 
 def test_what_padding_and_gaps_spare():
     """A sixth of the products of 5 × 5 windows on 14 × 14 pixels meets padding; a stride of 2 spares 3/4 of dx."""
-    def share(planes):
+    def share(planes, which):
         tables = planes.tables(1, 96)
-        lengths = np.diff(tables.tap_set_begin)[tables.tap_set]
-        return lengths.sum() / (len(tables.order) * len(tables.tap_offset))
+        lengths = np.diff(tables.tap_set_begin)[getattr(tables, which)]
+        return lengths.mean() / len(tables.tap_offset)
 
     same = (14, 14), (5, 5), (1, 1), (2, 2), (1, 1), (14, 14)
-    assert share(conv_tables.input_planes(*same)) == pytest.approx((64 / 70) ** 2)
+    assert share(conv_tables.input_planes(*same), "tap_set") == pytest.approx((64 / 70) ** 2)
+    assert share(conv_tables.input_planes(*same), "row_set") == pytest.approx(64 / 70)
     halved = (13, 13), (3, 3), (2, 2), (1, 1), (1, 1), (7, 7)
-    assert share(conv_tables.gradient_planes(*halved)) < 0.25
+    assert share(conv_tables.gradient_planes(*halved), "tap_set") < 0.25
+    assert share(conv_tables.gradient_planes(*halved), "row_set") < 0.5
 
 
 def test_the_drawing():
@@ -141,5 +148,9 @@ def test_no_interleaved_images_no_windows():
     """Fewer images than one block: the windows' tables would never be read."""
     tables = conv_tables.input_planes((9, 9), (3, 3), (1, 1), (1, 1), (1, 1), (9, 9)).tables(2, None)
     assert len(tables.order) == len(tables.tap_set) == len(tables.window_begin) == 0
-    assert tables.taps.tolist() == list(range(18))
-    assert tables.full_set == 0
+    top, inside, bottom = (tables.taps[tables.tap_set_begin[k] : tables.tap_set_begin[k + 1]].tolist()
+                           for k in tables.row_set[[0, 4, 8]])
+    assert top == [3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17]
+    assert inside == list(range(18))
+    assert bottom == [0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14]
+    assert tables.full_set == 3

@@ -169,20 +169,31 @@ static inline int F(panel_vectors)(int64_t left)
 #endif
 #define CONV_SINGLE_BLOCK (8 * CONV_BLOCK)
 
-/* All filters over all windows of one image: rows `pitch` apart in the planes, side by side in the output. */
-static void F(conv_single_rows)(const F(conv_tiles_t) *first, const real *from, real *to, int64_t rows, int64_t cols,
-                                int64_t pitch)
+/* All filters over all windows of one image, rows with the same taps together: `pitch` apart in the planes, side by side
+   in the output. If a row is one vector, all get all taps: a tile of one vector waits for its chains, but for those of
+   AVX-512. */
+static void F(conv_single_rows)(const F(conv_tiles_t) *first, const fastnn_planes *g, const real *from, real *to,
+                                int64_t rows, int64_t cols)
 {
     F(conv_tiles_t) t = *first;
-    for (int64_t e = 0, i = 0, j = 0, count = rows * ceil_div(cols, VL); e < count;) {
-        const int vectors = F(panel_vectors)(count - e);
-        for (int v = 0; v < vectors; ++v, ++e) {
-            t.from[v] = from + i * pitch + j;
-            t.to[v] = to + i * cols + j;
-            t.lanes[v] = (int)min64(VL, cols - j);
-            if ((j += VL) >= cols) j = 0, ++i;
+    const int64_t across = ceil_div(cols, VL);
+    const int all = across == 1 && CONV_MR < 8;
+    for (int64_t i = 0, end; i < rows; i = end) {
+        const int64_t set = all ? g->full_set : g->row_set[i];
+        for (end = i + 1; end < rows && (all || g->row_set[end] == set);) ++end;
+        t.index = g->taps + g->tap_set_begin[set];
+        t.offset = g->tap_places + g->tap_set_begin[set];
+        t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
+        for (int64_t e = 0, j = 0, count = (end - i) * across, row = i; e < count;) {
+            const int vectors = F(panel_vectors)(count - e);
+            for (int v = 0; v < vectors; ++v, ++e) {
+                t.from[v] = from + row * g->pitch + j;
+                t.to[v] = to + row * cols + j;
+                t.lanes[v] = (int)min64(VL, cols - j);
+                if ((j += VL) >= cols) j = 0, ++row;
+            }
+            F(conv_panel)(&t, vectors, CONV_SINGLE_BLOCK);
         }
-        F(conv_panel)(&t, vectors, CONV_SINGLE_BLOCK);
     }
 }
 
@@ -233,8 +244,7 @@ static F(conv_tiles_t) F(tiles_of_group)(const F(correlation_t) *c, int64_t grou
         .rows = rows, .tiles = filters - (rows - 1) * tiles, .smaller = rows * tiles - filters,
         .w = c->w + o * c->filter_size, .b = c->b ? c->b + o : NULL, .relu = c->activation == RELU,
         .norm = F(constants_of)(c->norm, o),
-        .filter_size = c->filter_size, .taps = c->filter_size,
-        .index = c->planes->taps + c->planes->tap_set_begin[c->planes->full_set], .offset = c->planes->tap_offset,
+        .filter_size = c->filter_size,
     };
 }
 
@@ -252,8 +262,8 @@ static void F(correlate_single)(const F(correlation_t) *c, int64_t n, int64_t be
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = size;
             F(conv_single_rows)(
-                &t, F(planes_at)(g, n) + k * c->in_channels * g->channel_size,
-                c->u + n * image + (k * c->out_channels + o) * size, c->rows, c->cols, g->pitch);
+                &t, g, F(planes_at)(g, n) + k * c->in_channels * g->channel_size,
+                c->u + n * image + (k * c->out_channels + o) * size, c->rows, c->cols);
             real *u = c->u + n * image + (k * c->out_channels + o) * size;
             if (F(has_rest)(c)) F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, filters * size);
         }

@@ -99,14 +99,14 @@ typedef struct {
    the rest of a batch, behind its interleaved blocks, stands image by image: see transpose.inc.c. */
 
 /* The padded copy of images that a convolution reads. fastnn/conv_tables.py makes the tables and explains them; offsets
-   count values, tap_offset_interleaved those of a block, and taps_interleaved says where each entry of `taps` stands
-   there. An image takes image_size values. */
+   count values, tap_offset_interleaved those of a block; tap_places and taps_interleaved say where each entry of `taps`
+   stands in an image and in a block. An image takes image_size values. */
 typedef struct {
     int64_t height, width;              /* of the image that is copied */
     int64_t channel_size, pitch, image_size;
     int contiguous;
     const int64_t *row_offset, *col_offset, *tap_offset, *tap_offset_interleaved;
-    const int64_t *order, *window_begin, *tap_set, *taps, *taps_interleaved, *tap_set_begin;
+    const int64_t *order, *window_begin, *tap_set, *row_set, *taps, *tap_places, *taps_interleaved, *tap_set_begin;
     int64_t full_set;
     void *memory;
 } fastnn_planes;
