@@ -479,7 +479,7 @@ decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None)\n
         cdef double following = self.momentum(self.updates + 1)
         if self.last > self.updates:                # somebody has set steps back
             self.last, self.product = 0, 1
-        while self.last < self.updates and self.product > 0:
+        while self.last < self.updates and self.product > 5e-17:         # from there on 1 − Π is 1
             self.last += 1
             self.product *= self.momentum(self.last)
         self.last = self.updates

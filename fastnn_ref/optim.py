@@ -301,7 +301,7 @@ class NAdam(Optimizer):
         t, (last, product) = self._steps, self._product
         if last > t:                                    # somebody has set steps back
             last, product = 0, 1.0
-        while last < t and product > 0:
+        while last < t and product > 5e-17:             # from there on 1 − Πₜ is 1
             last, product = last + 1, product * self._momentum(last + 1)
         self._product = t, product
         following = self._momentum(t + 1)
