@@ -316,8 +316,8 @@ def test_centered_rounding_makes_no_nan(nn, dtype):
 
 
 def test_nadam_at_a_large_step(nn):
-    """The product of its momenta ends at the smallest number > 0, which 0.9 of it rounds to. If it went on to each step,
-    this test would not end."""
+    """The product of its momenta ends at the smallest number > 0, which 0.9 of it rounds to. If it went on to each
+    step, this test would not end."""
     weights = []
     for steps in (50_000, 2**62 - 1):                   # of both, 1 − Πₜ and 1 − β2ᵗ are 1, and μₜ is β1
         model, optimizer = small(nn), nn.NAdam(lr=0.5, momentum_decay=1.0)
