@@ -343,6 +343,13 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str], argv: list[str]) -
     assert "fastnn" in capsys.readouterr().out
 
 
+def test_the_description_is_the_summary_with_its_capitals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lab", "--help"]) == 0
+    assert "\nRun an experiment on a claim of the textbooks: PASS or FAIL.\n" in capsys.readouterr().out
+    assert cli.main(["export", "--help"]) == 0
+    assert "\nA trained model as an ONNX file.\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("missing", ["sklearn", "matplotlib", "pooch", "threadpoolctl"])
 def test_missing_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str

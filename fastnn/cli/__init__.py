@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
         for name, module in COMMANDS.items():
             command = commands.add_parser(
-                name, help=module.SUMMARY, description=f"{module.SUMMARY.capitalize()}.", allow_abbrev=False
+                name, help=module.SUMMARY, allow_abbrev=False,
+                description=f"{module.SUMMARY[:1].upper()}{module.SUMMARY[1:]}.",       # capitals inside stay
             )
             command.set_defaults(command=name, prog=command.prog)
             options.add(command, module.Config)
