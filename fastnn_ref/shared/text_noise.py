@@ -174,8 +174,8 @@ def key_of(word: str) -> str:
 
 
 def as_texts(name: str, value: Any) -> list[str]:
-    """A sequence of texts as a list; one text is none."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    """A sequence of texts as a list; one text is none, nor is a set, whose order is another one in each process."""
+    if isinstance(value, str | set | frozenset) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name}: expected a sequence of texts, got {value!r}")
     found = list(value)
     for number, text in enumerate(found):
