@@ -9,6 +9,7 @@ import re
 import signal
 import struct
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -562,12 +563,43 @@ def test_tensorboard(nn, tmp_path):
     assert [step for _, step, _ in points(tmp_path / "train" / "batches")] == [1, 4, 5, 8, 9, 12]
 
 
-def test_tensorboard_arguments(monkeypatch):
-    pytest.importorskip("tensorboardX")
+@pytest.fixture
+def board(monkeypatch):
+    """Stands for tensorboardX, which takes seconds to import, and need not be there: writes nothing."""
+    module = types.ModuleType("tensorboardX")
+    module.SummaryWriter = lambda *args, **more: types.SimpleNamespace(
+        add_scalar=lambda *args: None, flush=lambda: None, close=lambda: None)
+    monkeypatch.setitem(sys.modules, "tensorboardX", module)
+
+
+@pytest.mark.parametrize(("there", "update_freq", "more"), [
+    (".", "epoch", {}), ("train", "epoch", {}), ("validation", "epoch", {"validation_split": 0.2}),
+    ("train/batches", "batch", {}),
+])
+def test_tensorboard_says_before_the_first_step_that_it_cannot_write(nn, tmp_path, board, there, update_freq, more):
+    path = tmp_path / "logs" / there
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("kept")
+    model = net(nn)
+    arguments = dict(loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=1, **more)
+    with pytest.raises(ValueError, match=r"^log_dir: expected a folder that can be written, got '.*logs'"):
+        model.fit(X, CLASSES, callbacks=[nn.TensorBoard(tmp_path / "logs", update_freq=update_freq)], **arguments)
+    assert model.steps == 0 and path.read_text() == "kept"
+    model.fit(X, CLASSES, callbacks=[nn.TensorBoard(tmp_path / "other" / "deep", update_freq=update_freq)], **arguments)
+
+
+def test_tensorboard_wants_only_the_folders_that_it_fills(nn, tmp_path, board):
+    (tmp_path / "validation").write_text("kept")
+    train(nn, callbacks=[nn.TensorBoard(tmp_path)])
+    assert (tmp_path / "validation").read_text() == "kept"
+
+
+def test_tensorboard_arguments(monkeypatch, board):
     with pytest.raises(ValueError, match="update_freq: unknown name 'epohc', did you mean 'epoch'"):
         TensorBoard("logs", update_freq="epohc")
     with pytest.raises(ValueError, match="update_freq: expected an integer >= 1, got 0"):
         TensorBoard("logs", update_freq=0)
+    assert repr(TensorBoard("runs", update_freq=np.int64(2))) == "TensorBoard(log_dir='runs', update_freq=2)"
     assert repr(TensorBoard("runs", update_freq="batch")) == "TensorBoard(log_dir='runs', update_freq='batch')"
 
 

@@ -102,13 +102,19 @@ class CSVLogger(Callback):
         self.position += len(data)
 
 
+def is_validation(name: str) -> bool:
+    """Is the value of that name in an epoch's logs one of the validation data?"""
+    return name.startswith("val_")
+
+
 class TensorBoard(Callback):
     """Writes an epoch's logs and the learning rate for TensorBoard, by tensorboardX.
 
     ``log_dir`` gets a folder ``train`` and, with validation data, ``validation``, so that both curves stand in one
     picture: ``epoch_loss``, ``epoch_…`` over epochs, ``lr`` beside them. ``update_freq`` is ``"epoch"``, ``"batch"`` or
     a number k >= 1: then every k-th batch's ``batch_loss`` is written, too, over steps, to ``train/batches``, which
-    needs the hook of every batch. Without tensorboardX the constructor raises ModuleNotFoundError.
+    needs the hook of every batch. Without tensorboardX the constructor raises ModuleNotFoundError. Raises ValueError
+    before the first step for a ``log_dir`` that cannot be written.
     """
 
     writes = True
@@ -118,14 +124,21 @@ class TensorBoard(Callback):
             raise TypeError(f"log_dir: expected a path, got {log_dir!r}")
         optional("tensorboardX", extra="tensorboard")
         self.log_dir = os.fspath(log_dir)
-        self.update_freq = update_freq
-        if isinstance(update_freq, str):
-            checks.as_choice("update_freq", update_freq, ("epoch", "batch"))
-        else:
-            checks.as_integer("update_freq", update_freq, 1)
+        self.update_freq = (
+            checks.as_choice("update_freq", update_freq, ("epoch", "batch")) if isinstance(update_freq, str)
+            else checks.as_integer("update_freq", update_freq, 1))
         if update_freq != "epoch":
             self.on_train_batch_end = self.write_batch          # type: ignore[method-assign]
         self._writers: dict[str, Any] = {}
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        parts = ["train", *(["validation"] if any(map(is_validation, self.params.get("monitors", ()))) else []),
+                 *(["train/batches"] if self.update_freq != "epoch" else [])]
+        for part in parts:
+            folder = Path(self.log_dir, part)
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            if not there.is_dir() or not os.access(there, os.W_OK):
+                raise ValueError(f"log_dir: expected a folder that can be written, got {self.log_dir!r}")
 
     def write(self, part: str, name: str, value: float, step: int) -> None:
         """Adds a point to a curve; a training that is resumed replaces the points from ``step`` on."""
@@ -136,7 +149,7 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         for name, value in (logs or {}).items():
-            part = "validation" if name.startswith("val_") else "train"
+            part = "validation" if is_validation(name) else "train"
             self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
         for name, rate in rate_of(self.optimizer).items():
             self.write("train", name, rate, epoch)
