@@ -62,6 +62,8 @@ def write_tiny(folder: Path, pack: Callable[[bytes], bytes] = gzip.compress, end
     return folder
 
 
+X8 = np.arange(8.0)[:, None]
+
 # -- the sets
 
 
@@ -96,6 +98,42 @@ def test_standardise_measures_the_training_part_only() -> None:
     np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(data.x_train.std(axis=0), 1, atol=1e-6)
     assert np.abs(data.x_test.mean(axis=0)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        # Not cut to 0 and 1: values of a regression are no classes.
+        (lambda: datasets.split("", X8, [0.5, 1.5] * 4), ValueError, "t: expected class numbers from 0, got 0.5 at"),
+        (lambda: datasets.split("", X8, [0, -1] * 4), ValueError, "t: expected class numbers from 0, got -1 at row 1"),
+        (lambda: datasets.split("", X8, [0, np.nan] * 4), ValueError, "t: expected class numbers from 0, got nan"),
+        (lambda: datasets.split("", X8, [0, np.inf] * 4), ValueError, "t: expected class numbers from 0, got inf"),
+        (lambda: datasets.split("", X8, ["a", "b"] * 4), TypeError, "t: expected numbers, got text"),
+        (lambda: datasets.split("", X8, [0, 1] * 3), ValueError, r"t: expected \(8,\), one class number for each row"),
+        (lambda: datasets.split("", X8, np.eye(2)[[0, 1] * 4]), ValueError, r"t: expected \(8,\), .*, got \(8, 2\)"),
+        (lambda: datasets.split("", np.arange(8), [0, 1] * 4), ValueError, r"x: expected \(n, features\), got \(8,\)"),
+        (lambda: datasets.split("", X8, [0, 1] * 4, image_shape=(1, 2, 2)), ValueError, r"x: expected \(n, 4\), got"),
+        (lambda: datasets.split("", X8, [0, 1] * 4, seed=-1), ValueError, "seed: expected an integer >= 0 and <= "),
+        (lambda: datasets.load_digits(seed=-1), ValueError, "seed: expected an integer >= 0 and <= 4294967295, got -1"),
+        (lambda: datasets.make_moons(seed=-1), ValueError, "seed: expected an integer"),
+        (lambda: datasets.make_moons(noise=-1), ValueError, "noise: expected a finite number >= 0, got -1"),
+        (lambda: datasets.make_moons(n=0), ValueError, "n: expected an integer >= 1, got 0"),
+        (lambda: datasets.make_spirals(noise=np.nan), ValueError, "noise: expected a finite number >= 0, got nan"),
+        (lambda: datasets.make_spirals(turns=np.inf), ValueError, "turns: expected a finite number, got inf"),
+        (lambda: datasets.make_spirals(n=-3), ValueError, "n: expected an integer >= 1, got -3"),
+        (lambda: datasets.make_spirals(seed="a"), TypeError, "seed: expected an integer"),
+        (lambda: datasets.mislabel(datasets.make_moons(n=20), 0.5, seed=-1), ValueError, "seed: expected an integer"),
+    ],
+)
+def test_mistakes(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{message}"):
+        call()
+
+
+def test_split_takes_whole_numbers_of_any_kind() -> None:
+    for kind in (np.uint8, np.float64, bool):
+        data = datasets.split("", X8, np.array([0, 1] * 4, kind))
+        assert data.t_train.dtype == np.int64 and data.outputs == 2
 
 
 # -- where MNIST is looked for

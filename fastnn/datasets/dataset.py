@@ -1,5 +1,6 @@
 """What every data set here is: examples to train on, examples held out, and how to draw one."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,6 +61,8 @@ def split(
 ) -> Dataset:
     """Hold out the share ``test_size`` of the examples, each class in proportion (scikit-learn's split).
 
+    ``x`` (n, features), ``t`` (n,) class numbers; with ``image_shape`` a row has as many features as an image values.
+
     >>> from fastnn.datasets import split
     >>> data = split("toy", [[0.0], [1.0]] * 4, [0, 1] * 4)
     >>> data.x_train.shape, data.x_test.shape
@@ -67,10 +70,25 @@ def split(
     """
     with extra("train"):
         from sklearn.model_selection import train_test_split
-    x, t = np.asarray(x, np.float32), np.asarray(t, np.int64)
-    parts = train_test_split(x, t, test_size=test_size, random_state=seed, stratify=t)
+    rows, classes = checks.as_number_array("x", x), checks.as_number_array("t", t)
+    if rows.ndim != 2 or (image_shape is not None and rows.shape[1] != math.prod(image_shape)):
+        features = "features" if image_shape is None else math.prod(image_shape)
+        raise ValueError(f"x: expected (n, {features}), got {checks.format_shape(rows.shape)}")
+    if classes.shape != (len(rows),):
+        raise ValueError(f"t: expected ({len(rows)},), one class number for each row of x, "
+                         f"got {checks.format_shape(classes.shape)}")
+    bad = ~((classes >= 0) & (classes == np.floor(classes)) & np.isfinite(classes))
+    if bad.any():
+        raise ValueError(f"t: expected class numbers from 0, got {classes[bad][0]} at row {checks.first_row(bad)}")
+    x, t = rows.astype(np.float32), classes.astype(np.int64)
+    parts = train_test_split(x, t, test_size=test_size, random_state=as_seed(seed), stratify=t)
     x_train, x_test, t_train, t_test = parts
     return Dataset(title, x_train, t_train, x_test, t_test, image_shape)
+
+
+def as_seed(value: object) -> int:
+    """A seed of scikit-learn's, or of NumPy's generators."""
+    return checks.as_integer("seed", value, 0, 2**32 - 1)
 
 
 def mislabel(data: Dataset, share: float, seed: int = 0) -> Dataset:
@@ -86,7 +104,7 @@ def mislabel(data: Dataset, share: float, seed: int = 0) -> Dataset:
     share = checks.as_number("share", share, 0, 1)
     if data.regression or data.outputs < 2:
         raise ValueError(f"data: expected at least two classes, got {data.title}")
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(as_seed(seed))
     t = data.t_train.astype(np.int64)
     rows = random.permutation(len(t))[:round(share * len(t))]
     t[rows] = (t[rows] + random.integers(1, data.outputs, len(rows))) % data.outputs

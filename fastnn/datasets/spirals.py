@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from fastnn_ref.shared import checks
+
 from ..extras import extra
-from .dataset import Dataset, split
+from .dataset import Dataset, as_seed, split
 
 
 def make_spirals(
@@ -18,7 +20,9 @@ def make_spirals(
     >>> make_spirals(n=100).x_train.shape
     (75, 2)
     """
-    random = np.random.default_rng(seed)
+    n, turns = checks.as_integer("n", n, 1), checks.as_number("turns", turns)
+    noise = checks.as_number("noise", noise, 0)
+    random = np.random.default_rng(as_seed(seed))
     t = np.arange(n) % 2
     r = np.sqrt(random.random(n))
     angle = 2 * np.pi * turns * r + np.pi * t
@@ -35,5 +39,6 @@ def make_moons(n: int = 1000, noise: float = 0.1, test_size: float = 0.25, seed:
     """
     with extra("train"):
         from sklearn import datasets
-    x, t = datasets.make_moons(n, noise=noise, random_state=seed)
+    n, noise = checks.as_integer("n", n, 1), checks.as_number("noise", noise, 0)
+    x, t = datasets.make_moons(n, noise=noise, random_state=as_seed(seed))
     return split("two moons", x, t, test_size, seed)
