@@ -163,7 +163,7 @@ cdef class Model(Layer):
         # What is plainly right is not asked of a Python function: threads that train wait for each other meanwhile.
         batch_size = as_batch_size(batch_size)
         shuffle, resume, drop_last = flag("shuffle", shuffle), flag("resume", resume), flag("drop_last", drop_last)
-        alpha = 0.0 if type(mixup) is float and mixup == 0 else checks.as_mixup(mixup, sample_weight, loss)
+        alpha = 0.0 if type(mixup) is float and mixup == 0 else checks.as_mixup(mixup, sample_weight, loss, self)
         if not (progress is None and on_batch_begin is None and on_batch_end is None):
             for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin),
                                ("on_batch_end", on_batch_end)):

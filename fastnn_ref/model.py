@@ -110,8 +110,8 @@ class Model(Layer, ModelAccess):
         new order for each epoch. With ``sample_weight``, n numbers >= 0, each batch's loss is a weighted mean, and
         counts by its weights here (class weights, and targets left out, only weigh within a batch). ``mixup``, α >= 0,
         learns from mixtures of neighbours in the batch, λ·x + (1 − λ)·x' with λ ~ Beta(α, α) (Zhang et al. 2018), and
-        not beside ``sample_weight`` or ``ignore_index``. Arrays in the model's dtype are not copied, nor checked again:
-        what somebody changes in them meanwhile, the batches that remain learn.
+        not beside ``sample_weight`` or ``ignore_index``, nor in a model with an ``Embedding``. Arrays in the model's
+        dtype are not copied, nor checked again: what somebody changes in them meanwhile, the batches that remain learn.
 
         ``progress(steps_done, steps)`` is called now and then and at the end; ``on_batch_begin(batch)`` and
         ``on_batch_end(batch, logs)`` for every batch, the first is 0; ``logs`` has ``loss`` (with the penalty),
@@ -128,7 +128,8 @@ class Model(Layer, ModelAccess):
         >>> losses[-1] < 0.01
         True
         """
-        size, alpha = checks.as_integer("batch_size", batch_size, 1), checks.as_mixup(mixup, sample_weight, loss)
+        size = checks.as_integer("batch_size", batch_size, 1)
+        alpha = checks.as_mixup(mixup, sample_weight, loss, self)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         drop_last = checks.as_flag("drop_last", drop_last)
         for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin), ("on_batch_end", on_batch_end)):

@@ -61,6 +61,22 @@ def test_none_is_plain(nn, dtype):
     same_parameters(one, other)
 
 
+@pytest.mark.parametrize("share", [0.2, 1e-3])
+def test_no_row_of_a_table_lies_between_two(nn, share):
+    """The error names mixup, and comes before the first step: with small shares the first batches pass."""
+    inside = nn.Sequential(nn.Select(0, 3), nn.Embedding(9, 2), nn.Flatten())
+    model = nn.Sequential(nn.Parallel(inside, nn.Select(3, 5)), nn.Linear(8, 3), seed=0)
+    x, t = np.arange(60).reshape(12, 5) % 9, np.arange(12) % 3
+    kept = {name: value.copy() for name, value in model.state_dict().items()}
+    for call in (model.run_epoch, lambda *args, **more: model.fit(*args[:2], loss=args[2], optimizer=args[3], **more)):
+        with pytest.raises(ValueError, match=f"^mixup: expected 0 in a model with Embedding, which .*, got {share}"):
+            call(x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=4, mixup=share)
+    assert model.steps == 0
+    for name, value in model.state_dict().items():
+        same(value, kept[name])
+    model.run_epoch(x, t, nn.CrossEntropyLoss(), nn.SGD(), batch_size=4, mixup=0)
+
+
 def test_inputs_stay(nn):
     x, t = np.array(normal((9, 5))), np.arange(9) % 3
     kept = x.copy(), t.copy()

@@ -410,7 +410,7 @@ def fit(
     shuffle, measures, display = as_shuffle(shuffle), resolve_metrics(metrics), as_display(verbose)
     drop_last = checks.as_flag("drop_last", drop_last)
     accumulate = checks.as_integer("gradient_accumulation_steps", gradient_accumulation_steps, 1)
-    checks.as_mixup(mixup, sample_weight, loss)
+    checks.as_mixup(mixup, sample_weight, loss, model)
     check_objects(model, loss, optimizer)
     ranks = as_shards(shards, comm)
     check_accumulation(accumulate, ranks.count)
