@@ -69,6 +69,11 @@ class BuildExt(build_ext):
         if self.compiler.compiler_type not in ("unix", "mingw32", "cygwin"):
             raise CompileError(f"compiler: expected GCC or Clang, got {self.compiler.compiler_type!r}. The kernels are "
                                "written with GNU C's vectors; on Windows, put the gcc of MinGW-w64 on PATH, or use WSL")
+        command = getattr(self.compiler, "compiler_so", None)
+        if command and shutil.which(command[0]) is None:
+            raise CompileError(f"compiler: expected GCC or Clang, got no program {command[0]!r}. Install one "
+                               "(Debian, Ubuntu: apt install gcc; macOS: xcode-select --install), or name it in CC. "
+                               "Without a compiler fastnn_ref still runs: put the sources' folder on PYTHONPATH")
         self.began, self.done = time.perf_counter(), 0
         print(f"fastnn: {len(self.extensions)} modules to compile, {self.parallel} at a time; "
               "a minute or two on two cores", flush=True)
