@@ -139,14 +139,14 @@ class Planes(NamedTuple):
         """
         row_patterns, row_pattern = np.unique(self.sees(0), axis=0, return_inverse=True)
         col_patterns, col_pattern = np.unique(self.sees(1), axis=0, return_inverse=True)
-        col_patterns = [self.sees(1).any(axis=0), *(col_patterns if one_by_one else [])]
+        columns = [self.sees(1).any(axis=0), *(col_patterns if one_by_one else [])]
         every = np.arange(channels * len(self.taps[0]) * len(self.taps[1]))
         count = self.windows[0] * self.windows[1] * one_by_one
-        if len(row_patterns) * len(col_patterns) * len(every) > MAX_LISTED_TAPS:
+        if len(row_patterns) * len(columns) * len(every) > MAX_LISTED_TAPS:
             return np.zeros(self.windows[0], np.int64), np.zeros(count, np.int64), [every]
         sets = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), channels))
-                for row in row_patterns for col in col_patterns]
-        row_set = row_pattern.reshape(-1, 1) * len(col_patterns)
+                for row in row_patterns for col in columns]
+        row_set = row_pattern.reshape(-1, 1) * len(columns)
         return row_set.ravel(), (row_set + 1 + col_pattern.ravel()).ravel()[:count], [*sets, every]
 
 

@@ -23,11 +23,16 @@ from .shared import checks
 
 def batch_moments(x: Array) -> tuple[Array, Array, Array]:
     """x − mean, mean and biased variance of each channel; never E[x²] − E[x]², a difference of two large numbers."""
-    mean = x.mean(axis=axes(x))
+    mean = mean_of_channels(x)
     centred = x - column(mean, x)
-    rest = centred.mean(axis=axes(x))                   # what rounding left: it counts where the mean is large
+    rest = mean_of_channels(centred)                    # what rounding left: it counts where the mean is large
     centred = centred - column(rest, x)
-    return centred, mean + rest, (centred**2).mean(axis=axes(x))
+    return centred, mean + rest, mean_of_channels(centred**2)
+
+
+def mean_of_channels(x: Array) -> Array:
+    """Summed in float64: a sum over many rows, one after the other, has a rounding error at each."""
+    return x.mean(axis=axes(x), dtype=np.float64).astype(x.dtype)
 
 
 def batch_norm_forward(centred: Array, var: Array, weight: Array, bias: Array,
