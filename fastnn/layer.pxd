@@ -24,8 +24,8 @@ cdef struct Rows:
 cdef class Layer(Node):
     cdef object run_forward(self, object x, bint in_training)
     cdef int predict_rows(self, Network network, const char *x, char *y, int64_t start, int64_t end) except -1
-    cdef int predict_shared(self, Network network, const char *x, char *y, int64_t start, int64_t end,
-                            int64_t part) except -1
+    cdef bint predict_shared(self, Network network, const char *x, char *y, int64_t start, int64_t end,
+                             int64_t part) except -1
     cdef Plan repeat_pass(self, Network network)
 
 

@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, new_array, parallel, ready, take
-from fastnn.network cimport Network, Node, Pass, Plan, Twin, set_seed
+from fastnn.network cimport Network, Node, Plan, Twin, set_seed
 
 from types import MappingProxyType
 
@@ -157,20 +157,24 @@ cdef class Layer(Node):
         cdef Plan plan = network.planned
         cdef int64_t x_bytes = plan.in_size * network.real_size, y_bytes = plan.out_size * network.real_size
         cdef int64_t rows = end - start, part = plan.shared_part(rows, network.run.threads)
-        if part and not network.is_twin:
-            return self.predict_shared(network, x, y, start, end, part)
+        if part and not network.is_twin and self.predict_shared(network, x, y, start, end, part):
+            return 0
         part = min(rows, plan.part_for_all())
         while start < end:
             rows = min(part, end - start)
             network.count_pass(rows, False, False)
             with nogil:
                 memcpy(y + start * y_bytes, self.forward_pass(&network.run, x + start * x_bytes), rows * y_bytes)
+            network.raise_error()
             start += rows
         return 0
 
-    cdef int predict_shared(self, Network network, const char *x, char *y, int64_t start, int64_t end,
-                            int64_t part) except -1:
-        """The same by several threads. Each has layers of its own, so none waits for another one behind every layer."""
+    cdef bint predict_shared(self, Network network, const char *x, char *y, int64_t start, int64_t end,
+                             int64_t part) except -1:
+        """The same by several threads. Each has layers of its own, so none waits for another one behind every layer.
+
+        False if there was an error: without threads the first row that has one says it.
+        """
         cdef Plan plan = network.planned
         cdef Network other
         cdef Twin twin
@@ -178,6 +182,7 @@ cdef class Layer(Node):
         cdef Rows job
         cdef int threads = network.run.threads, count = <int>min(threads, 1 + (end - start - 1) // part)
         cdef list crew
+        cdef bint failed
         count = min(count, MOST_SHARES)
         crew = network.hire(self, plan.shape, part, count - 1)
         job.next, job.end, job.part = start, end, part
@@ -193,10 +198,13 @@ cdef class Layer(Node):
             network.run.threads = 1
             with nogil:
                 parallel(predict_share, &job, count)
+            failed = network.drop_error()
+            for twin, _ in crew:
+                failed |= twin.root.own_network.drop_error()
         finally:
             network.run.threads = threads
             network.dismiss(crew)
-        return 0
+        return not failed
 
     cdef Plan repeat_pass(self, Network network):
         """The last prediction once more, so that backward finds what it needs. Returns the plan, which may be new."""

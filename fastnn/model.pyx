@@ -13,7 +13,6 @@ import numpy as np
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
-from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, new_array, permute, seconds, table
 from fastnn.loss cimport as_loss
@@ -364,7 +363,6 @@ cdef class Model(Layer):
             rows_of_x = <const char *>data
             while True:
                 self.predict_rows(network, rows_of_x, to, start, min(start + size, rows))
-                network.raise_error()
                 start += size
                 if start >= rows:
                     return out

@@ -16,7 +16,7 @@ cdef struct Pass:
     uint32_t step           # with a layer's stream it decides that layer's random numbers in this pass
     void *work              # the product's workspace
     void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
-    PyObject *error         # what a user's code raised, an owned reference; NULL: nothing
+    PyObject *error         # what a layer raised, an owned reference; NULL: nothing
 
 
 # How images lie in memory, and what a layer does with it: PLAIN is (n, c, h, w), INTERLEAVED puts the images of a group
@@ -171,6 +171,7 @@ cdef class Network:
     cdef Plan reserve(self, Node head, tuple shape, int64_t rows, int most)
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil
     cdef int raise_error(self) except -1
+    cdef bint drop_error(self)
     cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil
     cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil

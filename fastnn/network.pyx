@@ -890,13 +890,20 @@ cdef class Network:
         self.step_count += training
 
     cdef int raise_error(self) except -1:
-        """Raises what a user's code raised during the pass, with its own traceback."""
+        """Raises what was raised during the pass, by a user's code with its own traceback."""
         if self.run.error != NULL:
             error = <object>self.run.error
-            Py_DECREF(error)
-            self.run.error = NULL
+            self.drop_error()
             raise error
         return 0
+
+    cdef bint drop_error(self):
+        """Was there an error in the pass? It is forgotten."""
+        if self.run.error == NULL:
+            return False
+        Py_DECREF(<object>self.run.error)
+        self.run.error = NULL
+        return True
 
     # ---- for optimizers ----
 

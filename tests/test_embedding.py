@@ -52,6 +52,36 @@ def test_a_number_without_a_row(nn, dtype, value):
         same(array, before[name], name)
 
 
+def test_it_is_told_where_a_prediction_saves_nothing(nn):
+    """The linear layer works out the two behind it, so forward takes the way of predict."""
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU())
+    x = np.array([[1, 2], [3, 9], [0, 7]])
+    for predict in (model, model.forward, model.predict, model.predictor()):
+        with pytest.raises(ValueError, match="Embedding: expected whole numbers from 0 to 4, got 9"):
+            predict(x)
+    with pytest.raises(RuntimeError, match="forward"):
+        model.backward(np.ones((3, 6)))
+    assert model(x[:1]).shape == (1, 6)
+
+
+def test_it_is_told_by_all_threads_of_a_prediction(fast):
+    """Wherever the row stands, whichever thread takes it; of several the first one is told."""
+    model = fast.Sequential(fast.Embedding(5, 16), fast.Conv2d(3, 16, 3, padding=1), fast.ReLU(), fast.Conv2d(16, 4, 3))
+    before = fast.get_num_threads()
+    fast.set_num_threads(2)
+    try:
+        want = model.predict(np.zeros((1000, 3, 16)), batch_size=1000)
+        for first in range(0, 1000, 111):
+            x = np.zeros((1000, 3, 16))
+            x[first:, 1, 2] = np.arange(first, 1000) + 5
+            for predict in (model, lambda x: model.predict(x, batch_size=1000), model.predictor()):
+                with pytest.raises(ValueError, match=f"Embedding: expected whole numbers from 0 to 4, got {first + 5}$"):
+                    predict(x)
+        same(model.predict(np.zeros((1000, 3, 16)), batch_size=1000), want)
+    finally:
+        fast.set_num_threads(before)
+
+
 def test_integers_and_whole_floats_are_one(nn):
     model = nn.Sequential(nn.Embedding(300, 2))
     for kind in ("uint8", "int64", "float32", "float64"):
