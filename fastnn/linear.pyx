@@ -12,7 +12,7 @@ Reference: fastnn_ref/linear.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, fastnn_kernels, saves_slope
-from fastnn.activation cimport Activation, absorbed, fused, get_activation
+from fastnn.activation cimport absorbed, fused, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport LINE, Plan
 from fastnn.network cimport Pass, packed_for, plan_node

@@ -10,7 +10,7 @@ Reference: fastnn_ref/predictor.py.
 
 import copy
 
-from libc.stdint cimport INT64_MAX, uint32_t
+from libc.stdint cimport INT64_MAX
 
 from fastnn.model cimport Model, as_batch_size, fewer
 from fastnn.network cimport Network, Node, Twin, set_seed, walk

@@ -16,7 +16,7 @@ from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
 from fastnn.model cimport Model
 from fastnn.network cimport (
-    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Network, Node, Pass, contents_dtype, goes_back_inside, make_network,
+    INTERLEAVED, PASS_THROUGH, PLAIN, Layout, Node, Pass, contents_dtype, goes_back_inside, make_network,
     plan_node,
 )
 
