@@ -75,7 +75,7 @@ def test_it_is_told_by_all_threads_of_a_prediction(fast):
             x = np.zeros((1000, 3, 16))
             x[first:, 1, 2] = np.arange(first, 1000) + 5
             for predict in (model, lambda x: model.predict(x, batch_size=1000), model.predictor()):
-                with pytest.raises(ValueError, match=f"Embedding: expected whole numbers from 0 to 4, got {first + 5}$"):
+                with pytest.raises(ValueError, match=f"Embedding: expected whole numbers .* got {first + 5}$"):
                     predict(x)
         same(model.predict(np.zeros((1000, 3, 16)), batch_size=1000), want)
     finally:
