@@ -138,14 +138,14 @@ class Model(Layer, ModelAccess):
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size, drop_last)
             n = checks.rows_used(len(x), size, drop_last)
             steps = -(-n // size)
-            if not resume:
-                network.batch, network.sums = 0, [0.0, 0.0, 0.0]
-            checks.check_resume(network.batch, steps)
-            rates(host.lr, host.steps, 1)           # a schedule that raises does so before anything has changed
-            host.attach(network)
+            checks.check_resume(network.batch if resume else 0, steps)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:]), x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epochs)
+            rates(host.lr, host.steps, 1)           # a schedule that raises does so before anything has changed
+            host.attach(network)
+            if not resume:
+                network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             order = (philox.permutation(len(x), network.seeds.order, network.epochs) if shuffle else np.arange(n))[:n]
             for batch in range(network.batch, steps):
                 if on_batch_begin is not None:

@@ -147,6 +147,25 @@ def test_an_epoch_refuses_a_rate_before_it_starts(fast):
     assert (model.steps, model.epochs, optimizer.steps) == (0, 0, 0)
 
 
+def test_a_schedule_that_raises_leaves_an_epoch_under_way(nn):
+    """A new epoch that does not start forgets nothing of the one that was interrupted."""
+    model, optimizer = nn.Sequential(nn.Linear(3, 2), seed=1), nn.SGD()
+
+    def stop(batch):
+        if batch == 2:
+            raise KeyError
+
+    x, t = normal((8, 3)), normal((8, 2), seed=1)
+    with pytest.raises(KeyError):
+        model.run_epoch(x, t, nn.MSELoss(), optimizer, batch_size=2, on_batch_begin=stop)
+    before = model.network.counters()
+    assert before["batch"] == 2
+    optimizer.lr = lambda step: -1.0
+    with pytest.raises(ValueError, match="lr: expected"):
+        model.run_epoch(x, t, nn.MSELoss(), optimizer, batch_size=2)
+    assert model.network.counters() == before
+
+
 def test_rates_of_any_steps(ref):
     """They are worked out many at a time, and kept."""
     schedule = ref.LinearLR(1.0, total_steps=5000, start_factor=1, end_factor=0)
