@@ -331,7 +331,7 @@ cdef Layer get_activation(object activation):
     if isinstance(activation, Activation):
         return checks.check_fused(activation)
     if any(isinstance(each, CustomActivation) for each in (activation, getattr(activation, "custom", None))):
-        host = as_layer(activation)
+        host = as_layer("activation", activation)
         checks.check_unowned("activation", host)
         return host
     return NAMES[checks.as_choice("activation", activation, NAMES)]()

@@ -30,11 +30,13 @@ cdef void carry(Pass *p, object error) noexcept:
     p.error = <PyObject *>error
 
 
-cdef object as_layer(object value):
+cdef object as_layer(str name, object value):
     if not isinstance(value, CustomLayer):
         return value
     host = value._living_host()
-    return Host(value) if host is None else host
+    if host is not None:
+        checks.check_unowned(name, host)
+    return host if isinstance(host, Host) else Host(value)
 
 
 cdef class Host(Layer):

@@ -513,10 +513,7 @@ cdef class OptimizerHost(Optimizer):
     def __init__(self, custom):
         Optimizer.__init__(self, custom.lr, custom.weight_decay, custom.maximize, custom.clip_norm, custom.clip_value)
         self.user_object = weakref.ref(custom)
-        names = custom.slots
-        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"{type(custom).__name__}.slots: expected a tuple of names, got {names!r}")
-        self.names = names
+        self.names = custom.slots
         if custom._pending is not None:
             self.load_state_dict(custom._pending)
 

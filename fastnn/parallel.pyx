@@ -45,7 +45,7 @@ cdef class Parallel(Layer):
         Layer.__init__(self)
         self.merge = checks.as_choice("merge", merge, ("concat", "add"))
         self.adds = self.merge == "add"
-        branches = tuple([as_layer(branch) for branch in branches])
+        branches = tuple([as_layer(f"branches[{index}]", branch) for index, branch in enumerate(branches)])
         self.input_shape = checks.check_branches(branches, Layer, self.merge)
         for index, branch in enumerate(branches):
             checks.check_unowned(f"branches[{index}]", branch)

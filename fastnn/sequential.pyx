@@ -45,7 +45,7 @@ cdef class Sequential(Model):
         seed = checks.as_model_seed(seed)
         dtype = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
         given = None if input_shape is None else checks.as_shape("input_shape", input_shape)
-        layers = tuple([as_layer(layer) for layer in layers])
+        layers = tuple([as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers)])
         input_shape = checks.check_chain(layers, Layer, given)
         for index, layer in enumerate(layers):
             checks.check_unowned(f"layers[{index}]", layer)

@@ -34,7 +34,7 @@ cdef class Residual(Layer):
 
     def __init__(self, block):
         Layer.__init__(self)
-        self.take(as_layer(block))
+        self.take(as_layer("block", block))
 
     cdef int take(self, object layer) except -1:
         """Takes the block in: the last line of a constructor."""
@@ -125,7 +125,7 @@ cdef class StochasticDepth(Residual):
         self.mode = checks.as_choice("mode", mode, ("batch", "row"))
         self.whole = self.mode == "batch"
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)
-        self.take(as_layer(block))
+        self.take(as_layer("block", block))
 
     @property
     def executed(self):

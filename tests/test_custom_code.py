@@ -226,6 +226,33 @@ def test_one_object_one_model(nn):
         net(nn).step(*data(), Quartic(), optimizer)
 
 
+def test_one_object_one_package(ref, fast):
+    """The other one says the same of a layer that stands in a model; afterwards either may have it."""
+    for one, other in ((ref, fast), (fast, ref)):
+        own, act = Scale(3), Square()
+        models = [one.Sequential(own), one.Sequential(act)]
+        for make, name in ((lambda nn, own=own: nn.Sequential(own), r"layers\[0\]: this Scale"),
+                           (lambda nn, own=own: nn.Residual(own), "block: this Scale"),
+                           (lambda nn, own=own: nn.Parallel(own), r"branches\[0\]: this Scale"),
+                           (lambda nn, act=act: nn.Linear(3, 3, activation=act), "activation: this Square")):
+            for nn in (one, other):
+                with pytest.raises(ValueError, match=f"{name} already belongs to a model"):
+                    make(nn)
+        del models
+        assert other.Sequential(own).predict(normal((2, 3))).shape == (2, 3)
+
+
+@pytest.mark.parametrize("slots", ["velocity", ["velocity"], (1,)])
+def test_slots_are_a_tuple_of_names(nn, slots):
+    class Mine(nn.CustomOptimizer):
+        def update(self, w, g, lr, decay, velocity):
+            raise AssertionError
+
+    Mine.slots = slots
+    with pytest.raises(TypeError, match=r"Mine\.slots: expected a tuple of names, got"):
+        net(nn).step(*data(), Quartic(), Mine())
+
+
 def test_by_hand_is_the_step(nn):
     one, two = net(nn), net(nn)
     a, b = Heavy(lr=0.01), Heavy(lr=0.01)

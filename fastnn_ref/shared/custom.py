@@ -483,6 +483,9 @@ def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
     if not isinstance(value, CustomOptimizer):
         return checks.check_instance("optimizer", value, kind)
     if value._host is None:
+        names = value.slots
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"{type(value).__name__}.slots: expected a tuple of names, got {names!r}")
         value._host = host(value)
     if not isinstance(value._host, host):
         raise checks.belongs_to_another(value)
