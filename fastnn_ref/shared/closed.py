@@ -18,13 +18,15 @@ PACKAGE = __name__.partition(".")[0]
 # What runs in C, by the class that has it, and the class that a user's own derives from instead.
 COMPILED = {
     "Layer": ("forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan act "
-              "act_backward step_pass steps_pass network parent", "CustomLayer"),
-    "Model": ("penalty_value", ""),
+              "act_backward step_pass steps_pass network parent adopt set_gradients random_words", "CustomLayer"),
+    "Model": ("penalty_value checked", ""),
+    "Augment": ("draw", "CustomLayer"),
+    "DropConnect": ("averages_weights draws expectation expectation_backward", "CustomLayer"),
     "Loss": ("forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass costs counts "
-             "each kept weighed", "CustomLoss"),
-    "Optimizer": ("update step_size step step_pass update_pass update_run update_all bind slot_names current_lr",
-                  "CustomOptimizer"),
-    "Penalty": ("value gradient constrain applies_to coefficients adds_to_loss", ""),
+             "each kept weighed evaluated", "CustomLoss"),
+    "Optimizer": ("update step_size step step_pass update_pass update_run update_all bind slot_names current_lr attach "
+                  "check_owner slots", "CustomOptimizer"),
+    "Penalty": ("value gradient constrain applies_to _coefficients adds_to_loss", ""),
 }
 # Abstract classes, and what to use.
 ABSTRACT = {
