@@ -423,3 +423,12 @@ def test_pytorch_agrees_on_elements(nn, cls, ours, theirs, reduction):
         want.backward(torch.tensor(g))
         assert np.allclose(got, want.detach().numpy(), rtol=1e-12, atol=1e-12)
         assert np.allclose(loss.backward(g), outputs.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_history_counts_batches_by_their_rows(nn):
+    """One that is left out whole counts as 0; the validation loss is the mean over what is left."""
+    model = nn.Sequential(nn.Linear(2, 2, init="zeros"))
+    x, t = np.ones((4, 2)), np.array([-1, -1, 0, 1])
+    logs = model.fit(x, t, loss=nn.CrossEntropyLoss(ignore_index=-1), optimizer=nn.SGD(lr=0.0), batch_size=2,
+                     shuffle=False, validation_data=(x, t)).history
+    assert logs["loss"] == pytest.approx([np.log(2) / 2]) and logs["val_loss"] == pytest.approx([np.log(2)])

@@ -350,8 +350,9 @@ def fit(
     ``validation_rows="random"`` the seed chooses them, the same ones in every ``fit``, and with ``"stratified"``
     each class of ``t``, class numbers or rows with one 1, has its share. ``metrics`` are names, ``"accuracy"`` and
     the others of ``metrics.METRICS``; functions of (y, t); and ``Metric`` objects. ``sample_weight``, a number >= 0
-    for each row of ``x``, makes losses weighted means; metrics count every row the same. ``mixup`` is as for
-    ``run_epoch``.
+    for each row of ``x``, makes losses weighted means; metrics count every row the same. ``class_weight`` and
+    ``ignore_index`` weigh within a batch only: in ``loss`` batches count by their rows, and one whose targets are all
+    left out counts as 0, while ``val_loss`` is the weighted mean over all targets. ``mixup`` is as for ``run_epoch``.
 
     Training ends early when a callback sets ``model.stop_training``, in a batch hook after that batch, or raises
     ``StopTraining``; after an epoch that left NaN or ∞ in a parameter, with a ``TrainingWarning``; and by Ctrl-C: the
