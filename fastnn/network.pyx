@@ -320,7 +320,6 @@ cdef object constraint_memory(list constraints, dict starts=None, dict scales=No
         if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
             r.units = value.shape[1] if value.ndim == 2 else value.shape[0]
             r.unit_step = 1 if value.ndim == 2 else r.n // r.units
-            r.inner_step = r.units if value.ndim == 2 else 1
         r += 1
     return memory
 

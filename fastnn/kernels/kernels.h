@@ -259,15 +259,15 @@ typedef struct {
 } fastnn_update;
 
 /* The penalty and the limit of one parameter: R = l1·Σ|w| + ½·l2·Σw², and after the update each of `units` units (0:
-   no limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart, their others
-   inner_step. The parameter begins at `offset` in an optimizer's slots; its learning rate is lr · lr_scale. */
+   no limit) is scaled to a norm of at most `limit`. The units' first weights are unit_step apart. The parameter begins
+   at `offset` in an optimizer's slots; its learning rate is lr · lr_scale. */
 typedef struct {
     void *w, *g;
     int64_t n;
     double l1, l2;
     int proximal;               /* l1 by a soft threshold after the update, else by its subgradient */
     double limit;
-    int64_t units, unit_step, inner_step;
+    int64_t units, unit_step;
     int64_t offset;
     double lr_scale;
 } fastnn_constraint;
