@@ -169,9 +169,9 @@ static inline int F(panel_vectors)(int64_t left)
 #endif
 #define CONV_SINGLE_BLOCK (8 * CONV_BLOCK)
 
-/* All filters over all windows of one image, rows with the same taps together: `pitch` apart in the planes, side by side
-   in the output. If a row is one vector, all get all taps: a tile of one vector waits for its chains, but for those of
-   AVX-512. */
+/* All filters over all windows of one image, those of rows with the same taps together: `pitch` apart in the planes,
+   side by side in the output. If a row is one vector, all get all taps: a tile of one vector waits for its chains, but
+   for those of AVX-512. */
 static void F(conv_single_rows)(const F(conv_tiles_t) *first, const fastnn_planes *g, const real *from, real *to,
                                 int64_t rows, int64_t cols)
 {
