@@ -2,7 +2,6 @@
 
 import importlib
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fastnn_ref.shared import terminal
+from fastnn_ref.shared import checks, terminal
 from fastnn_ref.shared.optional import optional
 from fastnn_ref.shared.progress import default_style
 
@@ -109,17 +108,17 @@ def check_files(config: Config, results: int) -> None:
         if name == "--html" and results > 1:        # a folder, which is made
             if file.exists() and not file.is_dir():
                 raise UsageError(f"{name}: expected a folder for the reports of {results} experiments, got {path!r}")
-            there = next(each for each in (file, *file.absolute().parents) if each.exists())
+            folder, made = file, True
         else:
             if file.is_dir():
                 raise UsageError(f"{name}: expected a file, got the folder {path!r}")
-            there = file.parent
-            if not there.is_dir():
-                raise UsageError(f"{name}: expected an existing folder, got {str(there)!r}")
+            folder, made = file.parent, False
+            if not folder.is_dir():
+                raise UsageError(f"{name}: expected an existing folder, got {str(folder)!r}")
             if file.exists() and not file.is_file():
                 continue                            # a device or a pipe is written into
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise UsageError(f"{name}: expected a folder that can be written to, got {str(there)!r}")
+        if not checks.can_write_in(folder, made):
+            raise UsageError(f"{name}: expected a folder that can be written to, got {str(folder)!r}")
 
 
 def ask(question: str) -> float:

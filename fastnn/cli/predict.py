@@ -17,7 +17,7 @@ from .session import UsageError, say
 
 SUMMARY = "the class, or the values, of each row of a file"
 ENDINGS = (".csv", ".npy")
-DIGITS = 19                             # so many no longer fit an int64; "007" is no number, either
+DIGITS = 19                             # numbers of fewer digits fit an int64; "007" is none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -136,6 +138,12 @@ def as_clipping(clip_norm: object, clip_value: object) -> tuple[float | None, fl
     """The two limits of an optimizer's gradients, each a number > 0, or None."""
     norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, low_open=True)
     return norm, None if clip_value is None else as_number("clip_value", clip_value, 0, low_open=True)
+
+
+def can_write_in(folder: Path, made: bool = False) -> bool:
+    """Is it a folder in which files can be made; with ``made``, or one that can be made itself?"""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or not made)
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def is_a(thing: object, name: str) -> bool:
@@ -1003,7 +1011,7 @@ def as_mixup(value: Any, sample_weight: Any, loss: Any, model: Any) -> float:
 
 def has_table(layer: Any) -> bool:
     """Is the layer an ``Embedding`` of either package, or is one inside it?"""
-    return hasattr(layer, "num_embeddings") or any(has_table(child) for _, child in layer.children())
+    return is_a(layer, "Embedding") or any(has_table(child) for _, child in layer.children())
 
 
 def as_sample_weight(value: Any, n: int) -> Array | None:

@@ -135,9 +135,7 @@ class TensorBoard(Callback):
         parts = ["train", *(["validation"] if any(map(is_validation, self.params.get("monitors", ()))) else []),
                  *(["train/batches"] if self.update_freq != "epoch" else [])]
         for part in parts:
-            folder = Path(self.log_dir, part)
-            there = next(path for path in (folder, *folder.parents) if path.exists())
-            if not there.is_dir() or not os.access(there, os.W_OK):
+            if not checks.can_write_in(Path(self.log_dir, part), made=True):
                 raise ValueError(f"log_dir: expected a folder that can be written, got {self.log_dir!r}")
 
     def write(self, part: str, name: str, value: float, step: int) -> None:

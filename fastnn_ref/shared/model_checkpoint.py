@@ -73,8 +73,7 @@ class ModelCheckpoint(MonitorCallback):
         if not any(may_add_logs(each) for each in self.callbacks) or self.unit == "step":
             names = ("loss", "batch", "size") if self.unit == "step" else self.params.get("monitors", ())
             self.fill(1, dict.fromkeys(names, 0.0))
-        folder = Path(self.path).parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(self.path).is_dir():
+        if not checks.can_write_in(Path(self.path).parent) or Path(self.path).is_dir():
             raise ValueError(f"path: expected a file in a folder that is there and can be written, got {self.path!r}")
 
     def fill(self, epoch: int, logs: Mapping[str, float]) -> str:
