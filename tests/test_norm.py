@@ -188,6 +188,14 @@ def test_a_mean_of_ten_thousand_deviations(nn, dtype, isa, case, offset):
         close("layer", one.layers[0].running_mean, other.layers[0].running_mean + offset / 10, abs(offset))
 
 
+def test_many_rows_far_from_zero(nn):
+    """A sum in float32, one row after the other, loses the mean: the output was off by 0.8."""
+    x = (np.random.default_rng(0).normal(size=(1_000_000, 3)) + 1e4).astype(np.float32)
+    y = nn.Sequential(nn.BatchNorm1d(3), dtype="float32").forward(x, training=True)
+    exact = x.astype(np.float64)
+    assert np.abs(y - (exact - exact.mean(axis=0)) / exact.std(axis=0)).max() < 0.01
+
+
 @pytest.mark.parametrize("case", [*BATCH, Case("layer", lambda nn: nn.LayerNorm(4), (3, 4)),
                                   Case("group", lambda nn: nn.GroupNorm(2, 4), (3, 4, 2, 2))], ids=name_of)
 def test_values_that_are_all_equal(nn, dtype, case):
