@@ -20,7 +20,7 @@ from .shared.parameter import Parameter
 def row_numbers(x: Array, count: int) -> Array:
     """x as integers 0 … count − 1; ValueError for one that is not within a thousandth of such a number."""
     near = np.where((x > -1) & (x < count), x, x.dtype.type(-1))    # what is not even near, NaN included, is no row
-    whole = np.floor(near + near.dtype.type(0.5))
+    whole = np.rint(near)                           # x + ½ would be rounded: a large float32 has no halves
     wrong = ~((np.abs(near - whole) <= 1e-3) & (whole >= 0) & (whole < count))
     if wrong.any():
         raise checks.no_row(count, float(x[wrong][0]))

@@ -215,7 +215,7 @@ class BCEWithLogitsLoss(Loss):
             return np.maximum(y, 0) - t * y + soft, sigmoid(y) - t
         no, yes = both[0] * (1 - t), both[1:] * t                               # what each class has of the element
         value = yes * (np.maximum(-y, 0) + soft) + no * (np.maximum(y, 0) + soft)
-        slope = (no + yes) * sigmoid(y) - yes
+        slope = no * sigmoid(y) - yes * sigmoid(-y)     # with 1 − σ(y) for σ(−y) a large weight leaves only rounding
         return value.astype(y.dtype), slope.astype(y.dtype)
 
 

@@ -89,6 +89,19 @@ def test_integers_and_whole_floats_are_one(nn):
     same(model(np.array([[7 + 1e-6]])), model(np.array([[7]])))
 
 
+def test_every_number_of_a_large_table_has_its_row(nn, dtype):
+    """A float32 of 2²³ or more has no halves: x + ½ is rounded to the even neighbour."""
+    count = 2**23 + 6
+    model = nn.Sequential(nn.Embedding(count, 1, init="zeros"), dtype=dtype)
+    model[0].weight[-6:, 0] = np.arange(6)
+    x = np.arange(count - 6, count).reshape(3, 2)
+    same(model.forward(x, training=True), np.arange(6).reshape(3, 2, 1).astype(dtype))
+    model.backward(1 + np.arange(6).reshape(3, 2, 1).astype(dtype))
+    same(model.grads["0.weight"][-7:, 0], np.arange(7).astype(dtype))
+    with pytest.raises(ValueError, match=f"numbers from 0 to {count - 1}, got {count}$"):
+        model(np.array([[0, count]]))
+
+
 def test_rows_that_nobody_asked_for_stay(nn):
     model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Linear(4, 1), dtype="float64")
     before = model[0].weight.copy()

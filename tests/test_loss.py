@@ -277,6 +277,19 @@ def test_pos_weight_of_each_output(ref, fast, isa, dtype, shape):
         close("layer", a.backward(), b.backward(), 11 * np.abs(b.backward()).max())
 
 
+@pytest.mark.parametrize("weight", [1.0, 1e3, 1e8])
+def test_a_large_pos_weight_leaves_the_gradient_its_digits(nn, isa, dtype, weight):
+    """no·σ(y) − yes·σ(−y) is off by rounding of its two terms, and not of yes·σ(y) − yes, where y is large."""
+    y, t = (each.reshape(1, -1).astype(dtype) for each in np.meshgrid(
+        [-80, -9, -0.5, 0, 0.5, 4, 9, 15, 20, 30, 80], [0, 1e-6, 0.1, 0.5, 0.9, 1]))
+    wide, share = y.astype("f8"), t.astype("f8")
+    no, yes = (1 - share) / (1 + np.exp(-wide)), weight * share / (1 + np.exp(wide))
+    for loss in (nn.BCEWithLogitsLoss(pos_weight=weight, reduction="sum"),
+                 nn.BCEWithLogitsLoss(class_weight=(1, weight), reduction="sum")):
+        loss(y, t)
+        assert (np.abs(loss.backward() - (no - yes)) <= 4 * np.finfo(dtype).eps * (no + yes)).all()
+
+
 SKEWED = np.array([0] * 6 + [1] * 3 + [2])
 
 

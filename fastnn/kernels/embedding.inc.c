@@ -1,10 +1,11 @@
 /* Embedding: rows of a table by their numbers. Reference: fastnn_ref/embedding.py. */
 
-/* The number of a row, or −1: a thousandth beside a whole number is rounding, more is a mistake. */
+/* The number of a row, or −1: a thousandth beside a whole number is rounding, more is a mistake. The sum x + ½ would be
+   rounded itself: a float of 2²³ or more has no halves, and every odd one would become the next number. */
 static inline int64_t F(row_number)(real x, int64_t count)
 {
     if (!(x > -1 && x < (real)count)) return -1;
-    const int64_t whole = (int64_t)(x + (real)0.5);
+    const int64_t below = (int64_t)x, whole = below + (x - (real)below > (real)0.5);
     return whole < count && fabs((double)x - (double)whole) <= 1e-3 ? whole : -1;
 }
 

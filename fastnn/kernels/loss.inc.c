@@ -20,7 +20,12 @@ ALWAYS_INLINE real F(weighted_bce)(real y, real yes, real no)
     return yes * ((y < 0 ? -y : 0) + soft) + no * ((y > 0 ? y : 0) + soft);
 }
 
-ALWAYS_INLINE real F(weighted_bce_slope)(real y, real yes, real no) { return (yes + no) * F(sigmoid_)(y) - yes; }
+/* no·σ(y) − yes·σ(−y). With 1 − σ(y) in place of σ(−y) a large `yes` would leave nothing but rounding at a large y. */
+ALWAYS_INLINE real F(weighted_bce_slope)(real y, real yes, real no)
+{
+    const real e = F(exp_)(F(minus_abs)(y));
+    return (y > 0 ? no - yes * e : no * e - yes) / (1 + e);
+}
 
 /* The sum over the `count` elements from `first` on, which is the beginning of a row, divided by `divisor`. The last
    elements are copied into whole lanes, so that each formula stands here once, as vectors. */

@@ -927,7 +927,8 @@ def as_table_shape(num_embeddings: object, embedding_dim: object) -> tuple[int, 
 
 def no_row(count: int, value: float) -> ValueError:
     """The error of an embedding that is asked for a row it has not."""
-    return ValueError(f"Embedding: expected whole numbers from 0 to {count - 1}, got {value:g}")
+    digits = 6 if abs(value) < 1e5 else 17              # a large number is told to its last digit
+    return ValueError(f"Embedding: expected whole numbers from 0 to {count - 1}, got {value:.{digits}g}")
 
 
 def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:
