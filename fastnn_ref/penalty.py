@@ -164,8 +164,9 @@ class L2(ElasticNet):
 class MaxNorm(Penalty):
     """After each update, scales the weights that lead to one output unit to a norm of at most ``limit`` (> 0).
 
-    A unit's weights are a column of ``Linear``'s matrix, a filter of ``Conv2d``'s. Nothing is added to the loss (Srebro
-    and Shraibman 2005; with dropout, Srivastava et al. 2014).
+    A unit's weights are a column of ``Linear``'s matrix or ``Embedding``'s table, a filter of ``Conv2d``'s. In
+    ``ConvTranspose2d`` they are those that lead from one channel of x: a filter of the convolution on the way back.
+    Nothing is added to the loss (Srebro and Shraibman 2005; with dropout, Srivastava et al. 2014).
 
     >>> import numpy as np, fastnn_ref as nn
     >>> layer = nn.Linear(2, 2, bias=False)

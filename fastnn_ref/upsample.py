@@ -9,7 +9,8 @@ The same for rows and columns, one after the other. step is 1 / scale_factor, or
 the last pixel stands the last pixel.
 
 Source: Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts" (2016), on upsampling before a convolution;
-the places are PyTorch's. Engine: fastnn/upsample.pyx.
+the places are PyTorch's, but for what its "nearest" rounds: it works p out in float32, and takes a scale factor for 1
+or 2 where h' is h or 2·h. Engine: fastnn/upsample.pyx.
 """
 
 from typing import NamedTuple

@@ -163,6 +163,20 @@ def test_max_norm(nn, dtype, make):
     assert cut > 5
 
 
+@pytest.mark.parametrize(("layer", "shape", "axes"), [
+    (("Embedding", 6, 4), (3, 2), 0), (("ConvTranspose2d", 3, 5, 2), (2, 3, 4, 4), (1, 2, 3)),
+    (("ConvTranspose2d", 4, 6, 2, 1, 0, 0, 2), (2, 4, 3, 3), (1, 2, 3))])
+def test_max_norm_of_other_weights(nn, dtype, layer, shape, axes):
+    """A column of Embedding's table; what leads from one channel of x in ConvTranspose2d."""
+    model = nn.Sequential(getattr(nn, layer[0])(*layer[1:]), dtype=dtype, penalty=nn.MaxNorm(0.1))
+    before = model[0].weight.astype(float)
+    x = np.zeros(shape, dtype)
+    model.step(x, np.zeros_like(model(x)), nn.MSELoss(), nn.SGD(lr=0.0))
+    norm = np.sqrt((before**2).sum(axis=axes, keepdims=True))
+    assert (norm > 0.1).all()
+    close("elementwise", model[0].weight, before * (0.1 / norm), np.abs(before))
+
+
 def test_a_part_of_a_model(nn):
     """A Sequential's penalty covers what is inside it, besides what the outer one's does."""
     inner = net(nn, inner=nn.L1(10.0))
