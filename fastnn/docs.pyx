@@ -13,8 +13,6 @@ from cpython.type cimport PyType_Modified
 
 from types import BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType
 
-from fastnn_ref.shared.parameter import Parameter
-
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         const char *tp_doc
@@ -68,6 +66,8 @@ cdef int set_doc(PyMethodDef *method, object text) except -1:
 
 cdef int attach_class(object kind, object original) except -1:
     """The docstrings of a compiled class, its methods and its properties."""
+    from fastnn_ref.shared.parameter import Parameter       # `import fastnn` alone has no use for it
+
     cdef PyTypeObject *type_object = <PyTypeObject *><PyObject *>kind
     text = text_of(original)
     if text:

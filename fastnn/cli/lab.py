@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fastnn_ref.shared import checks, terminal
+from fastnn_ref.shared import terminal
+from fastnn_ref.shared.atomic import can_write_in
 from fastnn_ref.shared.optional import optional
 from fastnn_ref.shared.progress import default_style
 
@@ -117,7 +118,7 @@ def check_files(config: Config, results: int) -> None:
                 raise UsageError(f"{name}: expected an existing folder, got {str(folder)!r}")
             if file.exists() and not file.is_file():
                 continue                            # a device or a pipe is written into
-        if not checks.can_write_in(folder, made):
+        if not can_write_in(folder, made):
             raise UsageError(f"{name}: expected a folder that can be written to, got {str(folder)!r}")
 
 

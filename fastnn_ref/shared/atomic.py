@@ -114,6 +114,12 @@ def write(path: Path, *pieces: bytes | memoryview) -> None:
         file.writelines(pieces)
 
 
+def can_write_in(folder: Path, made: bool = False) -> bool:
+    """Is it a folder in which files can be made; with ``made``, or one that can be made itself?"""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or not made)
+    return there.is_dir() and os.access(there, os.W_OK)
+
+
 def remember(folder: Path) -> None:
     """Make the names in ``folder`` outlast a power cut, where the system can; OSError if the disk fails."""
     try:

@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from . import foreign, words
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:                   # a part of `import fastnn` that only annotations need
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
 T = TypeVar("T")
 
 REDUCTIONS = ("mean", "sum", "none")            # of losses
@@ -138,12 +139,6 @@ def as_clipping(clip_norm: object, clip_value: object) -> tuple[float | None, fl
     """The two limits of an optimizer's gradients, each a number > 0, or None."""
     norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, low_open=True)
     return norm, None if clip_value is None else as_number("clip_value", clip_value, 0, low_open=True)
-
-
-def can_write_in(folder: Path, made: bool = False) -> bool:
-    """Is it a folder in which files can be made; with ``made``, or one that can be made itself?"""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or not made)
-    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def is_a(thing: object, name: str) -> bool:

@@ -7,12 +7,14 @@ makes numbers of it.
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:                   # a part of `import fastnn` that only annotations need
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 MOST = 1000                         # values that are looked at, to say what is wrong with them
 MAKE_NUMBERS = {                    # by the first letter of the argument, x or t

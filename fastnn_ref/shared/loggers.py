@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import checks
+from .atomic import can_write_in
 from .callbacks import Callback, Logs
 from .optional import optional
 from .schedule import latest_rate
@@ -135,7 +136,7 @@ class TensorBoard(Callback):
         parts = ["train", *(["validation"] if any(map(is_validation, self.params.get("monitors", ()))) else []),
                  *(["train/batches"] if self.update_freq != "epoch" else [])]
         for part in parts:
-            if not checks.can_write_in(Path(self.log_dir, part), made=True):
+            if not can_write_in(Path(self.log_dir, part), made=True):
                 raise ValueError(f"log_dir: expected a folder that can be written, got {self.log_dir!r}")
 
     def write(self, part: str, name: str, value: float, step: int) -> None:
