@@ -16,6 +16,8 @@ from fastnn.network cimport PASS_THROUGH, PLAIN, Layout, Pass
 from fastnn._kernels import ACTIVATIONS
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.custom import CustomActivation
+from fastnn_ref.shared.objects import check_unowned
+from fastnn_ref.shared.shapes import as_dim, check_has_axis
 
 KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
 
@@ -271,10 +273,10 @@ cdef class RowActivation(Activation):
 
     def __init__(self, dim=-1):
         Activation.__init__(self)
-        self.dim = checks.as_dim(dim)
+        self.dim = as_dim(dim)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_has_axis(type(self).__name__, shape, self.dim)
+        return check_has_axis(type(self).__name__, shape, self.dim)
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef int axis = self.dim - 1 if self.dim > 0 else len(shape) + self.dim, i
@@ -332,7 +334,7 @@ cdef Layer get_activation(object activation):
         return checks.check_fused(activation)
     if any(isinstance(each, CustomActivation) for each in (activation, getattr(activation, "custom", None))):
         host = as_layer("activation", activation)
-        checks.check_unowned("activation", host)
+        check_unowned("activation", host)
         return host
     return NAMES[checks.as_choice("activation", activation, NAMES)]()
 

@@ -15,6 +15,7 @@ from fastnn.memory cimport Plan
 from fastnn.network cimport Pass, stream_of
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.shapes import check_input_shape
 
 
 cdef class Augment(Layer):
@@ -94,7 +95,7 @@ erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
         who = type(self).__name__
         if self.image_shape is not None:
             size = (math.prod(self.image_shape),)
-            return checks.check_input_shape(who, shape, size, size)
+            return check_input_shape(who, shape, size, size)
         return checks.check_image_shape(who, shape)
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):

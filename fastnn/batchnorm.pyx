@@ -21,6 +21,7 @@ import math
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
+from fastnn_ref.shared.shapes import check_input_shape
 
 
 cdef class BatchNorm(Norm):
@@ -94,7 +95,7 @@ cdef class BatchNorm1d(BatchNorm):
         self.input_shape = (self.num_features,)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
+        return check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
 
 
 cdef class BatchNorm2d(BatchNorm):

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_batch
 from fastnn_ref.shared.config import rebuild
 from fastnn_ref.shared.fit import check_objects
+from fastnn_ref.shared.objects import check_instance, class_name
 
 from .layer import Layer
 from .loss import Loss
@@ -70,9 +72,9 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     True
     """
     steps = checks.as_integer("steps", steps, 0)
-    checks.check_instance("model", model, Sequential)
+    check_instance("model", model, Sequential)
     check_objects(model, loss, optimizer)
-    x = checks.as_batch("x", x, model.dtype, None)
+    x = as_batch("x", x, model.dtype, None)
     pair, losses, optimizers = (
         (engine, reference(engine)) for engine in map(copy.deepcopy, (model, loss, optimizer))
     )
@@ -86,7 +88,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
             for place, layer in enumerate(layers):
                 layer.steps = start  # the masks that the whole model's pass draws below
                 outputs[place] = layer.forward(outputs[place], training=what == "training")
-            rows.append(row(what, f"{index}  {checks.class_name(layers[0])}", *outputs))
+            rows.append(row(what, f"{index}  {class_name(layers[0])}", *outputs))
     for each in pair:
         each.load_state_dict(state)
         each.steps = start

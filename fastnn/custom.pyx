@@ -22,7 +22,9 @@ from fastnn.network cimport Node
 
 from fastnn._kernels import words
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_contiguous, as_number_array
 from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place, check_own_dicts
+from fastnn_ref.shared.objects import check_instance, check_unowned
 
 
 cdef void carry(Pass *p, object error) noexcept:
@@ -35,7 +37,7 @@ cdef object as_layer(str name, object value):
         return value
     host = value._living_host()
     if host is not None:
-        checks.check_unowned(name, host)
+        check_unowned(name, host)
     return host if isinstance(host, Host) else Host(value)
 
 
@@ -44,7 +46,7 @@ cdef class Host(Layer):
 
     def __init__(self, custom):
         Layer.__init__(self)
-        self.custom = checks.check_instance("custom", custom, CustomLayer)
+        self.custom = check_instance("custom", custom, CustomLayer)
         check_own_dicts(custom)
         for name, spec in dict(custom.specs).items():
             self.add(str(name), checks.as_shape(f"{name}.shape", spec.shape), spec.init, bool(spec.decays),
@@ -185,10 +187,10 @@ cdef class Host(Layer):
             memcpy(data, source, found.nbytes)
             return 0
         who = f"{type(self.custom).__name__}.{what}"
-        array = checks.as_number_array(f"{who}: {name}", found)
+        array = as_number_array(f"{who}: {name}", found)
         if array.shape != shape:
             raise ValueError(f"{who}: expected {name} of shape {checks.format_shape(shape)}, "
                              f"got {checks.format_shape(array.shape)}")
-        array = checks.as_contiguous(array, self.dtype_in_use)
+        array = as_contiguous(array, self.dtype_in_use)
         memcpy(data, <const void *><size_t>array.ctypes.data, array.nbytes)
         return 0

@@ -24,7 +24,9 @@ import numpy as np
 
 from fastnn_ref import philox
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_result
 from fastnn_ref.shared.custom import check_in_place
+from fastnn_ref.shared.shapes import check_input_shape
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
@@ -60,7 +62,7 @@ cdef class DropConnect(Linear):
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
+        return check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Linear.plan(self, shape, rows, plan)
@@ -222,7 +224,7 @@ cdef class DropConnect(Linear):
         for z in self.draws:
             u = mean + sigma * z
             found = host.custom.act_backward(host.copy_in(dy, shape), u, host.custom.act(u))
-            du = checks.as_result(who, "du", found, shape, mean.dtype)
+            du = as_result(who, "du", found, shape, mean.dtype)
             dmean, dsigma = dmean + du, dsigma + du * z
         check_in_place(host.custom, "act_backward", host.kept)
         samples = dmean.dtype.type(self.samples)

@@ -15,8 +15,9 @@ from fastnn.memory cimport Plan
 from fastnn.network cimport Pass
 
 from fastnn_ref import init as initialisers
-from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import no_row
 from fastnn_ref.shared.parameter import Parameter
+from fastnn_ref.shared.shapes import as_table_shape
 
 
 cdef class Embedding(Layer):
@@ -34,7 +35,7 @@ cdef class Embedding(Layer):
 
     def __init__(self, num_embeddings, embedding_dim, init="normal"):
         Layer.__init__(self)
-        self.num_embeddings, self.embedding_dim = checks.as_table_shape(num_embeddings, embedding_dim)
+        self.num_embeddings, self.embedding_dim = as_table_shape(num_embeddings, embedding_dim)
         self.init = initialisers.as_init(init, (num_embeddings, embedding_dim))
         self.add("weight", (self.num_embeddings, self.embedding_dim), self.init, True)
 
@@ -56,7 +57,7 @@ cdef class Embedding(Layer):
         bad = p.k.embedding(x, self.w, self.y, p.rows * self.in_size, self.num_embeddings, self.embedding_dim)
         if bad >= 0 and p.error == NULL:
             with gil:
-                carry(p, checks.no_row(self.num_embeddings,
+                carry(p, no_row(self.num_embeddings,
                                        (<float *>x)[bad] if p.k.real_size == 4 else (<double *>x)[bad]))
         return self.y
 

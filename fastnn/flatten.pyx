@@ -5,7 +5,7 @@ Reference: fastnn_ref/flatten.py.
 
 from fastnn.layer cimport Layer
 
-from fastnn_ref.shared import checks
+from fastnn_ref.shared.shapes import as_axis, as_sizes, flattened_shape, unflattened_shape
 
 
 cdef class Flatten(Layer):
@@ -17,10 +17,10 @@ cdef class Flatten(Layer):
 
     def __init__(self, start_dim=1, end_dim=-1):
         Layer.__init__(self)
-        self.start_dim, self.end_dim = checks.as_axis("start_dim", start_dim), checks.as_axis("end_dim", end_dim)
+        self.start_dim, self.end_dim = as_axis("start_dim", start_dim), as_axis("end_dim", end_dim)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.flattened_shape(type(self).__name__, shape, self.start_dim, self.end_dim)
+        return flattened_shape(type(self).__name__, shape, self.start_dim, self.end_dim)
 
 
 cdef class Unflatten(Layer):
@@ -33,8 +33,8 @@ cdef class Unflatten(Layer):
 
     def __init__(self, dim, unflattened_size):
         Layer.__init__(self)
-        self.dim = checks.as_axis("dim", dim)
-        self.unflattened_size = checks.as_sizes("unflattened_size", unflattened_size)
+        self.dim = as_axis("dim", dim)
+        self.unflattened_size = as_sizes("unflattened_size", unflattened_size)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.unflattened_shape(type(self).__name__, shape, self.dim, self.unflattened_size)
+        return unflattened_shape(type(self).__name__, shape, self.dim, self.unflattened_size)

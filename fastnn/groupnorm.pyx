@@ -17,6 +17,7 @@ from fastnn.norm cimport Norm
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
+from fastnn_ref.shared.shapes import check_first_axis
 
 
 cdef class GroupNorm(Norm):
@@ -40,7 +41,7 @@ cdef class GroupNorm(Norm):
         self.add_affine((self.num_channels,), self.affine, bias)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_first_axis(type(self).__name__, shape, self.num_channels)
+        return check_first_axis(type(self).__name__, shape, self.num_channels)
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Norm.plan(self, shape, rows, plan)

@@ -22,8 +22,10 @@ from types import MappingProxyType
 from fastnn.copying import make, recipe
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import LayerAccess, assign
+from fastnn_ref.shared.arrays import as_output_gradient
 from fastnn_ref.shared.closed import check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
+from fastnn_ref.shared.network import no_forward
 
 
 cdef void predict_share(const void *job, int part, int parts) noexcept nogil:
@@ -230,10 +232,10 @@ cdef class Layer(Node):
         try:
             plan = network.planned
             if network.saved_x is None or plan is None or not network.is_planned_for(self):
-                raise RuntimeError(checks.NO_FORWARD)
+                raise no_forward()
             if not (ready(dy, network.format(), len(plan.out_shape), plan.out_dims, &data, &rows)
                     and rows == network.run.rows):
-                dy = checks.as_output_gradient(dy, network.found_dtype, (network.run.rows, *plan.out_shape))
+                dy = as_output_gradient(dy, network.found_dtype, (network.run.rows, *plan.out_shape))
                 if not ready(dy, network.format(), len(plan.out_shape), plan.out_dims, &data, &rows):
                     raise SystemError("dy: the checks let through an array that kernels cannot read")
             if not network.run.saves:

@@ -18,6 +18,7 @@ from fastnn.norm cimport Norm
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
+from fastnn_ref.shared.shapes import check_last_axes
 
 
 cdef class RowNorm(Norm):
@@ -32,7 +33,7 @@ cdef class RowNorm(Norm):
         return 0
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
+        return check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Norm.plan(self, shape, rows, plan)

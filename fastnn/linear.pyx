@@ -20,6 +20,7 @@ from fastnn.network cimport Pass, packed_for, plan_node
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
+from fastnn_ref.shared.shapes import check_last_axes
 
 
 cdef class Linear(Layer):
@@ -49,7 +50,7 @@ cdef class Linear(Layer):
             self.adopt((self.activation,))
 
     cdef tuple output_shape_of(self, tuple shape):
-        checks.check_last_axes(type(self).__name__, shape, (self.in_features,))
+        check_last_axes(type(self).__name__, shape, (self.in_features,))
         return (*shape[:len(shape) - 1], self.out_features)
 
     cdef tuple named_children(self):

@@ -19,6 +19,7 @@ from fastnn.network cimport Pass
 
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_contiguous, as_number_array, as_output_gradient
 from fastnn_ref.shared.class_weight import (
     as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
     check_class_weight, is_sum, known_weights,
@@ -26,6 +27,11 @@ from fastnn_ref.shared.class_weight import (
 from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import CustomLoss, chain
+from fastnn_ref.shared.objects import check_instance
+from fastnn_ref.shared.targets import (
+    as_class_targets, as_count_targets, as_ignore_index, as_outputs, as_probability_targets, as_reduction,
+    as_sample_weight, as_sign_targets, as_value_targets, check_logits, check_reduced,
+)
 
 cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
@@ -43,7 +49,7 @@ cdef class Loss:
         check_concrete(type(self))
         if self.is_made:                            # kernels hold pointers into what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
-        self.reduction = checks.as_choice("reduction", reduction, checks.REDUCTIONS)
+        self.reduction = as_reduction(reduction)
         self.is_mean, self.is_sum = self.reduction == "mean", self.reduction == "sum"
         self.is_made = True
 
@@ -81,11 +87,11 @@ cdef class Loss:
         cdef const double *weights = NULL
         self.check_made()
         if not floats(y, &outputs, &rows, &values):
-            y = checks.as_outputs("y", y)
+            y = as_outputs("y", y)
             if not floats(y, &outputs, &rows, &values):
                 raise SystemError("y: the checks let through an array that kernels cannot read")
         t = self.prepare(t, rows, y.shape[1:], y.dtype, &targets)
-        given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
+        given = None if sample_weight is None else as_sample_weight(sample_weight, rows)
         if given is not None:
             weights = <const double *><size_t>given.ctypes.data
         gradient = new_array(y.shape, y.dtype)
@@ -160,7 +166,7 @@ cdef class ElementwiseLoss(Loss):
 
     cdef object convert(self, object t, tuple shape, object dtype):
         """Targets of any other kind."""
-        return checks.as_value_targets(t, shape, dtype)
+        return as_value_targets(t, shape, dtype)
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         cdef int64_t dims[8]
@@ -233,7 +239,7 @@ cdef class PoissonNLLLoss(ElementwiseLoss):
         return self.threshold
 
     cdef object convert(self, object t, tuple shape, object dtype):
-        return checks.as_count_targets(t, shape, dtype)
+        return as_count_targets(t, shape, dtype)
 
 
 cdef class HingeLoss(ElementwiseLoss):
@@ -247,7 +253,7 @@ cdef class HingeLoss(ElementwiseLoss):
         return k.first_unsigned(t, n) < 0
 
     cdef object convert(self, object t, tuple shape, object dtype):
-        return checks.as_sign_targets(t, shape, dtype)
+        return as_sign_targets(t, shape, dtype)
 
 
 cdef class BCEWithLogitsLoss(ElementwiseLoss):
@@ -274,7 +280,7 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
         return ElementwiseLoss.prepare(self, t, rows, shape, dtype, data)
 
     cdef object convert(self, object t, tuple shape, object dtype):
-        return checks.as_probability_targets(t, shape, dtype)
+        return as_probability_targets(t, shape, dtype)
 
 
 cdef class ClassLoss(Loss):
@@ -288,7 +294,7 @@ cdef class ClassLoss(Loss):
     cdef int64_t ignored                # or 0, which is a class anyway
 
     cdef int set_up(self, object class_weight, object ignore_index) except -1:
-        self.class_weight, self.ignore_index = as_class_weight(class_weight), checks.as_ignore_index(ignore_index)
+        self.class_weight, self.ignore_index = as_class_weight(class_weight), as_ignore_index(ignore_index)
         self.by_class = ClassWeights(known_weights(self.class_weight))
         self.ignores = self.ignore_index is not None
         self.ignored = self.ignore_index if self.ignores else 0
@@ -302,7 +308,7 @@ cdef class ClassLoss(Loss):
         cdef int64_t found = 0, k, inner = 1
         cdef int axis
         if not 1 <= len(shape) <= 8:
-            checks.check_logits((rows, *shape))
+            check_logits((rows, *shape))
         k = shape[0]
         if self.class_weight is not None:
             check_class_weight(self.class_weight, k)
@@ -316,7 +322,7 @@ cdef class ClassLoss(Loss):
                 and ready(t, c"d" if dtype.itemsize == 8 else c"f", 1, &k, data, &found) and found == rows
                 and table(dtype.itemsize).improper_row(data[0], rows, k) < 0):
             return t
-        t = checks.as_class_targets(t, (rows, *shape), dtype, self.ignore_index)
+        t = as_class_targets(t, (rows, *shape), dtype, self.ignore_index)
         data[0] = <const void *><size_t>t.ctypes.data
         return t
 
@@ -380,11 +386,11 @@ cdef class LossHost(Loss):
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         who = f"{type(self.loss).__name__}.prepare_targets"
-        t = checks.as_number_array(who, self.loss.prepare_targets(t, (rows, *shape), dtype))
+        t = as_number_array(who, self.loss.prepare_targets(t, (rows, *shape), dtype))
         if t.ndim == 0 or len(t) != rows:
             raise ValueError(f"{who}: expected {rows} targets, one for each row of x, "
                              f"got an array of shape {checks.format_shape(t.shape)}")
-        t = checks.as_contiguous(t, t.dtype.newbyteorder("="))
+        t = as_contiguous(t, t.dtype.newbyteorder("="))
         self.shape, self.dtype = shape, dtype
         self.note_targets(t)
         data[0] = <const void *><size_t>t.ctypes.data
@@ -414,7 +420,7 @@ cdef class LossHost(Loss):
             given = new_array((rows,), np.dtype(np.float64))
             memcpy(address(given), weights, given.nbytes)
         value, gradient = self.loss.evaluated(outputs, targets, given)
-        gradient = checks.as_output_gradient(gradient, self.dtype, (rows, *self.shape))
+        gradient = as_output_gradient(gradient, self.dtype, (rows, *self.shape))
         memcpy(dy, <const void *><size_t>gradient.ctypes.data, gradient.nbytes)
         return float(value)
 
@@ -423,9 +429,9 @@ cdef Loss as_loss(object value):
     if isinstance(value, Loss):
         (<Loss>value).check_made()
         if not ((<Loss>value).is_mean or (<Loss>value).is_sum):
-            checks.check_reduced(value)
+            check_reduced(value)
         return value
     if isinstance(value, CustomLoss):
-        checks.check_reduced(value)
+        check_reduced(value)
         return LossHost(value)
-    return checks.check_instance("loss", value, Loss)
+    return check_instance("loss", value, Loss)

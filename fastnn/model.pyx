@@ -21,9 +21,13 @@ from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
-from fastnn_ref.shared.model import ModelAccess
+from fastnn_ref.shared.mixup import as_mixup
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
+from fastnn_ref.shared.model import ModelAccess
+from fastnn_ref.shared.network import check_enough_rows, rows_used
+from fastnn_ref.shared.objects import as_function, check_is_root
 from fastnn_ref.shared.schedule import rates
+from fastnn_ref.shared.targets import as_sample_weight
 
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
@@ -95,7 +99,7 @@ cdef class Model(Layer):
         cdef tuple shape, out_shape
         cdef Network network
         if self.around is not None:
-            checks.check_is_root(self)
+            check_is_root(self)
         network = self.enter(True)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
@@ -103,7 +107,7 @@ cdef class Model(Layer):
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
             classes = t.dtype.kind == "i"
-            given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
+            given = None if sample_weight is None else as_sample_weight(sample_weight, rows)
             if given is not None:
                 weights = <const double *><size_t>given.ctypes.data
             lr = o.current_lr                       # a user's schedule may predict, so this stands before the pass
@@ -162,26 +166,26 @@ cdef class Model(Layer):
         # What is plainly right is not asked of a Python function: threads that train wait for each other meanwhile.
         batch_size = as_batch_size(batch_size)
         shuffle, resume, drop_last = flag("shuffle", shuffle), flag("resume", resume), flag("drop_last", drop_last)
-        alpha = 0.0 if type(mixup) is float and mixup == 0 else checks.as_mixup(mixup, sample_weight, loss, self)
+        alpha = 0.0 if type(mixup) is float and mixup == 0 else as_mixup(mixup, sample_weight, loss, self)
         if not (progress is None and on_batch_begin is None and on_batch_end is None):
             for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin),
                                ("on_batch_end", on_batch_end)):
-                checks.as_function(name, hook)
+                as_function(name, hook)
         if self.around is not None:
-            checks.check_is_root(self)
+            check_is_root(self)
         network = self.enter(True)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             shape = network.x_shape
             out_shape = network.out_shape_for(self, shape)
             t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
-            used = checks.rows_used(rows, batch_size, True) if drop_last else rows
+            used = rows_used(rows, batch_size, True) if drop_last else rows
             size = fewer(batch_size, used)
             steps = (used + size - 1) // size
             first = network.batch_count if resume else 0
             if first > steps:
                 raise ValueError(f"resume: expected at most {steps} batches done, got {first}")
-            given = None if sample_weight is None else checks.as_sample_weight(sample_weight, rows)
+            given = None if sample_weight is None else as_sample_weight(sample_weight, rows)
             epoch.weights = NULL
             if given is not None:
                 epoch.weights = <const double *><size_t>given.ctypes.data
@@ -198,7 +202,7 @@ cdef class Model(Layer):
             network.begin(self, shape, size, False)
             check_shape(network.planned.out_shape, out_shape)
             if (used - 1) % size + 1 < network.planned.min_batch_size:
-                checks.check_batch_size((used - 1) % size + 1, network.planned.min_batch_size)
+                check_enough_rows((used - 1) % size + 1, network.planned.min_batch_size)
             epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
             epoch.n, epoch.batch_size = used, size
             epoch.x_bytes, epoch.t_bytes = network.planned.in_size * network.real_size, t.nbytes // rows

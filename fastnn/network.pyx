@@ -33,7 +33,10 @@ from fastnn._kernels import words
 from fastnn.copying import make, recipe
 from fastnn_ref import init
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_batch, as_number_array
 from fastnn_ref.shared.closed import check_call
+from fastnn_ref.shared.network import as_common_dtype, as_counters, as_seeds, busy, check_enough_rows
+from fastnn_ref.shared.objects import check_unowned
 from fastnn_ref.shared.parameter import ParameterSpec
 
 DEFAULT_DTYPE = np.dtype(np.float32)
@@ -174,7 +177,7 @@ cdef class Node:
             check_depth(nodes)
             for node in nodes:
                 if node.enclosing() is not None:    # another thread was faster
-                    checks.check_unowned("layer", node)
+                    check_unowned("layer", node)
                 if node.own_network is not None:
                     node.own_network.check_free()
         except BaseException:
@@ -290,7 +293,7 @@ cdef object contents_dtype(object nodes):
         else:
             dtypes |= {value.dtype for value in (node.own_values or {}).values() if value.dtype.char in "fd"}
             waiting += [child for _, child in node.named_children()]
-    return checks.as_common_dtype(dtypes)
+    return as_common_dtype(dtypes)
 
 
 cdef list constraints_of(Node node, dict arrays):
@@ -340,7 +343,7 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
 
 cdef int set_seed(Network network, object seed) except -1:
     """One seed, or a dict with one for each purpose."""
-    network.seed, network.seeds = seed, checks.as_seeds(seed)
+    network.seed, network.seeds = seed, as_seeds(seed)
     network.order_seed, network.mask_seed = network.seeds.order, network.seeds.masks
     return 0
 
@@ -442,7 +445,7 @@ cdef class Network:
 
     def set_counters(self, record):
         """Puts counters back."""
-        record = checks.as_counters(record)
+        record = as_counters(record)
         self.step_count, self.epoch_count = record["steps"], record["epochs"]
         self.batch_count = record["batch"]
         self.sums[0], self.sums[1], self.sums[2] = record["sums"]
@@ -522,7 +525,7 @@ cdef class Network:
         if self.awake:                              # another thread was faster
             return
         if root.climb() is not self:
-            raise checks.busy(root, "thread")
+            raise busy(root, "thread")
         for (_, node), stream in zip(nodes, streams):
             node.stream = stream
         for index, (_, node, spec) in enumerate(found):
@@ -604,15 +607,15 @@ cdef class Network:
 
     cdef int check_free(self) except -1:
         if self.user and not (self.depth == 0 and self.user == PyThread_get_thread_ident()):
-            raise checks.busy(self.held_root, "adoption", self.user)
+            raise busy(self.held_root, "adoption", self.user)
         for thread in self.guests or ():
-            raise checks.busy(self.living_root(), "adoption", thread)
+            raise busy(self.living_root(), "adoption", thread)
         return 0
 
     cdef int check_alone(self, Node root) except -1:
         """No thread predicts in a twin."""
         for thread in self.guests or ():
-            raise checks.busy(root, "thread", thread)
+            raise busy(root, "thread", thread)
         return 0
 
     # ---- the lock ----
@@ -621,12 +624,12 @@ cdef class Network:
         """One thread at a time: the buffers are the network's. It may predict between two steps of its training."""
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.guests and me in self.guests:
-            raise checks.busy(root, "pass")
+            raise busy(root, "pass")
         if self.user:
             if self.user != me:
-                raise checks.busy(self.held_root, "thread", self.user)
+                raise busy(self.held_root, "thread", self.user)
             if self.in_pass or (training and self.depth):
-                raise checks.busy(self.held_root, "pass" if self.in_pass else "training")
+                raise busy(self.held_root, "pass" if self.in_pass else "training")
         else:
             if training:
                 self.check_alone(root)
@@ -662,10 +665,10 @@ cdef class Network:
         """No other thread trains or predicts."""
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.user not in (0, me):
-            raise checks.busy(self.held_root, "thread", self.user)
+            raise busy(self.held_root, "thread", self.user)
         for thread in self.guests or ():
             if thread != me:
-                raise checks.busy(self.living_root(), "thread", thread)
+                raise busy(self.living_root(), "thread", thread)
 
     # ---- predicting beside another thread ----
 
@@ -678,7 +681,7 @@ cdef class Network:
         if self.user == me:
             return False
         if self.trains:
-            raise checks.busy(self.held_root, "thread", self.user)
+            raise busy(self.held_root, "thread", self.user)
         return self.user != 0 or me in self.guests
 
     cdef Twin borrow(self):
@@ -796,7 +799,7 @@ cdef class Network:
                 x, self.format(), len(self.planned.shape), self.planned.dims, data, rows):
             self.x_shape = self.planned.shape
             return x
-        x = checks.as_number_array(name, x)
+        x = as_number_array(name, x)
         expected = head.input_shape
         if expected is not None and x.ndim and x.shape[1:] != expected:
             try:
@@ -804,7 +807,7 @@ cdef class Network:
                 expected = None
             except ValueError:
                 pass
-        x = checks.as_batch(name, x, self.found_dtype, expected)
+        x = as_batch(name, x, self.found_dtype, expected)
         if x.ndim > 9:
             raise ValueError(f"{name}: expected at most 9 dimensions, got {x.ndim}")
         for axis in range(x.ndim - 1):
@@ -833,7 +836,7 @@ cdef class Network:
             self.plan_for(head, shape, rows, most, in_parts)
             plan = self.planned
         if training and rows < plan.min_batch_size:
-            checks.check_batch_size(rows, plan.min_batch_size)
+            check_enough_rows(rows, plan.min_batch_size)
         self.run.k = table(self.real_size)
         self.run.threads = min(most, plan.threads)
         self.run.seed = self.mask_seed

@@ -21,9 +21,12 @@ from fastnn.network cimport Network, Pass
 
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_state
 from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_error
+from fastnn_ref.shared.objects import check_instance
+from fastnn_ref.shared.optimizer import as_betas, as_clipping, as_dampening, as_learning_rate, belongs_to_another
 
 
 cdef class Optimizer:
@@ -41,7 +44,7 @@ cdef class Optimizer:
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
         self.maximize = checks.as_flag("maximize", maximize)
-        self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
+        self.clip_norm, self.clip_value = as_clipping(clip_norm, clip_value)
         self.max_norm, self.max_value = self.clip_norm or 0, self.clip_value or 0
         self.slots, self.pending_state = {}, {}
 
@@ -76,7 +79,7 @@ cdef class Optimizer:
 
     @lr.setter
     def lr(self, value):
-        self.rate = checks.as_learning_rate(value)
+        self.rate = as_learning_rate(value)
 
     @property
     def current_lr(self):
@@ -91,7 +94,7 @@ cdef class Optimizer:
         self.updates = checks.as_integer("steps", value, 0, 2**62)
 
     def step(self, model):
-        cdef Layer layer = checks.check_instance("model", model, Layer)
+        cdef Layer layer = check_instance("model", model, Layer)
         cdef double lr
         cdef Network network = layer.enter(True)
         try:
@@ -145,7 +148,7 @@ cdef class Optimizer:
         if self.network is network and self.real_size == network.real_size:
             return 0
         if self.network is not None and self.network is not network:
-            raise checks.belongs_to_another(self)
+            raise belongs_to_another(self)
         if self.slots is None:
             raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
         state = self.pending_state
@@ -170,7 +173,7 @@ cdef class Optimizer:
             slots[name] = aligned(max(count * real_size, 1))[:count * real_size].view("f4" if real_size == 4 else "f8")
             if state.get(name):
                 views = views_of(slots[name], offsets)
-                for key, value in checks.as_state(name, state[name], views).items():
+                for key, value in as_state(name, state[name], views).items():
                     views[key][...] = value
             elif self.slot_start():
                 slots[name][...] = self.slot_start()
@@ -246,7 +249,7 @@ clip_value=None)\n--\n\n"""
         Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
-        self.dampening = checks.as_dampening(dampening, self.momentum, self.nesterov)
+        self.dampening = as_dampening(dampening, self.momentum, self.nesterov)
 
     cdef tuple slot_names(self):
         return ("momentum",) if self.momentum > 0 else ()
@@ -394,7 +397,7 @@ clip_value=None)\n--\n\n"""
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, amsgrad=False, maximize=False,
                  clip_norm=None, clip_value=None):
         Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
-        self.beta1, self.beta2 = checks.as_betas(betas)
+        self.beta1, self.beta2 = as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.amsgrad = checks.as_flag("amsgrad", amsgrad)
 
@@ -454,7 +457,7 @@ decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None)\n
     def __init__(self, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3, *,
                  decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None):
         Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
-        self.beta1, self.beta2 = checks.as_betas(betas)
+        self.beta1, self.beta2 = as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum_decay = checks.as_number("momentum_decay", momentum_decay, 0)
         self.decoupled_weight_decay = checks.as_flag("decoupled_weight_decay", decoupled_weight_decay)

@@ -23,6 +23,8 @@ from fastnn.memory cimport Plan
 from fastnn.network cimport Pass, plan_node, stream_of
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.objects import check_unowned
+from fastnn_ref.shared.shapes import as_slice, check_branches, merged_shape, selected_shape
 
 cdef extern from "Python.h":
     ctypedef struct PyTupleObject:
@@ -46,9 +48,9 @@ cdef class Parallel(Layer):
         self.merge = checks.as_choice("merge", merge, ("concat", "add"))
         self.adds = self.merge == "add"
         branches = tuple([as_layer(f"branches[{index}]", branch) for index, branch in enumerate(branches)])
-        self.input_shape = checks.check_branches(branches, Layer, self.merge)
+        self.input_shape = check_branches(branches, Layer, self.merge)
         for index, branch in enumerate(branches):
-            checks.check_unowned(f"branches[{index}]", branch)
+            check_unowned(f"branches[{index}]", branch)
         self.hold(branches)
         try:
             self.adopt(branches)
@@ -64,7 +66,7 @@ cdef class Parallel(Layer):
     changes_shape = True
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.merged_shape(self.branches, shape, self.merge)
+        return merged_shape(self.branches, shape, self.merge)
 
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
         return max([(<Layer>branch).min_batch_size_of(shape) for branch in self.branches or ()], default=1)
@@ -133,12 +135,12 @@ cdef class Select(Layer):
 
     def __init__(self, start, stop):
         Layer.__init__(self)
-        self.start, self.stop = checks.as_slice(start, stop)
+        self.start, self.stop = as_slice(start, stop)
 
     changes_shape = True
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.selected_shape(shape, self.start, self.stop)
+        return selected_shape(shape, self.start, self.stop)
 
     cdef bint output_is_reusable(self):
         return True

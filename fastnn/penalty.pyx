@@ -26,6 +26,7 @@ from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.closed import check_call, check_class, check_concrete
 from fastnn_ref.shared.config import config, format_config
+from fastnn_ref.shared.objects import check_instance
 
 
 cdef class Penalty:
@@ -123,7 +124,7 @@ cdef class MaxNorm(Penalty):
 
 
 def clip_grad_norm(model, max_norm):
-    cdef Layer layer = checks.check_instance("model", model, Layer)
+    cdef Layer layer = check_instance("model", model, Layer)
     cdef const fastnn_kernels *k
     cdef double norm, limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
     cdef Network network = layer.climb()
@@ -136,7 +137,7 @@ def clip_grad_norm(model, max_norm):
 
 
 def clip_grad_value(model, clip_value):
-    cdef Layer layer = checks.check_instance("model", model, Layer)
+    cdef Layer layer = check_instance("model", model, Layer)
     cdef double limit = checks.as_number("clip_value", clip_value, 0, low_open=True)
     cdef Network network = layer.climb()
     network.wake()

@@ -15,7 +15,7 @@ from libc.stdint cimport INT64_MAX
 from fastnn.model cimport Model, as_batch_size, fewer
 from fastnn.network cimport Network, Node, Twin, set_seed, walk
 
-from fastnn_ref.shared import checks
+from fastnn_ref.shared.objects import check_instance
 from fastnn_ref.shared.prediction import classes_by, proba_by
 
 
@@ -49,7 +49,7 @@ cdef class Predictor:
     def __init__(self, model):
         cdef Network network
         cdef Twin twin = None
-        checks.check_instance("model", model, Model)
+        check_instance("model", model, Model)
         network = (<Model>model).climb()
         if network.is_taken():                      # by another thread that predicts; until give_back nobody trains
             twin = network.borrow()

@@ -18,6 +18,7 @@ from fastnn.network cimport INTERLEAVED, PASS_THROUGH, Layout, Pass
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
+from fastnn_ref.shared.shapes import check_channels
 
 
 cdef class PReLU(Layer):
@@ -38,7 +39,7 @@ cdef class PReLU(Layer):
         self.add("weight", (self.num_parameters,), self.init)
 
     cdef tuple output_shape_of(self, tuple shape):
-        return checks.check_channels(type(self).__name__, shape, self.num_parameters)
+        return check_channels(type(self).__name__, shape, self.num_parameters)
 
     cdef int bind(self) except -1:
         self.g.a, self.g.da = address(self.own_values["weight"]), self.gradient_of("weight")

@@ -23,6 +23,9 @@ from fastnn.network cimport (
 from fastnn.network import DEFAULT_DTYPE
 from fastnn.penalty import Penalty
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.network import as_dtype, as_model_seed
+from fastnn_ref.shared.objects import as_tuple_of, check_unowned
+from fastnn_ref.shared.shapes import check_chain
 
 cdef extern from "Python.h":
     ctypedef struct PyTupleObject:
@@ -41,14 +44,14 @@ cdef class Sequential(Model):
 
     def __init__(self, *layers, seed=0, dtype=None, penalty=None, input_shape=None):
         Model.__init__(self)
-        penalties = checks.as_tuple_of("penalty", penalty, Penalty)
-        seed = checks.as_model_seed(seed)
-        dtype = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
+        penalties = as_tuple_of("penalty", penalty, Penalty)
+        seed = as_model_seed(seed)
+        dtype = None if dtype is None else as_dtype(dtype, DEFAULT_DTYPE)
         given = None if input_shape is None else checks.as_shape("input_shape", input_shape)
         layers = tuple([as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers)])
-        input_shape = checks.check_chain(layers, Layer, given)
+        input_shape = check_chain(layers, Layer, given)
         for index, layer in enumerate(layers):
-            checks.check_unowned(f"layers[{index}]", layer)
+            check_unowned(f"layers[{index}]", layer)
         if dtype is None:
             contents_dtype(layers)
         self.input_shape, self._given_shape, self.penalty = input_shape, given, penalties
@@ -80,7 +83,7 @@ cdef class Sequential(Model):
         layers = (self.layers or ())[index]
         if not isinstance(index, slice):
             return layers
-        return self.part_of(layers, checks.check_chain(layers, Layer))
+        return self.part_of(layers, check_chain(layers, Layer))
 
     cdef Sequential part_of(self, tuple layers, object input_shape):
         """A part of this model: some of its layers."""

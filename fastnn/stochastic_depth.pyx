@@ -23,6 +23,7 @@ from fastnn.network cimport Pass, plan_node, stream_of, walk
 
 from fastnn_ref import philox
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.objects import check_instance, check_unowned
 
 
 cdef class Residual(Layer):
@@ -38,8 +39,8 @@ cdef class Residual(Layer):
 
     cdef int take(self, object layer) except -1:
         """Takes the block in: the last line of a constructor."""
-        cdef Layer block = checks.check_instance("block", layer, Layer)
-        checks.check_unowned("block", block)
+        cdef Layer block = check_instance("block", layer, Layer)
+        check_unowned("block", block)
         if block.input_shape is not None:
             self.check_kept(block, block.input_shape, block.output_shape_of(block.input_shape))
         self.block, self.input_shape = block, block.input_shape

@@ -21,6 +21,7 @@ from .custom import as_layer
 from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.custom import CustomActivation
+from .shared.shapes import as_dim, check_has_axis
 
 
 class Activation(Layer):
@@ -481,11 +482,11 @@ class RowActivation(Activation):
     """An activation of whole rows, along the axis ``dim``, so there must be one."""
 
     def __init__(self, dim: int = -1) -> None:
-        self.dim = checks.as_dim(dim)
+        self.dim = as_dim(dim)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must have the axis ``dim``."""
-        return checks.check_has_axis(type(self).__name__, shape, self.dim)
+        return check_has_axis(type(self).__name__, shape, self.dim)
 
 
 class Softmax(RowActivation):

@@ -23,6 +23,7 @@ from . import philox
 from .gaussian_noise import add_noise
 from .layer import Array, Layer, Shape
 from .shared import checks
+from .shared.shapes import check_input_shape
 
 Pair = tuple[float, float]
 Changes = dict[str, Any]        # of each example: warp (matrices, shifts), added, factor, kept
@@ -164,7 +165,7 @@ class Augment(Layer):
         if self.image_shape is None:
             return checks.check_image_shape(type(self).__name__, shape)
         size = (math.prod(self.image_shape),)
-        return checks.check_input_shape(type(self).__name__, shape, size, size)
+        return check_input_shape(type(self).__name__, shape, size, size)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training:

@@ -19,6 +19,7 @@ import numpy as np
 from .layer import Array, Parameter, Shape
 from .norm import Norm, axes, column
 from .shared import checks
+from .shared.shapes import check_input_shape
 
 
 def batch_moments(x: Array) -> tuple[Array, Array, Array]:
@@ -119,7 +120,7 @@ class BatchNorm1d(BatchNorm):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(num_features,), unchanged."""
-        return checks.check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
+        return check_input_shape(type(self).__name__, shape, (self.num_features,), (self.num_features,))
 
 
 class BatchNorm2d(BatchNorm):

@@ -13,7 +13,9 @@ from typing import Any
 from .layer import Array, Layer, Shape
 from .network import clear_gradients
 from .shared import checks
+from .shared.arrays import as_result
 from .shared.custom import CustomLayer, as_written, check_in_place, check_own_dicts, kept_arrays
+from .shared.objects import check_instance, check_unowned
 
 
 class Host(Layer):
@@ -46,7 +48,7 @@ class Host(Layer):
         found = getattr(custom, method)(*(array.copy() for array in arrays), *others)
         method, name = as_written(custom, method), as_written(custom, name)
         check_in_place(custom, method, self._kept)
-        return checks.as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
+        return as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)
 
     def _bind(self) -> None:
         self._kept = kept_arrays(self.values, self.gradients)
@@ -92,7 +94,7 @@ def as_layer(name: str, value: Any) -> Layer:
     if isinstance(value, CustomLayer):
         host = value._living_host()
         if host is not None:
-            checks.check_unowned(name, host)
+            check_unowned(name, host)
         value = host if isinstance(host, Host) else Host(value)
-    checks.check_unowned(name, checks.check_instance(name, value, Layer))
+    check_unowned(name, check_instance(name, value, Layer))
     return value

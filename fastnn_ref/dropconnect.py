@@ -30,6 +30,7 @@ from .init import InitLike
 from .layer import Array, Shape
 from .linear import Linear, linear_backward, linear_forward
 from .shared import checks
+from .shared.shapes import check_input_shape
 
 PREDICTION = 2**32 - 1          # the step that prediction's draws belong to: no training gets there
 
@@ -101,7 +102,7 @@ class DropConnect(Linear):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(out_features,) for (in_features,)."""
-        return checks.check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
+        return check_input_shape(type(self).__name__, shape, (self.in_features,), (self.out_features,))
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if self.p == 0 or (not training and self.averages_weights):

@@ -14,7 +14,9 @@ import numpy as np
 from . import init as initialisers
 from .layer import Array, Layer, Shape
 from .shared import checks
+from .shared.arrays import no_row
 from .shared.parameter import Parameter
+from .shared.shapes import as_table_shape
 
 
 def row_numbers(x: Array, count: int) -> Array:
@@ -23,7 +25,7 @@ def row_numbers(x: Array, count: int) -> Array:
     whole = np.rint(near)                           # x + ½ would be rounded: a large float32 has no halves
     wrong = ~((np.abs(near - whole) <= 1e-3) & (whole >= 0) & (whole < count))
     if wrong.any():
-        raise checks.no_row(count, float(x[wrong][0]))
+        raise no_row(count, float(x[wrong][0]))
     return whole.astype(np.int64)
 
 
@@ -48,7 +50,7 @@ class Embedding(Layer):
     weight = Parameter("The table, shape (num_embeddings, embedding_dim)")
 
     def __init__(self, num_embeddings: int, embedding_dim: int, init: str = "normal") -> None:
-        self.num_embeddings, self.embedding_dim = checks.as_table_shape(num_embeddings, embedding_dim)
+        self.num_embeddings, self.embedding_dim = as_table_shape(num_embeddings, embedding_dim)
         self.init = initialisers.as_init(init, (num_embeddings, embedding_dim))
         self.add("weight", (self.num_embeddings, self.embedding_dim), self.init)
 

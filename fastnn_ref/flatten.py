@@ -7,7 +7,7 @@ Engine: fastnn/flatten.pyx.
 """
 
 from .layer import Array, Layer, Shape
-from .shared import checks
+from .shared.shapes import as_axis, as_sizes, flattened_shape, unflattened_shape
 
 
 class Reshaped(Layer):
@@ -35,11 +35,11 @@ class Flatten(Reshaped):
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = checks.as_axis("start_dim", start_dim), checks.as_axis("end_dim", end_dim)
+        self.start_dim, self.end_dim = as_axis("start_dim", start_dim), as_axis("end_dim", end_dim)
 
     def output_shape(self, shape: Shape) -> Shape:
         """``shape`` with one axis in place of those from ``start_dim`` to ``end_dim``."""
-        return checks.flattened_shape(type(self).__name__, shape, self.start_dim, self.end_dim)
+        return flattened_shape(type(self).__name__, shape, self.start_dim, self.end_dim)
 
 
 class Unflatten(Reshaped):
@@ -53,9 +53,9 @@ class Unflatten(Reshaped):
     """
 
     def __init__(self, dim: int, unflattened_size: int | Shape) -> None:
-        self.dim = checks.as_axis("dim", dim)
-        self.unflattened_size = checks.as_sizes("unflattened_size", unflattened_size)
+        self.dim = as_axis("dim", dim)
+        self.unflattened_size = as_sizes("unflattened_size", unflattened_size)
 
     def output_shape(self, shape: Shape) -> Shape:
         """``shape`` with axes of ``unflattened_size`` in place of ``dim``."""
-        return checks.unflattened_shape(type(self).__name__, shape, self.dim, self.unflattened_size)
+        return unflattened_shape(type(self).__name__, shape, self.dim, self.unflattened_size)

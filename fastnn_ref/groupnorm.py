@@ -16,6 +16,7 @@ import numpy as np
 from .layer import Array, Parameter, Shape
 from .norm import Norm, axes, column
 from .shared import checks
+from .shared.shapes import check_first_axis
 
 
 def group_norm_forward(x: Array, groups: int, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -63,7 +64,7 @@ class GroupNorm(Norm):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(num_channels, …), unchanged."""
-        return checks.check_first_axis(type(self).__name__, shape, self.num_channels)
+        return check_first_axis(type(self).__name__, shape, self.num_channels)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         y, *self.saved = group_norm_forward(x, self.num_groups, *self._scale_and_shift(x.dtype), self.eps)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from . import philox
 from .shared import checks
+from .shared.arrays import as_initial, as_initial_values
 from .shared.config import Configured
 
 Array = npt.NDArray[Any]
@@ -94,7 +95,7 @@ def as_init(value: Any, shape: Shape) -> Any:
     """
     if isinstance(value, str):
         return checks.as_choice("init", value, NAMES)
-    return value if isinstance(value, Init) else checks.as_initial("init", value, shape)
+    return value if isinstance(value, Init) else as_initial("init", value, shape)
 
 
 def create(
@@ -123,7 +124,7 @@ def create(
         values = drawn(init, shape, seed, stream, words)
     elif callable(init):
         low, high = words(2, seed, 0, stream).tolist()
-        values = checks.as_initial_values("init(shape, seed)", init(tuple(shape), high << 32 | low), shape)
+        values = as_initial_values("init(shape, seed)", init(tuple(shape), high << 32 | low), shape)
     else:
         values = np.broadcast_to(init, shape)
     return values.astype(dtype)

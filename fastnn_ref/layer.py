@@ -22,7 +22,10 @@ from . import philox
 from .network import MUTEX, Array, Network, Shape
 from .shared import checks
 from .shared.access import LayerAccess, assign
+from .shared.arrays import as_input, as_output_gradient
 from .shared.closed import Closed
+from .shared.network import check_enough_rows, no_forward
+from .shared.objects import check_unowned
 from .shared.parameter import Parameter as Parameter
 
 # What belongs to one object, and not to its copies.
@@ -109,7 +112,7 @@ class Layer(Closed, LayerAccess):
         with MUTEX:
             for _, child in self.children():
                 if child.parent is not None and child.parent is not self:
-                    checks.check_unowned("layer", child)    # another thread was faster
+                    check_unowned("layer", child)    # another thread was faster
                 if child._own_network is not None:
                     child._own_network.check_free()         # all checks come before the first change
             for _, child in self.children():
@@ -155,9 +158,9 @@ class Layer(Closed, LayerAccess):
         """
         with self.network.locked(checks.as_flag("training", training)) as network:
             network.wake()
-            x, _ = checks.as_input("x", x, self, network.dtype)
+            x, _ = as_input("x", x, self, network.dtype)
             if training:
-                checks.check_batch_size(len(x), self.min_batch_size(x.shape[1:]))
+                check_enough_rows(len(x), self.min_batch_size(x.shape[1:]))
             network.begin()
             y = self.forward_pass(x, training)
             network.steps += training
@@ -178,9 +181,9 @@ class Layer(Closed, LayerAccess):
         wanted = checks.as_flag("input_gradient", input_gradient)
         with self.network.locked(training=True) as network:
             if network.pending is None or network.pending[0]() is not self:
-                raise RuntimeError(checks.NO_FORWARD)
+                raise no_forward()
             network.use.in_pass = True
-            dx = self.backward_pass(checks.as_output_gradient(dy, network.dtype, network.pending[1]))
+            dx = self.backward_pass(as_output_gradient(dy, network.dtype, network.pending[1]))
             return dx.copy() if wanted else None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from .layer import Array, Parameter, Shape
 from .norm import Norm
 from .shared import checks
+from .shared.shapes import check_last_axes
 
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -56,7 +57,7 @@ class LayerNorm(Norm):
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
-        return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
+        return check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         weight, bias = (value.reshape(-1) for value in self._scale_and_shift(x.dtype))

@@ -13,6 +13,7 @@ from .activation import ActivationLike, Weighted
 from .init import InitLike
 from .layer import Array, Parameter, Shape
 from .shared import checks
+from .shared.shapes import check_last_axes
 
 
 def linear_forward(x: Array, w: Array, b: Array | None) -> Array:
@@ -60,7 +61,7 @@ class Linear(Weighted):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(…, out_features) for (…, in_features)."""
-        return (*checks.check_last_axes(type(self).__name__, shape, (self.in_features,))[:-1], self.out_features)
+        return (*check_last_axes(type(self).__name__, shape, (self.in_features,))[:-1], self.out_features)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         u = linear_forward(x, self.values["weight"], self.values.get("bias"))

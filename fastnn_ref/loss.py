@@ -29,6 +29,15 @@ from .shared.class_weight import (
 )
 from .shared.closed import Closed
 from .shared.custom import LossAccess
+from .shared.targets import (
+    as_class_targets,
+    as_count_targets,
+    as_ignore_index,
+    as_probability_targets,
+    as_reduction,
+    as_sign_targets,
+    check_logits,
+)
 
 
 class Loss(Closed, LossAccess):
@@ -49,7 +58,7 @@ class Loss(Closed, LossAccess):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = checks.as_choice("reduction", reduction, checks.REDUCTIONS)
+        self.reduction = as_reduction(reduction)
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         """The cost of each element of ``y``, and its derivative."""
@@ -150,7 +159,7 @@ class PoissonNLLLoss(Loss):
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        return checks.as_count_targets(t, shape, dtype)
+        return as_count_targets(t, shape, dtype)
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         if self.log_input:
@@ -171,7 +180,7 @@ class HingeLoss(Loss):
     """
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        return checks.as_sign_targets(t, shape, dtype)
+        return as_sign_targets(t, shape, dtype)
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         short = 1 - t * y                               # of a margin of 1
@@ -204,7 +213,7 @@ class BCEWithLogitsLoss(Loss):
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         check_binary_weights(self.class_weight, self.pos_weight, shape)
-        return checks.as_probability_targets(t, shape, dtype)
+        return as_probability_targets(t, shape, dtype)
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         if self.label_smoothing:
@@ -226,9 +235,9 @@ class ClassLoss(Loss):
     ignore_index: int | None
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        checks.check_logits(shape)
+        check_logits(shape)
         check_class_weight(self.class_weight, shape[1])
-        return checks.as_class_targets(t, shape, dtype, self.ignore_index)
+        return as_class_targets(t, shape, dtype, self.ignore_index)
 
     def kept(self, y: Array, t: Array) -> Array:
         """Which targets are not left out, (n, ...)."""
@@ -273,7 +282,7 @@ class NLLLoss(ClassLoss):
     def __init__(self, class_weight: Any = None, ignore_index: int | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
         self.class_weight = as_class_weight(class_weight)
-        self.ignore_index = checks.as_ignore_index(ignore_index)
+        self.ignore_index = as_ignore_index(ignore_index)
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         y, a, _ = self.weighed(y, t, 0.0)
@@ -309,7 +318,7 @@ class CrossEntropyLoss(ClassLoss):
         super().__init__(reduction)
         self.label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
         self.class_weight = as_class_weight(class_weight)
-        self.ignore_index = checks.as_ignore_index(ignore_index)
+        self.ignore_index = as_ignore_index(ignore_index)
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         y, a, sums = self.weighed(y, t, self.label_smoothing)

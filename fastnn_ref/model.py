@@ -19,13 +19,17 @@ from .loss import Loss
 from .network import Network
 from .optimizer import Optimizer
 from .shared import checks
+from .shared.arrays import as_input
 from .shared.class_weight import is_sum, mean_of_batches
 from .shared.closed import Setting
 from .shared.custom import check_loss
 from .shared.diagnosis import warn_of_nonfinite
-from .shared.mixup import draw_lambdas, mix, one_hot
+from .shared.mixup import as_mixup, draw_lambdas, mix, one_hot
 from .shared.model import ModelAccess
+from .shared.network import check_enough_rows, check_resume, rows_used
+from .shared.objects import as_function, check_is_root
 from .shared.schedule import rates
+from .shared.targets import as_sample_weight
 
 
 class Model(Layer, ModelAccess):
@@ -64,13 +68,13 @@ class Model(Layer, ModelAccess):
         check_loss(loss, Loss)
         optimizer = Optimizer._host_of(optimizer)
         optimizer.check_owner(network)
-        checks.check_is_root(self)
+        check_is_root(self)
         network.wake()
-        found, shape = checks.as_input("x", x, self, network.dtype)
+        found, shape = as_input("x", x, self, network.dtype)
         targets = loss.prepare_targets(t, (len(found), *shape), network.dtype)
-        weights = checks.as_sample_weight(sample_weight, len(found))
-        used = checks.rows_used(len(found), batch_size, drop_last)
-        checks.check_batch_size((used - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
+        weights = as_sample_weight(sample_weight, len(found))
+        used = rows_used(len(found), batch_size, drop_last)
+        check_enough_rows((used - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))
         return found, targets, weights, optimizer
 
     def step(self, x: Any, t: Any, loss: Any, optimizer: Any, sample_weight: Any = None) -> float:
@@ -129,16 +133,16 @@ class Model(Layer, ModelAccess):
         True
         """
         size = checks.as_integer("batch_size", batch_size, 1)
-        alpha = checks.as_mixup(mixup, sample_weight, loss, self)
+        alpha = as_mixup(mixup, sample_weight, loss, self)
         shuffle, resume = checks.as_flag("shuffle", shuffle), checks.as_flag("resume", resume)
         drop_last = checks.as_flag("drop_last", drop_last)
         for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin), ("on_batch_end", on_batch_end)):
-            checks.as_function(name, hook)
+            as_function(name, hook)
         with self.network.locked(training=True) as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size, drop_last)
-            n = checks.rows_used(len(x), size, drop_last)
+            n = rows_used(len(x), size, drop_last)
             steps = -(-n // size)
-            checks.check_resume(network.batch if resume else 0, steps)
+            check_resume(network.batch if resume else 0, steps)
             if alpha:
                 t = one_hot(t, self.output_shape(x.shape[1:]), x.dtype)
                 lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epochs)
@@ -182,6 +186,6 @@ class Model(Layer, ModelAccess):
         size = checks.as_integer("batch_size", batch_size, 1)
         with self.network.locked() as network:
             network.wake()
-            x, _ = checks.as_input("x", x, self, network.dtype)
+            x, _ = as_input("x", x, self, network.dtype)
             network.begin()
             return np.concatenate([self.forward_pass(x[i:i + size], False) for i in range(0, len(x), size)])

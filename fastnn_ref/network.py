@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import init
-from .shared import checks
 from .shared.access import Listed, Trained, listed, walk
+from .shared.network import as_common_dtype, as_counters, as_seeds, busy
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -69,7 +69,7 @@ class Network:
     pending: tuple[weakref.ref[Any], Shape] | None  # which layer may go backward, and the shape of its y
 
     def __init__(self, root: Any, seed: int | dict[str, int] = 0, dtype: np.dtype[Any] | None = None) -> None:
-        self.seed, self.seeds, self.chosen_dtype = seed, checks.as_seeds(seed), dtype
+        self.seed, self.seeds, self.chosen_dtype = seed, as_seeds(seed), dtype
         self.steps, self.epochs, self.batch = 0, 0, 0
         self.sums = [0.0, 0.0, 0.0]                 # of the epoch under way: Σ loss, Σ penalty, Σ weight
         self.bind(root)
@@ -92,7 +92,7 @@ class Network:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype that the model chose, else the one that its contents have, else the default."""
-        return self._dtype if self.awake else checks.as_common_dtype(dtypes_inside(self.root)) or DEFAULT_DTYPE
+        return self._dtype if self.awake else as_common_dtype(dtypes_inside(self.root)) or DEFAULT_DTYPE
 
     @property
     def parameters(self) -> list[Listed]:
@@ -174,17 +174,17 @@ class Network:
         with MUTEX:
             others = {thread: use for thread, use in self._uses.items() if thread != me}
             if root.parent is not None:                 # another thread has adopted it just now
-                raise checks.busy(root, "thread")
+                raise busy(root, "thread")
             use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
             if use.in_pass:
-                raise checks.busy(root, "pass")
+                raise busy(root, "pass")
             if self._holder not in (None, me):
-                raise checks.busy(root, "thread", self._holder)
+                raise busy(root, "thread", self._holder)
             for thread, other in others.items():
                 if training or other.trains:
-                    raise checks.busy(root, "thread", thread)
+                    raise busy(root, "thread", thread)
             if training and use.depth:
-                raise checks.busy(root, "training")
+                raise busy(root, "training")
             for other in others.values():
                 other.is_alone = False
             use.depth, use.trains = use.depth + 1, use.trains or training
@@ -225,13 +225,13 @@ class Network:
         """No other thread trains or predicts."""
         for thread in [*self._uses, *self.holders()]:
             if thread != threading.get_ident():
-                raise checks.busy(self.root, "thread", thread)
+                raise busy(self.root, "thread", thread)
 
     def check_free(self) -> None:
         """No thread trains or predicts, this one included, unless it is between two passes of a ``fit``."""
         for thread in [*self._uses, *self.holders()]:
             if thread in self._uses or thread != threading.get_ident():
-                raise checks.busy(self.root, "adoption", thread)
+                raise busy(self.root, "adoption", thread)
 
     def holders(self) -> list[int]:
         """The thread that holds it, if one does."""
@@ -254,7 +254,7 @@ class Network:
 
     def set_counters(self, record: Mapping[str, Any]) -> None:
         """Takes such a record over."""
-        self.__dict__.update(checks.as_counters(record))
+        self.__dict__.update(as_counters(record))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.counters(), "seed": self.seed, "seeds": self.seeds, "chosen_dtype": self.chosen_dtype}

@@ -24,6 +24,7 @@ import numpy as np
 from .layer import Array
 from .optimizer import Optimizer
 from .shared import checks
+from .shared.optimizer import as_betas, as_dampening
 
 Limit = float | None
 
@@ -60,7 +61,7 @@ class SGD(Optimizer):
         super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
-        self.dampening = checks.as_dampening(dampening, self.momentum, self.nesterov)
+        self.dampening = as_dampening(dampening, self.momentum, self.nesterov)
 
     @property
     def slots(self) -> tuple[str, ...]:                 # type: ignore[override]
@@ -219,7 +220,7 @@ class Adam(Optimizer):
                  weight_decay: float = 0.0, *, amsgrad: bool = False, maximize: bool = False, clip_norm: Limit = None,
                  clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
-        self.betas = checks.as_betas(betas)
+        self.betas = as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.amsgrad = checks.as_flag("amsgrad", amsgrad)
 
@@ -286,7 +287,7 @@ class NAdam(Optimizer):
                  weight_decay: float = 0.0, momentum_decay: float = 4e-3, *, decoupled_weight_decay: bool = False,
                  maximize: bool = False, clip_norm: Limit = None, clip_value: Limit = None) -> None:
         super().__init__(lr, weight_decay, maximize, clip_norm, clip_value)
-        self.betas = checks.as_betas(betas)
+        self.betas = as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum_decay = checks.as_number("momentum_decay", momentum_decay, 0)
         self.decoupled_weight_decay = checks.as_flag("decoupled_weight_decay", decoupled_weight_decay)

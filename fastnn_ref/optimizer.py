@@ -18,8 +18,11 @@ from .network import Network
 from .penalty import clip_by_norm, clip_by_value
 from .shared import checks
 from .shared.access import Listed
+from .shared.arrays import as_state
 from .shared.closed import Closed, Setting
 from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer, undone_on_error
+from .shared.objects import check_instance
+from .shared.optimizer import as_clipping, as_learning_rate, belongs_to_another
 
 Slots = dict[str, dict[str, Array]]         # slot → parameter's name → array
 
@@ -41,7 +44,7 @@ class Optimizer(Closed, OptimizerAccess):
     0.05
     """
 
-    lr = Setting(lambda name, value: checks.as_learning_rate(value), "A number, or a schedule from step to number.")
+    lr = Setting(lambda name, value: as_learning_rate(value), "A number, or a schedule from step to number.")
     steps = Setting(lambda name, value: checks.as_integer(name, value, 0, 2**62), "Updates so far.")
     slots: tuple[str, ...] = ()             # names of what is kept beside each parameter
     _starts: Mapping[str, float] = {}        # what a slot starts from, where that is not 0
@@ -57,7 +60,7 @@ class Optimizer(Closed, OptimizerAccess):
         self.lr, self.steps = lr, 0
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
         self.maximize = checks.as_flag("maximize", maximize)
-        self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
+        self.clip_norm, self.clip_value = as_clipping(clip_norm, clip_value)
         self._kept: Slots = {}
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
@@ -103,7 +106,7 @@ class Optimizer(Closed, OptimizerAccess):
 
         ``backward`` is then over: it needs a new ``forward``. RuntimeError in a callback of the model's own training.
         """
-        with checks.check_instance("model", model, Layer).network.locked(training=True) as network:
+        with check_instance("model", model, Layer).network.locked(training=True) as network:
             lr = self.current_lr
             self.attach(network)
             network.begin()
@@ -112,7 +115,7 @@ class Optimizer(Closed, OptimizerAccess):
     def check_owner(self, network: Network) -> None:
         """From its first step on, an optimizer belongs to one network."""
         if self._network not in (None, network):
-            raise checks.belongs_to_another(self)
+            raise belongs_to_another(self)
 
     def attach(self, network: Network) -> None:
         """Makes room for the slots at the first step."""
@@ -128,7 +131,7 @@ class Optimizer(Closed, OptimizerAccess):
         start = {slot: {name: np.full_like(w, self._starts.get(slot, 0)) for name, w in like.items()}
                  for slot in self.slots}
         return {slot: {name: value.astype(like[name].dtype) for name, value in
-                       checks.as_state(slot, state.get(slot) or start[slot], like).items()} for slot in self.slots}
+                       as_state(slot, state.get(slot) or start[slot], like).items()} for slot in self.slots}
 
     def _slot_arrays(self) -> Slots:
         return {slot: self._kept.get(slot, {}) for slot in self.slots}

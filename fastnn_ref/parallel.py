@@ -18,6 +18,7 @@ import numpy as np
 from .custom import as_layer
 from .layer import Array, Layer, Shape
 from .shared import checks
+from .shared.shapes import as_slice, check_branches, merged_shape, selected_shape
 
 
 def merged(ys: list[Array], merge: str) -> Array:
@@ -49,7 +50,7 @@ class Parallel(Layer):
     def __init__(self, *branches: Any, merge: str = "concat") -> None:
         self.merge = checks.as_choice("merge", merge, ("concat", "add"))
         self.branches = tuple(as_layer(f"branches[{index}]", branch) for index, branch in enumerate(branches))
-        self._input_shape = checks.check_branches(self.branches, Layer, self.merge)
+        self._input_shape = check_branches(self.branches, Layer, self.merge)
         self.adopt()
 
     def children(self) -> tuple[tuple[str, Layer], ...]:
@@ -57,7 +58,7 @@ class Parallel(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """The branches' output shapes put together."""
-        return checks.merged_shape(self.branches, shape, self.merge)
+        return merged_shape(self.branches, shape, self.merge)
 
     def min_batch_size(self, shape: Shape) -> int:
         """The most that any branch needs."""
@@ -88,11 +89,11 @@ class Select(Layer):
     changes_shape = True
 
     def __init__(self, start: int, stop: int) -> None:
-        self.start, self.stop = checks.as_slice(start, stop)
+        self.start, self.stop = as_slice(start, stop)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(stop − start, …) for (f, …)."""
-        return checks.selected_shape(shape, self.start, self.stop)
+        return selected_shape(shape, self.start, self.stop)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         self.saved = x.shape

@@ -33,6 +33,7 @@ import numpy as np
 from .layer import Array, Layer
 from .shared import checks
 from .shared.closed import Closed
+from .shared.objects import check_instance
 
 
 def clip_by_norm(gradients: list[Array], limit: float) -> float:
@@ -202,7 +203,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     [[1.0]]
     """
     limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
-    return clip_by_norm([g for _, _, g, _ in checks.check_instance("model", model, Layer).network.parameters], limit)
+    return clip_by_norm([g for _, _, g, _ in check_instance("model", model, Layer).network.parameters], limit)
 
 
 def clip_grad_value(model: Layer, clip_value: float) -> None:
@@ -217,4 +218,4 @@ def clip_grad_value(model: Layer, clip_value: float) -> None:
     [[2.0]]
     """
     limit = checks.as_number("clip_value", clip_value, 0, low_open=True)
-    clip_by_value([g for _, _, g, _ in checks.check_instance("model", model, Layer).network.parameters], limit)
+    clip_by_value([g for _, _, g, _ in check_instance("model", model, Layer).network.parameters], limit)

@@ -17,8 +17,9 @@ import numpy as np
 from .layer import Array
 from .model import Model
 from .network import Shape
-from .shared import checks
 from .shared.access import walk
+from .shared.network import as_seeds
+from .shared.objects import check_instance
 from .shared.prediction import classes_by, proba_by
 
 
@@ -45,7 +46,7 @@ class Predictor:
     _model: Model | None = None
 
     def __init__(self, model: Model) -> None:
-        checks.check_instance("model", model, Model)
+        check_instance("model", model, Model)
         with model.network.locked() as network:
             network.wake()
             streams = [layer._index for _, layer in walk(model)]
@@ -60,7 +61,7 @@ class Predictor:
     def _prepare(self, dtype: np.dtype[Any], streams: Sequence[int]) -> None:
         """Makes the copy draw from the model's random numbers, in its dtype."""
         network = self._ready().network
-        network.seed, network.seeds, network.chosen_dtype = self._seed, checks.as_seeds(self._seed), dtype
+        network.seed, network.seeds, network.chosen_dtype = self._seed, as_seeds(self._seed), dtype
         layers = [layer for _, layer in walk(self._ready())]
         for layer in layers:
             layer.gradients.clear()

@@ -13,6 +13,7 @@ import numpy as np
 from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.parameter import Parameter
+from .shared.shapes import check_channels
 
 
 def prelu_forward(x: Array, a: Array) -> Array:
@@ -49,7 +50,7 @@ class PReLU(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape; its first axis must be ``num_parameters``, unless that is 1."""
-        return checks.check_channels(type(self).__name__, shape, self.num_parameters)
+        return check_channels(type(self).__name__, shape, self.num_parameters)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         by_channel = self.saved = x.reshape(len(x), self.num_parameters, -1)

@@ -13,6 +13,7 @@ import numpy as np
 from .layer import Array, Parameter, Shape
 from .norm import Norm
 from .shared import checks
+from .shared.shapes import check_last_axes
 
 
 def rms_norm_forward(x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -53,7 +54,7 @@ class RMSNorm(Norm):
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which must end in ``normalized_shape``."""
-        return checks.check_last_axes(type(self).__name__, shape, self.normalized_shape)
+        return check_last_axes(type(self).__name__, shape, self.normalized_shape)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         weight = self._scale_and_shift(x.dtype)[0].reshape(-1)

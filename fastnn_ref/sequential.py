@@ -18,6 +18,9 @@ from .model import Model
 from .network import DEFAULT_DTYPE, Array, Network, Shape, dtypes_inside
 from .penalty import Penalty
 from .shared import checks
+from .shared.network import as_common_dtype, as_dtype, as_model_seed
+from .shared.objects import as_tuple_of
+from .shared.shapes import check_chain
 
 
 class Sequential(Model):
@@ -57,14 +60,14 @@ class Sequential(Model):
     def __init__(self, *layers: Any, seed: int | Mapping[str, int] = 0, dtype: npt.DTypeLike | None = None,
                  penalty: Penalty | Sequence[Penalty] | None = None,
                  input_shape: Sequence[int] | None = None) -> None:
-        found = checks.as_model_seed(seed)
-        chosen = None if dtype is None else checks.as_dtype(dtype, DEFAULT_DTYPE)
+        found = as_model_seed(seed)
+        chosen = None if dtype is None else as_dtype(dtype, DEFAULT_DTYPE)
         self.layers = tuple(as_layer(f"layers[{index}]", layer) for index, layer in enumerate(layers))
         self._given_shape = None if input_shape is None else checks.as_shape("input_shape", input_shape)
-        self._input_shape = checks.check_chain(self.layers, Layer, self._given_shape)
-        self.penalty = self._penalties = checks.as_tuple_of("penalty", penalty, Penalty)
+        self._input_shape = check_chain(self.layers, Layer, self._given_shape)
+        self.penalty = self._penalties = as_tuple_of("penalty", penalty, Penalty)
         if chosen is None:
-            checks.as_common_dtype(dtypes_inside(self))
+            as_common_dtype(dtypes_inside(self))
         self._own_network = Network(self, found, chosen)
         self.adopt()
 
@@ -113,7 +116,7 @@ class Sequential(Model):
             return self.layers[index]
         layers = self.layers[index]
         part = object.__new__(Sequential)
-        part.__dict__.update(layers=layers, penalty=(), _input_shape=checks.check_chain(layers, Layer), _whole=self,
+        part.__dict__.update(layers=layers, penalty=(), _input_shape=check_chain(layers, Layer), _whole=self,
                              _around=weakref.ref(self))
         part._own_network = Network(part, self.network.seed, self.network.chosen_dtype)     # for a copy
         return part

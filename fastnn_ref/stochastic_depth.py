@@ -23,6 +23,7 @@ from .dropout import dropout
 from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.closed import Setting
+from .shared.shapes import check_residual_shape
 
 
 class Residual(Layer):
@@ -47,7 +48,7 @@ class Residual(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's own shape, which the block must keep."""
-        return checks.check_residual_shape(type(self).__name__, self.block, shape)
+        return check_residual_shape(type(self).__name__, self.block, shape)
 
     def min_batch_size(self, shape: Shape) -> int:
         return self.block.min_batch_size(shape)

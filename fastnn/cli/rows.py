@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import first_row
 
 from ..datasets.idx import read_idx
 from ..extras import extra
@@ -213,7 +214,7 @@ def as_inputs(x: Array, name: str) -> Array:
                          f"{checks.format_shape(x.shape)}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = np.asarray(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-        raise ValueError(f"{name}: expected finite numbers, got NaN or ∞ at row {checks.first_row(bad)}")
+        raise ValueError(f"{name}: expected finite numbers, got NaN or ∞ at row {first_row(bad)}")
     return x
 
 
@@ -225,7 +226,7 @@ def as_labels(t: Array, name: str) -> list[str]:
     if t.dtype.kind == "f":
         if (bad := t != np.round(t)).any():
             raise ValueError(f"{name}: expected classes, whole numbers or texts, got {t[bad][0]} at row "
-                             f"{checks.first_row(bad)}{NUMBERS}")
+                             f"{first_row(bad)}{NUMBERS}")
         t = t.astype(np.int64)
     return [str(each) for each in t.tolist()]
 
@@ -238,7 +239,7 @@ def as_values(t: Array, name: str) -> Array:
     t = t.reshape(len(t), -1).astype(np.float64)
     if (bad := ~np.isfinite(t)).any():
         raise ValueError(f"{name}: expected finite targets, got {t[bad][0]} at row "
-                         f"{checks.first_row(np.asarray(bad.any(axis=1)))}")
+                         f"{first_row(np.asarray(bad.any(axis=1)))}")
     return t
 
 

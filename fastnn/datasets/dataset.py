@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_number_array, check_values
 
 from ..extras import extra
 
@@ -70,16 +71,15 @@ def split(
     """
     with extra("train"):
         from sklearn.model_selection import train_test_split
-    rows, classes = checks.as_number_array("x", x), checks.as_number_array("t", t)
+    rows, classes = as_number_array("x", x), as_number_array("t", t)
     if rows.ndim != 2 or (image_shape is not None and rows.shape[1] != math.prod(image_shape)):
         features = "features" if image_shape is None else math.prod(image_shape)
         raise ValueError(f"x: expected (n, {features}), got {checks.format_shape(rows.shape)}")
     if classes.shape != (len(rows),):
         raise ValueError(f"t: expected ({len(rows)},), one class number for each row of x, "
                          f"got {checks.format_shape(classes.shape)}")
-    bad = ~((classes >= 0) & (classes == np.floor(classes)) & np.isfinite(classes))
-    if bad.any():
-        raise ValueError(f"t: expected class numbers from 0, got {classes[bad][0]} at row {checks.first_row(bad)}")
+    is_class = (classes >= 0) & (classes == np.floor(classes)) & np.isfinite(classes)
+    check_values("t", classes, ~is_class, "class numbers from 0")
     x, t = rows.astype(np.float32), classes.astype(np.int64)
     parts = train_test_split(x, t, test_size=test_size, random_state=as_seed(seed), stratify=t)
     x_train, x_test, t_train, t_test = parts

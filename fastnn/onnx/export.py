@@ -13,8 +13,11 @@ import numpy.typing as npt
 from fastnn_ref import philox
 from fastnn_ref.shared import atomic, checks
 from fastnn_ref.shared.access import walk
+from fastnn_ref.shared.arrays import as_number_array
 from fastnn_ref.shared.checkpoint import as_path
 from fastnn_ref.shared.config import signature
+from fastnn_ref.shared.network import as_dtype
+from fastnn_ref.shared.objects import check_model, class_name
 from fastnn_ref.shared.optional import optional
 
 from .. import image_tables
@@ -96,8 +99,8 @@ def export(
     >>> load(path)
     Sequential(Linear(4, 3), ReLU(), Dropout(p=0.2), Linear(3, 2), dtype='float32', input_shape=(4,))
     """
-    checks.check_model("model", model, or_layer=True)
-    place, wanted = as_path("path", path), checks.as_dtype(dtype, "float32")
+    check_model("model", model, or_layer=True)
+    place, wanted = as_path("path", path), as_dtype(dtype, "float32")
     if not isinstance(metadata, Mapping | None):
         raise TypeError(f"metadata: expected a dict from key to text, got {metadata!r}")
     shape = model.input_shape if input_shape is None else input_shape
@@ -121,8 +124,8 @@ def export(
 def as_scaling(value: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """(mean, deviation), finite numbers, each one for all of x or an array of an example's shape; deviations > 0."""
     if not isinstance(value, tuple) or len(value) != 2:
-        raise TypeError(f"input_scaling: expected a tuple (mean, deviation), got {checks.class_name(value)}")
-    mean, deviation = (checks.as_number_array(f"input_scaling[{place}]", each) for place, each in enumerate(value))
+        raise TypeError(f"input_scaling: expected a tuple (mean, deviation), got {class_name(value)}")
+    mean, deviation = (as_number_array(f"input_scaling[{place}]", each) for place, each in enumerate(value))
     for place, each in enumerate((mean, deviation)):
         if each.shape not in ((), shape):
             raise ValueError(f"input_scaling[{place}]: expected a number, or {checks.format_shape(shape)}, got "

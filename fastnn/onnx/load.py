@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from fastnn_ref.shared import checks, config
 from fastnn_ref.shared.checkpoint import as_path
+from fastnn_ref.shared.objects import as_package
 from fastnn_ref.shared.optional import optional
 
 from .. import image_tables
@@ -61,7 +62,7 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
     """
     onnx: Any = optional("onnx", extra="onnx")
     optional("onnx.numpy_helper", extra="onnx")
-    place, package = as_path("path", path), checks.as_package(package, "fastnn")
+    place, package = as_path("path", path), as_package(package, "fastnn")
     content = place.read_bytes()
     where = os.fspath(path)
     try:

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import checks, metrics
+from fastnn_ref.shared.arrays import as_batch, as_number_array
+from fastnn_ref.shared.targets import as_class_numbers, check_target_count
 
 from ..extras import extra
 from .figure import BLUE, COLOURS, MARKERS, ORANGE, QUIET, as_axes, as_figure, as_model, legend_below, small, tidy
@@ -137,7 +139,7 @@ def decision_boundary(
     ((9, 9), 1)
     """
     as_model(model)
-    points = checks.as_batch("x", x, model.dtype, (2,)).astype(float)
+    points = as_batch("x", x, model.dtype, (2,)).astype(float)
     if not np.isfinite(points).all():
         raise ValueError("x: expected finite numbers, got NaN or infinity")
     resolution, margin = checks.as_integer("resolution", resolution, 2), checks.as_number("margin", margin, 0)
@@ -151,11 +153,11 @@ def decision_boundary(
         raise ValueError(f"model: expected outputs (n, K), got {checks.format_shape(y.shape)}")
     scores = y if y.shape[1] > 1 else np.hstack([np.full_like(y, threshold), y])
     classes = scores.shape[1]
-    targets = checks.as_number_array("t", t)
-    checks.check_target_count(targets, len(points))
+    targets = as_number_array("t", t)
+    check_target_count(targets, len(points))
     if targets.size != len(points):
         raise ValueError(f"t: expected class numbers ({len(points)},), got {checks.format_shape(targets.shape)}")
-    targets = checks.as_class_numbers(targets.ravel(), classes)
+    targets = as_class_numbers(targets.ravel(), classes)
     named = [f"class {each}" for each in range(classes)] if names is None else names_of(names, classes)
     ax = as_axes(ax)
     colours = [COLOURS[each % len(COLOURS)] for each in range(classes)]
@@ -202,7 +204,7 @@ def mistakes(
     'true 1, said 0\\n80 % sure'
     """
     outputs, targets = metrics.arrays(y, t)
-    shown_images = checks.as_number_array("images", images)
+    shown_images = as_number_array("images", images)
     fits = shown_images.ndim == 3 or (shown_images.ndim == 4 and shown_images.shape[1] in (1, 3))
     if not fits or len(shown_images) != len(outputs) or not metrics.compete(outputs, None):
         raise ValueError(f"images: expected (n, height, width) or (n, 3, height, width) with outputs (n, K), got "

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 import fastnn_ref
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.checks import package_of
+from fastnn_ref.shared.arrays import as_batch
 from fastnn_ref.shared.config import rebuild
 from fastnn_ref.shared.custom import CustomActivation
+from fastnn_ref.shared.objects import is_a, is_container, package_of
 
 from ..extras import extra
 from ..layer import Layer
@@ -207,7 +208,7 @@ def measure_units(model: Any, x: npt.ArrayLike) -> dict[str, UnitActivity]:
     {'0  relu': UnitActivity(units=2, dead=1, saturated=0)}
     """
     found: list[tuple[str, Any, Array]] = []
-    visit(as_model(model), checks.as_batch("x", x, model.dtype, model.input_shape), "", found)
+    visit(as_model(model), as_batch("x", x, model.dtype, model.input_shape), "", found)
     if not found:
         raise ValueError("model: expected at least one layer with an activation")
     return {f"{name}  {kind.name}": count_units(kind, u) for name, kind, u in found}
@@ -216,11 +217,11 @@ def measure_units(model: Any, x: npt.ArrayLike) -> dict[str, UnitActivity]:
 def visit(layer: Any, x: Array, name: str, found: list[tuple[str, Any, Array]]) -> Array:
     """y of a layer for x; ``found`` gets (name, activation, u) of every activation inside."""
     dot = f"{name}." if name else ""
-    if checks.is_a(layer, "Sequential"):
+    if is_a(layer, "Sequential"):
         for index, each in enumerate(layer.layers):
             x = visit(each, x, f"{dot}{index}", found)
         return x
-    if checks.is_container(layer):                 # what is inside gets the same x
+    if is_container(layer):                        # what is inside gets the same x
         for inner, each in layer.children():
             visit(each, x, f"{dot}{inner}", found)
         return layer(x)

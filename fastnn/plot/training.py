@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_number_array
 from fastnn_ref.shared.early_stopping import EarlyStopping
 from fastnn_ref.shared.history import History
 from fastnn_ref.shared.lr_finder import RangeTest
+from fastnn_ref.shared.objects import check_instance
 from fastnn_ref.shared.recorder import UpdateRecorder
 
 from ..extras import extra
@@ -49,7 +51,7 @@ def learning_curves(
     ['training', 'held out']
     """
     if early_stopping is not None:
-        checks.check_instance("early_stopping", early_stopping, EarlyStopping)
+        check_instance("early_stopping", early_stopping, EarlyStopping)
     histories = by_label(history)
     known = {key.removeprefix("val_") for curves in histories.values() for key in curves}
     checks.as_choice("name", name, sorted(known))
@@ -103,7 +105,7 @@ def lr_range(found: RangeTest, *, ax: Axes | None = None) -> Axes:
     >>> ax.get_xlabel(), ax.get_xscale()
     ('learning rate', 'log')
     """
-    checks.check_instance("found", found, RangeTest)
+    check_instance("found", found, RangeTest)
     ax = as_axes(ax)
     ax.plot(found.lrs, found.losses, ".", color=BLUE, alpha=0.35, markersize=4, label="each batch")
     ax.plot(found.lrs, found.smoothed, color=BLUE, linewidth=2, label="smoothed")
@@ -154,7 +156,7 @@ def update_ratios(recorder: UpdateRecorder, *, ax: Axes | None = None) -> Axes:
 
 def recorder_values(recorder: object, name: str) -> dict[str, list[float]]:
     """What a recorder has under ``name``, checked."""
-    checks.check_instance("recorder", recorder, UpdateRecorder)
+    check_instance("recorder", recorder, UpdateRecorder)
     values: dict[str, list[float]] = getattr(recorder, name)
     if not values:
         raise ValueError("recorder: expected one that was in fit's callbacks, got one without recorded steps")
@@ -229,7 +231,7 @@ def regression_report(
     if not isinstance(name, Iterable) or isinstance(name, Mapping):
         raise TypeError(f"name: expected a name, or one for each target, got {name!r}")
     names = [name] if isinstance(name, str) else [str(each) for each in name]
-    y, t = (checks.as_number_array(what, values) for what, values in (("y", y), ("t", t)))
+    y, t = (as_number_array(what, values) for what, values in (("y", y), ("t", t)))
     y, t = (values.reshape(len(values) if values.ndim else 1, -1) for values in (y, t))
     if not y.shape == t.shape == (len(y), len(names)):
         raise ValueError(f"y, t: expected values of {len(names)} targets, one for each name, got "

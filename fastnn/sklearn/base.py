@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.objects import package_of
 
 from .._kernels import limit_threads
 from ..extras import extra
@@ -216,7 +217,7 @@ class Estimator(BaseEstimator):
 
     def _weighted_layers(self) -> list[tuple[str, Any]]:
         """(name, layer) of each layer with a matrix or filters, the input's first."""
-        nn = checks.package_of(self.model_)
+        nn = package_of(self.model_)
         return [(str(index), layer) for index, layer in enumerate(self.model_.layers)
                 if isinstance(layer, nn.Linear | nn.Conv2d)]
 

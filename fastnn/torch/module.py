@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.config import arguments, is_argument, signature
+from fastnn_ref.shared.objects import as_package, check_model
 from fastnn_ref.shared.optional import optional
 
 from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
@@ -41,7 +42,7 @@ def to_torch(model: Any) -> Any:
       (2): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    checks.check_model("model", model, or_layer=True)
+    check_model("model", model, or_layer=True)
     torch = optional("torch", extra="torch")
     module = built(torch, whole(model), getattr(torch, str(model.dtype)))
     module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state_to_torch(model).items()})
@@ -89,7 +90,7 @@ def from_torch(
         raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
     if input_shape is not None:
         input_shape = checks.as_shape("input_shape", input_shape)
-    reader = Reader(torch, checks.as_package(package, "fastnn"))
+    reader = Reader(torch, as_package(package, "fastnn"))
     layers = reader.chain(module, "", input_shape)
     own = reader.dtype(module)
     model = reader.nn.Sequential(*layers, seed=seed, dtype=dtype or own, input_shape=input_shape)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref.shared import checks, safetensors
+from fastnn_ref.shared import safetensors
+from fastnn_ref.shared.objects import check_model
 
 from .parts import names as names_of
 from .parts import values_of, whole
@@ -31,7 +32,7 @@ def state_to_torch(model: Any) -> dict[str, Array]:
     >>> list(state_to_torch(nn.Sequential(nn.Linear(2, 3, bias=False, activation="tanh"), nn.BatchNorm1d(3))))
     ['0.weight', '2.weight', '2.bias', '2.running_mean', '2.running_var', '2.num_batches_tracked']
     """
-    own = checks.check_model("model", model, or_layer=True).state_dict()
+    own = check_model("model", model, or_layer=True).state_dict()
     found = {theirs: np.ascontiguousarray(own[ours].T) if turned else own[ours]
              for ours, theirs, turned in names_of(model)}
     counters = {f"{prefix}{COUNTER}": np.array(model.steps, np.int64)
@@ -60,7 +61,7 @@ def load_torch_state(
     >>> model.layers[0].weight.tolist()
     [[1.0, 3.0], [2.0, 4.0]]
     """
-    checks.check_model("model", model, or_layer=True)
+    check_model("model", model, or_layer=True)
     given = read(state) if isinstance(state, str | os.PathLike) else state
     if not isinstance(given, Mapping):
         raise TypeError(f"state: expected a dict from name to array, or a path, got {type(given).__name__}")

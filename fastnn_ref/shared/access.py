@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_parameter_value, as_state
 from .parameter import HasParameters
 
 Array = npt.NDArray[Any]
@@ -154,7 +155,7 @@ class LayerAccess(HasParameters):
         """
         self.network.check_unused()
         own = tensors(self)
-        copy_into(own, {name: checks.as_parameter_value(name, value, own.get(name))})
+        copy_into(own, {name: as_parameter_value(name, value, own.get(name))})
 
     def _start_from(self, values: Mapping[str, Array]) -> None:
         """Values of this layer itself, so that the first use draws none; afterwards they change nothing."""
@@ -183,4 +184,4 @@ class LayerAccess(HasParameters):
         """
         self.network.check_unused()
         own = tensors(self)
-        copy_into(own, checks.as_state("state", state, own))
+        copy_into(own, as_state("state", state, own))

@@ -32,6 +32,8 @@ from . import checks, diagnosis
 from .class_weight import is_sum, mean_of_batches, total_weight
 from .custom import CustomLoss
 from .data import Data, FileRows, check_inputs, is_mapped, named_as, prepare_data
+from .network import check_enough_rows, check_resume, rows_used
+from .objects import class_name
 from .shards import Shards
 
 Array = npt.NDArray[Any]
@@ -81,7 +83,7 @@ class RowBatches:
             data, batch_size, shuffle, drop_last, in_parts or accumulate > 1)
         self.in_memory = not (self.in_parts or shuffle == "blocks" or is_mapped(data.x)
                               or is_mapped(data.t))
-        self.rows = checks.rows_used(len(data.x), batch_size, drop_last)
+        self.rows = rows_used(len(data.x), batch_size, drop_last)
         self.count = -(-self.rows // batch_size)
 
     def order(self, seed: int, epoch: int) -> Iterator[Array]:
@@ -177,7 +179,7 @@ def check_targets(model: Any, data: Data, loss: Any) -> None:
             loss.prepare_targets(data.t, shape, model.dtype)
         else:
             loss.forward(np.zeros(shape, model.dtype), data.t, data.weights)
-        checks.check_batch_size(len(data.x), model.min_batch_size(data.x.shape[1:]))
+        check_enough_rows(len(data.x), model.min_batch_size(data.x.shape[1:]))
 
 
 def summed(
@@ -237,7 +239,7 @@ def call(hook: Callable[..., object] | None, model: Any, *arguments: object) -> 
         steps = model.steps
         hook(*arguments)
         if model.steps != steps:
-            raise RuntimeError(f"{checks.class_name(model)}: in training; a callback may predict, but not train")
+            raise RuntimeError(f"{class_name(model)}: in training; a callback may predict, but not train")
 
 
 def train(
@@ -260,7 +262,7 @@ def train(
     counters = model.network.counters()
     if not resume:
         counters |= {"batch": 0, "sums": [0.0, 0.0, 0.0]}
-    checks.check_resume(counters["batch"], steps)
+    check_resume(counters["batch"], steps)
     done, sums = counters["batch"], counters["sums"]
     batches = source.epoch(model, done * accumulate)
     stop = False

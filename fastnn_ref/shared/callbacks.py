@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from . import checks
-from .config import Configured, plain
+from .config import Configured, format_call, plain
 from .diagnosis import likely_causes, warn
 from .metrics import known_mode
 from .schedule import PerEpoch, Schedule
@@ -475,4 +475,4 @@ class LambdaCallback(Callback):
                 **{name: plain(f"{type(self).__name__}.{name}", self.functions.get(name)) for name in HOOKS}}
 
     def __repr__(self) -> str:
-        return checks.format_call(type(self).__name__, (), self.functions)
+        return format_call(type(self).__name__, (), self.functions)

@@ -26,8 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import atomic, checks, safetensors
+from .arrays import as_state
 from .config import SETTINGS, build, file_config
 from .custom import CustomLoss, CustomOptimizer, check_loss
+from .network import as_counters, check_resume
+from .objects import as_classes, check_model, package_of
 from .state import (
     KEYS,
     check_optimizer_state,
@@ -88,7 +91,7 @@ def save(model: Any, path: PathLike) -> None:
 
 def load_model(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Any:
     """The model in a file of ``save`` or ``save_training``."""
-    found, classes = as_path("path", path), checks.as_classes(classes)
+    found, classes = as_path("path", path), as_classes(classes)
     document = read(found)
     with named(found):
         return build_model(package, document, classes)
@@ -97,9 +100,9 @@ def load_model(package: ModuleType, path: PathLike, classes: Mapping[str, type[A
 def build_model(package: ModuleType, document: Mapping[str, Any], classes: Mapping[str, type[Any]] | None) -> Any:
     """A new model with the state that it had; shapes are compared before memory is taken."""
     model = build_part(package, document, "model", classes)
-    state, counters = document["state"]["model"], checks.as_counters(document["state"]["counters"])
+    state, counters = document["state"]["model"], as_counters(document["state"]["counters"])
     inside, dtype = list(layers(model)), model.dtype
-    checks.as_state("state", state, {
+    as_state("state", state, {
         prefix + name: np.broadcast_to(dtype.type(0), spec.shape)
         for prefix, layer in inside for name, spec in layer.specs.items()})
     for prefix, layer in inside:            # to draw initial values would take longer than all the rest
@@ -141,9 +144,9 @@ def save_training(
     >>> more.epoch, run.optimizer.steps
     ([0, 1, 2, 3, 4], 5)
     """
-    check_trained(checks.check_model("model", model), optimizer, callbacks)
+    check_trained(check_model("model", model), optimizer, callbacks)
     if loss is not None:
-        check_loss(loss, checks.package_of(model).Loss, reduced=False)
+        check_loss(loss, package_of(model).Loss, reduced=False)
     parts = {"model": model, "optimizer": optimizer, **({} if loss is None else {"loss": loss})}
     config = {name: record_of(part) for name, part in parts.items()}
     write(as_path("path", path), config, training_state(model, optimizer, callbacks))
@@ -151,7 +154,7 @@ def save_training(
 
 def load_training(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Training:
     """Model, optimizer and loss of a file of ``save_training``, made anew, and the state."""
-    found, classes = as_path("path", path), checks.as_classes(classes)
+    found, classes = as_path("path", path), as_classes(classes)
     document = read_training(found)
     with named(found):
         model = build_model(package, document, classes)
@@ -176,7 +179,7 @@ def as_training_state(resume: Any, model: Any, optimizer: Any, steps: int) -> An
     if resume is not None:
         check_training_state(resume)
         check_optimizer_state(resume["optimizer"], optimizer)
-        checks.check_resume(checks.as_counters(resume["counters"])["batch"], steps)
+        check_resume(as_counters(resume["counters"])["batch"], steps)
     return resume
 
 
@@ -187,7 +190,7 @@ def read_training(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a file of save_training, got one of a model's save")
     with named(path):
         check_training_state(document["state"])
-        checks.as_counters(document["state"]["counters"])
+        as_counters(document["state"]["counters"])
     return document
 
 

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_number_array, first_row
 from .config import rebuild
+from .targets import as_class_targets, as_probability_targets, check_logits
 
 Array = npt.NDArray[Any]
 ClassWeight = tuple[float, ...] | dict[int, float] | str | None
@@ -25,13 +27,13 @@ MOST_CLASSES = 2**20                # in a dict: its largest label makes an arra
 
 def as_weights(name: str, value: object, each: str) -> tuple[float, ...]:
     """Finite numbers >= 0, in one row."""
-    found = checks.as_number_array(name, value)
+    found = as_number_array(name, value)
     if found.ndim != 1 or not len(found):
         raise ValueError(f"{name}: expected (K,), got {checks.format_shape(found.shape)}")
     bad = ~(np.isfinite(found) & (found >= 0))
     if bad.any():
         raise ValueError(f"{name}: expected finite numbers >= 0, got {found[bad][0]} at {each} "
-                         f"{checks.first_row(bad)}")
+                         f"{first_row(bad)}")
     return tuple(found.astype(float).tolist())
 
 
@@ -138,10 +140,10 @@ def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
         if tuple(shape[1:]) not in ((), (1,)):
             raise ValueError(f"class_weight: expected one output for 'balanced', got {checks.format_shape(shape)}; "
                              "pos_weight takes a number for each")
-        yes = checks.as_probability_targets(t, shape, np.float64).reshape(-1, 1)
+        yes = as_probability_targets(t, shape, np.float64).reshape(-1, 1)
         return np.hstack([1 - yes, yes])
-    checks.check_logits(shape)
-    found = checks.as_class_targets(t, shape, np.float64, loss.ignore_index)
+    check_logits(shape)
+    found = as_class_targets(t, shape, np.float64, loss.ignore_index)
     if found.ndim == len(shape):
         rows: Array = found.reshape(*shape[:2], -1).sum(axis=2)
         return rows

@@ -12,7 +12,7 @@ A record holds None, booleans, numbers, strings, lists and other records, nothin
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import checks, words
+from .objects import as_classes, hosted
 from .parameter import Parameter
 
 VARIADIC = inspect.Parameter.VAR_POSITIONAL
@@ -120,10 +121,16 @@ def is_setting(kind: type[Any], name: str) -> bool:
     return name in SETTINGS and hasattr(kind, f"_{name}") and not is_argument(kind, name)
 
 
-def hosted(thing: Any) -> Any:
-    """The user's object that a host stands for; anything else as it is, whatever its own ``custom`` may be."""
-    is_ours = type(thing).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
-    return getattr(thing, "custom", thing) if is_ours else thing
+def as_settings(what: str, name: str, value: Any) -> dict[str, Any]:
+    """``trainable`` and ``lr_scale`` of the layer ``name``, as far as they are given."""
+    if not isinstance(value, Mapping) or set(value) - {"trainable", "lr_scale"}:
+        raise ValueError(f"{what}[{name!r}]: expected a dict with trainable and lr_scale, got {value!r}")
+    found: dict[str, Any] = {}
+    if "trainable" in value:
+        found["trainable"] = checks.as_flag(f"{what}[{name!r}].trainable", value["trainable"])
+    if "lr_scale" in value:
+        found["lr_scale"] = checks.as_number(f"{what}[{name!r}].lr_scale", value["lr_scale"], 0)
+    return found
 
 
 def file_config(thing: Any) -> dict[str, Any]:
@@ -158,7 +165,7 @@ def from_record(package: ModuleType, record: Any, classes: Mapping[str, type[Any
     Traceback (most recent call last):
     TypeError: record: expected a dict, as config() returns it, got 'Linear'
     """
-    classes = checks.as_classes(classes)
+    classes = as_classes(classes)
     if not isinstance(record, Mapping):
         raise TypeError(f"record: expected a dict, as config() returns it, got {record!r}")
     return build(package, record, classes)
@@ -194,7 +201,7 @@ def build(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | N
         raise ValueError(f"config: {'unknown' if given - known else 'missing'} argument of {name}: {wrong}")
     made = call(kind, {key: build_argument(package, record[key], classes) for key in given}, parameters)
     found = {key: record[key] for key in record if is_setting(kind, key)}
-    return set_up(made, checks.as_settings("config", name, found))
+    return set_up(made, as_settings("config", name, found))
 
 
 def set_up(made: Any, found: Mapping[str, Any]) -> Any:
@@ -256,6 +263,12 @@ def format_config(thing: Any) -> str:
         elif not is_default(value, each.default):
             parts.append(f"{each.name}={text_of(value)}")
     return f"{type(thing).__name__}({', '.join(parts)})"
+
+
+def format_call(name: str, positional: Iterable[Any], named: Mapping[str, Any]) -> str:
+    """The call that makes an object again, as text."""
+    parts = [repr(value) for value in positional] + [f"{key}={value!r}" for key, value in named.items()]
+    return f"{name}({', '.join(parts)})"
 
 
 class Configured:

@@ -10,13 +10,14 @@ from typing import Any
 
 from . import checks
 from .access import copy_into, walk
+from .objects import check_model, is_a
 
 WEIGHTED = "Linear", "Conv2d"           # and what derives from them, such as DropConnect
 
 
 def weighted(layer: Any) -> list[tuple[str, Any]]:
     """(dotted name, layer) of each Linear and Conv2d, in order."""
-    return [(prefix.rstrip("."), each) for prefix, each in walk(layer) if any(checks.is_a(each, k) for k in WEIGHTED)]
+    return [(prefix.rstrip("."), each) for prefix, each in walk(layer) if any(is_a(each, k) for k in WEIGHTED)]
 
 
 def described(name: str, layer: Any) -> str:
@@ -41,7 +42,7 @@ def copy_parameters(source: Any, target: Any) -> dict[str, str]:
     True
     """
     for name, model in (("source", source), ("target", target)):
-        checks.check_model(name, model, or_layer=True)
+        check_model(name, model, or_layer=True)
     one, other = weighted(source), weighted(target)
     if len(one) != len(other):
         raise ValueError(f"target: expected {len(one)} Linear and Conv2d layers, as source has, got {len(other)}")

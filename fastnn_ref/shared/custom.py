@@ -20,9 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_number_array, as_parameter_value, as_result
 from .config import Configured
+from .objects import check_instance, package_of
+from .optimizer import as_clipping, as_learning_rate, as_optimizer_state, belongs_to_another
 from .parameter import HasParameters
 from .schedule import lr_from_record, lr_record
+from .targets import as_outputs, as_sample_weight, as_value_targets, check_reduced
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -122,7 +126,7 @@ class CustomLayer(Custom, HasParameters):
             raise ValueError(f"set_gradients: expected {len(names)} arrays, one for each of {', '.join(names)}, "
                              f"got {len(values)}")
         for name, value in zip(names, values, strict=True):
-            self.gradients[name][...] = checks.as_parameter_value(name, value, self.gradients[name])
+            self.gradients[name][...] = as_parameter_value(name, value, self.gradients[name])
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one example's output for one example's input ``shape``."""
@@ -250,7 +254,7 @@ def chain(dy: Array | None, shape: Shape, grad_output: object) -> Array:
         raise RuntimeError("backward: call forward(y, t) first")
     if grad_output is None:
         return dy.copy()
-    found = checks.as_number_array("grad_output", grad_output)
+    found = as_number_array("grad_output", grad_output)
     if found.shape != shape:
         raise ValueError(f"grad_output: expected {checks.format_shape(shape) if shape else 'a number'}, as the loss "
                          f"gave, got {checks.format_shape(found.shape)}")
@@ -267,7 +271,7 @@ class LossAccess:
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
-        return checks.as_value_targets(t, shape, dtype)
+        return as_value_targets(t, shape, dtype)
 
     def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[Any, Array]:
         """The loss of the batch and its gradient with respect to ``y``, in y's shape; ``weights`` (n,) of the rows."""
@@ -286,9 +290,9 @@ class LossAccess:
         the sum Σ wᵢ·lᵢ, or the costs wᵢ·lᵢ. A row of weight 0 is left out, whatever it holds; without any other row
         the loss is 0.
         """
-        y = checks.as_outputs("y", y)
+        y = as_outputs("y", y)
         t = self.prepare_targets(t, y.shape, y.dtype)
-        value, self._dy = self.evaluated(y, t, checks.as_sample_weight(sample_weight, len(y)))
+        value, self._dy = self.evaluated(y, t, as_sample_weight(sample_weight, len(y)))
         self._shape = np.shape(value)
         return value
 
@@ -325,22 +329,22 @@ class CustomLoss(LossAccess, Custom):
         """The value and gradient that the user's method gives, checked."""
         value, dy = super().evaluated(y, t, weights)
         who = f"{type(self).__name__}.value_and_gradient"
-        return (float(checks.as_result(who, "value", value, (), np.float64)),
-                checks.as_result(who, "gradient", dy, y.shape, y.dtype))
+        return (float(as_result(who, "value", value, (), np.float64)),
+                as_result(who, "gradient", dy, y.shape, y.dtype))
 
 
 def check_loss(value: Any, kind: type[Any], reduced: bool = True) -> None:
     """A loss of a package, a ``kind``, or a user's own, which serves both; it gives one number if ``reduced``."""
     if not isinstance(value, CustomLoss):
-        checks.check_instance("loss", value, kind)
+        check_instance("loss", value, kind)
     if reduced:
-        checks.check_reduced(value)
+        check_reduced(value)
 
 
 def check_optimizer(value: Any, kind: type[Any]) -> None:
     """An optimizer of a package, a ``kind``, or a user's own, which serves both."""
     if not isinstance(value, CustomOptimizer):
-        checks.check_instance("optimizer", value, kind)
+        check_instance("optimizer", value, kind)
 
 
 class OptimizerAccess:
@@ -368,7 +372,7 @@ class OptimizerAccess:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes a state over; names and shapes are checked against the model, at the latest at the first step."""
         slots = list(self._slot_arrays())
-        state = checks.as_optimizer_state(state, slots)
+        state = as_optimizer_state(state, slots)
         lr = lr_from_record(state["lr"], self.lr)
         self._take_slots({slot: state[slot] for slot in slots})
         self.lr, self.steps = lr, state["steps"]
@@ -407,7 +411,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
         self.maximize = checks.as_flag("maximize", maximize)
-        self.clip_norm, self.clip_value = checks.as_clipping(clip_norm, clip_value)
+        self.clip_norm, self.clip_value = as_clipping(clip_norm, clip_value)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         """Changes ``w`` and the slots in place; ``decay`` is 0 for what weight decay does not apply to."""
@@ -424,7 +428,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
     def _step_size(self, w: Array, lr: float, slots: Mapping[str, Array]) -> Array:
         """What ``step_size`` returns for the parameter ``w``, checked."""
         who = f"{type(self).__name__}.step_size"
-        found = checks.as_number_array(who, self.step_size(lr, **slots))
+        found = as_number_array(who, self.step_size(lr, **slots))
         if found.shape not in ((), w.shape):
             raise ValueError(f"{who}: expected a number or an array of shape {checks.format_shape(w.shape)}, "
                              f"got {checks.format_shape(found.shape)}")
@@ -441,7 +445,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
 
     @lr.setter
     def lr(self, value: Any) -> None:
-        self._lr = checks.as_learning_rate(value)
+        self._lr = as_learning_rate(value)
         if self._host is not None:
             self._host.lr = value
 
@@ -452,7 +456,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
 
     def step(self, model: Any) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain."""
-        checks.package_of(model).Optimizer._host_of(self).step(model)
+        package_of(model).Optimizer._host_of(self).step(model)
 
     _pending: Mapping[str, Any] | None = None
 
@@ -468,7 +472,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
             self._host.load_state_dict(state)
             self._lr = self._host.lr
         else:
-            found = checks.as_optimizer_state(state, self.slots)
+            found = as_optimizer_state(state, self.slots)
             self._lr, self._pending = lr_from_record(found["lr"], self._lr), found
 
     def __getstate__(self) -> dict[str, Any]:
@@ -481,14 +485,14 @@ def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
     A host belongs to the package that made it.
     """
     if not isinstance(value, CustomOptimizer):
-        return checks.check_instance("optimizer", value, kind)
+        return check_instance("optimizer", value, kind)
     if value._host is None:
         names = value.slots
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"{type(value).__name__}.slots: expected a tuple of names, got {names!r}")
         value._host = host(value)
     if not isinstance(value._host, host):
-        raise checks.belongs_to_another(value)
+        raise belongs_to_another(value)
     return value._host
 
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks, foreign
+from .arrays import as_batch, as_number_array, first_row
+from .targets import as_sample_weight, as_targets
 
 Array = npt.NDArray[Any]
 
@@ -108,16 +110,16 @@ def is_mapped(array: Any) -> bool:
 
 def prepare_inputs(model: Any, x: object, convert: bool = True, columns: tuple[Any, ...] = ()) -> Array:
     """``x`` as an array that the model takes; one that lies in a file stays there, and is converted batch by batch."""
-    found = given = checks.as_number_array("x", x)
+    found = given = as_number_array("x", x)
     if (convert and not is_mapped(found)) or not found.size:
         with np.errstate(over="ignore"):
-            found = checks.as_batch("x", found, model.dtype, None)
+            found = as_batch("x", found, model.dtype, None)
         check_range(model, "x", given, columns)
     try:
         model.output_shape(found.shape[1:])
     except ValueError as error:
         if found.shape[1:] != model.input_shape:
-            checks.as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
+            as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
         raise ValueError(f"x: {error}") from None
     return found
 
@@ -130,8 +132,8 @@ def prepare_data(
     with named_as(names):
         columns = foreign.columns_of(x)
         x = prepare_inputs(model, x, convert, columns)
-        t = checks.as_targets(t, len(x))
-        return Data(x, t, checks.as_sample_weight(sample_weight, len(x)), names, columns)
+        t = as_targets(t, len(x))
+        return Data(x, t, as_sample_weight(sample_weight, len(x)), names, columns)
 
 
 def as_validation_data(model: Any, held_out: Any) -> Data:
@@ -246,7 +248,7 @@ def check_range(model: Any, name: str, x: Array, columns: tuple[Any, ...], large
             fitted = rows.astype(dtype)
         bad = np.isfinite(rows) & ~np.isfinite(fitted)
         if bad.any():
-            row = checks.first_row(bad)
+            row = first_row(bad)
             if is_bounded(model, fitted[row:row + 1]):
                 return
             raise ValueError(f"{name}: expected values within the range of {dtype}, got {rows[row][bad[row]][0]} at "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
+from .objects import is_a, is_container
 from .schedule import PerEpoch, Schedule, latest_rate
 
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
@@ -49,7 +49,7 @@ def warn(text: str) -> None:
 
 def last_activation(layer: Any) -> str | None:
     """The class of the activation that a model ends in, ``""`` if it ends in another layer; None: nothing is done."""
-    inside = layer.layers if checks.is_a(layer, "Sequential") else None
+    inside = layer.layers if is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(last_activation, reversed(tuple(inside))) if found is not None), None)
     if type(layer).__name__ in PASS_THROUGH:
@@ -61,7 +61,7 @@ def last_activation(layer: Any) -> str | None:
 
 def last_layer(layer: Any) -> Any:
     """The layer, or its activation, that a model's outputs come from."""
-    inside = layer.layers if checks.is_a(layer, "Sequential") else None
+    inside = layer.layers if is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(last_layer, reversed(tuple(inside))) if found is not None), None)
     if type(layer).__name__ in PASS_THROUGH:
@@ -76,7 +76,7 @@ def find_missing_logarithm(model: Any, loss: Any) -> str | None:
     if "NLLLoss" not in {kind.__name__ for kind in type(loss).__mro__} or last is None:
         return None
     name = type(last).__name__
-    if name == "LogSoftmax" or hasattr(last, "custom") or checks.is_container(last):
+    if name == "LogSoftmax" or hasattr(last, "custom") or is_container(last):
         return None                                         # it is, or it may be
     advice = "put a LogSoftmax in its place" if name == "Softmax" else "put a LogSoftmax behind it"
     return (f"the model ends in a {name}, and {type(loss).__name__} takes log-probabilities: {advice}, or leave it to "

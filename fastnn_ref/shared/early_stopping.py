@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import checks
+from .arrays import as_state
 from .callbacks import MonitorCallback, StopTraining, monitored
 
 CRITERIA = ("patience", "GL", "PQ", "UP")
@@ -85,7 +86,7 @@ class EarlyStopping(MonitorCallback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if isinstance(state, Mapping) and state.get("weights") is not None and self.model is not None:
-            checks.as_state("state['weights']", state["weights"], self.model.state_dict())
+            as_state("state['weights']", state["weights"], self.model.state_dict())
         super().load_state_dict(state)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:

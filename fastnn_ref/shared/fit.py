@@ -38,6 +38,8 @@ from .data import (
 )
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
+from .mixup import as_mixup
+from .objects import check_is_root, package_of
 from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_in
@@ -101,7 +103,7 @@ def evaluate(
     0.75
     """
     measures, batch_size = resolve_metrics(metrics), checks.as_integer("batch_size", batch_size, 1)
-    check_loss(loss, checks.package_of(model).Loss)
+    check_loss(loss, package_of(model).Loss)
     return measure(model, prepare_data(model, x, t, sample_weight, convert=False), loss, measures, batch_size)
 
 
@@ -133,10 +135,10 @@ def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Me
 
 def check_objects(model: Any, loss: object, optimizer: object) -> None:
     """Loss and optimizer are objects of the model's package, or the user's own."""
-    package = checks.package_of(model)
+    package = package_of(model)
     check_loss(loss, package.Loss)
     check_optimizer(optimizer, package.Optimizer)
-    checks.check_is_root(model)
+    check_is_root(model)
 
 
 def check_parameters(model: Any) -> None:
@@ -411,7 +413,7 @@ def fit(
     shuffle, measures, display = as_shuffle(shuffle), resolve_metrics(metrics), as_display(verbose)
     drop_last = checks.as_flag("drop_last", drop_last)
     accumulate = checks.as_integer("gradient_accumulation_steps", gradient_accumulation_steps, 1)
-    checks.as_mixup(mixup, sample_weight, loss, model)
+    as_mixup(mixup, sample_weight, loss, model)
     check_objects(model, loss, optimizer)
     ranks = as_shards(shards, comm)
     check_accumulation(accumulate, ranks.count)

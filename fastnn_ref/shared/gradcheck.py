@@ -21,8 +21,10 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks
+from .arrays import as_input
 from .config import rebuild, signature
 from .custom import check_loss
+from .objects import check_model, package_of
 
 Array = npt.NDArray[Any]
 
@@ -80,11 +82,11 @@ def gradcheck(
     >>> report.passed, [row.name for row in report.rows]
     (True, ['x', '0.weight', '0.bias', '2.weight', '2.bias'])
     """
-    check_loss(loss, checks.package_of(checks.check_model("model", model, or_layer=True)).Loss)
+    check_loss(loss, package_of(check_model("model", model, or_layer=True)).Loss)
     limit = checks.as_number("tolerance", tolerance, 0, low_open=True)
     most = None if samples is None else checks.as_integer("samples", samples, 1)
     model = in_float64(model)
-    values = np.array(checks.as_input("x", x, model, np.float64)[0])
+    values = np.array(as_input("x", x, model, np.float64)[0])
     step, state = model.steps, model.state_dict()
 
     def value() -> float:

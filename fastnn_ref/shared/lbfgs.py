@@ -27,6 +27,7 @@ from .data import Data, check_last_batch, split_data
 from .fit import PREDICTED, CtrlC, as_display, check_data, check_parameters, epoch_logs, find_monitors, held
 from .history import History
 from .metrics import MetricLike, resolve_metrics
+from .objects import check_is_root, class_name, package_of
 from .optional import optional
 from .prediction import parts
 
@@ -178,8 +179,8 @@ def fit_lbfgs(
                               (("max_iter", max_iter), ("history_size", history_size)))
     tol = checks.as_number("tol", tol, 0)
     measures, display = resolve_metrics(metrics), as_display(verbose)
-    check_loss(loss, checks.package_of(model).Loss)
-    checks.check_is_root(model)
+    check_loss(loss, package_of(model).Loss)
+    check_is_root(model)
     check_callbacks(callbacks)
     data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split, validation_rows)
     size = len(data.x) if batch_size is None else checks.as_integer("batch_size", batch_size, 1)
@@ -207,7 +208,7 @@ def fit_lbfgs(
         logs = epoch_logs(model, value, objective.penalty, data, held_out, loss, measures, measures)
         hooks.call("on_epoch_end", epoch, logs)
         if model.steps != steps:
-            raise RuntimeError(f"{checks.class_name(model)}: in training; a callback may predict, but not train")
+            raise RuntimeError(f"{class_name(model)}: in training; a callback may predict, but not train")
         if model.stop_training or ctrl_c.pressed:
             raise StopTraining
         start = time.perf_counter()

@@ -21,6 +21,7 @@ from . import checks
 from .data import check_inputs, prepare_data
 from .diagnosis import TrainingWarning
 from .fit import check_objects
+from .objects import check_model
 
 HALF = 4            # steps on either side that the smoothed loss takes in
 BURST = 4.0         # times the smoothed loss of the beginning
@@ -71,7 +72,7 @@ def find_lr(
     low = checks.as_number("low", low, 0, low_open=True)
     high = checks.as_number("high", high, low, low_open=True)
     steps, size = checks.as_integer("steps", steps, 2), checks.as_integer("batch_size", batch_size, 1)
-    check_objects(checks.check_model("model", model), loss, optimizer)
+    check_objects(check_model("model", model), loss, optimizer)
     if optimizer.maximize:
         raise ValueError("optimizer: expected maximize=False, as the lowest loss is looked for, got True")
     data = prepare_data(model, x, t)

@@ -29,8 +29,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_number_array, check_values
 from .config import Configured
 from .optional import optional
+from .targets import as_class_numbers, as_outputs, check_target_count
 
 Array = npt.NDArray[Any]
 Measure = Callable[[Array, Array], Any]
@@ -41,8 +43,8 @@ Measure = Callable[[Array, Array], Any]
 
 def arrays(y: object, t: object) -> tuple[Array, Array]:
     """Outputs and targets as arrays of numbers, as many rows of each."""
-    found = checks.as_outputs("y", y), checks.as_number_array("t", t)
-    checks.check_target_count(found[1], len(found[0]), of="y")
+    found = as_outputs("y", y), as_number_array("t", t)
+    check_target_count(found[1], len(found[0]), of="y")
     return found
 
 
@@ -60,7 +62,7 @@ def wrong_shapes(name: str, y: Array, t: Array) -> ValueError:
 def class_numbers(name: str, y: Array, t: Array) -> Array:
     """The class of each row's target, given as a number or as a row whose largest entry it is."""
     if t.shape == (len(y),):
-        return checks.as_class_numbers(t, y.shape[1])
+        return as_class_numbers(t, y.shape[1])
     if t.shape != y.shape:
         raise wrong_shapes(name, y, t)
     return t.argmax(axis=1)
@@ -77,9 +79,7 @@ def labels(name: str, y: Array, t: Array) -> tuple[Array, Array]:
     if y.shape != t.shape or y.ndim != 2:
         raise wrong_shapes(name, y, t)
     bad = np.abs(t) != 1 if (t == -1).any() else ~((t >= 0) & (t <= 1))
-    if bad.any():
-        raise ValueError(f"{name}: expected targets from 0 to 1, or −1 and 1, got {t[bad][0]} "
-                         f"at row {checks.first_row(bad)}")
+    check_values(name, t, bad, "targets from 0 to 1, or −1 and 1")
     return y, t > middle(t)
 
 

@@ -19,10 +19,30 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import philox
+from . import checks
+from .objects import is_a
 
 Array = npt.NDArray[Any]
 
 BLOCK = 256         # random words drawn at a time
+
+
+def as_mixup(value: Any, sample_weight: Any, loss: Any, model: Any) -> float:
+    """α of mixup: a finite number >= 0, and 0 beside weights of the examples, or targets that are left out, as none
+    lies between such a one and a class, or in a model with an Embedding, as no row lies between two numbers."""
+    alpha = checks.as_number("mixup", value, 0)
+    if alpha and sample_weight is not None:
+        raise ValueError(f"mixup: expected 0 beside sample_weight, got {alpha}")
+    if alpha and getattr(loss, "ignore_index", None) is not None:
+        raise ValueError(f"mixup: expected 0 beside ignore_index, got {alpha}")
+    if alpha and has_table(model):
+        raise ValueError(f"mixup: expected 0 in a model with Embedding, which reads whole numbers, got {alpha}")
+    return alpha
+
+
+def has_table(layer: Any) -> bool:
+    """Is the layer an ``Embedding`` of either package, or is one inside it?"""
+    return is_a(layer, "Embedding") or any(has_table(child) for _, child in layer.children())
 
 
 def draw_lambdas(alpha: float, steps: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import checks
 from .access import walk
 from .checkpoint import save
 from .fit import evaluate, fit
 from .lbfgs import fit_lbfgs
+from .objects import is_a, package_of
 from .prediction import outputs, predict_classes, predict_proba
 from .summary import summary, summary_html
 
@@ -32,7 +32,7 @@ class ModelAccess:
         >>> predictor([[1.0, 2.0]]).tolist()
         [[3.0]]
         """
-        return checks.package_of(self).Predictor(self)
+        return package_of(self).Predictor(self)
 
     @property
     def seed(self) -> int | dict[str, int]:
@@ -49,7 +49,7 @@ class ModelAccess:
     def executed_blocks(self) -> int:
         """Blocks of ``StochasticDepth`` inside that worked in a training pass, all passes together: each one's
         ``executed``."""
-        return sum(layer.executed for _, layer in walk(self) if checks.is_a(layer, "StochasticDepth"))
+        return sum(layer.executed for _, layer in walk(self) if is_a(layer, "StochasticDepth"))
 
     @property
     def has_penalty(self) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_initial
 
 Array = npt.NDArray[Any]
 
@@ -63,7 +64,7 @@ class HasParameters:
         """
         dims = checks.as_shape("shape", shape)
         if not isinstance(init, str) and not hasattr(init, "config"):
-            init = checks.as_initial("init", init, dims)
+            init = as_initial("init", init, dims)
         self.specs[name] = ParameterSpec(name, dims, init, len(dims) > 1 if decays is None else decays, trainable)
 
 

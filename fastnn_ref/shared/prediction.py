@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_batch, as_input, as_number_array
 from .class_weight import is_sum, total_weight
 from .custom import CustomLoss
 from .data import Data
+from .objects import class_name, is_a, package_of
+from .targets import check_reduced
 
 Array = npt.NDArray[Any]
 Predict = Callable[[slice], Array]
@@ -53,7 +56,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     A mean is put together from those of the parts, and so is a sum. A user's own loss may be something else and sees
     everything at once.
     """
-    checks.check_reduced(loss)
+    check_reduced(loss)
     if isinstance(loss, CustomLoss):
         y = np.concatenate([predict(rows) for rows in parts(len(data.x), batch_size)])
         return loss.forward(y, np.asarray(data.t), data.weights), y
@@ -89,11 +92,11 @@ def as_units(name: str, value: Any, count: int) -> Array:
 def visit(layer: Any, x: Array, name: str, removed: Mapping[str, Any], found: dict[str, Array]) -> Array:
     """y of a layer for x without the units that are ``removed``; it and what is inside go into ``found``."""
     dot = f"{name}." if name else ""
-    if checks.is_a(layer, "Sequential"):
+    if is_a(layer, "Sequential"):
         y = x
         for index, each in enumerate(layer.layers):
             y = visit(each, y, f"{dot}{index}", removed, found)
-    elif checks.is_a(layer, "Residual"):
+    elif is_a(layer, "Residual"):
         y = x + visit(layer.block, x, f"{dot}block", removed, found)
     else:
         y = layer(x)
@@ -133,7 +136,7 @@ def outputs(
     whole: list[dict[str, Array]] = []
     for rows in parts(len(array), size):
         found: dict[str, Array] = {}
-        visit(model, checks.as_input("x", array[rows], model, model.dtype)[0], "", given, found)
+        visit(model, as_input("x", array[rows], model, model.dtype)[0], "", given, found)
         if unknown := [name for name in given if name not in found]:
             raise ValueError(f"removed: expected names of {', '.join(found)}, got {unknown[0]!r}")
         whole.append(found)
@@ -147,14 +150,14 @@ def outputs(
 
 def output_activation(layer: Any) -> str | None:
     """The class of the activation that a model's outputs come from, ``""`` if there is none; None: nothing is done."""
-    inside = layer.layers if checks.is_a(layer, "Sequential") else None
+    inside = layer.layers if is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(output_activation, reversed(tuple(inside))) if found is not None), None)
-    if checks.class_name(layer) in PASS_THROUGH:
+    if class_name(layer) in PASS_THROUGH:
         return None
     for each in (getattr(layer, "activation", None), getattr(layer, "custom", None), layer):
         if {"Activation", "CustomActivation"} & {kind.__name__ for kind in type(each).__mro__}:
-            name = checks.class_name(each)
+            name = class_name(each)
             return "" if name == "Identity" else name
     return ""
 
@@ -175,8 +178,8 @@ def check_classifier(who: str, model: Any, shape: tuple[int, ...], multilabel: b
 
 def as_rows(x: object) -> Array:
     """An array of at least one row, not converted."""
-    found = checks.as_number_array("x", x)
-    return found if found.ndim and found.size else checks.as_batch("x", found, np.float64, None)
+    found = as_number_array("x", x)
+    return found if found.ndim and found.size else as_batch("x", found, np.float64, None)
 
 
 def filled(n: int, found: Iterator[Array]) -> Array:
@@ -253,7 +256,7 @@ def proba_by(model: Any, predict: Callable[..., Array], x: object, batch_size: o
     """``predict_proba`` of a model whose outputs ``predict(x, batch_size)`` gives."""
     array = as_rows(x)
     found = outputs_by_parts("predict_proba", model, predict, array, batch_size, multilabel)
-    return filled(len(array), (probabilities(checks.package_of(model), *each) for each in found))
+    return filled(len(array), (probabilities(package_of(model), *each) for each in found))
 
 
 def classes_by(model: Any, predict: Callable[..., Array], x: object, batch_size: object, multilabel: object) -> Array:

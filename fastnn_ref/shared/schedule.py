@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .arrays import as_number_array
 from .config import Configured, build, rebuild
+from .optimizer import as_learning_rate
 
 
 class Schedule(Configured):
@@ -31,7 +33,7 @@ class Schedule(Configured):
     """
 
     def __call__(self, step: Any) -> Any:
-        steps = checks.as_number_array("step", step).astype(np.float64)
+        steps = as_number_array("step", step).astype(np.float64)
         rates = self.rate(steps)
         return float(rates) if steps.ndim == 0 else rates
 
@@ -129,7 +131,7 @@ def lr_from_record(record: Any, current: Any) -> Any:
     """
     if record is None:
         return current
-    return build(sys.modules[__name__], record) if isinstance(record, Mapping) else checks.as_learning_rate(record)
+    return build(sys.modules[__name__], record) if isinstance(record, Mapping) else as_learning_rate(record)
 
 
 class ConstantLR(Schedule):

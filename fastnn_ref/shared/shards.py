@@ -36,6 +36,7 @@ from .callbacks import StopTraining
 from .checkpoint import check_same, record_of
 from .class_weight import is_sum, total_weight
 from .data import Data, named_as
+from .network import check_enough_rows
 from .state import load_training_state, training_state
 from .terminal import Steady
 
@@ -163,7 +164,7 @@ class Shards:
         """
         rows, steps = len(batch.x), model.steps
         with named_as(batch.names):
-            checks.check_batch_size(max(rows // self.count, 1), model.min_batch_size(batch.x.shape[1:]))
+            check_enough_rows(max(rows // self.count, 1), model.min_batch_size(batch.x.shape[1:]))
         gradients, statistics = summed_arrays(model)
         before = [each.copy() for each in statistics]
         self.make_room(sum(each.size for each in gradients + statistics), model.dtype)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import checks
 from .access import settable
-from .config import SETTINGS, settings
+from .arrays import as_state
+from .config import SETTINGS, as_settings, settings
 from .custom import check_optimizer
+from .network import as_counters
+from .objects import check_model, package_of
 
 VERSION = 2
 KEYS = ("version", "model", "settings", "counters", "optimizer", "callbacks")
@@ -60,7 +62,7 @@ def load_training_state(state: Mapping[str, Any], model: Any, optimizer: Any, ca
 
 def check_trained(model: Any, optimizer: Any, callbacks: Any) -> None:
     """A model or a layer, an optimizer of its package or a user's own, and objects with a state."""
-    package = checks.package_of(checks.check_model("model", model, or_layer=True))
+    package = package_of(check_model("model", model, or_layer=True))
     check_optimizer(optimizer, package.Optimizer)
     if not isinstance(callbacks, list | tuple):
         raise TypeError(f"callbacks: expected a list of Callback objects, got {callbacks!r}")
@@ -121,7 +123,7 @@ def checked_settings(state: Any, model: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(state, Mapping) or set(state) - set(known):
         raise ValueError(f"state['settings']: expected a dict by the names of layers, {', '.join(known)}, "
                          f"got {state!r}")
-    return {name: SETTINGS | checks.as_settings("state['settings']", name, state.get(name, {})) for name in known}
+    return {name: SETTINGS | as_settings("state['settings']", name, state.get(name, {})) for name in known}
 
 
 def check_slots(state: Any, model: Any) -> None:
@@ -129,12 +131,12 @@ def check_slots(state: Any, model: Any) -> None:
     wanted = {name: w for name, w, _, _ in model.parameters()}
     for slot, values in state.items() if isinstance(state, Mapping) else ():
         if isinstance(values, Mapping) and values and slot != "lr":
-            checks.as_state(f"state['optimizer'][{slot!r}]", values, wanted)
+            as_state(f"state['optimizer'][{slot!r}]", values, wanted)
 
 
 def put(state: Mapping[str, Any], model: Any, optimizer: Any, callbacks: Sequence[Any]) -> None:
     """Loads each part into its object."""
-    counters = checks.as_counters(state["counters"])
+    counters = as_counters(state["counters"])
     check_slots(state["optimizer"], model)
     wanted = checked_settings(state["settings"], model)
     model.load_state_dict(state["model"])

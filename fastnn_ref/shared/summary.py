@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from . import checks
+from .objects import is_a, is_container
+from .shapes import check_chain
 
 LEFT, RIGHT = "text-align: left", "text-align: right"
 
@@ -72,7 +74,7 @@ def summary(model: Any, input_shape: Sequence[int] | None = None) -> Summary:
     """
     shape = model.input_shape
     if input_shape is not None:
-        shape = checks.check_chain(model.layers, object, checks.as_shape("input_shape", input_shape))
+        shape = check_chain(model.layers, object, checks.as_shape("input_shape", input_shape))
     count, zeros = count_parameters(model), exact_zeros(model)
     frozen = count - count_parameters(model, only_trained=True)
     parts = [Row("trainable", "", f"{count - frozen:,}", ""), Row("frozen", "", f"{frozen:,}", "")] if frozen else []
@@ -92,10 +94,10 @@ def chain_rows(prefix: str, layers: Iterable[tuple[object, Any]], shape: Any) ->
         shape = layer.input_shape if shape is None else shape
         output = None if shape is None else layer.output_shape(shape)
         text = "" if output is None else checks.format_shape(("n", *output))
-        if checks.is_container(layer):
+        if is_container(layer):
             p = f"(p={layer.p:g})" if hasattr(layer, "p") else ""
             yield Row(f"{prefix}{name}  {type(layer).__name__}{p}", text, "", "")
-            chain = checks.is_a(layer, "Sequential")            # else each gets the same input
+            chain = is_a(layer, "Sequential")            # else each gets the same input
             for part in [layer.children()] if chain else [[each] for each in layer.children()]:
                 yield from chain_rows(f"{prefix}{name}.", part, shape)
         else:

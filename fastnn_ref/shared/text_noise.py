@@ -28,6 +28,8 @@ import numpy as np
 
 from .. import philox
 from . import checks
+from .config import format_call
+from .network import as_seed
 
 # ---- keyboards ----
 
@@ -261,13 +263,13 @@ class TextNoise:
         self.swap_letters = checks.as_number("swap_letters", swap_letters, 0, 1)
         self.drop_letters = checks.as_number("drop_letters", drop_letters, 0, 1)
         self.double_letters = checks.as_number("double_letters", double_letters, 0, 1)
-        self.seed = checks.as_seed(seed)
+        self.seed = as_seed(seed)
 
     def __repr__(self) -> str:
         names = ("swap", "delete", "repeat", "insert", "replace", "replacements", "typos", "swap_letters",
                  "drop_letters", "double_letters", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name)}
-        return checks.format_call(type(self).__name__, (), given)
+        return format_call(type(self).__name__, (), given)
 
     def __call__(self, texts: Iterable[str], epoch: int = 0) -> list[str]:
         """A noisy copy of each text; ``epoch`` >= 0 chooses the draws. TypeError for what is no text."""

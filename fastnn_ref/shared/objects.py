@@ -1,0 +1,147 @@
+"""Checks of objects: of which class, and of which of the two packages; what a user wrote instead.
+
+A class is known by its name where the object may be of either package, and by itself where the two must not mix.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def is_a(thing: object, name: str) -> bool:
+    """Is it of a class of that name, of either package, or of one that derives from it?"""
+    return any(kind.__name__ == name and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+               for kind in type(thing).__mro__)
+
+
+def is_container(layer: object) -> bool:
+    """Does it run other layers? A user's layer may have an attribute ``layers``, ``block`` or ``branches``, too."""
+    return any(is_a(layer, name) for name in ("Sequential", "Residual", "Parallel"))
+
+
+def hosted(thing: Any) -> Any:
+    """The user's object that a host stands for; anything else as it is, whatever its own ``custom`` may be."""
+    is_ours = type(thing).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+    return getattr(thing, "custom", thing) if is_ours else thing
+
+
+def class_name(layer: Any) -> str:
+    """The name of the class of a layer or an optimizer; a host stands for a user's object."""
+    return str(hosted(layer).__class__.__name__)        # of a weak link, too
+
+
+def package_of(thing: Any) -> Any:
+    """The package that a layer belongs to."""
+    names = (kind.__module__.partition(".")[0] for kind in type(thing).__mro__)
+    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
+
+
+def format_kind(value: object) -> str:
+    """What sort of thing came, as text: a class, or an object of one."""
+    what, found = ("the class ", value) if isinstance(value, type) else ("", type(value))
+    home = "" if found.__module__ == "builtins" else f"{found.__module__}."
+    return f"{what}{home}{found.__qualname__}"
+
+
+def check_instance(name: str, value: T, kind: type[T]) -> T:
+    """An object of that class, and of that package: the two do not mix."""
+    if not isinstance(value, kind):
+        package = kind.__module__.partition(".")[0]
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
+                        f"{format_kind(value)}{hint_for(value, kind)}")
+    return value
+
+
+def hint_for(value: object, kind: type[Any]) -> str:
+    """What to write in place of a class, of the name of one, or of a list of objects, where there is such a thing."""
+    package = kind.__module__.partition(".")[0]
+    if isinstance(value, list | tuple) and value and all(isinstance(each, kind) for each in value):
+        return "; pass them one by one, or with a star before the list"
+    name = value.__name__ if isinstance(value, type) else value if isinstance(value, str) else ""
+    public = {each.lower(): each for each in sys.modules[package].__all__}
+    plain = name.lower().replace("_", "")
+    word = public.get(plain) or public.get(f"{plain}loss")
+    found = getattr(sys.modules[package], word) if word else None
+    usable = isinstance(found, type) and issubclass(found, kind) and found is not kind     # that one is abstract
+    return f"; pass an object: {word}()" if usable else ""
+
+
+def as_tuple_of(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
+    """None, one object of that class, or a sequence of them, as a tuple."""
+    if value is None:
+        return ()
+    found = tuple(value) if isinstance(value, tuple | list) else (value,)
+    for each in found:
+        check_instance(name, each, kind)
+    return found
+
+
+def check_model(name: str, value: Any, or_layer: bool = False) -> Any:
+    """A model of either package; a single layer, too, if ``or_layer``.
+
+    >>> check_model("model", "mlp")
+    Traceback (most recent call last):
+    TypeError: model: expected a model, got str
+    """
+    if not is_a(value, "Layer" if or_layer else "Model"):
+        hint = "; a predictor is a copy of a model: pass the model itself" if is_a(value, "Predictor") else ""
+        raise TypeError(f"{name}: expected a model{' or a layer' if or_layer else ''}, got {format_kind(value)}{hint}")
+    return value
+
+
+def check_layers(value: Sequence[Any], kind: type[Any], name: str = "layers") -> None:
+    """At least one layer, each only once."""
+    if not value:
+        raise ValueError(f"{name}: expected at least one layer, got none")
+    seen: dict[int, int] = {}
+    for index, layer in enumerate(value):
+        check_instance(f"{name}[{index}]", layer, kind)
+        if id(layer) in seen:
+            raise ValueError(f"{name}[{index}]: this {class_name(layer)} already stands at "
+                             f"{name}[{seen[id(layer)]}]")
+        seen[id(layer)] = index
+
+
+def check_unowned(name: str, layer: Any) -> None:
+    """A layer that no model has yet."""
+    if layer.parent is not None:
+        raise ValueError(f"{name}: this {class_name(layer)} already belongs to a model; "
+                         "copy.deepcopy(layer) makes one of its own")
+
+
+def check_is_root(model: Any) -> None:
+    """Training needs the whole model, not a part of one."""
+    if model.parent is not None:
+        raise ValueError(f"step: this {class_name(model)} stands inside another model; train that one")
+
+
+def as_function(name: str, value: Any) -> Any:
+    """None, or something that can be called."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: expected a function or None, got {format_kind(value)}")
+    return value
+
+
+def as_package(value: Any, default: str) -> Any:
+    """One of the two packages; the ``default`` one for None."""
+    if value is None:
+        return importlib.import_module(default)
+    if not isinstance(value, ModuleType) or value.__name__ not in ("fastnn", "fastnn_ref"):
+        raise TypeError(f"package: expected fastnn or fastnn_ref, got {value!r}")
+    return value
+
+
+def as_classes(value: Any) -> dict[str, type[Any]]:
+    """None, or a dict from the names of a user's own classes to the classes."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(each, type) for each in value.values()):
+        raise TypeError(f"classes: expected a dict from name to class, got {value!r}")
+    return dict(value)
