@@ -1,5 +1,11 @@
 """run_epoch, fit, evaluate, History, callbacks; and the whole of it on real digits."""
 
+import itertools
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -339,3 +345,39 @@ def test_evaluation_in_a_batch_hook_changes_nothing(nn, penalised):
     for name, value in other.state_dict().items():
         assert (one.state_dict()[name] == value).all(), name
     assert history.history == wanted.history
+
+
+# ---- warnings ----
+
+
+def test_fits_in_threads_leave_the_filters_of_warnings(nn):
+    """The metric of a user's own is tried without warnings: two fits that try theirs at once put the filters back."""
+    before, arrived, counter = [*warnings.filters], [threading.Event() for _ in range(2)], itertools.count()
+
+    def metric(y, t):
+        mine = next(counter)
+        if mine < 2:                                # the first one leaves while the second one is inside
+            arrived[mine].set()
+            arrived[1].wait(0.5) if mine == 0 else time.sleep(0.2)
+        return 0.0
+
+    def fit():
+        model = nn.Sequential(nn.Linear(2, 2))
+        model.fit(np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=1, metrics=[metric])
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(fit) for _ in range(2)]:
+            each.result()
+    assert warnings.filters == before
+
+
+def test_what_threads_do_at_once_sets_no_filter_of_warnings(nn, monkeypatch):
+    """Filters are the process's: a thread would leave those of another one in force."""
+    def refuse(*args, **kwargs):
+        raise AssertionError("a filter is set")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warnings, "catch_warnings", refuse)
+        for dtype in (None, "float32", "f8", "<f4", "double", float, np.float32, np.dtype("float64")):
+            model = nn.Sequential(nn.Linear(2, 2), dtype=dtype)
+        nn.find_lr(model, np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), steps=3)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -36,8 +38,23 @@ class TrainingWarning(UserWarning):
     """Something about a training is probably not as it was meant; it goes on."""
 
 
+QUIET = ContextVar("QUIET", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No TrainingWarning in this block, of this thread: a filter of warnings would be every thread's."""
+    before = QUIET.set(True)
+    try:
+        yield
+    finally:
+        QUIET.reset(before)
+
+
 def warn(text: str) -> None:
     """One TrainingWarning, at the user's line that called ``fit``."""
+    if QUIET.get():
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("fastnn.", "fastnn_ref.")):
         frame, level = frame.f_back, level + 1

@@ -48,6 +48,8 @@ from .state import check_resumed, load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
 EVALUATED = 1024        # rows that are evaluated at a time
+FILTERS = threading.RLock()
+os.register_at_fork(after_in_child=FILTERS._at_fork_reinit)        # type: ignore[attr-defined]
 
 
 # ---- evaluating ----
@@ -55,8 +57,8 @@ EVALUATED = 1024        # rows that are evaluated at a time
 
 @contextmanager
 def ignored_warnings() -> Iterator[None]:
-    """No warnings in this block."""
-    with warnings.catch_warnings():
+    """No warnings in this block, for one thread at a time: filters are the process's, and are put back as they were."""
+    with FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -10,7 +10,6 @@ factor and that the test ends when the loss has burst follows fastai's ``lr_find
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from .. import philox
 from . import checks
 from .data import check_inputs, prepare_data
-from .diagnosis import TrainingWarning
+from .diagnosis import quiet
 from .fit import check_objects
 from .objects import check_model
 
@@ -89,8 +88,7 @@ def find_lr(
             order = philox.permutation(n, model.network.seeds.order, epoch)
         rows, order = order[:size], order[size:]
         optimizer.lr = float(lr)
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", TrainingWarning)        # that the loss bursts is what the test looks for
+        with np.errstate(all="ignore"), quiet():    # that the loss bursts is what the test looks for
             losses.append(model.step(data.x[rows], data.t[rows], loss, optimizer))
         if not np.isfinite(losses[-1]):
             losses.pop()

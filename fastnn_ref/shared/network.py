@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +11,9 @@ import numpy.typing as npt
 
 from . import checks
 from .objects import class_name
+
+FLOATS = frozenset("f d f4 f8 float float32 float64 single double".split())      # NumPy's names of the two dtypes
+
 
 # ---- seeds and dtype ----
 
@@ -48,11 +50,11 @@ def as_seeds(seed: int | Mapping[str, int]) -> Seeds:
 def as_dtype(value: npt.DTypeLike | None, default: npt.DTypeLike) -> np.dtype[Any]:
     """float32 or float64; None means ``default``."""
     wrong = ValueError(f"dtype: expected float32 or float64, got {value!r}")
+    if isinstance(value, str) and value.lstrip("<=|") not in FLOATS:        # NumPy warns of some that it knows
+        raise wrong
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)     # of letters that are no name of these two
-            found: np.dtype[Any] = np.dtype(default if value is None else value)
-    except TypeError:
+        found: np.dtype[Any] = np.dtype(default if value is None else value)
+    except (TypeError, DeprecationWarning):
         raise wrong from None
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise wrong
