@@ -648,18 +648,21 @@ cdef class Network:
             self.held_root = None
         return 0
 
+    def is_held(self):
+        """Has this thread taken the network?"""
+        return self.held and self.user == PyThread_get_thread_ident()
+
     def hold(self):
-        """Takes the network for this thread, between its passes, too, until `release`; False if it has it already."""
-        if self.held and self.user == PyThread_get_thread_ident():
-            return False
-        self.lock(self.living_root(), True)
-        self.held, self.depth = True, 0
-        return True
+        """Takes the network for this thread, between its passes, too, until `release`."""
+        if not self.is_held():
+            self.lock(self.living_root(), True)
+            self.held, self.depth = True, 0
 
     def release(self):
-        """Other threads may use it."""
-        self.held = self.trains = False
-        self.user, self.held_root = 0, None
+        """Other threads may use it, if this one has taken it."""
+        if self.is_held():
+            self.held = self.trains = False
+            self.user, self.held_root = 0, None
 
     def check_unused(self):
         """No other thread trains or predicts."""

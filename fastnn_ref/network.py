@@ -171,30 +171,32 @@ class Network:
     def locked(self, training: bool = False) -> Iterator[Network]:
         """For this thread. Inside a training it may predict between two passes; inside a pass nothing may start."""
         root, me = self.root, threading.get_ident()     # the root is alive meanwhile, whoever drops the model
-        with MUTEX:
-            others = {thread: use for thread, use in self._uses.items() if thread != me}
-            if root.parent is not None:                 # another thread has adopted it just now
-                raise busy(root, "thread")
-            use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
-            if use.in_pass:
-                raise busy(root, "pass")
-            if self._holder not in (None, me):
-                raise busy(root, "thread", self._holder)
-            for thread, other in others.items():
-                if training or other.trains:
-                    raise busy(root, "thread", thread)
-            if training and use.depth:
-                raise busy(root, "training")
-            for other in others.values():
-                other.is_alone = False
-            use.depth, use.trains = use.depth + 1, use.trains or training
-            self._uses[me] = use
-        try:
+        taken = False
+        try:                # Ctrl-C may interrupt wherever a function is called: at the end of MUTEX, and not below
+            with MUTEX:
+                others = {thread: use for thread, use in self._uses.copy().items() if thread != me}
+                if root.parent is not None:             # another thread has adopted it just now
+                    raise busy(root, "thread")
+                use = self._uses.get(me) or Use(not any(other.is_main for other in others.values()), not others)
+                if use.in_pass:
+                    raise busy(root, "pass")
+                if self._holder not in (None, me):
+                    raise busy(root, "thread", self._holder)
+                for thread, other in others.items():
+                    if training or other.trains:
+                        raise busy(root, "thread", thread)
+                if training and use.depth:
+                    raise busy(root, "training")
+                for other in others.values():
+                    other.is_alone = False
+                use.depth, use.trains = use.depth + 1, use.trains or training
+                self._uses[me] = use
+                taken = True
             yield self
         finally:
-            use.depth, use.in_pass = use.depth - 1, False
-            if not use.depth:
-                with MUTEX:
+            if taken:
+                use.depth, use.in_pass = use.depth - 1, False
+                if not use.depth:
                     del self._uses[me]
 
     @property
@@ -208,18 +210,21 @@ class Network:
         use = self._uses.get(threading.get_ident())
         return use is not None and not use.is_main
 
-    def hold(self) -> bool:
-        """Takes the network for this thread, between its passes, too, until ``release``; False if it has it already."""
+    def is_held(self) -> bool:
+        """Has this thread taken the network?"""
+        return self._holder == threading.get_ident()
+
+    def hold(self) -> None:
+        """Takes the network for this thread, between its passes, too, until ``release``."""
         with MUTEX:
-            if self._holder == threading.get_ident():
-                return False
-            with self.locked(training=True):
-                self._holder = threading.get_ident()
-        return True
+            if not self.is_held():
+                with self.locked(training=True):
+                    self._holder = threading.get_ident()
 
     def release(self) -> None:
-        """Other threads may use it."""
-        self._holder = None
+        """Other threads may use it, if this one has taken it."""
+        if self.is_held():
+            self._holder = None
 
     def check_unused(self) -> None:
         """No other thread trains or predicts."""

@@ -540,6 +540,22 @@ def test_replacing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert synced[0] == 5
 
 
+def test_ctrl_c_as_soon_as_the_temporary_file_is_there(tmp_path: Path) -> None:
+    """It comes when a call of the system returns, before anybody knows the file's descriptor."""
+    def press(frame, event, argument):
+        if event == "c_return" and argument is os.open:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sys.setprofile(press)
+        try:
+            atomic.write(tmp_path / "model", b"new")
+        finally:
+            sys.setprofile(None)
+    assert os.listdir(tmp_path) == []
+
+
 def test_write_keeps_a_link_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far" / "file")

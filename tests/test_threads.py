@@ -425,6 +425,63 @@ def test_ctrl_c_from_the_keyboard():
     )
 
 
+INTERRUPTED = """
+    import sys, threading, numpy as np, {package} as nn
+
+    class Pressed(BaseException):
+        pass
+
+    class Interrupt:
+        # Raises where the k-th Ctrl-C could be noticed: at the beginning of a function, and behind a call of one in C.
+        def __init__(self, k):
+            self.left = k
+        def __call__(self, frame, event, argument):
+            if event in ("call", "c_return"):
+                self.left -= 1
+                if self.left == 0:
+                    sys.setprofile(None)
+                    raise Pressed
+
+    x, t = np.eye(3, 4), np.arange(3)
+    loss, optimizer = nn.CrossEntropyLoss(), nn.SGD(lr=0.1)
+    calls = dict(
+        predict=lambda model: model.predict(x), call=lambda model: model(x),
+        step=lambda model: model.step(x, t, loss, optimizer),
+        training=lambda model: model.forward(x, training=True), predictor=lambda model: model.predictor(),
+        epoch=lambda model: model.run_epoch(x, t, loss, optimizer, batch_size=2),
+        fit=lambda model: model.fit(x, t, loss=loss, optimizer=optimizer, epochs=1))
+    stuck = []
+    def train(name, k, model):
+        try:
+            model.step(x, t, loss, nn.SGD())
+        except RuntimeError as error:
+            stuck.append((name, k, str(error)))
+
+    for name, call in calls.items():
+        for k in range(1, 150):
+            model, optimizer = nn.Sequential(nn.Linear(4, 5, activation="relu"), nn.Linear(5, 3)), nn.SGD(lr=0.1)
+            model.predict(x)
+            try:
+                sys.setprofile(Interrupt(k))
+                call(model)
+            except Pressed:
+                pass
+            finally:
+                sys.setprofile(None)
+            thread = threading.Thread(target=train, args=(name, k, model))
+            thread.start()
+            thread.join()
+            train(name, k, model)
+    print(stuck)
+"""
+
+
+@pytest.mark.parametrize("package", ["fastnn", "fastnn_ref"])
+def test_ctrl_c_anywhere_leaves_the_model_free(package):
+    """Wherever it comes on the way into a pass or out of one, this thread and others go on with the model."""
+    assert python(INTERRUPTED.format(package=package)) == "[]\n"
+
+
 def test_another_thread_goes_on(fast):
     """While an epoch runs, a Python thread computes, too: the system gives both threads as much time.
 

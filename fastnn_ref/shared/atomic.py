@@ -66,16 +66,20 @@ def open_temporary(path: Path) -> tuple[Path, int]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     while True:
         temporary = path.with_name(f"{prefix_of(path)}{os.urandom(8).hex()}.part")
-        descriptor = os.open(temporary, flags, 0o666)   # less what the umask takes away
-        try:
+        descriptor = None
+        try:                                            # Ctrl-C may come as soon as the file is there
+            descriptor = os.open(temporary, flags, 0o666)   # less what the umask takes away
             with contextlib.suppress(OSError):          # some file systems have no locks
                 flock(descriptor, LOCK_EX)
             if os.fstat(descriptor).st_nlink:           # nobody took it for a leftover before it was locked
                 return temporary, descriptor
+        except FileExistsError:                         # another one's
+            raise
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
             raise
         os.close(descriptor)
 

@@ -282,11 +282,12 @@ def held(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any
     @functools.wraps(function)
     def alone(model: Any, /, *arguments: P.args, **named: P.kwargs) -> R:
         network = model.network
-        taken = network.hold()
-        try:
+        inside = network.is_held()                  # by a fit around this one
+        try:                                        # Ctrl-C may come as soon as it is taken
+            network.hold()
             return function(model, *arguments, **named)
         finally:
-            if taken:
+            if not inside:
                 network.release()
 
     return alone
