@@ -18,6 +18,7 @@ Engine: fastnn/network.pyx.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,7 @@ def clear_gradients(layer: Any) -> None:
 
 
 MUTEX = threading.RLock()       # held for a few lines that threads must not mix: who uses a layer, who adopts it
+os.register_at_fork(after_in_child=MUTEX._at_fork_reinit)      # type: ignore[attr-defined]     # its thread is not there
 
 
 class Use:

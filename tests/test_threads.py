@@ -264,6 +264,30 @@ def test_a_fork_while_another_thread_trains(package):
     python(FORKED.format(package=package))
 
 
+def test_a_fork_while_another_thread_takes_a_model(ref):
+    """The reference's mutex is free in the child, whichever thread had it."""
+    model, taken, done = net(ref), threading.Event(), threading.Event()
+
+    def take():
+        with ref.network.MUTEX:
+            taken.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    taken.wait(60)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)                            # ends a child that waits for a thread that is not there
+        model.predict(data()[0])
+        os._exit(0)
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_threads_at_the_end_of_the_interpreter():
     """A daemon thread trains while Python ends: no crash, no hang."""
     python("""
