@@ -296,6 +296,36 @@ def test_a_report_is_one_whole_page(quick, language):
         assert wanted in text
 
 
+def numbers_with_a_point(text):
+    """The numbers of a text that have a decimal point; versions, names of files and of instruction sets are none."""
+    return re.findall(r"(?<![\w.,-])[−-]?\d+\.\d+(?![\w.])", text)
+
+
+def test_russian_numbers_have_a_comma():
+    """Tables, pictures, their descriptions, and what is printed."""
+    found = lab.Experiment(
+        name="fractions", claim=lab.Text("One half.", "Половина."),
+        setup={"lr": 0.25, "scales": [0.5, 1], "name": "1.5", "augment": {"zoom": 0.1}},
+        trial=lambda trial: trial.curve("row", [0.5, 0.75, 1.5]) or {
+            "half": 0.5 + trial.random.normal() / 100, "fixed": 0.125},
+        checks=[lab.Check("half", lab.Text("a half", "половина"), "half", above=0.25, below=0.75, unit="%"),
+                lab.Check("fixed", lab.Text("an eighth", "восьмая"), "fixed", above=0.125, below=0.125, every=True)],
+        picture=lab.curves({"row": "x"}, x=lab.Text("step", "шаг"), y=lab.Text("value", "значение"), xticks=[1, 2],
+                           xticklabels=["0.9", "one"]))
+    result = lab.run(found, seeds=4, predicted=0.7)
+    result.record.reference_ratio, result.record.versions = 2.5, {"numpy": "2.4.6"}
+    page = ElementTree.fromstring(report.page(result, "ru").removeprefix("<!doctype html>"))
+    texts = [*page.find("body").itertext(), *(each.get("aria-label", "") for each in page.iter())]
+    said = "\n".join([*texts, report.index_page([result], "ru").split("<body>")[1], words.summary(result, "ru"),
+                      words.overview([result, result], "ru"), lab.compare([result], [result], "ru")])
+    assert numbers_with_a_point(said) == ["1.5"]                    # the setting that is a text
+    for each in ("0,25 … 0,75", "= 0,125", "[0,5; 1]", "zoom: 0,1", "0,9", "0,7", "versions", "2.4.6"):
+        assert (each in said) == (each != "versions"), each
+    axes = [text for text in texts if re.fullmatch(r"\s*[−-]?\d+,\d+\s*", text)]
+    assert len(axes) > 8 and {"0,9", "1,2"} <= set(axes)
+    assert numbers_with_a_point(words.summary(result, "en")) and "0,5" not in report.page(result, "en")
+
+
 def test_no_text_becomes_html():
     evil = "<script>alert(1)</script>"
     found = lab.Experiment(name="evil", claim=evil, question=evil, limits=evil, alt=evil, sources=[evil],

@@ -21,7 +21,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from fastnn import lab
 from fastnn.lab import picture, report
 from fastnn.lab.result import decide
-from fastnn.lab.words import count_of_seeds, limits, number, seconds, spread, word
+from fastnn.lab.words import count_of_seeds, decimal, limits, number, seconds, setting, spread, with_unit, word
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -100,10 +100,6 @@ def check(name: str) -> list[str]:
 def finding(of: lab.Result, check: str) -> Any:
     """The finding of a check; KeyError for an unknown one."""
     return {each.check.name: each for each in of.findings}[check]
-
-
-def with_unit(value: float, check: Any, language: str) -> str:
-    return f"{number(value)} {check.unit.to(language)}".strip()
 
 
 # ---- pages ----
@@ -217,16 +213,16 @@ class Picture(Measured):
 class Experiment(Measured):
     def html(self, name: str, found: lab.Result, language: str) -> str:
         record, (took, reference) = found.record, seconds(found)
-        setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>"
+        setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(setting(value, language))}</td></tr>"
                         for key, value in record.setup.items())
         versions = ", ".join(f"{key} {value}" for key, value in record.versions.items())
-        unit = "с" if language == "ru" else "s"
-        same = "" if reference is None else f" {escape(word('reference', language))} {reference:.0f} {unit}."
+        same = "" if reference is None else \
+            f" {escape(word('reference', language))} {reference:.0f} {word('s', language)}."
         return (f'<figure class="lab">{picture.dots_svg(found, language)}</figure>'
                 f'<p class="quiet">{escape(word("how", language))}</p>'
                 f'<div class="lab">{report.table(found, language)}</div>'
                 f'<table class="setup docutils">{setup}</table>'
-                f'<p class="quiet">{took:.1f} {escape(word("cpu", language))}.{same} '
+                f'<p class="quiet">{decimal(f"{took:.1f}", language)} {escape(word("cpu", language))}.{same} '
                 f'{escape(word("data", language))} <code>{record.data[:16]}…</code>. {escape(versions)}.</p>'
                 f'<pre class="command">{escape(record.command)}</pre>')
 
@@ -250,7 +246,7 @@ class Bugs(Measured):
             rows.append([f"{escape(mutation.text.to(language))} <code>--break {escape(bug)}</code>",
                          f"{escape(broken.check.text.to(language))} <small>({escape(mutation.caught_by)})</small>",
                          escape(with_unit(broken.mean, broken.check, language)),
-                         escape(with_unit(good.mean, good.check, language)), escape(limits(broken.check))])
+                         escape(with_unit(good.mean, good.check, language)), escape(limits(broken.check, language))])
         heads = [say(each, language) for each in ("bug", "by", "with", "without", "wanted")]
         return f'<div class="lab">{report.grid(heads, rows)}</div>' if rows else ""
 
@@ -272,7 +268,8 @@ class Index(SphinxDirective):
             rows.append([f'<a href="{name}.html">{escape(name.replace("_", " "))}</a><br/>'
                          f"{escape(found.experiment.claim.to(language))}",
                          escape(with_unit(first.mean, first.check, language)), escape(spread(first, language)),
-                         escape(limits(first.check)), str(len(found.record.seeds)), f"{seconds(found)[0]:.1f}",
+                         escape(limits(first.check, language)), str(len(found.record.seeds)),
+                         decimal(f"{seconds(found)[0]:.1f}", language),
                          report.verdict(found.verdict, language).replace(" ", "\u00a0")])
         heads = [word(each, language) for each in ("concept", "effect", "interval", "threshold", "seeds", "cpu",
                                                    "verdict")]
@@ -315,11 +312,11 @@ def shown(text: str, language: str) -> str:
     if what == "seeds":
         text = str(len(found.record.seeds))
     elif what == "cpu":
-        text = f"{seconds(found)[0]:.1f}"
+        text = decimal(f"{seconds(found)[0]:.1f}", language)
     elif what.startswith("setup "):
-        text = str(found.record.setup[what.removeprefix("setup ")])
+        text = setting(found.record.setup[what.removeprefix("setup ")], language)
     elif what.startswith("mean of "):
-        text = number(float(found.values(what.removeprefix("mean of ")).mean()))
+        text = number(float(found.values(what.removeprefix("mean of ")).mean()), language)
     elif more == "broken":
         broken = bugs(name)[what]
         each = finding(broken, broken.experiment.mutations[what].caught_by)
@@ -327,8 +324,8 @@ def shown(text: str, language: str) -> str:
     else:
         each = finding(found, what)
         text = {"": with_unit(each.mean, each.check, language), "interval": spread(each, language),
-                "threshold": limits(each.check)}[more]
-    return text.replace(".", ",").replace("п, п,", "п. п.") if language == "ru" else text
+                "threshold": limits(each.check, language)}[more]
+    return text
 
 
 def without_second_stop(text: str) -> str:

@@ -17,6 +17,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from fastnn.lab import report
+from fastnn.lab.words import decimal
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "tutorial.json"
@@ -44,13 +45,14 @@ def duration(seconds: float, language: str) -> str:
     """Three digits and a unit."""
     scale, *units = next(each for each in ((1, "s", "с"), (1e3, "ms", "мс"), (1e6, "µs", "мкс"))
                          if seconds * each[0] >= 1)
-    return f"{seconds * scale:.3g} {units[language == 'ru']}"
+    return f"{decimal(f'{seconds * scale:.3g}', language)} {units[language == 'ru']}"
 
 
 def table(language: str) -> str:
     """The HTML of a table of all steps."""
-    rows = [[escape(ROWS[name][language == "ru"]), escape(ROWS[name][2]), f"{each['accuracy']:.1f} %",
-             str(each["epochs"]), duration(each["seconds"], language)] for name, each in figures().items()]
+    rows = [[escape(ROWS[name][language == "ru"]), escape(ROWS[name][2]),
+             decimal(f"{each['accuracy']:.1f} %", language), str(each["epochs"]),
+             duration(each["seconds"], language)] for name, each in figures().items()]
     return report.grid(HEADS[language], rows)
 
 

@@ -15,12 +15,12 @@ import numpy as np
 from ..extras import extra
 from ..plot.figure import BLUE, COLOURS, GREEN, ORANGE, PINK, as_axes, new_figure
 from .experiment import Said, Text, as_text
-from .words import limits, number, word
+from .words import decimal, limits, number, word
 
 with extra("lab"):
     import matplotlib
     from cycler import cycler
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 INK = "#7b7a79"                     # stands for currentColor: a colour that no picture has
 STYLE: Any = {
@@ -37,15 +37,37 @@ def draw(result: Any, ax: Any, language: str) -> Any:
         ax = as_axes(ax)
         ax.set_prop_cycle(STYLE["axes.prop_cycle"])
         if result.experiment.picture is None:
-            dots(ax, result.findings[0], result.record.predicted)
+            dots(ax, result.findings[0], language, result.record.predicted)
         else:
             result.experiment.picture(ax, result, language)
-            finish(ax)
+            finish(ax, language)
     return ax
 
 
-def finish(ax: Any) -> None:
+class Commas(ScalarFormatter):
+    """Numbers beside an axis, with a decimal comma."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return self.with_comma(super().__call__(x, pos))
+
+    def get_offset(self) -> str:
+        return self.with_comma(super().get_offset())
+
+    def with_comma(self, text: str) -> str:
+        # In a formula a comma has a space behind it, but for one in braces.
+        return text.replace(".", "{,}" if "$" in text else ",")
+
+
+def say_numbers(ax: Any, language: str) -> None:
+    """The numbers beside both axes have the language's decimal sign, unless the picture formats them in its own way."""
+    for axis in (ax.xaxis, ax.yaxis) if language == "ru" else ():
+        if type(axis.get_major_formatter()) is ScalarFormatter:
+            axis.set_major_formatter(Commas())
+
+
+def finish(ax: Any, language: str) -> None:
     """No frame at the top and right, and a legend, if anything has a label."""
+    say_numbers(ax, language)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_legend_handles_labels()[1] and ax.get_legend() is None:
         ax.legend(frameon=False)
@@ -64,7 +86,7 @@ def draw_curves(ax: Any, result: Any, language: str, names: Mapping[str, Said], 
         ax.plot(places, rows[:24].T, alpha=0.2, lw=0.8, **style)
         with np.errstate(all="ignore"):
             ax.plot(places, np.median(rows, axis=0), lw=2, label=as_text("label", label).to(language), **style)
-    ax.set(xlabel=as_text("x", x).to(language), ylabel=as_text("y", y).to(language), **axes)
+    ax.set(xlabel=as_text("x", x).to(language), ylabel=as_text("y", y).to(language), **said_axes(axes, language))
 
 
 def draw_arms(ax: Any, result: Any, language: str, names: Mapping[str, Said], y: Said, **axes: Any) -> None:
@@ -75,13 +97,22 @@ def draw_arms(ax: Any, result: Any, language: str, names: Mapping[str, Said], y:
         ax.scatter(np.full(len(row), index), row, s=14, color=COLOURS[index % 4], alpha=0.6, linewidths=0)
         ax.plot(index, row.mean(), "_", color=COLOURS[index % 4], ms=30, mew=3)
     ax.set_xticks(range(len(names)), [as_text("label", each).to(language) for each in names.values()])
-    ax.set(ylabel=as_text("y", y).to(language), xlim=(-0.5, len(names) - 0.5), **axes)
+    ax.set(ylabel=as_text("y", y).to(language), xlim=(-0.5, len(names) - 0.5), **said_axes(axes, language))
+
+
+def said_axes(axes: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """Arguments of ``Axes.set``; labels of ticks that are numbers get the language's decimal sign."""
+    def label(text: Any) -> Any:
+        return decimal(text, language) if re.fullmatch(r"[−-]?\d+\.\d+", str(text)) else text
+
+    return {name: [*map(label, value)] if name in ("xticklabels", "yticklabels") else value
+            for name, value in axes.items()}
 
 
 # ---- every seed ----
 
 
-def dots(ax: Any, finding: Any, predicted: float | None = None) -> None:
+def dots(ax: Any, finding: Any, language: str, predicted: float | None = None) -> None:
     """Every seed a dot, the interval a bar, what fails hatched; a triangle is what the reader predicted."""
     check, values = finding.check, finding.values[np.isfinite(finding.values)]
     heights = np.linspace(0.25, 0.75, max(len(values), 2))[:len(values)]
@@ -102,6 +133,7 @@ def dots(ax: Any, finding: Any, predicted: float | None = None) -> None:
             ax.axvspan(limit, end, fill=False, hatch="////", edgecolor=ORANGE, alpha=0.45, lw=0)
             ax.axvline(limit, color=ORANGE, lw=1.5, ls="--")
     ax.xaxis.set_major_locator(MaxNLocator(6))
+    say_numbers(ax, language)
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
@@ -113,7 +145,7 @@ def picture_svg(result: Any, language: str) -> str:
         figure = new_figure(WIDTH, 3.4)
         result.experiment.picture(figure.add_subplot(), result, language)
         for ax in figure.axes:
-            finish(ax)
+            finish(ax, language)
         return svg(figure, word("picture", language), result.experiment.alt.to(language))
 
 
@@ -126,14 +158,15 @@ def dots_svg(result: Any, language: str) -> str:
         figure = new_figure(WIDTH, 1.05 * len(shown) + 0.1)
         for index, each in enumerate(shown):
             ax = figure.add_subplot(len(shown), 1, index + 1)
-            dots(ax, each, result.record.predicted if index == 0 else None)
-            title = f"{each.check.name} {limits(each.check)} {each.check.unit.to(language)}"
+            dots(ax, each, language, result.record.predicted if index == 0 else None)
+            title = f"{each.check.name} {limits(each.check, language)} {each.check.unit.to(language)}"
             ax.set_title(title.strip().replace("  ", ", "), loc="left", fontsize=10)
         said = "; ".join(
             Text(f"{each.check.name}: mean {number(each.mean)}, {len(each.values)} seeds from "
                  f"{number(each.values.min())} to {number(each.values.max())}, threshold {limits(each.check)}",
-                 f"{each.check.name}: среднее {number(each.mean)}, запусков: {len(each.values)}, от "
-                 f"{number(each.values.min())} до {number(each.values.max())}, порог {limits(each.check)}").to(language)
+                 f"{each.check.name}: среднее {number(each.mean, 'ru')}, запусков: {len(each.values)}, от "
+                 f"{number(each.values.min(), 'ru')} до {number(each.values.max(), 'ru')}, порог "
+                 f"{limits(each.check, 'ru')}").to(language)
             for each in shown)
         return svg(figure, word("dots", language), said)
 

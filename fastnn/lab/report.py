@@ -9,7 +9,7 @@ from typing import Any
 from fastnn_ref.shared import atomic
 
 from . import words
-from .words import count_of_seeds, limits, number, seconds, spread, word
+from .words import count_of_seeds, decimal, limits, number, seconds, setting, spread, with_unit, word
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--quiet:#555;--line:#c9c9c9;--shade:#f3f3f3;
@@ -25,11 +25,11 @@ p{margin:.5rem 0}.said{font-weight:400}.claim{font-size:1.15rem}.quiet{color:var
 figure{margin:.8rem 0;max-width:40rem}svg{display:block;width:100%;height:auto}svg text{font-family:inherit!important}
 table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line)}
-thead th{border-bottom-width:2px}tbody th{min-width:11rem}td:last-child{white-space:nowrap}
+thead th{border-bottom-width:2px}tbody th{min-width:11rem}td:nth-child(n+4):last-child{white-space:nowrap}
 td{font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;background:var(--shade);padding:.6rem;border-radius:.3rem;overflow-wrap:anywhere}
 a{color:var(--blue)}
-@media (max-width:54rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+@media (max-width:62rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table,tbody,tr,td,tbody th{display:block}tr{border-bottom:2px solid var(--line);padding:.4rem 0}
 td,tbody th{border:0;padding:.1rem 0}td:empty{display:none}
 td::before{content:attr(data-label) ": ";color:var(--quiet)}}
@@ -66,9 +66,9 @@ def table(result: Any, language: str) -> str:
         check = each.check
         alone = "" if check.every or each.verdict == "SHOWN" else f"{each.misleading} / {len(each.values)}"
         rows.append([f"{escape(check.text.to(language))} <small class=\"quiet\">({escape(check.name)})</small>",
-                     word(check.role, language), escape(f"{number(each.mean)} {check.unit.to(language)}".strip()),
-                     escape(spread(each, language)), escape(limits(check)),
-                     "" if each.p is None else number(each.p), alone, verdict(each.verdict, language)])
+                     word(check.role, language), escape(with_unit(each.mean, check, language)),
+                     escape(spread(each, language)), escape(limits(check, language)),
+                     "" if each.p is None else number(each.p, language), alone, verdict(each.verdict, language)])
     return grid([word(each, language) for each in names], rows)
 
 
@@ -90,6 +90,9 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
     def say(name: str) -> str:
         return escape(word(name, language))
 
+    def took(value: float, digits: int = 1) -> str:
+        return decimal(f"{value:.{digits}f}", language)
+
     def part(name: str, content: str) -> str:
         return f"<section><h2>{say(name)}</h2>{content}</section>" if content else ""
 
@@ -104,20 +107,21 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
                     f"{escape(words.broken(result, language))}.</p>")
     if record.predicted is not None:
         head.append(f'<p>{escape(experiment.question.to(language))} {say("predicted")}: '
-                    f'<strong>{number(record.predicted)}</strong>; {say("measured")}: '
-                    f"<strong>{number(first.mean)}</strong> {escape(first.check.unit.to(language))}</p>")
+                    f'<strong>{number(record.predicted, language)}</strong>; {say("measured")}: '
+                    f"<strong>{number(first.mean, language)}</strong> {escape(first.check.unit.to(language))}</p>")
     if len(record.seeds) == 1:
         head.append(f'<p><strong>{say("one")}</strong></p>')
     drawn, alt = picture.picture_svg(result, language), escape(experiment.alt.to(language))
     dots = picture.dots_svg(result, language)
-    took, reference = seconds(result)
-    arms = [[escape(name) if name else say("all arms"), f"{sum(each):.2f}"] for name, each in record.cpu.items()]
+    cpu, reference = seconds(result)
+    arms = [[escape(name) if name else say("all arms"), took(sum(each), 2)] for name, each in record.cpu.items()]
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
-    setup = [[escape(name), escape(str(value))] for name, value in record.setup.items()]
-    setup += [[say("data"), f"<code>{record.data[:16]}…</code>"], ["versions", escape(versions)]]
+    setup = [[escape(name), escape(setting(value, language))] for name, value in record.setup.items()]
+    setup += [[say("data"), f"<code>{record.data[:16]}…</code>"], [say("versions"), escape(versions)]]
     catches = [[f"<code>--break {escape(name)}</code>", escape(each.text.to(language)), escape(each.caught_by)]
                for name, each in experiment.mutations.items()]
-    same = "" if reference is None else f'<p>{say("reference")} {reference:.1f} s ({took:.1f} s).</p>'
+    unit = say("s")
+    same = "" if reference is None else f'<p>{say("reference")} {took(reference)} {unit} ({took(cpu)} {unit}).</p>'
     return document(experiment.name, "\n".join([
         *head,
         part("picture", drawn and f"<figure>{drawn}<figcaption class=\"quiet\">{alt}</figcaption></figure>"),
@@ -126,7 +130,7 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
         part("limits", f"<p>{escape(limit)}</p>" if (limit := experiment.limits.to(language)) else ""),
         part("mutations", grid([word(each, language) for each in ("option", "bug", "by")], catches) if catches else ""),
         part("cpu", grid([word("arm", language), word("cpu", language)], arms)
-             + f"<p>{record.wall:.1f} s {say('wall')}.</p>{same}"),
+             + f"<p>{took(record.wall)} {unit} {say('wall')}.</p>{same}"),
         part("setup", grid(["", ""], setup)),
         part("repeat", f"<pre><code>{escape(record.command)}</code></pre>"),
         part("sources", "".join(f"<p>{escape(each)}</p>" for each in experiment.sources)),
@@ -141,9 +145,9 @@ def index_page(results: Sequence[Any], language: str = "en") -> str:
         first = each.findings[0]
         rows.append([f'<a href="{escape(each.experiment.name)}.html">{escape(each.experiment.name)}</a><br/>'
                      f'<span class="said">{escape(each.experiment.claim.to(language))}</span>',
-                     escape(f"{number(first.mean)} {first.check.unit.to(language)}".strip()),
-                     escape(spread(first, language)), escape(limits(first.check)), str(len(each.record.seeds)),
-                     f"{seconds(each)[0]:.2f}", verdict(each.verdict, language)])
+                     escape(with_unit(first.mean, first.check, language)), escape(spread(first, language)),
+                     escape(limits(first.check, language)), str(len(each.record.seeds)),
+                     decimal(f"{seconds(each)[0]:.2f}", language), verdict(each.verdict, language)])
     body = f"<h1>{escape(word('index', language))}</h1><p>{escape(word('how', language))}</p>"
     return document(word("index", language), body + grid([word(each, language) for each in names], rows), language)
 

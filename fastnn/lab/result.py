@@ -180,8 +180,9 @@ def compare(one: Sequence[Result], other: Sequence[Result], language: str = "en"
                     paired = b is not None and (a.record.seeds, a.record.data) == (b.record.seeds, b.record.data)
                     low, high = difference_interval(first.values, second.values, paired)
                     verdicts = dict.fromkeys(word(each.verdict, language) for each in (first, second))
-                    rows.append([a.experiment.name, first.check.name, number(first.mean), number(second.mean),
-                                 number(second.mean - first.mean), f"{number(low)} … {number(high)}",
+                    numbers = [number(each, language) for each in (first.mean, second.mean, second.mean - first.mean,
+                                                                   low, high)]
+                    rows.append([a.experiment.name, first.check.name, *numbers[:3], " … ".join(numbers[3:]),
                                  " → ".join(verdicts)])
     if len(rows) == 1:
         raise ValueError("compare: expected files with an experiment in common")

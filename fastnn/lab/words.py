@@ -1,6 +1,6 @@
 """What the lab says around an experiment, in English and Russian, and its summary as plain text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ WORDS = {
     "numbers": ("Checks", "Проверки"), "setup": ("Configuration", "Конфигурация"),
     "limits": ("When it does not help", "Когда это не помогает"), "sources": ("Sources", "Источники"),
     "repeat": ("This line repeats it", "Эта строка повторит запуск"), "data": ("data, sha256", "данные, sha256"),
+    "versions": ("versions", "версии"), "s": ("s", "с"),
     "cpu": ("CPU seconds", "секунды процессора"), "wall": ("wall clock", "по часам"),
     "reference": ("the same in fastnn_ref takes about", "то же в fastnn_ref займёт примерно"),
     "mutations": ("Bugs that it catches", "Ошибки, которые она ловит"), "bug": ("bug", "ошибка"),
@@ -62,33 +63,65 @@ def count_of_seeds(n: int, language: str) -> str:
     return f"{n} {'запуск' if n % 10 == 1 and not tens else 'запуска' if 2 <= n % 10 <= 4 and not tens else 'запусков'}"
 
 
-def number(value: float) -> str:
+def decimal(text: str, language: str) -> str:
+    """A number as text, with the language's decimal sign.
+
+    >>> from fastnn.lab.words import decimal
+    >>> decimal("0.5", "en"), decimal("0.5", "ru")
+    ('0.5', '0,5')
+    """
+    return text.replace(".", ",") if language == "ru" else text
+
+
+def number(value: float, language: str = "en") -> str:
     """A number with three digits; a whole one below a million with all of them.
 
     >>> from fastnn.lab.words import number
-    >>> number(0.99312), number(-1.5e-9), number(float("nan")), number(9610)
-    ('0.993', '−1.5e−09', 'nan', '9610')
+    >>> number(0.99312), number(-1.5e-9, "ru"), number(float("nan")), number(9610)
+    ('0.993', '−1,5e−09', 'nan', '9610')
     """
     whole = abs(value) < 1e6 and value == int(value)
-    return (f"{value + 0.0:.0f}" if whole else f"{value + 0.0:.3g}").replace("-", "−")
+    return decimal(f"{value + 0.0:.0f}" if whole else f"{value + 0.0:.3g}", language).replace("-", "−")
 
 
-def limits(check: Check) -> str:
+def setting(value: Any, language: str) -> str:
+    """A value of a configuration as Python writes it; in Russian numbers have commas, also in lists and records.
+
+    >>> from fastnn.lab.words import setting
+    >>> setting(0.05, "ru"), setting([0.1, 1], "en"), setting([0.1, 1], "ru"), setting("conv 3x3, pool 2", "ru")
+    ('0,05', '[0.1, 1]', '[0,1; 1]', 'conv 3x3, pool 2')
+    """
+    if language != "ru" or isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {setting(each, language)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return f"[{'; '.join(setting(each, language) for each in value)}]"
+    return decimal(str(value), language)
+
+
+def limits(check: Check, language: str = "en") -> str:
     """The thresholds of a check: ``> 0.3``, ``15.5 … 16.7``, ``≤ 0`` where every seed counts."""
     more, less = ("≥", "≤") if check.every else (">", "<")
     if check.above is not None and check.below is not None:
-        return f"= {number(check.above)}" if check.above == check.below else \
-            f"{number(check.above)} … {number(check.below)}"
-    return f"{more} {number(check.above)}" if check.above is not None else \
-        "" if check.below is None else f"{less} {number(check.below)}"
+        return f"= {number(check.above, language)}" if check.above == check.below else \
+            f"{number(check.above, language)} … {number(check.below, language)}"
+    return f"{more} {number(check.above, language)}" if check.above is not None else \
+        "" if check.below is None else f"{less} {number(check.below, language)}"
+
+
+def with_unit(value: float, check: Any, language: str) -> str:
+    """A number with the unit of its check."""
+    return f"{number(value, language)} {check.unit.to(language)}".strip()
 
 
 def spread(finding: Any, language: str) -> str:
     """The interval, or the range of all seeds where every one counts."""
     if finding.check.every:
-        ends = dict.fromkeys(map(number, (finding.values.min(), finding.values.max())))
+        ends = dict.fromkeys(number(each, language) for each in (finding.values.min(), finding.values.max()))
         return f"{word('every', language)}: {' … '.join(ends)}"
-    return "" if not np.isfinite(finding.low) else f"{number(finding.low)} … {number(finding.high)}"
+    return "" if not np.isfinite(finding.low) else \
+        f"{number(finding.low, language)} … {number(finding.high, language)}"
 
 
 def seconds(result: Any) -> tuple[float, float | None]:
@@ -107,14 +140,15 @@ def broken(result: Any, language: str) -> str:
 def summary(result: Any, language: str) -> str:
     """The result as lines of text, a table of its checks."""
     took, _ = seconds(result)
-    rows = [[f.check.name, f"{number(f.mean)} {f.check.unit.to(language)}".strip(), spread(f, language),
-             limits(f.check), word(f.verdict, language)] for f in result.findings]
+    rows = [[f.check.name, with_unit(f.mean, f.check, language), spread(f, language), limits(f.check, language),
+             word(f.verdict, language)] for f in result.findings]
     head = f"{result.experiment.name}: {word(result.verdict, language)}, " \
-           f"{count_of_seeds(len(result.record.seeds), language)}, {took:.2f} {word('cpu', language)}"
+           f"{count_of_seeds(len(result.record.seeds), language)}, " \
+           f"{decimal(f'{took:.2f}', language)} {word('cpu', language)}"
     lines = [head, result.experiment.claim.to(language), *aligned(rows)]
     if result.record.predicted is not None:
-        lines.append(f"{word('predicted', language)}: {number(result.record.predicted)}; "
-                     f"{word('measured', language)}: {number(result.findings[0].mean)}")
+        lines.append(f"{word('predicted', language)}: {number(result.record.predicted, language)}; "
+                     f"{word('measured', language)}: {number(result.findings[0].mean, language)}")
     if result.record.broken:
         lines.append(broken(result, language))
     if len(result.record.seeds) == 1:
@@ -128,9 +162,9 @@ def overview(results: Sequence[Any], language: str) -> str:
     rows = [head]
     for each in results:
         first = each.findings[0]
-        rows.append([each.experiment.name, f"{number(first.mean)} {first.check.unit.to(language)}".strip(),
-                     spread(first, language), limits(first.check), str(len(each.record.seeds)),
-                     f"{seconds(each)[0]:.2f}", word(each.verdict, language)])
+        rows.append([each.experiment.name, with_unit(first.mean, first.check, language), spread(first, language),
+                     limits(first.check, language), str(len(each.record.seeds)),
+                     decimal(f"{seconds(each)[0]:.2f}", language), word(each.verdict, language)])
     bad = [f"{each.experiment.name}: {word(f.verdict, language)} {f.check.name}: {f.check.text.to(language)}"
            for each in results for f in each.findings if f.verdict in ("FAIL", INCONCLUSIVE)]
     return "\n".join([*aligned(rows), *bad])

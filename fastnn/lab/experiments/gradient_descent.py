@@ -72,7 +72,8 @@ experiment = Experiment(
         "half-gradient": Mutation(Text("the derivative of the square lost its factor 2",
                                        "в производной квадрата потерян множитель 2"), "unsafe"),
     },
-    picture=curves({"safe": "0.95 · 2/λmax", "unsafe": "1.05 · 2/λmax"}, x=Text("step", "шаг"),
+    picture=curves({"safe": Text("0.95 · 2/λmax", "0,95 · 2/λmax"), "unsafe": Text("1.05 · 2/λmax", "1,05 · 2/λmax")},
+                   x=Text("step", "шаг"),
                    y=Text("loss", "потери"), yscale="log"),
     alt=Text("The loss over 200 steps on a logarithmic scale: it falls at the smaller rate and rises by about sixteen "
              "powers of ten at the larger one.",
