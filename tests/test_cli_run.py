@@ -16,7 +16,7 @@ import pytest
 import fastnn
 from fastnn import cli, datasets
 from fastnn.cli import options, own_data, rows, task, train
-from fastnn.cli.encoding import Encoding, fitted
+from fastnn.cli.encoding import Encoding, fitted, fitted_targets
 from fastnn.cli.score import Estimated
 from fastnn.cli.session import SIGNALLED, UsageError
 from fastnn_ref.shared import progress
@@ -804,3 +804,64 @@ def test_train_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "train --epochs 2 --json --backend ref --optimizer sgd --lr 1e200")
     assert code == 1 and json.loads(out)["runs"][0]["diverged"] is True
     assert "NaN" not in out
+
+
+def cells_in(path, cells, head=("a", "b", "label"), delimiter=","):
+    """A file of cells."""
+    path.write_text("\n".join(delimiter.join(map(str, row)) for row in [head, *cells]) + "\n")
+    return path
+
+
+def test_equal_numbers_have_the_deviation_1():
+    """The computed one of 90 times 0.1 is no 0, and another number in that column would be thousands of millions."""
+    x = np.column_stack([np.full(90, 0.1), np.arange(90.0)])
+    assert x[:, 0].std() > 0                                        # what this is about
+    assert fitted(x, True)["deviation"][0] == 1
+    assert abs(Encoding((), 2, **fitted(x, True)).inputs(np.array([[0.2, 0]]))[0, 0] - 0.1) < 1e-6
+    assert fitted_targets(x)["target_deviation"][0] == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_cannot_be_scaled_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"scale: expected inputs whose squares float64 can hold, got up to 3e\+200"):
+        fitted(np.array([[1e200, 1], [3e200, 2]]), True)
+    with pytest.raises(ValueError, match="scale: expected targets"):
+        fitted_targets(np.array([[1e308], [1.5e308]]))
+    plain = Encoding(("a", "b"), 1)
+    with pytest.raises(ValueError, match=r"f.csv: row 1: expected inputs in the range of float32, got 1e\+39"):
+        plain.inputs(np.array([[1.0], [1e39]]), "f.csv")
+    scaled = Encoding(("a", "b"), 1, mean=(0.0,), deviation=(1e-9,))
+    with pytest.raises(ValueError, match=r"less the mean and divided by the deviation, got 1e\+39"):
+        scaled.inputs(np.array([[1e30]]))
+
+
+@pytest.mark.parametrize("t", [[0, np.inf], [0, 1e300], [0, np.nan]])
+def test_targets_that_are_no_class_numbers(t):
+    """Infinities and 1e300 became the same whole number."""
+    with pytest.raises(ValueError, match="expected classes, whole numbers or texts, got (inf|1e\\+300|nan) at row 1"):
+        rows.as_labels(np.array(t, float), "t")
+
+
+def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
+    path = cells_in(tmp_path / "a.csv", [["1", "2", "x"], ["3", "4", "y"]], ['"a;1;2"', '"b;""3;"', "label"])
+    assert rows.read_table(path).names == ("a;1;2", 'b;"3;', "label")
+    path = cells_in(tmp_path / "b.csv", [["1", "2", "x"], ["  "], ["3", "4", "y"], ["  "]], delimiter=";")
+    read = rows.read_table(path)
+    assert [list(row) for row in read.cells] == [["1", "2", "x"], ["3", "4", "y"]] and list(read.lines) == [2, 4]
+    with pytest.raises(ValueError, match="expected an unpacked file, as only IDX is read from .gz"):
+        rows.kind_of(cells_in(tmp_path / "a.csv.gz", []))
+
+
+@pytest.mark.parametrize("colors", ["auto", "grey", "rgb"])
+def test_images_of_16_bits(tmp_path, colors):
+    """Their upper bytes; Pillow's own conversion makes 255 of all above it. Of other numbers there is no telling."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = (np.arange(16).reshape(4, 4) * 17 * 257).astype(np.uint16)
+    for name, array in (("a.png", pixels), ("b.tif", pixels), ("c.tif", pixels.astype(np.int32))):
+        image.fromarray(array).save(tmp_path / name)
+        found = rows.read_image(tmp_path / name, rows.Images(colors))
+        assert (found.reshape(4, 4, -1) == (pixels >> 8)[:, :, None]).all()
+    for name, array in (("d.tif", pixels / np.float32(65535)), ("e.tif", pixels.astype(np.int32) * 2)):
+        image.fromarray(array).save(tmp_path / name)
+        with pytest.raises(ValueError, match=rf"{name}: expected an image of 8 or 16 bits for each pixel, got"):
+            rows.read_image(tmp_path / name, rows.Images(colors))

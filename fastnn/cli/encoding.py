@@ -64,14 +64,22 @@ class Encoding:
         """Outputs (n, targets) of a regression -> values (n, targets) float64, each in the unit of its target."""
         return np.asarray(y.astype(np.float64) * np.array(self.target_deviation) + np.array(self.target_mean))
 
-    def inputs(self, x: Array) -> Array:
-        """Rows (n, …) as they are read -> inputs (n, features) float32, scaled as those of the training."""
+    def inputs(self, x: Array, source: str = "x") -> Array:
+        """Rows (n, …) as they are read from ``source`` -> inputs (n, features) float32, scaled as those of the
+        training."""
         x = x.reshape(len(x), -1)
         if x.dtype == np.uint8 and self.from_bytes:
             return x.astype(np.float32) / np.float32(255)
         if self.mean is not None:
             x = (x - np.array(self.mean)) / np.array(self.deviation)
-        return x.astype(np.float32)
+        with np.errstate(over="ignore"):
+            found = x.astype(np.float32)
+        if not np.isfinite(found).all():
+            row = checks.first_row(np.asarray(~np.isfinite(found).all(axis=1)))
+            raise ValueError(f"{source}: row {row}: expected inputs in the range of float32"
+                             f"{'' if self.mean is None else ', less the mean and divided by the deviation'}, got "
+                             f"{x[row][~np.isfinite(found[row])][0]:g}")
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and texts."""
@@ -122,17 +130,30 @@ def fitted(x: Array, scale: bool) -> dict[str, Any]:
     each input; a constant one has the deviation 1."""
     if not scale or x.dtype == np.uint8:
         return {"from_bytes": x.dtype == np.uint8}
-    deviation = x.std(axis=0, dtype=np.float64)
-    return {"mean": tuple(x.mean(axis=0, dtype=np.float64).tolist()),
-            "deviation": tuple(np.where(deviation > 0, deviation, 1.0).tolist())}
+    mean, deviation = mean_and_deviation(x, "inputs")
+    return {"mean": mean, "deviation": deviation}
 
 
 def fitted_targets(t: Array) -> dict[str, Any]:
     """The means and the deviations of training targets (n, targets) of a regression; of constant ones the deviation
     is 1."""
-    deviation = t.std(axis=0)
-    return {"target_mean": tuple(t.mean(axis=0).tolist()),
-            "target_deviation": tuple(np.where(deviation > 0, deviation, 1.0).tolist())}
+    mean, deviation = mean_and_deviation(t, "targets")
+    return {"target_mean": mean, "target_deviation": deviation}
+
+
+def mean_and_deviation(x: Array, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of each column of (n, columns); ValueError where float64 cannot hold the square of a number.
+
+    The deviation of equal numbers, which need not be computed as 0, is 1: of 90 times 0.1 it comes out as 2e-16.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    bad = ~(np.isfinite(mean) & np.isfinite(deviation))
+    if bad.any():
+        raise ValueError(f"scale: expected {kind} whose squares float64 can hold, got up to "
+                         f"{np.abs(x[:, bad]).max():g}")
+    constant = (x == x[:1]).all(axis=0) | (deviation == 0)
+    return tuple(mean.tolist()), tuple(np.where(constant, 1.0, deviation).tolist())
 
 
 def in_unit(name: str, encoding: Encoding) -> metrics.Metric:

@@ -45,8 +45,9 @@ def load(config: Any) -> tuple[datasets.Dataset, Encoding]:
     )  # fmt: skip
     if regression:
         t = encoding.scaled(t)
+    inputs = encoding.inputs(x, config.data)
     data = datasets.Dataset(
-        Path(config.data).name, encoding.inputs(x[train]), t[train], encoding.inputs(x[test]), t[test],
+        Path(config.data).name, inputs[train], t[train], inputs[test], t[test],
         encoding.image_shape,
     )  # fmt: skip
     return data, encoding

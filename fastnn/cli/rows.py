@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 NUMBERS = "; --task regression learns numbers"      # where classes are expected
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".tif", ".tiff", ".webp")
-GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,8 @@ def kind_of(path: Path) -> str:
     if path.is_dir():
         return "folder"
     ending = path.suffix.lower()
+    if ending == ".gz" and Path(path.stem).suffix.lower() in (*TABLES, ".npy", ".npz"):
+        raise ValueError(f"{path}: expected an unpacked file, as only IDX is read from .gz")
     if ending in TABLES:
         return "table"
     if ending in (".npy", ".npz"):
@@ -224,7 +226,7 @@ def as_labels(t: Array, name: str) -> list[str]:
         raise ValueError(f"{name}: expected targets (n,), whole numbers or texts, got {t.dtype} "
                          f"{checks.format_shape(t.shape)}")
     if t.dtype.kind == "f":
-        if (bad := t != np.round(t)).any():
+        if (bad := (t != np.round(t)) | (np.abs(t) >= 2.0**63)).any():     # NaN differs, ∞ is beyond any int64
             raise ValueError(f"{name}: expected classes, whole numbers or texts, got {t[bad][0]} at row "
                              f"{first_row(bad)}{NUMBERS}")
         t = t.astype(np.int64)
@@ -252,10 +254,10 @@ def read_table(path: Path) -> Table:
         return read_parquet(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            start = file.readline()
+            start = re.sub(r'"[^"]*("|$)', "", file.readline())     # of what stands in quotes nothing is a delimiter
             file.seek(0)
             reader = csv.reader(file, delimiter=max(",;\t", key=start.count), skipinitialspace=True, strict=True)
-            found = [(reader.line_num, row) for row in reader if row]
+            found = [(reader.line_num, row) for row in reader if "".join(row).strip() or len(row) > 1]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: expected a table of UTF-8 text ({error})") from error
     names = None
@@ -365,6 +367,19 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     return Rows(x, [file.parent.name for file in files] if labelled else None)
 
 
+def as_bytes(image: Any, file: Path) -> Any:
+    """The image with a byte for each pixel and colour; of 16 bits the upper 8, as Pillow's ``convert`` cuts at 255."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    from PIL import Image
+
+    pixels = np.asarray(image)
+    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() >= 2**16:
+        raise ValueError(f"{file}: expected an image of 8 or 16 bits for each pixel, got {pixels.dtype} from "
+                         f"{pixels.min():g} to {pixels.max():g}")
+    return Image.fromarray((pixels >> 8).astype(np.uint8))
+
+
 def read_image(file: Path, how: Images) -> Array:
     """The pixels of an image: (height, width) bytes, or (height, width, 3) in colour."""
     from PIL import Image, UnidentifiedImageError
@@ -374,7 +389,7 @@ def read_image(file: Path, how: Images) -> Array:
             # From memory: of a file, Pillow sets as much aside as a damaged header asks for.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             grey = how.colors == "grey" or (how.colors == "auto" and image.mode in GREY_MODES)
-            pixels = image.convert("L" if grey else "RGB")
+            pixels = as_bytes(image, file).convert("L" if grey else "RGB")
             if how.resize and how.size is not None:
                 pixels = pixels.resize(how.size, Image.Resampling.BILINEAR)     # averages where it makes smaller
             found = np.asarray(pixels)

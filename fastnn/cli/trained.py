@@ -78,7 +78,7 @@ class Trained:
         if features != encoding.features:
             raise ValueError(f"{source}: expected rows of {encoding.features} numbers, got "
                              f"{checks.format_shape(('n', *rows.x.shape[1:]))}")
-        return self.shaped(encoding.inputs(rows.x), encoding.image_shape, source)
+        return self.shaped(encoding.inputs(rows.x, source), encoding.image_shape, source)
 
     def shaped(self, x: npt.NDArray[Any], image: tuple[int, int, int] | None, source: str) -> npt.NDArray[Any]:
         """``x`` (n, …) as it is, as rows, or as images: the first that the model takes."""
