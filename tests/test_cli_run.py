@@ -838,7 +838,7 @@ def test_numbers_that_cannot_be_scaled_are_named(tmp_path):
 @pytest.mark.parametrize("t", [[0, np.inf], [0, 1e300], [0, np.nan]])
 def test_targets_that_are_no_class_numbers(t):
     """Infinities and 1e300 became the same whole number."""
-    with pytest.raises(ValueError, match="expected classes, whole numbers or texts, got (inf|1e\\+300|nan) at row 1"):
+    with pytest.raises(ValueError, match=r"expected classes, whole numbers or texts, got (inf|1e\+300|nan) at row 1"):
         rows.as_labels(np.array(t, float), "t")
 
 
@@ -848,7 +848,7 @@ def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
     path = cells_in(tmp_path / "b.csv", [["1", "2", "x"], ["  "], ["3", "4", "y"], ["  "]], delimiter=";")
     read = rows.read_table(path)
     assert [list(row) for row in read.cells] == [["1", "2", "x"], ["3", "4", "y"]] and list(read.lines) == [2, 4]
-    with pytest.raises(ValueError, match="expected an unpacked file, as only IDX is read from .gz"):
+    with pytest.raises(ValueError, match=r"expected an unpacked file, as only IDX is read from \.gz"):
         rows.kind_of(cells_in(tmp_path / "a.csv.gz", []))
 
 
