@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref.shared import checks, metrics
+from fastnn_ref.shared import arrays, checks, metrics
 
 from . import rows
 
@@ -75,7 +75,7 @@ class Encoding:
         with np.errstate(over="ignore"):
             found = x.astype(np.float32)
         if not np.isfinite(found).all():
-            row = checks.first_row(np.asarray(~np.isfinite(found).all(axis=1)))
+            row = arrays.first_row(np.asarray(~np.isfinite(found).all(axis=1)))
             raise ValueError(f"{source}: row {row}: expected inputs in the range of float32"
                              f"{'' if self.mean is None else ', less the mean and divided by the deviation'}, got "
                              f"{x[row][~np.isfinite(found[row])][0]:g}")
