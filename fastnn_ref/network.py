@@ -18,7 +18,6 @@ Engine: fastnn/network.pyx.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -30,7 +29,7 @@ import numpy.typing as npt
 
 from . import init
 from .shared.access import Listed, Trained, listed, walk
-from .shared.network import as_common_dtype, as_counters, as_seeds, busy
+from .shared.network import as_common_dtype, as_counters, as_seeds, busy, process_lock
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -51,8 +50,7 @@ def clear_gradients(layer: Any) -> None:
             gradient[...] = 0
 
 
-MUTEX = threading.RLock()       # held for a few lines that threads must not mix: who uses a layer, who adopts it
-os.register_at_fork(after_in_child=MUTEX._at_fork_reinit)      # type: ignore[attr-defined]     # its thread is not there
+MUTEX = process_lock()          # held for a few lines that threads must not mix: who uses a layer, who adopts it
 
 
 class Use:

@@ -39,6 +39,7 @@ from .data import (
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
 from .mixup import as_mixup
+from .network import process_lock
 from .objects import check_is_root, package_of
 from .prediction import mean_loss, parts
 from .progress import ProgressBar
@@ -48,8 +49,7 @@ from .state import check_resumed, load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
 EVALUATED = 1024        # rows that are evaluated at a time
-FILTERS = threading.RLock()
-os.register_at_fork(after_in_child=FILTERS._at_fork_reinit)        # type: ignore[attr-defined]
+FILTERS = process_lock()
 
 
 # ---- evaluating ----

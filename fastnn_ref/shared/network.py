@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -69,6 +71,14 @@ def as_common_dtype(found: set[np.dtype[Any]]) -> np.dtype[Any] | None:
 
 
 # ---- the lock ----
+
+
+def process_lock() -> threading.RLock:
+    """A lock of the process; in a forked child, where the thread that has it is missing, it is free."""
+    lock = threading.RLock()
+    if hasattr(os, "register_at_fork"):                 # not on Windows, which has no fork
+        os.register_at_fork(after_in_child=lock._at_fork_reinit)        # type: ignore[attr-defined]
+    return lock
 
 
 BUSY = {
