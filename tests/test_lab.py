@@ -402,7 +402,7 @@ def test_break_and_predict(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.stdin", io.StringIO("−1,5\n"))
     assert run("run", QUICK, "--predict", "--seeds", 1, "--lang", "ru") == 0
     shown = capsys.readouterr().out
-    assert "Читатель предсказал: −1.5" in shown and "--seeds 24" in shown
+    assert "Читатель предсказал: −1,5" in shown and "--seeds 24" in shown
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
