@@ -24,7 +24,8 @@ cdef class Convolution(Layer):
 
     cdef int make(self, object channels, object filters, object groups, object outside, object activation, object bias,
                   object init) except -1
-    cdef int set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes) except -1
+    cdef object set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes)
+    cdef int64_t plan_du(self, object planes, object tables, int64_t rows, int64_t lanes) except -1
     cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1
     cdef tuple tiled(self, tuple image)
     cdef int plan_points(self, int64_t lanes, Plan plan) except -1

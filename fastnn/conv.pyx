@@ -92,8 +92,8 @@ cdef class Convolution(Layer):
     cdef tuple named_children(self):
         return (("activation", self.activation),) if self.is_hosted else ()
 
-    cdef int set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes) except -1:
-        """Points g to the tables of `planes`, for `rows` images of `channels` channels."""
+    cdef object set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes):
+        """Points g to the tables of `planes`, for `rows` images of `channels` channels; returns the tables."""
         g.channel_size = checks.check_size("planes", *planes.stride, planes.height, planes.pitch)
         g.image_size = checks.check_size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
         tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes and not self.g.kernel else None)
@@ -109,7 +109,20 @@ cdef class Convolution(Layer):
         g.order, g.window_begin = pointer(tables.order), pointer(tables.window_begin)
         g.tap_set, g.row_set = pointer(tables.tap_set), pointer(tables.row_set)
         g.taps, g.tap_set_begin = pointer(tables.taps), pointer(tables.tap_set_begin)
-        return 0
+        return tables
+
+    cdef int64_t plan_du(self, object planes, object tables, int64_t rows, int64_t lanes) except -1:
+        """Points to where interleaved du is read as it came; returns of how many images it is copied to planes."""
+        self.g.du_begin = self.g.du_taps = NULL
+        if self.g.kernel or not self.g.y_interleaved or rows < lanes:
+            return rows
+        unpadded = planes.unpadded(self.g.filters // self.g.groups, tables)
+        if unpadded is None:
+            return rows
+        begin, taps = unpadded.begin, unpadded.taps * lanes
+        self.tables += [begin, taps]
+        self.g.du_begin, self.g.du_taps = pointer(begin), pointer(taps)
+        return lanes - 1
 
     cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1:
         """Reserves what the kernels need for a convolution from `image` to `windows`, but for g.input.memory."""
@@ -127,8 +140,10 @@ cdef class Convolution(Layer):
         geometry = self.kernel_size, stride, (top, left), self.dilation
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
         self.set_planes(&g.input, conv_tables.input_planes(image, *geometry, seen), g.channels, rows, lanes)
-        self.set_planes(&g.gradient, conv_tables.gradient_planes(spread, *geometry, windows), g.filters, rows, lanes)
-        plan.reserve_scratch(&g.gradient.memory, <object>rows * g.gradient.image_size)
+        planes = conv_tables.gradient_planes(spread, *geometry, windows)
+        tables = self.set_planes(&g.gradient, planes, g.filters, rows, lanes)
+        copied = self.plan_du(planes, tables, rows, lanes)
+        plan.reserve_scratch(&g.gradient.memory, <object>copied * g.gradient.image_size)
         # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = checks.check_size(

@@ -26,7 +26,8 @@ together, only the rows are told apart: such a set has the taps that some window
 tap.
 
 The way back is such a correlation, too: dx = du, spread by the stride and padded, correlated with the flipped filters.
-``input_planes`` and ``gradient_planes`` are the two. kernels/conv_layout.inc.c and its neighbours read the tables.
+``input_planes`` and ``gradient_planes`` are the two. Interleaved images whose windows have no tap but those that meet a
+pixel can be read where they stand: ``unpadded`` says where. kernels/conv_layout.inc.c and its neighbours read the tables.
 """
 
 from __future__ import annotations
@@ -64,6 +65,13 @@ class Tables(NamedTuple):
     def contiguous(self) -> bool:
         """Whether each row of the image stands side by side, one row behind the other: it can be copied row by row."""
         return bool((np.diff(self.col_offset) == 1).all() and (np.diff(self.row_offset) > 0).all())
+
+
+class Unpadded(NamedTuple):
+    """Where windows find their pixels in the image as it came, without planes."""
+
+    begin: Array            # window order[e] meets its first pixel here
+    taps: Array             # and that of entry k of ``taps`` so much further
 
 
 class Planes(NamedTuple):
@@ -129,6 +137,29 @@ class Planes(NamedTuple):
             tap_set=tap_set, row_set=row_set, taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
         )  # fmt: skip
         return Tables(*(np.ascontiguousarray(table, np.int64) for table in found))
+
+    def unpadded(self, channels: int, tables: Tables) -> Unpadded | None:
+        """For the windows of ``tables``, which has some; None if they have taps that meet no pixel."""
+        if tables.full_set == 0:
+            return None
+        (rows, row), (cols, col) = self._met(0), self._met(1)
+        height, width = map(len, self.pixels)
+        down, across = np.divmod(tables.order, self.windows[1])
+        taps = np.zeros_like(tables.taps)
+        for tap_set, e in zip(*np.unique(tables.tap_set, return_index=True), strict=True):
+            i, j = down[e], across[e]
+            distance = (np.arange(channels)[:, None, None] * height + (rows[i] - row[i])[:, None]) * width + (
+                cols[j] - col[j])
+            part = slice(tables.tap_set_begin[tap_set], tables.tap_set_begin[tap_set + 1])
+            taps[part] = distance.ravel()[tables.taps[part]]
+        return Unpadded(row[down] * width + col[across], taps)
+
+    def _met(self, axis: int) -> tuple[Array, Array]:
+        """(window, tap) → the row, or column, of the image that it meets, if it meets one; each window's first one."""
+        begins = np.arange(self.windows[axis]) * self.stride[axis]
+        met = np.searchsorted(self.pixels[axis], begins[:, None] + self.taps[axis])
+        seen = self.sees(axis)
+        return met, np.where(seen.any(axis=1), met[np.arange(len(met)), seen.argmax(axis=1)], 0)
 
     def _tap_sets(self, channels: int, one_by_one: bool) -> tuple[Array, Array, list[Array]]:
         """(set of each row of windows, set of each window, the taps of each set); the last set has every tap.

@@ -1522,6 +1522,8 @@ KERNELS = [
     ),
     *of(
         "fastnn/kernels/conv_correlate.inc.c",
+        ("convolution: every group reads the first one's blocks of du", "test_conv::test_engine_agrees",
+         "channel = (block * c->groups + k) * c->in_channels", "channel = block * c->groups * c->in_channels"),
         ("convolution: split filters all begin at the first one", "test_conv::test_threads_and_instruction_sets",
          "from = tiles * split / splits * CONV_MR",
          "from = 0 * split"),
@@ -1683,6 +1685,8 @@ ENGINE = [
     ),
     *of(
         "fastnn/conv_tables.py",
+        ("tables: distances in the image from the first window's pixel", "test_conv_tables",
+         "(rows[i] - row[i])[:, None]", "(rows[i] - row[0])[:, None]"),
         ("tables: a column's phase of the stride forgotten", "test_conv_tables",
          "return x % stride_w * self.height * self.pitch + x // stride_w",
          "return x // stride_w"),

@@ -47,11 +47,14 @@ def check(planes, image, channels, piece, met):
         part = slice(begin, begin + piece)
         assert sorted(tables.order[part]) == list(range(begin, min(begin + piece, rows * cols)))
         assert (np.diff(tables.tap_set[part]) >= 0).all()
+    unpadded = planes.unpadded(channels, tables)
+    assert (unpadded is None) == (tables.full_set == 0)
     # A single image is worked out row by row.
     assert len(tables.row_set) == rows
     of_row = [tables.taps[tables.tap_set_begin[k] : tables.tap_set_begin[k + 1]] for k in tables.row_set]
     assert all((np.diff(seen) > 0).all() for seen in of_row)
-    for order, begin, tap_set in zip(tables.order, tables.window_begin, tables.tap_set, strict=True):
+    for e, (order, begin, tap_set) in enumerate(zip(
+            tables.order, tables.window_begin, tables.tap_set, strict=True)):
         i, j = divmod(int(order), cols)
         seen = tables.taps[tables.tap_set_begin[tap_set] : tables.tap_set_begin[tap_set + 1]]
         assert (np.diff(seen) > 0).all()                    # the chain of a sum keeps its order
@@ -62,6 +65,11 @@ def check(planes, image, channels, piece, met):
             assert memory[begin + tables.tap_offset[t]] == want, ((i, j), (c, r, s))
             assert want == 0 or t in seen, "a tap that sees a pixel is left out"
             assert want == 0 or t in of_row[i], "a tap that sees a pixel is left out of its row"
+        if unpadded is not None:                            # just the pixels that it meets, in an image without planes
+            places = unpadded.begin[e] + unpadded.taps[tables.tap_set_begin[tap_set] : tables.tap_set_begin[tap_set + 1]]
+            met_there = [number[c][met((i, j), (r, s))] for c, r, s in (taps[t] for t in seen)]
+            assert number.ravel()[places].tolist() == met_there
+            assert 0 <= unpadded.begin[e] < image[0] * image[1]
     assert tables.contiguous == (
         all(b - a == 1 for a, b in itertools.pairwise(tables.col_offset.tolist()))
         and all(b > a for a, b in itertools.pairwise(tables.row_offset.tolist())))

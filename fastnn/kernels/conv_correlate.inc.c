@@ -197,10 +197,15 @@ static void F(conv_single_rows)(const F(conv_tiles_t) *first, const fastnn_plane
     }
 }
 
+/* Where a block's windows begin and where their taps stand, as window_begin and taps_interleaved of its planes. */
+typedef struct {
+    const int64_t *begin, *taps;
+} F(places_t);
+
 /* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`.
    Windows of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
-static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_planes *g, const real *from, real *to,
-                                      int64_t first, int64_t n)
+static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_planes *g, F(places_t) places,
+                                      const real *from, real *to, int64_t first, int64_t n)
 {
     F(conv_tiles_t) t = *tile;
     for (int v = 0; v < CONV_NV; ++v) t.lanes[v] = VL;
@@ -208,12 +213,12 @@ static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_
         const int64_t set = g->tap_set[e];
         for (end = e + 1; end < first + n && g->tap_set[end] == set;) ++end;
         t.index = g->taps + g->tap_set_begin[set];
-        t.offset = g->taps_interleaved + g->tap_set_begin[set];
+        t.offset = places.taps + g->tap_set_begin[set];
         t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
         for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
             const int vectors = F(panel_vectors)(end * LANE_VECTORS - q);
             for (int v = 0; v < vectors; ++v, ++q) {
-                t.from[v] = from + g->window_begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
+                t.from[v] = from + places.begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
                 t.to[v] = to + (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;
             }
             F(conv_panel)(&t, vectors, CONV_BLOCK);
@@ -233,6 +238,9 @@ typedef struct {
     int interleaved, activation;                                        /* whether the output is interleaved */
     real alpha;
     const real *panels;                                                 /* of w, or NULL */
+    const real *blocks;                                                 /* as they came, `skipped` in all, without */
+    int64_t skipped;                                                    /* planes, with these places; or NULL */
+    F(places_t) unpadded;
 } F(correlation_t);
 
 /* What the tiles of some filters of a group have in common. */
@@ -262,7 +270,7 @@ static void F(correlate_single)(const F(correlation_t) *c, int64_t n, int64_t be
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = size;
             F(conv_single_rows)(
-                &t, g, F(planes_at)(g, n) + k * c->in_channels * g->channel_size,
+                &t, g, F(planes_at)(g, n - c->skipped * LANES) + k * c->in_channels * g->channel_size,
                 c->u + n * image + (k * c->out_channels + o) * size, c->rows, c->cols);
             real *u = c->u + n * image + (k * c->out_channels + o) * size;
             if (F(has_rest)(c)) F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, filters * size);
@@ -283,9 +291,15 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
             filters = min64(FASTNN_CONV_FILTERS, end - o);
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = c->interleaved ? size * LANES : values;
-            F(conv_interleaved_piece)(
-                &t, g, F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES,
-                c->interleaved ? c->u + place : scratch, first, n);
+            real *to = c->interleaved ? c->u + place : scratch;
+            const int64_t channel = (block * c->groups + k) * c->in_channels;
+            if (c->blocks)
+                F(conv_interleaved_piece)(
+                    &t, g, c->unpadded, c->blocks + channel * g->height * g->width * LANES, to, first, n);
+            else
+                F(conv_interleaved_piece)(
+                    &t, g, (F(places_t)){g->window_begin, g->taps_interleaved},
+                    F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES, to, first, n);
             if (c->interleaved) {
                 for (int64_t f = 0; f < filters && F(has_rest)(c); ++f) {
                     real *u = c->u + place + f * size * LANES;
@@ -407,7 +421,7 @@ static void F(correlate_windows)(const F(correlation_t) *c, int64_t image, int64
     const int64_t size = c->rows * c->cols, row = F(packed_row)(c->out_channels);
     const int64_t most = min64(FASTNN_CONV_PIXELS, c->scratch_size / row);
     for (int64_t k = 0; k < c->groups; ++k) {
-        const real *from = F(planes_at)(g, image) + k * c->in_channels * g->channel_size;
+        const real *from = F(planes_at)(g, image - c->skipped * LANES) + k * c->in_channels * g->channel_size;
         const int64_t filter = k * c->out_channels;
         const F(constants_t) norm = F(constants_of)(c->norm, filter);
         for (int64_t e = first, n; e < end; e += n) {
@@ -495,7 +509,7 @@ static void F(conv)(const fastnn_conv *g)
     F(correlate_forward)(g, g->packed, g->b, g->u, g->y, g->norm, g->activation);
 }
 
-/* From the planes of du, which are filled, to u and y of x's shape, by weights that are turned. */
+/* From du, whose planes are filled, to u and y of x's shape, by weights that are turned. */
 static void F(correlate_back)(const fastnn_conv *g, const real *turned, const real *b, real *u, real *y,
                               const fastnn_norm *norm, int activation)
 {
@@ -506,7 +520,8 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
         .interleaved = g->x_interleaved, .norm = norm, .activation = activation,
-        .alpha = (real)g->alpha,
+        .alpha = (real)g->alpha, .blocks = g->du_begin ? g->du : NULL, .skipped = F(blocks_as_they_came)(g),
+        .unpadded = {g->du_begin, g->du_taps},
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }

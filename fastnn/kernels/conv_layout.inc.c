@@ -15,7 +15,8 @@
    8 × 8 digits: 124 µs without interleaving, 84 with it, 60 with interleaved pooling, 56 when taps that meet only zeros
    are left out, 54 when dW reads du as it came (python -m bench.report --only conv). */
 
-/* Where the planes of image n stand, or of the interleaved block that begins with image n. */
+/* Where the planes of image n stand, or of the interleaved block that begins with image n, counted from the first one
+   that has planes. */
 static inline real *F(planes_at)(const fastnn_planes *g, int64_t n) { return (real *)g->memory + n * g->image_size; }
 
 /* Copies one channel of `unit` interleaved images into its planes; places without a pixel become 0. */
@@ -57,6 +58,7 @@ typedef struct {
     const real *x;
     int64_t images, channels;
     int interleaved;                                    /* whether x is */
+    int64_t skipped;                                    /* interleaved blocks that have no planes */
 } F(fill_t);
 
 /* Fills the planes for this part of the channels of all blocks and single images. */
@@ -65,12 +67,12 @@ static void F(fill_part)(const void *job, int part, int parts)
     const F(fill_t) *f = job;
     const fastnn_planes *g = f->planes;
     const int64_t blocks = F(interleaved_blocks)(f->images), size = g->height * g->width, image = f->channels * size;
-    const int64_t units = (blocks + f->images % LANES) * f->channels, end = part_begin(units, part + 1, parts);
-    for (int64_t e = part_begin(units, part, parts); e < end; ++e) {
-        const int64_t item = e / f->channels, c = e % f->channels;
+    const int64_t items = blocks + f->images % LANES - f->skipped, end = part_begin(items * f->channels, part + 1, parts);
+    for (int64_t e = part_begin(items * f->channels, part, parts); e < end; ++e) {
+        const int64_t item = e / f->channels + f->skipped, c = e % f->channels;
         const int64_t n = item < blocks ? item * LANES : item + blocks * (LANES - 1);
         const real *x = f->x + n * image;
-        real *to = F(planes_at)(g, n);
+        real *to = F(planes_at)(g, n - f->skipped * LANES);
         if (item >= blocks) F(copy_channel)(1, g, x + c * size, to + c * g->channel_size);
         else if (f->interleaved) F(copy_channel)(LANES, g, x + c * size * LANES, to + c * g->channel_size * LANES);
         else F(interleave_channel)(g, x + c * size, image, to + c * g->channel_size * LANES);
@@ -87,13 +89,21 @@ static int F(conv_threads)(const fastnn_conv *g)
 
 static void F(fill_input)(const fastnn_conv *g)
 {
-    const F(fill_t) fill = {&g->input, g->x, g->images, g->channels, g->x_interleaved};
+    const F(fill_t) fill = {&g->input, g->x, g->images, g->channels, g->x_interleaved, 0};
     run_parts(F(fill_part), &fill, F(conv_threads)(g));
 }
 
-/* dx needs du with a border and the gaps of the stride; dW reads it there too if du came image by image. */
+/* Interleaved blocks of du that dx reads as they came. */
+static inline int64_t F(blocks_as_they_came)(const fastnn_conv *g)
+{
+    return g->du_begin ? F(interleaved_blocks)(g->images) : 0;
+}
+
+/* dx needs du with a border and the gaps of the stride, but for those blocks; dW reads it there, too, if du came image
+   by image. */
 static void F(fill_gradient)(const fastnn_conv *g)
 {
-    const F(fill_t) fill = {&g->gradient, g->du, g->images, g->filters, g->y_interleaved};
-    run_parts(F(fill_part), &fill, F(conv_threads)(g));
+    const int64_t skipped = F(blocks_as_they_came)(g);
+    const F(fill_t) fill = {&g->gradient, g->du, g->images, g->filters, g->y_interleaved, skipped};
+    if (g->images > skipped * LANES) run_parts(F(fill_part), &fill, F(conv_threads)(g));
 }
