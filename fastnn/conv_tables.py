@@ -27,7 +27,8 @@ tap.
 
 The way back is such a correlation, too: dx = du, spread by the stride and padded, correlated with the flipped filters.
 ``input_planes`` and ``gradient_planes`` are the two. Interleaved images whose windows have no tap but those that meet a
-pixel can be read where they stand: ``unpadded`` says where. kernels/conv_layout.inc.c and its neighbours read the tables.
+pixel can be read where they stand: ``unpadded`` says where. kernels/conv_layout.inc.c and its neighbours read the
+tables.
 """
 
 from __future__ import annotations

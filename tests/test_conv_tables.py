@@ -66,7 +66,8 @@ def check(planes, image, channels, piece, met):
             assert want == 0 or t in seen, "a tap that sees a pixel is left out"
             assert want == 0 or t in of_row[i], "a tap that sees a pixel is left out of its row"
         if unpadded is not None:                            # just the pixels that it meets, in an image without planes
-            places = unpadded.begin[e] + unpadded.taps[tables.tap_set_begin[tap_set] : tables.tap_set_begin[tap_set + 1]]
+            part = slice(tables.tap_set_begin[tap_set], tables.tap_set_begin[tap_set + 1])
+            places = unpadded.begin[e] + unpadded.taps[part]
             met_there = [number[c][met((i, j), (r, s))] for c, r, s in (taps[t] for t in seen)]
             assert number.ravel()[places].tolist() == met_there
             assert 0 <= unpadded.begin[e] < image[0] * image[1]

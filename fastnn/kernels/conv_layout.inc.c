@@ -67,8 +67,9 @@ static void F(fill_part)(const void *job, int part, int parts)
     const F(fill_t) *f = job;
     const fastnn_planes *g = f->planes;
     const int64_t blocks = F(interleaved_blocks)(f->images), size = g->height * g->width, image = f->channels * size;
-    const int64_t items = blocks + f->images % LANES - f->skipped, end = part_begin(items * f->channels, part + 1, parts);
-    for (int64_t e = part_begin(items * f->channels, part, parts); e < end; ++e) {
+    const int64_t units = (blocks + f->images % LANES - f->skipped) * f->channels;
+    const int64_t end = part_begin(units, part + 1, parts);
+    for (int64_t e = part_begin(units, part, parts); e < end; ++e) {
         const int64_t item = e / f->channels + f->skipped, c = e % f->channels;
         const int64_t n = item < blocks ? item * LANES : item + blocks * (LANES - 1);
         const real *x = f->x + n * image;
