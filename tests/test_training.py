@@ -371,6 +371,25 @@ def test_fits_in_threads_leave_the_filters_of_warnings(nn):
     assert warnings.filters == before
 
 
+def test_a_metric_may_wait_for_a_thread_that_fits(nn):
+    """While the metric of a user's own is tried, other threads may try theirs."""
+    waits = []
+
+    def fit(metric):
+        model = nn.Sequential(nn.Linear(2, 2))
+        model.fit(np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=1, metrics=[metric])
+
+    def metric(y, t):
+        thread = threading.Thread(target=fit, args=(lambda y, t: 0.0,), daemon=True)
+        thread.start()
+        thread.join(10)
+        waits.append(thread.is_alive())
+        return 0.0
+
+    fit(metric)
+    assert waits == [False, False]                  # in the trial, and behind the epoch
+
+
 def test_what_threads_do_at_once_sets_no_filter_of_warnings(nn, monkeypatch):
     """Filters are the process's: a thread would leave those of another one in force."""
     def refuse(*args, **kwargs):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -49,18 +50,39 @@ from .state import check_resumed, load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
 EVALUATED = 1024        # rows that are evaluated at a time
-FILTERS = process_lock()
 
 
 # ---- evaluating ----
 
 
-@contextmanager
-def ignored_warnings() -> Iterator[None]:
-    """No warnings in this block, for one thread at a time: filters are the process's, and are put back as they were."""
-    with FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+class IgnoredWarnings:
+    """A block without warnings, for any number of threads. Filters are the process's: the first thread in sets one, the
+    last one out puts them back. No lock is held meanwhile, as what runs in the block may wait for another thread."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.filters = process_lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.filters = warnings.catch_warnings(action="ignore")
+                self.filters.__enter__()
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.filters.__exit__(None, None, None)
+
+
+IGNORED_WARNINGS = IgnoredWarnings()
+
+
+def ignored_warnings() -> AbstractContextManager[Any]:
+    """No warnings in this block."""
+    has_own = getattr(sys.flags, "context_aware_warnings", False)       # filters of a thread, from Python 3.14 on
+    return warnings.catch_warnings(action="ignore") if has_own else IGNORED_WARNINGS
 
 
 def measure(
