@@ -848,6 +848,8 @@ def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
     path = cells_in(tmp_path / "b.csv", [["1", "2", "x"], ["  "], ["3", "4", "y"], ["  "]], delimiter=";")
     read = rows.read_table(path)
     assert [list(row) for row in read.cells] == [["1", "2", "x"], ["3", "4", "y"]] and list(read.lines) == [2, 4]
+    path = cells_in(tmp_path / "c.csv", [["1", "2", "x"]], ['5"', "b", "label"], delimiter=";")
+    assert rows.read_table(path).names == ('5"', "b", "label")
     with pytest.raises(ValueError, match=r"expected an unpacked file, as only IDX is read from \.gz"):
         rows.kind_of(cells_in(tmp_path / "a.csv.gz", []))
 
@@ -865,3 +867,21 @@ def test_images_of_16_bits(tmp_path, colors):
         image.fromarray(array).save(tmp_path / name)
         with pytest.raises(ValueError, match=rf"{name}: expected an image of 8 or 16 bits for each pixel, got"):
             rows.read_image(tmp_path / name, rows.Images(colors))
+
+
+def test_small_numbers_of_16_or_32_bits_are_not_read_as_black(tmp_path):
+    """Bytes that were saved in wider integers have nothing in the bits that are read."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.arange(16).reshape(4, 4)
+    image.fromarray(pixels.astype(np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: expected .* got integers up to 15, .* save them with 8 bits"):
+        rows.read_image(tmp_path / "a.tif", rows.AS_THEY_ARE)
+    folder = tmp_path / "images"
+    for name in "no", "yes":
+        (folder / name).mkdir(parents=True)
+        image.fromarray(pixels.astype(np.uint16)).save(folder / name / "a.png")
+    with pytest.raises(ValueError, match="images: expected images that are not all black, got none; of 16 bits"):
+        rows.read_images(folder, True, rows.AS_THEY_ARE)
+    assert not rows.read_images(folder / "no", False, rows.AS_THEY_ARE).x.any()        # a black one can be predicted
+    image.fromarray(np.full((4, 4), 256, np.uint16)).save(folder / "no" / "b.png")
+    assert rows.read_images(folder, True, rows.AS_THEY_ARE).x.max() == 1

@@ -33,6 +33,7 @@ Array = npt.NDArray[Any]
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 NUMBERS = "; --task regression learns numbers"      # where classes are expected
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".tif", ".tiff", ".webp")
+QUOTED = re.compile(r'(?:^|(?<=[,;\t])) *"(?:[^"]|"")*(?:"|$)')      # a cell; a sign for inches is no quote
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -254,7 +255,7 @@ def read_table(path: Path) -> Table:
         return read_parquet(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            start = re.sub(r'"[^"]*("|$)', "", file.readline())     # of what stands in quotes nothing is a delimiter
+            start = QUOTED.sub("", file.readline())     # of what stands in quotes nothing is a delimiter
             file.seek(0)
             reader = csv.reader(file, delimiter=max(",;\t", key=start.count), skipinitialspace=True, strict=True)
             found = [(reader.line_num, row) for row in reader if "".join(row).strip() or len(row) > 1]
@@ -362,6 +363,9 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     if how.colors == "auto" and any(image.ndim == 3 for image in images):
         images = [image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2) for image in images]
     x = np.stack(images)
+    if labelled and not x.any():
+        raise ValueError(f"{path}: expected images that are not all black, got none; of 16 bits for each pixel the "
+                         "upper 8 are read: save smaller numbers with 8 bits")
     if x.ndim == 4:
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     return Rows(x, [file.parent.name for file in files] if labelled else None)
@@ -377,6 +381,9 @@ def as_bytes(image: Any, file: Path) -> Any:
     if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() >= 2**16:
         raise ValueError(f"{file}: expected an image of 8 or 16 bits for each pixel, got {pixels.dtype} from "
                          f"{pixels.min():g} to {pixels.max():g}")
+    if image.format == "TIFF" and image.mode == "I" and 0 < pixels.max() < 256:     # bytes in integers of 32 bits?
+        raise ValueError(f"{file}: expected an image of 8 or 16 bits for each pixel, got integers up to "
+                         f"{pixels.max()}, whose upper 8 of 16 bits are all 0; save them with 8 bits")
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
