@@ -497,6 +497,20 @@ def test_csv(nn, tmp_path):
     assert lines == [2, 3, 4]                                                       # in the file as the epoch ends
 
 
+@pytest.mark.parametrize("behind", [True, False])
+def test_loggers_write_the_rate_that_the_epoch_had(nn, tmp_path, board, monkeypatch, behind):
+    """Whatever stands before them has cut the rate for the next epoch already."""
+    path, points = tmp_path / "log.csv", []
+    monkeypatch.setattr(TensorBoard, "write", lambda self, part, name, value, step: points.append((name, step, value)))
+    cuts = [ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e3)]
+    loggers = [CSVLogger(path), TensorBoard(tmp_path)]
+    callbacks = [*cuts, *loggers] if behind else [*loggers, *cuts]
+    _, optimizer, _ = train(nn, optimizer=nn.SGD(lr=0.5), epochs=4, callbacks=callbacks)
+    assert optimizer.lr == 0.0625
+    assert [float(row[-1]) for row in table(path)[1:]] == [0.5, 0.5, 0.25, 0.125]
+    assert [value for name, _, value in points if name == "lr"] == [0.5, 0.5, 0.25, 0.125]
+
+
 def test_csv_begins_anew_or_goes_on(nn, tmp_path):
     path = tmp_path / "log.csv"
     train(nn, callbacks=[CSVLogger(path, separator=";")])

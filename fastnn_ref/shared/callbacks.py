@@ -117,6 +117,9 @@ class Callback(Configured):
     def on_progress(self, done: int, steps: int) -> None:
         """About every 50 ms during an epoch, and at its end: ``done`` of its ``steps`` batches are done."""
 
+    def _epoch_trained(self) -> None:
+        """After the last step of an epoch, before all callbacks' ``on_epoch_end``, which may change the rate."""
+
     def _write_due(self) -> None:
         """After all callbacks' hooks at the end of a batch or an epoch: what writes their states does it here."""
 
@@ -230,6 +233,8 @@ class CallbackList:
 
     def call(self, name: str, *arguments: Any) -> None:
         """Runs the hook of every callback."""
+        for each in self.called if name == "on_epoch_end" else ():
+            each._epoch_trained()
         for each in self.called:
             getattr(each, name)(*arguments)
         for writer in self.writers if name == "on_epoch_end" else ():

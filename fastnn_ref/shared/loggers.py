@@ -16,12 +16,23 @@ from .optional import optional
 from .schedule import latest_rate
 
 
-def rate_of(optimizer: Any) -> dict[str, float]:
-    """The rate of the last step, as ``lr``; nothing where there is no optimizer."""
-    return {} if optimizer is None else {"lr": latest_rate(optimizer)}
+class RateLogger(Callback):
+    """What both share: the rate of the epoch's last step, which a callback that stands before them may have changed."""
+
+    _rates: dict[str, float] | None = None
+
+    def _epoch_trained(self) -> None:
+        self._rates = self.rates()
+
+    def rates(self) -> dict[str, float]:
+        """The rate of the last step, as ``lr``; nothing where there is no optimizer."""
+        found, self._rates = self._rates, None
+        if found is not None:
+            return found
+        return {} if self.optimizer is None else {"lr": latest_rate(self.optimizer)}
 
 
-class CSVLogger(Callback):
+class CSVLogger(RateLogger):
     """Writes a line for each epoch: ``epoch``, everything in the logs, and ``lr``, the rate of the last step.
 
     The line is in the file when the epoch ends, in one write. A new training begins the file anew, with
@@ -68,7 +79,7 @@ class CSVLogger(Callback):
             self.check_columns(["epoch", *self.params.get("monitors", ()), "lr"])
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        values = {"epoch": epoch, **(logs or {}), **rate_of(self.optimizer)}
+        values = {"epoch": epoch, **(logs or {}), **self.rates()}
         lines: list[Sequence[object]] = [] if self.columns else [list(values)]
         self.columns = self.columns or list(values)
         self.check_columns(values)
@@ -108,7 +119,7 @@ def is_validation(name: str) -> bool:
     return name.startswith("val_")
 
 
-class TensorBoard(Callback):
+class TensorBoard(RateLogger):
     """Writes an epoch's logs and the learning rate for TensorBoard, by tensorboardX.
 
     ``log_dir`` gets a folder ``train`` and, with validation data, ``validation``, so that both curves stand in one
@@ -150,7 +161,7 @@ class TensorBoard(Callback):
         for name, value in (logs or {}).items():
             part = "validation" if is_validation(name) else "train"
             self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
-        for name, rate in rate_of(self.optimizer).items():
+        for name, rate in self.rates().items():
             self.write("train", name, rate, epoch)
         for writer in self._writers.values():
             writer.flush()
