@@ -437,6 +437,22 @@ def test_validation_data():
     assert poisson.validation_loss_curve_[-1] == pytest.approx((t * np.log(t / found) - t + found).mean())
 
 
+@pytest.mark.parametrize(("kind", "arguments"), [
+    (MLPClassifier, {}), (MLPRegressor, {}), (MLPRegressor, {"loss": "poisson"})])  # fmt: skip
+@pytest.mark.parametrize("what", ["trains with", "sets apart"])
+def test_rows_set_apart_of_weight_0(kind, arguments, what):
+    """Said before the first epoch, and by the name of the argument."""
+    model = short(kind, early_stopping=True, **arguments)
+    for row in range(20):
+        try:
+            model.fit(X, Y, np.arange(len(X)) == row)
+        except ValueError as error:
+            if what in str(error):
+                assert "sample_weight: expected one above 0" in str(error) and not hasattr(model, "model_")
+                return
+    raise AssertionError(what)
+
+
 def test_score_of_equal_targets():
     """As scikit-learn's r2_score: 1 for those who hit them, else 0."""
     t, weights = np.array([[2.0, 2.0, 1.0], [2.0, 2.0, 3.0]]), np.array([1.0, 3.0])

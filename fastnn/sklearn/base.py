@@ -403,6 +403,10 @@ class Estimator(BaseEstimator):
         if validation.x.shape[0] < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
                              "dataset.")
+        for part, what in (train, "trains with"), (validation, "sets apart"):
+            if part.weights is not None and not part.weights.any():
+                raise ValueError("sample_weight: expected one above 0, times class_weight, among the rows that "
+                                 f"early_stopping {what}, got only 0")
         return train, validation
 
     def _fit_lbfgs(self, rows: Rows, objective: Objective) -> None:
