@@ -337,7 +337,7 @@ SHARED = [
          "copy(statistics, before)\n            model.steps",
          "model.steps"),
         ("shards: parts weigh the same", "test_shards::test_it_is_the_step_of_the_whole_batch",
-         "loss.backward() * weight",
+         "loss.backward() * share",
          "loss.backward()"),
         ("shards: the first half twice", "test_shards::test_the_tree",
          "self.add_parts(compute, first + 2 ** (level - 1), level - 1)",

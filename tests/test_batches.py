@@ -365,6 +365,23 @@ def test_accumulated_gradients_are_those_of_the_larger_batch(nn, loss):
     assert model.epochs == other.epochs == 3
 
 
+@pytest.mark.parametrize("ways", [{"batch_size": 4, "gradient_accumulation_steps": 4}, {"batch_size": 16, "shards": 4}])
+@pytest.mark.parametrize("class_weight", [[1.0, 0.0, 2.0], [0.0, 0.0, 2.0]])
+def test_parts_of_classes_that_weigh_0(nn, ways, class_weight):
+    """Label smoothing gives the others a share of what they cost, in parts in which nothing else counts, too."""
+    t, loss = np.repeat([0, 1], 8), nn.CrossEntropyLoss(0.2, class_weight=class_weight)
+
+    def run(**arguments):
+        model = nn.Sequential(nn.Linear(6, 3), seed=1, dtype="float64")
+        return train(nn, X[:16], t, model=model, loss=loss, shuffle=False, epochs=2, **arguments)
+
+    (model, history), (other, want) = run(**ways), run(batch_size=16)
+    close("training", model.params["0.weight"], other.params["0.weight"], 1.0)
+    assert history["loss"] == pytest.approx(want["loss"], rel=1e-12)
+    whole, parts = (model.evaluate(X[:16], t, loss, batch_size=size)["loss"] for size in (16, 4))
+    assert parts == pytest.approx(whole, rel=1e-12)
+
+
 def test_accumulated_steps_count_once(nn):
     """Schedules, hooks and optimizers count updates: 50 rows in batches of 4 are 13 parts, 5 steps of up to three."""
     seen, optimizer = [], nn.SGD(lr=nn.PerEpoch(nn.ExponentialLR(0.1, 0.5)))

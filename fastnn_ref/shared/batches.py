@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks, diagnosis
-from .class_weight import is_sum, mean_of_batches, total_weight
+from .class_weight import is_sum, mean_of_batches, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data, FileRows, check_inputs, is_mapped, named_as, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
@@ -189,10 +189,11 @@ def summed(
     total = 1.0 if is_sum(loss) else sum(counts)
     value, sums = 0.0, {name: np.zeros_like(gradient) for name, gradient in model.grads.items()}
     for part, count in zip(parts, counts, strict=True):
-        share = count / total if count else 0.0
+        own, count = of_part(loss, count)
+        share = count / total if count and total else 0.0
         y = model.forward(part.x[:], training=True)             # nothing else keeps what is read here
-        value += share * loss.forward(y, part.t[:], part.weights)
-        model.backward(loss.backward() * share, input_gradient=False)
+        value += share * own.forward(y, part.t[:], part.weights)
+        model.backward(own.backward() * share, input_gradient=False)
         for name, gradient in model.grads.items():
             sums[name] += gradient
     return value, sums

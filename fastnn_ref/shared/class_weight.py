@@ -169,6 +169,17 @@ def is_sum(loss: Any) -> bool:
     return getattr(loss, "reduction", "mean") == "sum"
 
 
+def of_part(loss: Any, weight: float) -> tuple[Any, float]:
+    """The loss of a part of a batch with that ``total_weight``, and what counts beside those of the other parts.
+
+    Targets of classes that weigh 0 still cost what label smoothing gives to the other classes: a part of them alone has
+    no mean, but a sum, which belongs to the mean over all.
+    """
+    if weight or not getattr(loss, "label_smoothing", 0) or "ClassLoss" not in kinds_of(loss):
+        return loss, weight
+    return rebuild(loss, reduction="sum"), 1.0
+
+
 def mean_of_batches(loss: Any, total: float, weight: float) -> float:
     """The loss of an epoch without the penalty: the mean over its examples, or their sum; ``total`` has the losses of
     its batches, each times its weight if they are means."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import checks
 from .arrays import as_batch, as_input, as_number_array
-from .class_weight import is_sum, total_weight
+from .class_weight import is_sum, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data
 from .objects import class_name, is_a, package_of
@@ -60,7 +60,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     if isinstance(loss, CustomLoss):
         y = np.concatenate([predict(rows) for rows in parts(len(data.x), batch_size)])
         return loss.forward(y, np.asarray(data.t), data.weights), y
-    outputs, means, counts = [], [], []
+    outputs, means, counts, costs = [], [], [], []
     for rows in parts(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
@@ -68,9 +68,11 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
             means.append(loss.forward(y, t, weights))
         if len(data.x) > batch_size:
             counts.append(total_weight(loss, t, y.shape, weights))
+            part, share = of_part(loss, counts[-1])
+            costs.append(share * (means[-1] if part is loss else part.forward(y, t, weights)))
         outputs += [y] if keep else []
     total = 1.0 if is_sum(loss) else sum(counts)
-    mean = means[0] if len(means) == 1 or not total else sum(map(float.__mul__, means, counts)) / total
+    mean = means[0] if len(means) == 1 or not total else sum(costs) / total
     return mean, np.concatenate(outputs) if keep else np.empty(0)
 
 

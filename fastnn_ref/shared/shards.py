@@ -34,7 +34,7 @@ from . import checks
 from .access import walk
 from .callbacks import StopTraining
 from .checkpoint import check_same, record_of
-from .class_weight import is_sum, total_weight
+from .class_weight import is_sum, of_part, total_weight
 from .data import Data, named_as
 from .network import check_enough_rows
 from .state import load_training_state, training_state
@@ -181,10 +181,12 @@ class Shards:
                 y = model.forward(x, training=True)
                 value = loss.forward(y, t, weights)
                 weight = total_weight(loss, t, y.shape, weights)
-            model.backward(loss.backward() * weight, input_gradient=False)
+                own_loss, share = of_part(loss, weight)
+                value = value if own_loss is loss else own_loss.forward(y, t, weights)
+            model.backward(own_loss.backward() * share, input_gradient=False)
             changes = (len(y) * (each - old) for each, old in zip(statistics, before, strict=True))
             copy(views(into.values, gradients + statistics), itertools.chain(gradients, changes))
-            into.numbers[:] = weight * value, weight, len(y) if weights is None else weights.sum(), 0
+            into.numbers[:] = share * value, weight, len(y) if weights is None else weights.sum(), 0
 
         try:
             self.add_parts(compute, self.rank * self.count // self.size, self.levels)
@@ -196,7 +198,7 @@ class Shards:
             copy(statistics, before)
         if found.numbers[STOPS]:
             raise StopTraining
-        total = 1.0 if is_sum(loss) else float(found.numbers[WEIGHT]) or 1.0
+        total = 1.0 if is_sum(loss) else float(found.numbers[WEIGHT]) or np.inf
         pieces = views(found.values, gradients + statistics)
         copy(gradients, (each / total for each in pieces[:len(gradients)]))
         penalty = model.penalty_value()
