@@ -49,14 +49,18 @@ class Comparison:
         return float(np.max([row.relative for row in self.rows]))
 
     def __repr__(self) -> str:
-        width = max(len(row.name) for row in self.rows) + 2
-        head = f"{'':10}{'tensor':<{width}}{'shape':>16}{'difference':>13}{'relative':>11}{'ulps':>10}"
-        lines = [
-            f"{row.what:10}{row.name:<{width}}{checks.format_shape(row.shape):>16}{row.difference:>13.1e}"
-            f"{row.relative:>11.1e}{row.ulps:>10,}"
+        table = [("", "tensor", "shape", "difference", "relative", "ulps")] + [
+            (row.what, row.name, checks.format_shape(row.shape), f"{row.difference:.1e}", f"{row.relative:.1e}",
+             f"{row.ulps:,}")
             for row in self.rows
         ]
-        return "\n".join([f"fastnn beside fastnn_ref, {self.dtype}, {self.steps} steps", head, *lines])
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) if place < 2 else cell.rjust(width)
+                      for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
+            for line in table
+        ]
+        return "\n".join([f"fastnn beside fastnn_ref, {self.dtype}, {self.steps} steps", *lines])
 
 
 def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: int = 20) -> Comparison:

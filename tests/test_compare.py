@@ -1,11 +1,12 @@
 """compare: it rebuilds any model in the book, finds what differs and touches nothing."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
 
-from fastnn.comparison import ulps
+from fastnn.comparison import Comparison, Row, ulps
 from tests.cases import ALL_CHANGES, LOSSES, OPTIMIZERS
 from tests.check import normal, same_parameters
 
@@ -91,6 +92,19 @@ def test_the_masks_of_the_layers_are_those_of_the_model(fast, ref, monkeypatch):
     assert {("training", "1"), ("training", "2"), ("gradient", "0")} <= far
     assert not any(what == "output" for what, _ in far)
     assert model.steps == before
+
+
+def test_a_wide_cell_keeps_its_distance(fast):
+    """Names, shapes and counts of any length: a column is as wide as its widest cell, and two spaces stand between."""
+    shape = (1_000, 1_000, 1_000, 1_000)
+    report = Comparison([Row("gradient", "0.weight", shape, 1.5, 4.4e-8, 2**64), Row("value", "1", (3,), 0.0, 0.0, 0)],
+                        20, "float64")
+    head, *rows = str(report).splitlines()[1:]
+    assert [re.split(" {2,}", line.strip()) for line in (head, *rows)] == [
+        ["tensor", "shape", "difference", "relative", "ulps"],
+        ["gradient", "0.weight", "(1000, 1000, 1000, 1000)", "1.5e+00", "4.4e-08", "18,446,744,073,709,551,616"],
+        ["value", "1", "(3,)", "0.0e+00", "0.0e+00", "0"]]
+    assert len({len(line) for line in (head, *rows)}) == 1
 
 
 def test_units_in_the_last_place():
