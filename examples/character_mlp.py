@@ -9,6 +9,7 @@ are the logits of the next one. Letters that the trained model draws one after t
 Source: Bengio, Ducharme, Vincent and Jauvin, "A neural probabilistic language model" (2003).
 """
 
+import argparse
 import importlib
 import string
 import sys
@@ -72,4 +73,6 @@ def main(package: str = "fast", epochs: int = 60) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

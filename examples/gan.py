@@ -10,8 +10,8 @@ the products for gradients that nobody wants are left out.
 Source: Goodfellow et al., "Generative adversarial nets" (2014).
 """
 
+import argparse
 import importlib
-import sys
 import time
 from types import ModuleType
 
@@ -77,4 +77,6 @@ def main(package: str = "fast", steps: int = 3000) -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

@@ -4,8 +4,8 @@
     python examples/images.py ref       # the same with fastnn_ref, slower
 """
 
+import argparse
 import importlib
-import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -67,4 +67,6 @@ def main(package: str = "fast", epochs: int = 10) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

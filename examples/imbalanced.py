@@ -10,8 +10,8 @@ order of the outputs alone. Needs scikit-learn.
 Source: keras.io/examples/structured_data/imbalanced_classification, on rows that are made up.
 """
 
+import argparse
 import importlib
-import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -59,4 +59,6 @@ def main(package: str = "fast", epochs: int = 20) -> dict[str, dict[str, float]]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

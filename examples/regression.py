@@ -10,8 +10,8 @@ scikit-learn.
 Source of the data: Efron, Hastie, Johnstone and Tibshirani, "Least angle regression" (2004).
 """
 
+import argparse
 import importlib
-import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -53,4 +53,6 @@ def main(package: str = "fast", epochs: int = 200) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

@@ -12,8 +12,8 @@ Source: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks: vi
 and saliency maps" (2014).
 """
 
+import argparse
 import importlib
-import sys
 from types import ModuleType
 from typing import Any
 
@@ -75,4 +75,6 @@ def main(nn: ModuleType, n: int = 1200, epochs: int = 8) -> tuple[float, float, 
 
 
 if __name__ == "__main__":
-    main(importlib.import_module("fastnn_ref" if sys.argv[1:] == ["ref"] else "fastnn"))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(importlib.import_module("fastnn_ref" if parser.parse_args().package == "ref" else "fastnn"))

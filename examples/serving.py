@@ -12,10 +12,10 @@ own error, which names the argument and what was expected.
 ``http.server`` is for programs on the same machine: it limits neither the length of a body nor the number of threads.
 """
 
+import argparse
 import http.client
 import importlib
 import json
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -135,4 +135,6 @@ def main(nn: ModuleType, n: int = 1200, epochs: int = 15, clients: int = 3) -> t
 
 
 if __name__ == "__main__":
-    main(importlib.import_module("fastnn_ref" if sys.argv[1:] == ["ref"] else "fastnn"))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(importlib.import_module("fastnn_ref" if parser.parse_args().package == "ref" else "fastnn"))

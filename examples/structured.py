@@ -10,8 +10,8 @@ one that learns makes a vector of it.
 Source: keras.io/examples/structured_data/structured_data_classification_from_scratch, on patients who are made up.
 """
 
+import argparse
 import importlib
-import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -61,4 +61,6 @@ def main(package: str = "fast", epochs: int = 30) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

@@ -10,8 +10,8 @@ each pair; the deep one has embeddings of users and items. ``Parallel`` adds wha
 Source: Cheng et al., "Wide & deep learning for recommender systems" (2016).
 """
 
+import argparse
 import importlib
-import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -67,4 +67,6 @@ def main(package: str = "fast", epochs: int = 30) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("package", nargs="?", default="fast", choices=("fast", "ref"))
+    main(**vars(parser.parse_args()))

@@ -8,6 +8,8 @@ import itertools
 import json
 import pkgutil
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,20 @@ def load(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+CHOOSERS = sorted(path.stem for path in (ROOT / "examples").glob("*.py")
+                  if re.search(rf"examples/{path.stem}\.py ref\b", path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", CHOOSERS)
+@pytest.mark.parametrize("arguments", [["fastnn_ref"], ["--package", "ref"], ["ref", "20"]], ids=" ".join)
+def test_a_program_refuses_what_it_does_not_know(name, arguments, monkeypatch, capsys):
+    """Anything but "ref" ran the engine once, also a way to say "ref" that another program has."""
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+    assert caught.value.code == 2 and f"usage: {name}.py" in capsys.readouterr().err
 
 
 def test_plain_python_is_the_reference():
