@@ -18,9 +18,15 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._kernels import get_num_threads as get_num_threads
-from ._kernels import isa as isa
-from ._kernels import set_num_threads as set_num_threads
+try:
+    from ._kernels import get_num_threads as get_num_threads
+    from ._kernels import isa as isa
+    from ._kernels import set_num_threads as set_num_threads
+except ModuleNotFoundError as error:
+    if error.name != "fastnn._kernels":
+        raise
+    raise ImportError("fastnn: expected compiled modules, got a folder of sources; leave this folder, if fastnn is "
+                      "installed, or say pip install -e . in it") from error
 from ._version import __version__ as __version__
 from .docs import attach, attach_functions
 

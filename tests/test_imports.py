@@ -267,3 +267,18 @@ def test_a_file_brings_what_it_names(package, tmp_path):
         print({{*sys.modules}} & {{"{package}.conv", "{package}.embedding", "fastnn_ref.shared.text_noise"}})
     """)
     assert found == "set()\n"
+
+
+def test_a_folder_of_sources_says_what_to_do(tmp_path):
+    """`pip install .` leaves the clone as it is, and Python looks for modules in the current folder first."""
+    (tmp_path / "fastnn").mkdir()
+    (tmp_path / "fastnn" / "__init__.py").write_text((ROOT / "fastnn" / "__init__.py").read_text())
+    found = python(f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        try:
+            import fastnn
+        except ImportError as error:
+            print(error)
+    """)
+    assert "got a folder of sources" in found and "pip install -e ." in found
