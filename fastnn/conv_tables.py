@@ -116,8 +116,11 @@ class Planes(NamedTuple):
 
     def sees(self, axis: int) -> Array:
         """(window, tap) → does the tap's row, or column, meet one of the image?"""
-        begins = np.arange(self.windows[axis]) * self.stride[axis]
-        return np.isin(begins[:, None] + self.taps[axis], self.pixels[axis])
+        return np.isin(self._reached(axis), self.pixels[axis])
+
+    def _reached(self, axis: int) -> Array:
+        """(window, tap) → the row, or column, of the padded image."""
+        return np.arange(self.windows[axis])[:, None] * self.stride[axis] + self.taps[axis]
 
     def tables(self, channels: int, piece: int | None) -> Tables:
         """The tables for groups of ``channels`` channels, sorted within pieces of ``piece`` windows.
@@ -157,9 +160,7 @@ class Planes(NamedTuple):
 
     def _met(self, axis: int) -> tuple[Array, Array]:
         """(window, tap) → the row, or column, of the image that it meets, if it meets one; each window's first one."""
-        begins = np.arange(self.windows[axis]) * self.stride[axis]
-        met = np.searchsorted(self.pixels[axis], begins[:, None] + self.taps[axis])
-        seen = self.sees(axis)
+        met, seen = np.searchsorted(self.pixels[axis], self._reached(axis)), self.sees(axis)
         return met, np.where(seen.any(axis=1), met[np.arange(len(met)), seen.argmax(axis=1)], 0)
 
     def _tap_sets(self, channels: int, one_by_one: bool) -> tuple[Array, Array, list[Array]]:

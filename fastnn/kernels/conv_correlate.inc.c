@@ -239,8 +239,8 @@ typedef struct {
     real alpha;
     const real *panels;                                                 /* of w, or NULL */
     const real *blocks;                                                 /* as they came, `skipped` in all, without */
-    int64_t skipped;                                                    /* planes, with these places; or NULL */
-    F(places_t) unpadded;
+    int64_t skipped;                                                    /* planes; or NULL */
+    F(places_t) places;                                                 /* in these, or in the planes */
 } F(correlation_t);
 
 /* What the tiles of some filters of a group have in common. */
@@ -293,13 +293,9 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
             t.to_row = c->interleaved ? size * LANES : values;
             real *to = c->interleaved ? c->u + place : scratch;
             const int64_t channel = (block * c->groups + k) * c->in_channels;
-            if (c->blocks)
-                F(conv_interleaved_piece)(
-                    &t, g, c->unpadded, c->blocks + channel * g->height * g->width * LANES, to, first, n);
-            else
-                F(conv_interleaved_piece)(
-                    &t, g, (F(places_t)){g->window_begin, g->taps_interleaved},
-                    F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES, to, first, n);
+            const real *from = c->blocks ? c->blocks + channel * g->height * g->width * LANES
+                : F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES;
+            F(conv_interleaved_piece)(&t, g, c->places, from, to, first, n);
             if (c->interleaved) {
                 for (int64_t f = 0; f < filters && F(has_rest)(c); ++f) {
                     real *u = c->u + place + f * size * LANES;
@@ -490,6 +486,7 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *panels, const
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .norm = norm, .activation = activation, .alpha = (real)g->alpha,
         .panels = F(has_empty_lanes)(g->out_cols) ? panels : NULL,
+        .places = {g->input.window_begin, g->input.taps_interleaved},
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }
@@ -514,6 +511,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
                               const fastnn_norm *norm, int activation)
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
+    const F(places_t) padded = {g->gradient.window_begin, g->gradient.taps_interleaved};
     const F(correlation_t) c = {
         .planes = &g->gradient, .w = turned,
         .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
@@ -521,7 +519,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
         .interleaved = g->x_interleaved, .norm = norm, .activation = activation,
         .alpha = (real)g->alpha, .blocks = g->du_begin ? g->du : NULL, .skipped = F(blocks_as_they_came)(g),
-        .unpadded = {g->du_begin, g->du_taps},
+        .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded,
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }

@@ -77,7 +77,7 @@ def process_lock() -> threading.RLock:
     """A lock of the process; in a forked child, where the thread that has it is missing, it is free."""
     lock = threading.RLock()
     if hasattr(os, "register_at_fork"):                 # not on Windows, which has no fork
-        os.register_at_fork(after_in_child=lock._at_fork_reinit)        # type: ignore[attr-defined]
+        os.register_at_fork(after_in_child=lock._at_fork_reinit)    # type: ignore[attr-defined]    # not in typeshed
     return lock
 
 
