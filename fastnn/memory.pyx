@@ -12,8 +12,8 @@ from fastnn_ref.shared import checks
 
 cdef extern from *:
     """
-    /* With AddressSanitizer, no buffer of a block may be left for its neighbour: between two there is a gap that ends
-       the program (python -m tools.reliability asan). */
+    /* With AddressSanitizer, no buffer of a block may be left for its neighbour: behind each, from its last value on,
+       there is a gap that ends the program (python -m tools.reliability asan). Scratch memory is not shared then. */
     #if defined(__SANITIZE_ADDRESS__)
     #include <sanitizer/asan_interface.h>
     enum { GAP = 64 };
@@ -55,11 +55,13 @@ cdef class Plan:
         offset = self.size
         # Sizes are checked as Python's integers before they become C's.
         self.size = checks.check_memory(offset + whole_lines(values * self.real_size) + GAP)
-        self.reservations.append((<uintptr_t>where, offset))
+        self.reservations.append((<uintptr_t>where, offset, values * self.real_size))
         return 0
 
     cdef int reserve_scratch(self, void **where, object values) except -1:
         """Reserves memory that the layer uses within one of its passes; other layers use the same memory in theirs."""
+        if GAP:
+            return self.reserve(where, values)
         self.scratch_requests.append((<uintptr_t>where, self.scratch_used))
         self.scratch_used += whole_lines(values * self.real_size)
         self.scratch_max = max(self.scratch_max, self.scratch_used)
@@ -115,14 +117,12 @@ cdef class Plan:
         cdef char *start
         self.memory = aligned(max(self.size + self.scratch_max, 1))
         start = self.begin = <char *>address(self.memory)
-        for where, offset in self.reservations:
+        for where, offset, size in self.reservations:
             (<void **><uintptr_t>where)[0] = start + <int64_t>offset
-            if offset:
-                forbid(start + <int64_t>offset - GAP, GAP)
+            if GAP:
+                forbid(start + <int64_t>(offset + size), <int64_t>(whole_lines(size) - size + GAP))
         for where, offset in self.scratch_requests:
             (<void **><uintptr_t>where)[0] = start + <int64_t>(self.size + offset)
-        if self.size:
-            forbid(start + <int64_t>self.size - GAP, GAP)
         self.bytes = self.size
         self.reservations = self.scratch_requests = None
         return 0
