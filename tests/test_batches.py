@@ -96,9 +96,29 @@ def test_history_of_batches(nn):
     assert seen == [*zip(range(7), [8] * 6 + [2], strict=True)] * 2
     assert np.allclose(np.add(history["data_loss"], history["penalty"]), history["loss"])
     assert history["val_loss"][-1] == pytest.approx(nn.CrossEntropyLoss()(model.predict(X), T, W))
-    other = nn.Sequential(nn.Linear(6, 3), seed=1, penalty=nn.L2(0.1), dtype="float64")
-    _, whole = train(nn, model=other, shuffle=False)
-    assert history["penalty"] == pytest.approx(whole["penalty"])
+
+
+@pytest.mark.parametrize("weights", [None, W])
+def test_the_penalty_of_batches_is_that_of_arrays(nn, weights):
+    """Each batch counts by its rows, whatever they weigh; and on the way on from inside an epoch."""
+    states = []
+
+    def run(*data, resume=None, **arguments):
+        model = nn.Sequential(nn.Linear(6, 3), seed=1, penalty=nn.L2(0.1), dtype="float64")
+        optimizer = nn.SGD(lr=0.5)
+
+        def keep(batch, logs):
+            if optimizer.steps == 10:
+                states.append(nn.training_state(model, optimizer, hook.callbacks))
+
+        hook = nn.LambdaCallback(on_train_batch_end=keep)
+        return train(nn, *data, model=model, optimizer=optimizer, callbacks=[hook], resume=resume, **arguments)[1]
+
+    whole = run(X, T, shuffle=False, sample_weight=weights)
+    found = run(list(batches(weights)))
+    again = run(list(batches(weights)), resume=states[1])
+    for name in ("loss", "data_loss", "penalty"):
+        assert found[name] == again[name] == pytest.approx(whole[name], rel=1e-14)
 
 
 def test_an_iterator_that_ends_early(nn):

@@ -107,7 +107,7 @@ class UserBatches:
     What can be iterated again begins anew in each epoch; an iterator goes on where it stands.
     """
 
-    rows = None                     # of an epoch: not known
+    rows = 0                        # of the epoch so far
 
     def __init__(self, batches: Any, steps_per_epoch: object) -> None:
         if isinstance(batches, np.ndarray) or not hasattr(batches, "__iter__"):
@@ -147,12 +147,13 @@ class UserBatches:
         return data
 
     def epoch(self, model: Any, skip: int) -> Iterator[Data]:
-        """The batches of the next epoch; the first ``skip`` are fetched and left out."""
-        running, self.pending = self.pending or iter(self.batches), None
+        """The batches of the next epoch; the first ``skip`` are fetched, and left out but for their ``rows``."""
+        running, self.pending, self.rows = self.pending or iter(self.batches), None, 0
         for index in range(self.count):
-            batch = self.fetch(running, index)
+            data = self.checked(model, self.fetch(running, index), index)
+            self.rows += len(data.x)
             if index >= skip:
-                yield self.checked(model, batch, index)
+                yield data
 
 
 # ---- steps ----
@@ -275,17 +276,16 @@ def train(
             value, penalty, size, count = one_step(model, parts_of_step(batches, accumulate), loss, optimizer)
         done += 1
         sums = [sums[0] + value * (1.0 if is_sum(loss) else count),
-                sums[1] + penalty * (count if source.rows is None else size), sums[2] + count]
+                sums[1] + penalty * size, sums[2] + count]
         model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
         logs = {"loss": value + penalty, "batch": done - 1, "size": size}
         stop = shards.stops(call, on_batch_end, model, done - 1, logs)
         stop = stop or shards.stops(call, progress, model, done, steps)
     shards.agree(stop)
     total, penalties, weight = sums
-    rows = weight if source.rows is None else source.rows
     model.network.set_counters(
         model.network.counters() | {"epochs": model.epochs + 1, "batch": 0, "sums": [0.0, 0.0, 0.0]})
     if shards.rank == 0:
         diagnosis.warn_of_nonfinite(model)
-    penalty = penalties / rows if rows else 0.0
+    penalty = penalties / source.rows
     return mean_of_batches(loss, total, weight) + penalty, penalty
