@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fastnn_ref import Layer
 from tests.fuzz import files
 from tests.fuzz.corpus import CORPUS
-from tests.fuzz.programs import write
+from tests.fuzz.programs import kinds, write
 from tests.fuzz.run import check, difference, reduce
 
 
@@ -39,6 +40,13 @@ def test_a_seed_is_a_program():
     assert write(7) == write(7) != write(8)
 
 
+@pytest.mark.slow
+def test_programs_reach_every_layer():
+    """In models that the reference makes; of a layer whose arguments the generator does not know there are none."""
+    models = [line for seed in range(1000) for line in write(seed) if line.startswith("model = nn.Sequential(")]
+    assert not [name for name in kinds(Layer) if sum(f"nn.{name}(" in model for model in models) < 5]
+
+
 def test_differences_are_seen():
     """Of types, shapes and numbers; not of numbers behind one that is not finite."""
     import numpy as np
@@ -50,6 +58,9 @@ def test_differences_are_seen():
     assert difference(lines, [inf, two], [inf, one]) is None
     assert difference(lines, [("value", np.ones(2))], [one])
     assert difference(lines, [one], [("error", ("KeyError", ""))])
+    freezes, raises = ["model[0].trainable = False"], [("error", ("ValueError", "Own.backward_pass: expected dx of …"))]
+    assert difference(["a"], [one], raises) and difference(freezes, [one], raises) is None
+    assert difference(freezes, raises, [one])
     assert difference(lines, [("error", ("TypeError", ""))], [("error", ("KeyError", ""))])
 
 

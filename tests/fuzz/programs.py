@@ -5,18 +5,30 @@ itself. ``write(seed)`` gives the same program for a seed and a state of the lib
 """
 
 import inspect
+import math
 import random
+from collections.abc import Callable
 
 import fastnn_ref
 from tests.fuzz import tools
 
 Shape = tuple[int, ...]
 
-# Values of an argument by its name: right ones. What is not listed keeps its default.
+# Values of an argument by its name, or by its class and name: right ones. What is not listed keeps its default.
+FLAG = ["False", "True"]
 RIGHT: dict[str, list[str]] = {
+    **dict.fromkeys(["affine", "align_corners", "amsgrad", "ceil_mode", "centered", "count_include_pad",
+                     "decoupled_weight_decay", "elementwise_affine", "maximize"], FLAG),
+    "algorithm": ["'direct'", "'winograd'"], "dampening": ["0.0", "0.5"], "divisor_override": ["None", "3"],
+    "initial_accumulator_value": ["0.0", "0.1"], "lambd": ["0.5", "0.0"], "lr_decay": ["0.0", "0.1"],
+    "merge": ["'concat'", "'add'"], "momentum_decay": ["0.004", "1.0"], "output_padding": ["0", "1", "(1, 0)"],
+    "output_size": ["1", "2", "(3, None)"], "pos_weight": ["None", "2.0"], "rho": ["0.9", "0.0"],
+    "samples": ["1", "7"], "StochasticDepth.mode": ["'batch'", "'row'"],
+    "BCEWithLogitsLoss.class_weight": ["None", "(0.5, 2.0)"],
     "activation": ["None", "'relu'", "'gelu'", "'tanh'", "'softmax'", "'mish'", "nn.ELU(0.5)", "nn.LeakyReLU()"],
     "alpha": ["0.5", "1.0", "0.9"], "approximate": ["'none'", "'tanh'"], "betas": ["(0.9, 0.999)", "(0, 0)"],
-    "bias": ["True", "False"], "biases": ["True", "False"], "class_weight": ["None", "None", "[1.0, 2.0, 0.5]"],
+    "bias": ["True", "False"], "biases": ["True", "False"],
+    "class_weight": ["None", "None", "{0: 2.0}", "[1.0, 2.0, 0.5]"],
     "clip_norm": ["None", "0.1"], "clip_value": ["None", "0.01"], "delta": ["1.0", "0.2"],
     "dilation": ["1", "1", "2", "(1, 2)"], "eps": ["1e-5", "1e-3"], "groups": ["1", "1", "2", "3"],
     "inference": ["'mean'", "'gaussian'"],
@@ -24,10 +36,10 @@ RIGHT: dict[str, list[str]] = {
     "fill": ["0", "-0.5"], "whole_shift": ["False", "True"],
     "kernel_size": ["1", "2", "3", "(2, 1)", "(1, 3)"], "l1": ["1e-3"], "l2": ["1e-3"],
     "label_smoothing": ["0.0", "0.1"], "limit": ["1.0"], "log_input": ["True", "False"], "lr": ["0.01", "0.1", "0.0"],
-    "mask": ["'example'", "'batch'"], "mode": ["'batch'", "'row'", "'proximal'", "'subgradient'"],
+    "mask": ["'example'", "'batch'"], "mode": ["'proximal'", "'subgradient'"],
     "momentum": ["0.0", "0.9", "0.1"], "negative_slope": ["0.01", "0.3"], "nesterov": ["False", "True"],
     "dim": ["-1", "-1", "1", "2", "-2"], "ignore_index": ["None", "None", "0", "-100"],
-    "reduction": ["'mean'", "'mean'", "'sum'", "'none'"],
+    "reduction": ["'mean'"] * 4 + ["'sum'"] * 2 + ["'none'"],
     "out_channels": ["1", "2", "3", "6"], "p": ["0.0", "0.3", "0.5", "0.9", "1.0"], "padding": ["0", "1", "(1, 0)"],
     "rotation": ["0", "10"], "shift": ["0", "0.1", "(0.1, 0.0)"], "flip": ["0", "0.5"], "noise": ["0", "0.1"],
     "brightness": ["0", "0.2"], "contrast": ["0", "0.2"], "erase": ["0", "0.3"], "zoom": ["0", "0.1"],
@@ -39,6 +51,12 @@ WRONG = ["0", "-1", "1", "2", "7", "0.5", "-0.0", "1e308", "-1e-300", "nan", "in
          "np.float32(1)", "np.array(3)", "np.array([1.0, 2.0])", "np.int8(5)", "np.bool_(True)", "1j", "object()",
          "int", "lambda *a: 0", "range(3)", "'é' * 9", "nn", "nn.ReLU", "nn.ReLU()", "nn.SGD()", "nn.MSELoss()",
          "memoryview(b'abc')"]
+UPSAMPLE_MODES = ["mode='nearest'", "mode='bilinear'", "mode='bilinear', align_corners=True"]
+FIT = ["shards=2", "shards=4", "gradient_accumulation_steps=2", "gradient_accumulation_steps=3", "shuffle=False",
+       "shuffle='blocks'", "drop_last=True", "sample_weight=w", "validation_data=(x, t, w)",
+       "validation_split=0.5, validation_rows='random'", "metrics=['accuracy', 'mse']", "mixup=0.5"]
+SCHEDULES = ["nn.StepLR(0.1, 2)", "nn.ExponentialLR(0.1, 0.5)", "nn.LinearLR(0.1)", "nn.CosineLR(0.1, warmup_steps=1)",
+             "nn.OneCycleLR(0.1)", "nn.CosineLR(0.1, 9)", "nn.PerEpoch(nn.StepLR(0.1, 1))"]
 EVENTS = ["on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_progress",
           "on_epoch_end", "on_train_end"]
 ACTIONS = [
@@ -97,8 +115,9 @@ class Writer:
         for name, parameter in list(inspect.signature(getattr(fastnn_ref, cls)).parameters.items())[len(first):]:
             if parameter.kind is parameter.VAR_POSITIONAL or name == "image_shape":
                 continue
-            if parameter.default is parameter.empty or (name in RIGHT and self.chance(p)) or self.chance(0.005):
-                found.append(f"{name}={self.argument(self.pick(RIGHT.get(name, WRONG)))}")
+            right = RIGHT.get(f"{cls}.{name}", RIGHT.get(name, []))
+            if parameter.default is parameter.empty or (right and self.chance(p)) or self.chance(0.005):
+                found.append(f"{name}={self.argument(self.pick(right or WRONG))}")
         return f"nn.{cls}({', '.join(found)})"
 
     def array(self, right: str) -> str:
@@ -121,19 +140,34 @@ class Writer:
     def layer(self, shape: Shape, depth: int) -> str:
         """One layer that probably fits the shape."""
         names = kinds(fastnn_ref.Layer)
-        usual = ["Linear"] * 4 if len(shape) != 3 else ["Conv2d", "Conv2d", "MaxPool2d", "Flatten", "BatchNorm2d"]
-        cls = self.pick(usual) if self.chance(0.4) else self.pick(names)
+        usual = ["Linear"] * 6 + ["Parallel", "Select", "BatchNorm1d"] if len(shape) != 3 else [
+            "Conv2d", "Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "Upsample", "Flatten", "BatchNorm2d",
+            "Parallel", "Select"]
+        cls = self.pick(usual) if self.chance(0.5) else self.pick(names)
         width, channels = str(self.random.choice([1, 2, 3, 5, 8, 17])), str(shape[0])
+        if cls == "Embedding" and not self.chance(0.05):        # x has none of its rows
+            cls = "Linear"
         if cls == "Sequential":
             return self.model(shape, depth - 1)[0] if depth else "nn.Identity()"
         if cls in ("Residual", "StochasticDepth"):
             return self.arguments(cls, [self.block(shape, depth)])
+        if cls == "Parallel":
+            branches = [self.layer(shape, 0) if self.chance(0.5) else self.block(shape, depth)
+                        for _ in range(self.random.randint(1, 3))]
+            return f"nn.Parallel({', '.join(branches)}, merge={self.pick(RIGHT['merge'])})"
+        if cls == "Upsample":
+            size = self.pick(["size=3", "size=(2, 5)", "scale_factor=2", "scale_factor=(1.5, 0.5)"])
+            return f"nn.Upsample({size}, {self.pick(UPSAMPLE_MODES)})"
         if self.chance(0.04) and len(shape) == 1:
             return f"own_layer({self.pick(tools.LAYER_FAULTS)!r}, {shape[0]})"
+        cut = self.random.randrange(shape[0])
         parameters = list(inspect.signature(getattr(fastnn_ref, cls)).parameters)[:1]
         first = {"in_features": [str(shape[-1]), width], "in_channels": [channels], "num_features": [channels],
                  "normalized_shape": [str(shape[-1]) if self.chance(0.5) else str(shape)],
-                 "num_parameters": [channels]}.get((parameters or [""])[0], [])
+                 "num_parameters": [channels], "num_embeddings": ["5", width],
+                 "num_groups": [self.pick([str(i) for i in range(1, shape[0] + 1) if shape[0] % i == 0]), channels],
+                 "start": [str(cut), str(self.random.randint(cut + 1, shape[0]))],
+                 "dim": ["1", f"({channels}, -1)"] if cls == "Unflatten" else []}.get((parameters or [""])[0], [])
         return self.arguments(cls, first)
 
     def model(self, shape: Shape, depth: int = 2, options: str = "") -> tuple[str, Shape]:
@@ -159,23 +193,35 @@ class Writer:
         """A loss, and targets for it."""
         cls = self.pick(kinds(fastnn_ref.Loss))
         numbers = f"data({self.random.randint(1, 9)}, {', '.join(map(str, (n, *shape)))})"
-        if cls in ("CrossEntropyLoss", "NLLLoss") and len(shape) == 1:
-            targets = f"labels(3, {n}, {shape[0]})"
-        elif cls in ("CrossEntropyLoss", "NLLLoss") and len(shape) > 1:
-            targets = f"(data({self.random.randint(1, 9)}, {', '.join(map(str, (n, *shape[1:])))}) > 0) * 1"
+        if cls in ("CrossEntropyLoss", "NLLLoss"):
+            targets = f"labels(3, {math.prod((n, *shape[1:]))}, {shape[0]}).reshape({(n, *shape[1:])})"
+            if self.chance(0.2):
+                targets = f"np.abs({numbers}) / np.abs({numbers}).sum(axis=1, keepdims=True)"
         elif cls in ("BCEWithLogitsLoss", "HingeLoss", "PoissonNLLLoss"):
             targets = f"({numbers} > 0) * 1.0"
         else:
             targets = numbers
         own = f"own_loss({self.pick(tools.LOSS_FAULTS)!r})"
-        return (own if self.chance(0.06) else self.arguments(cls, [])), targets
+        return (own if self.chance(0.06) else self.valid(lambda: self.arguments(cls, []))), targets
+
+    def valid(self, write: Callable[[], str]) -> str:
+        """What ``write`` writes, again and again until the reference takes it, mostly."""
+        while True:
+            text = write()
+            try:
+                eval(text, tools.namespace(fastnn_ref))
+            except Exception:
+                if not self.chance(0.1):
+                    continue
+            return text
 
     def optimizer(self) -> str:
         if self.chance(0.06):
             return f"own_optimizer({self.pick(tools.OPTIMIZER_FAULTS)!r})"
-        made = self.arguments(self.pick(kinds(fastnn_ref.Optimizer)), [], 0.3)
-        if self.chance(0.05) and "lr=" not in made:
-            made = made.replace("(", f"(lr=schedule({self.pick(tools.SCHEDULES)!r}), ", 1)
+        made = self.valid(lambda: self.arguments(self.pick(kinds(fastnn_ref.Optimizer)), [], 0.3))
+        if self.chance(0.15) and "lr=" not in made:
+            faulty = f"schedule({self.pick(tools.SCHEDULES)!r})"
+            made = made.replace("(", f"(lr={faulty if self.chance(0.3) else self.pick(SCHEDULES)}, ", 1)
         return made
 
     def statement(self) -> str:
@@ -187,6 +233,7 @@ class Writer:
         size = self.argument(self.pick(["1", "2", "3", "4", "100"]))
         a, b = self.random.randint(-3, 6), self.random.randint(-3, 6)
         dtype = self.argument(self.pick(["'float32'", "'float64'"]))
+        options = ", ".join(self.random.sample(FIT, self.random.choice([0, 1, 1, 2, 3])))
         method = self.pick(["predict", "forward", "backward", "load_state_dict"])
         return self.pick([
             "model.predict(x)", f"model.predict(x, {size})", "model(x)", "model.forward(x, training=True)",
@@ -202,7 +249,14 @@ class Writer:
             f"model.fit(x, t, loss=loss, optimizer=optimizer, epochs=1, batch_size=2, callbacks=[{on}]).history",
             "model.fit(x, t, loss=loss, optimizer=optimizer, validation_data=(x, t), metrics=['accuracy']).history",
             "model.fit(x, t, loss=loss, optimizer=optimizer, validation_split=0.5, mixup=0.2).history",
+            f"model.fit(x, t, loss=loss, optimizer=optimizer, epochs=2, batch_size={size}, {options}).history",
+            f"model.fit(x, t, loss=loss, optimizer=optimizer, epochs=2, batch_size=4, {options}).history",
+            "model.fit_lbfgs(x, t, loss=loss, max_iter=2).history",
+            "model.fit_lbfgs(x, t, loss=loss, max_iter=2, sample_weight=w, batch_size=2).history",
             "model.evaluate(x, t, loss)", "model.evaluate(x, t, loss, batch_size=2)",
+            "model.evaluate(x, t, loss, ['accuracy', 'mse'], sample_weight=w, batch_size=3)",
+            "model.outputs(x, batch_size=2)", "model.predict_classes(x)", "model.predict_proba(x)",
+            f"model[{a}].trainable = {self.argument('False')}", f"model[{a}].lr_scale = {self.argument('0.5')}",
             "loss.forward(model(x), t)", "loss.forward(model(x), t, w)", "loss.backward()",
             "y = model.forward(x, training=True); loss.forward(y, t); dy = loss.backward(); model.backward(dy)",
             "optimizer.step(model)", "model.grads", "model.params", "model.state_dict()", "optimizer.state_dict()",
@@ -238,10 +292,20 @@ class Writer:
         n = self.random.choice([1, 2, 3, 4, 7, 16, 33])
         shape: Shape = self.random.choice([(1,), (3,), (5,), (8,), (17,), (2, 3), (1, 4, 4), (3, 5, 6), (2, 8, 8)])
         dtype = "float64" if self.chance(0.75) else "float32"
-        model, out = self.model(shape, options=f"seed={self.random.randint(0, 9)}, dtype={dtype!r}")
+        options = f"seed={self.random.randint(0, 9)}, dtype={dtype!r}"
+        if self.chance(0.3):
+            options += f", penalty={self.arguments(self.pick(['L1', 'L2', 'ElasticNet', 'MaxNorm']), [])}"
+        rows = self.chance(0.06)                # x has numbers of rows of a table
+        if rows:
+            inner, out = self.model((2, 3))
+            model = f"nn.Sequential(nn.Embedding(7, 3), *{inner}, {options})"
+            shape = (2,)
+        else:
+            model, out = self.model(shape, options=options)
         loss, targets = self.targets(n, out)
         numbers = ", ".join(map(str, (n, *shape)))
-        self.lines = [f"x = {self.array(f'data(0, {numbers})')}", f"t = {self.array(targets)}",
+        x = f"labels(0, {2 * n}, 7).reshape({n}, 2)" if rows else f"data(0, {numbers})"
+        self.lines = [f"x = {self.array(x)}", f"t = {self.array(targets)}",
                       f"w = {self.array(f'np.abs(data(2, {n}))')}",
                       f"dy = data(3, {', '.join(map(str, (n, *out)))})", f"model = {model}", f"loss = {loss}",
                       f"optimizer = {self.optimizer()}"]
