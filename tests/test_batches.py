@@ -100,25 +100,46 @@ def test_history_of_batches(nn):
 
 @pytest.mark.parametrize("weights", [None, W])
 def test_the_penalty_of_batches_is_that_of_arrays(nn, weights):
-    """Each batch counts by its rows, whatever they weigh; and on the way on from inside an epoch."""
-    states = []
+    """Each batch counts by its rows, whatever they weigh; and on the way on from inside an epoch, or from its end."""
+    states = {}
 
     def run(*data, resume=None, **arguments):
         model = nn.Sequential(nn.Linear(6, 3), seed=1, penalty=nn.L2(0.1), dtype="float64")
         optimizer = nn.SGD(lr=0.5)
-
-        def keep(batch, logs):
-            if optimizer.steps == 10:
-                states.append(nn.training_state(model, optimizer, hook.callbacks))
-
-        hook = nn.LambdaCallback(on_train_batch_end=keep)
+        hook = nn.LambdaCallback(on_train_batch_end=lambda batch, logs: states.update(
+            {optimizer.steps: nn.training_state(model, optimizer, hook.callbacks)}))
         return train(nn, *data, model=model, optimizer=optimizer, callbacks=[hook], resume=resume, **arguments)[1]
 
     whole = run(X, T, shuffle=False, sample_weight=weights)
     found = run(list(batches(weights)))
-    again = run(list(batches(weights)), resume=states[1])
+    kept = dict(states)
     for name in ("loss", "data_loss", "penalty"):
-        assert found[name] == again[name] == pytest.approx(whole[name], rel=1e-14)
+        assert found[name] == pytest.approx(whole[name], rel=1e-14)
+    for steps in (3, 7, 10, 14):
+        assert run(list(batches(weights)), resume=kept[steps]) == found, steps
+
+
+def test_a_generator_goes_on_behind_the_last_step_of_an_epoch(nn):
+    """It is fetched from the epoch's start on, as from inside an epoch; the next epoch has the batches behind them."""
+    order = np.random.default_rng(2).permutation(50)
+
+    def both():                                         # epochs of different batches
+        yield from batches()
+        yield from ((X[order[i:i + 8]], T[order[i:i + 8]]) for i in range(0, 50, 8))
+
+    states = {}
+
+    def run(resume=None):
+        model, optimizer = net(nn), nn.SGD(lr=0.5)
+        hook = nn.LambdaCallback(on_train_batch_end=lambda batch, logs: states.update(
+            {optimizer.steps: nn.training_state(model, optimizer, hook.callbacks)}))
+        return train(nn, both(), model=model, optimizer=optimizer, callbacks=[hook], resume=resume, steps_per_epoch=7)
+
+    want, history = run()
+    for steps in (3, 7):
+        model, found = run(states[steps])
+        same_parameters(model, want)
+        assert found == history, steps
 
 
 def test_an_iterator_that_ends_early(nn):

@@ -267,6 +267,8 @@ def train(
     check_resume(counters["batch"], steps)
     done, sums = counters["batch"], counters["sums"]
     batches = source.epoch(model, done * accumulate)
+    if done == steps:                       # to go on behind the last step is to fetch the epoch's batches all the same
+        next(batches, None)
     stop = False
     while done < steps:
         stop = stop or shards.stops(call, on_batch_begin, model, done)
