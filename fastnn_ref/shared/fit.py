@@ -409,10 +409,10 @@ def fit(
     ``fit(batches)``: instead of ``x`` and ``t``, an iterable of (x, t) or (x, t, sample_weight), each one batch,
     which is trained with as it comes; ``batch_size`` and ``shuffle`` are for arrays. What has a len(), such as a list
     or a DataLoader, begins anew in each epoch; a generator goes on where it stands, and needs ``steps_per_epoch``,
-    the batches in an epoch, as the length is not known. It is asked for each batch with the GIL, between two steps, and
-    may predict then, and fill the arrays of the batch before anew. If it ends early, or yields what does not fit, fit
-    raises ValueError or TypeError, and the weights are those after the last whole step. ``metrics`` are then those of
-    the validation data.
+    the batches in an epoch, as the length is not known; ``resume`` wants it from the start of the epoch that was under
+    way. It is asked for each batch with the GIL, between two steps, and may predict then, and fill the arrays of the
+    batch before anew. If it ends early, or yields what does not fit, fit raises ValueError or TypeError, and the
+    weights are those after the last whole step. ``metrics`` are then those of the validation data.
 
     The model is this thread's until fit returns, between steps and epochs, too. Another one that predicts with it,
     trains it or assigns to it meanwhile, such as a loader's worker, gets a RuntimeError, and nothing has changed; a
