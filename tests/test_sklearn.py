@@ -318,6 +318,44 @@ def test_what_cannot_change_when_it_goes_on(change, message):
         assert all((value == before[name]).all() for name, value in model.model_.state_dict().items())
 
 
+@pytest.mark.parametrize(("arguments", "data"), [
+    ({}, {"sample_weight": -WEIGHTS}), ({}, {"X_val": X, "y_val": Y > 3}), ({"loss": "hinge"}, {}),
+    ({"activation": "relo"}, {}), ({"callbacks": [3]}, {}), ({"random_state": "one"}, {}),
+], ids=["sample_weight", "y_val", "loss", "activation", "callbacks", "random_state"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_refused_fit_changes_nothing(arguments, data, goes_on):
+    """Neither labels, nor how many features there are: the old weights would say something else."""
+    first, second = np.array(["a", "b", "c"])[Y], np.array(["x", "y", "z"])[Y]
+    model = short(MLPClassifier).fit(X, first)
+    want, before = model.predict(X), dict(vars(model))
+    changed = arguments | {"warm_start": goes_on, "alpha": 1.0}
+    with pytest.raises((ValueError, TypeError)):
+        model.set_params(**changed).fit(X if goes_on else X[:, :3], first if goes_on else second, **data)
+    assert all(vars(model)[name] is value for name, value in (before | changed).items())
+    assert vars(model).keys() == before.keys() and (model.predict(X) == want).all()
+
+
+def test_a_refused_fit_of_another_loss():
+    """Of a Poisson deviance predictions are exp of the outputs."""
+    y = np.exp(X[:, 0])
+    model = short(MLPRegressor).fit(X, y)
+    want = model.predict(X)
+    with pytest.raises(ValueError, match="Negative values"):
+        model.set_params(loss="poisson").partial_fit(X, y, sample_weight=-WEIGHTS)
+    assert (model.predict(X) == want).all()
+
+
+def test_an_error_after_the_first_step_keeps_what_was_trained():
+    model = short(MLPClassifier).fit(X, Y)
+
+    def stop(epoch, logs):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        model.set_params(callbacks=[fastnn.LambdaCallback(on_epoch_end=stop)]).fit(X, Y > 0)
+    assert len(model.loss_curve_) == 1 and model.classes_.dtype == bool
+
+
 def test_views_are_read_only_and_live():
     model = short(MLPClassifier).fit(X, Y)
     with pytest.raises(ValueError, match="read-only"):

@@ -268,48 +268,64 @@ class Estimator(BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any] = (None, None, None),
              incremental: bool = False, classes: Any = None) -> Any:
-        """Trains; ``incremental`` is one epoch on."""
+        """Trains; ``incremental`` is one epoch on. An error before the first step leaves the estimator as it was."""
         sizes = self._check_parameters()
         fresh = "model_" not in vars(self) or not (self.warm_start or incremental)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         if not fresh:
             self._check_structure()
-        X, y = self._validated(X, y, reset=fresh, **self._target_options)
-        if fresh:
-            self._learn_targets(y, classes)
-        else:
-            self._check_targets(y, incremental)
-        nn = self._package()
-        objective = self._trained_with = self._objective(nn, self.n_outputs_)
-        own = self._rows(X, y, self._weigh(sample_weight, y, X))
-        random = check_random_state(self.random_state)
-        if fresh:
-            self._input_shape = self._shape_of_input()
-            self._dtype = X.dtype.name if self.dtype is None else self.dtype
-            start = self._initial([self.n_features_in_, *sizes, self.n_outputs_], random)
-        train, validation = self._split(own, held_out, random)
-        rows = train.x.shape[0]
-        batch_size = rows if self.solver == "lbfgs" else self._batch_size(rows)
-        total = rows if train.weights is None else train.weights.sum()
-        strength = objective.factor * self.alpha * rows / (batch_size * float(total)) if total > 0 else 0.0
-        if fresh:
-            self.model_ = self._make(sizes, strength, int(random.randint(2**31 - 1)))
-            self._optimizer, self._made_with = None, self._structure()
-            self._set_initial(start)
-            self.t_, self._no_improvement_count, self.loss_curve_ = 0, 0, []
-        else:
-            self._change_model(sizes, strength)
-        self._prepare_records(fresh, validation is not None)
-        with threads(self.n_threads):
-            if self.solver == "lbfgs":
-                self._fit_lbfgs(train, objective)
+        with self._undone_before_the_first_step(fresh):
+            X, y = self._validated(X, y, reset=fresh, **self._target_options)
+            if fresh:
+                self._learn_targets(y, classes)
             else:
-                self._fit_stochastic(nn, train, validation, objective, batch_size, incremental)
+                self._check_targets(y, incremental)
+            nn = self._package()
+            objective = self._trained_with = self._objective(nn, self.n_outputs_)
+            own = self._rows(X, y, self._weigh(sample_weight, y, X))
+            random = check_random_state(self.random_state)
+            if fresh:
+                self._input_shape = self._shape_of_input()
+                self._dtype = X.dtype.name if self.dtype is None else self.dtype
+                start = self._initial([self.n_features_in_, *sizes, self.n_outputs_], random)
+            train, validation = self._split(own, held_out, random)
+            rows = train.x.shape[0]
+            batch_size = rows if self.solver == "lbfgs" else self._batch_size(rows)
+            total = rows if train.weights is None else train.weights.sum()
+            strength = objective.factor * self.alpha * rows / (batch_size * float(total)) if total > 0 else 0.0
+            if fresh:
+                self.model_ = self._make(sizes, strength, int(random.randint(2**31 - 1)))
+                self._optimizer, self._made_with = None, self._structure()
+                self._set_initial(start)
+                self.t_, self._no_improvement_count, self.loss_curve_ = 0, 0, []
+            else:
+                self._change_model(sizes, strength)
+            self._prepare_records(fresh, validation is not None)
+            with threads(self.n_threads):
+                if self.solver == "lbfgs":
+                    self._fit_lbfgs(train, objective)
+                else:
+                    self._fit_stochastic(nn, train, validation, objective, batch_size, incremental)
         if not all(np.isfinite(array).all() for array in self.model_.params.values()):
             raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values "
                              "and need to be preprocessed.")
         return self
+
+    @contextmanager
+    def _undone_before_the_first_step(self, fresh: bool) -> Iterator[None]:
+        """An error in this block before a model has taken a step brings all attributes back: a fitted estimator
+        predicts as before."""
+        before, old = dict(vars(self)), vars(self).get("model_")
+        steps = 0 if old is None else old.steps
+        try:
+            yield
+        except BaseException:
+            new = vars(self).get("model_")
+            if new is None or new.steps <= (0 if fresh and new is not old else steps):
+                vars(self).clear()
+                vars(self).update(before)
+            raise
 
     def _shape_of_input(self) -> tuple[int, ...]:
         return (self.n_features_in_,)
