@@ -25,7 +25,7 @@ from fastnn.penalty import Penalty
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.network import as_dtype, as_model_seed
 from fastnn_ref.shared.objects import as_tuple_of, check_unowned
-from fastnn_ref.shared.shapes import check_chain
+from fastnn_ref.shared.shapes import check_chain, check_part
 
 cdef extern from "Python.h":
     ctypedef struct PyTupleObject:
@@ -83,7 +83,10 @@ cdef class Sequential(Model):
         layers = (self.layers or ())[index]
         if not isinstance(index, slice):
             return layers
-        return self.part_of(layers, check_chain(layers, Layer))
+        shape, given = check_part(layers, Layer, self, index)
+        part = self.part_of(layers, shape)
+        part._given_shape = given
+        return part
 
     cdef Sequential part_of(self, tuple layers, object input_shape):
         """A part of this model: some of its layers."""

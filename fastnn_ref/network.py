@@ -129,8 +129,9 @@ class Network:
                 if spec.trainable and spec.name not in gradients:
                     gradients[spec.name] = np.zeros(spec.shape, dtype)
                 index += 1
-            for arrays in values, gradients:
-                arrays.update({name: array.astype(dtype, copy=False) for name, array in arrays.items()})
+            for arrays in values, gradients:            # those of a file that joblib has mapped are read-only
+                arrays.update({name: array.astype(dtype, copy=not array.flags.writeable)
+                               for name, array in arrays.items()})
             found.append((layer, number, values, gradients))
             number += layer._numbered
         with MUTEX:

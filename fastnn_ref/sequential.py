@@ -20,7 +20,7 @@ from .penalty import Penalty
 from .shared import checks
 from .shared.network import as_common_dtype, as_dtype, as_model_seed
 from .shared.objects import as_tuple_of
-from .shared.shapes import check_chain
+from .shared.shapes import check_chain, check_part
 
 
 class Sequential(Model):
@@ -115,8 +115,9 @@ class Sequential(Model):
         if not isinstance(index, slice):
             return self.layers[index]
         layers = self.layers[index]
+        shape, given = check_part(layers, Layer, self, index)
         part = object.__new__(Sequential)
-        part.__dict__.update(layers=layers, penalty=(), _input_shape=check_chain(layers, Layer), _whole=self,
+        part.__dict__.update(layers=layers, penalty=(), _input_shape=shape, _given_shape=given, _whole=self,
                              _around=weakref.ref(self))
         part._own_network = Network(part, self.network.seed, self.network.chosen_dtype)     # for a copy
         return part

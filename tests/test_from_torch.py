@@ -240,6 +240,16 @@ def half_frozen(module):
     return module
 
 
+def hooked(module):
+    module.register_forward_hook(lambda module, x, y: 2 * y)
+    return module
+
+
+def patched(module):
+    module.forward = lambda x: x
+    return module
+
+
 def modules():
     from fastnn.torch import modules
 
@@ -283,6 +293,13 @@ REFUSED = {
     "0.weight: dtype: expected float32 or float64": lambda t: t.nn.Sequential(t.nn.Linear(2, 2).half()),
     "1: .*expected .*3": lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Linear(4, 2)),
     "0: negative_slope": lambda t: t.nn.Sequential(t.nn.LeakyReLU(-0.1)),
+    "the outermost module: Sequential: expected a module without hooks":
+        lambda t: hooked(t.nn.Sequential(t.nn.Linear(2, 2))),
+    "0.block: Sequential: expected a module without hooks":
+        lambda t: t.nn.Sequential(modules().Residual(hooked(t.nn.Sequential(t.nn.Linear(2, 2))))),
+    "0: Linear.forward: expected that of the class": lambda t: t.nn.Sequential(patched(t.nn.Linear(2, 2))),
+    "0.running_mean: dtype: expected float32 or float64":
+        lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, affine=False).half()),
 }
 
 
@@ -291,6 +308,23 @@ REFUSED = {
 def test_what_cannot_be_said_is_named(torch, nn, message):
     with pytest.raises(ValueError, match=message):
         from_torch(REFUSED[message](torch), package=nn)
+
+
+def test_running_statistics_alone_have_a_dtype(torch, nn):
+    module = torch.nn.Sequential(torch.nn.BatchNorm1d(3, affine=False, dtype=torch.float64))
+    module(torch.tensor(normal((9, 3))) + 1 / 3)
+    model = from_torch(module, package=nn)
+    assert model.dtype == np.float64
+    same(model[0].running_mean, module[0].running_mean.numpy())
+
+
+@pytest.mark.parametrize("wrap", ["Sequential", "Residual", "Parallel"])
+def test_modules_inside_whose_linear_gets_several_axes(torch, nn, wrap):
+    inside = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GroupNorm(2, 2), torch.nn.Linear(3, 2))
+    around = inside if wrap == "Sequential" else getattr(modules(), wrap)(inside)
+    module = torch.nn.Sequential(torch.nn.Unflatten(1, (2, 2)), around, torch.nn.Flatten(), torch.nn.Linear(4, 1))
+    model, x = from_torch(module, package=nn, input_shape=(4,)), normal((5, 4), "float32")
+    np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-6)
 
 
 def test_other_ways_to_say_it(torch, nn):

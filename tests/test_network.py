@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from fastnn_ref.shared.custom import CustomLayer
 from tests.check import normal, same, same_parameters
 from tests.pairwise import chequered
 
@@ -373,6 +374,35 @@ def test_a_copy_is_free_and_has_everything(nn, way):
     same(layer.weight, model.layers[0].weight)
 
 
+class Scaled(CustomLayer):
+    """A layer of one's own, where pickle finds it."""
+
+    def __init__(self, n):
+        self.n = n
+        self.add("w", (n,), "ones")
+
+    def forward_pass(self, x, training):
+        self.saved = x
+        return x * self.values["w"]
+
+    def backward_pass(self, dy):
+        self.set_gradients((dy * self.saved).sum(axis=0))
+        return dy * self.values["w"]
+
+
+def test_a_copy_whose_arrays_are_read_only_trains(nn):
+    """As joblib, Dask and Ray hand large arrays to their workers: in memory that all of them share."""
+    model, optimizer, buffers = nn.Sequential(
+        nn.Linear(4, 5), nn.BatchNorm1d(5), Scaled(5), nn.Linear(5, 3), seed=1), nn.Adam(), []
+    train(nn, model, optimizer)
+    data = pickle.dumps((model, optimizer), protocol=5, buffer_callback=buffers.append)
+    again, other = pickle.loads(data, buffers=[bytes(buffer) for buffer in buffers])
+    assert buffers
+    train(nn, model, optimizer)
+    train(nn, again, other)
+    same_parameters(again, model)
+
+
 def test_a_copy_of_a_subclass_keeps_its_attributes(nn):
     for way in (copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))):
         layer = Named.of(nn)(2, 2)
@@ -440,6 +470,27 @@ def test_a_part_has_the_same_arrays_and_predicts(nn):
     free = copy.deepcopy(first)
     train(nn, nn.Sequential(free, nn.Linear(5, 3)), nn.SGD())
     same(first.predict(X), y)
+
+
+@pytest.mark.parametrize(("index", "shape"), [
+    (slice(1, None), (2, 2)), (slice(3), (4,)), (slice(2, None), None),
+], ids=str)
+def test_a_part_of_a_model_whose_linear_gets_several_axes(nn, index, shape):
+    """Alone, its Linear would be taken for one that gets a row."""
+    model = nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 3), nn.GroupNorm(2, 2), nn.Flatten(), nn.Linear(6, 2),
+                          input_shape=(4,))
+    part, x = model[index], model[:index.start](X) if index.start else X
+    assert part.input_shape == shape
+    want = part(x)
+    same(model[index.stop:](want) if index.stop else want, model(X))
+    for way in WAYS.values():
+        assert way(part).input_shape == shape
+        same(way(part)(x), want)
+    assert nn.from_config(part.config()).input_shape == shape
+    with pytest.raises(ValueError, match=r"GroupNorm: .*, got \(3,\); where examples have more axes, input_shape="):
+        nn.Sequential(nn.Linear(2, 3), nn.GroupNorm(2, 2))
+    with pytest.raises(ValueError, match="Unflatten"):
+        model[::-1]
 
 
 # ---- Residual, and Linear on more axes ----

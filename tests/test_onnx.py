@@ -174,6 +174,14 @@ def test_training_goes_on(fast, tmp_path):
     assert len(again.layers) == len(model.layers)
 
 
+def test_a_branch_whose_linear_gets_several_axes(fast, tmp_path):
+    block = fast.Sequential(fast.Linear(2, 3), fast.GroupNorm(2, 2), fast.Linear(3, 2), input_shape=(2, 2))
+    model = fast.Sequential(fast.Unflatten(1, (2, 2)), fast.Residual(block), fast.Flatten(), input_shape=(4,))
+    export(model, path := tmp_path / "model.onnx")
+    x = normal((3, 4), "float32")
+    np.testing.assert_allclose(load(path)(x), model(x), atol=1e-6)
+
+
 class Mine:
     """A graph by hand: nodes as (operator, inputs, output, attributes)."""
 

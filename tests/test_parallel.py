@@ -101,6 +101,13 @@ def test_errors(nn):
         nn.Parallel(layer, layer)
 
 
+def test_a_branch_may_say_that_examples_have_several_axes(nn):
+    """A Linear in another branch takes them, too."""
+    model = nn.Parallel(nn.Linear(3, 4), nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(2, 2), input_shape=(2, 3)))
+    assert model.input_shape == (2, 3)
+    assert model(normal((5, 2, 3))).shape == (5, 4, 4)
+
+
 def test_summary_has_the_branches(nn):
     model = nn.Sequential(nn.Parallel(nn.Linear(4, 2), nn.Sequential(nn.Select(0, 2), nn.Linear(2, 3))))
     rows = [(row.layer, row.output) for row in model.summary().rows]

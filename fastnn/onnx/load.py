@@ -23,6 +23,7 @@ from fastnn_ref.shared import checks, config
 from fastnn_ref.shared.checkpoint import as_path
 from fastnn_ref.shared.objects import as_package
 from fastnn_ref.shared.optional import optional
+from fastnn_ref.shared.shapes import inner_chain
 
 from .. import image_tables
 from .formulas import DEFAULTS, FORMULAS, OPERATORS, RMS, X
@@ -247,7 +248,7 @@ class Reader:
     def block(self, x: str, y: str, shape: Shape, within: Within) -> Any:
         """The one layer that a branch is."""
         layers, _ = self.chain(x, y, shape, within)
-        return layers[0] if len(layers) == 1 else self.nn.Sequential(*layers)
+        return layers[0] if len(layers) == 1 else inner_chain(self.nn.Sequential, layers, shape)
 
     def meeting(self, x: str, within: Within) -> int | None:
         """The first node that all ways from x lead through; None if one of them ends before."""

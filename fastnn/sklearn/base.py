@@ -323,8 +323,8 @@ class Estimator(BaseEstimator):
         except BaseException:
             new = vars(self).get("model_")
             if new is None or new.steps <= (0 if fresh and new is not old else steps):
-                vars(self).clear()
-                vars(self).update(before)
+                self.__dict__.clear()
+                self.__dict__.update(before)
             raise
 
     def _shape_of_input(self) -> tuple[int, ...]:

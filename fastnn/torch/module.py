@@ -15,6 +15,7 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.config import arguments, is_argument, signature
 from fastnn_ref.shared.objects import as_package, check_model
 from fastnn_ref.shared.optional import optional
+from fastnn_ref.shared.shapes import inner_chain
 
 from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
 from .state import state_to_torch
@@ -119,9 +120,11 @@ class Reader:
         self.seen: dict[int, str] = {}
 
     def dtype(self, module: Any) -> str | None:
-        """The one dtype of the parameters; ValueError for another one than float32 and float64, or for two."""
+        """The one dtype of the parameters, or where there are none of the running statistics; ValueError for two, and
+        for another one than float32 and float64."""
         found: dict[str, str] = {}
-        for name, value in module.named_parameters():
+        statistics = ((name, value) for name, value in module.named_buffers() if value.is_floating_point())
+        for name, value in list(module.named_parameters()) or statistics:
             found.setdefault(str(value.dtype).removeprefix("torch."), name)
         for dtype, name in found.items():
             if dtype not in ("float32", "float64"):
@@ -132,6 +135,7 @@ class Reader:
 
     def chain(self, module: Any, path: str, shape: Sequence[int] | None) -> list[Any]:
         """The layers of a Sequential, or of one module; ``shape`` is that of an example, where it is known."""
+        self.check_plain(module, path)
         flat = list(self.children(module, path)) if self.is_sequential(module) else [(path, module)]
         layers: list[Any] = []
         position = 0
@@ -151,6 +155,14 @@ class Reader:
             position += taken
         return layers
 
+    def check_plain(self, module: Any, path: str) -> None:
+        """ValueError unless the module does what its class says."""
+        kind = type(module).__name__
+        if module._forward_hooks or module._forward_pre_hooks:
+            fail(path, kind, "a module without hooks", "hooks")
+        if "forward" in vars(module) and kind in ("Sequential", *SAME, *OWN):
+            fail(path, f"{kind}.forward", "that of the class", vars(module)["forward"])
+
     def is_sequential(self, module: Any) -> bool:
         return type(module) is self.torch.nn.Sequential
 
@@ -161,10 +173,9 @@ class Reader:
     def layer(self, module: Any, path: str, shape: Any, after: Any) -> tuple[Any, int]:
         """(layer, how many modules of the row it stands for)."""
         kind, torch = type(module).__name__, self.torch.nn
-        if module._forward_hooks or module._forward_pre_hooks:
-            fail(path, kind, "a module without hooks", "hooks")
+        self.check_plain(module, path)
         if self.is_sequential(module):
-            return self.nn.Sequential(*self.chain(module, path, shape)), 1
+            return inner_chain(self.nn.Sequential, self.chain(module, path, shape), shape), 1
         own = dict(module.named_parameters(recurse=False))
         for name, value in own.items():
             if not value.requires_grad and not frozen(module):
@@ -276,4 +287,6 @@ class Reader:
     def block(self, module: Any, path: str, shape: Any) -> Any:
         """The one layer that a module inside another one is."""
         layers = self.chain(module, path, shape)
-        return self.nn.Sequential(*layers) if self.is_sequential(module) or len(layers) > 1 else layers[0]
+        if self.is_sequential(module) or len(layers) > 1:
+            return inner_chain(self.nn.Sequential, layers, shape)
+        return layers[0]

@@ -171,7 +171,9 @@ def check_chain(
         if shape is not None:
             try:
                 shape = tuple(layer.output_shape(shape))
-            except ValueError:
+            except ValueError as error:
+                if expected is None and given is None:
+                    raise ValueError(f"{error}; where examples have more axes, input_shape= says so") from None
                 if expected is None:
                     raise
                 raise ValueError(f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, "
@@ -179,6 +181,34 @@ def check_chain(
                                  f"{f'layers[{index - 1}]' if index else 'input_shape'}") from None
         unchanged = unchanged and not layer.changes_shape
     return first
+
+
+def check_part(
+    layers: Sequence[Any], kind: type[Any], whole: Any, index: slice,
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """As ``check_chain``, for the layers ``whole[index]``: (its input shape, the same where the layers alone would be
+    taken for those of another one, else None)."""
+    try:
+        return check_chain(layers, kind), None
+    except ValueError:
+        start, _, step = index.indices(len(whole))
+        if whole.input_shape is None or step != 1:
+            raise
+    shape = tuple(whole.input_shape)
+    for layer in whole.layers[:start]:
+        shape = tuple(layer.output_shape(shape))
+    return check_chain(layers, kind, shape), shape
+
+
+def inner_chain(sequential: Any, layers: Sequence[Any], shape: Sequence[int] | None) -> Any:
+    """A ``sequential`` of these layers for examples of ``shape``, if that is known; it is told the shape where it would
+    take its first Linear for one that gets a row."""
+    try:
+        return sequential(*layers)
+    except ValueError:
+        if shape is None:
+            raise
+    return sequential(*layers, input_shape=tuple(shape))
 
 
 def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[int, ...]:
@@ -200,8 +230,9 @@ def check_branches(branches: Sequence[Any], kind: type[Any], merge: str) -> tupl
     shapes = [branch.input_shape for branch in branches if branch.input_shape is not None]
     if not shapes:
         return None
-    merged_shape(branches, shapes[0], merge)
-    return tuple(shapes[0])
+    shape = max(map(tuple, shapes), key=len)        # what takes one axis, as Linear, takes several
+    merged_shape(branches, shape, merge)
+    return shape
 
 
 def merged_shape(branches: Sequence[Any], shape: Sequence[int], merge: str) -> tuple[int, ...]:
