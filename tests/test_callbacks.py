@@ -577,6 +577,15 @@ def test_tensorboard(nn, tmp_path):
     assert [step for _, step, _ in points(tmp_path / "train" / "batches")] == [1, 4, 5, 8, 9, 12]
 
 
+@pytest.mark.filterwarnings("default")
+def test_tensorboard_keeps_the_files_of_a_training_just_before(nn, tmp_path):
+    """Two trainings in one second, in one folder, are two files."""
+    pytest.importorskip("tensorboardX")
+    for _ in range(3):
+        train(nn, callbacks=[TensorBoard(tmp_path)])
+    assert [step for tag, step, _ in points(tmp_path / "train") if tag == "lr"] == [0, 1, 2] * 3
+
+
 @pytest.fixture
 def board(monkeypatch):
     """Stands for tensorboardX, which takes seconds to import, and need not be there: writes nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -152,9 +153,10 @@ class TensorBoard(RateLogger):
 
     def write(self, part: str, name: str, value: float, step: int) -> None:
         """Adds a point to a curve; a training that is resumed replaces the points from ``step`` on."""
-        if part not in self._writers:
+        if part not in self._writers:                   # a file of its own: tensorboardX names files by the second
             self._writers[part] = optional("tensorboardX", extra="tensorboard").SummaryWriter(
-                os.path.join(self.log_dir, part), purge_step=step or None)
+                os.path.join(self.log_dir, part), purge_step=step or None,
+                filename_suffix=f".{time.time_ns()}.{os.getpid()}")
         self._writers[part].add_scalar(name, value, step)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
