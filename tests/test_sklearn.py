@@ -520,6 +520,23 @@ def test_losses_of_classes(loss, y):
         np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
 
 
+def test_cross_entropy_of_an_indicator_matrix():
+    """One label in each row: the likeliest, also where several outputs are above 0, or none is."""
+    one = short(MLPClassifier, loss=fastnn.CrossEntropyLoss(), max_iter=60, learning_rate_init=0.02)
+    model = clone(one).fit(X, np.eye(3, dtype=int)[Y])
+    found = model.predict(X)
+    np.testing.assert_array_equal(found.argmax(axis=1), clone(one).fit(X, Y).predict(X))
+    assert (found.sum(axis=1) == 1).all() and model.score(X, np.eye(3)[Y]) > 0.8
+    with pytest.raises(ValueError, match=r"^y: expected one label in each row for loss=Cro.*, got \d in row \d+;"):
+        one.fit(X, LABELS)
+
+
+def test_poisson_deviance_of_labels():
+    """Yes is a rate above 1/2."""
+    model = short(MLPClassifier, loss=fastnn.PoissonNLLLoss(), max_iter=200, learning_rate_init=0.02).fit(X, Y > 0)
+    assert model.score(X, Y > 0) > 0.95
+
+
 def test_cross_entropy_of_two_classes():
     """Two outputs with an object, the same probabilities in the same order."""
     model = short(MLPClassifier, loss=fastnn.CrossEntropyLoss(), max_iter=60, learning_rate_init=0.02).fit(X, TWO)
@@ -626,6 +643,7 @@ def test_images():
     ({"dtype": "float16"}, "dtype: expected"),
     ({"loss": "cross_entropy"}, "loss: expected 'log_loss'"),
     ({"loss": fastnn.Adam()}, "loss: expected"),
+    ({"loss": fastnn.NLLLoss()}, r"loss: expected one that takes any numbers, .*got NLLLoss\(\), which wants log-prob"),
     ({"loss": fastnn.CrossEntropyLoss(), "label_smoothing": 0.1}, "label_smoothing: expected 0"),
     ({"solver": fastnn.MSELoss()}, "solver: expected"),
     ({"solver": "lbfgs", "dropout": 0.5}, "dropout: expected 0 beside solver='lbfgs'"),

@@ -107,7 +107,13 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _encode(self, y: Any) -> Any:
         if self._multilabel:
-            return np.asarray(y.toarray() if issparse(y) else y, np.float32)
+            t = np.asarray(y.toarray() if issparse(y) else y, np.float32)
+            counts = t.sum(axis=1)
+            if self._trained_with.takes_class_numbers and (counts != 1).any():
+                row = int((counts != 1).argmax())
+                raise ValueError(f"y: expected one label in each row for loss={self.loss!r}, whose classes exclude "
+                                 f"each other, got {counts[row]:.0f} in row {row}; loss='log_loss' takes any number")
+            return t
         numbers = np.searchsorted(self.classes_, as_column(y))
         if self._trained_with.takes_class_numbers:
             return numbers
@@ -121,6 +127,8 @@ class Classifier(ClassifierMixin, Estimator):
     def _decode(self, y: Any) -> Any:
         """Labels for outputs."""
         threshold = self._trained_with.threshold
+        if self._multilabel and self._trained_with.takes_class_numbers:     # one label in each row
+            return np.equal(y.argmax(axis=1)[:, None], self.classes_).astype(int)
         if self._multilabel:
             return (y > threshold).astype(int)
         if self.n_outputs_ == 1:
@@ -195,13 +203,13 @@ class MLPClassifier(Classifier):
 
     ``activation`` may also be any of fastnn's, by name (``"gelu"``) or as an object. ``dropout`` is the probability of
     zeroing behind each hidden layer, ``batch_norm`` puts ``BatchNorm1d`` before each activation. ``loss``: "log_loss"
-    or a loss of fastnn, which gets zeros and ones (n, outputs), ``CrossEntropyLoss`` class numbers; two classes have
-    one output, and an object has the gradient that it says, beside that of ``alpha``. ``label_smoothing`` ε, 0 … 1,
-    spreads ε over all classes. ``class_weight``: None, a dict from label to number, or "balanced". ``callbacks`` are
-    those of ``fastnn``'s ``fit``. ``n_threads`` limits the threads of ``fit`` and ``predict``; None follows
-    ``OMP_NUM_THREADS`` and threadpoolctl, so that each of joblib's workers has its share. ``dtype`` is the
-    model's, "float32" (the faster) or "float64"; None is that of ``X``, as in scikit-learn. ``backend="ref"`` trains
-    the NumPy reference instead.
+    or a loss of fastnn, which gets zeros and ones (n, outputs), ``CrossEntropyLoss`` class numbers (an indicator matrix
+    has one label in each row then); two classes have one output, and an object has the gradient that it says, beside
+    that of ``alpha``. ``label_smoothing`` ε, 0 … 1, spreads ε over all classes. ``class_weight``: None, a dict from
+    label to number, or "balanced". ``callbacks`` are those of ``fastnn``'s ``fit``. ``n_threads`` limits the threads of
+    ``fit`` and ``predict``; None follows ``OMP_NUM_THREADS`` and threadpoolctl, so that each of joblib's workers has
+    its share. ``dtype`` is the model's, "float32" (the faster) or "float64"; None is that of ``X``, as in scikit-learn.
+    ``backend="ref"`` trains the NumPy reference instead.
 
     Attributes are scikit-learn's (``loss_curve_``, ``best_loss_``, ``n_iter_``, ``validation_scores_``, …);
     ``coefs_`` and ``intercepts_`` are read-only views. ``validation_loss_curve_`` has no penalty; ``model_`` is the

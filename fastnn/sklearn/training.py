@@ -9,6 +9,7 @@ for squared errors, 1/K for log losses of K labels, 1 for the cross-entropy. Wit
 divided by c and Adam's epsilon multiplied by c, the weights move as scikit-learn's do.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,8 +100,13 @@ def classifier_objective(nn: Any, loss: Any, outputs: int, exclusive: bool, smoo
         raise ValueError(f"label_smoothing: expected 0 beside a loss object, which may have its own, got {smoothing}")
     found = of_package(nn, "loss", loss, CustomLoss)
     name = type(found).__name__
+    if name == "NLLLoss":
+        raise ValueError(f"loss: expected one that takes any numbers, such as CrossEntropyLoss(), got {loss!r}, which "
+                         "wants log-probabilities")
     link = {"CrossEntropyLoss": "softmax", "BCEWithLogitsLoss": "logistic"}.get(name, "none")
-    threshold = 0.5 if name in ("MSELoss", "L1Loss", "HuberLoss") else 0.0
+    threshold = 0.5 if name in ("MSELoss", "L1Loss", "HuberLoss", "PoissonNLLLoss") else 0.0
+    if name == "PoissonNLLLoss" and found.log_input:
+        threshold = math.log(threshold)
     return Objective(found, link=link, threshold=threshold)
 
 
