@@ -6,6 +6,7 @@ intent, once as they are and once with noisy copies beside them, and is asked ab
     python examples/text_noise.py
 """
 
+import argparse
 import itertools
 
 import numpy as np
@@ -76,4 +77,5 @@ def main(seeds: int = 5) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser().parse_args()                # it takes none, and says so
     main()

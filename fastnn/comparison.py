@@ -132,6 +132,8 @@ def row(what: str, name: str, one: Array, other: Array) -> Row:
 def ulps(one: Array, other: Array) -> int:
     """The most floating-point numbers that lie between two values, both of one dtype.
 
+    >>> import numpy as np
+    >>> from fastnn.comparison import ulps
     >>> ulps(np.array([1.0, -0.0]), np.array([1.0 + 2**-52, 0.0]))
     1
     """

@@ -12,6 +12,7 @@ def extra(name: str) -> Iterator[None]:
 
     Raises ModuleNotFoundError ``scikit-learn is missing: pip install "fastnn[train]"``.
 
+    >>> from fastnn.extras import extra
     >>> with extra("train"):
     ...     import matplotlib
     """

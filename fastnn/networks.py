@@ -33,6 +33,7 @@ def mlp(nn: ModuleType, widths: Sequence[int], recipe: Recipe, chances: Sequence
     ``chances`` are the probabilities of leaving each residual layer out, by default growing to
     ``recipe.stochastic_depth``; ValueError if there is no layer to leave out.
 
+    >>> from fastnn.networks import mlp, Recipe
     >>> import fastnn_ref
     >>> mlp(fastnn_ref, (64, 32, 10), Recipe(dropout=0.5))
     [Linear(64, 32, activation=ReLU()), Dropout(), Linear(32, 10)]
@@ -85,6 +86,7 @@ def cnn(
 ) -> list[Any]:
     """Layers for images (channels, height, width): a convolution and a pool for each of ``channels``, then ``widths``.
 
+    >>> from fastnn.networks import cnn, Recipe
     >>> import fastnn_ref
     >>> for layer in cnn(fastnn_ref, (1, 8, 8), (4,), (10,), Recipe()):
     ...     print(layer)

@@ -37,6 +37,7 @@ ASPECTS = 0.3, 1 / 0.3
 def affine(angle: float, zoom: float, shear: float, flip: bool) -> Array:
     """A (2, 2) on (row, column): content is turned counter-clockwise by ``angle`` (radians), grows by ``zoom``.
 
+    >>> from fastnn_ref.augment import affine
     >>> affine(0.0, 2.0, 0.0, True).tolist()
     [[0.5, 0.0], [-0.0, -0.5]]
     """

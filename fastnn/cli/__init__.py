@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: it worked. 1: it did not. 2: the arguments are wrong. 128 + n: signal n stopped it (Ctrl-C: 130), or nobody
     reads its output (141, as by SIGPIPE). One line on stderr says what happened.
 
+    >>> from fastnn.cli import main
     >>> main(["--version"])  # doctest: +ELLIPSIS
     fastnn ...
     0

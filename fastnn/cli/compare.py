@@ -19,6 +19,7 @@ class Config(task.Task):
 def run(config: Config) -> None:
     """Print how far the two packages are apart on the first batch: outputs, gradients, and values after some steps.
 
+    >>> from fastnn.cli.compare import Config, run
     >>> run(Config(hidden=(16,), steps=3))  # doctest: +ELLIPSIS
     Network 64-16-10 relu: 1,210 parameters, float64, seed 0.
     ...

@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 class Encoding:
     """What training data was like.
 
+    >>> import numpy as np
+    >>> from fastnn.cli.encoding import Encoding
     >>> encoding = Encoding(("no", "yes"), 1, mean=(1.0,), deviation=(2.0,))
     >>> encoding.inputs(np.array([[5.0]])).tolist()
     [[2.0]]

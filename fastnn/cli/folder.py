@@ -38,6 +38,8 @@ PACKAGES = ("fastnn", "fastnn_ref")     # the first that a run has is the one th
 class Folder:
     """The files of a run.
 
+    >>> from pathlib import Path
+    >>> from fastnn.cli.folder import Folder
     >>> str(Folder(Path("a")).checkpoint("fastnn"))
     'a/fastnn-checkpoint.safetensors'
     """

@@ -48,6 +48,7 @@ class Config:
 def run(config: Config) -> None:
     """Do what ``action`` says; Failure if anything FAILs, or a bug is not caught.
 
+    >>> from fastnn.cli.lab import Config, run
     >>> run(Config(action="list", what=()))                                         # doctest: +ELLIPSIS
     forward_by_hand ...
     """

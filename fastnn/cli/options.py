@@ -60,6 +60,7 @@ def argument(kind: Kind, help: str, **more: Any) -> Any:
 def flag(name: str) -> str:
     """The flag of a field; one whose name is a word of Python's ends in an underscore.
 
+    >>> from fastnn.cli.options import flag
     >>> flag("max_norm"), flag("break_")
     ('--max-norm', '--break')
     """

@@ -19,6 +19,8 @@ SHOWN = 8  # targets of a regression at most that a table lists
 class Classified:
     """What a classifier says of the test examples.
 
+    >>> import numpy as np
+    >>> from fastnn.cli.score import Classified
     >>> score = Classified(t=np.array([0, 1]), probabilities=np.array([[0.9, 0.1], [0.8, 0.2]]), before=0)
     >>> score.correct, score.sentence()
     (1, 'accuracy 1/2 (50.0%)')
@@ -76,6 +78,8 @@ def measured(
     """These measures of a regression, values ``y`` and targets ``t`` (n, targets); of several targets R² is the mean,
     and ``targets`` has all of each one, in its own unit.
 
+    >>> import numpy as np
+    >>> from fastnn.cli.score import measured
     >>> t = np.array([[1.0, 10.0], [2.0, 30.0]])
     >>> measured(t, t, ("a", "b"), ("r2", "mae"))
     {'r2': 1.0, 'targets': {'a': {'r2': 1.0, 'mae': 0.0}, 'b': {'r2': 1.0, 'mae': 0.0}}}
@@ -91,6 +95,9 @@ def measured(
 class Estimated:
     """What a regression says of the test examples; everything is in the units of the targets.
 
+    >>> import numpy as np
+    >>> from fastnn.cli.encoding import Encoding
+    >>> from fastnn.cli.score import Estimated
     >>> score = Estimated(t=np.array([[1.0], [3.0]]), values=np.array([[1.0], [4.0]]), before=np.zeros((2, 1)),
     ...                   encoding=Encoding((), 1, target_mean=(2.0,), target_deviation=(1.0,)))
     >>> score.sentence()

@@ -241,6 +241,7 @@ class Task(OptimizerOptions, NetworkOptions, DataOptions):
 def completed(config: Any) -> Any:
     """The same, with the data set's own values where a command has such an option and none is given.
 
+    >>> from fastnn.cli.task import completed, Task
     >>> completed(Task(data="mnist")).batch_size, completed(Task(batch_size=5)).batch_size
     (64, 5)
     """
@@ -304,6 +305,8 @@ def image_of(name: str, data: datasets.Dataset) -> tuple[int, int, int]:
 def augmentation(config: NetworkOptions, data: datasets.Dataset) -> dict[str, float]:
     """What ``--augment`` asks of ``Augment``: names, each with its usual amount or one of its own.
 
+    >>> from fastnn import datasets
+    >>> from fastnn.cli.task import augmentation, Task
     >>> augmentation(Task(augment="rotate=30,flip"), datasets.make_moons())
     {'rotation': 30.0, 'flip': 0.5}
     """

@@ -46,6 +46,7 @@ HELD_BACK = 0.1  # of the training images, to stop early by
 class Config(task.Task):
     """What ``fastnn train`` is told.
 
+    >>> from fastnn.cli.train import Config
     >>> Config().hidden
     (128,)
     """

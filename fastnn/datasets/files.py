@@ -29,6 +29,7 @@ class DataFile:
 
     With ``packed`` size and sha256 are of the gzip file as it is published.
 
+    >>> from fastnn.datasets.files import DataFile
     >>> DataFile("a.txt", 0, "e3b0c442...", ("https://example.org/a.txt.gz",)).name
     'a.txt'
     """

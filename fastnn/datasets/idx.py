@@ -27,6 +27,8 @@ def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
 
     No more is unpacked than the header says that there is.
 
+    >>> from pathlib import Path
+    >>> from fastnn.datasets.idx import read_idx
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "labels")
@@ -43,6 +45,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
 def parse_idx(content: bytes, name: str = "content") -> npt.NDArray[np.generic]:
     """The array in the bytes of an IDX file; ``name`` is for the message of the ValueError.
 
+    >>> from fastnn.datasets.idx import parse_idx
     >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6]))
     array([[5, 6]], dtype=uint8)
     """

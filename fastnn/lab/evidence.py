@@ -45,6 +45,8 @@ class Finding(NamedTuple):
 def interval(values: Array) -> tuple[float, float]:
     """The 95 % interval of the mean, by Student's t; infinite for one value.
 
+    >>> import numpy as np
+    >>> from fastnn.lab.evidence import interval
     >>> [round(end, 2) for end in interval(np.array([1.0, 2.0, 3.0]))]
     [-0.48, 4.48]
     """
@@ -57,6 +59,8 @@ def interval(values: Array) -> tuple[float, float]:
 def difference_interval(one: Array, other: Array, paired: bool) -> tuple[float, float]:
     """The 95 % interval of mean(other) − mean(one): of the pairs' differences, or Welch's of two samples.
 
+    >>> import numpy as np
+    >>> from fastnn.lab.evidence import difference_interval
     >>> difference_interval(np.array([1.0, 2.0]), np.array([2.0, 3.0]), paired=True)
     (1.0, 1.0)
     """
@@ -84,6 +88,7 @@ def p_value(values: Array, threshold: float) -> float:
 def holm(p: Sequence[float]) -> list[float]:
     """The p-values, corrected after Holm: the smallest of m times m, the next times m − 1, …, never falling.
 
+    >>> from fastnn.lab.evidence import holm
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
@@ -134,6 +139,7 @@ def judge(each: Sequence[tuple[Check, Array]]) -> list[Finding]:
 def overall(verdicts: Sequence[str]) -> str:
     """The verdict of several: the worst.
 
+    >>> from fastnn.lab.evidence import overall
     >>> overall(["PASS", "SHOWN", "INCONCLUSIVE"])
     'INCONCLUSIVE'
     """

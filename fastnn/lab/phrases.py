@@ -38,6 +38,7 @@ RUSSIAN = (
 def requests() -> tuple[list[str], list[int]]:
     """(texts, intents): 300 requests, and of each the number of its intent.
 
+    >>> from fastnn.lab.phrases import INTENTS, requests
     >>> texts, intents = requests()
     >>> len(texts), texts[0], INTENTS[intents[0]]
     (300, 'Will it rain tomorrow', 'weather')

@@ -59,6 +59,7 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
 
     With ``shape`` None any (n, ...) will do.
 
+    >>> from fastnn_ref.shared.arrays import as_batch
     >>> as_batch("x", [[1, 2, 3]], "float32", (2,))
     Traceback (most recent call last):
     ValueError: x: expected (n, 2), got (1, 3)

@@ -30,6 +30,7 @@ def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
     on the disk (fsync) before the rename, and the rename is on the disk at the end. OSError if it cannot be written,
     about the path that the user has ``given``, if that is another one.
 
+    >>> from fastnn_ref.shared.atomic import replacing
     >>> import tempfile
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -48,6 +48,8 @@ SHUFFLE_BLOCKS = 1  # streams of random numbers: the order of blocks, and from t
 def order_by_blocks(n: int, block: int, seed: int, epoch: int) -> Iterator[Array]:
     """The rows 0 … n − 1, block by block, in another order of blocks and of each block's rows in every epoch.
 
+    >>> import numpy as np
+    >>> from fastnn_ref.shared.batches import order_by_blocks
     >>> np.concatenate(list(order_by_blocks(7, 3, seed=0, epoch=0))).tolist()
     [6, 4, 5, 3, 1, 0, 2]
     """

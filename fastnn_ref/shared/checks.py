@@ -28,6 +28,7 @@ LARGEST = 2**40                     # values in one array; more is a mistake, an
 def as_choice(name: str, value: object, options: Iterable[str]) -> str:
     """``value`` if it is one of ``options``; a near miss is named in the error.
 
+    >>> from fastnn_ref.shared.checks import as_choice
     >>> as_choice("activation", "rleu", ("relu", "tanh"))
     Traceback (most recent call last):
     ValueError: activation: unknown name 'rleu', did you mean 'relu'? known: relu, tanh
@@ -48,6 +49,7 @@ def as_choice(name: str, value: object, options: Iterable[str]) -> str:
 def as_integer(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """A whole number from ``low`` to ``high``; bools are none.
 
+    >>> from fastnn_ref.shared.checks import as_integer
     >>> as_integer("in_features", 0, 1)
     Traceback (most recent call last):
     ValueError: in_features: expected an integer >= 1, got 0
@@ -65,6 +67,7 @@ def as_number(
 ) -> float:
     """A finite number between ``low`` and ``high``; an open end is not itself allowed.
 
+    >>> from fastnn_ref.shared.checks import as_number
     >>> as_number("momentum", 1, 0, 1, high_open=True)
     Traceback (most recent call last):
     ValueError: momentum: expected a finite number >= 0 and < 1, got 1

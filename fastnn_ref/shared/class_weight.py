@@ -121,6 +121,8 @@ def balanced_weights(q: Array, sample_weight: Array | None = None) -> tuple[floa
     """A weight for each class, from rows of probabilities ``q`` (n, K), each of which counts by its probabilities; 1
     for a class that does not occur.
 
+    >>> import numpy as np
+    >>> from fastnn_ref.shared.class_weight import balanced_weights
     >>> balanced_weights(np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]]))
     (0.6666666666666666, 1.0, 2.0)
     """

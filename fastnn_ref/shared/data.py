@@ -63,6 +63,8 @@ def numbered_as(rows: Array | None) -> Iterator[None]:
 class FileRows:
     """Some ``rows`` of an array, as one that lies in a file: they are read when they are asked for.
 
+    >>> import numpy as np
+    >>> from fastnn_ref.shared.data import FileRows
     >>> FileRows(np.arange(10), np.array([1, 4, 8]))[1:].tolist()
     [4, 8]
     """
@@ -160,6 +162,8 @@ def rows_of_classes(counts: Array, total: int) -> Array:
     """How many rows of each class make ``total``: in proportion, the remainders largest first, and never all of a
     class.
 
+    >>> import numpy as np
+    >>> from fastnn_ref.shared.data import rows_of_classes
     >>> rows_of_classes(np.array([50, 30, 19, 1]), 10).tolist()
     [5, 3, 2, 0]
     """

@@ -29,6 +29,8 @@ BURST = 4.0         # times the smoothed loss of the beginning
 class RangeTest(NamedTuple):
     """What ``find_lr`` found: ``lrs`` and ``losses``, arrays (k,), a rate and the loss before its update for each step.
 
+    >>> import numpy as np
+    >>> from fastnn_ref.shared.lr_finder import RangeTest
     >>> RangeTest(np.geomspace(0.001, 10, 5), np.array([5.0, 4.0, 3.0, 9.0, 99.0])).smoothed.tolist()
     [24.0, 24.0, 24.0, 24.0, 24.0]
     """

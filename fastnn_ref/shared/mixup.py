@@ -48,6 +48,7 @@ def has_table(layer: Any) -> bool:
 def draw_lambdas(alpha: float, steps: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:
     """λ of each step of an epoch: ``steps`` draws of Beta(alpha, alpha), alpha > 0.
 
+    >>> from fastnn_ref.shared.mixup import draw_lambdas
     >>> draws = draw_lambdas(0.2, 2000, seed=0, epoch=0)
     >>> bool(abs(draws.mean() - 0.5) < 0.05), bool(abs(draws.var() - 0.25 / (2 * 0.2 + 1)) < 0.02)
     (True, True)

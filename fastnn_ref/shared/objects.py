@@ -86,6 +86,7 @@ def as_tuple_of(name: str, value: Any, kind: type[Any]) -> tuple[Any, ...]:
 def check_model(name: str, value: Any, or_layer: bool = False) -> Any:
     """A model of either package; a single layer, too, if ``or_layer``.
 
+    >>> from fastnn_ref.shared.objects import check_model
     >>> check_model("model", "mlp")
     Traceback (most recent call last):
     TypeError: model: expected a model, got str

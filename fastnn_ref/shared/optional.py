@@ -18,6 +18,7 @@ def missing(error: ModuleNotFoundError, extra: str) -> ModuleNotFoundError:
 def optional(module: str, extra: str) -> Any:
     """The module, imported; a ModuleNotFoundError says which extra of fastnn brings it.
 
+    >>> from fastnn_ref.shared.optional import optional
     >>> optional("math", extra="train").pi > 3
     True
     >>> optional("no_such_package", extra="train")

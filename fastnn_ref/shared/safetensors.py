@@ -44,6 +44,8 @@ def pack(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[Buff
 
     TypeError for an array that the format does not have, such as one of complex numbers or objects.
 
+    >>> import numpy as np
+    >>> from fastnn_ref.shared.safetensors import pack
     >>> pack({"a": np.array([1.5])}, {})[0][8:]
     b'{"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}  '
     """

@@ -73,6 +73,7 @@ def rates(lr: Any, first: int, count: int) -> npt.NDArray[np.float64]:
     A function of the user's own is asked for one step at a time. Raises ValueError or TypeError for a rate that is no
     finite number >= 0.
 
+    >>> from fastnn_ref.shared.schedule import rates
     >>> rates(lambda step: 0.1 if step < 2 else 0.01, 1, 3).tolist()
     [0.1, 0.01, 0.01]
     """
@@ -126,6 +127,7 @@ def has_record(lr: Any) -> bool:
 def lr_from_record(record: Any, current: Any) -> Any:
     """The learning rate that ``record`` holds; ``current`` where it holds none.
 
+    >>> from fastnn_ref.shared.schedule import lr_from_record, lr_record, StepLR
     >>> lr_from_record(lr_record(StepLR(0.1, 2)), None)
     StepLR(0.1, 2)
     """
@@ -322,6 +324,7 @@ class PerEpoch(Schedule):
 def fill_in(lr: Any, steps_per_epoch: int, epochs: int, steps: int) -> Any:
     """``lr`` for a training of so many epochs and steps an epoch that begins after ``steps`` of them.
 
+    >>> from fastnn_ref.shared.schedule import ExponentialLR, fill_in, LinearLR, PerEpoch
     >>> schedule = fill_in(PerEpoch(ExponentialLR(1.0, 0.5)), 10, 3, steps=0)
     >>> schedule(20), fill_in(schedule, 5, 3, steps=20)([20, 24, 25]).tolist()
     (0.25, [0.25, 0.25, 0.125])

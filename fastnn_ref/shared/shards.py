@@ -152,6 +152,7 @@ class Shards:
     def start(self, rows: int, part: int) -> int:
         """The row where a part of a batch begins: parts are as equal as can be, the first ones are the longer ones.
 
+        >>> from fastnn_ref.shared.shards import Shards
         >>> [Shards(4).start(10, part) for part in range(5)]
         [0, 3, 6, 8, 10]
         """

@@ -8,6 +8,7 @@ from typing import Any
 class Steady:
     """stderr, for writing: what it does not take (closed, full, nobody reads) is dropped.
 
+    >>> from fastnn_ref.shared.terminal import Steady
     >>> Steady().write("")
     0
     """

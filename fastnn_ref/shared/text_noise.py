@@ -40,6 +40,7 @@ RUSSIAN = "йцукенгшщзхъ", "фывапролджэ", "ячсмить�
 def neighbours(rows: Sequence[str]) -> dict[str, str]:
     """Each letter's neighbours on a keyboard with these rows, in a fixed order.
 
+    >>> from fastnn_ref.shared.text_noise import neighbours
     >>> neighbours(("qwe", "asd"))["q"], neighbours(("qwe", "asd"))["s"]
     ('wa', 'adwe')
     """
@@ -84,6 +85,7 @@ def simple(text: str) -> bool:
 def characters(text: str) -> list[str]:
     """The text's letters and signs as a reader sees them; ModuleNotFoundError if that takes the package regex.
 
+    >>> from fastnn_ref.shared.text_noise import characters
     >>> characters("й, ё") == ["й", ",", " ", "ё"]
     True
     """
@@ -133,6 +135,7 @@ def word_around(cells: Sequence[str], place: int) -> str:
 def pieces(text: str) -> list[str]:
     """The words at odd places, what stands between them at even ones.
 
+    >>> from fastnn_ref.shared.text_noise import pieces
     >>> pieces("Don't stop, 'now'!")
     ['', "Don't", ' ', 'stop', ", '", 'now', "'!"]
     """
@@ -162,6 +165,7 @@ def joined(parts: Sequence[str], original: str) -> str:
 def key_of(word: str) -> str:
     """What two spellings of a word have in common: no capitals, one form of each letter, one apostrophe.
 
+    >>> from fastnn_ref.shared.text_noise import key_of
     >>> key_of("Don’t")
     "don't"
     """
