@@ -86,9 +86,10 @@ class Host(Layer):
         self.custom._host = weakref.ref(self)
 
 
-def as_layer(name: str, value: Any) -> Layer:
+def as_layer(name: str, value: Any) -> Any:
     """A layer that stands in no other one. ValueError or TypeError for anything else.
 
+    Any, as ``model[i]``: no annotation says which class a place holds, and users read ``model.layers[0].weight``.
     A user's object gets a host: a new one if it has none or that one is gone.
     """
     if isinstance(value, CustomLayer):

@@ -107,7 +107,7 @@ class Sequential(Model):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.layers)
 
     def __getitem__(self, index: int | slice) -> Any:

@@ -413,11 +413,12 @@ class CustomOptimizer(Custom, OptimizerAccess):
         self.maximize = checks.as_flag("maximize", maximize)
         self.clip_norm, self.clip_value = as_clipping(clip_norm, clip_value)
 
-    def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
+    # With *others and Any a type checker takes a method that names its slots, update(…, velocity), as an override.
+    def update(self, w: Array, g: Array, lr: float, decay: float, *others: Any, **slots: Any) -> None:
         """Changes ``w`` and the slots in place; ``decay`` is 0 for what weight decay does not apply to."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method update(w, g, lr, decay, **slots)")
 
-    def step_size(self, lr: float, **slots: Array) -> Array | float:
+    def step_size(self, lr: float, *others: Any, **slots: Any) -> Array | float:
         """What a weight moves by in a step if its gradient stays 1: a number >= 0, or an array with one for each.
 
         ``L1`` and ``ElasticNet`` shrink weights by this times λ after ``update``, whose slots these are: lr/(√s + ε)
