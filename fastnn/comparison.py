@@ -66,8 +66,9 @@ class Comparison:
 def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: int = 20) -> Comparison:
     """Runs ``model`` and the same one of ``fastnn_ref`` side by side: a prediction, a gradient, ``steps`` >= 0 steps.
 
-    ``model`` is a Sequential of fastnn, ``x`` and ``t`` one batch, ``loss`` and ``optimizer`` as for ``step``. All are
-    copied and stay as they are. TypeError for layers that fastnn_ref does not have.
+    ``model`` is a Sequential of fastnn, or of a class of yours that puts layers together, ``x`` and ``t`` one batch,
+    ``loss`` and ``optimizer`` as for ``step``. All are copied and stay as they are. TypeError for layers that fastnn_ref
+    does not have.
 
     >>> import numpy as np, fastnn as nn
     >>> model = nn.Sequential(nn.Linear(3, 4, activation="tanh"), nn.Linear(4, 2), seed=0, dtype="float64")
@@ -80,7 +81,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     check_objects(model, loss, optimizer)
     x = as_batch("x", x, model.dtype, None)
     pair, losses, optimizers = (
-        (engine, reference(engine)) for engine in map(copy.deepcopy, (model, loss, optimizer))
+        (engine, reference(engine)) for engine in (plain(model), copy.deepcopy(loss), copy.deepcopy(optimizer))
     )
     pair[1].load_state_dict(pair[0].state_dict())
     pair[1].steps = pair[0].steps
@@ -109,6 +110,16 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
         after = pair[1].state_dict()
         rows += [row("value", name, value, after[name]) for name, value in pair[0].state_dict().items()]
     return Comparison(rows, steps, model.dtype)
+
+
+def plain(model: Any) -> Any:
+    """A copy; of a model of a user's class as a Sequential with its layers, which both packages have."""
+    if type(model) is Sequential:
+        return copy.deepcopy(model)
+    found = rebuild(model[:], dtype=model.dtype.name, penalty=rebuild(model.penalty))
+    found.load_state_dict(model.state_dict())
+    found.steps = model.steps
+    return found
 
 
 def reference(thing: Any) -> Any:

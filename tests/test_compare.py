@@ -126,3 +126,19 @@ def test_mistakes(fast, ref):
         fast.compare(ref.Sequential(ref.Linear(5, 3)), *arguments)
     with pytest.raises(ValueError, match="steps: expected an integer >= 0, got -1"):
         fast.compare(fast.Sequential(fast.Linear(5, 3)), *arguments, steps=-1)
+
+
+def test_a_class_of_models(fast):
+    """One of a user's own is compared by its layers, with its penalty; no package has that class."""
+    class Mine(fast.Sequential):
+        def __init__(self, n_out=3):
+            super().__init__(fast.Linear(5, 4, activation="tanh"), fast.Dropout(0.4), fast.BatchNorm1d(4),
+                             fast.Linear(4, n_out), seed=7, penalty=fast.L2(0.5))
+            self.n_out = n_out
+
+    model, x, t = Mine(), normal((6, 5)), np.arange(6) % 3
+    layers = fast.Sequential(*copy.deepcopy(model[:]).layers, seed=7, penalty=fast.L2(0.5))
+    for each in (model, layers):
+        each.step(x, t, fast.CrossEntropyLoss(), fast.SGD())
+    found, wanted = (fast.compare(each, x, t, fast.CrossEntropyLoss(), fast.Adam()) for each in (model, layers))
+    assert found.rows == wanted.rows and found.worst < 1e-4

@@ -64,6 +64,23 @@ def test_the_model_is_left_as_it_was(nn, dtype):
         same(model.grads[name], value, name)
 
 
+def test_a_class_of_models_that_takes_no_dtype(nn):
+    """It is a Sequential: checked in float64, by its layers, with the masks that it draws."""
+    class Mine(nn.Sequential):
+        def __init__(self, n_out=3):
+            super().__init__(nn.Linear(5, 4, activation="tanh"), nn.Dropout(0.4), nn.Linear(4, n_out), seed=7,
+                             dtype="float32")
+            self.n_out = n_out
+
+    x, t = normal((6, 5)), np.arange(6) % 3
+    model, layers = Mine(), nn.Sequential(*Mine().layers, seed=7, dtype="float32")
+    for each in (model, layers):
+        each.step(x, t, nn.CrossEntropyLoss(), nn.SGD())
+    report = nn.gradcheck(model, x, t, nn.CrossEntropyLoss())
+    assert report and model.dtype == np.float32
+    assert report.rows == nn.gradcheck(layers, x, t, nn.CrossEntropyLoss()).rows
+
+
 def test_a_wrong_gradient_is_found(nn):
     class Halved(nn.CustomLayer):
         """Forgets half of dW."""

@@ -88,7 +88,7 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
         raise UsageError(str(error)) from error
     check_files(config, len(found))
     predicted = ask(found[0].question.to(config.lang)) if config.predict else None
-    with usage(config, others=False), Shown() as shown:
+    with usage(config, others=False), Shown(config.lang) as shown:
         results = lab.run_all(
             found, seeds=config.seeds, first_seed=config.first_seed, budget=config.budget, backend=config.backend,
             broken=config.break_ or "", predicted=predicted, progress=shown.progress,
@@ -171,10 +171,23 @@ def compare(lab: ModuleType, config: Config) -> None:
 ACTIONS = {"list": show_list, "run": run_experiments, "replay": replay, "compare": compare}
 
 
+def so_many(done: int, total: int, lang: str) -> str:
+    """How far it is, as a line.
+
+    >>> from fastnn.cli.lab import so_many
+    >>> so_many(1, 4, "en"), so_many(1, 4, "ru"), so_many(5, 21, "ru"), so_many(5, 11, "ru")
+    ('1 of 4 seeds', '1 из 4 запусков', '5 из 21 запуска', '5 из 11 запусков')
+    """
+    if lang != "ru":
+        return f"{done} of {total} seeds"
+    return f"{done} из {total} {'запуска' if total % 10 == 1 and total % 100 != 11 else 'запусков'}"
+
+
 class Shown:
     """How far it is, on stderr: a bar, or a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
         self.bar: Any = None
         self.written = time.monotonic()
         self.style = default_style()
@@ -190,12 +203,13 @@ class Shown:
         """So many of ``total`` seeds are done."""
         if self.style == "lines":
             if time.monotonic() - self.written > 5:
-                terminal.Steady().write(f"{done} of {total} seeds\n")
+                terminal.Steady().write(f"{so_many(done, total, self.lang)}\n")
                 self.written = time.monotonic()
             return
         if self.bar is None or self.bar.total != total or done == 1:
             if self.bar is not None:
                 self.bar.close()
-            self.bar = terminal.bar(optional("tqdm.auto", extra="lab").tqdm, total=total, unit="seed", leave=False)
+            self.bar = terminal.bar(optional("tqdm.auto", extra="lab").tqdm, total=total, leave=False,
+                                    unit="запуск" if self.lang == "ru" else "seed")
         self.bar.set_postfix_str(name, refresh=False)
         self.bar.update(done - self.bar.n)
