@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -304,3 +305,22 @@ def test_what_an_example_prints_is_kept(example_pages, monkeypatch, tmp_path):
     assert examples.stale("one")
     examples.run("one")
     assert not examples.stale("one") and examples.kept()["one"]["output"] == ["a", "b"]
+
+
+def test_the_theme_speaks_russian():
+    """What Furo's templates say is translated by Sphinx or by us, and the labels that ours replaces are there."""
+    furo = Path(pytest.importorskip("furo").__file__).parent / "theme" / "furo"
+    extract = importlib.import_module("jinja2.ext").babel_extract
+    catalog = importlib.import_module("babel.messages.pofile").read_po
+    locale = importlib.import_module("sphinx.locale")
+    theirs = locale.init([Path(locale.__file__).parent], "ru")[0]
+    ours = catalog(io.BytesIO((DOCS / "locales/ru/LC_MESSAGES/sphinx.po").read_bytes()))
+    said = {message for name in ("page.html", "search.html", "genindex.html", "sidebar/search.html")
+            for _, _, message, _ in extract(io.BytesIO((furo / name).read_bytes()), ("_",), [],
+                                            {"extensions": "jinja2.ext.i18n"})}
+    known = {message.id for message in ours if message.string}
+    missing = {each for each in said - known if theirs.gettext(each) == each}
+    names = re.compile("<.*?>|%\\(.*?\\)s|Furo|Copyright|&#169;|\\s")
+    assert not {each for each in missing if names.sub("", each)}
+    labels = set(re.findall(r'replace\("(.+?)", ', (DOCS / "_templates/page.html").read_text("utf-8")))
+    assert labels == set(re.findall('aria-label="(Toggle .+?)"', (furo / "page.html").read_text("utf-8")))
