@@ -67,8 +67,8 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     """Runs ``model`` and the same one of ``fastnn_ref`` side by side: a prediction, a gradient, ``steps`` >= 0 steps.
 
     ``model`` is a Sequential of fastnn, or of a class of yours that puts layers together, ``x`` and ``t`` one batch,
-    ``loss`` and ``optimizer`` as for ``step``. All are copied and stay as they are. TypeError for layers that fastnn_ref
-    does not have.
+    ``loss`` and ``optimizer`` as for ``step``. All are copied and stay as they are. TypeError for layers that
+    fastnn_ref does not have.
 
     >>> import numpy as np, fastnn as nn
     >>> model = nn.Sequential(nn.Linear(3, 4, activation="tanh"), nn.Linear(4, 2), seed=0, dtype="float64")

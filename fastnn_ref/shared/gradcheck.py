@@ -122,7 +122,7 @@ def in_float64(model: Any) -> Any:
         raise ValueError(f"model: this {type(model).__name__} stands inside another model; check that one")
     if "dtype" in {each.name for each in signature(type(model))}:
         found = rebuild(model, dtype="float64")
-    elif isinstance(model, package_of(model).Sequential):           # of a user's class, whose constructor takes no dtype
+    elif isinstance(model, package_of(model).Sequential):      # of a user's class, whose constructor takes no dtype
         found = rebuild(model[:], dtype="float64")
     else:
         found = copy.deepcopy(model)
