@@ -253,6 +253,67 @@ def test_slots_are_a_tuple_of_names(nn, slots):
         net(nn).step(*data(), Quartic(), Mine())
 
 
+@pytest.mark.parametrize("name", ["steps", "lr", "w"])
+def test_a_slot_has_a_name_of_its_own(nn, name):
+    """One called steps took the place of the count in the state, and a file with it could not be read."""
+    class Mine(nn.CustomOptimizer):
+        slots = ("m", name)
+
+        def update(self, w, g, lr, decay, **slots):
+            raise AssertionError
+
+    model, optimizer = net(nn), Mine()
+    for call in (lambda: model.step(*data(), Quartic(), optimizer),
+                 lambda: model.fit(*data(), loss=Quartic(), optimizer=optimizer)):
+        with pytest.raises(ValueError, match=rf"Mine\.slots: expected other names than .*, got '{name}'"):
+            call()
+
+
+def test_an_optimizer_that_does_not_call_super_is_told_so(nn):
+    """Also where it sets lr, as every constructor sets its arguments."""
+    class Mine(nn.CustomOptimizer):
+        def __init__(self, lr):
+            self.lr = lr
+
+        def update(self, w, g, lr, decay):
+            raise AssertionError
+
+    model, optimizer = net(nn), Mine(0.1)
+    for call in (lambda: model.step(*data(), Quartic(), optimizer), lambda: optimizer.step(model),
+                 lambda: model.fit(*data(), loss=Quartic(), optimizer=optimizer)):
+        with pytest.raises(RuntimeError, match=r"Mine\.__init__: expected a call of super\(\)\.__init__\(lr\)"):
+            call()
+
+
+@pytest.mark.parametrize("place", ["output_shape", "forward_pass"])
+def test_parameters_are_declared_in_the_constructor(nn, place):
+    """Later ones were neither trained nor saved; in output_shape the reference had them, and the engine did not."""
+    class Mine(nn.CustomLayer):
+        def output_shape(self, shape):
+            if place == "output_shape":
+                self.add("weight", shape, "ones")
+            return shape
+
+        def forward_pass(self, x, training):
+            self.add("weight", x.shape[1:], "ones")
+            return x
+
+        def backward_pass(self, dy):
+            return dy
+
+    with pytest.raises(RuntimeError, match=r"Mine\.add: expected a call in the constructor, got one for 'weight'"):
+        nn.Sequential(nn.Linear(4, 3), Mine()).predict(normal((2, 4)))
+
+
+def test_a_loss_gives_a_pair(nn):
+    class Mine(nn.CustomLoss):
+        def value_and_gradient(self, y, t, weights):
+            return 1.0
+
+    with pytest.raises(TypeError, match=r"Mine\.value_and_gradient: expected a pair \(value, gradient\), got 1\.0"):
+        net(nn).step(*data(), Mine(), nn.SGD())
+
+
 def test_by_hand_is_the_step(nn):
     one, two = net(nn), net(nn)
     a, b = Heavy(lr=0.01), Heavy(lr=0.01)

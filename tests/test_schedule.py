@@ -138,6 +138,29 @@ def test_a_schedule_of_ones_own(nn):
         same_parameters(*models)
 
 
+@pytest.mark.parametrize(("result", "kind", "text"), [
+    (None, TypeError, "expected numbers, got None"), ("a", TypeError, "expected numbers, got text"),
+    (np.full(3, 0.1), ValueError, r"expected a rate for each step, .*, got \(3,\)")])
+def test_a_schedule_of_ones_own_that_gives_no_rates(nn, result, kind, text):
+    class Mine(nn.Schedule):
+        def rate(self, s):
+            return result
+
+    model, x, t = nn.Sequential(nn.Linear(2, 1)), np.ones((4, 2)), np.ones((4, 1))
+    for call in (lambda: Mine()([1, 2]), lambda: model.step(x, t, nn.MSELoss(), nn.SGD(lr=Mine())),
+                 lambda: model.fit(x, t, loss=nn.MSELoss(), optimizer=nn.SGD(lr=Mine()), epochs=2)):
+        with pytest.raises(kind, match=rf"Mine\.rate: {text}"):
+            call()
+
+
+def test_one_rate_stands_for_all_steps(nn):
+    class Mine(nn.Schedule):
+        def rate(self, s):
+            return 0.25
+
+    assert Mine()(3) == 0.25 and Mine()([1, 2]).tolist() == [0.25, 0.25]
+
+
 def test_an_epoch_refuses_a_rate_before_it_starts(fast):
     """The engine asks for all of an epoch's rates first."""
     model = fast.Sequential(fast.Linear(3, 2), seed=1)

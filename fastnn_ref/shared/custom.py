@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,6 +93,21 @@ class CustomLayer(Custom, HasParameters):
     saved: Any = None
     _trainable, _lr_scale = True, 1.0               # those of the host, so that a new one has them, too
     _host: weakref.ref[Any] | None = None           # the host keeps the user's object alive, and not vice versa
+
+    def add(
+        self, name: str, shape: Sequence[int], init: Any = "zeros", *, decays: bool | None = None,
+        trainable: bool = True,
+    ) -> None:
+        """Declares a parameter, or with ``trainable=False`` a running statistic; the constructor calls it.
+
+        Its values start from ``init``, as for ``Linear``: an initialiser's name, an ``Init``, a number, an array or a
+        function. ``decays`` says whether weight decay and penalties apply: by default to matrices. RuntimeError once
+        the layer stands in a model, which has listed its parameters.
+        """
+        if self._living_host() is not None:
+            raise RuntimeError(f"{type(self).__name__}.add: expected a call in the constructor, got one for {name!r} "
+                               "when the layer stands in a model, which has listed its parameters")
+        super().add(name, shape, init, decays=decays, trainable=trainable)
 
     @property
     def trainable(self) -> bool:
@@ -327,8 +342,10 @@ class CustomLoss(LossAccess, Custom):
 
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
         """The value and gradient that the user's method gives, checked."""
-        value, dy = super().evaluated(y, t, weights)
-        who = f"{type(self).__name__}.value_and_gradient"
+        who, found = f"{type(self).__name__}.value_and_gradient", super().evaluated(y, t, weights)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise TypeError(f"{who}: expected a pair (value, gradient), got {found!r}")
+        value, dy = found
         return (float(as_result(who, "value", value, (), np.float64)),
                 as_result(who, "gradient", dy, y.shape, y.dtype))
 
@@ -343,7 +360,9 @@ def check_loss(value: Any, kind: type[Any], reduced: bool = True) -> None:
 
 def check_optimizer(value: Any, kind: type[Any]) -> None:
     """An optimizer of a package, a ``kind``, or a user's own, which serves both."""
-    if not isinstance(value, CustomOptimizer):
+    if isinstance(value, CustomOptimizer):
+        check_made(value)
+    else:
         check_instance("optimizer", value, kind)
 
 
@@ -381,6 +400,20 @@ class OptimizerAccess:
     def current_lr(self) -> float:
         """The rate that the next step takes."""
         return checks.as_number("lr", self.lr(self.steps), 0) if callable(self.lr) else float(self.lr)
+
+
+NO_SLOTS = "self", "w", "g", "lr", "decay", "steps"     # arguments of update, keys of a state
+
+
+def without_super(optimizer: Any) -> RuntimeError:
+    """The error for an optimizer whose constructor has not called that of its base class."""
+    return RuntimeError(f"{type(optimizer).__name__}.__init__: expected a call of super().__init__(lr)")
+
+
+def check_made(optimizer: Any) -> None:
+    """A user's optimizer has what all optimizers have; a constructor of its own may have set ``lr`` alone."""
+    if not all(hasattr(optimizer, name) for name in ("weight_decay", "maximize", "clip_norm", "clip_value")):
+        raise without_super(optimizer)
 
 
 class CustomOptimizer(Custom, OptimizerAccess):
@@ -441,7 +474,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
     def lr(self) -> Any:
         """The learning rate: a number, or a schedule from step to number."""
         if "_lr" not in self.__dict__:
-            raise RuntimeError(f"{type(self).__name__}.__init__: expected a call of super().__init__(lr)")
+            raise without_super(self)
         return self._lr
 
     @lr.setter
@@ -491,6 +524,11 @@ def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
         names = value.slots
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"{type(value).__name__}.slots: expected a tuple of names, got {names!r}")
+        taken = [name for name in names if name in NO_SLOTS]
+        if taken:
+            raise ValueError(f"{type(value).__name__}.slots: expected other names than {', '.join(NO_SLOTS)}, which "
+                             f"update and the state have already, got {taken[0]!r}")
+        check_made(value)
         value._host = host(value)
     if not isinstance(value._host, host):
         raise belongs_to_another(value)

@@ -34,8 +34,12 @@ class Schedule(Configured):
 
     def __call__(self, step: Any) -> Any:
         steps = as_number_array("step", step).astype(np.float64)
-        rates = self.rate(steps)
-        return float(rates) if steps.ndim == 0 else rates
+        who = f"{type(self).__name__}.rate"
+        rates = as_number_array(who, self.rate(steps))
+        if rates.shape not in ((), steps.shape):
+            raise ValueError(f"{who}: expected a rate for each step, {checks.format_shape(steps.shape)}, got "
+                             f"{checks.format_shape(rates.shape)}")
+        return float(rates) if steps.ndim == 0 else rates if rates.ndim else np.full(steps.shape, rates)
 
     def rate(self, s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The learning rate at each step of ``s``."""
