@@ -305,6 +305,26 @@ def test_parameters_are_declared_in_the_constructor(nn, place):
         nn.Sequential(nn.Linear(4, 3), Mine()).predict(normal((2, 4)))
 
 
+@pytest.mark.parametrize("how", [{}, {"shards": 2}, {"gradient_accumulation_steps": 2}], ids=str)
+def test_a_batch_without_a_weight_changes_nothing(nn, how):
+    """The mean over its rows is 0 / 0, and made all parameters NaN."""
+    class Mean(nn.CustomLoss):
+        def value_and_gradient(self, y, t, weights):
+            share = (weights / weights.sum()).reshape(-1, 1) / y.shape[1]
+            return float(((y - t) ** 2 * share).sum()), 2 * (y - t) * share
+
+    x, t, weights = normal((12, 3)), normal((12, 2)), np.repeat([0.0, 1.0], [4, 8])
+    found = []
+    for loss in (Mean(), nn.MSELoss()):
+        model = nn.Sequential(nn.Linear(3, 2), seed=1, dtype="float64")
+        history = model.fit(x, t, loss=loss, optimizer=nn.SGD(), epochs=2, batch_size=4, shuffle=False,
+                            sample_weight=weights, validation_data=(x, t, np.zeros(12)), **how).history
+        found.append([*history["loss"], *history["val_loss"], *model[0].weight.ravel()])
+        assert model.evaluate(x, t, loss, sample_weight=np.zeros(12))["loss"] == 0
+        assert loss(x, x, sample_weight=np.zeros(12)) == 0 and not loss.backward().any()
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
 def test_a_loss_gives_a_pair(nn):
     class Mine(nn.CustomLoss):
         def value_and_gradient(self, y, t, weights):

@@ -341,7 +341,10 @@ class CustomLoss(LossAccess, Custom):
     """
 
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
-        """The value and gradient that the user's method gives, checked."""
+        """The value and gradient that the user's method gives, checked; both are 0 where no row has a weight, which
+        the method, that divides by their sum, is not asked about."""
+        if weights is not None and not weights.any():
+            return 0.0, np.zeros_like(y)
         who, found = f"{type(self).__name__}.value_and_gradient", super().evaluated(y, t, weights)
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{who}: expected a pair (value, gradient), got {found!r}")
