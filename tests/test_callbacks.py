@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import struct
+import subprocess
 import sys
 import types
 import warnings
@@ -537,6 +538,17 @@ def test_csv_that_cannot_be_written(nn, tmp_path, where):
     assert optimizer.steps == 0
 
 
+@pytest.mark.parametrize("append", [False, True])
+def test_csv_into_a_pipe(nn, tmp_path, append):
+    """As into /dev/stderr: it has no place to go back to."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    train(nn, callbacks=[CSVLogger(tmp_path / "pipe", append=append)])
+    lines = os.read(reader, 10_000).decode().splitlines()
+    os.close(reader)
+    assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1", "2"]
+
+
 def test_csv_arguments():
     with pytest.raises(TypeError, match="filename: expected a path, got 3"):
         CSVLogger(3)
@@ -588,11 +600,25 @@ def test_tensorboard_keeps_the_files_of_a_training_just_before(nn, tmp_path):
 
 @pytest.fixture
 def board(monkeypatch):
-    """Stands for tensorboardX, which takes seconds to import, and need not be there: writes nothing."""
-    module = types.ModuleType("tensorboardX")
-    module.SummaryWriter = lambda *args, **more: types.SimpleNamespace(
-        add_scalar=lambda *args: None, flush=lambda: None, close=lambda: None)
-    monkeypatch.setitem(sys.modules, "tensorboardX", module)
+    """Stands for tensorboardX, which takes seconds to import, and need not be there: writes nothing. The events' file,
+    whose methods a test may replace."""
+    class Record(dict):
+        START = 1
+
+        def __init__(self, **fields):
+            super().__init__(fields)
+
+    file = types.SimpleNamespace(write_event=lambda event: None, flush=lambda: None, close=lambda: None)
+    for name, more in {
+        "": {}, ".proto": {}, ".proto.event_pb2": {"Event": Record, "SessionLog": Record},
+        ".summary": {"scalar": lambda name, value: (name, value)},
+        ".record_writer": {"directory_check": lambda path: os.makedirs(path, exist_ok=True)},
+        ".event_file_writer": {"EventsWriter": lambda prefix, suffix: file},
+    }.items():
+        module = types.ModuleType(f"tensorboardX{name}")
+        vars(module).update(more)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return file
 
 
 @pytest.mark.parametrize(("there", "update_freq", "more"), [
@@ -615,6 +641,41 @@ def test_tensorboard_wants_only_the_folders_that_it_fills(nn, tmp_path, board):
     (tmp_path / "validation").write_text("kept")
     train(nn, callbacks=[nn.TensorBoard(tmp_path)])
     assert (tmp_path / "validation").read_text() == "kept"
+
+
+@pytest.mark.parametrize("method", ["write_event", "flush"])
+def test_tensorboard_names_its_folder_on_a_full_disk(nn, tmp_path, board, method):
+    def fail(*event):
+        raise OSError(28, "No space left on device")
+
+    setattr(board, method, fail)
+    closed = []
+    board.close = lambda: closed.append(1)
+    with pytest.raises(OSError, match=r"No space left on device: '.*logs'"):
+        train(nn, callbacks=[nn.TensorBoard(tmp_path / "logs")], validation_split=0.2)
+    assert len(closed) == (2 if method == "flush" else 1)       # all that were opened
+
+
+def test_tensorboard_does_not_wait_for_a_full_disk(tmp_path):
+    """tensorboardX's own thread would die, and nobody empty the queue."""
+    pytest.importorskip("tensorboardX")
+    code = """if True:
+        import resource, numpy as np, fastnn as nn
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        nn.Sequential(nn.Linear(2, 2)).fit(
+            np.ones((4000, 2)), np.arange(4000) % 2, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), batch_size=4,
+            callbacks=[nn.TensorBoard("logs", update_freq="batch")])"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stderr.endswith("OSError: [Errno 27] File too large: 'logs'\n")
+
+
+def test_two_tensorboards_of_one_second(nn, tmp_path):
+    """Have a file each: the second training does not take the place of the first."""
+    pytest.importorskip("tensorboardX")
+    for _ in range(2):
+        train(nn, callbacks=[TensorBoard(tmp_path)])
+    assert [tag for tag, _, _ in points(tmp_path / "train")].count("lr") == 6
 
 
 def test_tensorboard_arguments(monkeypatch, board):

@@ -6,7 +6,8 @@ import csv
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class CSVLogger(RateLogger):
         if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ValueError(f"filename: expected a file that can be written, got {self.filename!r}")
         self.position, self.columns = 0, None
-        if self.append and path.exists():
+        if self.append and path.is_file():
             whole = path.read_bytes()
             self.position = whole.rfind(b"\n") + 1              # a line that a kill cut short is none
             lines = whole[:self.position].decode().splitlines()
@@ -101,8 +102,12 @@ class CSVLogger(RateLogger):
         return text.getvalue().encode()
 
     def write(self, data: bytes) -> None:
-        """Puts ``data`` at ``position`` and ends the file there."""
+        """Puts ``data`` at ``position`` and ends the file there; a device or a pipe takes it as it comes."""
         try:
+            if not Path(self.filename).is_file() and os.path.exists(self.filename):
+                with open(self.filename, "wb") as stream:
+                    stream.write(data)
+                return
             with open(self.filename, "r+b" if self.position else "wb") as file:
                 if file.seek(0, os.SEEK_END) < self.position:
                     raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of "
@@ -120,6 +125,41 @@ def is_validation(name: str) -> bool:
     return name.startswith("val_")
 
 
+class Events:
+    """A file of tensorboardX's, written by whoever adds a point; from ``step`` on it replaces those of other files.
+
+    tensorboardX's ``SummaryWriter`` gives what is added to a thread. That dies where the disk is full, and then nobody
+    empties the queue: ``add_scalar`` waits for ever.
+    """
+
+    def __init__(self, folder: str, step: int) -> None:
+        self.kinds = optional("tensorboardX.proto.event_pb2", extra="tensorboard")
+        self.scalar = optional("tensorboardX.summary", extra="tensorboard").scalar
+        optional("tensorboardX.record_writer", extra="tensorboard").directory_check(folder)
+        own = f".{os.getpid()}.{os.urandom(4).hex()}"       # tensorboardX tells files apart by seconds
+        self.file = optional("tensorboardX.event_file_writer", extra="tensorboard").EventsWriter(
+            os.path.join(folder, "events"), own)
+        if step:
+            self.put(step=step, file_version="brain.Event:2")
+            self.put(step=step, session_log=self.kinds.SessionLog(status=self.kinds.SessionLog.START))
+
+    def put(self, **fields: Any) -> None:
+        """Writes an event."""
+        self.file.write_event(self.kinds.Event(wall_time=time.time(), **fields))
+
+    def add(self, name: str, value: float, step: int) -> None:
+        """Adds a point to a curve."""
+        self.put(step=step, summary=self.scalar(name, value))
+
+    def flush(self) -> None:
+        """Puts everything on the disk."""
+        self.file.flush()
+
+    def close(self) -> None:
+        """Puts everything on the disk and ends the file."""
+        self.file.close()
+
+
 class TensorBoard(RateLogger):
     """Writes an epoch's logs and the learning rate for TensorBoard, by tensorboardX.
 
@@ -127,7 +167,7 @@ class TensorBoard(RateLogger):
     picture: ``epoch_loss``, ``epoch_…`` over epochs, ``lr`` beside them. ``update_freq`` is ``"epoch"``, ``"batch"`` or
     a number k >= 1: then every k-th batch's ``batch_loss`` is written, too, over steps, to ``train/batches``, which
     needs the hook of every batch. Without tensorboardX the constructor raises ModuleNotFoundError. Raises ValueError
-    before the first step for a ``log_dir`` that cannot be written.
+    before the first step for a ``log_dir`` that cannot be written; OSError where the disk is full, which ends training.
     """
 
     writes = True
@@ -153,11 +193,20 @@ class TensorBoard(RateLogger):
 
     def write(self, part: str, name: str, value: float, step: int) -> None:
         """Adds a point to a curve; a training that is resumed replaces the points from ``step`` on."""
-        if part not in self._writers:                   # a file of its own: tensorboardX names files by the second
-            self._writers[part] = optional("tensorboardX", extra="tensorboard").SummaryWriter(
-                os.path.join(self.log_dir, part), purge_step=step or None,
-                filename_suffix=f".{time.time_ns()}.{os.getpid()}")
-        self._writers[part].add_scalar(name, value, step)
+        with self.about_log_dir():
+            if part not in self._writers:
+                self._writers[part] = Events(os.path.join(self.log_dir, part), step)
+            self._writers[part].add(name, value, step)
+
+    @contextmanager
+    def about_log_dir(self) -> Iterator[None]:
+        """An OSError, which names no file where the disk is full, names the folder."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise type(error)(error.errno, error.strerror, self.log_dir) from None
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         for name, value in (logs or {}).items():
@@ -165,8 +214,9 @@ class TensorBoard(RateLogger):
             self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
         for name, rate in self.rates().items():
             self.write("train", name, rate, epoch)
-        for writer in self._writers.values():
-            writer.flush()
+        with self.about_log_dir():
+            for writer in self._writers.values():
+                writer.flush()
 
     def write_batch(self, batch: int, logs: Logs = None) -> None:
         """The loss of a batch, in place of ``on_train_batch_end``."""
@@ -174,9 +224,10 @@ class TensorBoard(RateLogger):
             self.write("train/batches", "batch_loss", logs["loss"], self.optimizer.steps)
 
     def on_train_end(self, logs: Logs = None) -> None:
-        for writer in self._writers.values():
-            writer.close()
-        self._writers = {}
+        writers, self._writers = self._writers, {}
+        with self.about_log_dir(), ExitStack() as stack:        # each is closed, whatever happens to the others
+            for writer in writers.values():
+                stack.callback(writer.close)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_writers": {}}
