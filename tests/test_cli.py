@@ -488,6 +488,31 @@ def test_a_name_that_ascii_cannot_write(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stdout.endswith("Picture: \\u043f\\u0443\\u0442\\u044c.png\n")
 
 
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+
+
+def test_a_locale_of_ascii_alone(tmp_path: Path) -> None:
+    """Its streams let bytes of names through, and nothing else; its paths take no other letters."""
+    done = python("-m", "fastnn", "lab", "list", "--lang", "ru", stdout=subprocess.PIPE, cwd=tmp_path, more=ASCII)
+    assert (done.returncode, done.stderr) == (0, "") and "\\u043f\\u0440" in done.stdout
+    done = python("-m", "fastnn", "train", *QUICK, "--run", "путь", stdout=subprocess.PIPE, cwd=tmp_path, more=ASCII)
+    assert done.returncode == 0 and os.path.exists(os.fsencode(tmp_path) + "/путь/picture.png".encode())
+
+
+def test_ctrl_c_while_modules_are_imported() -> None:
+    code = """if True:
+        import sys
+        class Interrupted:
+            def find_spec(self, name, *more):
+                if name == "fastnn.cli.info":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupted())
+        from fastnn.__main__ import main
+        sys.exit(main())"""
+    done = python("-c", code)
+    assert (done.returncode, done.stderr) == (SIGNALLED + signal.SIGINT, "fastnn: interrupted\n")
+
+
 # -- as a process of its own
 
 QUICK = ["--backend", "ref", "--epochs", "1", "--quiet"]

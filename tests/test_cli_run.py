@@ -3,8 +3,10 @@
 import gzip
 import importlib
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +16,18 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import cli, datasets
+from fastnn import cli, datasets, plot
 from fastnn.cli import options, own_data, rows, task, train
 from fastnn.cli.encoding import Encoding, fitted, fitted_targets
 from fastnn.cli.score import Estimated
 from fastnn.cli.session import SIGNALLED, UsageError
 from fastnn_ref.shared import progress
 
-from .test_cli import few_digits, python, small_picture  # noqa: F401
+from .test_cli import ASCII, few_digits, python, small_picture  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_digits", "small_picture")]
+
+TRAINING_REPORT = plot.training_report          # which small_picture replaces
 
 
 def call(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
@@ -623,6 +627,43 @@ def test_colours_are_learnt(capsys: pytest.CaptureFixture[str], model: str) -> N
     assert code == 0 and ("5x4 rgb conv2-3-2" if model else "60-3-2") in out
     pytest.importorskip("onnx")
     assert ("x (batch, 3, 4, 5)" if model else "x (batch, 60)") in call(capsys, "export a m.onnx")[1]
+
+
+def test_names_that_are_no_utf8_and_dollars(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, few_digits: None,  # noqa: F811
+) -> None:
+    """Folders of an older file system and of prices are classes like others, in the real picture, too."""
+    monkeypatch.setattr(plot, "training_report", TRAINING_REPORT)
+    paint("c", (5, 4))
+    old, price = os.fsdecode(b"caf\xe9"), "$x^$"        # as a formula, an error
+    try:
+        Path("c", "a").rename(Path("c", old))
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    Path("c", "b").rename(Path("c", price))
+    code, _, err = call(capsys, f"train --data c --run r {FIT}")
+    assert (code, err) == (0, "") and Path("r/picture.png").exists()
+    assert call(capsys, "predict r c --out p.csv") == (0, "", "")
+    assert set(Path("p.csv").read_bytes().splitlines()) == {b"class", b"caf\xe9", b"$x^$"}
+    assert json.loads(call(capsys, "info r --json")[1])["labels"] == [price, old]
+    assert call(capsys, "train --resume r --epochs 31 --quiet")[0] == 0
+    code, _, err = call(capsys, f"train --data c/{old} --run r2 {FIT}")
+    assert code == 1 and not Path("r2").exists()
+    Path("c").rename(old)
+    code, _, err = call(capsys, f"train --data {old} --run r2 {FIT}")
+    assert code == 2 and "error: --data: expected UTF-8, which config.toml can hold, got " in err
+    assert not Path("r2").exists()
+    assert call(capsys, f"train --data {old} {FIT}")[0] == 0
+    assert call(capsys, f"evaluate r --data {old}")[0] == 0     # the training's data has another name now
+    pytest.importorskip("onnx")
+    assert call(capsys, "export r m.onnx")[::2] == (0, "")
+
+
+def test_a_run_is_utf8_in_every_locale(capsys: pytest.CaptureFixture[str], flowers: Any) -> None:
+    Path("ü.csv").write_text(table(flowers))
+    assert call(capsys, f"train --data ü.csv --run r {FIT}")[0] == 0
+    done = python("-m", "fastnn", "info", "r", stdout=subprocess.PIPE, more=ASCII)
+    assert done.returncode == 0 and "\\xfc.csv" in done.stdout
 
 
 @pytest.mark.parametrize(("grey", "colors", "channels"), [

@@ -77,7 +77,8 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
     """(x, t, name of the data, loss): the run's, where nothing else is given; values are in the unit of the target."""
     loss, encoding = None, found.encoding
     if found.folder is not None:
-        task_of_run = task.completed(train.Config(**options.read_toml(train.Config, found.folder.config)))
+        absent = () if config.data is None else ("data", "targets")
+        task_of_run = task.completed(train.Config(**options.read_toml(train.Config, found.folder.config, absent)))
         loss = task.build_loss(found.nn, task_of_run)
         if config.data is None:
             data, _ = task.load_data(task_of_run, progress=True)

@@ -80,7 +80,7 @@ def from_bytes(found: trained.Trained) -> bool:
     """Was it trained on bytes of the user's? The data sets that fastnn has come scaled."""
     if found.folder is None or found.encoding is None or not found.encoding.from_bytes:
         return False
-    return options.read_toml(train.Config, found.folder.config).get("data") not in task.DATA
+    return options.read_toml(train.Config, found.folder.config, ("data", "targets")).get("data") not in task.DATA
 
 
 def scaling(found: trained.Trained, shape: tuple[int, ...]) -> tuple[Any, Any] | None:
@@ -92,6 +92,11 @@ def scaling(found: trained.Trained, shape: tuple[int, ...]) -> tuple[Any, Any] |
     return np.array(found.encoding.mean).reshape(shape), np.array(found.encoding.deviation).reshape(shape)
 
 
+def as_json(value: Any) -> str:
+    """JSON; what is no UTF-8 in the name of a folder is escaped."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
 def metadata(found: trained.Trained) -> dict[str, str]:
     """The names of inputs and outputs, as JSON."""
     encoding = found.encoding
@@ -99,4 +104,4 @@ def metadata(found: trained.Trained) -> dict[str, str]:
         return {}
     names = {"inputs": encoding.columns, "classes": encoding.labels or None,
              "outputs": encoding.target_names if encoding.regression else None}
-    return {f"fastnn.{key}": json.dumps(value, ensure_ascii=False) for key, value in names.items() if value is not None}
+    return {f"fastnn.{key}": as_json(value) for key, value in names.items() if value is not None}

@@ -94,15 +94,17 @@ class Folder:
 
     def write(self, config: Any, encoding: Encoding, data: datasets.Dataset) -> None:
         """Begin the folder: the options, and what is known of the data."""
-        self.path.mkdir(parents=True, exist_ok=True)
         record = {
             "fastnn": __version__, "python": platform.python_version(), "numpy": np.__version__,
             "data_sha256": digest(data), "encoding": encoding.to_json(),
         }  # fmt: skip
-        atomic.write(self.record, json.dumps(record, indent=1, ensure_ascii=False).encode())
         paths = {name: str(Path(value).absolute()) for name in ("data", "targets")
                  if (value := getattr(config, name)) is not None and (name != "data" or value not in task.DATA)}
-        atomic.write(self.config, options.to_toml(replace(config, **paths)).encode())
+        text = options.to_toml(replace(config, **paths))
+        self.path.mkdir(parents=True, exist_ok=True)
+        found = json.dumps(record, indent=1, ensure_ascii=False)
+        atomic.write(self.record, found.encode(errors="backslashreplace"))      # which are JSON's escapes, too
+        atomic.write(self.config, text.encode())
 
     def read(self) -> dict[str, Any]:
         """The content of run.json."""

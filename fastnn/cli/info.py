@@ -39,7 +39,7 @@ def run(config: Config) -> None:
         folder.check_is_run("PATH")
         record = folder.read()
         known = {"run": str(path), "versions": {name: record[name] for name in ("fastnn", "python", "numpy")},
-                 **targets(record["encoding"]), "options": folder.config.read_text()}
+                 **targets(record["encoding"]), "options": folder.config.read_text("utf-8")}
         file = folder.latest()
     model = fastnn_ref.load(file)
     known |= {

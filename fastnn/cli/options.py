@@ -251,8 +251,11 @@ def configured(config: type, typed: dict[str, Any]) -> Any:
     return config(**({} if path is None else read_toml(config, path)) | typed)
 
 
-def read_toml(config: type, path: str | Path) -> dict[str, Any]:
-    """The options in a TOML file, each named as its flag; UsageError names the file and the key."""
+def read_toml(config: type, path: str | Path, unchecked: Sequence[str] = ()) -> dict[str, Any]:
+    """The options in a TOML file, each named as its flag; UsageError names the file and the key.
+
+    What is ``unchecked``, such as data that nobody will read, may be what it could not be now.
+    """
     try:
         with open(path, "rb") as file:
             found = tomllib.load(file)
@@ -264,13 +267,13 @@ def read_toml(config: type, path: str | Path) -> dict[str, Any]:
     for key, value in found.items():
         try:
             name, what = known[checks.as_choice("key", key, tuple(known))]
-            values[name] = value_of(key, value, what)
+            values[name] = value_of(key, value, what, name not in unchecked)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{path}: {error}") from None
     return values
 
 
-def value_of(key: str, value: Any, what: Option) -> Any:
+def value_of(key: str, value: Any, what: Option, checked: bool = True) -> Any:
     """What a value of a TOML file means: the same as if it were typed."""
     if what.kind is None or isinstance(value, bool):
         if not isinstance(value, bool) or (what.kind is not None and (what.const is None or not value)):
@@ -284,16 +287,24 @@ def value_of(key: str, value: Any, what: Option) -> Any:
         found = what.kind.read(typed)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
-    what.kind.check(key, found)
+    if checked:
+        what.kind.check(key, found)
     return found
 
 
+def is_utf8(text: str) -> bool:
+    """Is it text that UTF-8 can hold? Of a file's name Python keeps the other bytes in a way of its own."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def to_toml(config: Any) -> str:
-    """The options of a configuration as ``read_toml`` takes them."""
+    """The options of a configuration as ``read_toml`` takes them; UsageError for one that no TOML file can hold."""
     lines = []
     for name, _, what in declared(config):
         value = getattr(config, name)
         if value is not None and name not in NOT_IN_FILES and not what.positional:
             text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")     # TOML has JSON's values
+            if not is_utf8(text):
+                raise UsageError(f"{flag(name)}: expected UTF-8, which config.toml can hold, got {value!r}")
             lines.append(f"{flag(name)[2:]} = {text}\n")
     return "".join(lines)

@@ -72,4 +72,4 @@ def save(out: str | None, header: tuple[str, ...], values: npt.NDArray[Any]) -> 
     if out is None:
         say(table.getvalue().rstrip("\n"))
     else:
-        atomic.write(Path(out), table.getvalue().encode())
+        atomic.write(Path(out), table.getvalue().encode(errors="surrogateescape"))    # folders' names

@@ -98,7 +98,8 @@ class Session:
     def __enter__(self) -> Self:
         fill_descriptors()
         for stream in (sys.stdout, sys.stderr):
-            if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            errors, utf8 = getattr(stream, "errors", None), getattr(stream, "encoding", "") == "utf-8"
+            if (errors == "strict" or (errors == "surrogateescape" and not utf8)) and hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")   # a name that ASCII cannot write is no failure
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGTERM", "SIGHUP"):

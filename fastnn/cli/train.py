@@ -248,19 +248,31 @@ def draw(
     """Save the picture and, if to ``announce``, say where it is."""
     from .. import plot
 
+    title = plainly(title)
     histories = {run.name: run.history.history for run in runs}
     score = runs[-1].score
     if isinstance(score, Estimated):
-        figure = plot.regression_report(title, histories, score.t, score.values, encoding.target_names)
+        names = tuple(map(plainly, encoding.target_names))
+        figure = plot.regression_report(title, histories, score.t, score.values, names)
     else:
         images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
-        figure = plot.training_report(title, histories, data.t_test, score.probabilities, images, encoding.labels)
+        names = tuple(map(plainly, encoding.labels))
+        figure = plot.training_report(title, histories, data.t_test, score.probabilities, images, names)
     try:
         plot.save(figure, path)
     except OSError as error:
         raise Failure(f"could not save the picture {path}: {error.strerror or error}") from error
     if announce:
         say(f"Picture: {path}", also_on_stderr=True)
+
+
+def plainly(text: str) -> str:
+    r"""Text that matplotlib draws as it stands: dollars enclose no formula, and bytes that are no UTF-8 are said.
+
+    >>> print(plainly("$5 to $10"), plainly("caf\udce9"))
+    \$5 to \$10 caf\udce9
+    """
+    return text.encode(errors="backslashreplace").decode().replace("$", r"\$")
 
 
 def check_finite(runs: Sequence[Run]) -> None:

@@ -87,7 +87,7 @@ def open_temporary(path: Path) -> tuple[Path, int]:
 
 def prefix_of(path: Path) -> str:
     """What the names of all temporary files for ``path`` begin with: a file system counts their bytes."""
-    return f".{os.fsencode(path.name)[:100].decode(errors='ignore')}."
+    return f".{os.fsencode(path.name)[:100].decode('ascii', 'ignore')}."        # which every locale can write
 
 
 def remove_leftovers(path: Path) -> None:
