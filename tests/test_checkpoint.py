@@ -11,6 +11,7 @@ import random
 import re
 import resource
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,8 @@ def test_paths(nn, path):
     ]:  # fmt: skip
         with pytest.raises(TypeError, match=f"{name}: expected a path, got"):
             use(path)
+        with pytest.raises(ValueError, match=f"{name}: expected a path, in which no null byte is, got 'a"):
+            use("a\0b")
 
 
 def test_what_the_system_says(nn, tmp_path):
@@ -192,6 +195,20 @@ def test_what_the_system_says(nn, tmp_path):
         nn.load("/dev/zero")
     with pytest.raises(OSError, match="No space left on device"):
         net(nn).save("/dev/full")
+
+
+def test_links(nn, tmp_path, monkeypatch):
+    """They stay, and what they lead to is replaced; one that leads to itself is the system's error."""
+    monkeypatch.chdir(tmp_path)
+    Path("other").mkdir()
+    Path("other", "file").write_text("old")
+    Path("link").symlink_to("other/file")
+    Path("loop").symlink_to("loop")
+    net(nn).save("link")
+    assert Path("link").is_symlink() and nn.load("other/file").layers and os.listdir("other") == ["file"]
+    with pytest.raises(OSError, match="Too many levels of symbolic links: 'loop'"):
+        net(nn).save("loop")
+    assert Path("loop").is_symlink()
 
 
 def test_a_temporary_file_is_nobodys_business(nn, tmp_path, monkeypatch):

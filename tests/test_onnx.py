@@ -562,3 +562,19 @@ def test_the_way_of_a_new_user(runtime, tmp_path):
                             env=os.environ | {"COLUMNS": "80"}).stdout for line in lines]
     for line in printed.splitlines():
         assert line in "".join(found)
+
+
+def test_a_link_or_a_pipe_is_written_into(fast, tmp_path):
+    """As by ``model.save``: to put a file in their place would be the end of /dev/null, for a user who may."""
+    pytest.importorskip("onnx")
+    model, expected = fast.Sequential(fast.Linear(3, 2)), tmp_path / "expected"
+    export(model, expected)
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    export(model, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == expected.read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    export(model, tmp_path / "pipe")
+    assert os.read(reader, 10_000) == expected.read_bytes() and (tmp_path / "pipe").is_fifo()
+    os.close(reader)

@@ -321,7 +321,7 @@ def picture_path(config: Config, formats: Sequence[str]) -> Path:
         raise ValueError(f"out: expected a file ending in {', '.join(formats)}, got {config.out!r}")
     if not path.parent.is_dir():
         raise ValueError(f"out: expected an existing folder, got {str(path.parent)!r}")
-    if (not path.exists() or path.is_file()) and not os.access(path.resolve().parent, os.W_OK):
+    if (not path.exists() or path.is_file()) and not os.access(Path(os.path.realpath(path)).parent, os.W_OK):
         raise ValueError(f"out: expected a folder that can be written to, got {str(path.parent)!r}")
     return path
 

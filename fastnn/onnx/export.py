@@ -117,8 +117,7 @@ def export(
             name = graph.node(operator, name, graph.constant(f"x_{operator.lower()}", values))
     name = graph.layer(model, name, tuple(shape), "")
     content = graph.finished(tuple(shape), tuple(output), name, metadata or {})
-    with atomic.replacing(place) as file:
-        file.write(content)
+    atomic.write(place, content)
 
 
 def as_scaling(value: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:

@@ -115,7 +115,10 @@ def write(path: Path, *pieces: bytes | memoryview) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(b"".join(pieces))
         return
-    with replacing(path.resolve(), path) as file:       # a link the user made is kept, and what it points to replaced
+    place = type(path)(os.path.realpath(path))          # a link the user made is kept, and what it points to replaced
+    if place.is_symlink():                              # it leads back to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    with replacing(place, path) as file:
         file.writelines(pieces)
 
 

@@ -266,6 +266,8 @@ def as_path(name: str, value: object) -> Path:
     """A path."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{name}: expected a path, got {value!r}")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{name}: expected a path, in which no null byte is, got {value!r}")
     from pathlib import Path  # of use where there are files alone
 
     return Path(value)
