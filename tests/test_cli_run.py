@@ -19,6 +19,7 @@ import fastnn
 from fastnn import cli, datasets, plot
 from fastnn.cli import options, own_data, rows, task, train
 from fastnn.cli.encoding import Encoding, fitted, fitted_targets
+from fastnn.cli.folder import Folder
 from fastnn.cli.score import Estimated
 from fastnn.cli.session import SIGNALLED, UsageError
 from fastnn_ref.shared import progress
@@ -134,6 +135,29 @@ def test_a_process_that_is_killed_goes_on(capsys: pytest.CaptureFixture[str]) ->
     for line in ("--resume a", "--run whole --backend fast --epochs 4"):
         assert call(capsys, f"train --quiet {line}")[0] == 0
     assert weights("a/fastnn-model.safetensors") == weights("whole/fastnn-model.safetensors")
+
+
+@pytest.mark.parametrize("option", ["--run", "--resume"])
+def test_one_process_trains_in_a_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str,
+) -> None:
+    """Two would put the options of one beside the model of the other."""
+    more = "--backend fast --epochs 1" if option == "--run" else ""
+    if option == "--resume":
+        call(capsys, "train --run a --epochs 2 --backend fast")
+    with Folder(Path("a")).alone("--resume"):
+        before = {path.name: path.read_bytes() for path in Path("a").iterdir()}
+        code, out, err = call(capsys, f"train {option} a {more}")
+        assert (code, out) == (2, "") and err == (
+            f"fastnn train: error: {option}: expected a folder in which no other process trains, got 'a'\n")
+        assert before == {path.name: path.read_bytes() for path in Path("a").iterdir()}
+    assert call(capsys, f"train {option} a {more}")[0] == 0
+    if option == "--run":                       # begun between the two looks
+        looks = iter([lambda self: None, Folder.check_is_new])
+        monkeypatch.setattr(Folder, "check_is_new", lambda self: next(looks)(self))
+        before = {path.name: path.read_bytes() for path in Path("a").iterdir()}
+        assert call(capsys, f"train --run a {more} --lr 7")[0] == 2
+        assert before == {path.name: path.read_bytes() for path in Path("a").iterdir()}
 
 
 def test_a_run_goes_on_with_its_own_data_only(
@@ -647,8 +671,6 @@ def test_names_that_are_no_utf8_and_dollars(
     assert set(Path("p.csv").read_bytes().splitlines()) == {b"class", b"caf\xe9", b"$x^$"}
     assert json.loads(call(capsys, "info r --json")[1])["labels"] == [price, old]
     assert call(capsys, "train --resume r --epochs 31 --quiet")[0] == 0
-    code, _, err = call(capsys, f"train --data c/{old} --run r2 {FIT}")
-    assert code == 1 and not Path("r2").exists()
     Path("c").rename(old)
     code, _, err = call(capsys, f"train --data {old} --run r2 {FIT}")
     assert code == 2 and "error: --data: expected UTF-8, which config.toml can hold, got " in err

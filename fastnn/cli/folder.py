@@ -10,13 +10,16 @@
 PACKAGE is fastnn or fastnn_ref, or both are there.
 """
 
+import contextlib
 import hashlib
 import json
 import math
+import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,23 @@ class Folder:
             raise UsageError(f"--run: expected a folder without a run, got {str(self.path)!r}; "
                              f"--resume {self.path} goes on with it")
 
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """While the block runs, this process alone trains here; ``name`` is what the user typed the folder for. The
+        folder is made."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):              # some file systems have no locks
+                try:
+                    flock(descriptor, LOCK_EX | LOCK_NB)
+                except BlockingIOError:
+                    raise UsageError(f"{name}: expected a folder in which no other process trains, got "
+                                     f"{str(self.path)!r}") from None
+            yield
+        finally:
+            os.close(descriptor)
+
     def check_is_run(self, name: str) -> None:
         """A run stands here; ``name`` is what the user typed it for."""
         if not self.config.is_file() or not self.record.is_file():
@@ -98,13 +118,16 @@ class Folder:
             "fastnn": __version__, "python": platform.python_version(), "numpy": np.__version__,
             "data_sha256": digest(data), "encoding": encoding.to_json(),
         }  # fmt: skip
-        paths = {name: str(Path(value).absolute()) for name in ("data", "targets")
-                 if (value := getattr(config, name)) is not None and (name != "data" or value not in task.DATA)}
-        text = options.to_toml(replace(config, **paths))
-        self.path.mkdir(parents=True, exist_ok=True)
         found = json.dumps(record, indent=1, ensure_ascii=False)
         atomic.write(self.record, found.encode(errors="backslashreplace"))      # which are JSON's escapes, too
-        atomic.write(self.config, text.encode())
+        atomic.write(self.config, self.toml(config).encode())
+
+    @staticmethod
+    def toml(config: Any) -> str:
+        """The options as config.toml has them, with absolute paths."""
+        paths = {name: str(Path(value).absolute()) for name in ("data", "targets")
+                 if (value := getattr(config, name)) is not None and (name != "data" or value not in task.DATA)}
+        return options.to_toml(replace(config, **paths))
 
     def read(self) -> dict[str, Any]:
         """The content of run.json."""

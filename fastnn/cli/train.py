@@ -120,25 +120,29 @@ def run(config: Config) -> None:
     # does not magnify to anything. The engine alone takes its own float32.
     dtype = "float32" if config.backend == "fast" else "float64"
     parts = [task.build(nn, config, data, dtype) for nn in packages]
-    if folder is not None and leads:
-        if config.resume is not None:
-            folder.check_data(data)
-        folder.write(config, encoding, data)
-    talks = leads and not config.quiet and not config.json
-    if talks:
-        say(description(parts[0][0], parts[0][2], config, data, encoding))
-
     runs: list[Run] = []
-    try:
-        for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
-            runs.append(trained(nn, model, loss, optimizer, config, data, encoding, folder, comm))
-    except (KeyboardInterrupt, Stopped):
-        with contextlib.suppress(OutputError):
-            if runs and leads and not config.json:
-                say(f"\n{report.table(runs)}")  # what is finished is kept
-            if folder is not None and talks:
-                say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
-        raise
+    with contextlib.ExitStack() as kept:
+        if folder is not None and leads:
+            kept.enter_context(folder.alone("--run" if config.resume is None else "--resume"))
+            if config.resume is None:
+                folder.check_is_new()           # once more: another process may have begun one meanwhile
+            else:
+                folder.check_data(data)
+            folder.write(config, encoding, data)
+        talks = leads and not config.quiet and not config.json
+        if talks:
+            say(description(parts[0][0], parts[0][2], config, data, encoding))
+
+        try:
+            for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
+                runs.append(trained(nn, model, loss, optimizer, config, data, encoding, folder, comm))
+        except (KeyboardInterrupt, Stopped):
+            with contextlib.suppress(OutputError):
+                if runs and leads and not config.json:
+                    say(f"\n{report.table(runs)}")  # what is finished is kept
+                if folder is not None and talks:
+                    say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
+            raise
     if not leads:
         return
     title = f"{data.title}: {task.describe_network(parts[0][0], config, data)}"
@@ -179,6 +183,7 @@ def run_folder(config: Config, leads: bool) -> Folder | None:
     folder = Folder(Path(config.run))
     if leads:
         folder.check_is_new()
+        folder.toml(config)                     # an option that no TOML file can hold is an error now
     return folder
 
 
