@@ -197,6 +197,29 @@ def test_what_the_system_says(nn, tmp_path):
         net(nn).save("/dev/full")
 
 
+def test_a_file_that_nobody_could_write_is_told_before_the_first_step(nn, tmp_path, monkeypatch):
+    """A link that leads nowhere, or to itself; in /tmp, another user's file."""
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("lost").symlink_to("no/file")
+    Path("shared").mkdir()
+    Path("shared", "file").write_text("another user's")
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    model, arguments = net(nn), dict(loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=1)
+    fitted = lambda each: model.fit(np.ones((2, 4)), np.ones((2, 3)), callbacks=[each], **arguments)  # noqa: E731
+    for path in ("loop", "lost"):
+        with pytest.raises(ValueError, match=f"path: expected a file in a folder .* can be written, got '{path}'"):
+            fitted(nn.ModelCheckpoint(path))
+        with pytest.raises(ValueError, match=f"filename: expected a file that can be written, got '{path}'"):
+            fitted(nn.CSVLogger(path))
+    assert atomic.can_write(Path("shared/file"))
+    Path("shared").chmod(0o1777)
+    with pytest.raises(ValueError, match=r"path: expected a file in a folder .* can be written, got 'shared/file'"):
+        fitted(nn.ModelCheckpoint("shared/file"))
+    assert model.steps == 0 and atomic.can_write(Path("shared/other"))
+    fitted(nn.ModelCheckpoint("shared/other"))
+
+
 def test_links(nn, tmp_path, monkeypatch):
     """They stay, and what they lead to is replaced; one that leads to itself is the system's error."""
     monkeypatch.chdir(tmp_path)

@@ -321,6 +321,15 @@ def test_a_folder_that_cannot_be_written_to(
     assert err == "fastnn train: error: --out: expected a folder that can be written to, got '.'\n"
 
 
+@pytest.mark.parametrize("target", ["none/p.png", "p.png"])
+def test_a_picture_behind_a_link_that_leads_nowhere(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "p.png").symlink_to(target)
+    code, _, err = run(capsys, "--out", "p.png")
+    assert code == 2 and re.match(r"fastnn train: error: --out: expected a (file that|folder that) can be written", err)
+
+
 def test_memory_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(*args: object) -> None:
         raise MemoryError

@@ -426,6 +426,8 @@ def test_wrong_arguments(arguments, message, capsys):
     (["--json", "."], "--json: expected a file, got the folder '.'"),
     (["--html", "none/a.html"], "--html: expected an existing folder, got 'none'"),
     (["--html", "."], "--html: expected a file, got the folder '.'"),
+    (["--json", "lost"], "--json: expected a file that can be written, got 'lost'"),
+    (["--html", "lost"], "--html: expected a file that can be written, got 'lost'"),
     ([QUICK, "--html", "file"], "--html: expected a folder for the reports of 2 experiments, got 'file'"),
     ([QUICK, "--html", "file/site"], "--html: expected a folder that can be written to, got "),
 ])
@@ -433,10 +435,11 @@ def test_files_are_looked_at_before_the_run(arguments, message, capsys, monkeypa
     """A run may take hours: they are not to be lost at its end."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    (tmp_path / "lost").symlink_to("none/file")
     monkeypatch.setattr(lab, "run_all", lambda *given, **named: pytest.fail("it ran"))
     assert run("run", QUICK, *arguments) == 2
     assert message in capsys.readouterr().err
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "lost"]
 
 
 @pytest.mark.parametrize("typed", ["nan", "inf", ""])

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from fastnn_ref.shared import terminal
-from fastnn_ref.shared.atomic import can_write_in
+from fastnn_ref.shared.atomic import can_write, can_write_in
 from fastnn_ref.shared.optional import optional
 from fastnn_ref.shared.progress import default_style
 
@@ -117,6 +117,8 @@ def check_files(config: Config, results: int) -> None:
             folder, made = file.parent, False
             if not folder.is_dir():
                 raise UsageError(f"{name}: expected an existing folder, got {str(folder)!r}")
+            if can_write_in(folder) and not can_write(file):
+                raise UsageError(f"{name}: expected a file that can be written, got {path!r}")
             if file.exists() and not file.is_file():
                 continue                            # a device or a pipe is written into
         if not can_write_in(folder, made):

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn_ref.shared import atomic
 from fastnn_ref.shared.diagnosis import TrainingWarning
 from fastnn_ref.shared.progress import ProgressBar
 from fastnn_ref.shared.shards import as_shard_count, as_shards, check_batch_size
@@ -328,6 +329,8 @@ def picture_path(config: Config, formats: Sequence[str]) -> Path:
         raise ValueError(f"out: expected an existing folder, got {str(path.parent)!r}")
     if (not path.exists() or path.is_file()) and not os.access(Path(os.path.realpath(path)).parent, os.W_OK):
         raise ValueError(f"out: expected a folder that can be written to, got {str(path.parent)!r}")
+    if not atomic.can_write(path):
+        raise ValueError(f"out: expected a file that can be written, got {str(path)!r}")
     return path
 
 

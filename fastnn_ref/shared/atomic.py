@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, flock
 from typing import TYPE_CHECKING, BinaryIO
@@ -126,6 +127,19 @@ def can_write_in(folder: Path, made: bool = False) -> bool:
     """Is it a folder in which files can be made; with ``made``, or one that can be made itself?"""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or not made)
     return there.is_dir() and os.access(there, os.W_OK)
+
+
+def can_write(path: Path) -> bool:
+    """Could ``write`` put a file there? It is asked before work that takes long: where a link leads to, and in a folder
+    such as /tmp, in which nobody replaces the file of another user."""
+    if path.exists() and not path.is_file():            # a device or a pipe is written into
+        return not path.is_dir() and os.access(path, os.W_OK)
+    place = type(path)(os.path.realpath(path))
+    if place.is_symlink() or not can_write_in(place.parent):
+        return False
+    folder = place.parent.stat()
+    mine = not place.exists() or os.geteuid() in (0, folder.st_uid, place.stat().st_uid)
+    return mine or not folder.st_mode & stat.S_ISVTX
 
 
 def remember(folder: Path) -> None:

@@ -70,7 +70,10 @@ class CSVLogger(RateLogger):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         path = Path(self.filename)
-        if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        if not path.exists():                       # a link leads to where the file will be
+            path = Path(os.path.realpath(path))
+        there = path.exists() or path.is_symlink()  # one that leads to itself is no file
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path if there else path.parent, os.W_OK):
             raise ValueError(f"filename: expected a file that can be written, got {self.filename!r}")
         self.position, self.columns = 0, None
         if self.append and path.is_file():

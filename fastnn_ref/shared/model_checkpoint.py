@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import checks
-from .atomic import can_write_in
+from .atomic import can_write
 from .callbacks import Logs, MonitorCallback, may_add_logs, monitored
 from .checkpoint import as_path, record_of, save_training
 
@@ -74,7 +74,7 @@ class ModelCheckpoint(MonitorCallback):
         if not any(may_add_logs(each) for each in self.callbacks) or self.unit == "step":
             names = ("loss", "batch", "size") if self.unit == "step" else self.params.get("monitors", ())
             self.fill(1, dict.fromkeys(names, 0.0))
-        if not can_write_in(Path(self.path).parent) or Path(self.path).is_dir():
+        if not can_write(Path(self.path)):
             raise ValueError(f"path: expected a file in a folder that is there and can be written, got {self.path!r}")
 
     def fill(self, epoch: int, logs: Mapping[str, float]) -> str:
