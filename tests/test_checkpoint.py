@@ -220,6 +220,17 @@ def test_a_file_that_nobody_could_write_is_told_before_the_first_step(nn, tmp_pa
     fitted(nn.ModelCheckpoint("shared/other"))
 
 
+def test_a_file_stays_as_private_as_it_was(nn, tmp_path):
+    path = tmp_path / "model"
+    for mode in (0o600, 0o640, 0o444):
+        net(nn).save(path)
+        path.chmod(mode)
+        if os.getuid() == 0:
+            os.chown(path, 65534, 65534)
+        net(nn).save(path)
+        assert path.stat().st_mode & 0o777 == mode and path.stat().st_uid == (os.getuid() or 65534)
+
+
 def test_links(nn, tmp_path, monkeypatch):
     """They stay, and what they lead to is replaced; one that leads to itself is the system's error."""
     monkeypatch.chdir(tmp_path)

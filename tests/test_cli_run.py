@@ -681,6 +681,11 @@ def test_names_that_are_no_utf8_and_dollars(
     assert call(capsys, "export r m.onnx")[::2] == (0, "")
 
 
+def test_braces_in_the_name_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "train --run {a}{} --epochs 1 --quiet --backend fast")[::2] == (0, "")
+    assert call(capsys, "train --resume {a}{} --epochs 2 --quiet")[::2] == (0, "")
+
+
 def test_a_run_is_utf8_in_every_locale(capsys: pytest.CaptureFixture[str], flowers: Any) -> None:
     Path("ü.csv").write_text(table(flowers))
     assert call(capsys, f"train --data ü.csv --run r {FIT}")[0] == 0

@@ -27,9 +27,9 @@ def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write (and read back); it takes the place of ``path`` when the block ends without an exception.
 
     Until then, and if the block or the disk fails, ``path`` stays as it was and nothing is left beside it. The file is
-    new, so a link that somebody put at its name is not followed; a link at ``path`` itself is replaced. The content is
-    on the disk (fsync) before the rename, and the rename is on the disk at the end. OSError if it cannot be written,
-    about the path that the user has ``given``, if that is another one.
+    new, so a link that somebody put at its name is not followed; a link at ``path`` itself is replaced. It keeps the
+    permissions of the one before. The content is on the disk (fsync) before the rename, and the rename is on the disk
+    at the end. OSError if it cannot be written, about the path that the user has ``given``, if that is another one.
 
     >>> from fastnn_ref.shared.atomic import replacing
     >>> import tempfile
@@ -50,6 +50,7 @@ def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
         raise type(error)(error.errno, error.strerror, str(given or path)) from None
     try:
         with open(descriptor, "w+b") as file:
+            keep_mode(path, file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -86,6 +87,16 @@ def open_temporary(path: Path) -> tuple[Path, int]:
         os.close(descriptor)
 
 
+def keep_mode(path: Path, descriptor: int) -> None:
+    """Who may read and write the file at ``path`` may do so with the one that takes its place: nobody else, either."""
+    with contextlib.suppress(OSError):                  # there is none; some file systems have no such bits
+        old, new = os.lstat(path), os.stat(descriptor)
+        if stat.S_ISREG(old.st_mode) and (old.st_mode, old.st_uid, old.st_gid) != (new.st_mode, new.st_uid, new.st_gid):
+            with contextlib.suppress(OSError):          # for root alone
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+            os.fchmod(descriptor, old.st_mode & 0o777)
+
+
 def prefix_of(path: Path) -> str:
     """What the names of all temporary files for ``path`` begin with: a file system counts their bytes."""
     return f".{os.fsencode(path.name)[:100].decode('ascii', 'ignore')}."        # which every locale can write
@@ -103,7 +114,8 @@ def remove_leftovers(path: Path) -> None:
 def remove_unlocked(temporary: Path) -> None:
     """Removes a temporary file, unless a process writes it."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW)
+        how = os.O_RDWR if os.access(temporary, os.W_OK) else os.O_RDONLY      # as the file that it was to replace
+        descriptor = os.open(temporary, how | os.O_NOFOLLOW)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
             temporary.unlink()

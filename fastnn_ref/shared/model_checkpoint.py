@@ -74,7 +74,8 @@ class ModelCheckpoint(MonitorCallback):
         if not any(may_add_logs(each) for each in self.callbacks) or self.unit == "step":
             names = ("loss", "batch", "size") if self.unit == "step" else self.params.get("monitors", ())
             self.fill(1, dict.fromkeys(names, 0.0))
-        if not can_write(Path(self.path)):
+        place = self.path.replace("{{", "{").replace("}}", "}")         # with fields: the folder is the right one
+        if not can_write(Path(place)):
             raise ValueError(f"path: expected a file in a folder that is there and can be written, got {self.path!r}")
 
     def fill(self, epoch: int, logs: Mapping[str, float]) -> str:
