@@ -275,6 +275,7 @@ def draw(
 def plainly(text: str) -> str:
     r"""Text that matplotlib draws as it stands: dollars enclose no formula, and bytes that are no UTF-8 are said.
 
+    >>> from fastnn.cli.train import plainly
     >>> print(plainly("$5 to $10"), plainly("caf\udce9"))
     \$5 to \$10 caf\udce9
     """
