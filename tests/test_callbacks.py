@@ -670,14 +670,6 @@ def test_tensorboard_does_not_wait_for_a_full_disk(tmp_path):
     assert done.stderr.endswith("OSError: [Errno 27] File too large: 'logs'\n")
 
 
-def test_two_tensorboards_of_one_second(nn, tmp_path):
-    """Have a file each: the second training does not take the place of the first."""
-    pytest.importorskip("tensorboardX")
-    for _ in range(2):
-        train(nn, callbacks=[TensorBoard(tmp_path)])
-    assert [tag for tag, _, _ in points(tmp_path / "train")].count("lr") == 6
-
-
 def test_tensorboard_arguments(monkeypatch, board):
     with pytest.raises(ValueError, match="update_freq: unknown name 'epohc', did you mean 'epoch'"):
         TensorBoard("logs", update_freq="epohc")

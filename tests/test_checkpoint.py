@@ -206,7 +206,10 @@ def test_a_file_that_nobody_could_write_is_told_before_the_first_step(nn, tmp_pa
     Path("shared", "file").write_text("another user's")
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     model, arguments = net(nn), dict(loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=1)
-    fitted = lambda each: model.fit(np.ones((2, 4)), np.ones((2, 3)), callbacks=[each], **arguments)  # noqa: E731
+
+    def fitted(callback):
+        model.fit(np.ones((2, 4)), np.ones((2, 3)), callbacks=[callback], **arguments)
+
     for path in ("loop", "lost"):
         with pytest.raises(ValueError, match=f"path: expected a file in a folder .* can be written, got '{path}'"):
             fitted(nn.ModelCheckpoint(path))

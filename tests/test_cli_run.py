@@ -24,7 +24,7 @@ from fastnn.cli.score import Estimated
 from fastnn.cli.session import SIGNALLED, UsageError
 from fastnn_ref.shared import progress
 
-from .test_cli import ASCII, few_digits, python, small_picture  # noqa: F401
+from .test_cli import ASCII, few_digits, python, small_picture  # noqa: F401  (two are fixtures)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_digits", "small_picture")]
 
@@ -654,7 +654,7 @@ def test_colours_are_learnt(capsys: pytest.CaptureFixture[str], model: str) -> N
 
 
 def test_names_that_are_no_utf8_and_dollars(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, few_digits: None,  # noqa: F811
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, few_digits: None,  # noqa: F811  (the fixture)
 ) -> None:
     """Folders of an older file system and of prices are classes like others, in the real picture, too."""
     monkeypatch.setattr(plot, "training_report", TRAINING_REPORT)

@@ -1,6 +1,5 @@
 """``fastnn export``: a trained model as an ONNX file, which other runtimes run."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..extras import extra
 from . import options, task, train, trained
+from .folder import as_json
 from .options import Kind, argument, option, text
 from .session import UsageError, say
 
@@ -90,11 +90,6 @@ def scaling(found: trained.Trained, shape: tuple[int, ...]) -> tuple[Any, Any] |
     if found.encoding is None or found.encoding.mean is None:
         return None
     return np.array(found.encoding.mean).reshape(shape), np.array(found.encoding.deviation).reshape(shape)
-
-
-def as_json(value: Any) -> str:
-    """JSON; what is no UTF-8 in the name of a folder is escaped."""
-    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def metadata(found: trained.Trained) -> dict[str, str]:

@@ -37,6 +37,16 @@ PAUSE = 1.0  # seconds between two checkpoints: to write one may take longer tha
 PACKAGES = ("fastnn", "fastnn_ref")     # the first that a run has is the one that is used
 
 
+def as_json(value: Any, indent: int | None = None) -> str:
+    r"""JSON; what is no UTF-8 in the name of a folder is escaped.
+
+    >>> from fastnn.cli.folder import as_json
+    >>> print(as_json("ü caf\udce9"))
+    "ü caf\udce9"
+    """
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
 @dataclass(frozen=True)
 class Folder:
     """The files of a run.
@@ -118,8 +128,7 @@ class Folder:
             "fastnn": __version__, "python": platform.python_version(), "numpy": np.__version__,
             "data_sha256": digest(data), "encoding": encoding.to_json(),
         }  # fmt: skip
-        found = json.dumps(record, indent=1, ensure_ascii=False)
-        atomic.write(self.record, found.encode(errors="backslashreplace"))      # which are JSON's escapes, too
+        atomic.write(self.record, as_json(record, indent=1).encode())
         atomic.write(self.config, self.toml(config).encode())
 
     @staticmethod

@@ -210,7 +210,7 @@ class Writer:
             text = write()
             try:
                 eval(text, tools.namespace(fastnn_ref))
-            except Exception:
+            except Exception:                           # whatever the reference says of arguments drawn at random
                 if not self.chance(0.1):
                     continue
             return text
