@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, new_array, parallel, ready, take
+from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.network cimport Network, Node, Plan, Twin, set_seed
 
 from types import MappingProxyType
@@ -120,6 +121,7 @@ cdef class Layer(Node):
         cdef void *y
         cdef void *to
         cdef bint saves
+        cdef PyThreadState *state
         cdef Network network = self.climb()
         cdef Twin twin
         if not in_training and network.is_taken():
@@ -140,8 +142,9 @@ cdef class Layer(Node):
                 network.planned.absorbs or network.planned.part < rows)
             if saves:
                 network.count_pass(rows, in_training, True)
-                with nogil:
-                    y = self.forward_pass(&network.run, data)
+                state = released(rows * network.planned.forward_work)
+                y = self.forward_pass(&network.run, data)
+                take_back(state)
                 if network.run.error != NULL:
                     network.step_count -= in_training
                     network.raise_error()
@@ -156,6 +159,8 @@ cdef class Layer(Node):
 
     cdef int predict_rows(self, Network network, const char *x, char *y, int64_t start, int64_t end) except -1:
         """Predicts rows start … end − 1 of x into those of y, in parts where the plan asks for them."""
+        cdef void *predicted
+        cdef PyThreadState *state
         cdef Plan plan = network.planned
         cdef int64_t x_bytes = plan.in_size * network.real_size, y_bytes = plan.out_size * network.real_size
         cdef int64_t rows = end - start, part = plan.shared_part(rows, network.run.threads)
@@ -165,8 +170,10 @@ cdef class Layer(Node):
         while start < end:
             rows = min(part, end - start)
             network.count_pass(rows, False, False)
-            with nogil:
-                memcpy(y + start * y_bytes, self.forward_pass(&network.run, x + start * x_bytes), rows * y_bytes)
+            state = released(rows * plan.forward_work)
+            predicted = self.forward_pass(&network.run, x + start * x_bytes)
+            take_back(state)
+            memcpy(y + start * y_bytes, predicted, rows * y_bytes)
             network.raise_error()
             start += rows
         return 0
@@ -210,14 +217,16 @@ cdef class Layer(Node):
 
     cdef Plan repeat_pass(self, Network network):
         """The last prediction once more, so that backward finds what it needs. Returns the plan, which may be new."""
+        cdef PyThreadState *state
         cdef const void *data = network.saved_data
         cdef int64_t rows = network.run.rows
         x = network.saved_x
         network.begin(self, network.planned.shape, rows, False)
         network.saved_x = x
         network.count_pass(rows, False, True)
-        with nogil:
-            self.forward_pass(&network.run, data)
+        state = released(rows * network.planned.forward_work)
+        self.forward_pass(&network.run, data)
+        take_back(state)
         return network.planned
 
     def backward(self, dy, input_gradient=True):
@@ -226,6 +235,7 @@ cdef class Layer(Node):
         cdef void *dx
         cdef void *dy_copy
         cdef bint wants_dx = checks.as_flag("input_gradient", input_gradient)
+        cdef PyThreadState *state
         cdef object out = None
         cdef Network network = self.enter(True)
         cdef Plan plan
@@ -248,8 +258,9 @@ cdef class Layer(Node):
             memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
             network.in_pass = True
-            with nogil:
-                dx = self.backward_pass(&network.run, dy_copy, wants_dx)
+            state = released(2 * rows * plan.forward_work)
+            dx = self.backward_pass(&network.run, dy_copy, wants_dx)
+            take_back(state)
             network.raise_error()
             if wants_dx and dx != address(out):
                 memcpy(address(out), dx, out.nbytes)

@@ -15,6 +15,7 @@ from libc.string cimport memcpy
 
 from fastnn._kernels cimport address, bad_class, fastnn_kernels, fastnn_loss, floats, loss_kind, new_array, ready, table
 from fastnn.custom cimport carry
+from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.network cimport Pass
 
 from fastnn.copying import reduce
@@ -82,6 +83,7 @@ cdef class Loss:
         cdef double value
         cdef int64_t rows = 0, values = 0
         cdef Pass p
+        cdef PyThreadState *state
         cdef bint classes
         cdef int64_t k
         cdef const double *weights = NULL
@@ -102,9 +104,10 @@ cdef class Loss:
             costs = address(found)
         p.k, p.error, classes = table(y.itemsize), NULL, t.dtype.kind == "i"
         k = y.shape[1] if y.ndim > 1 else 1
-        with nogil:
-            value = self.value_pass(&p, outputs, targets, classes, weights, dy, costs, rows, values // rows,
-                                    values // (rows * k))
+        state = released(8 * values)
+        value = self.value_pass(&p, outputs, targets, classes, weights, dy, costs, rows, values // rows,
+                                values // (rows * k))
+        take_back(state)
         self.gradient, self.value_shape = gradient, () if found is None else found.shape
         return value if found is None else found
 

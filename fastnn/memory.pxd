@@ -31,6 +31,7 @@ cdef class Plan:
     cdef bint has_images                    # is there a layer that interleaves images?
     cdef object parameter_bytes             # of all parameters, which a pass reads
     cdef double multiply_adds               # of an example's convolutions
+    cdef double forward_work                # of an example: about as much as so many multiply-adds
     cdef int64_t part                       # examples that a thread takes at a time in a prediction
     cdef bint is_hosting                    # does a pass run a user's code?
     cdef void *gradient
@@ -41,6 +42,7 @@ cdef class Plan:
     cdef int reserve_scratch(self, void **where, object values) except -1
     cdef void begin_layer(self)
     cdef int choose_part(self) except -1
+    cdef int measure_work(self) except -1
     cdef int64_t shared_part(self, int64_t rows, int threads) noexcept
     cdef bint holds(self, int64_t rows, bint in_parts) noexcept
     cdef int64_t part_for_all(self) noexcept

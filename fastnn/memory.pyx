@@ -87,6 +87,12 @@ cdef class Plan:
             self.part = lanes * max(1, blocks)
         return 0
 
+    cdef int measure_work(self) except -1:
+        """Estimates `forward_work`: a multiply-add for each parameter, eight for each value that a layer gives out."""
+        values = (self.parameter_bytes + 8 * self.size // max(1, self.rows)) / self.real_size
+        self.forward_work = values + self.multiply_adds
+        return 0
+
     # What follows is arithmetic of C, which raises nothing: noexcept.
 
     cdef int64_t shared_part(self, int64_t rows, int threads) noexcept:

@@ -15,6 +15,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
 from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, new_array, permute, seconds, table
+from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.loss cimport as_loss
 from fastnn.network cimport Pass, Twin, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
@@ -96,6 +97,7 @@ cdef class Model(Layer):
         cdef double lr, value
         cdef const double *weights = NULL
         cdef bint classes
+        cdef PyThreadState *state
         cdef tuple shape, out_shape
         cdef Network network
         if self.around is not None:
@@ -116,8 +118,9 @@ cdef class Model(Layer):
             o.attach(network)
             network.saved_x = None
             network.count_pass(rows, True, True)
-            with nogil:
-                value = self.step_pass(network, data, targets, classes, weights, l, o, lr)
+            state = released(3 * rows * network.planned.forward_work)
+            value = self.step_pass(network, data, targets, classes, weights, l, o, lr)
+            take_back(state)
             if network.run.error != NULL:
                 network.step_count -= 1
                 network.raise_error()
@@ -153,9 +156,10 @@ cdef class Model(Layer):
                   mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False, drop_last=False):
         cdef const void *data = NULL
         cdef const void *targets = NULL
-        cdef int64_t rows = 0, used, size, steps, first, updates
+        cdef int64_t rows = 0, used, size, steps, first, updates, due
         cdef uint32_t number
         cdef bint to_shuffle
+        cdef PyThreadState *state
         cdef double value
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
@@ -229,11 +233,13 @@ cdef class Model(Layer):
                 network.begin(self, shape, size, False)
                 check_shape(network.planned.out_shape, out_shape)
                 network.saved_x = None
-                with nogil:
-                    if to_shuffle:                  # here, as another thread may have to be waited for to take the GIL
-                        permute(<int64_t *>epoch.order, rows, network.order_seed, number, SHUFFLE)
-                        to_shuffle = False
-                    self.steps_pass(network, &epoch, l, o)
+                due = size if epoch.one_batch else used - epoch.batch * size
+                state = released(3 * due * network.planned.forward_work)
+                if to_shuffle:                      # here, as another thread may have to be waited for to take the GIL
+                    permute(<int64_t *>epoch.order, rows, network.order_seed, number, SHUFFLE)
+                    to_shuffle = False
+                self.steps_pass(network, &epoch, l, o)
+                take_back(state)
                 updates = o.updates
                 network.in_pass = False
                 network.raise_error()

@@ -883,6 +883,7 @@ cdef class Network:
         for axis in range(1, len(plan.out_shape)):
             plan.out_inner *= plan.out_dims[axis]
         plan.choose_part()
+        plan.measure_work()
         plan.reserve(&plan.gradient, <object>rows * plan.widest)
         plan.reserve(&plan.spare, <object>rows * plan.widest)
         plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)

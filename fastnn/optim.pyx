@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport address, aligned, fastnn_step_size, fastnn_update, table, threads
 from fastnn.custom cimport carry
+from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.layer cimport Layer
 from fastnn.network cimport Network, Pass
 
@@ -96,6 +97,7 @@ cdef class Optimizer:
     def step(self, model):
         cdef Layer layer = check_instance("model", model, Layer)
         cdef double lr
+        cdef PyThreadState *state
         cdef Network network = layer.enter(True)
         try:
             lr = self.current_lr
@@ -104,8 +106,9 @@ cdef class Optimizer:
             network.run.k, network.run.threads, network.run.error = table(network.real_size), threads(), NULL
             network.in_pass = True
             network.saved_x = None
-            with nogil:
-                self.update_pass(network, &network.run, lr)
+            state = released(8 * network.parameter_count)
+            self.update_pass(network, &network.run, lr)
+            take_back(state)
             network.raise_error()
         finally:
             network.unlock()

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -107,6 +108,60 @@ def test_many_threads_at_once(nn):
                 np.testing.assert_allclose(got, want, atol=1e-6)
     finally:
         sys.setswitchinterval(before)
+
+
+def passes(fast, width, rows):
+    """Each call that runs through a network, of one Linear layer."""
+    model, x = fast.Sequential(fast.Linear(width, width), seed=1), normal((rows, width), "float32")
+    t = normal((rows, width), "float32", seed=1)
+    loss, optimizer, predictor = fast.MSELoss(), fast.SGD(1e-9), model.predictor()
+    model.step(x, t, loss, optimizer)
+
+    def hooked():
+        model.run_epoch(x, t, loss, optimizer, rows, on_batch_end=lambda *_: None)
+
+    def back():
+        model.forward(x, True)
+        return model.backward(t)
+
+    return {"predictor": lambda: predictor(x), "predict": lambda: model.predict(x), "forward": lambda: model(x),
+            "forward in training": lambda: model.forward(x, True), "backward": back, "loss": lambda: loss(x, t),
+            "optimizer": lambda: optimizer.step(model), "step": lambda: model.step(x, t, loss, optimizer),
+            "run_epoch": lambda: model.run_epoch(x, t, loss, optimizer, rows), "with a hook": hooked}
+
+
+def test_a_short_pass_keeps_the_gil_and_a_long_one_releases_it(fast):
+    """A thread that always wants the GIL gets it in a pass only where the pass releases it.
+
+    Beside such a thread a pass of microseconds would take several times as long.
+    """
+    turns, ends, before = [], [], sys.getswitchinterval()
+
+    def want():
+        while not ends:
+            turns.append(None)
+            time.sleep(0)
+
+    def was_released(call):
+        known = len(turns)
+        call()
+        return len(turns) > known
+
+    thread = threading.Thread(target=want)
+    short, long = passes(fast, 4, 3), passes(fast, 512, 1024)
+    sys.setswitchinterval(1000)                     # so nobody has to give it up
+    try:
+        thread.start()
+        time.sleep(0.01)
+        for name, call in short.items():
+            call()                                  # makes its plan
+            assert not any(was_released(call) for _ in range(3000)), name
+        for name, call in long.items():
+            assert any(was_released(call) for _ in range(1000)), name
+    finally:
+        ends.append(None)
+        sys.setswitchinterval(before)
+        thread.join(60)
 
 
 def test_first_use_by_many_threads(nn):
