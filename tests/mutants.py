@@ -1718,6 +1718,11 @@ ENGINE = [
          "if type(x) is not ndarray or PyArray_NDIM(x) != ndim + 1:"),
     ),
     *of(
+        "fastnn/gil.pxd",
+        ("a short pass releases the GIL", "test_predicting_threads::test_only_a_long_pass_releases_the_gil",
+         "if work >= WORTH_RELEASING else NULL", "if work >= 0 else NULL"),
+    ),
+    *of(
         "fastnn/network.pyx",
         ("seeds: masks by the order's, engine", "test_seeds::test_masks",
          "self.run.seed = self.mask_seed",

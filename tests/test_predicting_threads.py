@@ -130,7 +130,7 @@ def passes(fast, width, rows):
             "run_epoch": lambda: model.run_epoch(x, t, loss, optimizer, rows), "with a hook": hooked}
 
 
-def test_a_short_pass_keeps_the_gil_and_a_long_one_releases_it(fast):
+def test_only_a_long_pass_releases_the_gil(fast):
     """A thread that always wants the GIL gets it in a pass only where the pass releases it.
 
     Beside such a thread a pass of microseconds would take several times as long.
