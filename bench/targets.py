@@ -42,11 +42,23 @@ def share_of_peak(rows: Rows, target: Target) -> Figures:
 
 
 def second_thread(rows: Rows, target: Target) -> Figures:
-    """The time on one thread over that on two, of the cases with so many flops."""
-    pairs = [(rows.get(group, case), rows.get(group, case, threads=2))
-             for group in target["groups"] for case in rows.of("case", group)]
-    return [(one["median_us"] / two["median_us"], one["case"]) for one, two in pairs
-            if one and two and one["flops"] >= target.get("flops", 0)]
+    """The time on one thread over that on two, of the cases with so many flops; beside it, what the machine gave."""
+    found = []
+    for group in target["groups"]:
+        for case in rows.of("case", group):
+            one, two = rows.get(group, case), rows.get(group, case, threads=2)
+            if one and two and one["flops"] >= target.get("flops", 0):
+                peaks = [rows.rate(group, case, "peak", threads) for threads in (1, 2)]
+                peak = f" (the peak: {peaks[1] / peaks[0]:.2f}×)" if peaks[0] and peaks[1] else ""
+                found.append((one["median_us"] / two["median_us"], case + peak))
+    return found
+
+
+def second_caller(rows: Rows, target: Target) -> Figures:
+    """The time of one thread of Python's that predicts over that of two with the same predictor."""
+    return [(one / two, case) for case in cases(rows, target)
+            if (one := rows.time(target["group"], case, "fastnn 1 caller"))
+            and (two := rows.time(target["group"], case, "fastnn 2 callers"))]
 
 
 def exponent(rows: Rows, target: Target) -> Figures:

@@ -49,6 +49,17 @@ def test_targets_are_met_or_missed_and_name_cases_that_exist() -> None:
         assert targets.table(Rows(rows))[-1].split(" | ")[1:] == ["≥ 18×", f"{time}×", f"{word} |"]
 
 
+def test_the_machine_s_own_second_thread_stands_beside() -> None:
+    target = {"figure": "second_thread", "groups": ["g"], "flops": 5}
+    rows = [row("fastnn", 30.0, flops=9), row("fastnn", 20.0, 2, flops=9), row("fastnn", 1.0, case="small", flops=1),
+            row("fastnn", 1.0, 2, case="small", flops=1)]
+    assert targets.second_thread(Rows(rows), target) == [(1.5, "c")]
+    rows += [row("peak", 10.0, flops=1e6), row("peak", 12.5, 2, flops=2e6)]
+    assert targets.second_thread(Rows(rows), target) == [(1.5, "c (the peak: 1.60×)")]
+    callers = [row("fastnn 1 caller", 9.0), row("fastnn 2 callers", 6.0), row("fastnn 1 caller", 9.0, case="alone")]
+    assert targets.second_caller(Rows(callers), {"group": "g"}) == [(1.5, "c")]
+
+
 def test_flops_leave_out_the_padding() -> None:
     assert MLPS[1].flops() == 2 * 32 * (2 * 64 * 32 + 3 * 32 * 10)
     first, second, last = 8 * 22**2, 8 * 16 * 10**2, 64 * 10        # 3 taps in each of 8 places, but 2 at either end

@@ -14,7 +14,7 @@ from bench.cases import Case
 from bench.nets import Turn, package
 from bench.peers import EVERY_CORE, OPTIONAL, use_threads
 
-ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 25, 5, 0.01
+ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 25, 9, 0.01
 SLOW, SLOW_ROUNDS = 12, 3       # a candidate that takes so many times the fastest one's time gets fewer rounds
 PAUSE = 0.003                   # until the threads of the candidate before sleep
 CLOCK = time.perf_counter       # time.process_time: for one thread on a machine with other work
