@@ -499,18 +499,26 @@ static void F(gemm_stream)(const fastnn_gemm *g, int64_t j0, int64_t j1)
 #undef PARALLEL_FMAS
 #define PARALLEL_FMAS (1 << 21)
 
-/* Threads split the rows; or the columns, if these make more tiles or if b must be packed. To split the larger operand,
-   so that each thread packs the smaller one as a whole, takes 2 to 6 % of the work of all threads away, but no
-   time was saved with two. */
-static inline int F(by_rows)(const fastnn_gemm *g)
-{
-    return g->b_col == 1 && ceil_div(g->m, MR) >= ceil_div(g->n, NR);
-}
-
 /* Panels that are packed are NR columns wide but for the last two: the last NR columns and the rest are not parted. */
 static inline int64_t F(column_tiles)(const fastnn_gemm *g)
 {
     return g->packed && g->n > NR ? g->n / NR : ceil_div(g->n, NR);
+}
+
+/* Threads split the rows, or the columns if these make more tiles. A thread that takes some of the rows packs all of b,
+   one that takes some of the columns its own part alone; so where b must be packed, they split the columns if that
+   gives each about as much to do and the rows are few. Two threads: 0.79 to 0.95 of the time with 256 rows, 0.94 to
+   1.0 with 512 and 1,024, but 1.03 to 1.06 with more, which all of them then read (AVX2). */
+#undef FEW_ROWS
+#define FEW_ROWS 512
+static inline int F(by_rows)(const fastnn_gemm *g)
+{
+    if (g->b_col != 1) return 0;
+    if (!g->packed && F(packs_b)(g, g->m) && g->m < FEW_ROWS * (int64_t)g->threads) {
+        const int64_t tiles = F(column_tiles)(g), most = ceil_div(tiles, g->threads);
+        if (8 * tiles >= 7 * most * g->threads) return 0;
+    }
+    return ceil_div(g->m, MR) >= ceil_div(g->n, NR);
 }
 
 static void F(gemm_part)(const void *job, int part, int parts)
