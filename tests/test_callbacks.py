@@ -29,6 +29,7 @@ from fastnn_ref.shared.early_stopping import EarlyStopping
 from fastnn_ref.shared.fit import fit
 from fastnn_ref.shared.loggers import CSVLogger, TensorBoard
 from fastnn_ref.shared.metrics import Metric
+from fastnn_ref.shared.model_checkpoint import ModelCheckpoint
 from fastnn_ref.shared.schedule import (
     CosineLR,
     ExponentialLR,
@@ -761,6 +762,27 @@ def test_a_csv_file_that_became_shorter(nn, tmp_path):
     path.write_text("epoch")
     with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of"):
         train(nn, net(nn), nn.SGD(lr=0.1), callbacks=[CSVLogger(path), look], resume=keep["state"], epochs=5)
+
+
+def test_a_checkpoint_follows_the_lines_that_it_counts(nn, tmp_path, monkeypatch):
+    """They are on the disk before it is: after a power cut the file would be shorter than its position."""
+    path, saved, on_disk, counted = tmp_path / "log.csv", tmp_path / "run.safetensors", {}, []
+    fsync, replace = os.fsync, os.replace
+
+    def keep(descriptor):
+        found = os.fstat(descriptor)
+        on_disk[found.st_ino] = found.st_size
+        fsync(descriptor)
+
+    def take_place(one, other):
+        counted.append(on_disk.get(os.stat(path).st_ino))
+        replace(one, other)
+
+    monkeypatch.setattr(os, "fsync", keep)
+    monkeypatch.setattr(os, "replace", take_place)
+    train(nn, net(nn), nn.SGD(lr=0.1), epochs=2, callbacks=[CSVLogger(path), ModelCheckpoint(saved)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert counted == [len(b"".join(lines[:2])), len(b"".join(lines))]
 
 
 def test_interrupted_and_resumed(nn, terminal):

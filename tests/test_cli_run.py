@@ -3,11 +3,13 @@
 import gzip
 import importlib
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -889,6 +891,20 @@ def test_equal_numbers_have_the_deviation_1():
     assert fitted_targets(x)["target_deviation"][0] == 1
 
 
+def test_images_are_in_memory_once_beside_their_bytes(tmp_path):
+    """5 bytes a pixel: one as it is read, four as float32."""
+    shape = 1000, 64, 64
+    np.savez(tmp_path / "a.npz", x=np.arange(math.prod(shape)).astype(np.uint8).reshape(shape), t=np.arange(1000) % 4)
+    config = train.Config(data=str(tmp_path / "a.npz"))
+    own_data.load(config)                                           # what it imports stays
+    tracemalloc.start()
+    data, encoding = own_data.load(config)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data.x_train) + len(data.x_test) == 1000 and encoding.from_bytes
+    assert peak < 6 * math.prod(shape)
+
+
 @pytest.mark.filterwarnings("error")
 def test_numbers_that_cannot_be_scaled_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"scale: expected inputs whose squares float64 can hold, got up to 3e\+200"):
@@ -898,6 +914,8 @@ def test_numbers_that_cannot_be_scaled_are_named(tmp_path):
     plain = Encoding(("a", "b"), 1)
     with pytest.raises(ValueError, match=r"f.csv: row 1: expected inputs in the range of float32, got 1e\+39"):
         plain.inputs(np.array([[1.0], [1e39]]), "f.csv")
+    with pytest.raises(ValueError, match=r"f.csv: row 1: expected inputs in the range of float32, got 1e\+39"):
+        plain.inputs(np.array([[1.0], [1e39]]), "f.csv", np.array([0, 0, 1]))      # of the rows to train with, say
     scaled = Encoding(("a", "b"), 1, mean=(0.0,), deviation=(1e-9,))
     with pytest.raises(ValueError, match=r"less the mean and divided by the deviation, got 1e\+39"):
         scaled.inputs(np.array([[1e30]]))

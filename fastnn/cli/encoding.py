@@ -12,6 +12,7 @@ from fastnn_ref.shared import arrays, checks, metrics
 from . import rows
 
 Array = npt.NDArray[Any]
+BLOCK = 256                             # rows that are scaled at once
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,19 @@ class Encoding:
         """Outputs (n, targets) of a regression -> values (n, targets) float64, each in the unit of its target."""
         return np.asarray(y.astype(np.float64) * np.array(self.target_deviation) + np.array(self.target_mean))
 
-    def inputs(self, x: Array, source: str = "x") -> Array:
-        """Rows (n, …) as they are read from ``source`` -> inputs (n, features) float32, scaled as those of the
-        training."""
+    def inputs(self, x: Array, source: str = "x", chosen: Array | None = None) -> Array:
+        """Rows (n, …) as they are read from ``source``, or the ``chosen`` of them -> inputs (n, features) float32,
+        scaled as those of the training; without another copy of them all."""
         x = x.reshape(len(x), -1)
+        chosen = np.arange(len(x)) if chosen is None else chosen
+        inputs = np.empty((len(chosen), x.shape[1]), np.float32)
+        for first in range(0, len(chosen), BLOCK):
+            here = slice(first, first + BLOCK)
+            inputs[here] = self._scaled(x[chosen[here]], chosen[here], source)
+        return inputs
+
+    def _scaled(self, x: Array, numbers: Array, source: str) -> Array:
+        """A block of rows, and the number of each in ``source``."""
         if x.dtype == np.uint8 and self.from_bytes:
             return x.astype(np.float32) / np.float32(255)
         if self.mean is not None:
@@ -78,7 +88,7 @@ class Encoding:
             found = x.astype(np.float32)
         if not np.isfinite(found).all():
             row = arrays.first_row(np.asarray(~np.isfinite(found).all(axis=1)))
-            raise ValueError(f"{source}: row {row}: expected inputs in the range of float32"
+            raise ValueError(f"{source}: row {numbers[row]}: expected inputs in the range of float32"
                              f"{'' if self.mean is None else ', less the mean and divided by the deviation'}, got "
                              f"{x[row][~np.isfinite(found[row])][0]:g}")
         return found

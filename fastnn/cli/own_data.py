@@ -45,9 +45,9 @@ def load(config: Any) -> tuple[datasets.Dataset, Encoding]:
     )  # fmt: skip
     if regression:
         t = encoding.scaled(t)
-    inputs = encoding.inputs(x, config.data)
+    x_train, x_test = (encoding.inputs(x, config.data, chosen) for chosen in (train, test))
     data = datasets.Dataset(
-        Path(config.data).name, inputs[train], t[train], inputs[test], t[test],
+        Path(config.data).name, x_train, t[train], x_test, t[test],
         encoding.image_shape,
     )  # fmt: skip
     return data, encoding

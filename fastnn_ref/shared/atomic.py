@@ -154,10 +154,11 @@ def can_write(path: Path) -> bool:
     return mine or not folder.st_mode & stat.S_ISVTX
 
 
-def remember(folder: Path) -> None:
-    """Make the names in ``folder`` outlast a power cut, where the system can; OSError if the disk fails."""
+def remember(path: Path) -> None:
+    """Make the names in a folder, or what stands in a file, outlast a power cut, where the system can; OSError if the
+    disk fails."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

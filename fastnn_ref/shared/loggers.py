@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import checks
-from .atomic import can_write_in
+from .atomic import can_write_in, remember
 from .callbacks import Callback, Logs
 from .optional import optional
 from .schedule import latest_rate
@@ -97,6 +97,17 @@ class CSVLogger(RateLogger):
         if missing:
             raise ValueError(f"{self.filename}: expected the columns {', '.join(self.columns or ())}, "
                              f"got {', '.join(map(repr, missing))}, too")
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of every callback; the lines that it counts are on the disk first, as a checkpoint will be: after a power
+        cut it could not be resumed from without them."""
+        path = Path(self.filename)
+        if self.position and path.is_file():
+            try:
+                remember(path)
+            except OSError as error:                    # it names no file
+                raise type(error)(error.errno, error.strerror, self.filename) from None
+        return super().state_dict()
 
     def encode(self, lines: Sequence[Sequence[object]]) -> bytes:
         """Lines as they stand in the file."""
