@@ -893,15 +893,15 @@ def test_equal_numbers_have_the_deviation_1():
 
 def test_images_are_in_memory_once_beside_their_bytes(tmp_path):
     """5 bytes a pixel: one as it is read, four as float32."""
-    shape = 1000, 64, 64
-    np.savez(tmp_path / "a.npz", x=np.arange(math.prod(shape)).astype(np.uint8).reshape(shape), t=np.arange(1000) % 4)
+    shape = 4000, 32, 32
+    np.savez(tmp_path / "a.npz", x=np.arange(math.prod(shape)).astype(np.uint8).reshape(shape), t=np.arange(4000) % 4)
     config = train.Config(data=str(tmp_path / "a.npz"))
     own_data.load(config)                                           # what it imports stays
     tracemalloc.start()
     data, encoding = own_data.load(config)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(data.x_train) + len(data.x_test) == 1000 and encoding.from_bytes
+    assert len(data.x_train) + len(data.x_test) == 4000 and encoding.from_bytes
     assert peak < 6 * math.prod(shape)
 
 
