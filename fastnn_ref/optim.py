@@ -10,6 +10,8 @@
     AdamW      Adam, the decay apart from the gradient
     NAdam      Adam with Nesterov's momentum
 
+A square is written (1−β)·g·g: in this order it does not overflow where the mean of the squares does not.
+
 Order of a step: g ← −g to maximise, penalty, clipping by value, clipping by norm, update, constraint. ``step_size`` is
 what a weight moves by if its gradient stays 1, which L1's threshold needs (penalty.py). Weight decay applies to
 weights, never to biases.
@@ -150,11 +152,16 @@ class RMSprop(Optimizer):
 
     def _spread(self, slots: dict[str, Array]) -> Array:
         """s, or s − m²; rounding may not make that negative."""
-        return np.maximum(slots["square"] - slots["mean"]**2, 0) if self.centered else slots["square"]
+        s = slots["square"]
+        if not self.centered:
+            return s
+        m = slots["mean"]
+        rest = np.where(np.isinf(s) & np.isfinite(m), s, s - m**2)  # s overflows first: it is not ∞ − ∞
+        return np.maximum(rest, 0)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g, s = decayed(g, decay, w), slots["square"]
-        s[...] = self.alpha * s + (1 - self.alpha) * g**2
+        s[...] = self.alpha * s + (1 - self.alpha) * g * g
         if self.centered:
             m = slots["mean"]
             m[...] = self.alpha * m + (1 - self.alpha) * g
@@ -193,9 +200,9 @@ class Adadelta(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g, s, u = decayed(g, decay, w), slots["square"], slots["step_square"]
-        s[...] = self.rho * s + (1 - self.rho) * g**2
+        s[...] = self.rho * s + (1 - self.rho) * g * g
         d = np.sqrt(u + self.eps) / np.sqrt(s + self.eps) * g
-        u[...] = self.rho * u + (1 - self.rho) * d**2
+        u[...] = self.rho * u + (1 - self.rho) * d * d
         w -= lr * d
 
     def step_size(self, lr: float, **slots: Array) -> Array:
@@ -231,7 +238,7 @@ class Adam(Optimizer):
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
         g, m, s, (beta1, beta2) = decayed(g, decay, w), slots["mean"], slots["square"], self.betas
         m[...] = beta1 * m + (1 - beta1) * g
-        s[...] = beta2 * s + (1 - beta2) * g**2
+        s[...] = beta2 * s + (1 - beta2) * g * g
         if self.amsgrad:
             s = np.maximum(slots["max_square"], s, out=slots["max_square"])
         unbiased = lr / (1 - beta1**self._steps)        # both means start from 0, hence too small at first
@@ -315,7 +322,7 @@ class NAdam(Optimizer):
         else:
             g = decayed(g, decay, w)
         m[...] = beta1 * m + (1 - beta1) * g
-        s[...] = beta2 * s + (1 - beta2) * g**2
+        s[...] = beta2 * s + (1 - beta2) * g * g
         rate_g, rate_m = self._rates(lr)
         w -= (rate_g * g + rate_m * m) / (np.sqrt(s) / math.sqrt(1 - beta2**self._steps) + self.eps)
 

@@ -315,6 +315,33 @@ def test_centered_rounding_makes_no_nan(nn, dtype):
         assert np.isfinite(value).all()
 
 
+LARGEST_SQUARES = {
+    "Adam": {}, "AdamW": {}, "NAdam": {"betas": (0.0, 0.999)}, "RMSprop": {"alpha": 0.999}, "Adadelta": {"rho": 0.999},
+    "RMSprop centered": {"alpha": 0.999, "centered": True},
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("name", LARGEST_SQUARES)
+def test_a_square_is_weighed_before_it_overflows(ref, fast, name, dtype):
+    """g² is beyond the dtype, (1 − β)·g² is not; and of one that is, too, the step is 0."""
+    root = np.sqrt(float(np.finfo(dtype).max))
+    for size, moves in ((3.0 * root, True), (1e3 * root, False)):
+        found = []
+        for nn in (ref, fast):
+            model = small(nn, dtype)
+            before = model.state_dict()
+            optimizer = getattr(nn, name.split()[0])(lr=0.5, **LARGEST_SQUARES[name])
+            for g in gradients(nn, model).values():
+                g[...] = size
+            optimizer.step(model)
+            found.append(model.state_dict())
+            steps = np.concatenate([(before[key] - found[-1][key]).ravel() for key in before])
+            assert np.isfinite(steps).all() and (np.abs(steps).max() > 1e-4) == (moves or name == "AdamW")
+        for key, value in found[0].items():
+            close("training", found[1][key], value, np.abs(value) + 1, key)
+
+
 def test_nadam_at_a_large_step(nn):
     """The product of its momenta ends at the smallest number > 0, which 0.9 of it rounds to. If it went on to each
     step, this test would not end."""
