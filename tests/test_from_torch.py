@@ -264,8 +264,12 @@ REFUSED = {
     "0: ZeroPad2d: expected ZeroPad2d before a Conv2d": lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.ReLU()),
     "0: ConstantPad2d: expected ZeroPad2d before a Conv2d":
         lambda t: t.nn.Sequential(t.nn.ConstantPad2d(1, 2.0), t.nn.Conv2d(1, 1, 3)),
-    "0: AvgPool2d behind it: expected ceil_mode=False and count_include_pad=True":
-        lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.AvgPool2d(3, count_include_pad=False)),
+    "0: AvgPool2d.count_include_pad behind ZeroPad2d: expected True, got False":
+        lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.AvgPool2d(3, padding=1, count_include_pad=False)),
+    "0: AvgPool2d.ceil_mode behind ZeroPad2d: expected False, got True":
+        lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.AvgPool2d(3, ceil_mode=True)),
+    r"1: GroupNorm: expected \(3, ...\) per example, got \(2,\); where examples have more axes, input_shape= says so":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 2), t.nn.GroupNorm(1, 3)),
     "0: mode: unknown name 'bicubic'": lambda t: t.nn.Sequential(t.nn.Upsample(scale_factor=2, mode="bicubic")),
     "0: BatchNorm1d.momentum: expected a number": lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, momentum=None)),
     "0: InstanceNorm2d.track_running_stats: expected False":
@@ -325,6 +329,28 @@ def test_modules_inside_whose_linear_gets_several_axes(torch, nn, wrap):
     module = torch.nn.Sequential(torch.nn.Unflatten(1, (2, 2)), around, torch.nn.Flatten(), torch.nn.Linear(4, 1))
     model, x = from_torch(module, package=nn, input_shape=(4,)), normal((5, 4), "float32")
     np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [
+    lambda t: t.nn.Sequential(),
+    lambda t: t.nn.Sequential(t.nn.Linear(4, 3), t.nn.Sequential(), t.nn.Sequential(t.nn.Sequential())),
+    lambda t: modules().Residual(t.nn.Sequential()),
+    lambda t: modules().Parallel(t.nn.Sequential(), t.nn.Linear(4, 2)),
+], ids=range(4))  # fmt: skip
+def test_a_sequential_of_nothing_is_the_identity(torch, nn, make):
+    module, x = make(torch), normal((5, 4), "float32")
+    model = from_torch(module, package=nn)
+    wanted = module(torch.tensor(np.array(x))).detach().numpy()
+    np.testing.assert_allclose(model(x), wanted, atol=1e-6)
+    np.testing.assert_allclose(to_torch(model)(torch.tensor(np.array(x))).detach().numpy(), wanted, atol=1e-6)
+
+
+def test_padding_behind_which_a_pool_has_none(torch, nn):
+    """What a module pads counts, whatever ``count_include_pad`` of a pool without padding says."""
+    module = torch.nn.Sequential(torch.nn.ZeroPad2d((1, 0, 2, 0)), torch.nn.AvgPool2d(3, 1, count_include_pad=False))
+    x = normal((2, 2, 4, 5), "float32")
+    np.testing.assert_allclose(
+        from_torch(module, package=nn)(x), module(torch.tensor(np.array(x))).numpy(), atol=1e-6)
 
 
 def test_other_ways_to_say_it(torch, nn):

@@ -270,6 +270,33 @@ def test_flattening_by_reshape(tmp_path):
         np.array(normal((4, 3, 2, 2), "float32")), ["GlobalAvgPool2d"])
 
 
+@pytest.mark.parametrize(("make", "kinds"), [
+    (lambda nn: [nn.Flatten(2, 3)], ["AdaptiveAvgPool2d", "Flatten"]),
+    (lambda nn: [nn.Flatten(1, 2), nn.Linear(1, 3)], ["AdaptiveAvgPool2d", "Flatten", "Linear"]),
+    (lambda nn: [nn.Unflatten(1, (2, 2))], ["AdaptiveAvgPool2d", "Unflatten"]),
+    (lambda nn: [nn.GroupNorm(2, 4)], ["AdaptiveAvgPool2d", "GroupNorm"]),
+    (lambda nn: [nn.GroupNorm(4, 4), nn.Flatten()], ["AdaptiveAvgPool2d", "GroupNorm", "Flatten"]),
+    (lambda nn: [nn.Flatten(), nn.Unflatten(1, (2, 2))], ["GlobalAvgPool2d", "Unflatten"]),
+], ids=range(6))  # fmt: skip
+def test_other_axes_than_rows_behind_means_of_images(fast, tmp_path, make, kinds):
+    model = fast.Sequential(fast.AdaptiveAvgPool2d(1), *make(fast), input_shape=(4, 3, 5))
+    export(model, path := tmp_path / "model.onnx")
+    again, x = load(path), normal((3, 4, 3, 5), "float32")
+    assert [type(layer).__name__ for layer in again.layers] == kinds
+    assert again.output_shape((4, 3, 5)) == model.output_shape((4, 3, 5))
+    np.testing.assert_allclose(again(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(("axes", "kinds"), [
+    ([2], ["AdaptiveAvgPool2d", "Flatten"]), ([-1], ["AdaptiveAvgPool2d", "Flatten"]), ([2, 3], ["GlobalAvgPool2d"]),
+    ([-2, -1], ["GlobalAvgPool2d"]),
+])  # fmt: skip
+def test_squeezed_means_of_images(tmp_path, axes, kinds):
+    nodes = [("GlobalAveragePool", ["x"], "g", {}), ("Squeeze", ["g", "axes"], "y", {})]
+    Mine(tmp_path, ["n", 3, 2, 2], nodes, {"axes": np.array(axes)}, "y").check(
+        np.array(normal((4, 3, 2, 2), "float32")), kinds)
+
+
 @pytest.mark.parametrize(("shape", "wanted", "layers"), [
     ((2, 3, 4), [0, 6, 4], ["Flatten"]),
     ((2, 3, 4), [0, 0, -1], ["Flatten"]),

@@ -108,6 +108,20 @@ def test_a_branch_may_say_that_examples_have_several_axes(nn):
     assert model(normal((5, 2, 3))).shape == (5, 4, 4)
 
 
+@pytest.mark.parametrize("given", [None, (1, 6, 6)])
+def test_a_linear_beside_a_layer_of_images(nn, given):
+    """The Linear gets images, too, along their last axis; alone it would tell that examples are rows."""
+    layer = nn.Parallel(nn.Linear(6, 6), nn.Conv2d(1, 2, 3, padding=1))
+    assert layer.input_shape is None
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(108, 2), input_shape=given, dtype="float64")
+    x = normal((4, 1, 6, 6))
+    same(model[0](x), np.concatenate([branch(x) for branch in layer.branches], axis=1))
+    y = model.forward(x, training=True)
+    assert model.backward(normal(y.shape, seed=1)).shape == x.shape
+    with pytest.raises(ValueError, match=r"expected \((1, h, w\) per example|n, 1, 6, 6\)), got \((4, )?6,?\)"):
+        model(normal((4, 6)))
+
+
 def test_summary_has_the_branches(nn):
     model = nn.Sequential(nn.Parallel(nn.Linear(4, 2), nn.Sequential(nn.Select(0, 2), nn.Linear(2, 3))))
     rows = [(row.layer, row.output) for row in model.summary().rows]

@@ -657,18 +657,20 @@ class Reader:
         return [self.nn.AdaptiveMaxPool2d(1)], node.output[0]
 
     def flattened(self, node: Any, shape: Shape) -> tuple[list[Any], str]:
-        """The means of whole images, (n, c, 1, 1) or made rows by the node behind."""
-        after = self.only_user(node.output[0])
+        """The means of whole images (n, c, 1, 1), and what the node behind makes of them: rows, or other axes."""
+        means, y = self.nn.AdaptiveAvgPool2d(1), node.output[0]
+        after = self.only_user(y)
         behind = None if after is None else self.nodes[after]
         if after is None or behind is None or behind.op_type not in ("Flatten", "Reshape", "Squeeze"):
-            return [self.nn.AdaptiveAvgPool2d(1)], node.output[0]
-        if behind.op_type == "Squeeze":
-            if sorted(axis % 4 for axis in self.axes(behind)) != [2, 3]:
-                fail(behind, "the axes 2 and 3", self.axes(behind))
-        else:
-            getattr(self, f"read_{behind.op_type}")(behind, node.output[0], shape and (shape[0], 1, 1))
+            return [means], y
         self.used.add(after)
-        return [self.nn.GlobalAvgPool2d()], behind.output[0]
+        if behind.op_type == "Squeeze" and sorted(axis % 4 for axis in self.axes(behind)) == [2, 3]:
+            return [self.nn.GlobalAvgPool2d()], behind.output[0]
+        layers, y = getattr(self, f"read_{behind.op_type}")(behind, y, shape and (shape[0], 1, 1))
+        if len(layers) == 1 and type(layers[0]) is self.nn.Flatten and (shape is None or (
+                layers[0].output_shape((shape[0], 1, 1)) == (shape[0],))):
+            return [self.nn.GlobalAvgPool2d()], y
+        return [means, *layers], y
 
     def read_ReduceMean(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         keeps = self.attributes(node, axes=None, keepdims=1, noop_with_empty_axes=0)["keepdims"]

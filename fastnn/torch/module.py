@@ -91,7 +91,7 @@ def from_torch(
         raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
     if input_shape is not None:
         input_shape = checks.as_shape("input_shape", input_shape)
-    reader = Reader(torch, as_package(package, "fastnn"))
+    reader = Reader(torch, as_package(package, "fastnn"), input_shape is not None)
     layers = reader.chain(module, "", input_shape)
     own = reader.dtype(module)
     model = reader.nn.Sequential(*layers, seed=seed, dtype=dtype or own, input_shape=input_shape)
@@ -114,8 +114,9 @@ def frozen(module: Any) -> bool:
 class Reader:
     """Makes layers of modules, and keeps the pairs whose values are to be copied."""
 
-    def __init__(self, torch: Any, nn: ModuleType) -> None:
+    def __init__(self, torch: Any, nn: ModuleType, given: bool) -> None:
         self.torch, self.nn = torch, nn
+        self.given = given                          # did the user say the shape of an example?
         self.pairs: list[tuple[Any, Any]] = []
         self.seen: dict[int, str] = {}
 
@@ -134,7 +135,8 @@ class Reader:
         return next(iter(found), None)
 
     def chain(self, module: Any, path: str, shape: Sequence[int] | None) -> list[Any]:
-        """The layers of a Sequential, or of one module; ``shape`` is that of an example, where it is known."""
+        """The layers of a Sequential, at least one, or of one module; ``shape`` is that of an example, where it is
+        known."""
         self.check_plain(module, path)
         flat = list(self.children(module, path)) if self.is_sequential(module) else [(path, module)]
         layers: list[Any] = []
@@ -145,15 +147,24 @@ class Reader:
             after = flat[position + 1][1] if position + 1 < len(flat) else None
             try:
                 layer, taken = self.layer(each, place, known, after)
-                known = known or layer.input_shape
-                known = known and layer.output_shape(known)
+                known = self.shape_behind(layer, known)
             except (ValueError, TypeError) as error:
                 if str(error).startswith((f"{place}: ", f"{place}.", "the outermost module: ")):
                     raise
                 raise ValueError(f"{place or 'the outermost module'}: {error}") from error
             layers.append(layer)
             position += taken
-        return layers
+        return layers or [self.nn.Identity()]
+
+    def shape_behind(self, layer: Any, shape: Any) -> Any:
+        """The shape of an example behind the layer, where that before it is known, or the layer tells it."""
+        shape = shape or layer.input_shape
+        try:
+            return shape and layer.output_shape(shape)
+        except ValueError as error:
+            if self.given or layer.input_shape is not None:
+                raise
+            raise ValueError(f"{error}; where examples have more axes, input_shape= says so") from None
 
     def check_plain(self, module: Any, path: str) -> None:
         """ValueError unless the module does what its class says."""
@@ -207,11 +218,14 @@ class Reader:
         if kind not in ("Conv2d", "AvgPool2d", "MaxPool2d") or value != (-math.inf if kind == "MaxPool2d" else 0):
             fail(path, type(module).__name__, "ZeroPad2d before a Conv2d or an AvgPool2d, or ConstantPad2d with -inf "
                  "before a MaxPool2d", module)
-        if getattr(after, "ceil_mode", False) or not getattr(after, "count_include_pad", True):
-            fail(path, f"{kind} behind it", "ceil_mode=False and count_include_pad=True", after)
         layer, _ = self.layer(after, path, shape, None)
         left, right, top, bottom = module.padding
         own, named = checks.sides_of(layer.padding), arguments(layer)
+        if not any(map(sum, own)) and "count_include_pad" in named:
+            named["count_include_pad"] = True       # what the module pads counts
+        for option, wanted in ("ceil_mode", False), ("count_include_pad", True):
+            if named.get(option, wanted) != wanted:
+                fail(path, f"{kind}.{option} behind {type(module).__name__}", repr(wanted), not wanted)
         named["padding"] = tuple((a + c, b + d) for (a, b), (c, d) in zip(
             own, ((top, bottom), (left, right)), strict=True))
         layer = type(layer)(**named)

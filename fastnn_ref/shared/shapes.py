@@ -224,14 +224,20 @@ def check_residual_shape(who: str, block: Any, shape: Sequence[int]) -> tuple[in
 def check_branches(branches: Sequence[Any], kind: type[Any], merge: str) -> tuple[int, ...] | None:
     """Branches, at least one, each only once; what they make of the same input fits together, as far as it is known.
 
-    Returns the shape of one example of that input, where a branch knows it.
+    Returns the shape of one example of that input, where a branch knows it: a Linear beside a layer of images, which
+    take no rows, does not.
     """
     check_layers(branches, kind, "branches")
     shapes = [branch.input_shape for branch in branches if branch.input_shape is not None]
     if not shapes:
         return None
     shape = max(map(tuple, shapes), key=len)        # what takes one axis, as Linear, takes several
-    merged_shape(branches, shape, merge)
+    try:
+        merged_shape(branches, shape, merge)
+    except ValueError:
+        if len(shape) > 1 or len(shapes) == len(branches):
+            raise
+        return None
     return shape
 
 
