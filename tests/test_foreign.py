@@ -45,6 +45,48 @@ def test_a_column_without_numbers_is_named(nn):
         trained(nn, frame().assign(age="old").rename(columns={"income": "age"}))
 
 
+class Frame:
+    """A data frame that makes an array of its columns as polars does, which the tests do without."""
+
+    def __init__(self, **columns):
+        self.all = columns
+        self.columns, self.dtypes = list(columns), [Dtype(column.dtype) for column in columns.values()]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.column_stack([column.astype(np.float64) for column in self.all.values()])
+
+    def __getitem__(self, name):
+        return self.all[name]
+
+
+class Dtype:
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def is_temporal(self):
+        return self.dtype.kind in "mM"
+
+
+@pytest.mark.parametrize("dates", ["datetime64[D]", "timedelta64[us]"])
+def test_dates_among_numbers_are_none(nn, dates):
+    same_parameters(trained(nn, Frame(age=X[:, 0], income=X[:, 1], height=X[:, 2])), trained(nn, X))
+    with pytest.raises(TypeError, match=rf"^x\['income'\]: expected numbers, got dtype {dates[:-4]}"):
+        trained(nn, Frame(age=X[:, 0], income=np.arange(40).astype(dates), height=X[:, 2]))
+
+
+def test_frames_of_polars(nn):
+    polars = pytest.importorskip("polars")
+    x = polars.DataFrame(dict(zip(["age", "income", "height"], X.T, strict=True)))
+    same_parameters(trained(nn, x, polars.Series(T)), trained(nn, X))
+    days = polars.Series("income", np.arange(40).astype("datetime64[D]"))
+    for column, what in (
+        (days, "numbers, got dtype datetime64"), (days - days[0], "numbers, got dtype timedelta64"),
+        (days.cast(polars.String), "numbers, got text"), (days.is_null().to_frame().to_struct("income"), "a number in"),
+    ):
+        with pytest.raises(TypeError, match=rf"^x\['income'\]: expected {what}"):
+            trained(nn, x.with_columns(column))
+
+
 def test_a_missing_value_is_named(nn):
     pandas = pytest.importorskip("pandas")
     for x in (frame(), frame().astype("Float64")):

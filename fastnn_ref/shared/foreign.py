@@ -77,9 +77,12 @@ def columns_of(value: Any) -> tuple[Any, ...]:
 
 
 def from_frame(name: str, value: Any) -> Array:
-    """Rows × columns; where the columns have no dtype in common that NumPy has, column by column."""
+    """Rows × columns; where the columns have no dtype in common that NumPy has, column by column.
+
+    Among numbers polars makes dates and durations numbers, too, which they are not by themselves.
+    """
     found = np.asarray(value)
-    if found.dtype.kind in "biuf":
+    if found.dtype.kind in "biuf" and not any(getattr(dtype, "is_temporal", bool)() for dtype in value.dtypes):
         return found
     columns = list(value.columns)
     if len(set(columns)) < len(columns):
@@ -94,6 +97,8 @@ def numbers_of(name: str, column: Any) -> Array:
         array = np.array(array.tolist())
     if array.dtype.kind not in "biuf":
         raise not_numbers(name, column, array)
+    if array.ndim != 1:
+        raise TypeError(f"{name}: expected a number in each row, got {column.dtype}")
     return array
 
 
