@@ -457,6 +457,19 @@ def test_layers():
     assert np.isfinite(odd.loss_curve_).all()
 
 
+def test_one_sample_cannot_be_normalised_over():
+    """One image can, unless a hidden layer follows."""
+    model = short(MLPClassifier, batch_norm=True).fit(X, Y)
+    before = model.predict_proba(X)
+    for again in model.fit, lambda x, y: model.partial_fit(x, y, classes=[0, 1, 2]):
+        with pytest.raises(ValueError, match=r"^X: expected at least 2 samples to train with, .*, got 1 sample$"):
+            again(X[:1], Y[:1])
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+    with pytest.raises(ValueError, match=r"^X: expected at least 2 samples"):
+        ConvClassifier((2,), (3,), batch_norm=True, max_iter=1).fit(X[:1], Y[:1])
+    ConvClassifier((2,), (), batch_norm=True, max_iter=1).fit(X[:1], Y[:1])
+
+
 def test_validation_data():
     """The loss without penalty and the score of the model after each epoch."""
     model = short(MLPClassifier, alpha=1.0).fit(X[::2], Y[::2], X_val=X[1::2], y_val=Y[1::2])

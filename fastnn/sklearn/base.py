@@ -301,6 +301,9 @@ class Estimator(BaseEstimator):
                 self.t_, self._no_improvement_count, self.loss_curve_ = 0, 0, []
             else:
                 self._change_model(sizes, strength)
+            if rows < (least := self.model_.min_batch_size(self._input_shape)):
+                raise ValueError(f"X: expected at least {least} samples to train with, which batch_norm=True "
+                                 f"normalises over, got {rows} sample{'s' * (rows > 1)}")
             self._prepare_records(fresh, validation is not None)
             with threads(self.n_threads):
                 if self.solver == "lbfgs":
