@@ -494,7 +494,7 @@ cdef class Network:
                  for _, _, spec in found]
         order = [index for decays, trains in ((True, True), (False, True), (True, False), (False, False))
                  for index, (_, _, spec) in enumerate(found) if (spec.decays, spec.trainable) == (decays, trains)]
-        offsets, total = {}, 0
+        offsets, total = {name: None for name, _, spec in found if spec.trainable}, 0     # in the order of the layers
         for index in order:
             if found[index][2].trainable:
                 offsets[found[index][0]] = (total, found[index][2].shape)
