@@ -53,6 +53,12 @@ FORMULAS: list[tuple[str, dict[str, Any], list[Any]]] = [      # class, argument
     ("GELU", {"approximate": "tanh"}, [
         formula for cube in (CUBED, ("Pow", X, 3.0), ("Mul", X, ("Mul", X, X)))
         for formula in gate(("Tanh", ("Mul", TANH, ("Add", X, ("Mul", 0.044715, cube)))))]),
+    # PyTorch's exporter; a name is that of an argument, whose value the constant is.
+    ("Softplus", {}, [("Where", ("Greater", X, 20.0), X, ("Softplus", X))]),
+    ("Softsign", {}, [("Div", X, ("Add", ("Abs", X), 1.0))]),
+    ("Softshrink", {}, [("Where", ("Greater", ("Abs", X), "lambd"), ("Sub", X, ("Mul", ("Sign", X), "lambd")),
+                         ("Mul", X, 0.0))]),
+    ("Hardshrink", {}, [("Where", ("LessOrEqual", ("Abs", X), "lambd"), 0.0, X)]),
 ]
 # Root mean square; ReduceMean over the last axes, as many as the scale has.
 SQUARES = [("Sqrt", ("Add", ("ReduceMean", square), "eps")) for square in (("Mul", X, X), ("Pow", X, 2.0))]

@@ -310,8 +310,10 @@ class Reader:
             for formula in formulas:
                 found: dict[str, Any] = {}
                 nodes: set[int] = set()
-                if self.matches(formula, y, x, found, nodes):
-                    yield functools.partial(getattr(self.nn, kind), **arguments), nodes
+                if self.matches(formula, y, x, found, nodes) and all(each.size == 1 for each in found.values()):
+                    named = {name: tidy(each.item()) if each.dtype == np.float32 else each.item()
+                             for name, each in found.items()}
+                    yield functools.partial(getattr(self.nn, kind), **arguments, **named), nodes
         for formula in RMS:
             found, nodes = {}, set()
             if self.matches(formula, y, x, found, nodes) and found["eps"].size == 1:
@@ -331,9 +333,9 @@ class Reader:
             value = self.constants.get(name)
             return value is not None and value.size == 1 and math.isclose(value.item(), formula, rel_tol=1e-4)
         if isinstance(formula, str):
-            if name not in self.constants:
+            value = self.constants.get(name)
+            if value is None or not np.array_equal(found.setdefault(formula, value), value):
                 return False
-            found[formula] = self.constants[name]
             return True
         index = self.made.get(name)
         if index is None or self.nodes[index].op_type != formula[0]:
@@ -374,6 +376,10 @@ class Reader:
         extra = [name for name in node.output[1:] if name and (name in self.users or name == self.graph.output[0].name)]
         if extra:
             fail(node, "one output", f"{extra[0]!r}, too")
+        after = self.only_user(node.output[0])
+        if node.op_type == "Sigmoid" and after is not None and self.nodes[after].op_type == "Log":
+            self.used.add(after)
+            return [self.nn.LogSigmoid()], self.nodes[after].output[0]
         for kind, (operator, named) in OPERATORS.items():
             if node.op_type == operator:
                 given = self.attributes(node, **{theirs: DEFAULTS[operator] for theirs in named.values()})
