@@ -302,6 +302,12 @@ REFUSED = {
     "0.block: Sequential: expected a module without hooks":
         lambda t: t.nn.Sequential(modules().Residual(hooked(t.nn.Sequential(t.nn.Linear(2, 2))))),
     "0: Linear.forward: expected that of the class": lambda t: t.nn.Sequential(patched(t.nn.Linear(2, 2))),
+    "1.weight: device: expected one that has values, got 'meta'":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 2), t.nn.Linear(2, 2, device="meta")),
+    "0.running_mean: device: expected one that has values, got 'meta'":
+        lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, affine=False, device="meta")),
+    "1: LazyLinear: expected a module whose sizes are known, as they are once it was called":
+        lambda t: t.nn.Sequential(t.nn.ReLU(), t.nn.LazyLinear(2)),
     "0.running_mean: dtype: expected float32 or float64":
         lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, affine=False).half()),
 }

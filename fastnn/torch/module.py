@@ -124,7 +124,10 @@ class Reader:
         """The one dtype of the parameters, or where there are none of the running statistics; ValueError for two, and
         for another one than float32 and float64."""
         found: dict[str, str] = {}
-        statistics = ((name, value) for name, value in module.named_buffers() if value.is_floating_point())
+        statistics = [(name, value) for name, value in module.named_buffers() if value.is_floating_point()]
+        for name, value in (*module.named_parameters(), *statistics):
+            if value.is_meta:
+                fail(name, "device", "one that has values", "meta")
         for name, value in list(module.named_parameters()) or statistics:
             found.setdefault(str(value.dtype).removeprefix("torch."), name)
         for dtype, name in found.items():
@@ -169,6 +172,8 @@ class Reader:
     def check_plain(self, module: Any, path: str) -> None:
         """ValueError unless the module does what its class says."""
         kind = type(module).__name__
+        if getattr(module, "has_uninitialized_params", bool)():
+            fail(path, kind, "a module whose sizes are known, as they are once it was called", "one without values")
         if module._forward_hooks or module._forward_pre_hooks:
             fail(path, kind, "a module without hooks", "hooks")
         if "forward" in vars(module) and kind in ("Sequential", *SAME, *OWN):
