@@ -738,6 +738,48 @@ def test_images_of_many_sizes(capsys: pytest.CaptureFixture[str]) -> None:
                      call(capsys, "predict b m")[2])
 
 
+def test_folders_of_classes(tmp_path: Path) -> None:
+    """None is left out in silence, and a notebook's copies are no class."""
+    image = pytest.importorskip("PIL.Image")
+    for name in ("all/b", "c/a", "c/.ipynb_checkpoints"):
+        (tmp_path / name).mkdir(parents=True)
+        for file in ("1.png", "._1.png"):
+            image.new("L", (2, 2), 9).save(tmp_path / name / file)
+    folder = tmp_path / "c"
+    (folder / "b").symlink_to(tmp_path / "all" / "b")
+    (folder / "a" / "1.png").rename(folder / "a" / "2.PNG")
+    (folder / "a" / "again").symlink_to(folder)
+    assert rows.read_images(folder, True, rows.AS_THEY_ARE).labels == ["a", "b"]
+    assert len(rows.read_images(folder, False, rows.AS_THEY_ARE).x) == 2            # a link upwards is no endless way
+    (folder / "d").mkdir()
+    (folder / "d" / "1.heic").touch()
+    with pytest.raises(ValueError, match=r"c/d: expected images of a class \(\.png, .*\), got none"):
+        rows.read_images(folder, True, rows.AS_THEY_ARE)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_folder_that_cannot_be_read_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        image.new("L", (2, 2), 9).save(tmp_path / name / "1.png")
+    scandir, listdir = os.scandir, os.listdir
+
+    def refuse(function: Any) -> Any:
+        def listed(path: Any) -> Any:
+            if Path(path).name == "b":
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path)
+        return listed
+
+    monkeypatch.setattr(os, "scandir", refuse(scandir))
+    monkeypatch.setattr(os, "listdir", refuse(listdir))
+    with pytest.raises(PermissionError, match="b'$"):
+        rows.read_images(tmp_path, labelled, rows.AS_THEY_ARE)
+
+
 @pytest.mark.parametrize(("size", "wanted"), [("7", (7, 7)), ("8x3", (8, 3)), ("4096x1", (4096, 1))])
 def test_a_size_is_width_and_height(size: str, wanted: tuple[int, int]) -> None:
     assert rows.as_size("image_size", size) == wanted
@@ -777,6 +819,7 @@ def test_labels_have_one_order() -> None:
     ("1,2,x\n3,nan,y\n", "", r"d\.csv: line 2, column 2: expected a finite number, got 'nan'"),
     ("a,b,k\n1,2,x\n\n3,y\n", "", r"d\.csv: line 4: expected 3 columns, got 2"),
     ("a,b,k\n1,2,\n3,4,y\n", "", r"d\.csv: line 2, column 'k': expected a label, got an empty cell"),
+    ("a,b,k\n1,2,nan\n3,4,y\n", "", r"d\.csv: line 2, column 'k': expected a label, got 'nan'"),
     ("a,a,k\n1,2,x\n", "", r"d\.csv: expected columns with a name each, got one twice: a, a, k"),
     ("", "", r"d\.csv: expected rows, got none"),
     ("1,2,x\n3,4,x\n", "", r"d\.csv: expected two classes or more, got 1: x"),
@@ -928,6 +971,25 @@ def test_targets_that_are_no_class_numbers(t):
         rows.as_labels(np.array(t, float), "t")
 
 
+def test_a_class_may_be_called_none(tmp_path):
+    """In a text it is a word; a cell of a Parquet file that has nothing is no class, of whatever dtype it is."""
+    path = cells_in(tmp_path / "a.csv", [["1", "None"], ["2", "NA"]], ["a", "k"])
+    assert rows.read_table(path).labels(1) == ["None", "NA"]
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    for dtype, first in (("string", "None"), (object, "None"), ("category", "x"), ("Int64", 1), ("float64", 1.0),
+                         ("boolean", True)):
+        pandas.DataFrame({"a": [1, 2], "k": pandas.Series([first, None], dtype=dtype)}).to_parquet(path)
+        table = rows.read_table(path)
+        assert table.cells[0][1] == first
+        with pytest.raises(ValueError, match="line 2, column 'k': expected a label, got an empty cell"):
+            table.labels(1)
+    pandas.DataFrame({"a": pandas.Series([1, None], dtype="Int64"), "k": ["x", "y"]}).to_parquet(path)
+    with pytest.raises(ValueError, match="line 2, column 'a': expected a finite number, got None"):
+        rows.read_table(path).numbers([0])
+
+
 def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
     path = cells_in(tmp_path / "a.csv", [["1", "2", "x"], ["3", "4", "y"]], ['"a;1;2"', '"b;""3;"', "label"])
     assert rows.read_table(path).names == ("a;1;2", 'b;"3;', "label")
@@ -966,7 +1028,7 @@ def test_small_numbers_of_16_or_32_bits_are_not_read_as_black(tmp_path):
     for name in "no", "yes":
         (folder / name).mkdir(parents=True)
         image.fromarray(pixels.astype(np.uint16)).save(folder / name / "a.png")
-    with pytest.raises(ValueError, match="images: expected images that are not all black, got none; of 16 bits"):
+    with pytest.raises(ValueError, match="images: expected images that are not all black, got none; of 16 bits.*transparency is not read"):
         rows.read_images(folder, True, rows.AS_THEY_ARE)
     assert not rows.read_images(folder / "no", False, rows.AS_THEY_ARE).x.any()        # a black one can be predicted
     image.fromarray(np.full((4, 4), 256, np.uint16)).save(folder / "no" / "b.png")

@@ -13,9 +13,10 @@ Errors name the file and, in tables, the line and the column.
 
 import csv
 import io
+import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,11 +117,12 @@ class Table:
 
     def labels(self, column: int) -> list[str]:
         """This column as texts."""
-        found = [str(row[column]).strip() for row in self.cells]
-        for label, line in zip(found, self.lines, strict=True):
-            if label in ("", "None", "nan"):
-                raise ValueError(f"{self.path}: line {line}, column {self.called(column)}: expected a label, "
-                                 "got an empty cell")
+        found = []
+        for row, line in zip(self.cells, self.lines, strict=True):
+            found.append("" if row[column] is None else str(row[column]).strip())
+            if found[-1] in ("", "nan"):
+                raise ValueError(f"{self.path}: line {line}, column {self.called(column)}: expected a label, got "
+                                 + (repr(found[-1]) if found[-1] else "an empty cell"))
         return found
 
 
@@ -287,7 +289,9 @@ def read_parquet(path: Path) -> Table:
         raise ValueError(f"{path}: expected a Parquet file ({error})") from error
     if frame.empty:
         raise ValueError(f"{path}: expected rows, got none")
-    cells = list(zip(*(frame[name].tolist() for name in frame.columns), strict=True))
+    cells = list(zip(*(
+        [None if absent else cell for cell, absent in zip(column.tolist(), column.isna().tolist(), strict=True)]
+        if column.hasnans else column.tolist() for _, column in frame.items()), strict=True))
     return Table(path, tuple(map(str, frame.columns)), cells, range(1, len(frame) + 1))
 
 
@@ -342,10 +346,7 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     of the folder it is in."""
     with extra("images"):
         import PIL  # noqa: F401
-    files = [path] if path.is_file() else sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in IMAGES and file.is_file())
-    if labelled:
-        files = [file for file in files if len(file.relative_to(path).parts) == 2]
+    files = [path] if path.is_file() else sorted(files_of_classes(path) if labelled else files_in(path))
     if not files:
         where = "folders with images, one for each class" if labelled else "images"
         raise ValueError(f"{path}: expected {where}, got none")
@@ -365,10 +366,45 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     x = np.stack(images)
     if labelled and not x.any():
         raise ValueError(f"{path}: expected images that are not all black, got none; of 16 bits for each pixel the "
-                         "upper 8 are read: save smaller numbers with 8 bits")
+                         "upper 8 are read: save smaller numbers with 8 bits; transparency is not read: put what is drawn "
+                         "with it alone onto a colour")
     if x.ndim == 4:
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     return Rows(x, [file.parent.name for file in files] if labelled else None)
+
+
+def files_of_classes(path: Path) -> list[Path]:
+    """The images in the folders of ``path``; ValueError for one that has none, whose class would be left out."""
+    found: list[Path] = []
+    for folder in filter(Path.is_dir, listed(path)):
+        files = [file for file in listed(folder) if is_image(file)]
+        if not files:
+            raise ValueError(f"{folder}: expected images of a class ({', '.join(IMAGES)}), got none")
+        found += files
+    return found
+
+
+def files_in(path: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The images in a folder, at any depth; ``above`` are the folders that it is in, to which links may lead."""
+    real = os.path.realpath(path)
+    if real in above:
+        return
+    for each in listed(path):
+        if each.is_dir():
+            yield from files_in(each, (*above, real))
+        elif is_image(each):
+            yield each
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, without names that begin with a dot, such as .ipynb_checkpoints; OSError if it cannot be
+    read."""
+    return [each for each in folder.iterdir() if not each.name.startswith(".")]
+
+
+def is_image(file: Path) -> bool:
+    """Is it a file, or a link to one, with the ending of an image?"""
+    return file.suffix.lower() in IMAGES and file.is_file()
 
 
 def as_bytes(image: Any, file: Path) -> Any:
