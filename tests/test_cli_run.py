@@ -776,7 +776,7 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(
 
     monkeypatch.setattr(os, "scandir", refuse(scandir))
     monkeypatch.setattr(os, "listdir", refuse(listdir))
-    with pytest.raises(PermissionError, match="b'$"):
+    with pytest.raises(PermissionError, match=r"b'$"):
         rows.read_images(tmp_path, labelled, rows.AS_THEY_ARE)
 
 
@@ -1028,7 +1028,7 @@ def test_small_numbers_of_16_or_32_bits_are_not_read_as_black(tmp_path):
     for name in "no", "yes":
         (folder / name).mkdir(parents=True)
         image.fromarray(pixels.astype(np.uint16)).save(folder / name / "a.png")
-    with pytest.raises(ValueError, match="images: expected images that are not all black, got none; of 16 bits.*transparency is not read"):
+    with pytest.raises(ValueError, match=r"images that are not all black, got none; of 16 bits.* transparency is"):
         rows.read_images(folder, True, rows.AS_THEY_ARE)
     assert not rows.read_images(folder / "no", False, rows.AS_THEY_ARE).x.any()        # a black one can be predicted
     image.fromarray(np.full((4, 4), 256, np.uint16)).save(folder / "no" / "b.png")

@@ -366,8 +366,8 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     x = np.stack(images)
     if labelled and not x.any():
         raise ValueError(f"{path}: expected images that are not all black, got none; of 16 bits for each pixel the "
-                         "upper 8 are read: save smaller numbers with 8 bits; transparency is not read: put what is drawn "
-                         "with it alone onto a colour")
+                         "upper 8 are read: save smaller numbers with 8 bits; transparency is not read: put what is "
+                         "drawn with it alone onto a colour")
     if x.ndim == 4:
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     return Rows(x, [file.parent.name for file in files] if labelled else None)
