@@ -875,6 +875,16 @@ def test_a_bar_is_not_drawn_for_every_epoch(nn, monkeypatch):
     assert screen.getvalue().rstrip().endswith(f"loss={history.history['loss'][-1]:.4g}")
 
 
+def test_a_bar_in_a_notebook_without_widgets(nn, monkeypatch):
+    """It is text then, and tqdm.auto, which warns that ipywidgets are missing, is not asked."""
+    screen = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    train(nn, verbose=1)
+    assert "100% |" in screen.getvalue() and "epoch 3 of 3" in screen.getvalue()
+
+
 def test_lines_where_there_is_no_tqdm(nn, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fastnn_ref.shared.atomic import replacing
+from fastnn_ref.shared.progress import bars
 from fastnn_ref.shared.terminal import bar
 
 from ..extras import extra
@@ -132,7 +133,7 @@ def fetch(cache: Path, file: DataFile, progress: bool) -> bytes:
     with extra("train"):
         import pooch
         import requests
-        from tqdm.auto import tqdm
+    tqdm = bars()
     cache.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in file.urls:

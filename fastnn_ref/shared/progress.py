@@ -17,10 +17,19 @@ INTERVAL = 0.1          # seconds at least between two drawings of a bar: each i
 def default_style() -> str:
     """``"bar"`` if there is tqdm, and a terminal or a notebook to draw it in; else ``"lines"``."""
     try:
-        tqdm = optional("tqdm.auto", extra="train").tqdm
+        tqdm = bars()
     except ModuleNotFoundError:
         return "lines"
-    return "bar" if terminal.in_notebook(tqdm) or terminal.Steady().isatty() else "lines"
+    shown = terminal.in_notebook(tqdm) or terminal.in_kernel() or terminal.Steady().isatty()
+    return "bar" if shown else "lines"
+
+
+def bars() -> Any:
+    """The class of tqdm's bars: widgets in a notebook with ipywidgets, else text; ModuleNotFoundError without tqdm."""
+    from importlib.util import find_spec
+
+    widgets = find_spec("ipywidgets")    # without them, tqdm.auto warns in a notebook
+    return optional("tqdm.auto" if widgets else "tqdm", extra="train").tqdm
 
 
 class ProgressBar(Callback):
@@ -65,8 +74,7 @@ class ProgressBar(Callback):
         self._total, self._epoch, self.done = epochs, 0, 0.0
         self._start = self._written = time.monotonic()
         if not self.disable and (default_style() if self.style == "auto" else self.style) == "bar":
-            tqdm = optional("tqdm.auto", extra="train").tqdm
-            self._bar = terminal.bar(tqdm, total=epochs, desc=self.label, bar_format=BAR, unit="1")
+            self._bar = terminal.bar(bars(), total=epochs, desc=self.label, bar_format=BAR, unit="1")
 
     def close(self) -> None:
         """Leaves what is shown as it stands."""

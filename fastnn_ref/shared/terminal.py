@@ -46,6 +46,11 @@ def in_notebook(tqdm: Any) -> bool:
     return any("notebook" in kind.__module__ for kind in tqdm.__mro__)
 
 
+def in_kernel() -> bool:
+    """Is what is written to stderr shown below a notebook's cell?"""
+    return type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
+
+
 def bar(tqdm: Any, **options: Any) -> Any:
     """A bar of this class of tqdm with these ``options``: in the notebook, or on a steady stderr."""
     return tqdm(**options) if in_notebook(tqdm) else tqdm(file=Steady(), **options)
