@@ -198,7 +198,7 @@ def test_what_the_system_says(nn, tmp_path):
 
 
 def test_a_file_that_nobody_could_write_is_told_before_the_first_step(nn, tmp_path, monkeypatch):
-    """A link that leads nowhere, or to itself; in /tmp, another user's file."""
+    """A link that leads nowhere, or to itself; in /tmp, another user's file; one that is mounted by itself."""
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
     Path("lost").symlink_to("no/file")
@@ -219,6 +219,13 @@ def test_a_file_that_nobody_could_write_is_told_before_the_first_step(nn, tmp_pa
     Path("shared").chmod(0o1777)
     with pytest.raises(ValueError, match=r"path: expected a file in a folder .* can be written, got 'shared/file'"):
         fitted(nn.ModelCheckpoint("shared/file"))
+    Path("a b\\").touch()
+    place = os.path.realpath("a b\\").replace("\\", "\\134").replace(" ", "\\040")
+    Path("mounts").write_text(f"22 1 8:1 / / rw - ext4 /dev/a rw\n23 22 8:1 /c {place} rw - ext4 /dev/a rw\n")
+    assert atomic.can_write(Path("a b\\"))
+    monkeypatch.setattr(atomic, "MOUNTS", "mounts")         # as docker run -v FILE:FILE
+    with pytest.raises(ValueError, match=r"path: expected a file in a folder .* can be written, got 'a b"):
+        fitted(nn.ModelCheckpoint("a b\\"))
     assert model.steps == 0 and atomic.can_write(Path("shared/other"))
     fitted(nn.ModelCheckpoint("shared/other"))
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CANNOT = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR)    # of folders: no fsync
 
+MOUNTS = "/proc/self/mountinfo"     # of Linux: in its fifth column, where something is mounted
+
 
 @contextlib.contextmanager
 def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
@@ -143,15 +145,29 @@ def can_write_in(folder: Path, made: bool = False) -> bool:
 
 def can_write(path: Path) -> bool:
     """Could ``write`` put a file there? It is asked before work that takes long: where a link leads to, and in a folder
-    such as /tmp, in which nobody replaces the file of another user."""
+    such as /tmp, in which nobody replaces the file of another user; no file that is mounted by itself has another one
+    put in its place."""
     if path.exists() and not path.is_file():            # a device or a pipe is written into
         return not path.is_dir() and os.access(path, os.W_OK)
     place = type(path)(os.path.realpath(path))
-    if place.is_symlink() or not can_write_in(place.parent):
+    if place.is_symlink() or not can_write_in(place.parent) or is_mounted(place):
         return False
     folder = place.parent.stat()
     mine = not place.exists() or os.geteuid() in (0, folder.st_uid, place.stat().st_uid)
     return mine or not folder.st_mode & stat.S_ISVTX
+
+
+def is_mounted(path: Path) -> bool:
+    """Is this very file mounted, as ``docker run -v FILE:FILE`` does it? False where the system has no list."""
+    try:
+        with open(MOUNTS, "rb") as file:
+            points = [line.split()[4] for line in file]
+    except (OSError, IndexError):
+        return False
+    name = os.fsencode(path)
+    for character in b"\\ \t\n":                       # written as octal numbers there; the backslash first
+        name = name.replace(bytes([character]), b"\\%03o" % character)
+    return name in points
 
 
 def remember(path: Path) -> None:
