@@ -91,7 +91,7 @@ cdef int attach_class(object kind, object original) except -1:
 
 def attach(package, reference):
     """Puts the docstrings of ``reference`` onto everything compiled that ``package`` defines twice and has imported."""
-    for module_name, module in list(sys.modules.items()):
+    for module_name, module in sys.modules.copy().items():
         home, _, name = module_name.partition(".")
         if home != package or name not in reference.CONTENTS or module_name in done:
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import cli, lab
 from fastnn.lab import evidence, experiments, picture, report, words
 from fastnn.lab.trial import gap
@@ -49,7 +50,7 @@ def test_a_mean_is_compared_with_its_threshold(verdict, side):
     found, = evidence.judge([(lab.Check("c", "c", "v", **{side: 1}), values)])
     assert found.verdict == verdict
     assert found.low < values.mean() < found.high
-    assert found.misleading == ((values < 1) if side == "above" else (values > 1)).sum()
+    assert found.misleading == ((values < 1) != (values.mean() < 1)).sum()      # seeds that contradict the mean
 
 
 def test_the_interval_and_p_are_students():
@@ -104,6 +105,88 @@ def test_more_claims_need_more_evidence():
 def test_a_check_that_makes_no_sense(wrong, message):
     with pytest.raises((ValueError, TypeError), match=message):
         lab.Check(**{"name": "c", "text": "c", "value": "v"} | wrong)
+
+
+def mine(trial=lambda trial: {"a": 1.0}, **options):
+    """An experiment of a reader's own."""
+    found = {"name": "mine", "claim": "c", "trial": trial, "checks": [lab.Check("a", "a", "a")]}
+    return lab.Experiment(**found | options)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"name": "a/b"}, "name: expected a text that can name the file"), ({"name": ""}, "name: "),
+    ({"trial": 3}, "trial: expected a function, got 3"), ({"control": 0.0}, "control: expected a function"),
+    ({"picture": "x"}, "picture: expected a function"), ({"setup": ["lr"]}, "setup: expected a dict, got list"),
+    ({"mutations": ["m"]}, "mutations: expected a dict, got list"),
+    ({"mutations": {"m": "text"}}, r"mutations\['m'\]: expected a Mutation, got 'text'"),
+    ({"mutations": {"m": (3, "a")}}, r"mutations\['m'\].text: expected a string"),
+    ({"mutations": {"m": ("text", "b")}}, r"mutations\['m'\].caught_by: "),
+    ({"checks": lab.Check("a", "a", "a")}, "checks: expected a list of Check, got Check"),
+    ({"checks": [("a", "a", "a")]}, "checks: expected a list of Check"),
+])
+def test_an_experiment_that_makes_no_sense(wrong, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        mine(**wrong)
+
+
+def test_a_difference_is_that_of_two():
+    """A third number was left out without a word."""
+    with pytest.raises(ValueError, match=r"value: expected the name of a measured number, or \"a - b\" of two, got"):
+        lab.Check("a", "a", "a - b - c")
+
+
+@pytest.mark.parametrize(("found", "message"), [
+    (None, "mine: expected trial to return a dict of numbers by name, got None"), ([1.0], "a dict of numbers"),
+    ({"a": np.ones(3)}, "a number by each name, got 'a': array"), ({"a": "1"}, "got 'a': '1'"),
+    ({1: 1.0}, "got 1: 1.0"),
+])
+def test_what_a_trial_returns(found, message):
+    with pytest.raises(TypeError, match=message):
+        lab.run(mine(lambda trial: found), seeds=1)
+    assert lab.run(mine(lambda trial: {"a": np.array(2)}), seeds=1).values("a") == [2]
+
+
+def test_a_name_that_was_not_measured():
+    result = lab.run(mine(lambda trial: trial.curve("row", [1.0]) or {"a": 1.0}), seeds=1)
+    with pytest.raises(KeyError, match="no number 'b' was measured; there are 'a'"):
+        result.values("a - b")
+    with pytest.raises(KeyError, match="no curve 'a' was measured; there are 'row'"):
+        result.curve("a")
+
+
+def test_a_mutation_may_have_one_text():
+    found = mine(lambda trial: {"a": -1.0 if trial.broken else 1.0}, checks=[lab.Check("a", "a", "a", above=0)],
+                 mutations={"sign": ("a wrong sign", "a")})
+    result = lab.run(found, seeds=2, broken="sign")
+    assert result.caught and "a wrong sign" in report.page(result, "ru")
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"n": 1199}, "n: expected an integer >= 1 and <= 1198, got 1199"), ({"n": 0}, "n: "),
+    ({"n": 1000, "validation": 199}, "validation: expected at most 198 beside n = 1000, of 1198 in all, got 199"),
+    ({"n": 10, "wrong_labels": 30}, "wrong_labels: expected a finite number >= 0 and <= 1, got 30"),
+])
+def test_digits_that_there_are_not(wrong, message):
+    """Fewer were returned than asked for."""
+    with pytest.raises(ValueError, match=message):
+        lab.Trial(fastnn, 0).digits(**wrong)
+    data = lab.Trial(fastnn, 0).digits(1000, validation=198)
+    assert (len(data.x), len(data.x_validation)) == (1000, 198)
+
+
+def test_reports_of_one_name(tmp_path, capsys):
+    """One would stand in the other's place: a copied file of which the name was not changed."""
+    result = lab.run(mine(), seeds=1)
+    with pytest.raises(ValueError, match="got several of mine"):
+        lab.save_html([result, result], tmp_path / "site")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(
+            "from fastnn import lab\nexperiment = lab.Experiment(name='mine', claim='c', "
+            "trial=lambda trial: {'a': 1.0}, checks=[lab.Check('a', 'a', 'a')])\n")
+    files = [str(tmp_path / "a.py"), str(tmp_path / "b.py")]
+    assert cli.main(["lab", "run", *files, "--seeds", "1", "--html", str(tmp_path / "site")]) == 2
+    assert "--html: expected experiments of different names, got several of mine" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
 
 
 # ---- experiments ----
@@ -326,6 +409,45 @@ def test_russian_numbers_have_a_comma():
     assert numbers_with_a_point(words.summary(result, "en")) and "0,5" not in report.page(result, "en")
 
 
+def test_a_picture_is_described_as_what_it_may_not_show(quick):
+    """It describes a claim that holds; with a bug put in, or another verdict, figures say otherwise."""
+    alt = quick.experiment.alt
+    assert words.described(quick, "en") == alt.en and f"<figcaption class=\"quiet\">{alt.en}" in report.page(quick)
+    broken, open_ = lab.run(QUICK, seeds=3, broken="uphill"), lab.run(QUICK, seeds=1)
+    for result, said in (broken, ("Without the bug", "Без этой ошибки")), (open_, ("If the claim", "Если бы")):
+        for language, begin in zip(lab.experiment.LANGUAGES, said, strict=True):
+            text = report.page(result, language)
+            described = words.described(result, language)
+            assert described.startswith(begin) and described.endswith(alt.to(language))
+            assert f">{described}</figcaption>" in text and f"<desc>{described}</desc>" in text
+    assert words.described(replace(broken, experiment=replace(broken.experiment, alt="")), "en") == ""
+
+
+def test_a_configuration_in_words(tmp_path):
+    """A text of it is in the language of the report; what a file was measured with stands as it was then."""
+    found = lab.Experiment(
+        name="words", claim="c", setup={"mask": lab.Text("one for a batch", "одна на пакет"), "lr": 0.5},
+        trial=lambda trial: {"a": float(trial.setup.mask == "one for a batch")},
+        checks=[lab.Check("a", "a", "a", above=1 - 1e-9, below=1 + 1e-9, every=True)])
+    result = lab.run(found, seeds=2)
+    assert result.verdict == "PASS" and result.record.setup == {"mask": "one for a batch", "lr": 0.5}
+    assert words.configuration(result, "ru") == {"mask": "одна на пакет", "lr": "0,5"}
+    assert words.configuration(result, "en") == {"mask": "one for a batch", "lr": "0.5"}
+    assert "одна на пакет" in report.page(result, "ru") and "набор команд" in report.page(result, "ru")
+    result.record.setup["mask"] = "one for a row"
+    assert words.configuration(result, "ru")["mask"] == "one for a row"
+    assert words.limits(found.checks[0]) == "1 ± 1e−09" and words.limits(found.checks[0], "ru") == "1 ± 1e−09"
+
+
+@pytest.mark.parametrize("name", lab.NAMES)
+def test_a_configuration_has_no_english_in_russian(name):
+    found = lab.find(name)
+    result = lab.Result(found, lab.runner.blank(found, "fast", "", None, 1, 0))
+    for value in words.configuration(result, "ru").values():
+        left = re.sub(r"'[^']*'|\w+: ", "", value)                 # names of settings
+        assert not set(re.findall("[A-Za-z]{3,}", left)) - {"ReLU", "sigmoid", "float", "True"}, value
+
+
 def test_no_text_becomes_html():
     evil = "<script>alert(1)</script>"
     found = lab.Experiment(name="evil", claim=evil, question=evil, limits=evil, alt=evil, sources=[evil],
@@ -333,6 +455,19 @@ def test_no_text_becomes_html():
     text = report.page(lab.run(found, seeds=2))
     assert "<script" not in text
     ElementTree.fromstring(text.removeprefix("<!doctype html>"))
+
+
+def test_a_legend_is_not_drawn_over_data():
+    """It stands above the picture where lines leave no place for it inside."""
+    from fastnn import plot
+
+    for rows, above in (([0.0, 0, 0, 0], False), ([0.0, 10, 0, 10, 0, 10, 0, 10, 0, 10, 0, 10], True)):
+        found = lab.Experiment(
+            name="legend", claim="c", trial=lambda trial, rows=rows: trial.curve("row", rows) or {"a": 1.0},
+            checks=[lab.Check("a", "a", "a")], picture=lab.curves({"row": "a name of some length"}, x="x", y="y"))
+        ax = lab.run(found, seeds=2).plot(plot.new_figure(5, 3).add_subplot())
+        ax.figure.draw_without_rendering()
+        assert (ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1) == above
 
 
 def test_pictures_in_python(quick):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,6 +154,18 @@ def test_words_in_formulas_are_translated(monkeypatch, caplog):
     assert not caplog.records
     assert russian(r"\text{unless}", None) == r"\text{unless}"
     assert "no Russian for 'unless'" in caplog.text
+
+
+def test_formulas_have_decimal_commas_in_russian(monkeypatch):
+    """And semicolons in a list of such numbers; a list of whole ones keeps its commas."""
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    from docutils import nodes
+
+    mathml = importlib.import_module("mathml").mathml
+    shown = {language: [re.sub(r"<[^>]*>|\s", "", mathml(
+        SimpleNamespace(config=SimpleNamespace(language=language)), nodes.math("", formula), as_block=False))
+        for formula in (r"(-1.07,\ 0) = 9{,}610.5", "(1, 2)")] for language in ("en", "ru")}
+    assert shown == {"en": ["(−1.07,0)=9,610.5", "(1,2)"], "ru": ["(−1,07;0)=9610,5", "(1,2)"]}
 
 
 def test_a_comma_stays_with_its_formula(monkeypatch):

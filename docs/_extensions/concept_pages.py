@@ -19,9 +19,9 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from fastnn import lab
-from fastnn.lab import picture, report
+from fastnn.lab import picture, report, words
 from fastnn.lab.result import decide
-from fastnn.lab.words import count_of_seeds, decimal, limits, number, seconds, setting, spread, with_unit, word
+from fastnn.lab.words import configuration, count_of_seeds, decimal, limits, number, seconds, spread, with_unit, word
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -198,7 +198,7 @@ class Predict(Measured):
         first = found.findings[0]
         return (f"<p>{escape(found.experiment.question.to(language))} {say('predict', language)}</p>"
                 f"<details><summary>{say('show', language)}</summary><p><strong>"
-                f"{escape(with_unit(first.mean, first.check, language))}</strong> ({escape(spread(first, language))}): "
+                f"{report.mean(first, language)}</strong> ({escape(spread(first, language))}): "
                 f"{escape(first.check.text.to(language))}.</p></details>"
                 f'<pre class="command">fastnn lab run {name} --predict{" --lang ru" if language == "ru" else ""}</pre>')
 
@@ -213,9 +213,8 @@ class Picture(Measured):
 class Experiment(Measured):
     def html(self, name: str, found: lab.Result, language: str) -> str:
         record, (took, reference) = found.record, seconds(found)
-        setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(setting(value, language))}</td></tr>"
-                        for key, value in record.setup.items())
-        versions = ", ".join(f"{key} {value}" for key, value in record.versions.items())
+        setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>"
+                        for key, value in configuration(found, language).items())
         same = "" if reference is None else \
             f" {escape(word('reference', language))} {reference:.0f} {word('s', language)}."
         return (f'<figure class="lab">{picture.dots_svg(found, language)}</figure>'
@@ -223,7 +222,8 @@ class Experiment(Measured):
                 f'<div class="lab">{report.table(found, language)}</div>'
                 f'<table class="setup docutils">{setup}</table>'
                 f'<p class="quiet">{decimal(f"{took:.1f}", language)} {escape(word("cpu", language))}.{same} '
-                f'{escape(word("data", language))} <code>{record.data[:16]}…</code>. {escape(versions)}.</p>'
+                f'{escape(word("data", language))} <code>{record.data[:16]}…</code>. '
+                f'{escape(words.versions(found, language))}.</p>'
                 f'<pre class="command">{escape(record.command)}</pre>')
 
 
@@ -231,7 +231,7 @@ class Limits(Measured):
     def html(self, name: str, found: lab.Result, language: str) -> str:
         rows = [each for each in found.findings if each.check.role == "limit"]
         measured = "".join(f"<li>{escape(each.check.text.to(language))}: <strong>"
-                           f"{escape(with_unit(each.mean, each.check, language))}</strong> "
+                           f"{report.mean(each, language)}</strong> "
                            f"({escape(spread(each, language))})</li>" for each in rows)
         return f"<p>{escape(found.experiment.limits.to(language))}</p>" + (measured and f"<ul>{measured}</ul>")
 
@@ -245,8 +245,8 @@ class Bugs(Measured):
             good = finding(found, mutation.caught_by)
             rows.append([f"{escape(mutation.text.to(language))} <code>--break {escape(bug)}</code>",
                          f"{escape(broken.check.text.to(language))} <small>({escape(mutation.caught_by)})</small>",
-                         escape(with_unit(broken.mean, broken.check, language)),
-                         escape(with_unit(good.mean, good.check, language)), escape(limits(broken.check, language))])
+                         report.mean(broken, language),
+                         report.mean(good, language), report.threshold(broken.check, language)])
         heads = [say(each, language) for each in ("bug", "by", "with", "without", "wanted")]
         return f'<div class="lab">{report.grid(heads, rows)}</div>' if rows else ""
 
@@ -267,8 +267,8 @@ class Index(SphinxDirective):
             first = found.findings[0]
             rows.append([f'<a href="{name}.html">{escape(name.replace("_", " "))}</a><br/>'
                          f"{escape(found.experiment.claim.to(language))}",
-                         escape(with_unit(first.mean, first.check, language)), escape(spread(first, language)),
-                         escape(limits(first.check, language)), str(len(found.record.seeds)),
+                         report.mean(first, language), escape(spread(first, language)),
+                         report.threshold(first.check, language), str(len(found.record.seeds)),
                          decimal(f"{seconds(found)[0]:.1f}", language),
                          report.verdict(found.verdict, language).replace(" ", "\u00a0")])
         heads = [word(each, language) for each in ("concept", "effect", "interval", "threshold", "seeds", "cpu",
@@ -314,7 +314,7 @@ def shown(text: str, language: str) -> str:
     elif what == "cpu":
         text = decimal(f"{seconds(found)[0]:.1f}", language)
     elif what.startswith("setup "):
-        text = setting(found.record.setup[what.removeprefix("setup ")], language)
+        text = configuration(found, language)[what.removeprefix("setup ")]
     elif what.startswith("mean of "):
         text = number(float(found.values(what.removeprefix("mean of ")).mean()), language)
     elif more == "broken":

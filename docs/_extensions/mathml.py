@@ -38,13 +38,20 @@ def russian(formula: str, node: nodes.Element) -> str:
     return re.sub(r"(\\text\{)([^}]*)\}", translated, formula.replace("{,}", r"\,"))
 
 
+def with_commas(element: str) -> str:
+    """The ``<math>`` element with decimal commas; between the numbers of a list that has one stand semicolons then."""
+    found = re.sub(r"<mn>(\d+)\.(\d+)</mn>", r"<mn>\1,\2</mn>", element)
+    return found if found == element else found.replace("<mo>,</mo>", "<mo>;</mo>")
+
+
 def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
     """The formula as a ``<math>`` element; a warning, and its source, if docutils cannot read it."""
     formula = node.astext()
     if writer.config.language == "ru":
         formula = russian(formula, node)
     try:
-        return tex2mathml(formula, as_block=as_block)
+        element: str = tex2mathml(formula, as_block=as_block)
+        return with_commas(element) if writer.config.language == "ru" else element
     except MathError as error:
         logger.warning("formula: %s", error, location=node)
         return f"<code>{formula}</code>"

@@ -39,7 +39,7 @@ class Finding(NamedTuple):
     high: float
     p: float | None
     verdict: str
-    misleading: int             # seeds that alone would say the opposite
+    misleading: int             # seeds on the other side of a threshold than the mean of all
 
 
 def interval(values: Array) -> tuple[float, float]:
@@ -122,6 +122,7 @@ def judge(each: Sequence[tuple[Check, Array]]) -> list[Finding]:
         mean = float(values.mean()) if finite else float("nan")
         sides = [(next(corrected), sign * (mean - limit) > 0) for limit, sign in tested(check)] if finite else []
         inside = is_within(check, values)
+        misleading = int((inside != is_within(check, np.array(mean))).sum())
         if check.above is None and check.below is None:
             verdict = SHOWN
         elif check.every or not finite:
@@ -132,7 +133,7 @@ def judge(each: Sequence[tuple[Check, Array]]) -> list[Finding]:
             verdict = PASS if all(p < ERROR / LOOKS for p, _ in sides) else INCONCLUSIVE
         low, high = interval(values) if finite else (float("nan"), float("nan"))
         worst: Any = max((p for p, _ in sides), default=None)
-        found.append(Finding(check, values, mean, low, high, worst, verdict, int((~inside).sum())))
+        found.append(Finding(check, values, mean, low, high, worst, verdict, misleading))
     return found
 
 

@@ -70,6 +70,8 @@ class Check:
         object.__setattr__(self, "text", as_text("text", self.text))
         object.__setattr__(self, "unit", as_text("unit", self.unit))
         checks.as_choice("role", self.role, ROLES)
+        if not isinstance(self.value, str) or len(self.names) > 2:
+            raise ValueError(f'value: expected the name of a measured number, or "a - b" of two, got {self.value!r}')
         for name in ("above", "below"):
             if getattr(self, name) is not None:
                 checks.as_number(name, getattr(self, name))
@@ -89,13 +91,21 @@ class Mutation(NamedTuple):
     caught_by: str
 
 
+def as_mutation(name: str, value: object) -> Mutation:
+    """A Mutation whose text is a Text."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"mutations[{name!r}]: expected a Mutation, got {value!r}")
+    return Mutation(as_text(f"mutations[{name!r}].text", value[0]), value[1])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A claim of a textbook, measured over paired seeds.
 
     ``name``: as ``fastnn lab run`` calls it. ``claim``: the sentence that is tested. ``question``: what the reader is
     asked to predict, a number in the unit of the first check. ``setup``: the configuration, which ``trial.setup`` has
-    as attributes and the report shows. ``trial(trial)``: measures one seed and returns names and numbers (``Trial``).
+    as attributes and the report shows; a text in it may be a ``Text``, of which a trial has the English.
+    ``trial(trial)``: measures one seed and returns names and numbers (``Trial``).
     ``checks``: what the numbers must show; the first one is the claim's main number. ``control(trial)``: how far the
     weights are apart at strength zero, which must be exactly 0; None where the idea has no strength. ``mutations``:
     name → ``Mutation``; ``trial.broken`` is the name of the one that is put in. ``picture(ax, result, language)`` draws
@@ -130,8 +140,19 @@ class Experiment:
     source: str | None = None               # the file of a user's own; the lab fills it in
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "/" in self.name or "\0" in self.name:
+            raise ValueError(f"name: expected a text that can name the file of the report, got {self.name!r}")
         for name in ("claim", "question", "alt", "limits"):
             object.__setattr__(self, name, as_text(name, getattr(self, name)))
+        for name in ("trial", "control", "picture"):
+            if not callable(found := getattr(self, name)) and (found is not None or name == "trial"):
+                raise TypeError(f"{name}: expected a function, got {found!r}")
+        for name in ("setup", "mutations"):
+            if not isinstance(found := getattr(self, name), Mapping):
+                raise TypeError(f"{name}: expected a dict, got {type(found).__name__}")
+        if not isinstance(self.checks, Sequence) or not all(isinstance(each, Check) for each in self.checks):
+            raise TypeError(f"checks: expected a list of Check, got {self.checks!r}")
+        object.__setattr__(self, "mutations", {name: as_mutation(name, each) for name, each in self.mutations.items()})
         known = [each.name for each in self.checks]
         if not known or len(set(known)) < len(known):
             raise ValueError(f"checks: expected at least one, each of another name, got {known}")

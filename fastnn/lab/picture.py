@@ -15,7 +15,7 @@ import numpy as np
 from ..extras import extra
 from ..plot.figure import BLUE, COLOURS, GREEN, ORANGE, PINK, as_axes, new_figure
 from .experiment import Said, Text, as_text
-from .words import decimal, limits, number, word
+from .words import decimal, described, limits, number, word
 
 with extra("lab"):
     import matplotlib
@@ -71,6 +71,16 @@ def finish(ax: Any, language: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_legend_handles_labels()[1] and ax.get_legend() is None:
         ax.legend(frameon=False)
+        if is_covered(ax):
+            ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+
+
+def is_covered(ax: Any) -> bool:
+    """Does a line of the picture cross its legend, though matplotlib has sought a place for it?"""
+    ax.figure.figure.draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    return any(line.get_path().transformed(line.get_transform()).intersects_bbox(box, filled=False)
+               for line in ax.lines)
 
 
 # ---- pictures that experiments choose ----
@@ -146,7 +156,7 @@ def picture_svg(result: Any, language: str) -> str:
         result.experiment.picture(figure.add_subplot(), result, language)
         for ax in figure.axes:
             finish(ax, language)
-        return svg(figure, word("picture", language), result.experiment.alt.to(language))
+        return svg(figure, word("picture", language), described(result, language))
 
 
 def dots_svg(result: Any, language: str) -> str:

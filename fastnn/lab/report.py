@@ -9,7 +9,7 @@ from typing import Any
 from fastnn_ref.shared import atomic
 
 from . import words
-from .words import count_of_seeds, decimal, limits, number, seconds, setting, spread, with_unit, word
+from .words import configuration, count_of_seeds, decimal, described, limits, number, seconds, spread, with_unit, word
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--quiet:#555;--line:#c9c9c9;--shade:#f3f3f3;
@@ -45,6 +45,21 @@ def verdict(name: str, language: str) -> str:
     return f"{MARKS[name]} {word(name, language)}"
 
 
+def capital(text: str) -> str:
+    """The text with a capital letter in front, and nothing else changed."""
+    return text[:1].upper() + text[1:]
+
+
+def mean(finding: Any, language: str) -> str:
+    """The mean and its unit as HTML, on one line."""
+    return escape(with_unit(finding.mean, finding.check, language)).replace(" ", "\u00a0")
+
+
+def threshold(check: Any, language: str) -> str:
+    """The thresholds of a check as HTML, on one line."""
+    return escape(limits(check, language)).replace(" ", "\u00a0")
+
+
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """A table: the first cell of a row is its header. Cells are HTML. Roles are said, as narrow screens show blocks."""
     heads = "".join(f'<th scope="col" role="columnheader">{escape(each)}</th>' for each in head)
@@ -66,8 +81,8 @@ def table(result: Any, language: str) -> str:
         check = each.check
         alone = "" if check.every or each.verdict == "SHOWN" else f"{each.misleading} / {len(each.values)}"
         rows.append([f"{escape(check.text.to(language))} <small class=\"quiet\">({escape(check.name)})</small>",
-                     word(check.role, language), escape(with_unit(each.mean, check, language)),
-                     escape(spread(each, language)), escape(limits(check, language)),
+                     word(check.role, language), mean(each, language),
+                     escape(spread(each, language)), threshold(check, language),
                      "" if each.p is None else number(each.p, language), alone, verdict(each.verdict, language)])
     return grid([word(each, language) for each in names], rows)
 
@@ -94,7 +109,7 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
         return decimal(f"{value:.{digits}f}", language)
 
     def part(name: str, content: str) -> str:
-        return f"<section><h2>{say(name)}</h2>{content}</section>" if content else ""
+        return f"<section><h2>{capital(say(name))}</h2>{content}</section>" if content else ""
 
     back = f'<p><a href="{escape(index)}">{say("index")}</a></p>' if index else ""
     head = [f"{back}<h1>{escape(experiment.name.replace('_', ' '))}</h1>",
@@ -111,17 +126,18 @@ def page(result: Any, language: str = "en", index: str = "") -> str:
                     f"<strong>{number(first.mean, language)}</strong> {escape(first.check.unit.to(language))}</p>")
     if len(record.seeds) == 1:
         head.append(f'<p><strong>{say("one")}</strong></p>')
-    drawn, alt = picture.picture_svg(result, language), escape(experiment.alt.to(language))
+    drawn, alt = picture.picture_svg(result, language), escape(described(result, language))
     dots = picture.dots_svg(result, language)
     cpu, reference = seconds(result)
     arms = [[escape(name) if name else say("all arms"), took(sum(each), 2)] for name, each in record.cpu.items()]
-    versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
-    setup = [[escape(name), escape(setting(value, language))] for name, value in record.setup.items()]
-    setup += [[say("data"), f"<code>{record.data[:16]}…</code>"], [say("versions"), escape(versions)]]
+    setup = [[escape(name), escape(value)] for name, value in configuration(result, language).items()]
+    setup += [[say("data"), f"<code>{record.data[:16]}…</code>"],
+              [say("versions"), escape(words.versions(result, language))]]
     catches = [[f"<code>--break {escape(name)}</code>", escape(each.text.to(language)), escape(each.caught_by)]
                for name, each in experiment.mutations.items()]
     unit = say("s")
-    same = "" if reference is None else f'<p>{say("reference")} {took(reference)} {unit} ({took(cpu)} {unit}).</p>'
+    same = "" if reference is None else \
+        f'<p>{capital(say("reference"))} {took(reference)} {unit} ({took(cpu)} {unit}).</p>'
     return document(experiment.name, "\n".join([
         *head,
         part("picture", drawn and f"<figure>{drawn}<figcaption class=\"quiet\">{alt}</figcaption></figure>"),
@@ -145,8 +161,8 @@ def index_page(results: Sequence[Any], language: str = "en") -> str:
         first = each.findings[0]
         rows.append([f'<a href="{escape(each.experiment.name)}.html">{escape(each.experiment.name)}</a><br/>'
                      f'<span class="said">{escape(each.experiment.claim.to(language))}</span>',
-                     escape(with_unit(first.mean, first.check, language)), escape(spread(first, language)),
-                     escape(limits(first.check, language)), str(len(each.record.seeds)),
+                     mean(first, language), escape(spread(first, language)),
+                     threshold(first.check, language), str(len(each.record.seeds)),
                      decimal(f"{seconds(each)[0]:.2f}", language), verdict(each.verdict, language)])
     body = f"<h1>{escape(word('index', language))}</h1><p>{escape(word('how', language))}</p>"
     return document(word("index", language), body + grid([word(each, language) for each in names], rows), language)
@@ -155,14 +171,16 @@ def index_page(results: Sequence[Any], language: str = "en") -> str:
 def save_html(results: Sequence[Any], path: str | os.PathLike[str], language: str = "en") -> list[Path]:
     """Writes the report of one result to the file ``path``; those of several, and ``index.html``, into that folder.
 
-    Returns the files. OSError if one cannot be written.
+    Returns the files. OSError if one cannot be written; ValueError for two of one name.
 
     >>> import tempfile
     >>> from fastnn import lab
     >>> lab.save_html([lab.run("gradient_descent", seeds=2)], f"{tempfile.mkdtemp()}/out.html")[0].name
     'out.html'
     """
-    path = Path(path)
+    path, names = Path(path), [each.experiment.name for each in results]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"results: expected a file for each name of an experiment, got several of {', '.join(twice)}")
     if len(results) == 1:
         files = {path: page(results[0], language)}
     else:

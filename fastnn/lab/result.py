@@ -83,12 +83,13 @@ class Result:
         """A measured number of every seed, or the difference ``"a - b"`` of two; KeyError for an unknown one."""
         if value == AGREEMENT.value:
             return np.array([self.record.agreement], np.float64)
-        first, *rest = [np.array(self.record.values[name], np.float64) for name in value.split(" - ")]
+        first, *rest = [np.array(measured(self.record.values, name, "number"), np.float64)
+                        for name in value.split(" - ")]
         return first - rest[0] if rest else first
 
     def curve(self, name: str) -> Array:
         """The rows that ``trial.curve`` kept, one for each seed; shorter ones end in NaN."""
-        rows = self.record.curves[name]
+        rows = measured(self.record.curves, name, "curve")
         longest = max(map(len, rows))
         return np.array([row + [np.nan] * (longest - len(row)) for row in rows])
 
@@ -111,6 +112,13 @@ class Result:
 
     def __str__(self) -> str:
         return summary(self, "en")
+
+
+def measured(found: dict[str, Any], name: str, kind: str) -> Any:
+    """What was kept under a name; KeyError with those there are."""
+    if name not in found:
+        raise KeyError(f"no {kind} {name!r} was measured; there are {', '.join(map(repr, found)) or 'none'}")
+    return found[name]
 
 
 def decide(results: Sequence[Result]) -> None:

@@ -26,7 +26,7 @@ from .. import _kernels
 from .._version import __version__
 from ..extras import extra
 from .evidence import INCONCLUSIVE, LOOKS
-from .experiment import Experiment, check_mutation
+from .experiment import Experiment, Text, check_mutation
 from .experiments import find
 from .result import Record, Result, decide
 from .trial import Trial, gap
@@ -126,7 +126,8 @@ def blank(experiment: Experiment, backend: str, broken: str, predicted: float | 
     command += ["--first-seed", str(first)] if first else []
     command += ["--backend", backend] if backend != "fast" else []
     command += ["--break", broken] if broken else []
-    return Record(experiment.name, experiment.source, backend, broken, predicted, dict(experiment.setup), versions,
+    setup = {name: value.en if isinstance(value, Text) else value for name, value in experiment.setup.items()}
+    return Record(experiment.name, experiment.source, backend, broken, predicted, setup, versions,
                   shlex.join(command), file_hash=experiment.file_hash)
 
 
@@ -167,11 +168,21 @@ def new_trial(result: Result, nn: Any, seed: int, **more: Any) -> Trial:
     return Trial(nn, seed, name=experiment.name, setup=result.record.setup, broken=result.record.broken, **more)
 
 
+def as_numbers(name: str, found: object) -> dict[str, float]:
+    """What a trial has returned, as plain numbers by their names."""
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{name}: expected trial to return a dict of numbers by name, got {found!r}")
+    for key, value in found.items():
+        if not isinstance(key, str) or np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+            raise TypeError(f"{name}: expected trial to return a number by each name, got {key!r}: {value!r}")
+    return {key: float(value) for key, value in found.items()}
+
+
 def measure(result: Result, nn: Any, seed: int) -> tuple[Trial, dict[str, float], float]:
     """(trial, its numbers, the seconds of CPU) of one seed."""
     experiment, trial, began = result.experiment, new_trial(result, nn, seed), time.thread_time()
     with np.errstate(over="ignore", invalid="ignore"):          # a training that diverges is a result, too
-        values = {name: float(value) for name, value in experiment.trial(trial).items()}
+        values = as_numbers(experiment.name, experiment.trial(trial))
         took = time.thread_time() - began
         if experiment.control:
             values["control"] = float(experiment.control(new_trial(result, nn, seed)))
@@ -200,10 +211,10 @@ def compare_packages(result: Result, seed: int) -> None:
         trial = new_trial(result, importlib.import_module(package), seed, dtype="float64", steps=STEPS)
         began = time.thread_time()
         with np.errstate(over="ignore", invalid="ignore"):
-            values = result.experiment.trial(trial)
+            values = as_numbers(result.experiment.name, result.experiment.trial(trial))
         seconds.append(time.thread_time() - began)
         arrays = {arm: model.state_dict() for arm, model in trial.models.items()}
-        found.append(arrays | {"": {name: np.array(float(value)) for name, value in values.items()
+        found.append(arrays | {"": {name: np.array(value) for name, value in values.items()
                                     if name not in result.experiment.unequal}})
     fast, ref = found
     compared = [arm for arm in fast

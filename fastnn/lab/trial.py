@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn_ref.shared import checks
 from fastnn_ref.shared.callbacks import Callback, StopTraining
 
 from ..extras import extra
@@ -111,10 +112,16 @@ class Trial:
     def digits(self, n: int, *, validation: int = 0, wrong_labels: float = 0.0) -> Data:
         """``n`` digits of 64 pixels, drawn by the seed, and 599 to test on; ``validation`` others to choose by.
 
+        There are 1,198 to draw ``n`` and ``validation`` from; ValueError for more.
         Pixels are (x − 0.31) / 0.37. ``wrong_labels`` is the share of labels, of training and validation, that become
         another class.
         """
         x, t, x_test, t_test = digits_split()
+        n, validation = checks.as_integer("n", n, 1, len(x)), checks.as_integer("validation", validation, 0)
+        if n + validation > len(x):
+            raise ValueError(f"validation: expected at most {len(x) - n} beside n = {n}, of {len(x)} in all, "
+                             f"got {validation}")
+        checks.as_number("wrong_labels", wrong_labels, 0, 1)
         rows = self.random.permutation(len(x))[:n + validation]
         x, t = x[rows], t[rows].copy()
         wrong = self.random.random(len(t)) < wrong_labels

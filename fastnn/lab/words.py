@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .evidence import INCONCLUSIVE
-from .experiment import Check
+from .experiment import Check, Text
 
 WORDS = {
     "PASS": ("PASS", "ПОДТВЕРЖДЕНО"), "FAIL": ("FAIL", "ОПРОВЕРГНУТО"),
@@ -23,7 +23,7 @@ WORDS = {
     "numbers": ("Checks", "Проверки"), "setup": ("Configuration", "Конфигурация"),
     "limits": ("When it does not help", "Когда это не помогает"), "sources": ("Sources", "Источники"),
     "repeat": ("This line repeats it", "Эта строка повторит запуск"), "data": ("data, sha256", "данные, sha256"),
-    "versions": ("versions", "версии"), "s": ("s", "с"),
+    "versions": ("versions", "версии"), "instruction set": ("instruction set", "набор команд"), "s": ("s", "с"),
     "cpu": ("CPU seconds", "секунды процессора"), "wall": ("wall clock", "по часам"),
     "reference": ("the same in fastnn_ref takes about", "то же в fastnn_ref займёт примерно"),
     "mutations": ("Bugs that it catches", "Ошибки, которые она ловит"), "bug": ("bug", "ошибка"),
@@ -38,6 +38,9 @@ WORDS = {
             "Verdicts follow p-values that are corrected after Holm, each of up to three looks with a third of 5 %.",
             "Точка — один запуск, отрезок — 95 % интервал среднего; заштриховано там, где утверждение неверно. Выводы "
             "следуют из p-значений с поправкой Холма (Holm), на каждый из трёх просмотров приходится треть от 5 %."),
+    "without": ("Without the bug one would see this.", "Без этой ошибки было бы видно вот что."),
+    "expected": ("If the claim held in every check, one would see this.",
+                 "Если бы утверждение подтвердилось во всех проверках, было бы видно вот что."),
     "one": ("One seed. A single run shows one draw of the effect and no interval: which way another seed goes cannot "
             "be known from it. Run with --seeds 24 to see how many single seeds say the opposite of the mean.",
             "Один запуск. Он показывает лишь одно случайное значение эффекта и не даёт интервала: куда отклонится "
@@ -100,12 +103,34 @@ def setting(value: Any, language: str) -> str:
     return decimal(str(value), language)
 
 
+def configuration(result: Any, language: str) -> dict[str, str]:
+    """Name → value of a result's configuration; an experiment's own ``Text`` in the language, if it still says that."""
+    own = result.experiment.setup
+    return {name: own[name].to(language) if isinstance(own.get(name), Text) and own[name].en == value
+            else setting(value, language) for name, value in result.record.setup.items()}
+
+
+def versions(result: Any, language: str) -> str:
+    """What a result was measured with."""
+    return ", ".join(f"{word(name, language)} {value}" for name, value in result.record.versions.items())
+
+
+def described(result: Any, language: str) -> str:
+    """The description of the picture. It is that of a claim that holds: a run of which this is not known says so."""
+    alt: str = result.experiment.alt.to(language)
+    why = "without" if result.record.broken else "" if result.verdict == "PASS" else "expected"
+    return f"{word(why, language)} {alt}" if alt and why else alt
+
+
 def limits(check: Check, language: str = "en") -> str:
-    """The thresholds of a check: ``> 0.3``, ``15.5 … 16.7``, ``≤ 0`` where every seed counts."""
+    """The thresholds of a check: ``> 0.3``, ``15.5 … 16.7``, ``0.8 ± 1e−12``, ``≤ 0`` where every seed counts."""
     more, less = ("≥", "≤") if check.every else (">", "<")
     if check.above is not None and check.below is not None:
-        return f"= {number(check.above, language)}" if check.above == check.below else \
-            f"{number(check.above, language)} … {number(check.below, language)}"
+        ends = [number(each, language) for each in (check.above, check.below)]
+        if check.above == check.below:
+            return f"= {ends[0]}"
+        middle, half = (check.above + check.below) / 2, (check.below - check.above) / 2
+        return " … ".join(ends) if ends[0] != ends[1] else f"{number(middle, language)} ± {number(half, language)}"
     return f"{more} {number(check.above, language)}" if check.above is not None else \
         "" if check.below is None else f"{less} {number(check.below, language)}"
 

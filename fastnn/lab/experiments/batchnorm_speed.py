@@ -79,7 +79,7 @@ experiment = Experiment(
         Check("stops", Text("steps that a training takes after it has got there",
                             "шаги, сделанные после достижения точности"), "after", above=0, below=0, every=True),
         Check("ReLU", Text("the first ratio for ReLU and He's initial weights",
-                           "первое отношение для ReLU и начальных весов He"), "times, ReLU", below=6, role="limit"),
+                           "первое отношение для ReLU и начальных весов Хе"), "times, ReLU", below=6, role="limit"),
     ],
     unequal=["away", "gradient"],
     mutations={

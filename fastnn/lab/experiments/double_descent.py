@@ -48,7 +48,8 @@ experiment = Experiment(
                "все обучающие примеры, а дальше снова падает, ниже прежнего: двойной спуск (double descent)."),
     question=Text("How many times larger than with 50 units is the test error with as many units as examples, 200?",
                   "Во сколько раз ошибка на тесте при 200 нейронах, по одному на пример, больше, чем при 50?"),
-    setup={"n": 200, "layers": "64-width random ReLU, least squares to 10", "ridge": 0.02,
+    setup={"n": 200, "layers": Text("64-width random ReLU, least squares to 10",
+                                    "64-ширина, случайные, с ReLU; к 10 выходам — наименьшие квадраты"), "ridge": 0.02,
            "widths": (50, 100, 150, 200, 250, 400, 1000, 2000)},
     trial=trial,
     checks=[

@@ -91,8 +91,8 @@ experiment = Experiment(
                "теряет точности."),
     question=Text("70 % of the hidden layer's weights are removed: how many points of accuracy does DropConnect save?",
                   "Удалено 70 % весов скрытого слоя: сколько процентных пунктов точности сохранит DropConnect?"),
-    setup={"n": 300, "layers": "64-128-10", "p": 0.5, "mask": "one for a batch", "removed": 0.7, "n_few": 100,
-           "p_few": 0.8, "epochs": 80, "lr": 0.05},
+    setup={"n": 300, "layers": "64-128-10", "p": 0.5, "mask": Text("one for a batch", "одна на пакет"), "removed": 0.7,
+           "n_few": 100, "p_few": 0.8, "epochs": 80, "lr": 0.05},
     trial=trial,
     control=control,
     checks=[
@@ -132,7 +132,8 @@ experiment = Experiment(
                  y=Text("test accuracy, %", "точность на тесте, %")),
     alt=Text("Test accuracy of all seeds: about equal for whole networks; with 70 % of the weights removed the network "
              "without DropConnect falls far below the one with it.",
-             "Точность во всех запусках: у целых сетей почти равна; без 70 % весов сеть без DropConnect намного хуже."),
+             "Точность на тесте во всех запусках: у целых сетей почти равна; без 70 % весов сеть без DropConnect "
+             "намного хуже."),
     limits=Text("With few examples, or a large p, it costs accuracy. One mask for a batch is fast; one for each "
                 "example, as in the paper, takes about eight times as long.",
                 "Если примеров мало или p велико, точность падает. Одна маска на пакет — это быстро; своя для каждого "

@@ -82,8 +82,9 @@ experiment = Experiment(
                "и немного лучше обобщает."),
     question=Text("Half of the hidden units are removed: how many points of accuracy does dropout save?",
                   "Половина скрытых нейронов удалена: сколько процентных пунктов точности сохранит прореживание?"),
-    setup={"n": 300, "layers": "64-256-256-10 (half of the epochs) and 64-256-10", "p": 0.5, "p_input": 0.2,
-           "epochs": 60, "lr": 0.05, "lr_two_hidden": 0.02},
+    setup={"n": 300, "layers": Text("64-256-256-10 (half of the epochs) and 64-256-10",
+                                    "64-256-256-10 (половина эпох) и 64-256-10"),
+           "p": 0.5, "p_input": 0.2, "epochs": 60, "lr": 0.05, "lr_two_hidden": 0.02},
     trial=trial,
     control=control,
     checks=[
@@ -121,8 +122,8 @@ experiment = Experiment(
                  y=Text("test accuracy, %", "точность на тесте, %")),
     alt=Text("Test accuracy of all seeds: about equal for whole networks; with half of the units removed the network "
              "without dropout falls far below the one with it.",
-             "Точность во всех запусках: у целых сетей почти равна; без половины нейронов сеть без прореживания "
-             "намного хуже."),
+             "Точность на тесте во всех запусках: у целых сетей почти равна; без половины нейронов сеть без "
+             "прореживания намного хуже."),
     limits=Text("The gain in accuracy is about a point, for several times the work until it has learnt.",
                 "Выигрыш в точности около одного пункта, а обучение требует в несколько раз больше работы."),
     sources=["Srivastava et al. (2014)"],

@@ -57,8 +57,10 @@ experiment = Experiment(
                "Прямой проход (forward pass) — это суммы, произведения и одна функция на каждый нейрон: сеть даёт то "
                "же, что и расчёт на бумаге."),
     question=Text("Work it out for x = (1, 2): what is the output y?", "Вычислите для x = (1, 2): чему равен выход y?"),
-    setup={"layers": "2-2-1, sigmoid", "x": "1, 2", "to the first hidden neuron": "weights 2, −1, bias ln 3",
-           "to the second": "weights −2, 1, bias −ln 3", "to the output": "weights ln 16, −ln 256, bias ln 2",
+    setup={"layers": "2-2-1, sigmoid", "x": "1, 2",
+           "first": Text("hidden neuron: weights 2, −1, bias ln 3", "скрытый нейрон: веса 2, −1, смещение ln 3"),
+           "second": Text("hidden neuron: weights −2, 1, bias −ln 3", "скрытый нейрон: веса −2, 1, смещение −ln 3"),
+           "output": Text("weights ln 16, −ln 256, bias ln 2", "веса ln 16, −ln 256, смещение ln 2"),
            "dtype": "float64"},
     trial=trial,
     checks=[

@@ -60,8 +60,8 @@ experiment = Experiment(
                "становится точнее. L2 сохраняет их все."),
     question=Text("Half of the inputs are noise: which share of Σ|w| do they have with L1, from 0 to 1?",
                   "Половина входов — шум: какую долю Σ|w| они получат с L1, от 0 до 1?"),
-    setup={"n": 500, "inputs": "64 pixels and 64 of noise", "layers": "128-10", "l1": 1e-2, "l2": 1e-1, "loud": 3.0,
-           "epochs": 200, "lr": 0.3},
+    setup={"n": 500, "inputs": Text("64 pixels and 64 of noise", "64 пикселя и 64 шумовых"), "layers": "128-10",
+           "l1": 1e-2, "l2": 1e-1, "loud": 3.0, "epochs": 200, "lr": 0.3},
     trial=trial,
     control=control,
     checks=[

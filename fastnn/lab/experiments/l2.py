@@ -55,7 +55,7 @@ experiment = Experiment(
         Check("size", Text("root mean square of the weights, with L2 / without",
                            "среднеквадратичный вес, с L2 / без"), "rms", above=0.25, below=0.33),
         Check("decay", Text("with SGD, L2 and weight decay give the same weights: difference",
-                            "для SGD веса с L2 и с weight decay одинаковы: разница"), "decay", above=0, below=0,
+                            "для SGD веса с L2 и с затуханием весов одинаковы: разница"), "decay", above=0, below=0,
               every=True),
         Check("clean", Text("gain on clean labels", "выигрыш на чистых метках"), "l2 clean - plain clean", below=2,
               unit=Text("points", "п. п."), role="limit"),

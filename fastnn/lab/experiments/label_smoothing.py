@@ -52,8 +52,8 @@ experiment = Experiment(
     name="label_smoothing",
     claim=Text("Label smoothing keeps a network from being too sure of itself. It is (1 − ε)·target + ε/K for all K "
                "classes: 0.9 and 0.1 for each other class is no distribution.",
-               "Сглаживание меток (label smoothing) не даёт сети быть слишком уверенной. Это (1 − ε)·цель + ε/K для "
-               "всех K классов: 0,9 и по 0,1 на каждый другой класс — не распределение."),
+               "Сглаживание меток (label smoothing) не даёт сети быть слишком уверенной. Правильный ответ становится "
+               "(1 − ε)·t + ε/K для всех K классов: 0,9 и по 0,1 на каждый другой класс — не распределение."),
     question=Text("By how much does the share of test digits with a probability above 0.99 fall, from 0 to 1?",
                   "На сколько уменьшится доля тестовых цифр с вероятностью больше 0,99, от 0 до 1?"),
     setup={"n": 300, "layers": "64-128-128-10", "epsilon": 0.1, "epochs": 40, "lr": 0.05},

@@ -73,8 +73,9 @@ experiment = Experiment(
                   "many work in a step, on average?",
                   "Последний из 24 блоков пропускается в половине шагов, остальные реже, по линейному закону: сколько "
                   "блоков в среднем работает за шаг?"),
-    setup={"n": 300, "layers": "24 residual blocks 64-64-64, then 64-10", "blocks": 24, "p_last": 0.5, "epochs": 12,
-           "lr": 0.002},
+    setup={"n": 300, "layers": Text("24 residual blocks 64-64-64, then 64-10",
+                                    "24 остаточных блока 64-64-64, затем 64-10"),
+           "blocks": 24, "p_last": 0.5, "epochs": 12, "lr": 0.002},
     trial=trial,
     control=control,
     checks=[

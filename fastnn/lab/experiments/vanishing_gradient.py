@@ -56,10 +56,11 @@ experiment = Experiment(
     },
     picture=curves({"sigmoid": Text("sigmoid", "сигмоида"), "tanh": "tanh", "relu": "ReLU"}, x=Text("layer", "слой"),
                    y=Text("log₁₀ of the gradient / layer 10's", "log₁₀ градиента / слоя 10")),
-    alt=Text("The gradient's norm by layer: with sigmoids it falls by about half a power of ten from layer to layer, "
-             "with tanh and ReLU it stays.",
-             "Норма градиента по слоям: с сигмоидами она падает примерно в три раза на слой, с tanh и ReLU остаётся."),
+    alt=Text("The gradient's norm by layer: with sigmoids it falls to about a quarter with each layer towards "
+             "the input, with tanh and ReLU it stays.",
+             "Норма градиента по слоям: с сигмоидами она падает примерно вчетверо на каждый слой по пути ко входу, с "
+             "tanh и ReLU остаётся."),
     limits=Text("With initial values that suit the activation, tanh does not vanish either: the slope at 0 is 1.",
-                "При подходящих начальных весах градиент не затухает и с tanh: его наклон в нуле равен 1."),
+                "При подходящих начальных весах градиент не затухает и с tanh: его производная в нуле равна 1."),
     sources=["Hochreiter (1991)", "Glorot and Bengio (2010)"],
 )

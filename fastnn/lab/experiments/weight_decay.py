@@ -54,7 +54,7 @@ experiment = Experiment(
         Check("adam", Text("‖difference‖ / ‖weights‖, Adam with L2 against AdamW",
                            "‖разность‖ / ‖веса‖, Adam с L2 против AdamW"), "adam", above=5, unit="%"),
         Check("sgd", Text("the largest difference, SGD with L2 against weight decay",
-                          "наибольшая разность, SGD с L2 против weight decay"), "sgd", above=0, below=0, every=True),
+                          "наибольшая разность, SGD с L2 против затухания весов"), "sgd", above=0, below=0, every=True),
         Check("accuracy", Text("test accuracy, AdamW minus Adam with L2", "точность на тесте, AdamW минус Adam с L2"),
               "AdamW - Adam, L2", unit=Text("points", "п. п."), role="limit"),
     ],

@@ -71,7 +71,8 @@ experiment = Experiment(
     question=Text("How many points better than a dense network is it on digits moved by up to a pixel?",
                   "На сколько процентных пунктов она точнее полносвязной сети на цифрах, сдвинутых не более чем на "
                   "пиксель?"),
-    setup={"n": 300, "layers": "conv 12 3x3, pool 2, 192-10; 64-128-10", "epochs": 20, "lr": 0.05},
+    setup={"n": 300, "layers": Text("conv 12 3x3, pool 2, 192-10; 64-128-10",
+                                    "свёртка 12 3x3, подвыборка 2, 192-10; 64-128-10"), "epochs": 20, "lr": 0.05},
     trial=trial,
     checks=[
         Check("shifted", Text("test accuracy on moved digits, convolution minus dense",
