@@ -112,3 +112,30 @@ def test_it_costs_little(fast):
         print(min(times))
     """)
     assert float(took) < 3e-3
+
+
+def test_modules_that_appear_meanwhile():
+    """Another thread may import while docstrings are attached; here the garbage collector adds a module."""
+    found = python("""
+import gc, sys
+import fastnn, fastnn_ref
+kept, grown = [(i, i) for i in range(10000)], []        # no tuple of two is left over to be used again
+
+def grow(phase, info):
+    grown.append(phase)
+    sys.modules[f"grown_{len(grown)}"] = sys
+    if len(grown) > 200:
+        gc.set_threshold(700)
+
+gc.collect()
+gc.freeze()
+gc.callbacks.append(grow)
+gc.set_threshold(1)
+try:
+    fastnn.docs.attach("fastnn", fastnn_ref)
+finally:
+    gc.callbacks.clear()
+    gc.set_threshold(700)
+print("attached")
+""")
+    assert found == "attached\n"
