@@ -86,10 +86,10 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
             lab.check_mutation(each, config.break_, "--break")
     except ValueError as error:
         raise UsageError(str(error)) from error
+    check_files(config, len(found))
     called = [each.name for each in found]
     if config.html and (twice := sorted({name for name in called if called.count(name) > 1})):
         raise UsageError(f"--html: expected experiments of different names, got several of {', '.join(twice)}")
-    check_files(config, len(found))
     predicted = ask(found[0].question.to(config.lang)) if config.predict else None
     with usage(config, others=False), Shown(config.lang) as shown:
         results = lab.run_all(
