@@ -168,6 +168,18 @@ def test_formulas_have_decimal_commas_in_russian(monkeypatch):
     assert shown == {"en": ["(−1.07,0)=9,610.5", "(1,2)"], "ru": ["(−1,07;0)=9610,5", "(1,2)"]}
 
 
+def test_an_index_stands_beside_an_accented_letter(monkeypatch):
+    """docutils takes the accent and the index for what stands over and under it, as with a sum."""
+    from docutils import nodes
+
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    mathml = importlib.import_module("mathml").mathml
+    writer = SimpleNamespace(config=SimpleNamespace(language="en"))
+    shown = mathml(writer, nodes.math("", r"\hat x_i + \bar x_{ij} + \sum_{i}^n x"), as_block=True)
+    assert shown.count("<msub><mover") == 2 and shown.count("<munderover>") == 1
+    assert "<msub><mover accent=\"true\"><mi>x</mi><mo stretchy=\"false\">ˆ</mo></mover><mi>i</mi></msub>" in shown
+
+
 def test_a_comma_stays_with_its_formula(monkeypatch):
     monkeypatch.syspath_prepend(DOCS / "_extensions")
     keep_together = importlib.import_module("mathml").keep_together

@@ -44,13 +44,22 @@ def with_commas(element: str) -> str:
     return found if found == element else found.replace("<mo>,</mo>", "<mo>;</mo>")
 
 
+ACCENTED = re.compile(r'<munderover>\s*(<mi>[^<]*</mi>)\s*(.*?)\s*(<mo stretchy="false">[^<]</mo>)\s*</munderover>',
+                      re.DOTALL)
+
+
+def beside(element: str) -> str:
+    """The ``<math>`` element with the index of an accented letter beside it; docutils puts it under the letter."""
+    return ACCENTED.sub(r'<msub><mover accent="true">\1\3</mover>\2</msub>', element)
+
+
 def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
     """The formula as a ``<math>`` element; a warning, and its source, if docutils cannot read it."""
     formula = node.astext()
     if writer.config.language == "ru":
         formula = russian(formula, node)
     try:
-        element: str = tex2mathml(formula, as_block=as_block)
+        element = beside(tex2mathml(formula, as_block=as_block))
         return with_commas(element) if writer.config.language == "ru" else element
     except MathError as error:
         logger.warning("formula: %s", error, location=node)
