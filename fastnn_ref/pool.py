@@ -79,8 +79,8 @@ class Pool(Layer):
 
     changes_shape = True
 
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair | Sides = 0,
-                 dilation: int | Pair = 1, ceil_mode: bool = False) -> None:
+    def _set_window(self, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair | Sides,
+                    dilation: int | Pair, ceil_mode: bool) -> None:
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else checks.as_pair("stride", stride, 1)
         self._dilation = checks.as_pair("dilation", dilation, 1)
@@ -129,7 +129,7 @@ class MaxPool2d(Pool):
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair | Sides = 0,
                  dilation: int | Pair = 1, *, ceil_mode: bool = False) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+        self._set_window(kernel_size, stride, padding, dilation, ceil_mode)
         self.dilation = self._dilation
 
     def forward_pass(self, x: Array, training: bool) -> Array:
@@ -158,7 +158,7 @@ class AvgPool2d(Pool):
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair | Sides = 0,
                  ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode)
+        self._set_window(kernel_size, stride, padding, DENSE, ceil_mode)
         self.count_include_pad = checks.as_flag("count_include_pad", count_include_pad)
         self.divisor_override = (None if divisor_override is None else
                                  checks.as_integer("divisor_override", divisor_override, 1, 2**31))

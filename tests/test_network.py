@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import inspect
 import pickle
 import threading
 import weakref
@@ -574,6 +575,7 @@ def test_what_can_be_set_is_checked(nn):
     ("Sequential", "backward_pass", "CustomLayer"), ("ReLU", "output_shape", "CustomLayer"),
     ("Linear", "forward", "CustomLayer"), ("SGD", "update", "CustomOptimizer"),
     ("MSELoss", "value_and_gradient", "CustomLoss"), ("L2", "value", ""), ("Sequential", "penalty_value", ""),
+    ("Sequential", "step", ""), ("Sequential", "run_epoch", ""),
 ])
 def test_an_override_is_refused_when_the_class_is_made(nn, base, name, instead):
     with pytest.raises(TypeError) as caught:
@@ -581,6 +583,49 @@ def test_an_override_is_refused_when_the_class_is_made(nn, base, name, instead):
     message = str(caught.value)
     assert message.startswith(f"{nn.__name__}.{base}: {name} runs in C in fastnn and cannot be overridden")
     assert message.endswith(f"; derive from {nn.__name__}.{instead}" if instead else "overridden")
+
+
+@pytest.mark.parametrize(("base", "name", "value", "said"), [
+    ("Dropout", "p", 0.1, "an argument"), ("SGD", "weight_decay", 1.0, "an argument"),
+    ("MSELoss", "reduction", "sum", "an argument"), ("L1", "biases", True, "an argument"),
+    ("Sequential", "seed", 3, "an argument"), ("Linear", "activation", property(lambda self: None), "an argument"),
+    ("Linear", "trainable", False, "an attribute"), ("ReLU", "name", "mine", "an attribute"),
+    ("Linear", "weight", property(lambda self: np.zeros((2, 1))), "an attribute"),
+    ("Sequential", "stop_training", True, "an attribute"),
+])
+def test_what_objects_hold_is_no_attribute_of_a_class(nn, base, name, value, said):
+    """What trains does not look at the class: a property or a default of one's own would be shown, and not used."""
+    with pytest.raises(TypeError, match=rf"^{nn.__name__}\.{base}: {name} is {said} of .* cannot be overridden"):
+        type("Mine", (type("Base", (getattr(nn, base),), {}),), {name: value})
+    type("Mine", (getattr(nn, base),), {"tag": value, f"_{name}_of_mine": value})
+
+
+def refused(base, name):
+    try:
+        type("Mine", (base,), {name: None})
+    except TypeError:
+        return True
+    return False
+
+
+def test_a_subclass_may_override_the_same_in_both_packages(ref, fast):
+    count = 0
+    for name in ref.__all__:
+        one, other = getattr(ref, name), getattr(fast, name)
+        if one is other or not inspect.isclass(one) or not issubclass(one, (ref.Layer, ref.Loss, ref.Optimizer,
+                                                                            ref.Penalty)):
+            continue
+        for public in {*dir(one), *dir(other), *inspect.signature(one).parameters} - {"saved", "add"}:
+            if public[0] != "_":
+                assert refused(one, public) == refused(other, public), (name, public)
+                count += 1
+    assert count > 1000
+
+
+def test_an_argument_of_another_class_cannot_be_set(nn):
+    layer = nn.AvgPool2d(2)
+    with pytest.raises(AttributeError, match="dilation"):
+        layer.dilation = 3
 
 
 def test_abstract_classes(nn):

@@ -1,7 +1,8 @@
 """Closed: what a user's subclass may do with a class of the library, and attributes that behave as compiled ones do.
 
-The rules hold for both packages: what runs in C in the engine cannot be overridden, and an abstract class makes no
-object. ``Closed`` gives the classes of the reference the attributes of the engine's compiled classes.
+The rules hold for both packages: what runs in C in the engine cannot be overridden, nor what kernels read, such as
+arguments and parameters; and an abstract class makes no object. ``Closed`` gives the classes of the reference the
+attributes of the engine's compiled classes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PACKAGE = __name__.partition(".")[0]
 COMPILED = {
     "Layer": ("forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan act "
               "act_backward step_pass steps_pass network parent adopt set_gradients random_words", "CustomLayer"),
-    "Model": ("penalty_value checked", ""),
+    "Model": ("step run_epoch penalty_value checked", ""),
     "Augment": ("draw", "CustomLayer"),
     "DropConnect": ("averages_weights draws expectation expectation_backward", "CustomLayer"),
     "Loss": ("forward backward __call__ prepare_targets value_and_gradient value forward_pass value_pass costs counts "
@@ -40,8 +41,17 @@ def library_class(kind: type[Any]) -> type[Any]:
     return next(each for each in kind.__mro__ if each.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"))
 
 
+def held_by_objects(base: type[Any]) -> tuple[set[str], set[str]]:
+    """The public names of a class of the library that are not methods: arguments of its constructors, and others."""
+    arguments = {*getattr(base, "_arguments", ()), *inspect.signature(base).parameters}
+    found = {name: inspect.getattr_static(base, name) for name in dir(base) if name[0] != "_"}
+    others = {name for name, value in found.items() if not callable(value)}
+    return arguments, others - {"saved"}            # which the layers of the reference alone have
+
+
 def check_class(kind: type[Any], **named: Any) -> None:
-    """TypeError for a user's subclass that defines what runs in C in the engine: it would be ignored there."""
+    """TypeError for a user's subclass that defines what runs in C in the engine, or what objects hold and C reads: it
+    would be ignored there."""
     base = library_class(kind)
     package = base.__module__.partition(".")[0]
     own = {name for each in kind.__mro__[:kind.__mro__.index(base)] for name in vars(each)}
@@ -51,6 +61,11 @@ def check_class(kind: type[Any], **named: Any) -> None:
                 advice = f"; derive from {package}.{instead}" if instead else ""
                 raise TypeError(
                     f"{package}.{base.__name__}: {name} runs in C in fastnn and cannot be overridden{advice}")
+    arguments, others = held_by_objects(base)
+    for name in sorted(own & (arguments | others)):
+        what = ("an argument of the constructor and cannot be overridden; pass it to super().__init__"
+                if name in arguments else "an attribute of each object and cannot be overridden")
+        raise TypeError(f"{package}.{base.__name__}: {name} is {what}")
 
 
 def check_concrete(kind: type[Any]) -> None:
@@ -86,8 +101,8 @@ class Setting:
 class Closed(Configured):
     """Public attributes are the constructor's arguments, assigned once, and what a descriptor of the class assigns.
 
-    Any other public name is an AttributeError. A subclass outside the package may add attributes, and may not override
-    what is compiled in the engine.
+    Any other public name is an AttributeError. A subclass outside the package may add attributes and methods;
+    ``check_class`` says what it may not override.
     """
 
     __signature__: inspect.Signature
