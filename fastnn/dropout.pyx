@@ -1,4 +1,4 @@
-"""Dropout: in training each value is thrown away with probability p.
+"""Dropout: in training each value is zeroed with probability p.
 
     forward     y  = x · m / (1 − p)        m = 0 with probability p, else 1
     backward    dx = dy · m / (1 − p)       the same words drawn again: no mask is stored

@@ -1,4 +1,4 @@
-"""Gaussian noise: in training every value is shaken a little.
+"""Gaussian noise: in training a small random number is added to each value.
 
     forward     y  = x + std · z,  z ~ N(0, 1)
     backward    dx = dy

@@ -1,4 +1,4 @@
-"""Pooling: an image made smaller, each window become one number.
+"""Pooling: an image made smaller; each window becomes one number.
 
     MaxPool2d           y = max of the window           dx = dy where the maximum stood, found again in x
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window

@@ -4,7 +4,7 @@
                 x̂ = (x − mean) / √(var + ε),  y = weight · x̂ + bias
     backward    dbias = Σ dy,  dweight = Σ dy · x̂
                 dx = weight / √(var + ε) · (dy − dbias/N − x̂ · dweight/N)
-                    x̂ holds neither a mean nor a scale: what dy says about these two is taken out
+                    x̂ does not depend on x's mean and scale: the parts of dy along 1 and x̂ are removed
     prediction  the running mean and variance stand in for the batch's, and are constants: dx = weight / √(var + ε) · dy
 
     running ← (1 − momentum) · running + momentum · batch, with the unbiased variance Σ (x − mean)² / (N − 1).

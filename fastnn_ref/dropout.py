@@ -1,4 +1,4 @@
-"""Dropout: in training each value is thrown away with probability p, so that no unit can rely on another one.
+"""Dropout: in training each value is zeroed with probability p, so that no unit can rely on another one.
 
     forward     y  = x · m / (1 − p)        m = 0 with probability p, else 1; so E[y] = x
     backward    dx = dy · m / (1 − p)       the same mask and the same scale

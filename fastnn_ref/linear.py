@@ -2,7 +2,7 @@
 
     forward     u = x @ W + b,  y = act(u)
     backward    du = dy · act'(u)
-                dW = xᵀ @ du            how much of input i came with how much blame for output j, over the batch
+                dW = xᵀ @ du            input i times du of output j, summed over the batch
                 db = Σ_rows du
                 dx = du @ Wᵀ
 

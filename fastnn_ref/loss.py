@@ -322,9 +322,9 @@ class CrossEntropyLoss(ClassLoss):
 
     def costs(self, y: Array, t: Array) -> tuple[Array, Array]:
         y, a, sums = self.weighed(y, t, self.label_smoothing)
-        z = y - y.max(axis=1, keepdims=True)            # softmax does not notice, and exp cannot overflow
+        z = y - y.max(axis=1, keepdims=True)            # softmax stays the same, and exp cannot overflow
         e = np.exp(z)
         total = e.sum(axis=1, keepdims=True)            # (n, 1, ...)
-        surprise = np.log(total) - z                    # −log softmax(y)
-        cost = np.multiply(a, surprise, out=np.zeros_like(a), where=a > 0)              # 0 · ∞ would be NaN
+        neg_log_p = np.log(total) - z                   # −log softmax(y)
+        cost = np.multiply(a, neg_log_p, out=np.zeros_like(a), where=a > 0)             # 0 · ∞ would be NaN
         return cost, e / total * sums - a

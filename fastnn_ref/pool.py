@@ -1,4 +1,4 @@
-"""Pooling: an image made smaller, each window become one number.
+"""Pooling: an image made smaller; each window becomes one number.
 
     MaxPool2d           y = max of the window           dx = dy where the maximum stood (the first of several)
     AvgPool2d           y = Σ of the window / its size  dx = dy / size for each pixel of the window
@@ -116,10 +116,10 @@ class MaxPool2d(Pool):
     """The largest value of each window: x (n, channels, h, w), y (n, channels, h', w').
 
     ``kernel_size``, ``stride`` (by default the kernel's) and ``dilation`` >= 1 are a number or a pair. ``padding``,
-    less than the kernel's extent, is a number or a pair, or ((top, bottom), (left, right)); it never wins. What does
-    not fill a window is left out: h' = ⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1. With ``ceil_mode``
-    the quotient is rounded up, unless the last window would begin behind the image. A window that dilation leaves
-    without a pixel is a ValueError.
+    less than the kernel's extent, is a number or a pair, or ((top, bottom), (left, right)); it is never the maximum.
+    What does not fill a window is left out: h' = ⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1. With
+    ``ceil_mode`` the quotient is rounded up, unless the last window would begin behind the image. A window that
+    dilation leaves without a pixel is a ValueError.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> print(nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0])

@@ -299,11 +299,11 @@ def test_download_onto_a_full_disk(
 PHOTOS = np.random.default_rng(0).integers(0, 256, (6, 2, 1 + 3072), np.uint8)      # a file of two each
 
 
-def write_photos(folder: Path, names: tuple[str, ...] = (*cifar10.TRAIN, *cifar10.TEST)) -> bytes:
+def write_photos(folder: Path) -> bytes:
     """The archive of CIFAR-10 with two examples a file."""
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
-        for name, examples in zip(names, PHOTOS, strict=True):
+        for name, examples in zip((*cifar10.TRAIN, *cifar10.TEST), PHOTOS, strict=True):
             entry = tarfile.TarInfo(name)
             entry.size = examples.nbytes
             archive.addfile(entry, io.BytesIO(examples.tobytes()))

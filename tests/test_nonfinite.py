@@ -74,7 +74,7 @@ def kinds(values):
     return np.select([np.isnan(values), np.isposinf(values), np.isneginf(values)], [1, 2, 3], 0)
 
 
-def spoilt(values, value, place=ONE):
+def spoilt(values, value, place):
     """A copy with one such element, in the middle, or with nothing else."""
     values = np.array(values)
     if place == WHOLE:

@@ -269,7 +269,7 @@ def test_digits_end_in_the_same_place(ref, fast, digits, activation):
 # ---- a stop at a step, and evaluation there ----
 
 
-def stopped(nn, hook, at, epochs=3):
+def stopped(nn, hook, at):
     """A fit of 3 steps an epoch that ``hook`` ends at step ``at``; what the callback saw."""
     seen = []
 
@@ -287,7 +287,7 @@ def stopped(nn, hook, at, epochs=3):
     setattr(Stop, hook, stop)
     x, t = data()
     model, optimizer = net(nn), nn.SGD()
-    history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=optimizer, epochs=epochs,
+    history = model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=optimizer, epochs=3,
                         batch_size=-(-len(x) // 3), callbacks=[Stop()])
     return optimizer.steps, history.epoch, seen
 

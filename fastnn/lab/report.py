@@ -60,7 +60,7 @@ def threshold(check: Any, language: str) -> str:
     return escape(limits(check, language)).replace(" ", "\u00a0")
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table: the first cell of a row is its header. Cells are HTML. Roles are said, as narrow screens show blocks."""
     heads = "".join(f'<th scope="col" role="columnheader">{escape(each)}</th>' for each in head)
     lines = []
@@ -68,8 +68,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") 
         cells = "".join(f'<td role="cell" data-label="{escape(label)}">{cell}</td>'
                         for label, cell in zip(head[1:], rest, strict=True))
         lines.append(f'<tr role="row"><th scope="row" role="rowheader">{first}</th>{cells}</tr>')
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (f'<table role="table">{said}<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
+    return (f'<table role="table"><thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
             f'<tbody role="rowgroup">{"".join(lines)}</tbody></table>')
 
 

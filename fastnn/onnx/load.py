@@ -695,7 +695,7 @@ class Reader:
         after = self.only_user(node.output[0])
         if after is not None and self.nodes[after].op_type == "InstanceNormalization" and len(wanted) == 2:
             return self.groups(after, wanted, node.output[0], shape)
-        return self.reshaping(node, shape, wanted), node.output[0]
+        return self.reshaping(shape, wanted), node.output[0]
 
     def wanted_shape(self, node: Any, x: str, shape: Shape) -> tuple[int, ...]:
         """The shape of an example behind a Reshape that leaves the batch as it is."""
@@ -716,7 +716,7 @@ class Reader:
                  [batch, *wanted])
         return tuple(each if each > 0 else (size or -known) // known for each in given)
 
-    def reshaping(self, node: Any, shape: Shape, wanted: tuple[int, ...]) -> list[Any]:
+    def reshaping(self, shape: Shape, wanted: tuple[int, ...]) -> list[Any]:
         """Flatten, Unflatten, or both, that make examples of the shape ``wanted`` of those of ``shape``."""
         if len(wanted) == 1 or not shape:
             return [self.nn.Flatten()] if len(wanted) == 1 else [self.nn.Flatten(), self.nn.Unflatten(1, wanted)]
@@ -741,7 +741,7 @@ class Reader:
             wanted.insert(place, 1)
         if 0 in places:
             fail(node, "axes of the example", axes)
-        return self.reshaping(node, shape, tuple(wanted[1:])), node.output[0]
+        return self.reshaping(shape, tuple(wanted[1:])), node.output[0]
 
     def read_Squeeze(self, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
         places = [] if shape is None else [axis % (1 + len(shape)) for axis in self.axes(node)]
@@ -750,7 +750,7 @@ class Reader:
         wanted = tuple(size for place, size in enumerate(shape, 1) if place not in places)
         if not wanted:
             fail(node, "an axis that remains", self.axes(node))
-        return self.reshaping(node, shape, wanted), node.output[0]
+        return self.reshaping(shape, wanted), node.output[0]
 
     # ---- norms ----
 

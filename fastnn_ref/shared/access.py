@@ -40,9 +40,9 @@ def tensors(layer: Any) -> dict[str, Array]:
     return {prefix + name: each.values[name] for prefix, each in walk(layer) for name in each.specs}
 
 
-def settable(layer: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def settable(layer: Any) -> list[tuple[str, Any]]:
     """(dotted prefix, layer) of those that ``trainable`` and ``lr_scale`` belong to: the others are containers."""
-    return [(where, each) for where, each in walk(layer, prefix) if each.specs or not each.children()]
+    return [(where, each) for where, each in walk(layer) if each.specs or not each.children()]
 
 
 def assign(layer: Any, name: str, value: object) -> None:
