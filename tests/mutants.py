@@ -949,6 +949,9 @@ REFERENCE = [
     ),
     *of(
         "fastnn_ref/shared/custom.py",
+        ("custom: training does not see a loss's forward", "test_custom",
+         '{"forward backward __call__":',
+         '{"backward __call__":'),
         ("custom layers: another array is taken", "test_custom_code::test_arrays_must_be_written_in_place",
          "if is_other or own.get(name) is not array]",
          "if is_other]"),

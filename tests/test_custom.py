@@ -542,3 +542,37 @@ def test_an_array_beside_a_default_that_is_a_number(nn):
     model = nn.Sequential(Times(np.array([1.0, 2.0])), Times(np.full(2, 0.5)), Times())
     assert repr(model).startswith("Sequential(Times(factor=<array (2,)>), Times(factor=<array (2,)>), Times()")
     assert "Times(factor=<array (2,)>)" in model.summary()
+
+
+@pytest.mark.parametrize(("base", "name", "said"), [
+    ("CustomLayer", "trainable", "is an attribute of each object"),
+    ("CustomLayer", "lr_scale", "is an attribute of each object"),
+    ("CustomActivation", "forward_pass", "is not called where a layer has the activation"),
+    ("CustomActivation", "output_shape", "is not called where a layer has the activation"),
+    ("CustomLoss", "forward", "is not called in training .*; define value_and_gradient$"),
+    ("CustomLoss", "__call__", "is not called in training"),
+    ("CustomOptimizer", "step", "is not called in training .*; define update$"),
+    ("CustomOptimizer", "current_lr", "is not called in training"),
+    ("CustomOptimizer", "weight_decay", "is an argument of the constructor .*; pass it to super"),
+    ("CustomOptimizer", "lr", "is an argument of the constructor"),
+])
+def test_what_training_would_not_see_is_refused(nn, base, name, said):
+    """Else it would be shown, or work when it is called by hand, and training would do something else."""
+    kind = getattr(nn, base)
+    mixin = type("Mixin", (), {name: None})
+    for bases, body in (((kind,), {name: None}), ((type("Base", (kind,), {}),), {name: None}), ((mixin, kind), {})):
+        with pytest.raises(TypeError, match=rf"^{base}: {name} {said}"):
+            type("Mine", bases, body)
+    type("Mine", (kind, mixin), {f"{name}_too": None})          # the library's comes first
+
+
+@pytest.mark.parametrize("reduction", ["Sum", "none", None, np.array([1, 2])])
+def test_the_reduction_of_a_users_loss_is_checked(nn, reduction):
+    """Anything but "sum" was taken as a mean."""
+    model, loss = nn.Sequential(nn.Linear(4, 2)), LogCosh()
+    loss.reduction = reduction
+    for attempt in (lambda: model.step(np.ones((3, 4)), np.ones((3, 2)), loss, nn.SGD()),
+                    lambda: model.fit(np.ones((3, 4)), np.ones((3, 2)), loss=loss, optimizer=nn.SGD()),
+                    lambda: model.evaluate(np.ones((3, 4)), np.ones((3, 2)), loss)):
+        with pytest.raises(ValueError, match=r"^loss: expected reduction 'mean' or 'sum'"):
+            attempt()

@@ -29,6 +29,9 @@ COMPILED = {
                   "check_owner slots", "CustomOptimizer"),
     "Penalty": ("value gradient constrain applies_to _coefficients adds_to_loss", ""),
 }
+# What is said of a name that objects hold, and a class may not.
+ARGUMENT = "is an argument of the constructor and cannot be overridden; pass it to super().__init__"
+OF_OBJECTS = "is an attribute of each object and cannot be overridden"
 # Abstract classes, and what to use.
 ABSTRACT = {
     "Layer": "Linear, ReLU, ...", "Activation": "ReLU, Tanh, ...", "Model": "Sequential",
@@ -63,9 +66,7 @@ def check_class(kind: type[Any], **named: Any) -> None:
                     f"{package}.{base.__name__}: {name} runs in C in fastnn and cannot be overridden{advice}")
     arguments, others = held_by_objects(base)
     for name in sorted(own & (arguments | others)):
-        what = ("an argument of the constructor and cannot be overridden; pass it to super().__init__"
-                if name in arguments else "an attribute of each object and cannot be overridden")
-        raise TypeError(f"{package}.{base.__name__}: {name} is {what}")
+        raise TypeError(f"{package}.{base.__name__}: {name} {ARGUMENT if name in arguments else OF_OBJECTS}")
 
 
 def check_concrete(kind: type[Any]) -> None:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from . import checks
 from .arrays import as_number_array, as_parameter_value, as_result
+from .closed import ARGUMENT, OF_OBJECTS
 from .config import Configured
 from .objects import check_instance, package_of
 from .optimizer import as_clipping, as_learning_rate, as_optimizer_state, belongs_to_another
@@ -32,10 +33,31 @@ Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 
+# What a user's class may not define, because training looks elsewhere: base → names, and what is said of them.
+FIXED = {
+    "CustomLayer": {"trainable lr_scale": OF_OBJECTS},
+    "CustomActivation": {"forward_pass backward_pass output_shape min_batch_size":
+                         "is not called where a layer has the activation and cannot be overridden; derive from "
+                         "CustomLayer"},
+    "CustomLoss": {"forward backward __call__":
+                   "is not called in training and cannot be overridden; define value_and_gradient"},
+    "CustomOptimizer": {"step current_lr": "is not called in training and cannot be overridden; define update",
+                        "lr weight_decay maximize clip_norm clip_value": ARGUMENT, "steps": OF_OBJECTS},
+}
+
+
 class Custom(Configured):
     """What the classes below share: the host that a package made for this object, if one did."""
 
     _host: Any = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for at, base in enumerate(cls.__mro__):
+            own = {name for each in cls.__mro__[:at] if each.__module__ != __name__ for name in vars(each)}
+            for names, said in FIXED.get(base.__name__, {}).items() if base.__module__ == __name__ else ():
+                for name in sorted(own.intersection(names.split())):
+                    raise TypeError(f"{base.__name__}: {name} {said}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_host": None}     # a copy gets a host of its own

@@ -33,9 +33,11 @@ def as_ignore_index(value: object) -> int | None:
 
 
 def check_reduced(loss: Any) -> None:
-    """Training and evaluation need one number; a user's own loss gives one."""
-    if getattr(loss, "reduction", "mean") == "none":
-        raise ValueError(f"loss: expected reduction 'mean' or 'sum', which give one number, got {loss!r}")
+    """Training and evaluation need one number; a user's own loss gives one, and may say of which kind it is."""
+    reduction = getattr(loss, "reduction", "mean")
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
+        raise ValueError(f"loss: expected reduction 'mean' or 'sum', which give one number, got {loss!r} with "
+                         f"{reduction!r}")
 
 
 # ---- outputs and weights ----
