@@ -36,7 +36,7 @@ ROOMS = ("shared",)
 CHECKS = ("validation", "checks", "shared/objects", "shared/shapes", "shared/arrays", "shared/targets",
           "shared/network", "shared/optimizer")
 # Files without a formula of their own; in all others that are not written once, maths and plumbing are counted apart.
-BOOKKEEPING = ("__init__", "network", "layer", "model", "sequential", "custom", "optimizer")
+BOOKKEEPING = ("__init__", "network", "layer", "model", "sequential", "custom", "optimizer", "predictor")
 # Functions that are maths however they are written, and some that never are.
 PASSES = ("forward_pass", "backward_pass", "act", "act_back", "act_backward", "update", "value_and_gradient", "slope",
           "gradient", "restrain", "constrain")
