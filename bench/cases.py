@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.nets import CONVOLUTIONAL, GROWTH, MLPS, WINOGRAD, Net, Turn, multiply_adds, package
 from bench.peers import Build, builders
-from bench.peers.ours import EXAMPLES, PARAMETERS, ROWS, SEEDS, SERVED, Size, epochs_of, loss_data
+from bench.peers.ours import EXAMPLES, PARAMETERS, ROWS, SEEDS, Size, epochs_of, loss_data, served
 from fastnn_ref.shared.config import signature
 from tests.cases import (
     ACTIVATIONS,
@@ -192,7 +192,7 @@ GROUPS: dict[str, Callable[[], Iterable[Case]]] = {
                            flops=SEEDS * epochs_of(net) * (ROWS // net.batch) * net.flops())
                       for net in [*MLPS[:2], CONVOLUTIONAL[0]]),
     "predict": predictions,
-    "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=SERVED * net.flops(False))
+    "serve": lambda: (Case("serve", str(net), "serve", (net,), flops=served(net) * net.flops(False))
                       for net in [MLPS[1]._replace(batch=1), MLPS[4], CONVOLUTIONAL[0]]),
     "products": lambda: products("products"),
     "backward": lambda: products("backward"),

@@ -14,7 +14,7 @@ from bench.cases import GROUPS
 from bench.machine import Others
 from bench.nets import CONVOLUTIONAL, MLPS, Turn
 from bench.rows import Rows, exponent, load
-from bench.timing import in_turns
+from bench.timing import FEWEST_ROUNDS, SLOW_ROUNDS, in_turns
 
 
 def row(candidate: str, us: float, threads: int = 1, case: str = "c", group: str = "g", **more: Any) -> dict[str, Any]:
@@ -72,6 +72,13 @@ def test_turns_and_what_is_called_before_them() -> None:
     timed = in_turns(turns, 0.0)
     order = [text[-1] for text in said if text.startswith("before")]
     assert order[4:] == ["a", "b"] * len(timed["a"].seconds)                    # four: how long does a call take?
+
+
+def test_a_candidate_is_slow_beside_another_one_not_beside_a_limit() -> None:
+    turns = {name: Turn(partial(sleep, seconds)) for name, seconds in
+             (("fastnn, 1", 0.02), ("reference, 1", 0.3), ("copy, 1", 1e-4))}
+    rounds = {name: len(timed.seconds) for name, timed in in_turns(turns, 0.0).items()}
+    assert rounds == {"fastnn, 1": FEWEST_ROUNDS, "reference, 1": SLOW_ROUNDS, "copy, 1": FEWEST_ROUNDS}
 
 
 def test_a_file_of_pytest_benchmark(tmp_path: Any) -> None:

@@ -13,6 +13,7 @@ from bench import machine
 from bench.cases import Case
 from bench.nets import Turn, package
 from bench.peers import EVERY_CORE, OPTIONAL, use_threads
+from bench.rows import LIMITS
 
 ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 25, 9, 0.01
 SLOW, SLOW_ROUNDS = 12, 3       # a candidate that takes so many times the fastest one's time gets fewer rounds
@@ -44,7 +45,8 @@ def in_turns(turns: Mapping[str, Turn], seconds: float) -> dict[str, Timed]:
     """Rounds of every candidate: ROUNDS, or as many as fit into ``seconds``, but at least FEWEST_ROUNDS."""
     first = {name: min(one_round(turn), one_round(turn)) for name, turn in turns.items()}
     timed = {name: Timed(max(1, int(ROUND_SECONDS / once)), []) for name, once in first.items()}
-    slow = {name for name, once in first.items() if once > max(ROUND_SECONDS, SLOW * min(first.values()))}
+    fastest = min([once for name, once in first.items() if name.partition(",")[0] not in LIMITS], default=0.0)
+    slow = {name for name, once in first.items() if once > max(ROUND_SECONDS, SLOW * fastest)}
     start = time.perf_counter()
     for index in range(ROUNDS):
         if index >= FEWEST_ROUNDS and time.perf_counter() - start > seconds:

@@ -14,7 +14,6 @@ from tests.cases import Array, LossCase, Named
 Size = tuple[int, int, int]
 Make = Callable[[Any], Any]
 SEEDS, ROWS = 32, 1000         # models that are trained at once, and the examples of an epoch
-SERVED = 256                    # predictions at once: with 16 of a small network the time to wake the threads was all
 EXAMPLES, PARAMETERS = (1024, 100), 512 * 512       # of a loss; of an optimizer: 1 MB in each of up to four arrays
 
 
@@ -88,8 +87,13 @@ def predict(name: str, net: Net) -> Work:
     return lambda: predictor(x)
 
 
+def served(net: Net) -> int:
+    """How many predictions make a call: of single examples more, as the time to wake the threads was a third of it."""
+    return 4096 if net.batch == 1 else 256
+
+
 def serve(name: str, net: Net, callers: int) -> Work:
-    """SERVED predictions by one predictor, shared between so many of Python's threads, which stay."""
+    """So many predictions by one predictor, shared between so many of Python's threads, which stay."""
     predictor, (x, _), crew = net.build(package(name)).predictor(), net.data(), ThreadPoolExecutor(callers)
 
     def some(count: int) -> Any:
@@ -97,7 +101,7 @@ def serve(name: str, net: Net, callers: int) -> Work:
             y = predictor(x)
         return y
 
-    return lambda: [*crew.map(some, [SERVED // callers] * callers)].pop()
+    return lambda: [*crew.map(some, [served(net) // callers] * callers)].pop()
 
 
 def operands(size: Size, dtype: str) -> tuple[Array, ...]:
