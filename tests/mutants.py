@@ -82,8 +82,8 @@ SHARED = [
          "input_scaling=scale, ", ""),
     ),
     *of(
-        "fastnn/onnx/load.py",
-        ("a scaling of ONNX that learns", "test_onnx::test_input_scaling", "        layer.trainable = False\n", ""),
+        "fastnn/onnx/readers/norms.py",
+        ("a scaling of ONNX that learns", "test_onnx::test_input_scaling", "    layer.trainable = False\n", ""),
     ),
     *of(
         "fastnn/torch/state.py",
@@ -99,16 +99,25 @@ SHARED = [
          '.partition(".")[0] == "tensor"]'),
     ),
     *of(
-        "fastnn/onnx/load.py",
+        "fastnn/onnx/readers/shapes.py",
         ("onnx: an axis too few put together", "test_onnx::test_axes_by_reshape",
-         "self.nn.Flatten(start + 1, start + len(before))",
-         "self.nn.Flatten(start + 1, start + len(before) - 1)"),
+         "reader.nn.Flatten(start + 1, start + len(before))",
+         "reader.nn.Flatten(start + 1, start + len(before) - 1)"),
+    ),
+    *of(
+        "fastnn/onnx/readers/norms.py",
         ("onnx: groups without their shift", "test_onnx::test_in_onnxruntime_and_back",
-         'for operator, name in ("Mul", "weight"), ("Add", "bias"):\n            after',
-         'for operator, name in (("Mul", "weight"),):\n            after'),
+         'for operator, name in ("Mul", "weight"), ("Add", "bias"):\n        after',
+         'for operator, name in (("Mul", "weight"),):\n        after'),
+    ),
+    *of(
+        "fastnn/onnx/load.py",
         ("onnx: nodes beside the chain are left out", "test_onnx::test_what_it_cannot_say_is_named",
          "if index not in self.used:",
          "if index < 0:"),
+    ),
+    *of(
+        "fastnn/onnx/graph.py",
         ("onnx: branches that share a node", "test_onnx::test_what_it_cannot_say_is_named",
          "if end in self.constants or any(nodes & other for other in found):",
          "if end in self.constants:"),
