@@ -519,13 +519,13 @@ def test_run_replay_compare(capsys, tmp_path):
 def test_your_own_file_and_exit_codes(capsys, tmp_path):
     good, bad, empty = (tmp_path / f"{name}.py" for name in ("good", "bad", "empty"))
     good.write_text(MINE % (1, 1))
-    bad.write_text(MINE % (9, 9))
+    bad.write_text((MINE % (9, 9)).replace("mine", "other"))
     empty.write_text("")
     assert run("run", good, "--seeds", 4, "--json", tmp_path / "good.json") == 0
     assert run("replay", tmp_path / "good.json") == 0
     assert run("run", good, bad, "--seeds", 4, "--html", tmp_path / "site") == 1
-    assert capsys.readouterr().err.endswith("error: FAIL: mine\n")
-    assert {each.name for each in (tmp_path / "site").iterdir()} == {"index.html", "mine.html"}
+    assert capsys.readouterr().err.endswith("error: FAIL: other\n")
+    assert {each.name for each in (tmp_path / "site").iterdir()} == {"index.html", "mine.html", "other.html"}
     ElementTree.fromstring((tmp_path / "site" / "index.html").read_text().removeprefix("<!doctype html>"))
     assert run("run", empty) == 2 and "expected `experiment = lab.Experiment(...)`" in capsys.readouterr().err
 
