@@ -78,6 +78,7 @@ cdef class DropConnect(Linear):
             if not saves_slope(self.act.kind):          # else Linear has the buffer
                 plan.reserve(&self.u, <object>rows * self.out_features)
             if self.act.kind != RELU:
+                plan.forward_work += 8.0 * self.samples * self.out_features
                 self.draws = philox.normal((self.samples, self.out_features), plan.seed, PREDICTION,
                                            self.stream).astype("f4" if plan.real_size == 4 else "f8")
                 self.z = address(self.draws)

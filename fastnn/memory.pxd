@@ -31,7 +31,7 @@ cdef class Plan:
     cdef bint has_images                    # is there a layer that interleaves images?
     cdef object parameter_bytes             # of all parameters, which a pass reads
     cdef double multiply_adds               # of an example's convolutions
-    cdef double forward_work                # of an example: about as much as so many multiply-adds
+    cdef double forward_work                # of an example, in multiply-adds, about; layers may add to it
     cdef int64_t part                       # examples that a thread takes at a time in a prediction
     cdef bint is_hosting                    # does a pass run a user's code?
     cdef void *gradient

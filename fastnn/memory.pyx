@@ -42,7 +42,7 @@ cdef class Plan:
         self.reservations, self.scratch_requests = [], []
         self.size = self.scratch_used = self.scratch_max = self.parameter_bytes = 0
         self.widest = self.min_batch_size = 1
-        self.multiply_adds = 0
+        self.multiply_adds = self.forward_work = 0
 
     cdef tuple shape_of_batch(self, int64_t rows):
         """The shape of the output of so many examples."""
@@ -88,9 +88,9 @@ cdef class Plan:
         return 0
 
     cdef int measure_work(self) except -1:
-        """Estimates `forward_work`: a multiply-add for each parameter, eight for each value that a layer gives out."""
+        """Completes `forward_work`: a multiply-add for each parameter, eight for each value of x or of a layer's y."""
         values = (self.parameter_bytes + 8 * self.size // max(1, self.rows)) / self.real_size
-        self.forward_work = values + self.multiply_adds
+        self.forward_work += values + 8 * self.in_size + self.multiply_adds
         return 0
 
     # What follows is arithmetic of C, which raises nothing: noexcept.

@@ -38,6 +38,8 @@ cdef class Pooling(Layer):
         self.tables = tuple([each._replace(size=each.size.astype(f"float{8 * plan.real_size}"))
                              for each in self.windows(shape[1:], (self.g.out_rows, self.g.out_cols))])
         self.set_tables(self.tables[0], self.tables[1])
+        taps = [float((each.end - each.begin).sum()) for each in self.tables]
+        plan.forward_work += self.g.channels * taps[0] * taps[1]
         plan.reserve(&self.g.y, <object>rows * self.out_size)
         return out_shape
 

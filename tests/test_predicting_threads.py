@@ -149,6 +149,11 @@ def test_only_a_long_pass_releases_the_gil(fast):
 
     thread = threading.Thread(target=want)
     short, long = passes(fast, 4, 3), passes(fast, 512, 1024)
+    pool, windows = fast.Sequential(fast.GlobalAvgPool2d()), fast.Sequential(fast.AvgPool2d(64, 1))
+    masks = fast.Sequential(fast.DropConnect(2, 2, activation="tanh", samples=2**18))
+    images, wide, x = (normal(shape, "float32") for shape in ((1, 16, 512, 512), (1, 1, 128, 128), (64, 2)))
+    long |= {"a pool of few values": lambda: pool.predict(images), "wide windows": lambda: windows.predict(wide),
+             "many samples": lambda: masks.predict(x)}
     sys.setswitchinterval(1000)                     # so nobody has to give it up
     try:
         thread.start()
