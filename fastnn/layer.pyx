@@ -6,8 +6,6 @@ A layer holds pointers; the memory behind them belongs to its network and to the
 Reference: fastnn_ref/layer.py.
 """
 
-import copy
-
 import numpy as np
 
 from cpython.object cimport PyObject
@@ -24,8 +22,6 @@ from fastnn.copying import make, recipe
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import LayerAccess, assign
 from fastnn_ref.shared.arrays import as_output_gradient
-from fastnn_ref.shared.closed import check_class, check_concrete
-from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.network import no_forward
 
 
@@ -44,12 +40,7 @@ cdef void predict_share(const void *job, int part, int parts) noexcept nogil:
 cdef class Layer(Node):
     """Layer()\n--\n\n"""
 
-    __init_subclass__ = classmethod(check_class)
     changes_shape = False                # does what comes out have another shape than what goes in?
-
-    def __init__(self):
-        check_concrete(type(self))
-        Node.__init__(self)
 
     # ---- its place ----
 
@@ -267,17 +258,6 @@ cdef class Layer(Node):
             return out
         finally:
             network.unlock()
-
-    # ---- records and copies ----
-
-    def config(self):
-        return config(self)
-
-    def __repr__(self):
-        return format_config(self)
-
-    def __copy__(self):
-        return copy.deepcopy(self)
 
     def __reduce__(self):
         return rebuild_layer(self)

@@ -1,9 +1,10 @@
 from libc.stdint cimport int64_t
 
+from fastnn.closed cimport Closed
 from fastnn.network cimport Pass
 
 
-cdef class Loss:
+cdef class Loss(Closed):
     cdef bint is_made
     cdef readonly str reduction
     cdef bint is_mean, is_sum       # with neither, forward by hand gives the costs

@@ -6,8 +6,6 @@
 Reference: fastnn_ref/loss.py, which has the formulas and their sources; kernels/loss.inc.c has them in C.
 """
 
-import copy
-
 import numpy as np
 
 from libc.stdint cimport int64_t
@@ -18,15 +16,12 @@ from fastnn.custom cimport carry
 from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.network cimport Pass
 
-from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.arrays import as_contiguous, as_number_array, as_output_gradient
 from fastnn_ref.shared.class_weight import (
     as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
     check_class_weight, is_sum, known_weights,
 )
-from fastnn_ref.shared.closed import check_call, check_class, check_concrete
-from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import CustomLoss, chain
 from fastnn_ref.shared.objects import check_instance
 from fastnn_ref.shared.targets import (
@@ -38,18 +33,11 @@ cdef double LARGEST_FLOAT = np.finfo(np.float32).max
 cdef double LARGEST_DOUBLE = np.finfo(np.float64).max
 
 
-cdef class Loss:
+cdef class Loss(Closed):
     """Loss(reduction="mean")\n--\n\n"""
 
-    __init_subclass__ = classmethod(check_class)
-
-    def __cinit__(self, *given, **named):
-        check_call(type(self), given, named)
-
     def __init__(self, reduction="mean"):
-        check_concrete(type(self))
-        if self.is_made:                            # kernels hold pointers into what it was made with
-            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.check_unmade(self.is_made)
         self.reduction = as_reduction(reduction)
         self.is_mean, self.is_sum = self.reduction == "mean", self.reduction == "sum"
         self.is_made = True
@@ -117,18 +105,6 @@ cdef class Loss:
 
     def backward(self, grad_output=None):
         return chain(self.gradient, self.value_shape, grad_output)
-
-    def config(self):
-        return config(self)
-
-    def __repr__(self):
-        return format_config(self)
-
-    def __copy__(self):
-        return copy.deepcopy(self)
-
-    def __reduce__(self):
-        return reduce(self)
 
 
 cdef class ClassWeights:

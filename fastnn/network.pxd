@@ -2,6 +2,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_norm, fastnn_stream
+from fastnn.closed cimport Closed
 from fastnn.memory cimport Plan
 
 
@@ -44,7 +45,7 @@ cdef class Packed:
 
 
 # A layer as its network sees it: the contract between the layers, in C. `Layer` adds what users call.
-cdef class Node:
+cdef class Node(Closed):
     cdef dict own_specs, own_values, own_gradients  # by name; the last two are empty until the network wakes
     cdef readonly object input_shape
     cdef object around                      # a weak reference to the layer around this one, or None

@@ -34,7 +34,6 @@ from fastnn.copying import make, recipe
 from fastnn_ref import init
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.arrays import as_batch, as_number_array
-from fastnn_ref.shared.closed import check_call
 from fastnn_ref.shared.network import as_common_dtype, as_counters, as_seeds, busy, check_enough_rows
 from fastnn_ref.shared.objects import check_unowned
 from fastnn_ref.shared.parameter import ParameterSpec
@@ -51,15 +50,13 @@ cdef class Packed:
     pass
 
 
-cdef class Node:
+cdef class Node(Closed):
 
     def __cinit__(self, *given, **named):
-        check_call(type(self), given, named)
         self._trainable, self._lr_scale = True, 1
 
     def __init__(self):
-        if self.own_specs is not None:              # kernels rely on the sizes that a layer was made with
-            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.check_unmade(self.own_specs is not None)
         self.own_specs, self.own_values, self.own_gradients = {}, {}, {}
 
     # ---- what a kind of layer defines ----

@@ -1,10 +1,11 @@
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport fastnn_step_size
+from fastnn.closed cimport Closed
 from fastnn.network cimport Network, Pass
 
 
-cdef class Optimizer:
+cdef class Optimizer(Closed):
     cdef object rate                    # a number or a Schedule
     cdef readonly double weight_decay
     cdef readonly bint maximize

@@ -6,7 +6,6 @@ to weights, never to biases, so an update is one run over the weights with decay
 Reference: fastnn_ref/optim.py, which has the formulas and their sources; kernels/optim.inc.c has them in C.
 """
 
-import copy
 import weakref
 
 import numpy as np
@@ -23,25 +22,16 @@ from fastnn.network cimport Network, Pass
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.arrays import as_state
-from fastnn_ref.shared.closed import check_call, check_class, check_concrete
-from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_error
 from fastnn_ref.shared.objects import check_instance
 from fastnn_ref.shared.optimizer import as_betas, as_clipping, as_dampening, as_learning_rate, belongs_to_another
 
 
-cdef class Optimizer:
+cdef class Optimizer(Closed):
     """Optimizer(lr, weight_decay, maximize, clip_norm, clip_value)\n--\n\n"""
 
-    __init_subclass__ = classmethod(check_class)
-
-    def __cinit__(self, *given, **named):
-        check_call(type(self), given, named)
-
     def __init__(self, lr, weight_decay, maximize, clip_norm, clip_value):
-        check_concrete(type(self))
-        if self.slots is not None:
-            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.check_unmade(self.slots is not None)
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
         self.maximize = checks.as_flag("maximize", maximize)
@@ -131,15 +121,6 @@ cdef class Optimizer:
     @staticmethod
     def _host_of(value):
         return as_optimizer(value)
-
-    def config(self):
-        return config(self)
-
-    def __repr__(self):
-        return format_config(self)
-
-    def __copy__(self):
-        return copy.deepcopy(self)
 
     def __reduce__(self):
         return reduce(self, self.state_dict())

@@ -14,36 +14,25 @@ have clipping as an argument, too.
 Reference: fastnn_ref/penalty.py, which has the reasons and the sources.
 """
 
-import copy
-
 from libc.math cimport sqrt
 
 from fastnn._kernels cimport fastnn_kernels, table
+from fastnn.closed cimport Closed
 from fastnn.layer cimport Layer
 from fastnn.network cimport Network
 
-from fastnn.copying import reduce
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.closed import check_call, check_class, check_concrete
-from fastnn_ref.shared.config import config, format_config
 from fastnn_ref.shared.objects import check_instance
 
 
-cdef class Penalty:
+cdef class Penalty(Closed):
     """Penalty()\n--\n\n"""
-
-    __init_subclass__ = classmethod(check_class)
 
     cdef readonly bint biases
     cdef bint is_made
 
-    def __cinit__(self, *given, **named):
-        check_call(type(self), given, named)
-
     def __init__(self):
-        check_concrete(type(self))
-        if self.is_made:
-            raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
+        self.check_unmade(self.is_made)
         self.is_made = True
 
     @property
@@ -57,18 +46,6 @@ cdef class Penalty:
     def _coefficients(self):
         """(l1, l2, whether l1 is proximal, the largest norm or None): what the kernels are told."""
         return 0.0, 0.0, False, None
-
-    def config(self):
-        return config(self)
-
-    def __repr__(self):
-        return format_config(self)
-
-    def __copy__(self):
-        return copy.deepcopy(self)
-
-    def __reduce__(self):
-        return reduce(self)
 
 
 cdef class ElasticNet(Penalty):

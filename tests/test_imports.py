@@ -44,7 +44,7 @@ SHARED_FLOORS = [
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
-    {"_kernels", "conv_tables", "gil", "image_tables"}, {"config", "memory"}, {"network"}, {"layer"},
+    {"_kernels", "closed", "conv_tables", "gil", "image_tables"}, {"config", "memory"}, {"network"}, {"layer"},
     {"custom", "norm"}, {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect", "conv_transpose"}, {"model"}, {"sequential"},
     {"predictor"}, {"comparison"}, {"__init__"},

@@ -62,7 +62,7 @@ PACKAGES = {                                            # page → title, module
     "torch": ("fastnn.torch", "fastnn.torch"), "onnx": ("fastnn.onnx", "fastnn.onnx"),
     "lab": ("fastnn.lab", "fastnn.lab"),
 }
-WHOLE = ("Sequential",)                                 # shows what it inherits
+WHOLE = ("Sequential", "Layer", "Loss", "Penalty", "Optimizer")         # show what they inherit
 WITHIN = ("init", "philox", "metrics")                  # modules among the public names
 
 
