@@ -10,7 +10,9 @@ Reference: fastnn_ref/model.py.
 
 import numpy as np
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.math cimport isfinite
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
@@ -25,11 +27,12 @@ from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.mixup import as_mixup
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
 from fastnn_ref.shared.model import ModelAccess
-from fastnn_ref.shared.network import check_enough_rows, rows_used
+from fastnn_ref.shared.network import check_enough_rows, check_resume, rows_used
 from fastnn_ref.shared.objects import as_function, check_is_root
 from fastnn_ref.shared.schedule import rates
 from fastnn_ref.shared.targets import as_sample_weight
 
+cdef object INT64 = np.dtype(np.int64)
 cdef uint32_t SHUFFLE = 2 << 24             # the stream that shuffles draw from
 cdef double SIGNAL_CHECK_SECONDS = 0.05     # between looks at Ctrl-C and at the progress function
 cdef double CLOCK_SECONDS = 0.0005          # between looks at the clock, where steps are that short
@@ -53,7 +56,33 @@ cdef bint flag(str name, object value) except -1:
 
 cdef int64_t fewer(object wanted, int64_t there) except -1:
     """The smaller one: Python's integers have no largest."""
-    return wanted if wanted < there else there
+    cdef int too_large = 0
+    cdef int64_t found = PyLong_AsLongLongAndOverflow(wanted, &too_large)
+    return there if too_large else min(found, there)
+
+
+cdef int forget_batches(Network network) noexcept:
+    """No batch of an epoch is done."""
+    network.batch_count = 0
+    network.sums[0] = network.sums[1] = network.sums[2] = 0
+    return 0
+
+
+# Short epochs make many of these, which hold nothing but arrays and are seen by `run_epoch` alone.
+@cython.final
+@cython.freelist(8)
+@cython.no_gc
+cdef class Epoch:
+
+    cdef int set_rates(self, Optimizer optimizer) except -1:
+        """The learning rates of the batches left."""
+        self.schedule, self.updates = optimizer.rate, optimizer.updates
+        if type(self.schedule) is float:
+            self.lr, self.rate = NULL, self.schedule
+            return 0
+        self.rates = rates(self.schedule, self.updates, self.batches - self.batch)
+        self.lr, self.lr_start = <const double *>address(self.rates), self.batch
+        return 0
 
 
 cdef class Model(Layer):
@@ -154,22 +183,15 @@ cdef class Model(Layer):
 
     def run_epoch(self, x, t, loss, optimizer, batch_size=32, shuffle=True, progress=None, sample_weight=None,
                   mixup=0.0, on_batch_begin=None, on_batch_end=None, resume=False, drop_last=False):
-        cdef const void *data = NULL
-        cdef const void *targets = NULL
-        cdef int64_t rows = 0, used, size, steps, first, updates, due
-        cdef uint32_t number
-        cdef bint to_shuffle
-        cdef PyThreadState *state
-        cdef double value
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
         cdef Epoch epoch
-        cdef tuple shape, out_shape
         cdef Network network
-        cdef object order = None, lr, rate, lambdas
+        cdef bint shuffles, resumes, drops
+        cdef double alpha
         # What is plainly right is not asked of a Python function: threads that train wait for each other meanwhile.
         batch_size = as_batch_size(batch_size)
-        shuffle, resume, drop_last = flag("shuffle", shuffle), flag("resume", resume), flag("drop_last", drop_last)
+        shuffles, resumes, drops = flag("shuffle", shuffle), flag("resume", resume), flag("drop_last", drop_last)
         alpha = 0.0 if type(mixup) is float and mixup == 0 else as_mixup(mixup, sample_weight, loss, self)
         if not (progress is None and on_batch_begin is None and on_batch_end is None):
             for name, hook in (("progress", progress), ("on_batch_begin", on_batch_begin),
@@ -179,99 +201,61 @@ cdef class Model(Layer):
             check_is_root(self)
         network = self.enter(True)
         try:
-            x = network.prepare_input(self, "x", x, &data, &rows)
-            shape = network.x_shape
-            out_shape = network.out_shape_for(self, shape)
-            t = l.prepare(t, rows, out_shape, network.found_dtype, &targets)
-            used = rows_used(rows, batch_size, True) if drop_last else rows
-            size = fewer(batch_size, used)
-            steps = (used + size - 1) // size
-            first = network.batch_count if resume else 0
-            if first > steps:
-                raise ValueError(f"resume: expected at most {steps} batches done, got {first}")
-            given = None if sample_weight is None else as_sample_weight(sample_weight, rows)
-            epoch.weights = NULL
-            if given is not None:
-                epoch.weights = <const double *><size_t>given.ctypes.data
-            epoch.lambdas = NULL
-            if alpha:
-                t = np.ascontiguousarray(one_hot(t, out_shape, network.found_dtype))
-                l.note_targets(t)
-                targets = <const void *><size_t>t.ctypes.data
-                lambdas = draw_lambdas(alpha, steps, network.seeds.masks, network.epoch_count)
-                epoch.lambdas = <const double *>address(lambdas)
-            rate, updates = o.rate, o.updates
-            epoch.batch, epoch.batches = first, steps
-            lr = self.set_rates(&epoch, rate, updates)
-            network.begin(self, shape, size, False)
-            check_shape(network.planned.out_shape, out_shape)
-            if (used - 1) % size + 1 < network.planned.min_batch_size:
-                check_enough_rows((used - 1) % size + 1, network.planned.min_batch_size)
-            epoch.x, epoch.t, epoch.classes = <const char *>data, <const char *>targets, t.dtype.kind == "i"
-            epoch.n, epoch.batch_size = used, size
-            epoch.x_bytes, epoch.t_bytes = network.planned.in_size * network.real_size, t.nbytes // rows
+            epoch = self.prepare_epoch(network, x, t, l, o, batch_size, shuffles, sample_weight, alpha, resumes,
+                                       drops)
             epoch.one_batch = on_batch_begin is not None or on_batch_end is not None
-            epoch.order = NULL
-            if shuffle or alpha:
-                self.make_batch(&epoch)
-            if shuffle:
-                order = new_array((rows,), np.dtype(np.int64))
-                epoch.order = <const int64_t *>address(order)
             o.attach(network)
-            number, to_shuffle = <uint32_t>network.epoch_count, epoch.order != NULL
-            if not resume:
-                network.batch_count = 0
-                network.sums[0] = network.sums[1] = network.sums[2] = 0
-            while epoch.batch < steps:
-                if on_batch_begin is not None:
-                    network.in_pass = False
-                    on_batch_begin(epoch.batch)
-                if o.rate is not rate or o.updates != updates:         # a callback has changed them
-                    network.in_pass = False
-                    rate, updates = o.rate, o.updates
-                    lr = self.set_rates(&epoch, rate, updates)
-                network.begin(self, shape, size, False)
-                check_shape(network.planned.out_shape, out_shape)
-                network.saved_x = None
-                due = size if epoch.one_batch else used - epoch.batch * size
-                state = released(3 * due * network.planned.forward_work)
-                if to_shuffle:                      # here, as another thread may have to be waited for to take the GIL
-                    permute(<int64_t *>epoch.order, rows, network.order_seed, number, SHUFFLE)
-                    to_shuffle = False
-                self.steps_pass(network, &epoch, l, o)
-                take_back(state)
-                updates = o.updates
-                network.in_pass = False
-                network.raise_error()
-                PyErr_CheckSignals()
-                if on_batch_end is not None:
-                    on_batch_end(epoch.batch - 1, {
-                        "loss": epoch.value + self.penalty_loss, "batch": epoch.batch - 1, "size": network.run.rows})
-                if progress is not None:
-                    progress(epoch.batch, steps)
-            self.penalty_loss = network.sums[1] / used
-            value = network.sums[0]
-            if not l.is_sum:
-                value = value / network.sums[2] if network.sums[2] else 0
-            network.epoch_count += 1
-            network.batch_count = 0
-            network.sums[0] = network.sums[1] = network.sums[2] = 0
-            if not network.finite_parameters(network.run.k):
-                warn_of_nonfinite(self)
-            return value + self.penalty_loss
+            if not resumes:
+                forget_batches(network)
+            self.train_epoch(network, epoch, l, o, progress, on_batch_begin, on_batch_end)
+            return self.end_epoch(network, epoch, l)
         finally:
             network.unlock()
 
-    cdef object set_rates(self, Epoch *e, object rate, int64_t updates):
-        """The rates of the batches left; returns what keeps them alive."""
-        if type(rate) is float:
-            e.lr, e.rate = NULL, rate
-            return None
-        lr = rates(rate, updates, e.batches - e.batch)
-        e.lr, e.lr_start = <const double *>address(lr), e.batch
-        return lr
+    cdef Epoch prepare_epoch(self, Network network, object x, object t, Loss loss, Optimizer optimizer,
+                             object batch_size, bint shuffle, object sample_weight, double alpha, bint resume,
+                             bint drop_last):
+        """All that the steps read, after all checks: nothing that training counts has changed."""
+        cdef const void *data = NULL
+        cdef const void *targets = NULL
+        cdef int64_t last
+        cdef Epoch e = Epoch.__new__(Epoch)
+        e.given_x = network.prepare_input(self, "x", x, &data, &e.rows)
+        e.shape = network.x_shape
+        e.out_shape = network.out_shape_for(self, e.shape)
+        t = loss.prepare(t, e.rows, e.out_shape, network.found_dtype, &targets)
+        e.used = rows_used(e.rows, batch_size, True) if drop_last else e.rows
+        e.batch_size = fewer(batch_size, e.used)
+        e.batch, e.batches = network.batch_count if resume else 0, (e.used + e.batch_size - 1) // e.batch_size
+        if e.batch > e.batches:
+            check_resume(e.batch, e.batches)
+        e.given_weights = None if sample_weight is None else as_sample_weight(sample_weight, e.rows)
+        if e.given_weights is not None:
+            e.weights = <const double *><size_t>e.given_weights.ctypes.data
+        if alpha:
+            t = np.ascontiguousarray(one_hot(t, e.out_shape, network.found_dtype))
+            loss.note_targets(t)
+            targets = <const void *><size_t>t.ctypes.data
+            e.drawn = draw_lambdas(alpha, e.batches, network.seeds.masks, network.epoch_count)
+            e.lambdas = <const double *>address(e.drawn)
+        e.set_rates(optimizer)
+        network.begin(self, e.shape, e.batch_size, False)
+        check_shape(network.planned.out_shape, e.out_shape)
+        last = (e.used - 1) % e.batch_size + 1
+        if last < network.planned.min_batch_size:
+            check_enough_rows(last, network.planned.min_batch_size)
+        e.given_t, e.classes = t, t.dtype.kind == "i"
+        e.x, e.t = <const char *>data, <const char *>targets
+        e.x_bytes, e.t_bytes = network.planned.in_size * network.real_size, <int64_t>t.nbytes // e.rows
+        if shuffle or alpha:
+            self.make_batch(e)
+        if shuffle:
+            e.shuffled = new_array((e.rows,), INT64)
+            e.order, e.to_shuffle = <const int64_t *>address(e.shuffled), True
+        e.number = <uint32_t>network.epoch_count
+        return e
 
-    cdef int make_batch(self, Epoch *e) except -1:
+    cdef int make_batch(self, Epoch e) except -1:
         """Room for the examples, targets and weights of one batch, and for their mixtures."""
         cdef int64_t x_size = (e.batch_size * e.x_bytes + 63) // 64 * 64
         cdef int64_t t_size = (e.batch_size * e.t_bytes + 63) // 64 * 64
@@ -286,7 +270,52 @@ cdef class Model(Layer):
         e.t_mixed = e.x_mixed + x_size
         return 0
 
-    cdef void steps_pass(self, Network network, Epoch *e, Loss loss, Optimizer optimizer) noexcept nogil:
+    cdef int train_epoch(self, Network network, Epoch e, Loss loss, Optimizer optimizer, object progress,
+                         object on_batch_begin, object on_batch_end) except -1:
+        """The steps of the batches left; hooks are called with the GIL and outside the pass, so they may predict."""
+        cdef int64_t due
+        cdef PyThreadState *state
+        while e.batch < e.batches:
+            if on_batch_begin is not None:
+                network.in_pass = False
+                on_batch_begin(e.batch)
+            if optimizer.rate is not e.schedule or optimizer.updates != e.updates:     # a callback has changed them
+                network.in_pass = False
+                e.set_rates(optimizer)
+            network.begin(self, e.shape, e.batch_size, False)
+            check_shape(network.planned.out_shape, e.out_shape)
+            network.saved_x = None
+            due = e.batch_size if e.one_batch else e.used - e.batch * e.batch_size
+            state = released(3 * due * network.planned.forward_work)
+            if e.to_shuffle:                        # here, as another thread may have to be waited for to take the GIL
+                permute(<int64_t *>e.order, e.rows, network.order_seed, e.number, SHUFFLE)
+                e.to_shuffle = False
+            self.steps_pass(network, e, loss, optimizer)
+            take_back(state)
+            e.updates = optimizer.updates
+            network.in_pass = False
+            network.raise_error()
+            PyErr_CheckSignals()
+            if on_batch_end is not None:
+                on_batch_end(e.batch - 1, {
+                    "loss": e.value + self.penalty_loss, "batch": e.batch - 1, "size": network.run.rows})
+            if progress is not None:
+                progress(e.batch, e.batches)
+        return 0
+
+    cdef object end_epoch(self, Network network, Epoch e, Loss loss):
+        """The epoch's loss, with the penalty; the counters stand before the next one."""
+        cdef double value = network.sums[0]
+        self.penalty_loss = network.sums[1] / e.used
+        if not loss.is_sum:
+            value = value / network.sums[2] if network.sums[2] else 0
+        network.epoch_count += 1
+        forget_batches(network)
+        if not network.finite_parameters(network.run.k):
+            warn_of_nonfinite(self)
+        return value + self.penalty_loss
+
+    cdef void steps_pass(self, Network network, Epoch e, Loss loss, Optimizer optimizer) noexcept nogil:
         """Steps until the epoch ends, an error comes, or it is time to look at signals."""
         cdef double begun = seconds(), last = begun, now
         cdef int64_t rows, start, i, steps = 0, every = 1           # steps between two looks at the clock
@@ -296,7 +325,7 @@ cdef class Model(Layer):
         cdef double count, lr
         while e.batch < e.batches:
             start = e.batch * e.batch_size
-            rows = min(e.batch_size, e.n - start)
+            rows = min(e.batch_size, e.used - start)
             weights = NULL
             if e.order != NULL:
                 gather(e.x_batch, e.x, e.order + start, rows, e.x_bytes)
