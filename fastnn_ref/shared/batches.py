@@ -31,7 +31,7 @@ from .. import philox
 from . import checks, diagnosis
 from .class_weight import is_sum, mean_of_batches, of_part, total_weight
 from .custom import CustomLoss
-from .data import Data, FileRows, check_inputs, is_mapped, named_as, prepare_data
+from .data import Data, FileRows, check_inputs, is_mapped, named_as, numbered_as, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
 from .objects import class_name
 from .shards import Shards
@@ -258,9 +258,11 @@ def train(
     """
     if isinstance(source, RowBatches) and source.in_memory:
         x, t, weights = source.data[:3]
-        value = model.run_epoch(
-            x, t, loss, optimizer, source.size, source.shuffle, progress=progress, sample_weight=weights, mixup=mixup,
-            on_batch_begin=on_batch_begin, on_batch_end=on_batch_end, resume=resume, drop_last=source.drop_last)
+        with numbered_as(source.data.rows):
+            value = model.run_epoch(
+                x, t, loss, optimizer, source.size, source.shuffle, progress=progress, sample_weight=weights,
+                mixup=mixup, on_batch_begin=on_batch_begin, on_batch_end=on_batch_end, resume=resume,
+                drop_last=source.drop_last)
         return value, model.penalty_loss
     steps = -(-source.count // accumulate)
     counters = model.network.counters()

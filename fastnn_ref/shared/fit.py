@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -45,7 +45,7 @@ from .objects import check_is_root, package_of
 from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_in
-from .shards import as_shards, check_batch_size, ending_the_job
+from .shards import Shards, as_shards, check_batch_size, ending_the_job
 from .state import check_resumed, load_training_state
 
 PREDICTED = 256         # rows that are predicted before the first step
@@ -92,23 +92,6 @@ def measure(
     at once."""
     value, y = mean_loss(lambda rows: model.predict(data.x[rows], batch_size), data, loss, batch_size, bool(metrics))
     return {"loss": value, **compute_metrics(metrics, y, np.asarray(data.t), loss)}
-
-
-def epoch_logs(
-    model: Any, value: float, penalty: float, data: Data, held_out: Data | None, loss: Any,
-    own: Mapping[str, Metric], metrics: Mapping[str, Metric],
-) -> dict[str, float]:
-    """What is known after an epoch with the loss ``value``, of which ``penalty`` is a part; ``own`` are the metrics of
-    the training data."""
-    logs = {"loss": value}
-    if model.has_penalty:
-        logs |= {"data_loss": value - penalty, "penalty": penalty}
-    if own:
-        y = np.concatenate([model.predict(data.x[rows]) for rows in parts(len(data.x), EVALUATED)])
-        logs |= compute_metrics(own, y, np.asarray(data.t), loss)
-    if held_out is not None:
-        logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}
-    return logs
 
 
 def evaluate(
@@ -179,40 +162,59 @@ def as_display(verbose: object) -> ProgressBar | None:
     raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
 
 
-def check_data(
-    model: Any, data: Data, held_out: Data | None, loss: Any, own: Mapping[str, Metric], metrics: Mapping[str, Metric],
-) -> dict[str, float]:
-    """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t. ``data``
-    is the first batch, if there is an iterator."""
-    if held_out is not None:
-        with numbered_as(held_out.rows):
-            check_inputs(model, held_out)
-            check_evaluation(model, held_out, loss, metrics)
-    with numbered_as(data.rows):
-        largest = check_inputs(model, data)
+class Task(NamedTuple):
+    """What a model learns, and what is measured after each epoch."""
+
+    model: Any
+    data: Data                          # the first batch, if there is an iterator
+    held_out: Data | None
+    loss: Any
+    own: Mapping[str, Metric]           # of the training data
+    metrics: Mapping[str, Metric]       # of the validation data
+
+    def check(self) -> dict[str, float]:
+        """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t."""
+        model, data, held_out, loss, own, metrics = self
+        if held_out is not None:
+            with numbered_as(held_out.rows):
+                check_inputs(model, held_out)
+                check_evaluation(model, held_out, loss, metrics)
+        with numbered_as(data.rows):
+            largest = check_inputs(model, data)
+            if own:
+                check_evaluation(model, data, loss, own)
+        return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
+
+    def monitors(self) -> dict[str, str | None]:
+        """Each name that the logs of an epoch will have, and which way is better."""
+        parts = {"data_loss": "min", "penalty": "min"} if self.model.has_penalty else {}
+        own, held_out = ({name: metric.direction for name, metric in each.items()} for each in (self.own, self.metrics))
+        validation = {} if self.held_out is None else {
+            f"val_{name}": way for name, way in {"loss": "min", **held_out}.items()}
+        return {"loss": "min", **parts, **own, **validation}
+
+    def usual_loss(self, count: int) -> float:
+        """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows,
+        and, if it is a sum, of ``count`` such."""
+        data, loss = self.data, self.loss
+        y = self.model.predict(data.x[:PREDICTED])
+        outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]    # a user's may not take zeros
+        with named_as(data.names), numbered_as(data.rows):
+            found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
+        return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
+
+    def logs(self, value: float, penalty: float) -> dict[str, float]:
+        """What is known after an epoch with the loss ``value``, of which ``penalty`` is a part."""
+        model, data, held_out, loss, own, metrics = self
+        logs = {"loss": value}
+        if model.has_penalty:
+            logs |= {"data_loss": value - penalty, "penalty": penalty}
         if own:
-            check_evaluation(model, data, loss, own)
-    return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
-
-
-def usual_loss(model: Any, data: Data, loss: Any, count: int) -> float:
-    """The loss of the model as it is, or of zeros in place of its outputs, whichever is larger: of the first rows, and,
-    if it is a sum, of ``count`` such."""
-    y = model.predict(data.x[:PREDICTED])
-    outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]        # a user's may not take zeros
-    with named_as(data.names), numbered_as(data.rows):
-        found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
-    return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
-
-
-def find_monitors(
-    trained: Mapping[str, Metric], metrics: Mapping[str, Metric], has_penalty: bool, has_validation: bool,
-) -> dict[str, str | None]:
-    """Each name that the logs of an epoch will have, and which way is better."""
-    parts = {"data_loss": "min", "penalty": "min"} if has_penalty else {}
-    own, held_out = ({name: metric.direction for name, metric in each.items()} for each in (trained, metrics))
-    validation = {f"val_{name}": way for name, way in {"loss": "min", **held_out}.items()} if has_validation else {}
-    return {"loss": "min", **parts, **own, **validation}
+            y = np.concatenate([model.predict(data.x[rows]) for rows in parts(len(data.x), EVALUATED)])
+            logs |= compute_metrics(own, y, np.asarray(data.t), loss)
+        if held_out is not None:
+            logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}
+        return logs
 
 
 # ---- the loop ----
@@ -313,6 +315,44 @@ def held(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any
                 network.release()
 
     return alone
+
+
+def train_epochs(
+    task: Task, one_epoch: Callable[..., tuple[float, float]], optimizer: Any, epochs: int, steps: int, ranks: Shards,
+    state: Any, hooks: CallbackList, history: History, watch: diagnosis.LossWatch,
+) -> None:
+    """The epochs that are left, and all hooks; ``state`` is where to go on."""
+    model = task.model
+    model.stop_training = False
+    logs: dict[str, float] = {}
+    stops = ranks.any(hooks.begin())
+    with CtrlC() as ctrl_c:
+        try:
+            if state is not None:
+                load_training_state(state, model, optimizer, hooks.callbacks)
+                optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
+            for epoch in range(len(history.epoch), 0 if stops else epochs):
+                ranks.call(hooks.call, "on_epoch_begin", epoch, {})
+                start = time.perf_counter()
+                inside = state is not None and model.network.counters()["batch"] > 0
+                value, penalty = one_epoch(inside, **epoch_hooks(model, hooks, ctrl_c, steps))
+                history.seconds.append(time.perf_counter() - start)
+                ends = not model.network.has_finite_parameters()        # the epoch has said which
+                if ranks.rank == 0:
+                    watch.see(epoch, value - penalty, ends)
+                logs = ranks.shared(functools.partial(task.logs, value, penalty))
+                ranks.call(hooks.call, "on_epoch_end", epoch, logs)
+                if ranks.any(model.stop_training or ctrl_c.pressed or ends):
+                    break
+        except StopTraining:
+            pass
+        finally:
+            history.interrupted = ctrl_c.pressed
+            hooks.end(logs)
+    history.interrupted = ranks.any(history.interrupted)
+
+
+# ---- fit ----
 
 
 def as_shuffle(value: object) -> bool | str:
@@ -463,54 +503,23 @@ def fit(
         "shuffle": shuffle})
     if resume is None:
         check_parameters(model)
-    own = {} if t is None else measures                 # metrics of the training data
-    whole = isinstance(source, RowBatches) and source.in_memory         # errors count rows of all data, not of a batch
-    largest = ranks.shared(lambda: check_data(model, data, held_out, loss, own, measures))
+    task = Task(model, data, held_out, loss, {} if t is None else measures, measures)
+    largest = ranks.shared(task.check)
     state = ranks.shared(lambda: as_training_state(resume, model, optimizer, steps))
     params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,
-              "largest": largest, "loss": loss,
-              "monitors": find_monitors(own, measures, model.has_penalty, held_out is not None)}
+              "largest": largest, "loss": loss, "monitors": task.monitors()}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display, writes=ranks.rank == 0)
     if state is not None:
         check_resumed(state, hooks.callbacks)
     ranks.same("callbacks", [type(each).__name__ for each in hooks.callbacks])
+    one_epoch = functools.partial(train, model, source, loss, optimizer, accumulate, ranks, mixup)
     with filled_in(optimizer, steps, epochs):
         if ranks.rank == 0:
             diagnosis.warn_before(model, loss, optimizer, steps * epochs)
             diagnosis.warn_of_bytes(model, x, largest["x"])
-        rows = source.rows or source.count * len(data.x)
         # A loss that shall rise has no usual one.
-        usual = np.inf if optimizer.maximize else usual_loss(model, data, loss, rows)
+        usual = np.inf if optimizer.maximize else task.usual_loss(source.rows or source.count * len(data.x))
         watch = diagnosis.LossWatch(model, optimizer, largest, usual)
-        model.stop_training = False
-        logs: dict[str, float] = {}
-        stops = ranks.any(hooks.begin())
-        with CtrlC() as ctrl_c:
-            try:
-                if state is not None:
-                    load_training_state(state, model, optimizer, hooks.callbacks)
-                    optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
-                for epoch in range(len(history.epoch), 0 if stops else epochs):
-                    ranks.call(hooks.call, "on_epoch_begin", epoch, {})
-                    start = time.perf_counter()
-                    inside = state is not None and model.network.counters()["batch"] > 0
-                    with numbered_as(data.rows if whole else None):
-                        value, penalty = train(model, source, loss, optimizer, accumulate, ranks, mixup, inside,
-                                               **epoch_hooks(model, hooks, ctrl_c, steps))
-                    history.seconds.append(time.perf_counter() - start)
-                    ends = not model.network.has_finite_parameters()        # the epoch has said which
-                    if ranks.rank == 0:
-                        watch.see(epoch, value - penalty, ends)
-                    logs = ranks.shared(functools.partial(
-                        epoch_logs, model, value, penalty, data, held_out, loss, own, measures))
-                    ranks.call(hooks.call, "on_epoch_end", epoch, logs)
-                    if ranks.any(model.stop_training or ctrl_c.pressed or ends):
-                        break
-            except StopTraining:
-                pass
-            finally:
-                history.interrupted = ctrl_c.pressed
-                hooks.end(logs)
-    history.interrupted = ranks.any(history.interrupted)
+        train_epochs(task, one_epoch, optimizer, epochs, steps, ranks, state, hooks, history, watch)
     return history
