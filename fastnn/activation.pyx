@@ -11,9 +11,10 @@ from libc.stdint cimport int64_t
 from fastnn._kernels cimport IDENTITY, RELU, activation_kind, is_elementwise, saves_slope
 from fastnn.custom cimport as_layer
 from fastnn.memory cimport Plan
-from fastnn.network cimport PASS_THROUGH, PLAIN, Layout, Pass
+from fastnn.network cimport PASS_THROUGH, PLAIN, Layout, Pass, plan_node
 
 from fastnn._kernels import ACTIVATIONS
+from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.custom import CustomActivation
 from fastnn_ref.shared.objects import check_unowned
@@ -339,16 +340,52 @@ cdef Layer get_activation(object activation):
     return NAMES[checks.as_choice("activation", activation, NAMES)]()
 
 
-cdef Activation fused(Layer activation):
-    return activation if isinstance(activation, Activation) else Identity()
+cdef class Weighted(Layer):
+    """Weighted()\n--\n\n"""
 
+    changes_shape = True
 
-cdef tuple absorbed(tuple behind):
-    cdef int at = 0
-    norm = activation = None
-    if at < len(behind) and (<Layer>behind[at]).has_constants():
-        norm = behind[at]
-        at += 1
-    if at < len(behind) and isinstance(behind[at], Activation) and is_elementwise((<Activation>behind[at]).kind):
-        activation = behind[at]
-    return norm, activation
+    cdef int add_weights(self, tuple shape, object outside, object activation, object bias, object init) except -1:
+        """Declares weight and bias; the last line of the constructor."""
+        self.activation = get_activation(activation)
+        self.is_hosted = not isinstance(self.activation, Activation)
+        self.act = Identity() if self.is_hosted else self.activation
+        self.init = None if init is None else initialisers.as_init(init, shape)
+        self.has_bias = checks.as_flag("bias", bias)
+        self.add("weight", shape, initialisers.default_init(self.activation.name, self.init), True)
+        if self.has_bias:
+            self.add("bias", (outside,), "zeros")
+        if self.is_hosted:
+            self.adopt((self.activation,))
+        return 0
+
+    cdef tuple named_children(self):
+        return (("activation", self.activation),) if self.is_hosted else ()
+
+    cdef bint output_is_reusable(self):
+        return self.act.kind == IDENTITY and not self.is_hosted
+
+    cdef int absorb(self, tuple behind, tuple out_shape) except -1:
+        """A normalisation by constants, then an activation, each if it is there."""
+        cdef int count = 0
+        self.norm = self.after = None
+        if self.act.kind != IDENTITY or self.is_hosted:
+            return 0
+        if count < len(behind) and (<Layer>behind[count]).has_constants():
+            self.norm = behind[count]
+            count += 1
+        if count < len(behind) and isinstance(behind[count], Activation) and (
+                is_elementwise((<Activation>behind[count]).kind)):
+            self.after = behind[count]
+            count += 1
+        return count
+
+    cdef int plan_hosted(self, tuple out_shape, int64_t rows, Plan plan) except -1:
+        """Plans a user's own activation, if there is one."""
+        if self.is_hosted:
+            plan_node(self.activation, out_shape, rows, plan)
+        return 0
+
+    cdef void *activated(self, Pass *p, void *y) noexcept nogil:
+        """y after a user's own activation, if there is one: all others are part of the kernel."""
+        return self.activation.forward_pass(p, y) if self.is_hosted else y

@@ -1,22 +1,14 @@
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport fastnn_conv, fastnn_planes
-from fastnn.activation cimport Activation
-from fastnn.layer cimport Layer
+from fastnn.activation cimport Weighted
 from fastnn.memory cimport Plan
-from fastnn.network cimport Node, Pass
+from fastnn.network cimport Pass
 
 
 # What Conv2d and ConvTranspose2d share. `g` describes a convolution: the layer itself, or the one from its output to
 # its input.
-cdef class Convolution(Layer):
-    cdef readonly Layer activation
-    cdef Activation act                         # what the kernel computes
-    cdef Node norm                              # what is done along with it where nothing is saved, if `absorbed`
-    cdef Activation after
-    cdef bint is_hosted                         # a user's own activation comes after the kernel
-    cdef readonly object init
-    cdef bint has_bias
+cdef class Convolution(Weighted):
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
     cdef list tables                            # what g points to

@@ -17,13 +17,12 @@ from fastnn._kernels cimport (
     CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
     WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
-from fastnn.activation cimport absorbed, fused, get_activation
+from fastnn.activation cimport Weighted, get_activation
 from fastnn.layer cimport Layer
 from fastnn.memory cimport LINE, Plan
-from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, packed_for, plan_node
+from fastnn.network cimport INTERLEAVED, PLAIN, Layout, Pass, packed_for
 
 from fastnn import conv_tables
-from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
 
@@ -35,28 +34,18 @@ cdef const int64_t *pointer(object table) except? NULL:
     return <const int64_t *>address(table)
 
 
-cdef class Convolution(Layer):
+cdef class Convolution(Weighted):
     """Convolution()\n--\n\n"""
-
-    changes_shape = True
 
     cdef int make(self, object channels, object filters, object groups, object outside, object activation, object bias,
                   object init) except -1:
         """Takes the geometry, which is set, and what the two kinds have alike; `outside` is the size of the bias."""
-        self.activation = checks.check_elementwise(get_activation(activation))
-        self.act = fused(self.activation)
+        activation = checks.check_elementwise(get_activation(activation))
         shape = (filters, channels // groups, *self.kernel_size)
         checks.check_size("weight", *shape)
-        self.init = None if init is None else initialisers.as_init(init, shape)
         self.g.channels, self.g.filters, self.g.groups = channels, filters, groups
         self.g.filter_size = checks.check_size("weight", *shape[1:])
-        self.has_bias = checks.as_flag("bias", bias)
-        self.add("weight", shape, initialisers.default_init(self.activation.name, self.init), True)
-        if self.has_bias:
-            self.add("bias", (outside,), "zeros")
-        if self.act is not self.activation:
-            self.is_hosted = True
-            self.adopt((self.activation,))
+        self.add_weights(shape, outside, activation, bias, init)
         return 0
 
     @property
@@ -77,20 +66,8 @@ cdef class Convolution(Layer):
     cdef Layout layout(self):
         return PLAIN if self.is_hosted else INTERLEAVED
 
-    cdef bint output_is_reusable(self):
-        return self.act.kind == IDENTITY and not self.is_hosted
-
-    cdef int absorb(self, tuple behind, tuple out_shape) except -1:
-        self.norm = self.after = None
-        if self.act.kind == IDENTITY and not self.is_hosted:
-            self.norm, self.after = absorbed(behind)
-        return (self.norm is not None) + (self.after is not None)
-
     cdef bint ends_in_relu(self):
         return self.act.kind == RELU
-
-    cdef tuple named_children(self):
-        return (("activation", self.activation),) if self.is_hosted else ()
 
     cdef object set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes):
         """Points g to the tables of `planes`, for `rows` images of `channels` channels; returns the tables."""
@@ -260,8 +237,7 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
         self.g.x_interleaved, self.g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.plan_windows(shape[1:], out_shape[1:], rows, plan)
         plan.reserve(&self.g.input.memory, <object>rows * self.g.input.image_size)
-        if self.is_hosted:
-            plan_node(self.activation, out_shape, rows, plan)
+        self.plan_hosted(out_shape, rows, plan)
         return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
@@ -271,7 +247,7 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
             p.k.conv_winograd(&self.g)
         else:
             p.k.conv(&self.g)
-        return self.activation.forward_pass(p, self.g.y) if self.is_hosted else self.g.y
+        return self.activated(p, self.g.y)
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         dy = self.act_backward(p, dy)

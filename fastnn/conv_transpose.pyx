@@ -15,7 +15,7 @@ from fastnn._kernels cimport fastnn_kernels
 from fastnn.conv cimport Convolution
 from fastnn.layer cimport Layer
 from fastnn.memory cimport Plan
-from fastnn.network cimport INTERLEAVED, Pass, plan_node
+from fastnn.network cimport INTERLEAVED, Pass
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
@@ -65,15 +65,14 @@ bias=True, dilation=1, activation=None, *, init=None)\n--\n\n"""
         self.g.x_interleaved, self.g.y_interleaved = self.y_layout == INTERLEAVED, self.x_layout == INTERLEAVED
         self.plan_windows(out_shape[1:], shape[1:], rows, plan)
         plan.reserve_scratch(&self.g.input.memory, <object>rows * self.g.input.image_size)
-        if self.is_hosted:
-            plan_node(self.activation, out_shape, rows, plan)
+        self.plan_hosted(out_shape, rows, plan)
         return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.start(p)
         self.g.du = x
         p.k.conv_transpose(&self.g)
-        return self.activation.forward_pass(p, self.g.y) if self.is_hosted else self.g.y
+        return self.activated(p, self.g.y)
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         dy = self.act_backward(p, dy)

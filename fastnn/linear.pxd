@@ -1,19 +1,11 @@
 from libc.stdint cimport int64_t
 
-from fastnn.activation cimport Activation
-from fastnn.layer cimport Layer
-from fastnn.network cimport Node, Pass
+from fastnn.activation cimport Weighted
+from fastnn.network cimport Pass
 
 
-cdef class Linear(Layer):
-    cdef readonly Layer activation
-    cdef Activation act         # what the product's kernel computes
-    cdef Node norm              # what is done along with it where nothing is saved, if `absorbed`
-    cdef Activation after
-    cdef bint is_hosted         # a user's own activation comes after the kernel
-    cdef readonly object init
+cdef class Linear(Weighted):
     cdef readonly int64_t in_features, out_features
-    cdef bint has_bias
     cdef int64_t groups         # rows of one example
     cdef void *w
     cdef void *b
@@ -23,7 +15,6 @@ cdef class Linear(Layer):
     cdef void *u                # where act'(u) is saved, if it is; else y itself
     cdef void *y
     cdef void *product(self, Pass *p, const void *x, const void *w, int activation) noexcept nogil
-    cdef void *activated(self, Pass *p, void *y) noexcept nogil
     cdef void *through_activation(self, Pass *p, void *dy) noexcept nogil
     cdef void weight_gradient(self, Pass *p, const void *x, const void *du, void *dw) noexcept nogil
     cdef void input_gradient(self, Pass *p, const void *du, const void *w, void *dx) noexcept nogil

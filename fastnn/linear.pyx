@@ -12,21 +12,19 @@ Reference: fastnn_ref/linear.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport IDENTITY, address, fastnn_gemm, fastnn_kernels, saves_slope
-from fastnn.activation cimport absorbed, fused, get_activation
+from fastnn.activation cimport Weighted
 from fastnn.layer cimport Layer
 from fastnn.memory cimport LINE, Plan
-from fastnn.network cimport Pass, packed_for, plan_node
+from fastnn.network cimport Pass, packed_for
 
-from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.parameter import Parameter
 from fastnn_ref.shared.shapes import check_last_axes
 
 
-cdef class Linear(Layer):
+cdef class Linear(Weighted):
     """Linear(in_features, out_features, activation=None, bias=True, *, init=None)\n--\n\n"""
 
-    changes_shape = True
     weight = Parameter("", "weight")
     bias = Parameter("", "bias")
 
@@ -36,25 +34,12 @@ cdef class Linear(Layer):
         out_features = checks.as_integer("out_features", out_features, 1)
         checks.check_size("weight", in_features, out_features)
         self.in_features, self.out_features = in_features, out_features
-        self.activation = get_activation(activation)
-        self.act = fused(self.activation)
-        self.init = None if init is None else initialisers.as_init(init, (in_features, out_features))
-        self.has_bias = checks.as_flag("bias", bias)
         self.input_shape = (in_features,)
-        start = initialisers.default_init(self.activation.name, self.init)
-        self.add("weight", (in_features, out_features), start, True)
-        if self.has_bias:
-            self.add("bias", (out_features,), "zeros")
-        if self.act is not self.activation:
-            self.is_hosted = True
-            self.adopt((self.activation,))
+        self.add_weights((in_features, out_features), out_features, activation, bias, init)
 
     cdef tuple output_shape_of(self, tuple shape):
         check_last_axes(type(self).__name__, shape, (self.in_features,))
         return (*shape[:len(shape) - 1], self.out_features)
-
-    cdef tuple named_children(self):
-        return (("activation", self.activation),) if self.is_hosted else ()
 
     cdef int bind(self) except -1:
         self.w, self.dw = address(self.own_values["weight"]), self.gradient_of("weight")
@@ -68,16 +53,12 @@ cdef class Linear(Layer):
             k.gemm_pack(self.w, self.in_features, self.out_features, self.reserve_packed(k, self.in_features * row))
         return 0
 
-    cdef bint output_is_reusable(self):
-        return self.act.kind == IDENTITY and not self.is_hosted
-
     cdef int absorb(self, tuple behind, tuple out_shape) except -1:
-        self.norm = self.after = None
-        if self.act.kind == IDENTITY and not self.is_hosted:
-            self.norm, self.after = absorbed(behind)
-            if self.norm is not None and len(out_shape) > 1:        # its channels are no columns
-                self.norm = self.after = None
-        return (self.norm is not None) + (self.after is not None)
+        cdef int count = Weighted.absorb(self, behind, out_shape)
+        if self.norm is not None and len(out_shape) > 1:            # its channels are no columns
+            self.norm = self.after = None
+            return 0
+        return count
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
@@ -85,8 +66,7 @@ cdef class Linear(Layer):
         plan.reserve(&self.y, <object>rows * self.out_size)
         if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
-        if self.is_hosted:
-            plan_node(self.activation, out_shape, rows, plan)
+        self.plan_hosted(out_shape, rows, plan)
         return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
@@ -118,10 +98,6 @@ cdef class Linear(Layer):
         g.work, g.threads = p.work, p.threads
         p.k.gemm(&g)
         return self.y
-
-    cdef void *activated(self, Pass *p, void *y) noexcept nogil:
-        """y after a user's own activation, if there is one: all others are part of the product."""
-        return self.activation.forward_pass(p, y) if self.is_hosted else y
 
     cdef void *through_activation(self, Pass *p, void *dy) noexcept nogil:
         """du, over dy where the activation is part of the product, and db."""
