@@ -393,17 +393,6 @@ cdef Network make_network(Node root, object seed, object dtype):
     return network
 
 
-cdef bint fits(object array, tuple shape, object dtype, object count) except -1:
-    """May kernels use this array as it is? It must lie in a block made here, in whole cache lines of its own."""
-    cdef int64_t start
-    if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
-            and array.flags.writeable and type(array.base) is np.ndarray and array.base.dtype == np.uint8):
-        return False
-    start = <int64_t><uintptr_t>address(array)
-    return start % 64 == 0 and (
-        start + count * dtype.itemsize <= <int64_t><uintptr_t>address(array.base) + array.base.nbytes)
-
-
 cdef class Network:
 
     def __init__(self):
@@ -486,32 +475,8 @@ cdef class Network:
             streams.append(MASK | number)
             number += node.numbered()
             found += [(prefix + spec.name, node, spec) for spec in node.own_specs.values()]
-        # What a slot looks like, in values: weights, biases, each from the start of a cache line on.
-        sizes = [whole_lines(checks.check_size(spec.name, *spec.shape) * real_size) // real_size
-                 for _, _, spec in found]
-        order = [index for decays, trains in ((True, True), (False, True), (True, False), (False, False))
-                 for index, (_, _, spec) in enumerate(found) if (spec.decays, spec.trainable) == (decays, trains)]
-        offsets, total = {name: None for name, _, spec in found if spec.trainable}, 0     # in the order of the layers
-        for index in order:
-            if found[index][2].trainable:
-                offsets[found[index][0]] = (total, found[index][2].shape)
-                total += sizes[index]
-        checks.check_memory(total * real_size)
-        # Memory for what has none; values that layers already have are kept.
-        wanted, wanted_gradients = [], []
-        for index in order:
-            _, node, spec = found[index]
-            wanted.append((index, spec.shape, sizes[index], node.own_values.get(spec.name)))
-            if spec.trainable:
-                wanted_gradients.append((index, spec.shape, sizes[index], node.own_gradients.get(spec.name)))
-        values, gradients = place_arrays(wanted, dtype), place_arrays(wanted_gradients, dtype)
-        for index, (name, node, spec) in enumerate(found):
-            given = node.own_values.get(spec.name)
-            if given is None:
-                values[index][...] = init.create(spec.init, spec.shape, self.seeds.init, index, dtype, words)
-            elif tuple(given.shape) != spec.shape:
-                raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
-                                 f"got {checks.format_shape(given.shape)}")
+        sizes, order, offsets, total = slot_layout(found, real_size)
+        values, gradients = parameter_arrays(found, order, sizes, dtype, self.seeds.init)
         entries = [(name, spec, values[index], gradients.get(index)) for index, (name, _, spec) in enumerate(found)]
         order = [index for index in order if found[index][2].trainable]
         flat = all([<int64_t><uintptr_t>address(gradients[index]) == <int64_t><uintptr_t>address(gradients[order[0]])
@@ -943,6 +908,59 @@ cdef class Network:
         cdef int i
         for i in range(self.span_count):
             k.clamp(self.spans[i].g, self.spans[i].n, limit)
+
+
+# ---- where parameters lie; `found` has (name, layer, spec) of each ----
+
+cdef tuple slot_layout(list found, int64_t real_size):
+    """What a slot looks like, in values: weights, biases, each from the start of a cache line on.
+
+    Returns the sizes of the parameters; their indices in the order of a slot; name → (where it begins, shape) of those
+    that training changes, in the order of the layers; and the size of a slot.
+    """
+    cdef object total = 0
+    sizes = [whole_lines(checks.check_size(spec.name, *spec.shape) * real_size) // real_size for _, _, spec in found]
+    order = [index for decays, trains in ((True, True), (False, True), (True, False), (False, False))
+             for index, (_, _, spec) in enumerate(found) if (spec.decays, spec.trainable) == (decays, trains)]
+    offsets = {name: None for name, _, spec in found if spec.trainable}
+    for index in order:
+        name, _, spec = found[index]
+        if spec.trainable:
+            offsets[name] = (total, spec.shape)
+            total += sizes[index]
+    checks.check_memory(total * real_size)
+    return sizes, order, offsets, total
+
+
+cdef tuple parameter_arrays(list found, list order, list sizes, object dtype, object seed):
+    """Index → value, and index → gradient. Values that layers already have are kept, missing ones are drawn."""
+    cdef Node node
+    wanted, wanted_gradients = [], []
+    for index in order:
+        _, node, spec = found[index]
+        wanted.append((index, spec.shape, sizes[index], node.own_values.get(spec.name)))
+        if spec.trainable:
+            wanted_gradients.append((index, spec.shape, sizes[index], node.own_gradients.get(spec.name)))
+    values, gradients = place_arrays(wanted, dtype), place_arrays(wanted_gradients, dtype)
+    for index, (name, node, spec) in enumerate(found):
+        given = node.own_values.get(spec.name)
+        if given is None:
+            values[index][...] = init.create(spec.init, spec.shape, seed, index, dtype, words)
+        elif tuple(given.shape) != spec.shape:
+            raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
+                             f"got {checks.format_shape(given.shape)}")
+    return values, gradients
+
+
+cdef bint fits(object array, tuple shape, object dtype, object count) except -1:
+    """May kernels use this array as it is? It must lie in a block made here, in whole cache lines of its own."""
+    cdef int64_t start
+    if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
+            and array.flags.writeable and type(array.base) is np.ndarray and array.base.dtype == np.uint8):
+        return False
+    start = <int64_t><uintptr_t>address(array)
+    return start % 64 == 0 and (
+        start + count * dtype.itemsize <= <int64_t><uintptr_t>address(array.base) + array.base.nbytes)
 
 
 cdef dict place_arrays(list wanted, object dtype):
