@@ -52,7 +52,7 @@ cdef class Packed:
 
 cdef class Node(Closed):
 
-    def __cinit__(self, *given, **named):
+    def __cinit__(self):
         self._trainable, self._lr_scale = True, 1
 
     def __init__(self):
