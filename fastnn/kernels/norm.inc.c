@@ -56,40 +56,57 @@ static int F(channel_ranges)(const fastnn_norm *g, int64_t c, F(ranges_t) *range
     return sets;
 }
 
+/* Mean and squared deviations of the values seen so far; the mean is less mean_hi. */
+typedef struct {
+    double mean, squares, seen;
+} F(moments_t);
+
+/* Joins what `count` ranges of n values, the first one at `x`, give, as in Chan, Golub and LeVeque, "Updating formulae
+   and a pairwise algorithm for computing sample variances" (1979). */
+static inline void F(add_moments)(const real *x, int64_t count, int64_t stride, int64_t n, const real *hi,
+                                  F(moments_t) *all)
+{
+    const real *end = x + count * stride;
+    const double values = (double)(count * n), inverse = 1 / values, weight = values / (all->seen + values);
+    real lo[VL];
+    vec sum[LANE_VECTORS], residual[LANE_VECTORS], square[LANE_VECTORS];
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = residual[v] = square[v] = vzero();
+    for (int l = 0; l < VL; ++l) lo[l] = 0;
+    for (const real *range = x; range < end; range += stride) F(add_differences)(0, range, n, hi, lo, sum, square);
+    /* The reciprocal is ready before the sum is; a division would begin only then. */
+    const real near = F(tree_of_vectors)(sum) * (real)inverse;
+    for (int l = 0; l < VL; ++l) lo[l] = near;
+    for (const real *range = x; range < end; range += stride) F(add_differences)(1, range, n, hi, lo, residual, square);
+    const double d = (double)F(tree_of_vectors)(residual) * inverse, apart = (double)near + d - all->mean;
+    all->squares += (double)F(tree_of_vectors)(square) - d * d * values + apart * apart * (all->seen * weight);
+    all->mean += apart * weight;
+    all->seen += values;
+}
+
+/* A range of more values goes in pieces: one sum over very many loses its digits. */
+#undef PIECE
+#define PIECE 8192
+
 /* Mean and variance of the values in some sets of ranges. The two passes go over so many ranges at a time that the
    second pass finds them in the first-level cache (of channels that are a power of two apart, the second-level cache
-   holds eight). The results are joined as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-   computing sample variances" (1979). */
+   holds eight). */
 static void F(moments)(const real *x, const F(ranges_t) *ranges, int sets, real *mean_hi, real *mean_lo, real *var)
 {
-    real hi[VL], lo[VL];
-    double mean = 0, squares = 0, seen = 0;             /* of all values so far; the mean is less mean_hi */
+    real hi[VL];
+    F(moments_t) all = {0, 0, 0};
     for (int l = 0; l < VL; ++l) hi[l] = x[ranges->first];
     for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r) {
         const int64_t n = r->n, some = 1 + 2048 / n;
-        for (int64_t from = 0, to; from < r->count; from = to) {
-            to = min64(from + some, r->count);
-            const real *first = x + r->first + from * r->stride, *end = x + r->first + to * r->stride;
-            const double count = (double)((to - from) * n), inverse = 1 / count, weight = count / (seen + count);
-            vec sum[LANE_VECTORS], residual[LANE_VECTORS], square[LANE_VECTORS];
-            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = residual[v] = square[v] = vzero();
-            for (int l = 0; l < VL; ++l) lo[l] = 0;
-            for (const real *range = first; range < end; range += r->stride)
-                F(add_differences)(0, range, n, hi, lo, sum, square);
-            /* The reciprocal is ready before the sum is; a division would begin only then. */
-            const real near = F(tree_of_vectors)(sum) * (real)inverse;
-            for (int l = 0; l < VL; ++l) lo[l] = near;
-            for (const real *range = first; range < end; range += r->stride)
-                F(add_differences)(1, range, n, hi, lo, residual, square);
-            const double d = (double)F(tree_of_vectors)(residual) * inverse, apart = (double)near + d - mean;
-            squares += (double)F(tree_of_vectors)(square) - d * d * count + apart * apart * (seen * weight);
-            mean += apart * weight;
-            seen += count;
+        for (int64_t from = 0; from < r->count; from += some) {
+            const real *first = x + r->first + from * r->stride;
+            if (n <= PIECE) F(add_moments)(first, min64(some, r->count - from), r->stride, n, hi, &all);
+            else for (int64_t i = 0; i < n; i += PIECE)
+                F(add_moments)(first + i, 1, PIECE, min64(PIECE, n - i), hi, &all);
         }
     }
     *mean_hi = hi[0];
-    *mean_lo = (real)mean;
-    *var = (real)(squares / seen);
+    *mean_lo = (real)all.mean;
+    *var = (real)(all.squares / all.seen);
 }
 
 /* y = (x − mean_hi − mean_lo)·inv·w + b for n values of one channel. */
@@ -149,6 +166,10 @@ static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *r
     else vstore((p) + v * VL, x); \
 } while (0)
 
+/* Rows are summed so many at a time, for the same reason. */
+#undef BLOCK_ROWS
+#define BLOCK_ROWS 1024
+
 ALWAYS_INLINE void F(column_moments)(const int vectors, const vmask mask, const real *x, int64_t rows, int64_t cols,
                                      real *mean_hi, real *mean_lo, real *var)
 {
@@ -158,15 +179,28 @@ ALWAYS_INLINE void F(column_moments)(const int vectors, const vmask mask, const 
         hi[v] = LOAD(x);
         mean[v] = square[v] = residual[v] = vzero();
     }
-    for (int64_t i = 0; i < rows; ++i)
-        UNROLL for (int v = 0; v < vectors; ++v) mean[v] += LOAD(x + i * cols) - hi[v];
+    for (int64_t from = 0; from < rows; from += BLOCK_ROWS) {
+        vec sum[COLUMN_VECTORS];
+        UNROLL for (int v = 0; v < vectors; ++v) sum[v] = vzero();
+        for (int64_t i = from; i < min64(from + BLOCK_ROWS, rows); ++i)
+            UNROLL for (int v = 0; v < vectors; ++v) sum[v] += LOAD(x + i * cols) - hi[v];
+        UNROLL for (int v = 0; v < vectors; ++v) mean[v] += sum[v];
+    }
     UNROLL for (int v = 0; v < vectors; ++v) mean[v] /= count;
-    for (int64_t i = 0; i < rows; ++i)
+    for (int64_t from = 0; from < rows; from += BLOCK_ROWS) {
+        vec squares[COLUMN_VECTORS], sum[COLUMN_VECTORS];
+        UNROLL for (int v = 0; v < vectors; ++v) squares[v] = sum[v] = vzero();
+        for (int64_t i = from; i < min64(from + BLOCK_ROWS, rows); ++i)
+            UNROLL for (int v = 0; v < vectors; ++v) {
+                const vec d = LOAD(x + i * cols) - hi[v] - mean[v];
+                squares[v] = vfma(d, d, squares[v]);
+                sum[v] += d;
+            }
         UNROLL for (int v = 0; v < vectors; ++v) {
-            const vec d = LOAD(x + i * cols) - hi[v] - mean[v];
-            square[v] = vfma(d, d, square[v]);
-            residual[v] += d;
+            square[v] += squares[v];
+            residual[v] += sum[v];
         }
+    }
     UNROLL for (int v = 0; v < vectors; ++v) {
         STORE(mean_hi, hi[v]);
         STORE(mean_lo, mean[v] + residual[v] / count);
