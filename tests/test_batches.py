@@ -191,8 +191,20 @@ def test_an_error_of_the_iterators_own(nn):
     assert model.steps == 1
 
 
+class WithoutLength:
+    """As PyTorch's DataLoader over an IterableDataset, which has a __len__ that asks for one that is not there."""
+
+    def __iter__(self):
+        return batches()
+
+    def __len__(self):
+        return len(object())
+
+
 REFUSED = [
     ({}, ValueError, "steps_per_epoch: expected the number of batches in an epoch, which x, a generator without len"),
+    ({"x": WithoutLength()}, ValueError,
+     r"steps_per_epoch: expected the number of batches in an epoch, which x, a WithoutLength without len\(\), does"),
     ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch: expected an integer >= 1, got 0"),
     ({"x": []}, ValueError, r"x: expected at least one batch \(x, t\), got a list of none"),
     ({"steps_per_epoch": 7, "sample_weight": W}, ValueError, "sample_weight: expected None where x yields batches"),

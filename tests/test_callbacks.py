@@ -551,6 +551,8 @@ def test_csv_into_a_pipe(nn, tmp_path, append):
 def test_csv_arguments():
     with pytest.raises(TypeError, match="filename: expected a path, got 3"):
         CSVLogger(3)
+    with pytest.raises(ValueError, match="filename: expected a path, in which no null byte is, got 'a"):
+        CSVLogger("a\0b")
     with pytest.raises(ValueError, match="separator: expected one character"):
         CSVLogger("log.csv", separator="::")
     assert CSVLogger("log.csv", append=True).config() == {

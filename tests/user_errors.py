@@ -25,6 +25,13 @@ X = np.linspace(-1, 1, 20).reshape(5, 4)
 CLASSES = np.array([0, 1, 2, 1, 0])
 
 
+class Closed:
+    """Rows of a file that has been closed: h5py's raise such a ValueError."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise ValueError("Not a dataset")
+
+
 DATES = np.zeros((5, 4), "M8[s]")
 MODELS_MADE: list[Any] = []  # the models that a call works with: an error must leave their parameters as they were
 
@@ -456,6 +463,13 @@ INPUTS = [
      "x: expected numbers, got dtype datetime64[s]"),
     ("x a structure", forward(np.zeros((5, 4), [("a", "f4")])), T, "x: expected numbers, got dtype"),
     ("x ragged", forward([[1, 2, 3, 4], [1, 2]]), V, "x: expected an array of numbers, got rows of different lengths"),
+    ("x of images of two sizes", forward([np.zeros((1, 4, 4)), np.zeros((1, 5, 5))]), V,
+     "x: expected an array of numbers, got rows of different lengths"),
+    ("x of rows of two lengths", forward([X[0], X[1][:2]]), V,
+     "x: expected an array of numbers, got rows of different lengths"),
+    ("x closed", forward(Closed()), V,
+     "x: expected an array of numbers, got a Closed that cannot be read: Not a dataset"),
+    ("t closed", step(Closed()), V, "t: expected an array of numbers, got a Closed that cannot be read: Not a dataset"),
     ("x of two inputs", forward((X, X)), V, "x: expected one array, got a tuple of 2; np.hstack puts several inputs"),
     ("x of two inputs, one narrower", lambda nn: net(nn).predict([X, X[:, :1]]), V,
      "x: expected one array, got a list of 2; np.hstack puts several inputs side by side, for branches that begin with "

@@ -14,7 +14,6 @@ from fastnn_ref import philox
 from fastnn_ref.shared import atomic, checks
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.arrays import as_number_array
-from fastnn_ref.shared.checkpoint import as_path
 from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.network import as_dtype
 from fastnn_ref.shared.objects import check_model, class_name
@@ -100,7 +99,7 @@ def export(
     Sequential(Linear(4, 3), ReLU(), Dropout(p=0.2), Linear(3, 2), dtype='float32', input_shape=(4,))
     """
     check_model("model", model, or_layer=True)
-    place, wanted = as_path("path", path), as_dtype(dtype, "float32")
+    place, wanted = checks.as_path("path", path), as_dtype(dtype, "float32")
     if not isinstance(metadata, Mapping | None):
         raise TypeError(f"metadata: expected a dict from key to text, got {metadata!r}")
     shape = model.input_shape if input_shape is None else input_shape

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn_ref.shared.checkpoint import as_path
+from fastnn_ref.shared import checks
 from fastnn_ref.shared.objects import as_package
 from fastnn_ref.shared.optional import optional
 from fastnn_ref.shared.shapes import inner_chain
@@ -52,7 +52,7 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
     """
     onnx: Any = optional("onnx", extra="onnx")
     optional("onnx.numpy_helper", extra="onnx")
-    place, package = as_path("path", path), as_package(package, "fastnn")
+    place, package = checks.as_path("path", path), as_package(package, "fastnn")
     content = place.read_bytes()
     where = os.fspath(path)
     try:

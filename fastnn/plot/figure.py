@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 import fastnn_ref
 from fastnn_ref.shared import atomic, checks
-from fastnn_ref.shared.checkpoint import as_path
 
 from ..extras import extra
 from ..sequential import Sequential
@@ -115,7 +114,7 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 120) -> None:
     """
     if not isinstance(figure, Figure):
         raise TypeError(f"figure: expected a Figure of matplotlib, got {type(figure).__name__}")
-    place, dots = as_path("path", path), checks.as_number("dpi", dpi, 0, low_open=True)
+    place, dots = checks.as_path("path", path), checks.as_number("dpi", dpi, 0, low_open=True)
     picture = io.BytesIO()
     figure.savefig(picture, format=place.suffix[1:] or "png", dpi=dots)
     atomic.write(place, picture.getvalue())

@@ -103,6 +103,19 @@ class RowBatches:
             yield Data(take(x, rows), take(t, rows), None if weights is None else weights[rows], names)
 
 
+def number_of(batches: Any) -> int:
+    """How many batches an iterable of the user's says that it has."""
+    kind = type(batches).__name__
+    try:
+        count = len(batches)
+    except (TypeError, NotImplementedError) as error:   # a DataLoader asks its IterableDataset, which has none
+        raise ValueError("steps_per_epoch: expected the number of batches in an epoch, which x, a "
+                         f"{kind} without len(), does not tell; got None") from error
+    if not count:
+        raise ValueError(f"x: expected at least one batch (x, t), got a {kind} of none")
+    return count
+
+
 class UserBatches:
     """Batches (x, t) or (x, t, sample_weight) that an iterable of the user's yields, ``count`` in each epoch.
 
@@ -114,12 +127,7 @@ class UserBatches:
     def __init__(self, batches: Any, steps_per_epoch: object) -> None:
         if isinstance(batches, np.ndarray) or not hasattr(batches, "__iter__"):
             raise TypeError("t: expected targets, one for each row of x; only an iterable of batches (x, t) needs none")
-        if steps_per_epoch is None and not hasattr(batches, "__len__"):
-            raise ValueError("steps_per_epoch: expected the number of batches in an epoch, which x, a "
-                             f"{type(batches).__name__} without len(), does not tell; got None")
-        if steps_per_epoch is None and not len(batches):
-            raise ValueError(f"x: expected at least one batch (x, t), got a {type(batches).__name__} of none")
-        count = len(batches) if steps_per_epoch is None else steps_per_epoch
+        count = number_of(batches) if steps_per_epoch is None else steps_per_epoch
         self.count = checks.as_integer("steps_per_epoch", count, 1)
         self.batches = batches
         self.pending: Iterator[Any] | None = None

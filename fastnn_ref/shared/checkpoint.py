@@ -86,12 +86,12 @@ def save(model: Any, path: PathLike) -> None:
     (True, Sequential(Linear(2, 8, activation=ReLU()), Linear(8, 1), seed=1, dtype='float64'))
     """
     state = {"model": model.state_dict(), "counters": model.network.counters()}
-    write(as_path("path", path), {"model": file_config(model)}, state)
+    write(checks.as_path("path", path), {"model": file_config(model)}, state)
 
 
 def load_model(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Any:
     """The model in a file of ``save`` or ``save_training``."""
-    found, classes = as_path("path", path), as_classes(classes)
+    found, classes = checks.as_path("path", path), as_classes(classes)
     document = read(found)
     with named(found):
         return build_model(package, document, classes)
@@ -149,12 +149,12 @@ def save_training(
         check_loss(loss, package_of(model).Loss, reduced=False)
     parts = {"model": model, "optimizer": optimizer, **({} if loss is None else {"loss": loss})}
     config = {name: record_of(part) for name, part in parts.items()}
-    write(as_path("path", path), config, training_state(model, optimizer, callbacks))
+    write(checks.as_path("path", path), config, training_state(model, optimizer, callbacks))
 
 
 def load_training(package: ModuleType, path: PathLike, classes: Mapping[str, type[Any]] | None) -> Training:
     """Model, optimizer and loss of a file of ``save_training``, made anew, and the state."""
-    found, classes = as_path("path", path), as_classes(classes)
+    found, classes = checks.as_path("path", path), as_classes(classes)
     document = read_training(found)
     with named(found):
         model = build_model(package, document, classes)
@@ -168,7 +168,7 @@ def as_training_state(resume: Any, model: Any, optimizer: Any, steps: int) -> An
     """What ``fit`` goes on from, in epochs of so many steps: a state, or that in a file of this model and of such an
     optimizer."""
     if isinstance(resume, str | os.PathLike):
-        path = as_path("resume", resume)
+        path = checks.as_path("resume", resume)
         document = read_training(path)
         with named(path):
             check_same("model", document["config"]["model"], record_of(model))
@@ -260,17 +260,6 @@ class Parts:
 
 
 # ---- documents and files ----
-
-
-def as_path(name: str, value: object) -> Path:
-    """A path."""
-    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
-        raise TypeError(f"{name}: expected a path, got {value!r}")
-    if "\0" in os.fspath(value):
-        raise ValueError(f"{name}: expected a path, in which no null byte is, got {value!r}")
-    from pathlib import Path  # of use where there are files alone
-
-    return Path(value)
 
 
 @contextmanager

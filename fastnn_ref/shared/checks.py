@@ -8,12 +8,16 @@ wrong type is a TypeError, one of the right type out of its range a ValueError.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from . import words
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -97,6 +101,17 @@ def as_flag(name: str, value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
+
+
+def as_path(name: str, value: object) -> Path:
+    """``value``, a text or what has one for a path, as a path."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name}: expected a path, got {value!r}")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{name}: expected a path, in which no null byte is, got {value!r}")
+    from pathlib import Path  # of use where there are files alone
+
+    return Path(value)
 
 
 def as_divisor(name: str, value: object, of: str, whole: int) -> int:

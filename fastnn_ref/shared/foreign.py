@@ -37,8 +37,10 @@ def as_numpy(name: str, value: Any) -> Array:
         check_is_one_input(value)
     try:
         return np.asarray(value)
-    except ValueError as error:                     # ragged lists
-        raise ValueError(f"{name}: expected an array of numbers, got rows of different lengths") from error
+    except ValueError as error:
+        ragged = any(word in str(error) for word in ("inhomogeneous", "broadcast"))     # what NumPy says of such lists
+        found = "rows of different lengths" if ragged else f"a {type(value).__name__} that cannot be read: {error}"
+        raise ValueError(f"{name}: expected an array of numbers, got {found}") from error
 
 
 def check_is_one_input(value: list[Any] | tuple[Any, ...]) -> None:

@@ -58,8 +58,7 @@ class CSVLogger(RateLogger):
     writes = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        if not isinstance(filename, str | os.PathLike):
-            raise TypeError(f"filename: expected a path, got {filename!r}")
+        checks.as_path("filename", filename)
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"separator: expected one character, no quote and no line end, got {separator!r}")
         self.filename = os.fspath(filename)
@@ -187,8 +186,7 @@ class TensorBoard(RateLogger):
     writes = True
 
     def __init__(self, log_dir: str | os.PathLike[str] = "logs", update_freq: str | int = "epoch") -> None:
-        if not isinstance(log_dir, str | os.PathLike):
-            raise TypeError(f"log_dir: expected a path, got {log_dir!r}")
+        checks.as_path("log_dir", log_dir)
         optional("tensorboardX", extra="tensorboard")
         self.log_dir = os.fspath(log_dir)
         self.update_freq = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import checks
 from .atomic import can_write
 from .callbacks import Logs, MonitorCallback, may_add_logs, monitored
-from .checkpoint import as_path, record_of, save_training
+from .checkpoint import record_of, save_training
 
 UNITS = ("epoch", "step")
 MONITOR = "val_loss"
@@ -51,7 +51,7 @@ class ModelCheckpoint(MonitorCallback):
         save_best_only: bool = False, every: int = 1, unit: str = "epoch",
     ) -> None:
         super().__init__(monitor, mode, 0.0)
-        self.path = str(as_path("path", path))
+        self.path = str(checks.as_path("path", path))
         self.save_best_only = checks.as_flag("save_best_only", save_best_only)
         self.every = checks.as_integer("every", every, 1)
         self.unit = checks.as_choice("unit", unit, UNITS)
