@@ -253,7 +253,7 @@ static void F(augment_part)(const void *job, int part, int parts)
         if (g->brightness != 0)
             for (int64_t e = 0; e < size; ++e) y[e] += transform.added;
         if (g->contrast != 0) {
-            const real mean = F(sum)(y, size) / (real)size;
+            const real mean = F(mean)(y, size);
             for (int64_t e = 0; e < size; ++e) y[e] = (y[e] - mean) * transform.factor + mean;
         }
         if (g->noise != 0) F(noise_range)(y, y, size, g->rows * AUGMENT_WORDS + n * size, (real)g->noise, &g->stream);
@@ -271,7 +271,7 @@ static void F(augment_backward_part)(const void *job, int part, int parts)
         real *dy = (real *)g->dy + n * size;
         F(erase)(g, &transform, dy, 0);
         if (g->contrast != 0) {
-            const real mean = F(sum)(dy, size) / (real)size, rest = mean * (1 - transform.factor);
+            const real mean = F(mean)(dy, size), rest = mean * (1 - transform.factor);
             for (int64_t e = 0; e < size; ++e) dy[e] = dy[e] * transform.factor + rest;
         }
         if (F(warps)(g)) F(warp_transposed)(g, &transform, dy, (real *)g->dx + n * size, F(scratch)(g, part));

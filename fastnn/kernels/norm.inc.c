@@ -83,10 +83,6 @@ static inline void F(add_moments)(const real *x, int64_t count, int64_t stride, 
     all->seen += values;
 }
 
-/* A range of more values goes in pieces: one sum over very many loses its digits. */
-#undef PIECE
-#define PIECE 8192
-
 /* Mean and variance of the values in some sets of ranges. The two passes go over so many ranges at a time that the
    second pass finds them in the first-level cache (of channels that are a power of two apart, the second-level cache
    holds eight). */
@@ -96,7 +92,7 @@ static void F(moments)(const real *x, const F(ranges_t) *ranges, int sets, real 
     F(moments_t) all = {0, 0, 0};
     for (int l = 0; l < VL; ++l) hi[l] = x[ranges->first];
     for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r) {
-        const int64_t n = r->n, some = 1 + 2048 / n;
+        const int64_t n = r->n, some = 1 + PIECE / n;
         for (int64_t from = 0; from < r->count; from += some) {
             const real *first = x + r->first + from * r->stride;
             if (n <= PIECE) F(add_moments)(first, min64(some, r->count - from), r->stride, n, hi, &all);
@@ -166,7 +162,7 @@ static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *r
     else vstore((p) + v * VL, x); \
 } while (0)
 
-/* Rows are summed so many at a time, for the same reason. */
+/* Rows are summed so many at a time: one sum of very many would lose its digits. */
 #undef BLOCK_ROWS
 #define BLOCK_ROWS 1024
 

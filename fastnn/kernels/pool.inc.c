@@ -175,6 +175,34 @@ static void F(max_bins_backward_part)(const void *job, int part, int parts)
     }
 }
 
+/* The sum of a window of more pixels is that of chains of about so many, as one chain would lose its digits. */
+#undef CHAIN
+#define CHAIN 64
+
+typedef struct {
+    int64_t top, bottom, left, right;
+} F(window_t);
+
+ALWAYS_INLINE int F(is_large)(F(window_t) w) { return (w.bottom - w.top) * (w.right - w.left) > CHAIN; }
+
+static real F(sum_of_large)(const real *x, int64_t width, F(window_t) w)
+{
+    double total = 0;
+    real chain = 0;
+    int64_t length = 0;
+    for (int64_t r = w.top; r < w.bottom; ++r)
+        for (int64_t from = w.left, to; from < w.right; from = to) {
+            to = min64(from + CHAIN, w.right);
+            for (int64_t c = from; c < to; ++c) chain += x[r * width + c];
+            length += to - from;
+            if (length < CHAIN) continue;
+            total += (double)chain;
+            chain = 0;
+            length = 0;
+        }
+    return (real)(total + (double)chain);
+}
+
 static void F(avg_pool_part)(const void *job, int part, int parts)
 {
     const fastnn_pool *g = job;
@@ -189,8 +217,10 @@ static void F(avg_pool_part)(const void *job, int part, int parts)
             const real high = row_size[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
                 const int64_t left = g->col_begin[j], right = g->col_end[j];
+                const F(window_t) window = {top, bottom, left, right};
                 real total = 0;
-                for (int64_t r = top; r < bottom; ++r)
+                if (F(is_large)(window)) total = F(sum_of_large)(x, g->width, window);
+                else for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) total += x[r * g->width + c];
                 *y++ = total / (high * col_size[j]);
             }
@@ -227,7 +257,7 @@ static void F(global_pool_part)(const void *job, int part, int parts)
     const int64_t image = g->height * g->width;
     const int64_t planes = F(plane_count)(g), end = part_begin(planes, part + 1, parts);
     for (int64_t p = part_begin(planes, part, parts); p < end; ++p)
-        ((real *)g->y)[p] = F(sum)((const real *)g->x + p * image, image) / (real)image;
+        ((real *)g->y)[p] = F(mean)((const real *)g->x + p * image, image);
 }
 
 /* ---- a plane of an interleaved block: each pixel is a line, for which the same is done as for a pixel above ---- */
@@ -314,6 +344,30 @@ static void F(max_interleaved_backward)(const fastnn_pool *g, const real *x, con
         }
 }
 
+/* The same of each of LANES images, to `sum`. */
+static void F(sum_of_large_lines)(const real *x, int64_t width, F(window_t) w, real *sum)
+{
+    vec chain[LANE_VECTORS];
+    double total[LANES] = {0};
+    int64_t length = 0;
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) chain[v] = vzero();
+    for (int64_t r = w.top; r < w.bottom; ++r)
+        for (int64_t from = w.left, to; from < w.right; from = to) {
+            to = min64(from + CHAIN, w.right);
+            for (int64_t c = from; c < to; ++c)
+                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) chain[v] += vload(x + (r * width + c) * LANES + v * VL);
+            length += to - from;
+            if (length < CHAIN && (r + 1 < w.bottom || to < w.right)) continue;
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+                vstore(sum + v * VL, chain[v]);
+                chain[v] = vzero();
+            }
+            for (int l = 0; l < LANES; ++l) total[l] += (double)sum[l];
+            length = 0;
+        }
+    for (int l = 0; l < LANES; ++l) sum[l] = (real)total[l];
+}
+
 static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
     const real *row_size = g->row_size, *col_size = g->col_size;
@@ -322,7 +376,13 @@ static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             const int64_t left = g->col_begin[j], right = g->col_end[j];
             const real count = row_size[i] * col_size[j];
+            const F(window_t) window = {top, bottom, left, right};
             vec total[LANE_VECTORS];
+            if (F(is_large)(window)) {
+                F(sum_of_large_lines)(x, g->width, window, y);
+                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(y + v * VL, vload(y + v * VL) / vset1(count));
+                continue;
+            }
             UNROLL for (int v = 0; v < LANE_VECTORS; ++v) total[v] = vzero();
             for (int64_t r = top; r < bottom; ++r)
                 for (int64_t c = left; c < right; ++c)

@@ -67,6 +67,18 @@ static real F(sum)(const real *x, int64_t n)
     return F(tree)(lane);
 }
 
+/* Very many values are summed in pieces of so many: one sum of all would lose its digits. */
+#undef PIECE
+#define PIECE 2048
+
+/* Σ x[i] / n */
+static real F(mean)(const real *x, int64_t n)
+{
+    double total = 0;
+    for (int64_t i = 0; i < n; i += PIECE) total += (double)F(sum)(x + i, min64(PIECE, n - i));
+    return (real)total / (real)n;
+}
+
 /* Σ a[i]·b[i] */
 static real F(dot)(const real *a, const real *b, int64_t n)
 {
