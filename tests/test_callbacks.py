@@ -437,6 +437,26 @@ def test_a_handler_of_the_users_stays(nn, terminal):
     assert (calls, history.interrupted, history.epoch) == ([True], False, [0, 1, 2])
 
 
+def test_a_second_ctrl_c_while_the_handler_is_put_back(nn, terminal, monkeypatch):
+    """It left fit's own handler in place for the rest of the process."""
+    put, late = signal.signal, []
+
+    def put_late(number, handler):
+        if handler is signal.default_int_handler and not late:
+            late.append(True)
+            ctrl_c()
+        return put(number, handler)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", put_late)
+        with pytest.raises(KeyboardInterrupt):
+            train(nn, callbacks=[Press("on_train_batch_begin", 6)])
+    try:
+        assert late and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 # ---- functions ----
 
 

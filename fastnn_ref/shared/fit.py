@@ -237,6 +237,7 @@ class CtrlC:
     def press(self, *_: object) -> None:
         """The handler."""
         if self.pressed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)    # it may come in __exit__, before that does so
             raise KeyboardInterrupt
         self.pressed = True
 
