@@ -183,7 +183,8 @@ typedef struct {
     int64_t top, bottom, left, right;
 } F(window_t);
 
-ALWAYS_INLINE int F(is_large)(F(window_t) w) { return (w.bottom - w.top) * (w.right - w.left) > CHAIN; }
+/* The width of the widest window of so many rows that is one chain. */
+static inline int64_t F(widest)(int64_t rows) { return rows > 0 ? CHAIN / rows : CHAIN; }
 
 static real F(sum_of_large)(const real *x, int64_t width, F(window_t) w)
 {
@@ -214,12 +215,13 @@ static void F(avg_pool_part)(const void *job, int part, int parts)
         real *y = (real *)g->y + p * g->out_rows * g->out_cols;
         for (int64_t i = 0; i < g->out_rows; ++i) {
             const int64_t top = g->row_begin[i], bottom = g->row_end[i];
+            const int64_t widest = F(widest)(bottom - top);
             const real high = row_size[i];
             for (int64_t j = 0; j < g->out_cols; ++j) {
                 const int64_t left = g->col_begin[j], right = g->col_end[j];
-                const F(window_t) window = {top, bottom, left, right};
                 real total = 0;
-                if (F(is_large)(window)) total = F(sum_of_large)(x, g->width, window);
+                if (right - left > widest)
+                    total = F(sum_of_large)(x, g->width, (F(window_t)){top, bottom, left, right});
                 else for (int64_t r = top; r < bottom; ++r)
                     for (int64_t c = left; c < right; ++c) total += x[r * g->width + c];
                 *y++ = total / (high * col_size[j]);
@@ -372,14 +374,13 @@ static void F(avg_interleaved)(const fastnn_pool *g, const real *x, real *y)
 {
     const real *row_size = g->row_size, *col_size = g->col_size;
     for (int64_t i = 0; i < g->out_rows; ++i) {
-        const int64_t top = g->row_begin[i], bottom = g->row_end[i];
+        const int64_t top = g->row_begin[i], bottom = g->row_end[i], widest = F(widest)(bottom - top);
         for (int64_t j = 0; j < g->out_cols; ++j, y += LANES) {
             const int64_t left = g->col_begin[j], right = g->col_end[j];
             const real count = row_size[i] * col_size[j];
-            const F(window_t) window = {top, bottom, left, right};
             vec total[LANE_VECTORS];
-            if (F(is_large)(window)) {
-                F(sum_of_large_lines)(x, g->width, window, y);
+            if (right - left > widest) {
+                F(sum_of_large_lines)(x, g->width, (F(window_t)){top, bottom, left, right}, y);
                 UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(y + v * VL, vload(y + v * VL) / vset1(count));
                 continue;
             }
