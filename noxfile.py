@@ -22,7 +22,7 @@ nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 ROOT = Path(__file__).parent
 # What the tests read; no package, so that they can only find the one that is installed.
-BESIDE = ["tests", "docs", "examples", "README.md", "CHANGELOG.md", "pyproject.toml"]
+BESIDE = ["tests", "docs", "examples", "tools", "README.md", "CHANGELOG.md", "pyproject.toml"]
 
 
 @nox.session(default=True)

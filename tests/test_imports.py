@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from tests.check import python
 from tests.pairwise import every
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+READ_SOURCES = ["conftest.py", "mutants.py", "test_imports.py", "test_kernel_source.py", "test_mutants.py"]
 REF = sorted((ROOT / "fastnn_ref").glob("*.py"))
 SHARED = sorted((ROOT / "fastnn_ref" / "shared").glob("*.py"))
 CYTHON = sorted([*(ROOT / "fastnn").glob("*.pyx"), *(ROOT / "fastnn").glob("*.pxd")])
@@ -275,7 +279,38 @@ def test_a_folder_of_sources_says_what_to_do(tmp_path):
     """`pip install .` leaves the clone as it is, and Python looks for modules in the current folder first."""
     (tmp_path / "fastnn").mkdir()
     (tmp_path / "fastnn" / "__init__.py").write_text((ROOT / "fastnn" / "__init__.py").read_text())
-    # Without site, -S, as an editable installation finds `fastnn._kernels` for any `fastnn`.
+    # Without site, -S, as setuptools' hook, where one is installed, finds `fastnn._kernels` for any `fastnn`.
     done = subprocess.run([sys.executable, "-S", "-c", "import fastnn"], cwd=tmp_path, capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": ""})
     assert "got a folder of sources" in done.stderr and "pip install -e ." in done.stderr
+
+
+def test_an_editable_installation_is_found_beside_the_clone(tmp_path):
+    """A clone called fastnn is itself a folder of that name, which must not come before the package inside."""
+    pytest.importorskip("setuptools", minversion="77")
+    clone, site = tmp_path / "fastnn", tmp_path / "site"
+    for package in PROJECT["tool"]["setuptools"]["packages"]:
+        folder = clone.joinpath(*package.split("."))
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+    (clone / "fastnn" / "_version.py").write_text('__version__ = "1"')
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        (clone / name).write_bytes((ROOT / name).read_bytes())
+    code = f"from setuptools.build_meta import build_editable; build_editable({str(site)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, check=True)
+    wheel, = site.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    code = f"import site; site.addsitedir({str(site)!r}); import fastnn; print(fastnn.__file__)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": ""})
+    assert done.stdout == f"{clone / 'fastnn' / '__init__.py'}\n"
+
+
+def test_what_tests_read_is_beside_a_wheel():
+    """noxfile.py and cibuildwheel run the tests where the sources are not; three files that read these are left out."""
+    beside, = (ast.literal_eval(node.value) for node in tree(ROOT / "noxfile.py")
+               if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BESIDE")
+    assert PROJECT["tool"]["cibuildwheel"]["test-sources"] == beside
+    for path in set((ROOT / "tests").glob("*.py")) - {ROOT / "tests" / name for name in READ_SOURCES}:
+        read = re.findall(r'(?:ROOT|parent|parents\[1\]) / "([^"/]+)"', path.read_text("utf-8"))
+        assert {name for name in read if (ROOT / name).exists()} <= set(beside), path

@@ -12,6 +12,7 @@ import fastnn_ref
 from tests.cases import one_of_each
 from tests.pairwise import every
 
+ROOT = Path(__file__).parents[1]
 ONLY_FAST = ["compare", "get_num_threads", "set_num_threads", "show_config", "isa"]
 ABSTRACT = ("Layer", "Activation", "Loss", "Penalty", "Optimizer")
 ORDER = fastnn_ref.__all__
@@ -30,7 +31,7 @@ def test_the_table_of_contents():
     package = Path(fastnn_ref.__file__).parent
     files = {path.stem for path in package.glob("*.py")} - {"__init__"}
     assert {home for home in fastnn_ref.CONTENTS if "." not in home} == files
-    text = runpy.run_path(str(package.parent / "tools" / "stub_of_contents.py"))["stub"]()
+    text = runpy.run_path(str(ROOT / "tools" / "stub_of_contents.py"))["stub"]()
     assert (package / "__init__.pyi").read_text("utf-8") == text, "python tools/stub_of_contents.py writes it"
 
 
