@@ -1,9 +1,11 @@
 """What the report makes of results, on results made up: nothing is timed here."""
 
 import json
+import runpy
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -15,6 +17,8 @@ from bench.machine import Others
 from bench.nets import CONVOLUTIONAL, MLPS, Turn
 from bench.rows import Rows, exponent, load
 from bench.timing import FEWEST_ROUNDS, SLOW_ROUNDS, in_turns
+
+LADDER = Path(__file__).parents[1] / "docs" / "ladder"
 
 
 def row(candidate: str, us: float, threads: int = 1, case: str = "c", group: str = "g", **more: Any) -> dict[str, Any]:
@@ -124,3 +128,9 @@ def test_readme_has_two_machines_side_by_side() -> None:
     alone = report.readme(results)
     assert "| n B1 | 2 µs | 2.50× |" in alone and "n B4" not in alone
     assert "| n | 2 µs / 2 µs | 4.0× / 6.0× |" in text and "First figure: A" in text and "x86_v4" in text
+
+
+def test_the_ladders_page_shows_its_result() -> None:
+    ladder = runpy.run_path(str(LADDER / "run.py"))
+    page = (LADDER / "README.md").read_text("utf-8")
+    assert f"<!-- ladder -->\n{ladder['table'](load(LADDER / 'result.json'))}\n<!-- /ladder -->" in page

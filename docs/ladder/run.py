@@ -193,10 +193,11 @@ def table(result: dict[str, Any]) -> str:
 
 
 def figures(found: Rows, size: str, name: str, threads: int) -> list[str]:
-    """Median and minimum in µs, rate, and share of the peak of as many threads."""
-    row = found.get("ladder", size, name, threads) or {}
-    rate, share = (ask("ladder", size, name, threads) or 0.0 for ask in (found.rate, found.share))
-    return [micros(row["median_us"]), micros(row["min_us"]), f"{rate:.1f}", f"{share:.0%}"]
+    """Median and minimum in µs, rate, and share of the peak: of one thread, which was measured, times the threads."""
+    row, rate = found.get("ladder", size, name, threads) or {}, found.rate("ladder", size, name, threads) or 0.0
+    peaks = found.limits("peak", "float32")
+    return [micros(row["median_us"]), micros(row["min_us"]), f"{rate:.1f}",
+            f"{rate / (threads * peaks[-1]):.0%}" if peaks else ""]
 
 
 def micros(time: float | None) -> str:
