@@ -71,7 +71,7 @@ cdef class Convolution(Weighted):
 
     cdef object set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes):
         """Points g to the tables of `planes`, for `rows` images of `channels` channels; returns the tables."""
-        g.channel_size = checks.check_size("planes", *planes.stride, planes.height, planes.pitch)
+        g.channel_size = checks.check_size("planes", planes.channel_size)
         g.image_size = checks.check_size("planes", channels, g.channel_size) + lanes  # a vector may read beyond the end
         tables = planes.tables(channels // self.g.groups, CONV_PIXELS if rows >= lanes and not self.g.kernel else None)
         interleaved = tables.tap_offset * lanes
