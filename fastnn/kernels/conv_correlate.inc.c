@@ -13,10 +13,10 @@ typedef struct {
     int relu, masked;
     int64_t filter_size, taps;          /* weights of a filter, and taps that are seen */
     const int64_t *index, *offset;
-    const real *from[CONV_NV];
-    real *to[CONV_NV];
+    const real *from[ROW_NV];
+    real *to[ROW_NV];
     int64_t to_row;
-    int lanes[CONV_NV];
+    int lanes[ROW_NV];
     int64_t begin, end;                 /* of the taps that are added now; */
     real *sums;                         /* here a chain waits for the others */
     int64_t done, count;                /* filters of the tiles that are done; tiles to do */
@@ -24,10 +24,10 @@ typedef struct {
 } F(conv_tiles_t);
 
 /* What one tap adds: w[i][tap] is the weight of the tile's filter i. */
-ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_MR][CONV_NV], const real *const *from,
+ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_MR][ROW_NV], const real *const *from,
                                int64_t offset, const real *const *w, int64_t tap)
 {
-    vec row[CONV_NV];
+    vec row[ROW_NV];
     UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + offset);
     UNROLL for (int i = 0; i < rows; ++i) {
         const vec x = vset1(w[i][tap]);
@@ -37,7 +37,7 @@ ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_M
 
 /* The chains of a tile are complete: the normalisation behind them, the activation if it is relu, the store. */
 ALWAYS_INLINE void F(conv_finish)(const int rows, const int vectors, const int normalise, const int masked,
-                                  vec acc[CONV_MR][CONV_NV], const F(conv_tiles_t) *t)
+                                  vec acc[CONV_MR][ROW_NV], const F(conv_tiles_t) *t)
 {
     const F(constants_t) n = t->norm;
     UNROLL for (int i = 0; i < rows && normalise; ++i) {
@@ -57,7 +57,7 @@ ALWAYS_INLINE void F(conv_finish)(const int rows, const int vectors, const int n
 /* The same with what most tiles do not need, on a copy of the tile, so that the loop over taps has all registers. */
 ALWAYS_INLINE void F(conv_finish_copy)(const int rows, const int vectors, const real *sums, const F(conv_tiles_t) *t)
 {
-    vec acc[CONV_MR][CONV_NV];
+    vec acc[CONV_MR][ROW_NV];
     UNROLL for (int i = 0; i < rows; ++i)
         UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vload(sums + (i * vectors + v) * VL);
     if (!t->masked) F(conv_finish)(rows, vectors, 1, 0, acc, t);
@@ -75,14 +75,14 @@ ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int fu
                                  void (*const finish)(const real *sums, const F(conv_tiles_t) *t))
 {
     const int steps = full ? STEPS : SOME_STEPS;
-    const real *from[CONV_NV];
+    const real *from[ROW_NV];
     UNROLL for (int v = 0; v < vectors; ++v) from[v] = t->from[v];
     do {
         const int64_t *index = t->index, *offset = t->offset, end = t->end, row = t->filter_size;
         const real *w[CONV_MR], *first = t->w + t->done * row;
         real *sums = t->sums + t->done * vectors * VL;
         int64_t q = t->begin;
-        vec acc[CONV_MR][CONV_NV];
+        vec acc[CONV_MR][ROW_NV];
         UNROLL for (int i = 0; i < rows; ++i, first += row) {
             const vec start = vset1(t->b ? t->b[t->done + i] : 0);
             w[i] = first;
@@ -124,12 +124,13 @@ ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int fu
         F(conv_tiles)(rows, vectors, 0, t, F(conv_finish_##rows##x##vectors)); \
     }
 SHAPES(TILE, CONV_MR, CONV_NV)
-static void (*const F(conv_tile_table)[2][CONV_MR][CONV_NV])(F(conv_tiles_t) *) = {
+CONV_ROW_SHAPES(TILE)
+static void (*const F(conv_tile_table)[2][CONV_MR][ROW_NV])(F(conv_tiles_t) *) = {
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(some_taps_##rows##x##vectors),
-    {SHAPES(ENTRY, CONV_MR, CONV_NV)},
+    {SHAPES(ENTRY, CONV_MR, CONV_NV) CONV_ROW_SHAPES(ENTRY)},
 #undef ENTRY
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(all_taps_##rows##x##vectors),
-    {SHAPES(ENTRY, CONV_MR, CONV_NV)},
+    {SHAPES(ENTRY, CONV_MR, CONV_NV) CONV_ROW_SHAPES(ENTRY)},
 };
 
 /* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays
@@ -137,7 +138,7 @@ static void (*const F(conv_tile_table)[2][CONV_MR][CONV_NV])(F(conv_tiles_t) *) 
 static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
 {
     const int full = t->taps == t->filter_size;
-    real sums[FASTNN_CONV_FILTERS * CONV_NV * VL];
+    real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
     t->sums = sums, t->end = 0;
     t->masked = 0;
     for (int v = 0; v < vectors; ++v) t->masked |= t->lanes[v] < VL;
@@ -152,10 +153,12 @@ static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
     } while (t->end < t->taps);
 }
 
-/* The next panel's vectors, of so many that are left: as even as possible at the end. */
-static inline int F(panel_vectors)(int64_t left)
+/* The next panel's vectors, of so many that are left: as even as possible at the end. Chains of one filter or two would
+   wait for themselves if there were no more of them: convolutions with a filter for each channel take 0.X of the time. */
+static inline int F(panel_vectors)(const F(conv_tiles_t) *t, int64_t left)
 {
-    return left >= 2 * CONV_NV ? CONV_NV : left > CONV_NV ? (int)(left + 1) / 2 : (int)left;
+    const int most = t->rows > 2 ? CONV_NV : t->rows == 2 ? CONV_TWO_NV : ROW_NV;
+    return left >= 2 * most ? most : left > most ? (int)(left + 1) / 2 : (int)left;
 }
 
 /* How many taps are a block: what three vectors of AVX2 see takes 14 KB. In single images neighbouring taps read, but
@@ -185,7 +188,7 @@ static void F(conv_single_rows)(const F(conv_tiles_t) *first, const fastnn_plane
         t.offset = g->tap_places + g->tap_set_begin[set];
         t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
         for (int64_t e = 0, j = 0, count = (end - i) * across, row = i; e < count;) {
-            const int vectors = F(panel_vectors)(count - e);
+            const int vectors = F(panel_vectors)(&t, count - e);
             for (int v = 0; v < vectors; ++v, ++e) {
                 t.from[v] = from + row * g->pitch + j;
                 t.to[v] = to + row * cols + j;
@@ -208,7 +211,7 @@ static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_
                                       const real *from, real *to, int64_t first, int64_t n)
 {
     F(conv_tiles_t) t = *tile;
-    for (int v = 0; v < CONV_NV; ++v) t.lanes[v] = VL;
+    for (int v = 0; v < ROW_NV; ++v) t.lanes[v] = VL;
     for (int64_t e = first, end; e < first + n; e = end) {
         const int64_t set = g->tap_set[e];
         for (end = e + 1; end < first + n && g->tap_set[end] == set;) ++end;
@@ -216,7 +219,7 @@ static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_
         t.offset = places.taps + g->tap_set_begin[set];
         t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
         for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
-            const int vectors = F(panel_vectors)(end * LANE_VECTORS - q);
+            const int vectors = F(panel_vectors)(&t, end * LANE_VECTORS - q);
             for (int v = 0; v < vectors; ++v, ++q) {
                 t.from[v] = from + places.begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
                 t.to[v] = to + (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;

@@ -59,6 +59,8 @@
 #ifndef CONV_MR                     /* the tile of a convolution */
 #define CONV_MR MR
 #define CONV_NV NV
+#define CONV_TWO_NV TWO_ROWS_NV         /* vectors of a tile of two filters; of one, ROW_NV */
+#define CONV_ROW_SHAPES ROW_SHAPES
 #endif
 #define PACK_BYTES (PACK_B + PACK_A * (MC * KC + 2 * MR) * (int)sizeof(double))
 

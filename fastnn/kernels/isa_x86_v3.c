@@ -12,6 +12,8 @@
 #define COLUMN_SHAPES(X) X(7, 1) X(8, 1)
 #define CONV_MR 4               /* filters, which are often 8, 16 or 32: 4 × 3 + 3 + 1, all 16 registers */
 #define CONV_NV 3
+#define CONV_TWO_NV 4           /* 2 × 4 + 4 + 1: more would be kept in memory */
+#define CONV_ROW_SHAPES(X) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 4)
 #define KC 256
 #define PACK_B (1024 * 1024)    /* 1,024 columns of floats, 64 panels: they come from the third-level cache */
 #define MC 96                   /* rows of A that stay in the second-level cache while they meet panel after panel */
