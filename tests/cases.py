@@ -131,6 +131,9 @@ CONVS = [
     conv((18, 4, 5, 6), 4, 3, stride=2, padding=1, groups=2),
     conv((8, 2, 4, 3), 3, 2, padding=3, dilation=2, bias=False),
     conv((17, 3, 4, 8), 5, 1, activation="relu"),               # channels a power of two apart
+    conv((17, 3, 6, 9), 3, 3, groups=3, padding=1, activation="relu"),      # wide tiles of one filter, then of two
+    conv((3, 4, 21, 19), 4, 5, groups=4, padding=2),
+    conv((17, 2, 5, 7), 4, 3, groups=2, stride=2, padding=1),
     conv((2, 3, 5, 7), 4, (2, 4), padding="same", dilation=(1, 3)),
     conv((2, 2, 5, 4), 3, 3, padding=((0, 2), (1, 0))),
     conv((19, 2, 4, 5), 3, (3, 2), stride=2, padding=((3, 0), (0, 1)), dilation=(1, 2)),

@@ -269,6 +269,8 @@ ALONG = {                       # a layer's shape of x, and the layers that may 
     "conv": ((19, 3, 5, 6), lambda nn: (nn.Conv2d(3, 7, 3, padding=1), nn.BatchNorm2d(7), nn.ReLU())),
     "conv without bias": ((3, 2, 9, 4), lambda nn: (nn.Conv2d(2, 5, 2, groups=1, bias=False), nn.BatchNorm2d(5))),
     "conv groups": ((18, 4, 6, 6), lambda nn: (nn.Conv2d(4, 6, 3, 2, groups=2), nn.BatchNorm2d(6, eps=0.5), nn.SiLU())),
+    "depthwise": ((17, 3, 6, 7), lambda nn: (
+        nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False), nn.BatchNorm2d(3), nn.ReLU())),
     "conv many filters": ((17, 3, 4, 4), lambda nn: (nn.Conv2d(3, 71, 3), nn.BatchNorm2d(71), nn.ReLU(), nn.Flatten())),
     "conv activation": ((17, 3, 5, 6), lambda nn: (nn.Conv2d(3, 7, 3), nn.Tanh(), nn.BatchNorm2d(7))),
     "conv not along": ((17, 3, 5, 6), lambda nn: (nn.Conv2d(3, 7, 3, activation="relu"), nn.BatchNorm2d(7))),
