@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .norm import Norm, axes, column
 from .shared import checks
 from .shared.shapes import check_input_shape
@@ -48,7 +48,7 @@ def batch_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array,
                         constant: bool) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias; are mean and variance ``constant``, or functions of the batch?"""
     n = dy.size // len(weight)
-    dw, db = (dy * x_hat).sum(axis=axes(dy)), dy.sum(axis=axes(dy))
+    dw, db = sum_over(axes(dy), dy * x_hat), sum_over(axes(dy), dy)
     dx = dy if constant else dy - column(db / n, dy) - x_hat * column(dw / n, dy)
     return column(weight * inv_std, dy) * dx, dw, db
 

@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .activation import ActivationLike, Weighted, get_activation
 from .init import InitLike
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .shared import checks
 from .winograd import SIDE, image_of, tile_of, tiles_of, winograd_backward, winograd_forward
 
@@ -168,7 +168,7 @@ class Conv2d(Weighted):
         if self.algorithm == "winograd":
             _, step, sides = self._tiling(shape)
             dw, dwindows = winograd_backward(tiles_of(du, step[0]), patches, w, self.groups)
-            self.set_gradients(dw, du.sum(axis=(0, 2, 3)))
+            self.set_gradients(dw, sum_over((0, 2, 3), du))
             return sum_of_patches(dwindows, shape, step, sides, (1, 1))
-        self.set_gradients(conv2d_weight_gradient(du, patches, w.shape), du.sum(axis=(0, 2, 3)))
+        self.set_gradients(conv2d_weight_gradient(du, patches, w.shape), sum_over((0, 2, 3), du))
         return conv2d_input_gradient(du, shape, w, self.stride, self._sides, self.dilation, self.groups)

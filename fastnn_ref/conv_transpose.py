@@ -17,7 +17,7 @@ convolution arithmetic for deep learning" (2016). Engine: fastnn/conv.pyx.
 from .activation import ActivationLike, Weighted, get_activation
 from .conv import Pair, Sides, conv2d_forward, conv2d_input_gradient, conv2d_weight_gradient, patches_of
 from .init import InitLike
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .shared import checks
 
 
@@ -79,5 +79,5 @@ class ConvTranspose2d(Weighted):
         windows = patches_of(du, self.kernel_size, self.stride, self._sides, self.dilation)
         # A dilation larger than the stride may leave room for windows that x has no pixel for.
         dx, patches = conv2d_forward(windows[:, :, :x.shape[2], :x.shape[3]], w, None, self.groups)
-        self.set_gradients(conv2d_weight_gradient(x, patches, w.shape), du.sum(axis=(0, 2, 3)))
+        self.set_gradients(conv2d_weight_gradient(x, patches, w.shape), sum_over((0, 2, 3), du))
         return dx

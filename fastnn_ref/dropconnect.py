@@ -27,7 +27,7 @@ from . import philox
 from .activation import ActivationLike, normal_distribution
 from .dropout import dropout
 from .init import InitLike
-from .layer import Array, Shape
+from .layer import Array, Shape, sum_over
 from .linear import Linear, linear_backward, linear_forward
 from .shared import checks
 from .shared.shapes import check_input_shape
@@ -43,7 +43,7 @@ def masked_forward(x: Array, w: Array, b: Array | None) -> Array:
 
 def masked_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
     """dx, dW for each example, db."""
-    return np.einsum("no,nio->ni", du, w), x[:, :, None] * du[:, None, :], du.sum(axis=0)
+    return np.einsum("no,nio->ni", du, w), x[:, :, None] * du[:, None, :], sum_over(0, du)
 
 
 def moments(x: Array, w: Array, b: Array, p: float) -> tuple[Array, Array]:
@@ -124,7 +124,7 @@ class DropConnect(Linear):
             return self.expectation_backward(dy, x, u, y)
         du = self.activation.act_backward(dy, u, y)
         dx, dw, db = masked_backward(du, x, dropout(self.values["weight"], mask, self.p))
-        self.set_gradients(dropout(dw, mask, self.p).sum(axis=0), db)
+        self.set_gradients(sum_over(0, dropout(dw, mask, self.p)), db)
         return dx
 
     @property

@@ -13,7 +13,7 @@ Source: Wu and He, "Group normalization" (2018), equations 1 to 7. Engine: fastn
 
 import numpy as np
 
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .norm import Norm, axes, column
 from .shared import checks
 from .shared.shapes import check_first_axis
@@ -34,7 +34,7 @@ def group_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) 
     rows = *inv_std.shape[:2], -1                                   # n, groups
     g, normal = (column(weight, dy) * dy).reshape(rows), x_hat.reshape(rows)
     dx = g - g.mean(axis=2, keepdims=True) - normal * (g * normal).mean(axis=2, keepdims=True)
-    return (dx * inv_std).reshape(dy.shape), (dy * x_hat).sum(axis=axes(dy)), dy.sum(axis=axes(dy))
+    return (dx * inv_std).reshape(dy.shape), sum_over(axes(dy), dy * x_hat), sum_over(axes(dy), dy)
 
 
 class GroupNorm(Norm):

@@ -18,6 +18,8 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+import numpy as np
+
 from . import philox
 from .network import MUTEX, Array, Network, Shape
 from .shared import checks
@@ -27,6 +29,13 @@ from .shared.closed import Closed
 from .shared.network import check_enough_rows, no_forward
 from .shared.objects import check_unowned
 from .shared.parameter import Parameter as Parameter
+
+
+def sum_over(axes: int | tuple[int, ...], values: Array) -> Array:
+    """The sum in float64: one over many rows, one after the other, has a rounding error at each."""
+    total: Array = values.sum(axis=axes, dtype=np.float64).astype(values.dtype)
+    return total
+
 
 # What belongs to one object, and not to its copies.
 NOT_COPIED = "_around", "_whole", "saved", "_executed", "_kept"

@@ -10,7 +10,7 @@ Source: Ba, Kiros and Hinton, "Layer normalization" (2016), equations 3 and 4. E
 
 import numpy as np
 
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .norm import Norm
 from .shared import checks
 from .shared.shapes import check_last_axes
@@ -29,7 +29,7 @@ def layer_norm_backward(dy: Array, weight: Array, x_hat: Array, inv_std: Array) 
     """dx, dweight, dbias for rows."""
     g = dy * weight
     dx = g - g.mean(axis=1, keepdims=True) - x_hat * (g * x_hat).mean(axis=1, keepdims=True)
-    return dx * inv_std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+    return dx * inv_std, sum_over(0, dy * x_hat), sum_over(0, dy)
 
 
 class LayerNorm(Norm):

@@ -11,7 +11,7 @@ Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/linear.pyx.
 
 from .activation import ActivationLike, Weighted
 from .init import InitLike
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .shared import checks
 from .shared.shapes import check_last_axes
 
@@ -27,7 +27,7 @@ def linear_forward(x: Array, w: Array, b: Array | None) -> Array:
 def linear_backward(du: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
     """dx, dW, db."""
     x_rows, du_rows = x.reshape(-1, len(w)), du.reshape(-1, w.shape[1])
-    dx, dw, db = du_rows @ w.T, x_rows.T @ du_rows, du_rows.sum(axis=0)
+    dx, dw, db = du_rows @ w.T, x_rows.T @ du_rows, sum_over(0, du_rows)
     return dx.reshape(x.shape), dw, db
 
 

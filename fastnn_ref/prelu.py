@@ -10,7 +10,7 @@ Engine: fastnn/prelu.pyx.
 
 import numpy as np
 
-from .layer import Array, Layer, Shape
+from .layer import Array, Layer, Shape, sum_over
 from .shared import checks
 from .shared.parameter import Parameter
 from .shared.shapes import check_channels
@@ -24,7 +24,7 @@ def prelu_forward(x: Array, a: Array) -> Array:
 def prelu_backward(x: Array, a: Array, dy: Array) -> tuple[Array, Array]:
     """dx, and for each channel da; both (n, channels, inner) but da."""
     dx = np.where(x > 0, dy, a[:, None] * dy)
-    return dx, np.where(x > 0, 0, dy * x).sum(axis=(0, 2))
+    return dx, sum_over((0, 2), np.where(x > 0, 0, dy * x))
 
 
 class PReLU(Layer):

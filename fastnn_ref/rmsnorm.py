@@ -10,7 +10,7 @@ Engine: fastnn/rmsnorm.pyx.
 
 import numpy as np
 
-from .layer import Array, Parameter, Shape
+from .layer import Array, Parameter, Shape, sum_over
 from .norm import Norm
 from .shared import checks
 from .shared.shapes import check_last_axes
@@ -27,7 +27,7 @@ def rms_norm_backward(dy: Array, weight: Array, x_hat: Array, inverse: Array) ->
     """dx, dweight for rows."""
     g = dy * weight
     dx = (g - x_hat * (g * x_hat).mean(axis=1, keepdims=True)) * inverse
-    return dx, (dy * x_hat).sum(axis=0)
+    return dx, sum_over(0, dy * x_hat)
 
 
 class RMSNorm(Norm):

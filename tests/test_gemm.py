@@ -198,10 +198,11 @@ def test_nan_and_infinity_stay_in_their_row_and_column(fast, isa, dtype, order):
     assert np.isfinite(np.delete(np.delete(got, 3, axis=0), 20, axis=1)).all()
 
 
+@pytest.mark.parametrize("k", [521, 16700])
 @pytest.mark.parametrize("order", ORDERS)
-def test_an_element_does_not_depend_on_its_place(fast, isa, dtype, order):
-    """One chain of multiply-adds in k order: tiling and packing never show in the bits."""
-    a, b = operands(97, 131, 521, dtype, order, whole=False)
+def test_an_element_does_not_depend_on_its_place(fast, isa, dtype, order, k):
+    """One chain of multiply-adds in k order, or a sum of such chains: tiling and packing never show in the bits."""
+    a, b = operands(97, 131, k, dtype, order, whole=False)
     whole = fast._kernels.gemm(a, b)
     for i, j in [(0, 0), (13, 47), (48, 64), (95, 129), (96, 130)]:
         same(fast._kernels.gemm(a[i : i + 1], b), whole[i : i + 1])

@@ -22,19 +22,24 @@ static void F(channel_gradient_part)(const void *job, int part, int parts)
     for (int64_t c = part_begin(g->channels, part, parts); c < part_begin(g->channels, part + 1, parts); ++c) {
         vec sum[LANE_VECTORS];
         real lane[LANES];
+        double total = 0;
+        int64_t lines = 0;                              /* in the lanes */
         UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = vzero();
         for (int64_t n = 0; n < blocks; ++n) {
             const real *channel = F(planes_at)(p, n * LANES) + c * p->channel_size * LANES;
-            for (int64_t i = 0; i < p->height; ++i)
+            for (int64_t i = 0; i < p->height; ++i) {
+                if (lines > PIECE) F(take_lanes)(sum, &total), lines = 0;
+                lines += p->width;
                 for (int64_t j = 0; j < p->width; ++j) {
                     const real *line = channel + (p->row_offset[i] + p->col_offset[j]) * LANES;
                     UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] += vload(line + v * VL);
                 }
+            }
         }
         UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(lane + v * VL, sum[v]);
         for (int64_t n = blocks * LANES; n < g->images; ++n)
             lane[0] += F(sum)((const real *)g->x + (n * g->channels + c) * size, size);
-        ((real *)g->db)[c] = F(tree)(lane);
+        ((real *)g->db)[c] = (real)(total + (double)F(tree)(lane));
     }
 }
 

@@ -191,9 +191,13 @@ static void F(bias_gradient_part)(const void *job, int part, int parts)
     for (int64_t o = part_begin(g->filters, part, parts); o < part_begin(g->filters, part + 1, parts); ++o) {
         vec sum[LANE_VECTORS];
         real lane[LANES];
+        double total = 0;
+        int64_t lines = 0;                              /* in the lanes */
         UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = vzero();
         for (int64_t n = 0; n < blocks; ++n)
             for (int64_t i = 0; i < g->out_rows; ++i) {
+                if (lines > PIECE) F(take_lanes)(sum, &total), lines = 0;
+                lines += g->out_cols;
                 const real *line = du.first + n * du.block + o * du.filter + i * du.row;
                 for (int64_t j = 0; j < g->out_cols; ++j, line += du.pixel)
                     UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] += vload(line + v * VL);
@@ -201,7 +205,7 @@ static void F(bias_gradient_part)(const void *job, int part, int parts)
         UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(lane + v * VL, sum[v]);
         for (int64_t n = blocks * LANES; n < g->images; ++n)
             lane[0] += F(sum)((const real *)g->du + (n * g->filters + o) * size, size);
-        ((real *)g->db)[o] = F(tree)(lane);
+        ((real *)g->db)[o] = (real)(total + (double)F(tree)(lane));
     }
 }
 

@@ -153,17 +153,25 @@ static void F(activate_backward_range)(int activation, real alpha, const real *s
     (void)alpha;
 }
 
+/* Σ exp(u − top) of at most PIECE values. */
+static real F(sum_of_exp)(const real *u, real top, int64_t n)
+{
+    real lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; ++l) lane[l] += F(exp_)(u[i + l] - top);
+    for (int l = 0; i + l < n; ++l) lane[l] += F(exp_)(u[i + l] - top);
+    return F(tree)(lane);
+}
+
 /* y = exp(u − max) / Σ exp(u − max), or its logarithm, for one row. */
 static void F(softmax_row)(int activation, const real *u, real *y, int64_t cols)
 {
     const real top = F(maximum)(u, cols);
     if (activation == LOG_SOFTMAX) {
-        real lane[LANES] = {0};
-        int64_t i = 0;
-        for (; i + LANES <= cols; i += LANES)
-            for (int l = 0; l < LANES; ++l) lane[l] += F(exp_)(u[i + l] - top);
-        for (int l = 0; i + l < cols; ++l) lane[l] += F(exp_)(u[i + l] - top);
-        const real log_sum = (real)log((double)F(tree)(lane));
+        double total = 0;
+        for (int64_t i = 0; i < cols; i += PIECE) total += (double)F(sum_of_exp)(u + i, top, min64(PIECE, cols - i));
+        const real log_sum = (real)log(total);
         ELEMENTWISE for (int64_t j = 0; j < cols; ++j) y[j] = u[j] - top - log_sum;
     } else {
         ELEMENTWISE for (int64_t j = 0; j < cols; ++j) y[j] = F(exp_)(u[j] - top);
@@ -380,28 +388,37 @@ static void F(activate_backward_rows_part)(const void *job, int part, int parts)
         F(softmax_row_backward)(g->activation, g->saved + i * cols, g->dy + i * cols, g->du + i * cols, cols);
 }
 
-/* du and db for this part of the columns, so that each sum is one chain; parts meet at the border of a cache line. Some
-   rows at a time, so that du is in the first-level cache when it is summed. */
+/* du of rows first … last − 1 and columns from … to − 1, and what they add to db: a chain for each column. Some rows at
+   a time, so that du is in the first-level cache when it is summed. */
+static void F(activate_backward_block)(const F(activate_backward_t) *g, int64_t first, int64_t last, int64_t from,
+                                       int64_t to)
+{
+    const int64_t cols = g->cols, width = to - from, block = 1 + 2048 / (width + 1), begin = first * cols + from;
+    real sums[SUM_COLUMNS];
+    for (int64_t j = 0; j < width; ++j) sums[j] = 0;
+    if (g->activation == RELU && width % VL == 0 && cols <= 256 && g->rows * cols <= 32768) {
+        F(relu_backward_columns)(g->saved + begin, g->dy + begin, g->du + begin, last - first, cols, width, sums);
+    } else for (int64_t i = first; i < last; i += block) {
+        const int64_t rows = min64(block, last - i), runs = width == cols ? 1 : rows, run = rows * width / runs;
+        if (g->activation != IDENTITY || g->dy != g->du)
+            for (int64_t r = 0, at = i * cols + from; r < runs; ++r, at += cols)
+                F(activate_backward_range)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
+        F(column_sums)(g->du + i * cols + from, rows, cols, width, sums);
+    }
+    for (int64_t j = 0; j < width; ++j) g->db[from + j] += sums[j];
+}
+
+/* du and db for this part of the columns; parts meet at the border of a cache line. */
 static void F(activate_backward_columns_part)(const void *job, int part, int parts)
 {
     const F(activate_backward_t) *g = job;
     const int64_t lines = ceil_div(g->cols, LANES), cols = g->cols;
     const int64_t from = part_begin(lines, part, parts) * LANES;
     const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, cols);
-    const int64_t width = to - from, block = 1 + 2048 / (width + 1);
     for (int64_t j = from; j < to; ++j) g->db[j] = 0;
-    if (g->activation == RELU && width % VL == 0 && cols <= 256 && g->rows * cols <= 32768) {
-        F(relu_backward_columns)(g->saved + from, g->dy + from, g->du + from, g->rows, cols, width, g->db + from);
-        return;
-    }
-    for (int64_t i = 0; i < g->rows; i += block) {
-        const int64_t rows = min64(block, g->rows - i), runs = width == cols ? 1 : rows, run = rows * width / runs;
-        const int64_t first = i * cols + from;
-        if (g->activation != IDENTITY || g->dy != g->du)
-            for (int64_t r = 0, at = first; r < runs; ++r, at += cols)
-                F(activate_backward_range)(g->activation, g->alpha, g->saved + at, g->dy + at, g->du + at, run);
-        F(column_sums)(g->du + first, rows, cols, width, g->db + from);
-    }
+    for (int64_t j = from; j < to; j += SUM_COLUMNS)
+        for (int64_t i = 0; i < g->rows; i += BLOCK_ROWS)
+            F(activate_backward_block)(g, i, min64(i + BLOCK_ROWS, g->rows), j, min64(j + SUM_COLUMNS, to));
 }
 
 static void F(activate_backward)(int activation, double alpha, const void *saved, const void *dy, void *du, void *db,

@@ -15,12 +15,17 @@
    of a that stays in the L1 cache, and b[pc, jc] in the L2 cache. b is packed only when it is transposed, or when
    enough rows of a use it to pay for the packing, and a only with b, or when it is transposed. So a small product reads
    both operands in place. Tiles start from c (from the bias in the first block), so every output is one chain of fused
-   multiply-adds in the order of p, and no blocking, packing or thread count shows in the bits.
+   multiply-adds in the order of p, or, of more than LONG terms, the sum of such chains of KC terms, and no other
+   blocking, packing or thread count shows in the bits.
 
    On AVX2 (Zen 3), instructions and not bytes are the limit when the processor does other work on the same core.
    Without it, the loop over p runs at up to 99 % of the peak, on packed operands or not. With it, the loop ran at 74 %;
    but at 92 % if the strides are constants, as packing makes them, and STEPS steps of p are unrolled (medians of 41
    turns). */
+
+/* Of more terms, each block of KC is a chain of its own: one of a million terms would lose its digits. */
+#undef LONG
+#define LONG 16384
 
 #undef NR
 #undef NC
@@ -77,6 +82,7 @@ typedef struct {
     int tail;                   /* valid lanes of the last vector */
     int16_t packed;             /* a is strips and b is a panel */
     int16_t relu;               /* c is the relu of the sums */
+    int16_t adds;               /* the sums, which start from zeros, are added to c */
 } F(tiles_t);
 
 /* acc += a[:, p] ⊗ b[p, :] of a tile; `last` is the vector that needs a mask. */
@@ -181,6 +187,12 @@ ALWAYS_INLINE void F(tile)(const int rows, const int vectors, const int masked, 
             }
         } else for (; p; --p, a += a_col, b += b_row)
             F(outer_product)(rows, vectors, packed ? vectors : last, mask, acc, a, a_row, b);
+        if (__builtin_expect(t->adds, 0))
+            UNROLL for (int i = 0; i < rows; ++i)
+                UNROLL for (int v = 0; v < vectors; ++v) {
+                    const real *sum = t->c + i * t->c_row + v * VL;
+                    acc[i][v] = (v == last ? vload_first(sum, mask) : vload(sum)) + acc[i][v];
+                }
         if (__builtin_expect(t->relu, 0))               /* behind the others, which it would spread */
             UNROLL for (int i = 0; i < rows; ++i)
                 UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vrelu(acc[i][v]);
@@ -341,6 +353,7 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
     const int pack = packed || F(packs_b)(g, i1 - i0);
     /* Packing a needs more than four tiles of columns that read it, and three tiles of rows. */
     const int pack_a = strips && j1 - j0 > 4 * NR && (g->a_row == 1 || (pack && i1 - i0 >= 3 * MR));
+    const int apart = g->k > LONG;
     const int widest = pack || i1 - i0 > 2 ? NV : i1 - i0 == 2 ? TWO_ROWS_NV : ROW_NV;
     const int relu = g->activation == RELU && !g->norm; /* in registers; others take a pass over the block's rows */
     const int activate = g->activation != IDENTITY && !relu && activation_is_elementwise(g->activation);
@@ -364,7 +377,8 @@ static void F(gemm_region)(const fastnn_gemm *g, int add, int64_t i0, int64_t i1
                     F(tiles_t) t = {
                         .a = pack_a ? strips : top, .a_row = g->a_row, .a_col = g->a_col,
                         .b = pack ? panel : block + jr, .b_row = pack ? width : g->b_row,
-                        .start = !first ? tile : bias ? bias + jc + jr : NULL, .start_row = first ? 0 : g->c_row,
+                        .start = !first ? apart ? NULL : tile : bias ? bias + jc + jr : NULL,
+                        .start_row = first ? 0 : g->c_row, .adds = !first && apart,
                         .c = tile, .c_row = g->c_row, .k = k, .tail = (int)(valid - width + VL),
                         .packed = pack && pack_a, .relu = relu && final, .a_next = 0, .count = 0,
                     };
@@ -405,7 +419,7 @@ static void F(gemm_small)(const fastnn_gemm *g)
     F(tiles_t) t;
     if (pack) F(pack)(g->work, b, g->b_row, g->b_col, k, n), b = g->work;
     t.a_row = g->a_row, t.a_col = g->a_col, t.b_row = g->b_row, t.start_row = 0, t.c_row = c_row, t.k = k;
-    t.packed = 0, t.relu = g->activation == RELU;
+    t.packed = t.adds = 0, t.relu = g->activation == RELU;
     for (int64_t j = 0; j < n;) {
         const int vectors = F(balanced_tile)(ceil_div(n - j, VL), widest);
         const int64_t width = (int64_t)vectors * VL;
@@ -434,6 +448,7 @@ static void F(gemm_small)(const fastnn_gemm *g)
 static inline int F(streams_b)(const fastnn_gemm *g)
 {
     const int64_t most = g->b_row * (int64_t)sizeof(real) % 4096 ? 4 : 6;
+    if (g->k > LONG) return 0;
     return g->b_col == 1 && (g->packed ? g->m == 1 : g->m <= most) && g->n >= (g->m == 1 ? 128 : 256);
 }
 

@@ -77,7 +77,8 @@ typedef struct {
    strides. c[i][j] stands at c[i·c_row + j], and y[i][j] likewise. y may be c; with the identity it must be. Where y is
    not c, an activation that saves act'(u) does so in c. With `norm`, whose constants are ready,
    c's columns are normalised before the activation; then y is c.
-   Each output is one chain of fused multiply-adds in the order of p, whatever the blocking and the threads. */
+   Each output is one chain of fused multiply-adds in the order of p, or, of very many, a sum of chains, whatever the
+   blocking and the threads. */
 typedef struct {
     int64_t m, n, k;
     const void *a;

@@ -126,27 +126,38 @@ static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *r
 {
     const vec hi = vset1(mean_hi), lo = vset1(mean_lo), scale = vset1(inv);
     vec sums[LANE_VECTORS], dots[LANE_VECTORS];
+    double sum_of_pieces = 0, dot_of_pieces = 0;
+    int64_t seen = 0;                                   /* values in the lanes */
     UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sums[v] = dots[v] = vzero();
     for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
         for (int64_t s = 0; s < r->count; ++s) {
             const real *xs = x + r->first + s * r->stride, *ds = dy + r->first + s * r->stride;
-            int64_t left = r->n;
-            for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
-                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
-                    const vec d = vload(ds + v * VL);
-                    sums[v] += d;
-                    dots[v] = vfma(d, (vload(xs + v * VL) - hi - lo) * scale, dots[v]);
+            for (int64_t rest = r->n, left; rest > 0; rest -= PIECE) {
+                left = min64(PIECE, rest);
+                seen += left;
+                if (seen > PIECE) {
+                    F(take_lanes)(sums, &sum_of_pieces);
+                    F(take_lanes)(dots, &dot_of_pieces);
+                    seen = left;
                 }
-            UNROLL for (int v = 0; v < LANE_VECTORS; ++v, xs += VL, ds += VL, left -= VL)
-                if (left > 0) {
+                for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
+                    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+                        const vec d = vload(ds + v * VL);
+                        sums[v] += d;
+                        dots[v] = vfma(d, (vload(xs + v * VL) - hi - lo) * scale, dots[v]);
+                    }
+                UNROLL for (int v = 0; v < LANE_VECTORS && left > 0; ++v, xs += VL, ds += VL, left -= VL) {
                     const vmask some = vfirst((int)min64(left, VL));
                     const vec d = vload_first(ds, some);
                     sums[v] += d;
                     dots[v] = vfma(d, (vload_first(xs, some) - hi - lo) * scale, dots[v]);
                 }
+            }
         }
-    *sum = F(tree_of_vectors)(sums);
-    *dot = F(tree_of_vectors)(dots);
+    F(take_lanes)(sums, &sum_of_pieces);
+    F(take_lanes)(dots, &dot_of_pieces);
+    *sum = (real)sum_of_pieces;
+    *dot = (real)dot_of_pieces;
 }
 
 /* ---- batch normalisation of rows: channels stand side by side, and each is a lane of its own ---- */
@@ -161,10 +172,6 @@ static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *r
     if (vectors == 1) vstore_first(p, mask, x); \
     else vstore((p) + v * VL, x); \
 } while (0)
-
-/* Rows are summed so many at a time: one sum of very many would lose its digits. */
-#undef BLOCK_ROWS
-#define BLOCK_ROWS 1024
 
 ALWAYS_INLINE void F(column_moments)(const int vectors, const vmask mask, const real *x, int64_t rows, int64_t cols,
                                      real *mean_hi, real *mean_lo, real *var)
@@ -209,17 +216,25 @@ ALWAYS_INLINE void F(column_gradient_sums)(const int vectors, const vmask mask, 
                                            int64_t rows, int64_t cols, const real *mean_hi, const real *mean_lo,
                                            const real *inv, real *dw, real *db)
 {
-    vec sum[COLUMN_VECTORS], dot[COLUMN_VECTORS];
-    UNROLL for (int v = 0; v < vectors; ++v) sum[v] = dot[v] = vzero();
-    for (int64_t i = 0; i < rows; ++i, x += cols, dy += cols)
+    vec all[COLUMN_VECTORS], all_dots[COLUMN_VECTORS];
+    UNROLL for (int v = 0; v < vectors; ++v) all[v] = all_dots[v] = vzero();
+    for (int64_t from = 0; from < rows; from += BLOCK_ROWS) {
+        vec sum[COLUMN_VECTORS], dot[COLUMN_VECTORS];
+        UNROLL for (int v = 0; v < vectors; ++v) sum[v] = dot[v] = vzero();
+        for (int64_t i = from; i < min64(from + BLOCK_ROWS, rows); ++i, x += cols, dy += cols)
+            UNROLL for (int v = 0; v < vectors; ++v) {
+                const vec d = LOAD(dy);
+                sum[v] += d;
+                dot[v] = vfma(d, (LOAD(x) - LOAD(mean_hi) - LOAD(mean_lo)) * LOAD(inv), dot[v]);
+            }
         UNROLL for (int v = 0; v < vectors; ++v) {
-            const vec d = LOAD(dy);
-            sum[v] += d;
-            dot[v] = vfma(d, (LOAD(x) - LOAD(mean_hi) - LOAD(mean_lo)) * LOAD(inv), dot[v]);
+            all[v] += sum[v];
+            all_dots[v] += dot[v];
         }
+    }
     UNROLL for (int v = 0; v < vectors; ++v) {
-        STORE(db, sum[v]);
-        STORE(dw, dot[v]);
+        STORE(db, all[v]);
+        STORE(dw, all_dots[v]);
     }
 }
 #undef LOAD
@@ -431,27 +446,26 @@ static void F(groupnorm_part)(const void *job, int part, int parts)
     }
 }
 
-/* Adds to dw and db of channels from … to − 1 what row i gives. */
-ALWAYS_INLINE void F(add_sums_of_row)(const fastnn_norm *g, int64_t i, int64_t from, int64_t to)
+/* Adds to dw and db, which begin at channel `from`, what row i gives channels from … to − 1. */
+ALWAYS_INLINE void F(add_sums_of_row)(const fastnn_norm *g, int64_t i, int64_t from, int64_t to, real *dw, real *db)
 {
     const F(stats_t) s = F(stats_of)(g, g->rows * g->groups);
     const int64_t each = g->channels / g->groups, inner = g->inner, row = i * g->channels * inner;
     const real *xs = (const real *)g->x + row, *ds = (const real *)g->dy + row;
-    real *dw = g->dw, *db = g->db;
     for (int64_t k = from / each, first = from, last; first < to; first = last, ++k) {
         const int64_t group = i * g->groups + k;
         const real mean_hi = s.mean_hi[group], mean_lo = s.mean_lo[group], inv = s.inv[group];
         last = min64((k + 1) * each, to);
         if (inner == 1)
             ELEMENTWISE for (int64_t j = first; j < last; ++j) {
-                db[j] += ds[j];
-                dw[j] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j]);
+                db[j - from] += ds[j];
+                dw[j - from] = F(fma_)(ds[j], (xs[j] - mean_hi - mean_lo) * inv, dw[j - from]);
             }
         else for (int64_t c = first; c < last; ++c) {
             real sum, dot;
             F(gradient_sums)(xs, ds, &(F(ranges_t)){c * inner, 1, inner, inner}, 1, mean_hi, mean_lo, inv, &sum, &dot);
-            db[c] += sum;
-            dw[c] += dot;
+            db[c - from] += sum;
+            dw[c - from] += dot;
         }
     }
 }
@@ -483,24 +497,40 @@ static void F(groupnorm_dx_and_sums)(const fastnn_norm *g, int64_t i)
     real *ds = (real *)g->dy + i * n, *dw = (real *)g->dw + c, *db = (real *)g->db + c;
     const vec hi = vset1(s.mean_hi[i]), lo = vset1(s.mean_lo[i]), inv = vset1(s.inv[i]);
     vec sums[LANE_VECTORS], dots[LANE_VECTORS];         /* of the group, whose gradients are times their weights */
+    double sum_of_group = 0, dot_of_group = 0;
+    int64_t seen = 0;                                   /* values in the group's lanes */
     UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sums[v] = dots[v] = vzero();
     for (int64_t j = 0; j < each; ++j) {
         const vec weight = vset1(w[j]);
         vec sum[LANE_VECTORS], dot[LANE_VECTORS];       /* of the channel */
+        double sum_of_channel = 0, dot_of_channel = 0;
         UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = dot[v] = vzero();
-        for (int64_t at = j * inner; at < (j + 1) * inner; at += LANES)
-            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
-                const vec d = vload(ds + at + v * VL), weighted = d * weight;
-                const vec normal = (vload(xs + at + v * VL) - hi - lo) * inv;
-                sum[v] += d;
-                dot[v] = vfma(d, normal, dot[v]);
-                sums[v] += weighted;
-                dots[v] = vfma(weighted, normal, dots[v]);
+        for (int64_t from = j * inner, to; from < (j + 1) * inner; from = to) {
+            to = min64(from + PIECE, (j + 1) * inner);
+            seen += to - from;
+            if (seen > PIECE) {
+                F(take_lanes)(sums, &sum_of_group);
+                F(take_lanes)(dots, &dot_of_group);
+                seen = to - from;
             }
-        db[j] += F(tree_of_vectors)(sum);
-        dw[j] += F(tree_of_vectors)(dot);
+            for (int64_t at = from; at < to; at += LANES)
+                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+                    const vec d = vload(ds + at + v * VL), weighted = d * weight;
+                    const vec normal = (vload(xs + at + v * VL) - hi - lo) * inv;
+                    sum[v] += d;
+                    dot[v] = vfma(d, normal, dot[v]);
+                    sums[v] += weighted;
+                    dots[v] = vfma(weighted, normal, dots[v]);
+                }
+            F(take_lanes)(sum, &sum_of_channel);
+            F(take_lanes)(dot, &dot_of_channel);
+        }
+        db[j] += (real)sum_of_channel;
+        dw[j] += (real)dot_of_channel;
     }
-    const real sum_mean = F(tree_of_vectors)(sums) / (real)n, dot_mean = F(tree_of_vectors)(dots) / (real)n;
+    F(take_lanes)(sums, &sum_of_group);
+    F(take_lanes)(dots, &dot_of_group);
+    const real sum_mean = (real)sum_of_group / (real)n, dot_mean = (real)dot_of_group / (real)n;
     for (int64_t j = 0; j < each; ++j)
         F(normalise_range_backward)(xs + j * inner, ds + j * inner, inner, s.mean_hi[i], s.mean_lo[i], s.inv[i], w[j],
                                     s.inv[i], sum_mean, dot_mean);
@@ -517,7 +547,7 @@ static void F(groupnorm_backward_part)(const void *job, int part, int parts)
         for (int64_t k = from; k < to; ++k) {
             if (g->inner % LANES == 0) F(groupnorm_dx_and_sums)(g, i * g->groups + k);
             else {
-                F(add_sums_of_row)(g, i, k * each, (k + 1) * each);
+                F(add_sums_of_row)(g, i, k * each, (k + 1) * each, (real *)g->dw + k * each, (real *)g->db + k * each);
                 F(groupnorm_dx)(g, i * g->groups + k);
             }
         }
@@ -528,8 +558,20 @@ static void F(groupnorm_sums_part)(const void *job, int part, int parts)
 {
     const fastnn_norm *g = job;
     const int64_t from = F(first_channel)(g, part, parts), to = F(first_channel)(g, part + 1, parts);
-    for (int64_t c = from; c < to; ++c) ((real *)g->dw)[c] = ((real *)g->db)[c] = 0;
-    for (int64_t i = 0; i < g->rows; ++i) F(add_sums_of_row)(g, i, from, to);
+    real *dw = g->dw, *db = g->db, dots[SUM_COLUMNS], sums[SUM_COLUMNS];
+    for (int64_t c = from; c < to; ++c) dw[c] = db[c] = 0;
+    for (int64_t first = from, n; first < to; first += n) {
+        n = min64(SUM_COLUMNS, to - first);
+        for (int64_t row = 0; row < g->rows; row += BLOCK_ROWS) {
+            for (int64_t c = 0; c < n; ++c) dots[c] = sums[c] = 0;
+            for (int64_t i = row; i < min64(row + BLOCK_ROWS, g->rows); ++i)
+                F(add_sums_of_row)(g, i, first, first + n, dots, sums);
+            for (int64_t c = 0; c < n; ++c) {
+                dw[first + c] += dots[c];
+                db[first + c] += sums[c];
+            }
+        }
+    }
 }
 
 /* dx over dy, for this part of all groups. */
@@ -588,10 +630,18 @@ static void F(rmsnorm_sums_part)(const void *job, int part, int parts)
     real *dw = g->dw;
     const int64_t n = g->inner, lines = ceil_div(n, LANES), from = part_begin(lines, part, parts) * LANES;
     const int64_t to = min64(part_begin(lines, part + 1, parts) * LANES, n);
+    real sums[SUM_COLUMNS];
     for (int64_t j = from; j < to; ++j) dw[j] = 0;
-    for (int64_t i = 0; i < g->rows; ++i) {
-        const real *xs = x + i * n, *ds = dy + i * n, inv = saved[i];
-        ELEMENTWISE for (int64_t j = from; j < to; ++j) dw[j] = F(fma_)(ds[j], xs[j] * inv, dw[j]);
+    for (int64_t first = from, width; first < to; first += width) {
+        width = min64(SUM_COLUMNS, to - first);
+        for (int64_t row = 0; row < g->rows; row += BLOCK_ROWS) {
+            for (int64_t j = 0; j < width; ++j) sums[j] = 0;
+            for (int64_t i = row; i < min64(row + BLOCK_ROWS, g->rows); ++i) {
+                const real *xs = x + i * n + first, *ds = dy + i * n + first, inv = saved[i];
+                ELEMENTWISE for (int64_t j = 0; j < width; ++j) sums[j] = F(fma_)(ds[j], xs[j] * inv, sums[j]);
+            }
+            for (int64_t j = 0; j < width; ++j) dw[first + j] += sums[j];
+        }
     }
 }
 

@@ -68,6 +68,25 @@ static real F(prelu_sum)(const real *x, const real *dy, int64_t n)
 /* Threads split the channels; those that stand side by side only at the borders of cache lines. */
 static inline int64_t F(prelu_unit)(const fastnn_prelu *g) { return g->inner == 1 ? LANES : 1; }
 
+/* Adds to da of channels from … to − 1, of one value each. */
+static void F(prelu_sums_of_rows)(const fastnn_prelu *g, int64_t from, int64_t to)
+{
+    real sums[SUM_COLUMNS], *da = g->da;
+    for (int64_t first = from, n; first < to; first += n) {
+        n = min64(SUM_COLUMNS, to - first);
+        for (int64_t row = 0; row < g->rows; row += BLOCK_ROWS) {
+            for (int64_t c = 0; c < n; ++c) sums[c] = 0;
+            for (int64_t i = row; i < min64(row + BLOCK_ROWS, g->rows); ++i) {
+                const int64_t at = i * g->channels + first;
+                const real *x = (const real *)g->x + at, *dy = (const real *)g->dy + at;
+                ELEMENTWISE for (int64_t c = 0; c < n; ++c)
+                    sums[c] = x[c] > 0 ? sums[c] : F(fma_)(x[c], dy[c], sums[c]);
+            }
+            for (int64_t c = 0; c < n; ++c) da[first + c] += sums[c];
+        }
+    }
+}
+
 static void F(prelu_sums_part)(const void *job, int part, int parts)
 {
     const fastnn_prelu *g = job;
@@ -80,14 +99,14 @@ static void F(prelu_sums_part)(const void *job, int part, int parts)
         return;
     }
     for (int64_t c = from; c < to; ++c) da[c] = 0;
+    if (g->inner == 1 && !g->interleaved) {
+        F(prelu_sums_of_rows)(g, from, to);
+        return;
+    }
     for (int64_t i = 0, n; i < F(prelu_groups)(g); ++i) {
         const int64_t first = F(prelu_group)(g, i, &n);
         const real *x = (const real *)g->x + first, *dy = (const real *)g->dy + first;
-        if (n == 1) {
-            ELEMENTWISE for (int64_t c = from; c < to; ++c) da[c] = x[c] > 0 ? da[c] : F(fma_)(x[c], dy[c], da[c]);
-        } else {
-            for (int64_t c = from; c < to; ++c) da[c] += F(prelu_sum)(x + c * n, dy + c * n, n);
-        }
+        for (int64_t c = from; c < to; ++c) da[c] += F(prelu_sum)(x + c * n, dy + c * n, n);
     }
 }
 

@@ -9,6 +9,12 @@
 #undef LANE_VECTORS
 #define LANE_VECTORS (LANES / VL)                       /* vectors that the lanes make */
 
+/* Rows are summed so many at a time, for the same reason as PIECE. */
+#undef BLOCK_ROWS
+#define BLOCK_ROWS 1024
+#undef SUM_COLUMNS
+#define SUM_COLUMNS 2048                /* the most columns whose sums over such rows are on the stack */
+
 /* Combines lanes l and l + width, for half as many lanes each time; lane 0 is the result. The widths are written out,
    because a loop over widths is not unrolled, and its inner loop then does not become a vector operation. */
 #undef HALVE
@@ -40,6 +46,13 @@ ALWAYS_INLINE real F(tree_of_vectors)(const vec *sums)
     return F(tree)(lane);
 }
 
+/* Adds the sum of some lanes to a total in double, and begins them again. */
+ALWAYS_INLINE void F(take_lanes)(vec *lanes, double *total)
+{
+    *total += (double)F(tree_of_vectors)(lanes);
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) lanes[v] = vzero();
+}
+
 /* x[0 … n − 1] as lanes, 1 <= n <= LANES; the other lanes are 0. */
 ALWAYS_INLINE void F(load_partial)(real *lane, const real *x, int64_t n)
 {
@@ -53,8 +66,12 @@ static inline double F(tree_double)(double *lane)
     return lane[0];
 }
 
-/* Σ x[i] */
-static real F(sum)(const real *x, int64_t n)
+/* Very many values are summed in pieces of so many, and the sums of these in double: one sum of all would lose its
+   digits. */
+#undef PIECE
+#define PIECE 2048
+
+static real F(sum_of_piece)(const real *x, int64_t n)
 {
     real lane[LANES] = {0}, rest[LANES];
     int64_t i = 0;
@@ -67,20 +84,18 @@ static real F(sum)(const real *x, int64_t n)
     return F(tree)(lane);
 }
 
-/* Very many values are summed in pieces of so many: one sum of all would lose its digits. */
-#undef PIECE
-#define PIECE 2048
-
-/* Σ x[i] / n */
-static real F(mean)(const real *x, int64_t n)
+/* Σ x[i] */
+static real F(sum)(const real *x, int64_t n)
 {
     double total = 0;
-    for (int64_t i = 0; i < n; i += PIECE) total += (double)F(sum)(x + i, min64(PIECE, n - i));
-    return (real)total / (real)n;
+    for (int64_t i = 0; i < n; i += PIECE) total += (double)F(sum_of_piece)(x + i, min64(PIECE, n - i));
+    return (real)total;
 }
 
-/* Σ a[i]·b[i] */
-static real F(dot)(const real *a, const real *b, int64_t n)
+/* Σ x[i] / n */
+static real F(mean)(const real *x, int64_t n) { return F(sum)(x, n) / (real)n; }
+
+static real F(dot_of_piece)(const real *a, const real *b, int64_t n)
 {
     real lane[LANES] = {0}, rest[LANES], other[LANES];
     int64_t i = 0;
@@ -92,6 +107,14 @@ static real F(dot)(const real *a, const real *b, int64_t n)
         for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(rest[l], other[l], lane[l]);
     }
     return F(tree)(lane);
+}
+
+/* Σ a[i]·b[i] */
+static real F(dot)(const real *a, const real *b, int64_t n)
+{
+    double total = 0;
+    for (int64_t i = 0; i < n; i += PIECE) total += (double)F(dot_of_piece)(a + i, b + i, min64(PIECE, n - i));
+    return (real)total;
 }
 
 /* max x[i], NaN if one is NaN; n >= 1. */
