@@ -41,5 +41,5 @@ cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t oth
 cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void **data, int64_t *rows)
 cdef bint floats(object x, const void **data, int64_t *rows, int64_t *values)
 cdef void *address(object array) except? NULL
-cdef object aligned(int64_t size)
+cdef object aligned(int64_t size, bint zeroed=*)
 cdef object new_array(tuple shape, object dtype)

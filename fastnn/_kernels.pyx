@@ -243,10 +243,10 @@ cdef object new_array(tuple shape, object dtype):
     return PyArray_EMPTY(<int>len(shape), dims, (<numpy_dtype?>dtype).type_num, 0)
 
 
-cdef object aligned(int64_t size):
-    # Zeroed bytes that start at a cache line; the view keeps the memory alive.
+cdef object aligned(int64_t size, bint zeroed=True):
+    # Bytes that start at a cache line; the view keeps the memory alive.
     count_allocation()
-    buffer = np.zeros(size + 63, dtype=np.uint8)
+    buffer = (np.zeros if zeroed else np.empty)(size + 63, dtype=np.uint8)
     cdef int64_t skip = -<int64_t><uintptr_t>address(buffer) & 63
     return buffer[skip:skip + size]
 

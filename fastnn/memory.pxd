@@ -24,7 +24,8 @@ cdef class Plan:
     cdef list reservations, scratch_requests
     cdef object size, scratch_used, scratch_max
     cdef int64_t widest                     # values per example of the widest gradient
-    cdef object memory
+    cdef object memory, work_memory
+    cdef int64_t work_bytes
     cdef char *begin                        # of the block, and the bytes before its scratch memory
     cdef int64_t bytes
     cdef bint absorbs                       # does a layer do the work of others where nothing is saved?
@@ -40,6 +41,7 @@ cdef class Plan:
     cdef tuple shape_of_batch(self, int64_t rows)
     cdef int reserve(self, void **where, object values) except -1
     cdef int reserve_scratch(self, void **where, object values) except -1
+    cdef int reserve_work(self, int64_t bytes) except -1
     cdef void begin_layer(self)
     cdef int choose_part(self) except -1
     cdef int measure_work(self) except -1

@@ -40,7 +40,7 @@ cdef class Plan:
 
     def __cinit__(self):
         self.reservations, self.scratch_requests = [], []
-        self.size = self.scratch_used = self.scratch_max = self.parameter_bytes = 0
+        self.size = self.scratch_used = self.scratch_max = self.parameter_bytes = self.work_bytes = 0
         self.widest = self.min_batch_size = 1
         self.multiply_adds = self.forward_work = 0
 
@@ -66,6 +66,17 @@ cdef class Plan:
         self.scratch_used += whole_lines(values * self.real_size)
         self.scratch_max = max(self.scratch_max, self.scratch_used)
         checks.check_memory(self.size + self.scratch_max)
+        return 0
+
+    cdef int reserve_work(self, int64_t bytes) except -1:
+        """Reserves memory for products, which write it before they read it.
+
+        Nothing else touches it, as small products do not: where thousands of models live, it would be most of theirs.
+        """
+        if GAP:
+            return self.reserve(&self.work, bytes // self.real_size)
+        checks.check_memory(self.size + self.scratch_max + bytes)
+        self.work_bytes = bytes
         return 0
 
     cdef void begin_layer(self):
@@ -122,6 +133,9 @@ cdef class Plan:
         """Allocates the block and sets all pointers."""
         cdef char *start
         self.memory = aligned(max(self.size + self.scratch_max, 1))
+        if self.work_bytes:
+            self.work_memory = aligned(self.work_bytes, False)
+            self.work = address(self.work_memory)
         start = self.begin = <char *>address(self.memory)
         for where, offset, size in self.reservations:
             (<void **><uintptr_t>where)[0] = start + <int64_t>offset

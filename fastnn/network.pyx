@@ -848,7 +848,7 @@ cdef class Network:
         plan.measure_work()
         plan.reserve(&plan.gradient, <object>rows * plan.widest)
         plan.reserve(&plan.spare, <object>rows * plan.widest)
-        plan.reserve(&plan.work, plan.threads * pack_bytes() // self.real_size)
+        plan.reserve_work(plan.threads * pack_bytes())
         return plan
 
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil:

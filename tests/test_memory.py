@@ -10,6 +10,7 @@ import itertools
 import pickle
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import pytest
 import fastnn_ref
 from fastnn_ref.shared.config import arguments, call, signature
 from tests.cases import one_of_each
-from tests.check import normal, same
+from tests.check import normal, python, same
 from tests.pairwise import every
 
 LAYERS = {
@@ -174,6 +175,28 @@ def test_planning_asks_each_layer_once_and_plans_once(fast):
 def test_layers_are_light(fast):
     assert fast.Layer.__basicsize__ <= 136  # of which trainable, lr_scale, dropped gradients and what is packed take 32
     assert fast.ReLU.__basicsize__ <= 176
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says how much memory a process holds")
+def test_a_thousand_small_models_hold_little_memory():
+    """Each has 2 MB where products pack their operands, which theirs are too small for."""
+    assert python("""
+        import numpy as np, os, fastnn as nn
+
+        def held():
+            return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+        def models(count):
+            made = [nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(count)]
+            for model in made:
+                model.predict(np.zeros((2, 4)))
+            return made
+
+        models(300)                                     # malloc keeps blocks of that size for later, from now on
+        before = held()
+        made = models(300)
+        print(held() - before < 100)
+        """) == "True\n"
 
 
 def test_nothing_waits_for_the_collector(fast):
