@@ -129,6 +129,7 @@ CONVS = [
     conv((16, 1, 9, 7), 2, (2, 3)),                             # more pixels, then more filters, than one piece has
     conv((17, 2, 3, 3), 67, 2, activation="gelu"),
     conv((18, 4, 5, 6), 4, 3, stride=2, padding=1, groups=2),
+    conv((19, 3, 5, 2), 5, (3, 1)),
     conv((8, 2, 4, 3), 3, 2, padding=3, dilation=2, bias=False),
     conv((17, 3, 4, 8), 5, 1, activation="relu"),               # channels a power of two apart
     conv((17, 3, 6, 9), 3, 3, groups=3, padding=1, activation="relu"),      # wide tiles of one filter, then of two

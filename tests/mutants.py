@@ -1614,6 +1614,12 @@ KERNELS = [
         ("convolution: db of the blocks alone", "test_conv::test_engine_agrees",
          "for (int64_t n = blocks * LANES; n < g->images; ++n)\n            lane[0]",
          "for (int64_t n = blocks * LANES; n < g->images - 1; ++n)\n            lane[0]"),
+        ("convolution: dW of narrow rows, what stands behind a row counts", "test_conv::test_engine_agrees",
+         "const vmask mask = vfirst((int)t->tail);",
+         "const vmask mask = vfirst(VL);"),
+        ("convolution: dW of narrow rows, the blocks' sums are forgotten", "test_conv::test_engine_agrees",
+         "acc[i][j] = t->fresh ? vzero() : vload(sums);",
+         "acc[i][j] = vzero();"),
     ),
     *of(
         "fastnn/kernels/dropconnect.inc.c",

@@ -6,6 +6,8 @@
 
 #undef DOT_FILTERS
 #undef DOT_TAPS
+#undef DOT_NARROW_TAPS
+#define DOT_NARROW_TAPS 6               /* where a row is one vector */
 #if defined(ISA_X86_V4)
 #define DOT_FILTERS FASTNN_CONV_DOT_FILTERS
 #define DOT_TAPS 6
@@ -75,7 +77,39 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
                 vstore(t->sums + i * t->sums_row + j * LANES + v * VL, acc[i][j][v]);
 }
 
-/* One copy of it for each shape of a tile. */
+/* The same where a row of a single image is at most a vector: the other lanes are not gone through, so there are
+   registers for more taps. Their sums get the zero that a masked line adds, which makes 0 of −0. */
+ALWAYS_INLINE void F(narrow_dots)(const int filters, const int taps, const F(dots_t) *t)
+{
+    vec acc[DOT_FILTERS][DOT_NARROW_TAPS];
+    const real *planes[DOT_NARROW_TAPS];
+    const vmask mask = vfirst((int)t->tail);
+    UNROLL for (int i = 0; i < filters; ++i)
+        UNROLL for (int j = 0; j < taps; ++j) {
+            real *sums = t->sums + i * t->sums_row + j * LANES;
+            acc[i][j] = t->fresh ? vzero() : vload(sums);
+            UNROLL for (int v = 1; v < LANE_VECTORS; ++v) {
+                const vec others = t->fresh ? vzero() : vload(sums + v * VL);
+                vstore(sums + v * VL, others + vzero());
+            }
+        }
+    for (int64_t n = 0; n < t->images; ++n) {
+        const real *du = t->du + n * t->du_image;
+        UNROLL for (int j = 0; j < taps; ++j) planes[j] = t->planes + n * t->planes_image + t->tap_offset[j];
+        for (int64_t r = 0, q = 0; r < t->rows; ++r, q += t->planes_row, du += t->du_row) {
+            vec row[DOT_FILTERS];
+            UNROLL for (int i = 0; i < filters; ++i) row[i] = vload_first(du + i * t->du_filter, mask);
+            UNROLL for (int j = 0; j < taps; ++j) {
+                const vec x = vload_first(planes[j] + q, mask);
+                UNROLL for (int i = 0; i < filters; ++i) vfma_into(acc[i][j], row[i], x);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < filters; ++i)
+        UNROLL for (int j = 0; j < taps; ++j) vstore(t->sums + i * t->sums_row + j * LANES, acc[i][j]);
+}
+
+/* One copy of them for each shape of a tile. */
 #undef TILE
 #undef ENTRY
 #define TILE(filters, taps) \
@@ -83,6 +117,15 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
 #define ENTRY(filters, taps) [filters - 1][taps - 1] = F(dots_##filters##x##taps),
 SHAPES(TILE, DOT_FILTERS, DOT_TAPS)
 static void (*const F(dots_table)[DOT_FILTERS][DOT_TAPS])(const F(dots_t) *) = {SHAPES(ENTRY, DOT_FILTERS, DOT_TAPS)};
+#undef TILE
+#undef ENTRY
+#define TILE(filters, taps) \
+    static void F(narrow_dots_##filters##x##taps)(const F(dots_t) *t) { F(narrow_dots)(filters, taps, t); }
+#define ENTRY(filters, taps) [filters - 1][taps - 1] = F(narrow_dots_##filters##x##taps),
+SHAPES(TILE, DOT_FILTERS, DOT_NARROW_TAPS)
+static void (*const F(narrow_dots_table)[DOT_FILTERS][DOT_NARROW_TAPS])(const F(dots_t) *) = {
+    SHAPES(ENTRY, DOT_FILTERS, DOT_NARROW_TAPS)
+};
 
 /* How many tiles the weights of one group make, in each direction. */
 static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->filter_size, DOT_TAPS); }
@@ -93,11 +136,13 @@ static inline int64_t F(filter_tiles)(const fastnn_conv *g) { return ceil_div(g-
 static void F(dots_over_taps)(const F(dots_t) *job, int64_t filters, int64_t first, int64_t end)
 {
     F(dots_t) d = *job;
+    const int narrow = d.lines == 1 && d.tail > 0 && d.tail <= VL;
     for (int64_t t = first, taps; t < end; t += taps) {
-        taps = F(balanced_tile)(end - t, DOT_TAPS);
+        taps = F(balanced_tile)(end - t, narrow ? DOT_NARROW_TAPS : DOT_TAPS);
         d.tap_offset = job->tap_offset + t;
         d.sums = job->sums + (t - first) * LANES;
-        F(dots_table)[filters - 1][taps - 1](&d);
+        if (narrow) F(narrow_dots_table)[filters - 1][taps - 1](&d);
+        else F(dots_table)[filters - 1][taps - 1](&d);
     }
 }
 
