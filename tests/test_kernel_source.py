@@ -63,3 +63,24 @@ def test_a_compiler_that_cannot_compile_them(monkeypatch):
     command.compiler = SimpleNamespace(compiler_type="msvc")
     with pytest.raises(Exception, match=r"^compiler: expected GCC or Clang, got 'msvc'.*MinGW-w64 on PATH, or use WSL"):
         command.build_extensions()
+
+
+QUOTE = re.compile(r"```\{literalinclude\} (\S+)\n((?::.*\n)*)```")
+MARK = re.compile(r':(start-at|start-after|end-before): "?(.*?)"?\n')
+
+
+def test_the_pages_quote_what_is_there():
+    """A page of the documentation shows the code between two marks, or a Python function or method."""
+    quotes = 0
+    for page in (ROOT.parent / "docs").rglob("*.md"):
+        for target, options in QUOTE.findall(page.read_text("utf-8")):
+            quotes += 1
+            places = [at for at in (page.parent / target, page.parent.parent / target) if at.exists()]
+            assert places, (page, target)
+            code, begin = places[0].read_text("utf-8"), 0
+            for option, mark in MARK.findall(options):
+                begin = code.find(mark, begin)
+                assert begin >= 0, (page, option, mark)
+            for name in re.findall(":pyobject: (.*)\n", options):
+                assert all(re.search(rf"\b(class|def) {part}\b", code) for part in name.split(".")), (page, name)
+    assert quotes > 30
