@@ -6,8 +6,9 @@ cdef enum:
     LINE = 64                               # bytes of a cache line
 
 
-# One block of memory for all buffers of a pass. First every layer reserves its buffers, then all pointers are set at
-# once. Scratch memory belongs to a layer during one of its passes only, so one piece of it serves all layers.
+# One block of memory for all buffers of a pass, but for that of products, which is not zeroed. First every layer
+# reserves its buffers, then all pointers are set at once. Scratch memory belongs to a layer during one of its passes
+# only, so one piece of it serves all layers.
 cdef class Plan:
     # What it was made for.
     cdef object head                        # the layer at which passes begin, weakly; None: the network's root

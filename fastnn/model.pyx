@@ -61,11 +61,10 @@ cdef int64_t fewer(object wanted, int64_t there) except -1:
     return there if too_large else min(found, there)
 
 
-cdef int forget_batches(Network network) noexcept:
-    """No batch of an epoch is done."""
+cdef void forget_batches(Network network) noexcept:         # numbers of C, which raise nothing
+    """The next epoch, or this one, begins with its first batch."""
     network.batch_count = 0
     network.sums[0] = network.sums[1] = network.sums[2] = 0
-    return 0
 
 
 # Short epochs make many of these, which hold nothing but arrays and are seen by `run_epoch` alone.
