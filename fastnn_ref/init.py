@@ -53,7 +53,10 @@ def variance(name: str, shape: Shape) -> float:
 
 
 def orthogonal(shape: Shape, seed: int, stream: int, words: philox.Source) -> Array:
-    """Rows or columns at right angles and of length 1: the Q of a normal matrix's QR, signs made unique."""
+    """Rows or columns at right angles and of length 1: the Q of a normal matrix's QR, signs made unique.
+
+    The QR is LAPACK's: its last bits differ between machines.
+    """
     rows, columns = shape[0], math.prod(shape[1:])
     q, r = np.linalg.qr(philox.normal((max(rows, columns), min(rows, columns)), seed, 0, stream, words))
     q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)

@@ -108,14 +108,68 @@ def uniform(
     return to_uniform(words(math.prod(shape), seed, step, stream)).reshape(shape)
 
 
+PAIRS = 4096
+
+# NumPy's own logarithm rounds otherwise on a CPU with AVX-512. Series of sums and products round alike on every CPU.
+LOG = [1 / (2 * k + 1) for k in range(12)]                          # artanh f = f · (1 + f²/3 + f⁴/5 + …)
+COS = [(-1) ** k / math.factorial(2 * k) for k in range(10)]        # cos r = 1 − r²/2! + r⁴/4! − …
+SIN = [(-1) ** k / math.factorial(2 * k + 1) for k in range(9)]     # sin r = r · (1 − r²/3! + r⁴/5! − …)
+
+
+def polynomial(x: npt.NDArray[np.float64], coefficients: Sequence[float]) -> npt.NDArray[np.float64]:
+    """c₀ + c₁x + c₂x² + …, by Horner's rule.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.philox.polynomial(np.array([2.0]), [1, 0, 3]).tolist()
+    [13.0]
+    """
+    y = np.zeros_like(x)
+    for c in reversed(coefficients):
+        y *= x
+        y += c
+    return y
+
+
+def log(u: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """log u = e · log 2 + 2 artanh f for u = 2ᵉ · m, with m in √½ … √2 and f = (m − 1) / (m + 1).
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> nn.philox.log(np.array([1.0, 0.1])).round(6).tolist()
+    [0.0, -2.302585]
+    """
+    m, e = np.frexp(u)
+    low = m < math.sqrt(0.5)
+    m, e = np.where(low, 2 * m, m), e - low
+    f = (m - 1) / (m + 1)
+    return e * math.log(2) + 2 * f * polynomial(f * f, LOG)
+
+
+def cos_sin(v: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """cos 2πv and sin 2πv for v in 0 … 1: a number of quarters of a turn, and an angle r of at most an eighth.
+
+    >>> import numpy as np, fastnn_ref as nn
+    >>> [part.tolist() for part in nn.philox.cos_sin(np.array([0.0, 0.25, 0.5]))]
+    [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]
+    """
+    quarters = np.rint(4 * v).astype(int)
+    r = 2 * math.pi * (v - quarters / 4)
+    c, s = polynomial(r * r, COS), r * polynomial(r * r, SIN)
+    turned = np.array([1.0, 0.0, -1.0, 0.0, 1.0, 0.0])              # cos of 0, 1, … 5 quarters; −sin of one less
+    c1, s1 = turned[quarters], -turned[quarters + 1]
+    return c1 * c - s1 * s, s1 * c + c1 * s
+
+
 def normals(words: Words) -> npt.NDArray[np.float64]:
     """An even number of words as normal numbers, mean 0 and variance 1.
 
     Pairs u, v of uniform numbers become √(−2 log u) · (cos 2πv, sin 2πv). Source: Box and Muller (1958).
     """
-    u, v = to_uniform(words).reshape(-1, 2).T
-    radius = np.sqrt(-2 * np.log(u))
-    return np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=-1).reshape(-1)
+    pairs, z = words.reshape(-1, 2), np.empty((len(words) // 2, 2))
+    for start in range(0, len(z), PAIRS):                           # as many at a time as a cache holds
+        part = slice(start, start + PAIRS)
+        u, v = to_uniform(pairs[part]).T
+        z[part] = (np.sqrt(-2 * log(u)) * cos_sin(v)).T
+    return z.reshape(-1)
 
 
 def normal(

@@ -1,6 +1,8 @@
 """The random generator: Random123's known answers, and the order in which a model uses the words."""
 
 import csv
+import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,27 @@ def test_normal(nn):
     assert abs((z**4).mean() - 3) < 5 * (96 / n) ** 0.5
     assert abs((z[:-1] * z[1:]).mean()) < 5 / n**0.5
     assert np.abs(z).max() > 3.9
+
+
+def test_logarithm_and_angles_against_the_c_library(nn):
+    """In 1,000 places, the words' extremes and the ends of what the series are for among them."""
+    words = [0, 1, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 3 * 2**29, round(2**31.5), round(2**31.5) - 1, 2**32 - 1]
+    u = nn.philox.to_uniform(np.append(nn.philox.uint32(990, 1, 0, 0), words).astype(np.uint32))
+    c, s = nn.philox.cos_sin(u)
+    for got, want, bound in [
+        (nn.philox.log(u), [math.log(value) for value in u], 4e-16),
+        (c, [math.cos(2 * math.pi * value) for value in u], 1e-15),
+        (s, [math.sin(2 * math.pi * value) for value in u], 1e-15),
+    ]:
+        assert np.all(abs(got - want) <= bound * np.maximum(1, np.abs(want)))
+    assert np.all(abs(nn.philox.log(u) / [math.log(value) for value in u] - 1) < 5e-16)
+    assert np.all(abs(c * c + s * s - 1) < 5e-16)
+
+
+def test_normal_numbers_have_the_same_bits_everywhere(nn):
+    """They are initial weights, and one seed is one network on every machine."""
+    z = nn.philox.normal((20_001,), seed=3, step=0, stream=0)
+    assert hashlib.sha256(z.astype("<f8").tobytes()).hexdigest()[:16] == "520a171529663df1"
 
 
 @given(n=st.integers(0, 200), seed=st.integers(0, 2**64 - 1), step=st.integers(0, 2**32 - 1))

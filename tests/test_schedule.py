@@ -7,7 +7,7 @@ import pytest
 
 from fastnn_ref.shared.schedule import rates
 from tests.cases import SCHEDULES
-from tests.check import close, normal, same_parameters
+from tests.check import close, normal, same, same_parameters
 from tests.pairwise import once
 
 STEPS = range(29)
@@ -63,10 +63,9 @@ def test_formula(nn, case):
 @once
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: c.name)
 def test_many_steps_at_once(nn, case):
+    """To the same bits as one by one: fit asks for many, a loop of one's own for one."""
     schedule = case.make(nn)
-    got = schedule(np.arange(29))
-    assert got.shape == (29,)
-    close("elementwise", got, np.array([schedule(s) for s in STEPS]), got + np.finfo(float).eps)
+    same(schedule(np.arange(1000)), np.array([schedule(step) for step in range(1000)]))
 
 
 @once

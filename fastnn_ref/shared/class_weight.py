@@ -126,7 +126,8 @@ def balanced_weights(q: Array, sample_weight: Array | None = None) -> tuple[floa
     >>> balanced_weights(np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]]))
     (0.6666666666666666, 1.0, 2.0)
     """
-    counts = q.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ q
+    weighted = q if sample_weight is None else sample_weight[:, None] * q
+    counts = weighted.sum(axis=0, dtype=np.float64)
     occur = counts > 0
     return tuple(np.divide(counts.sum(), occur.sum() * counts, out=np.ones(len(counts)), where=occur).tolist())
 
