@@ -129,10 +129,10 @@ def test_a_schedule_of_ones_own(nn):
         def rate(self, s):
             return 0.1
 
-    for mine, same in ((Halving(), nn.ExponentialLR(0.1, 0.5)), (Same(), nn.ConstantLR(0.1))):
+    for mine, other in ((Halving(), nn.ExponentialLR(0.1, 0.5)), (Same(), nn.ConstantLR(0.1))):
         x, t = normal((37, 3)), normal((37, 2), seed=1)
         models = [nn.Sequential(nn.Linear(3, 2), seed=1, dtype="float64") for _ in range(2)]
-        for model, schedule in zip(models, (mine, same), strict=True):
+        for model, schedule in zip(models, (mine, other), strict=True):
             model.run_epoch(x, t, nn.MSELoss(), nn.SGD(lr=schedule), batch_size=4)
         same_parameters(*models)
 
