@@ -6,7 +6,6 @@ include "kernels.pxi"
 
 cdef extern from "kernels.h" nogil:
     enum:
-        CONV_DOT_FILTERS "FASTNN_CONV_DOT_FILTERS"
         CONV_FILTERS "FASTNN_CONV_FILTERS"
         CONV_PIXELS "FASTNN_CONV_PIXELS"
         WINOGRAD_FILTERS "FASTNN_WINOGRAD_FILTERS"

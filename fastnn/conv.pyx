@@ -14,7 +14,7 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_DOT_FILTERS, CONV_FILTERS, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
+    CONV_FILTERS, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
     WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport Weighted, get_activation
@@ -121,10 +121,9 @@ cdef class Convolution(Weighted):
         tables = self.set_planes(&g.gradient, planes, g.filters, rows, lanes)
         copied = self.plan_du(planes, tables, rows, lanes)
         plan.reserve_scratch(&g.gradient.memory, <object>copied * g.gradient.image_size)
-        # A piece of an interleaved output, u and y if both are kept; or the running sums of one tile's weights.
+        # A piece of an interleaved output, u and y if both are kept.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
-        g.scratch_size = checks.check_size(
-            "planes", lanes, max((1 + saves_slope(self.act.kind)) * piece, CONV_DOT_FILTERS * <object>g.filter_size))
+        g.scratch_size = lanes * (1 + saves_slope(self.act.kind)) * piece
         if g.kernel:
             self.plan_points(lanes, plan)
         plan.reserve(&g.y, <object>rows * self.out_size)

@@ -249,6 +249,28 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape, algorith
             same(a, b)
 
 
+@pytest.mark.parametrize(("shape", "filters"), [
+    ((37, 40, 19, 21), 7), ((9, 2, 70, 40), 3), ((600, 3, 5, 4), 5),
+])  # fmt: skip
+def test_dw_of_many_chunks(ref, fast, dtype, isa, threads, shape, filters):
+    """Of more lines than a chunk has, of many blocks and of many images behind them, and of more channels than are
+    summed at once."""
+    grads = []
+    for count in (1, 2, 3):
+        threads(count)
+        model = fast.Sequential(fast.Conv2d(shape[1], filters, 3, padding=1), seed=1, dtype=dtype)
+        y = model.forward(normal(shape, dtype), training=True)
+        model.backward(normal(y.shape, dtype, seed=1))
+        grads.append(model.grads["0.weight"])
+    same(grads[1], grads[0])
+    same(grads[2], grads[0])
+    model = ref.Sequential(ref.Conv2d(shape[1], filters, 3, padding=1), seed=1, dtype="float64")
+    model.forward(normal(shape, dtype).astype(np.float64), training=True)
+    model.backward(normal(y.shape, dtype, seed=1).astype(np.float64))
+    want = model.grads["0.weight"]
+    assert np.abs(grads[0] - want).max() <= 30 * np.finfo(dtype).eps * np.abs(want).max()
+
+
 def test_avx2_and_avx512(fast, dtype):
     if not {"x86_v3", "x86_v4"} <= set(fast._kernels.available()):
         pytest.skip("this machine does not run both x86_v3 and x86_v4")

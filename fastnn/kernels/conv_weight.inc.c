@@ -1,15 +1,17 @@
 /* Convolution, 3 of 3: dW and db.
 
-   dW[o, t] is a dot product over all windows of all images. It has LANES running sums, whose lanes are the images of an
-   interleaved block, then neighbouring windows of a single image; they are added up in order, and a tree joins them. A
-   register tile holds the running sums of some filters by some taps. */
+   dW[o, t] is a dot product over all windows of all images: the sum of those of chunks, some rows of some interleaved
+   blocks, then of the single images. A chunk's has LANES running sums, whose lanes are the images of a block, or
+   neighbouring windows of a single image; a tree joins them. A register tile holds the running sums of some filters by
+   some taps. Chunks are small, so that a part of their planes stays in the second-level cache for all filters: before,
+   dW of 64 channels of 32 × 32 pixels waited for memory most of the time. */
 
 #undef DOT_FILTERS
 #undef DOT_TAPS
 #undef DOT_NARROW_TAPS
 #define DOT_NARROW_TAPS 6               /* where a row is one vector */
 #if defined(ISA_X86_V4)
-#define DOT_FILTERS FASTNN_CONV_DOT_FILTERS
+#define DOT_FILTERS 4
 #define DOT_TAPS 6
 #elif defined(ISA_X86_V3)
 #define DOT_FILTERS 2
@@ -18,18 +20,21 @@
 #define DOT_FILTERS 1
 #define DOT_TAPS 3
 #endif
+#undef DOT_MOST_TAPS
+#define DOT_MOST_TAPS (DOT_TAPS > DOT_NARROW_TAPS ? DOT_TAPS : DOT_NARROW_TAPS)
 
-/* A tile's sums over some images, or interleaved blocks, of `rows` rows of `lines` lines each; a line is LANES
+/* A tile's sums over a chunk: some images, or interleaved blocks, of `rows` rows of `lines` lines each; a line is LANES
    values. */
 typedef struct {
     const real *du, *planes;
     const int64_t *tap_offset;
-    real *sums;                         /* LANES of each weight, those of the next filter sums_row further */
-    int fresh;                          /* whether they begin at 0 */
+    real *dw;                           /* that of the next filter dw_row further */
+    int fresh;                          /* whether the chunk is the first one */
     int64_t images, rows, lines;
     int64_t tail;                       /* values of a row's last line that count; 0: all */
     int64_t du_image, du_filter, du_row, du_line;       /* distances in du from one to the next */
-    int64_t planes_image, planes_row, sums_row;
+    int64_t planes_image, planes_row, dw_row;
+    int64_t unit;                       /* images that stand side by side: LANES or 1 */
 } F(dots_t);
 
 /* One line; masked, if it is a last line, behind whose tail stand other values. By vfma_into, as GCC would read a
@@ -53,6 +58,18 @@ ALWAYS_INLINE void F(dots_line)(const int filters, const int taps, const int mas
     }
 }
 
+/* Adds the chunk's sums of a tile to dW, or begins dW with them. */
+ALWAYS_INLINE void F(add_dots)(const int filters, const int taps, const F(dots_t) *t, const real *lanes)
+{
+    real sums[DOT_FILTERS * DOT_MOST_TAPS];
+    F(trees)(lanes, sums, filters * taps);
+    UNROLL for (int i = 0; i < filters; ++i)
+        for (int j = 0; j < taps; ++j) {
+            real *dw = t->dw + i * t->dw_row + j;
+            *dw = t->fresh ? sums[i * taps + j] : *dw + sums[i * taps + j];
+        }
+}
+
 ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t)
 {
     vec acc[DOT_FILTERS][DOT_TAPS][LANE_VECTORS];
@@ -60,7 +77,7 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
             UNROLL for (int v = 0; v < LANE_VECTORS; ++v)
-                acc[i][j][v] = t->fresh ? vzero() : vload(t->sums + i * t->sums_row + j * LANES + v * VL);
+                acc[i][j][v] = vzero();
     for (int64_t n = 0; n < t->images; ++n) {
         UNROLL for (int j = 0; j < taps; ++j) planes[j] = t->planes + n * t->planes_image + t->tap_offset[j];
         for (int64_t r = 0; r < t->rows; ++r) {
@@ -71,28 +88,21 @@ ALWAYS_INLINE void F(dots)(const int filters, const int taps, const F(dots_t) *t
             if (t->tail) F(dots_line)(filters, taps, 1, acc, t, du, planes, q);
         }
     }
+    real lanes[DOT_FILTERS * DOT_TAPS * LANES];
     UNROLL for (int i = 0; i < filters; ++i)
         UNROLL for (int j = 0; j < taps; ++j)
-            UNROLL for (int v = 0; v < LANE_VECTORS; ++v)
-                vstore(t->sums + i * t->sums_row + j * LANES + v * VL, acc[i][j][v]);
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) vstore(lanes + (i * taps + j) * LANES + v * VL, acc[i][j][v]);
+    F(add_dots)(filters, taps, t, lanes);
 }
 
 /* The same where a row of a single image is at most a vector: the other lanes are not gone through, so there are
-   registers for more taps. Their sums get the zero that a masked line adds, which makes 0 of −0. */
+   registers for more taps. */
 ALWAYS_INLINE void F(narrow_dots)(const int filters, const int taps, const F(dots_t) *t)
 {
     vec acc[DOT_FILTERS][DOT_NARROW_TAPS];
     const real *planes[DOT_NARROW_TAPS];
     const vmask mask = vfirst((int)t->tail);
-    UNROLL for (int i = 0; i < filters; ++i)
-        UNROLL for (int j = 0; j < taps; ++j) {
-            real *sums = t->sums + i * t->sums_row + j * LANES;
-            acc[i][j] = t->fresh ? vzero() : vload(sums);
-            UNROLL for (int v = 1; v < LANE_VECTORS; ++v) {
-                const vec others = t->fresh ? vzero() : vload(sums + v * VL);
-                vstore(sums + v * VL, others + vzero());
-            }
-        }
+    UNROLL for (int i = 0; i < filters; ++i) UNROLL for (int j = 0; j < taps; ++j) acc[i][j] = vzero();
     for (int64_t n = 0; n < t->images; ++n) {
         const real *du = t->du + n * t->du_image;
         UNROLL for (int j = 0; j < taps; ++j) planes[j] = t->planes + n * t->planes_image + t->tap_offset[j];
@@ -105,8 +115,12 @@ ALWAYS_INLINE void F(narrow_dots)(const int filters, const int taps, const F(dot
             }
         }
     }
+    real lanes[DOT_FILTERS * DOT_NARROW_TAPS * LANES];
     UNROLL for (int i = 0; i < filters; ++i)
-        UNROLL for (int j = 0; j < taps; ++j) vstore(t->sums + i * t->sums_row + j * LANES, acc[i][j]);
+        UNROLL for (int j = 0; j < taps; ++j)
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v)
+                vstore(lanes + (i * taps + j) * LANES + v * VL, v ? vzero() : acc[i][j]);
+    F(add_dots)(filters, taps, t, lanes);
 }
 
 /* One copy of them for each shape of a tile. */
@@ -131,16 +145,15 @@ static void (*const F(narrow_dots_table)[DOT_FILTERS][DOT_NARROW_TAPS])(const F(
 static inline int64_t F(tap_tiles)(const fastnn_conv *g) { return ceil_div(g->filter_size, DOT_TAPS); }
 static inline int64_t F(filter_tiles)(const fastnn_conv *g) { return ceil_div(g->filters / g->groups, DOT_FILTERS); }
 
-/* Adds to the sums of taps first … end − 1, some taps after the other, over what `job` says. Its du stays in the
-   second-level cache meanwhile. */
-static void F(dots_over_taps)(const F(dots_t) *job, int64_t filters, int64_t first, int64_t end)
+/* A chunk's sums for taps first … end − 1 of some filters, some taps after the other. */
+static void F(dots_over_taps)(const F(dots_t) *chunk, int64_t filters, int64_t first, int64_t end)
 {
-    F(dots_t) d = *job;
+    F(dots_t) d = *chunk;
     const int narrow = d.lines == 1 && d.tail > 0 && d.tail <= VL;
     for (int64_t t = first, taps; t < end; t += taps) {
         taps = F(balanced_tile)(end - t, narrow ? DOT_NARROW_TAPS : DOT_TAPS);
-        d.tap_offset = job->tap_offset + t;
-        d.sums = job->sums + (t - first) * LANES;
+        d.tap_offset = chunk->tap_offset + t;
+        d.dw = chunk->dw + t;
         if (narrow) F(narrow_dots_table)[filters - 1][taps - 1](&d);
         else F(dots_table)[filters - 1][taps - 1](&d);
     }
@@ -164,67 +177,85 @@ static F(interleaved_du_t) F(interleaved_du)(const fastnn_conv *g)
     };
 }
 
-/* Of du, for as long as all taps are worked out with it: what stays in the first-level cache beside the planes, or in
-   the second-level cache. Small images, and large windows, whose taps read the same lines, take the first: 0.85 to 0.95
-   of the time on AVX2. For 3 × 3 windows on rows of 16 pixels and more the sums would be stored too often. */
-#undef DOT_BYTES
-#undef DOT_FAR_BYTES
-#define DOT_BYTES (8 * 1024)
-#define DOT_FAR_BYTES (64 * 1024)
+/* About so many lines are a chunk: the same on every machine, as the bits depend on it. About so many bytes of its
+   planes meet all filters before the next ones do; they stay in the second-level cache. Half and twice of both are as
+   fast. */
+#undef CHUNK_LINES
+#undef CHUNK_PLANES
+#define CHUNK_LINES 256
+#define CHUNK_PLANES (256 * 1024)
 
-/* dW of at most DOT_FILTERS filters of group k, from its filter o on, for taps first … end − 1. */
-static void F(weight_gradient_rows)(const fastnn_conv *g, int64_t k, int64_t o, int64_t first, int64_t end, real *sums)
+/* Tiles begin … end − 1 of dW's, row by row: a row is all taps of DOT_FILTERS filters of a group. */
+typedef struct {
+    int64_t begin, end;
+} F(dw_tiles_t);
+
+/* Adds a chunk's sums to these tiles of dW, for all filters some taps after the other. The chunk's du, planes and dW
+   begin with the first filter and channel of all. */
+static void F(add_chunk)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dots_t) *chunk)
 {
-    const int64_t in = g->channels / g->groups, out = g->filters / g->groups, filter = k * out + o;
-    const int64_t filters = min64(DOT_FILTERS, out - o), sums_row = (end - first) * LANES;
-    const int64_t size = g->out_rows * g->out_cols, blocks = F(interleaved_blocks)(g->images);
-    const fastnn_planes *planes = &g->input;
-    const F(interleaved_du_t) du = F(interleaved_du)(g);
-    const int64_t row_bytes = filters * g->out_cols * LANES * (int64_t)sizeof(real);
-    const int64_t most_rows = 1 + (g->filter_size / in > 9 ? DOT_BYTES : DOT_FAR_BYTES) / row_bytes;
-    const int64_t some_rows = ceil_div(g->out_rows, ceil_div(g->out_rows, most_rows));
-    const int64_t some_blocks = 1 + DOT_BYTES / (row_bytes * g->out_rows);
-    for (int64_t n = 0; n < blocks; n += some_blocks)
-        for (int64_t r = 0; r < g->out_rows; r += some_rows) {
-            const F(dots_t) d = {
-                .du = du.first + n * du.block + filter * du.filter + r * du.row, .du_image = du.block,
-                .du_filter = du.filter, .du_row = du.row, .du_line = du.pixel,
-                .planes = F(planes_at)(planes, n * LANES) + (k * in * planes->channel_size + r * planes->pitch) * LANES,
-                .planes_image = LANES * planes->image_size, .planes_row = LANES * planes->pitch,
-                .tap_offset = planes->tap_offset_interleaved, .sums = sums, .sums_row = sums_row, .fresh = n + r == 0,
-                .images = min64(some_blocks, blocks - n), .rows = min64(some_rows, g->out_rows - r),
-                .lines = g->out_cols,
-            };
-            F(dots_over_taps)(&d, filters, first, end);
+    const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
+    const int64_t channel = g->input.channel_size * chunk->unit;
+    const int64_t values = in * channel * chunk->images / g->out_rows * chunk->rows;
+    const int64_t most = CHUNK_PLANES / (1 + values * (int64_t)sizeof(real) / g->filter_size);
+    const int64_t taps = max64(1, most / DOT_TAPS) * DOT_TAPS;
+    const int64_t across = F(tap_tiles)(g), down = F(filter_tiles)(g);
+    for (int64_t t = 0; t < g->filter_size; t += taps)
+        for (int64_t row = tiles.begin / across; row * across < tiles.end; ++row) {
+            const int64_t k = row / down, o = row % down * DOT_FILTERS, filter = k * out + o;
+            const int64_t first = max64(t, (tiles.begin - row * across) * DOT_TAPS);
+            const int64_t end = min64(min64(t + taps, g->filter_size), (tiles.end - row * across) * DOT_TAPS);
+            F(dots_t) d = *chunk;
+            d.du += filter * d.du_filter;
+            d.planes += k * in * channel;
+            d.dw += filter * g->filter_size;
+            if (first < end) F(dots_over_taps)(&d, min64(DOT_FILTERS, out - o), first, end);
         }
-    if (g->images % LANES) {
-        const F(dots_t) d = {
-            .du = (const real *)g->du + (blocks * LANES * g->filters + filter) * size, .du_image = g->filters * size,
-            .du_filter = size, .du_row = g->out_cols, .du_line = LANES,
-            .planes = F(planes_at)(planes, blocks * LANES) + k * in * planes->channel_size,
-            .planes_image = planes->image_size, .planes_row = planes->pitch, .tap_offset = planes->tap_offset,
-            .sums = sums, .sums_row = sums_row, .fresh = blocks == 0, .images = g->images % LANES,
-            .rows = g->out_rows, .lines = ceil_div(g->out_cols, LANES), .tail = g->out_cols % LANES,
-        };
-        F(dots_over_taps)(&d, filters, first, end);
-    }
-    for (int64_t i = 0; i < filters; ++i)
-        F(trees)(sums + i * sums_row, (real *)g->dw + (filter + i) * g->filter_size + first, end - first);
 }
 
-/* This part of the tiles of dW. Neighbouring tiles have the same filters, so they are done together. */
+/* Adds the sums of all chunks of these images, or blocks. */
+static void F(add_chunks)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dots_t) *all)
+{
+    const int64_t together = max64(1, CHUNK_LINES / (all->rows * all->lines));
+    const int64_t most = max64(1, min64(all->rows, CHUNK_LINES / all->lines));
+    const int64_t rows = ceil_div(all->rows, ceil_div(all->rows, most));
+    F(dots_t) d = *all;
+    for (int64_t n = 0; n < all->images; n += together)
+        for (int64_t r = 0; r < all->rows; r += rows, d.fresh = 0) {
+            d.images = min64(together, all->images - n), d.rows = min64(rows, all->rows - r);
+            d.du = all->du + n * d.du_image + r * d.du_row;
+            d.planes = all->planes + n * d.planes_image + r * d.planes_row;
+            F(add_chunk)(g, tiles, &d);
+        }
+}
+
+/* This part of the tiles of dW. */
 static void F(weight_gradient_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
-    const int64_t across = F(tap_tiles)(g), down = F(filter_tiles)(g), tiles = g->groups * down * across;
-    const int64_t end = part_begin(tiles, part + 1, parts);
-    real *sums = (real *)g->scratch + part * g->scratch_size;
-    for (int64_t tile = part_begin(tiles, part, parts), next; tile < end; tile = next) {
-        const int64_t row = tile / across;
-        next = min64((row + 1) * across, end);
-        F(weight_gradient_rows)(g, row / down, row % down * DOT_FILTERS, tile % across * DOT_TAPS,
-                                min64((next - row * across) * DOT_TAPS, g->filter_size), sums);
-    }
+    const fastnn_planes *planes = &g->input;
+    const int64_t count = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g), size = g->out_rows * g->out_cols;
+    const F(dw_tiles_t) tiles = {part_begin(count, part, parts), part_begin(count, part + 1, parts)};
+    const int64_t blocks = F(interleaved_blocks)(g->images), single = blocks * LANES;
+    const F(interleaved_du_t) du = F(interleaved_du)(g);
+    const F(dots_t) interleaved = {
+        .dw = g->dw, .dw_row = g->filter_size, .fresh = 1,
+        .du = du.first, .du_image = du.block, .du_filter = du.filter, .du_row = du.row, .du_line = du.pixel,
+        .planes = F(planes_at)(planes, 0), .planes_image = LANES * planes->image_size,
+        .planes_row = LANES * planes->pitch, .unit = LANES, .tap_offset = planes->tap_offset_interleaved,
+        .images = blocks, .rows = g->out_rows, .lines = g->out_cols,
+    };
+    const F(dots_t) others = {
+        .dw = g->dw, .dw_row = g->filter_size, .fresh = blocks == 0,
+        .du = (const real *)g->du + single * g->filters * size, .du_image = g->filters * size, .du_filter = size,
+        .du_row = g->out_cols, .du_line = LANES,
+        .planes = F(planes_at)(planes, single), .planes_image = planes->image_size, .planes_row = planes->pitch,
+        .unit = 1, .tap_offset = planes->tap_offset,
+        .images = g->images - single, .rows = g->out_rows, .lines = ceil_div(g->out_cols, LANES),
+        .tail = g->out_cols % LANES,
+    };
+    F(add_chunks)(g, tiles, &interleaved);
+    F(add_chunks)(g, tiles, &others);
 }
 
 /* db of this part of the filters. */

@@ -116,8 +116,6 @@ typedef struct {
    multiple of every LANES. conv_tables.py sorts the windows within such pieces. */
 #define FASTNN_CONV_FILTERS 64
 #define FASTNN_CONV_PIXELS 96
-/* The most filters whose dW is worked out together: scratch holds the running sums of so many filters. */
-#define FASTNN_CONV_DOT_FILTERS 4
 
 /* Winograd's formulas turn a window of 6 × 6 values into values at so many points. So many filters and lines
    (conv_winograd.inc.c) are worked out together, and at most so many lines are summed into dW. */

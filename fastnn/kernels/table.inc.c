@@ -10,6 +10,7 @@
 #include "math_limits.h"
 
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Runs all parts of a job: kernel_part(job, part, parts) does one of them. A single part is a plain call; the team

@@ -68,16 +68,26 @@ static void F(transpose)(const real *from, int64_t from_row, real *to, int64_t t
     else F(transpose_tiles)(from, from_row, to, to_row, rows, cols);
 }
 
-/* n sums from their LANES running sums each, by the tree of reduce.inc.c, LANES sums at a time. */
-static void F(trees)(const real *lanes, real *sums, int64_t n)
+/* n sums from their LANES running sums each, by the tree of reduce.inc.c, VL sums at a time: each round zips two
+   vectors and adds the halves, so that the lanes of one are half as many and stand beside those of the other. */
+NOINLINE void F(trees)(const real *lanes, real *sums, int64_t n)
 {
-    real z[LANES][LANES];
-    for (int64_t i = 0; i < n; i += LANES) {
-        F(transpose)(lanes + i * LANES, LANES, z[0], LANES, min64(LANES, n - i), LANES);
-        for (int width = LANES / 2; width; width /= 2)
-            for (int l = 0; l < width; ++l)
-                for (int s = 0; s < LANES; ++s) z[l][s] += z[l + width][s];
-        F(copy_row)(z[0], sums + i, min64(LANES, n - i));
+    for (; n > 0; n -= VL, lanes += VL * LANES, sums += VL) {
+        vec a[VL];
+        UNROLL for (int i = 0; i < VL; ++i) {
+            vec part[LANE_VECTORS];
+            UNROLL for (int v = 0; v < LANE_VECTORS; ++v) part[v] = i < n ? vload(lanes + i * LANES + v * VL) : vzero();
+            UNROLL for (int width = LANE_VECTORS / 2; width; width /= 2)
+                UNROLL for (int v = 0; v < width; ++v) part[v] += part[v + width];
+            a[i] = part[0];
+        }
+        UNROLL for (int round = 0; round < VL_LOG; ++round)
+            UNROLL for (int i = 0; i < VL >> (round + 1); ++i) {
+                const int other = i + (VL >> (round + 1));
+                a[i] = vzip_low(round, a[i], a[other]) + vzip_high(round, a[i], a[other]);
+            }
+        if (n < VL) vstore_first(sums, vfirst((int)n), a[0]);
+        else vstore(sums, a[0]);
     }
 }
 
