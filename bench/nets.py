@@ -125,6 +125,18 @@ def vgg(nn: Any, dropout: float, algorithm: str = "direct") -> list[Any]:
     return [*layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(128 * 4 * 4, 10)]
 
 
+def mobilenet(nn: Any, _dropout: float) -> list[Any]:
+    """Like MobileNet, for 32×32 in three colours: pairs of a 3×3 convolution of each channel by itself and one of 1×1."""
+
+    def normalized(*arguments: Any, **options: Any) -> list[Any]:
+        return [nn.Conv2d(*arguments, bias=False, init="he_uniform", **options), nn.BatchNorm2d(arguments[1]), nn.ReLU()]
+
+    layers = normalized(3, 32, 3, padding=1)
+    for a, b, stride in [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]:
+        layers += [*normalized(a, a, 3, padding=1, stride=stride, groups=a), *normalized(a, b, 1)]
+    return [*layers, nn.GlobalAvgPool2d(), nn.Linear(256, 10)]
+
+
 MLPS = [
     mlp((2, 8, 8, 2), 32),
     mlp((64, 32, 10), 32),
@@ -139,6 +151,7 @@ CONVOLUTIONAL = [
     Net("digits", (1, 8, 8), 10, 32, digits),
     Net("LeNet-like", (1, 28, 28), 10, 64, lenet),
     Net("VGG-like", (3, 32, 32), 10, 64, vgg, 0.5),
+    Net("MobileNet-like", (3, 32, 32), 10, 64, mobilenet),
 ]
 WINOGRAD = [
     CONVOLUTIONAL[1]._replace(name="LeNet-like winograd", layers=functools.partial(lenet, algorithm="winograd")),

@@ -12,12 +12,14 @@ cdef class Convolution(Weighted):
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
     cdef list tables                            # what g points to
+    cdef const int64_t *x_begin                 # as of g, where a prediction needs no copy of x; or NULL
+    cdef const int64_t *x_taps
     cdef void *u                                # where act'(u) is kept, if it is; else y itself
 
     cdef int make(self, object channels, object filters, object groups, object outside, object activation, object bias,
                   object init) except -1
     cdef object set_planes(self, fastnn_planes *g, object planes, int64_t channels, int64_t rows, int64_t lanes)
-    cdef int64_t plan_du(self, object planes, object tables, int64_t rows, int64_t lanes) except -1
+    cdef object unpadded(self, object planes, object tables, int64_t channels, int64_t lanes)
     cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1
     cdef tuple tiled(self, tuple image)
     cdef int plan_points(self, int64_t lanes, Plan plan) except -1

@@ -88,18 +88,14 @@ cdef class Convolution(Weighted):
         g.taps, g.tap_set_begin = pointer(tables.taps), pointer(tables.tap_set_begin)
         return tables
 
-    cdef int64_t plan_du(self, object planes, object tables, int64_t rows, int64_t lanes) except -1:
-        """Points to where interleaved du is read as it came; returns of how many images it is copied to planes."""
-        self.g.du_begin = self.g.du_taps = NULL
-        if self.g.kernel or not self.g.y_interleaved or rows < lanes:
-            return rows
-        unpadded = planes.unpadded(self.g.filters // self.g.groups, tables)
-        if unpadded is None:
-            return rows
-        begin, taps = unpadded.begin, unpadded.taps * lanes
-        self.tables += [begin, taps]
-        self.g.du_begin, self.g.du_taps = pointer(begin), pointer(taps)
-        return lanes - 1
+    cdef object unpadded(self, object planes, object tables, int64_t channels, int64_t lanes):
+        """Where the windows of groups of `channels` channels find their pixels in a block as it came, if they can."""
+        found = planes.unpadded(channels, tables)
+        if found is None:
+            return None
+        places = found.begin, found.taps * lanes
+        self.tables.append(places)
+        return places
 
     cdef int plan_windows(self, tuple image, tuple windows, int64_t rows, Plan plan) except -1:
         """Reserves what the kernels need for a convolution from `image` to `windows`, but for g.input.memory."""
@@ -116,10 +112,22 @@ cdef class Convolution(Weighted):
         (top, _), (left, _) = sides
         geometry = self.kernel_size, stride, (top, left), self.dilation
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
-        self.set_planes(&g.input, conv_tables.input_planes(image, *geometry, seen), g.channels, rows, lanes)
+        planes = conv_tables.input_planes(image, *geometry, seen)
+        tables = self.set_planes(&g.input, planes, g.channels, rows, lanes)
+        # Of interleaved blocks a prediction copies those whose pixels many windows meet.
+        self.x_begin = self.x_taps = g.du_begin = g.du_taps = NULL
+        blocks = not g.kernel and rows >= lanes
+        if blocks and g.x_interleaved and (inside == 1 or inside == g.filter_size):
+            found = self.unpadded(planes, tables, inside, lanes)
+            if found is not None:
+                self.x_begin, self.x_taps = pointer(found[0]), pointer(found[1])
         planes = conv_tables.gradient_planes(spread, *geometry, windows)
         tables = self.set_planes(&g.gradient, planes, g.filters, rows, lanes)
-        copied = self.plan_du(planes, tables, rows, lanes)
+        copied = rows
+        if blocks and g.y_interleaved:
+            found = self.unpadded(planes, tables, outside, lanes)
+            if found is not None:
+                g.du_begin, g.du_taps, copied = pointer(found[0]), pointer(found[1]), lanes - 1
         plan.reserve_scratch(&g.gradient.memory, <object>copied * g.gradient.image_size)
         # A piece of an interleaved output, u and y if both are kept.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
@@ -160,6 +168,9 @@ cdef class Convolution(Weighted):
         """Sets what forward needs beside its input."""
         self.g.images, self.g.threads = p.rows, p.threads
         self.g.packed = packed_for(self, p.k)
+        self.g.x_begin, self.g.x_taps = NULL, NULL
+        if not p.saves:
+            self.g.x_begin, self.g.x_taps = self.x_begin, self.x_taps
         self.g.norm, self.g.activation, self.g.alpha = NULL, self.act.kind, self.act.parameter
         if self.absorbed and not p.saves:
             if self.norm is not None:

@@ -144,10 +144,9 @@ class Planes(NamedTuple):
         return Tables(*(np.ascontiguousarray(table, np.int64) for table in found))
 
     def unpadded(self, channels: int, tables: Tables) -> Unpadded | None:
-        """For the windows of ``tables``, which has some; None if they have taps that meet no pixel, or where a copy is
-        faster, as windows have one tap a channel and channels share few sets."""
+        """For the windows of ``tables``, which has some; None if they have taps that meet no pixel."""
         height, width = map(len, self.pixels)
-        if tables.full_set == 0 or (len(tables.tap_offset) == channels and _share_sets(height * width)):
+        if tables.full_set == 0:
             return None
         (rows, row), (cols, col) = self._met(0), self._met(1)
         down, across = np.divmod(tables.order, self.windows[1])

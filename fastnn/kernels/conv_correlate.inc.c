@@ -133,41 +133,6 @@ static void (*const F(conv_tile_table)[2][CONV_MR][ROW_NV])(F(conv_tiles_t) *) =
     {SHAPES(ENTRY, CONV_MR, CONV_NV) CONV_ROW_SHAPES(ENTRY)},
 };
 
-/* Processors prefetch within a page. Taps of 1 × 1 kernels, each in a channel of its own, stand further apart. */
-#undef PAGE
-#define PAGE (4096 / (int64_t)sizeof(real))
-
-/* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays
-   in the first-level cache while all filters meet it. What the next panel sees is fetched if nobody else would do it:
-   a net of separable convolutions takes 0.87 of the time for that. */
-static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
-{
-    const int full = t->taps == t->filter_size, far = t->taps > 1 && t->offset[1] - t->offset[0] >= PAGE;
-    real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
-    t->sums = sums, t->end = 0;
-    t->masked = 0;
-    for (int v = 0; v < vectors; ++v) t->masked |= t->lanes[v] < VL;
-    do {
-        t->begin = t->end;
-        t->end = min64(t->taps, t->begin + block);
-        t->done = 0;
-        for (int64_t q = t->begin; q < t->end && far; ++q)
-            __builtin_prefetch(t->from[vectors - 1] + VL + t->offset[q]);
-        t->count = t->tiles;
-        F(conv_tile_table)[full][t->rows - 1][vectors - 1](t);
-        t->count = t->smaller;
-        if (t->smaller) F(conv_tile_table)[full][t->rows - 2][vectors - 1](t);
-    } while (t->end < t->taps);
-}
-
-/* The next panel's vectors, of so many that are left: as even as possible at the end. Chains of one filter or two would
-   wait for themselves if there were no more of them: depthwise convolutions take 0.7 to 0.9 of the time. */
-static inline int F(panel_vectors)(const F(conv_tiles_t) *t, int64_t left)
-{
-    const int most = t->rows > 2 ? CONV_NV : t->rows == 2 ? CONV_TWO_NV : ROW_NV;
-    return left >= 2 * most ? most : left > most ? (int)(left + 1) / 2 : (int)left;
-}
-
 /* How many taps are a block: what three vectors of AVX2 see takes 14 KB. In single images neighbouring taps read, but
    for a few, the same values. */
 #undef CONV_BLOCK
@@ -178,6 +143,63 @@ static inline int F(panel_vectors)(const F(conv_tiles_t) *t, int64_t left)
 #define CONV_BLOCK 144
 #endif
 #define CONV_SINGLE_BLOCK (8 * CONV_BLOCK)
+
+/* Taps of 1 × 1 kernels stand a channel apart, mostly a power of two: few sets of a cache hold them all, and processors
+   prefetch within a page. */
+#undef PAGE
+#define PAGE (4096 / (int64_t)sizeof(real))
+
+/* Copies what a block of such taps sees side by side, for all tiles, and fetches the same of the next panel. */
+static void F(conv_pack_lines)(F(conv_tiles_t) *t, int vectors, real *lines, int64_t *places)
+{
+    for (int64_t q = t->begin; q < t->end; ++q) {
+        const int64_t place = (q - t->begin) * vectors * VL;
+        places[q - t->begin] = place;
+        for (int v = 0; v < vectors; ++v) vstore(lines + place + v * VL, vload(t->from[v] + t->offset[q]));
+        __builtin_prefetch(t->from[vectors - 1] + VL + t->offset[q]);
+    }
+    for (int v = 0; v < vectors; ++v) t->from[v] = lines + v * VL;
+    t->offset = places - t->begin;
+}
+
+/* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays
+   in the first-level cache while all filters meet it. */
+static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
+{
+    const int full = t->taps == t->filter_size, far = t->taps > 1 && t->offset[1] - t->offset[0] >= PAGE;
+    const F(conv_tiles_t) given = *t;
+    const int packs = far && t->tiles + t->smaller > 1;
+    real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
+    if (packs) block = CONV_BLOCK;
+    t->sums = sums, t->end = 0;
+    t->masked = 0;
+    for (int v = 0; v < vectors; ++v) t->masked |= t->lanes[v] < VL;
+    do {
+        real lines[CONV_BLOCK * CONV_NV * VL];
+        int64_t places[CONV_BLOCK];
+        t->begin = t->end;
+        t->end = min64(t->taps, t->begin + block);
+        t->done = 0;
+        if (packs) {
+            memcpy(t->from, given.from, sizeof given.from);
+            t->offset = given.offset;
+            F(conv_pack_lines)(t, vectors, lines, places);
+        }
+        t->count = t->tiles;
+        F(conv_tile_table)[full][t->rows - 1][vectors - 1](t);
+        t->count = t->smaller;
+        if (t->smaller) F(conv_tile_table)[full][t->rows - 2][vectors - 1](t);
+    } while (t->end < t->taps);
+    t->offset = given.offset;
+}
+
+/* The next panel's vectors, of so many that are left: as even as possible at the end. Chains of one filter or two would
+   wait for themselves if there were no more of them: depthwise convolutions take 0.7 to 0.9 of the time. */
+static inline int F(panel_vectors)(const F(conv_tiles_t) *t, int64_t left)
+{
+    const int most = t->rows > 2 ? CONV_NV : t->rows == 2 ? CONV_TWO_NV : ROW_NV;
+    return left >= 2 * most ? most : left > most ? (int)(left + 1) / 2 : (int)left;
+}
 
 /* All filters over all windows of one image, those of rows with the same taps together: `pitch` apart in the planes,
    side by side in the output. If a row is one vector, all get all taps: a tile of one vector waits for its chains, but
@@ -484,10 +506,11 @@ static const real *F(turn_weights)(const fastnn_conv *g, real *to)
     return turned;
 }
 
-/* From the planes of x, which are filled, to u and y. */
-static void F(correlate_forward)(const fastnn_conv *g, const real *panels, const real *b, real *u, real *y,
-                                 const fastnn_norm *norm, int activation)
+/* From x to u and y; the planes are filled, but for interleaved blocks if these are given. */
+static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const real *panels, const real *b, real *u,
+                                 real *y, const fastnn_norm *norm, int activation)
 {
+    const F(places_t) padded = {g->input.window_begin, g->input.taps_interleaved};
     const F(correlation_t) c = {
         .planes = &g->input, .w = g->w,
         .b = b, .images = g->images, .groups = g->groups,
@@ -496,7 +519,8 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *panels, const
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .norm = norm, .activation = activation, .alpha = (real)g->alpha,
         .panels = F(has_empty_lanes)(g->out_cols) ? panels : NULL,
-        .places = {g->input.window_begin, g->input.taps_interleaved},
+        .blocks = blocks, .skipped = blocks ? F(interleaved_blocks)(g->images) : 0,
+        .places = blocks ? (F(places_t)){g->x_begin, g->x_taps} : padded,
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }
@@ -512,8 +536,8 @@ static void F(conv_pack)(const fastnn_conv *g, void *to)
 
 static void F(conv)(const fastnn_conv *g)
 {
-    F(fill_input)(g);
-    F(correlate_forward)(g, g->packed, g->b, g->u, g->y, g->norm, g->activation);
+    F(fill_input)(g, g->x_begin ? F(interleaved_blocks)(g->images) : 0);
+    F(correlate_forward)(g, g->x_begin ? g->x : NULL, g->packed, g->b, g->u, g->y, g->norm, g->activation);
 }
 
 /* From du, whose planes are filled, to u and y of x's shape, by weights that are turned. */
@@ -528,7 +552,8 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
         .u = u, .y = y, .scratch = g->scratch, .scratch_size = g->scratch_size,
         .interleaved = g->x_interleaved, .norm = norm, .activation = activation,
-        .alpha = (real)g->alpha, .blocks = g->du_begin ? g->du : NULL, .skipped = F(blocks_as_they_came)(g),
+        .alpha = (real)g->alpha,
+        .blocks = g->du_begin ? g->du : NULL, .skipped = g->du_begin ? F(interleaved_blocks)(g->images) : 0,
         .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded,
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));

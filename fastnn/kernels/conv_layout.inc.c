@@ -88,23 +88,18 @@ static int F(conv_threads)(const fastnn_conv *g)
     return products < PARALLEL_FMAS ? 1 : g->threads;
 }
 
-static void F(fill_input)(const fastnn_conv *g)
+/* Fills the planes, but for `skipped` interleaved blocks. */
+static void F(fill_input)(const fastnn_conv *g, int64_t skipped)
 {
-    const F(fill_t) fill = {&g->input, g->x, g->images, g->channels, g->x_interleaved, 0};
-    run_parts(F(fill_part), &fill, F(conv_threads)(g));
-}
-
-/* Interleaved blocks of du that dx reads as they came. */
-static inline int64_t F(blocks_as_they_came)(const fastnn_conv *g)
-{
-    return g->du_begin ? F(interleaved_blocks)(g->images) : 0;
+    const F(fill_t) fill = {&g->input, g->x, g->images, g->channels, g->x_interleaved, skipped};
+    if (g->images > skipped * LANES) run_parts(F(fill_part), &fill, F(conv_threads)(g));
 }
 
 /* dx needs du with a border and the gaps of the stride, but for those blocks; dW reads it there, too, if du came image
    by image. */
 static void F(fill_gradient)(const fastnn_conv *g)
 {
-    const int64_t skipped = F(blocks_as_they_came)(g);
+    const int64_t skipped = g->du_begin ? F(interleaved_blocks)(g->images) : 0;
     const F(fill_t) fill = {&g->gradient, g->du, g->images, g->filters, g->y_interleaved, skipped};
     if (g->images > skipped * LANES) run_parts(F(fill_part), &fill, F(conv_threads)(g));
 }

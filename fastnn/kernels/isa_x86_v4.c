@@ -8,5 +8,5 @@
 #define TWO_ROWS_NV 6
 #define ROW_SHAPES(X) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 4) X(2, 5) X(2, 6)
 #define KC 256
-#define PACK_B (576 * 1024) /* half of a 1 MB second-level cache: 256 × 576 floats, 12 panels of 48 */
+#define PACK_B (288 * 1024)     /* a quarter of a 1 MB second-level cache: 256 × 288 floats, 6 panels of 48 */
 #include "table.inc.c"

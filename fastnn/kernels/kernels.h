@@ -138,9 +138,10 @@ typedef struct {
     int64_t out_rows, out_cols, stride_h, stride_w;
     fastnn_planes input, gradient;      /* of x, and of du, spread by the stride */
     int x_interleaved, y_interleaved;   /* x and dx; y, u and du */
-    /* Where the windows of dx find their pixels in a block of du as it came: order[e]'s first one, and how much further
-       that of each entry of `taps` stands. NULL: in the planes. If not, the planes have room for LANES − 1 images. */
-    const int64_t *du_begin, *du_taps;
+    /* Where windows find their pixels in a block of images as it came: order[e]'s first one, and how much further that of
+       each entry of `taps` stands. Those of dx in du, NULL: in the planes; if not, the planes have room for LANES − 1
+       images. Those of predictions in x, or NULL. */
+    const int64_t *du_begin, *du_taps, *x_begin, *x_taps;
     int64_t scratch_size;
     const void *x, *w, *b, *du;         /* b may be NULL */
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
