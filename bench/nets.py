@@ -126,10 +126,11 @@ def vgg(nn: Any, dropout: float, algorithm: str = "direct") -> list[Any]:
 
 
 def mobilenet(nn: Any, _dropout: float) -> list[Any]:
-    """Like MobileNet, for 32×32 in three colours: pairs of a 3×3 convolution of each channel by itself and one of 1×1."""
+    """Like MobileNet, for 32×32 in three colours: pairs of a 3×3 convolution of each channel and one of 1×1."""
 
     def normalized(*arguments: Any, **options: Any) -> list[Any]:
-        return [nn.Conv2d(*arguments, bias=False, init="he_uniform", **options), nn.BatchNorm2d(arguments[1]), nn.ReLU()]
+        convolution = nn.Conv2d(*arguments, bias=False, init="he_uniform", **options)
+        return [convolution, nn.BatchNorm2d(arguments[1]), nn.ReLU()]
 
     layers = normalized(3, 32, 3, padding=1)
     for a, b, stride in [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]:

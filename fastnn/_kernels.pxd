@@ -7,6 +7,7 @@ include "kernels.pxi"
 cdef extern from "kernels.h" nogil:
     enum:
         CONV_FILTERS "FASTNN_CONV_FILTERS"
+        CONV_LINES "FASTNN_CONV_LINES"
         CONV_PIXELS "FASTNN_CONV_PIXELS"
         WINOGRAD_FILTERS "FASTNN_WINOGRAD_FILTERS"
         WINOGRAD_LINES "FASTNN_WINOGRAD_LINES"

@@ -14,7 +14,7 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
+    CONV_FILTERS, CONV_LINES, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
     WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport Weighted, get_activation
@@ -129,9 +129,9 @@ cdef class Convolution(Weighted):
             if found is not None:
                 g.du_begin, g.du_taps, copied = pointer(found[0]), pointer(found[1]), lanes - 1
         plan.reserve_scratch(&g.gradient.memory, <object>copied * g.gradient.image_size)
-        # A piece of an interleaved output, u and y if both are kept.
+        # A piece of an interleaved output, u and y if both are kept; the lines that 1 × 1 kernels copy.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
-        g.scratch_size = lanes * (1 + saves_slope(self.act.kind)) * piece
+        g.scratch_size = lanes * ((1 + saves_slope(self.act.kind)) * piece + CONV_LINES * (g.filter_size == inside))
         if g.kernel:
             self.plan_points(lanes, plan)
         plan.reserve(&g.y, <object>rows * self.out_size)

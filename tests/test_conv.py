@@ -249,6 +249,30 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape, algorith
             same(a, b)
 
 
+@pytest.mark.parametrize(("channels", "filters", "image", "arguments"), [
+    (70, 70, (12, 11), {}), (300, 130, (8, 8), {}), (700, 20, (8, 9), {}), (66, 33, (16, 16), {"stride": 2}),
+    (40, 40, (9, 8), {"kernel_size": 3, "padding": 1, "groups": 40}),
+    (12, 24, (33, 9), {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "groups": 12}),
+    (20, 20, (8, 8), {"groups": 2}), (5, 9, (8, 8), {"padding": 1}),
+])  # fmt: skip
+def test_predictions_without_a_copy(ref, fast, dtype, isa, threads, channels, filters, image, arguments):
+    """Behind another layer images stand interleaved, and windows of one pixel, or of one channel, read them there: to
+    the bits of training's forward, which copies them, and of one image alone."""
+    layers = [lambda nn: nn.Conv2d(1, channels, 1, init="he_uniform"), lambda nn: nn.ReLU(),
+              lambda nn: nn.Conv2d(channels, filters, **{"kernel_size": 1} | arguments),
+              lambda nn: nn.BatchNorm2d(filters), lambda nn: nn.Conv2d(filters, 3, 1)]
+    x = normal((35, 1, *image), dtype)
+    for count in (1, 3):
+        threads(count)
+        model = fast.Sequential(*(make(fast) for make in layers), seed=2, dtype=dtype)
+        y = model.predict(x)
+        same(model[:3].forward(x, training=True), model[:3].predict(x))
+        same(y[:5], np.concatenate([model.predict(x[k:k + 1]) for k in range(5)]))
+        same(model.predictor()(x), y)
+    want = ref.Sequential(*(make(ref) for make in layers), seed=2, dtype="float64").predict(x.astype(np.float64))
+    assert np.abs(y - want).max() <= 100 * np.finfo(dtype).eps * np.abs(want).max()
+
+
 @pytest.mark.parametrize(("shape", "filters"), [
     ((37, 40, 19, 21), 7), ((9, 2, 70, 40), 3), ((600, 3, 5, 4), 5),
 ])  # fmt: skip

@@ -98,6 +98,9 @@ ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int fu
                 UNROLL for (int v = 0; v < vectors; ++v) KEEP(acc[i][v]);
         }
         if (end == t->taps && !t->masked && !t->norm.mean) F(conv_finish)(rows, vectors, 0, 0, acc, t);
+#if defined(ISA_X86_V4)
+        else if (end == t->taps && !t->masked) F(conv_finish)(rows, vectors, 1, 0, acc, t);
+#endif
         else {
             UNROLL for (int i = 0; i < rows; ++i)
                 UNROLL for (int v = 0; v < vectors; ++v) vstore(sums + (i * vectors + v) * VL, acc[i][v]);
@@ -144,51 +147,59 @@ static void (*const F(conv_tile_table)[2][CONV_MR][ROW_NV])(F(conv_tiles_t) *) =
 #endif
 #define CONV_SINGLE_BLOCK (8 * CONV_BLOCK)
 
-/* Taps of 1 × 1 kernels stand a channel apart, mostly a power of two: few sets of a cache hold them all, and processors
-   prefetch within a page. */
+/* How many panels are packed together, at most. */
+#undef MOST_PANELS
+#define MOST_PANELS 10
+
+/* Processors prefetch within a page. Taps of 1 × 1 kernels, each in a channel of its own, stand further apart. */
 #undef PAGE
 #define PAGE (4096 / (int64_t)sizeof(real))
-
-/* Copies what a block of such taps sees side by side, for all tiles, and fetches the same of the next panel. */
-static void F(conv_pack_lines)(F(conv_tiles_t) *t, int vectors, real *lines, int64_t *places)
+static inline int F(stand_far_apart)(const F(conv_tiles_t) *t)
 {
-    for (int64_t q = t->begin; q < t->end; ++q) {
-        const int64_t place = (q - t->begin) * vectors * VL;
-        places[q - t->begin] = place;
-        for (int v = 0; v < vectors; ++v) vstore(lines + place + v * VL, vload(t->from[v] + t->offset[q]));
-        __builtin_prefetch(t->from[vectors - 1] + VL + t->offset[q]);
-    }
-    for (int v = 0; v < vectors; ++v) t->from[v] = lines + v * VL;
-    t->offset = places - t->begin;
+    return t->taps > 1 && t->offset[1] - t->offset[0] >= PAGE;
 }
 
 /* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays
-   in the first-level cache while all filters meet it. */
+   in the first-level cache while all filters meet it. What the next panel sees is fetched if nobody else would do
+   it. */
 static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
 {
-    const int full = t->taps == t->filter_size, far = t->taps > 1 && t->offset[1] - t->offset[0] >= PAGE;
-    const F(conv_tiles_t) given = *t;
-    const int packs = far && t->tiles + t->smaller > 1;
+    const int full = t->taps == t->filter_size, far = F(stand_far_apart)(t);
     real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
-    if (packs) block = CONV_BLOCK;
     t->sums = sums, t->end = 0;
     t->masked = 0;
     for (int v = 0; v < vectors; ++v) t->masked |= t->lanes[v] < VL;
     do {
-        real lines[CONV_BLOCK * CONV_NV * VL];
-        int64_t places[CONV_BLOCK];
         t->begin = t->end;
         t->end = min64(t->taps, t->begin + block);
         t->done = 0;
-        if (packs) {
-            memcpy(t->from, given.from, sizeof given.from);
-            t->offset = given.offset;
-            F(conv_pack_lines)(t, vectors, lines, places);
-        }
+        for (int64_t q = t->begin; q < t->end && far; ++q)
+            __builtin_prefetch(t->from[vectors - 1] + VL + t->offset[q]);
         t->count = t->tiles;
         F(conv_tile_table)[full][t->rows - 1][vectors - 1](t);
         t->count = t->smaller;
         if (t->smaller) F(conv_tile_table)[full][t->rows - 2][vectors - 1](t);
+    } while (t->end < t->taps);
+}
+
+/* The same on lines that stand side by side: `vectors` of each tap, one tap behind the other. */
+static void F(conv_packed_panel)(F(conv_tiles_t) *t, int vectors, const real *lines)
+{
+    const F(conv_tiles_t) given = *t;
+    int64_t places[CONV_BLOCK];
+    real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
+    for (int64_t q = 0; q < min64(CONV_BLOCK, t->taps); ++q) places[q] = q * vectors * VL;
+    t->sums = sums, t->end = 0, t->masked = 0;
+    do {
+        t->begin = t->end;
+        t->end = min64(t->taps, t->begin + CONV_BLOCK);
+        t->done = 0;
+        for (int v = 0; v < vectors; ++v) t->from[v] = lines + (t->begin * vectors + v) * VL;
+        t->offset = places - t->begin;
+        t->count = t->tiles;
+        F(conv_tile_table)[1][t->rows - 1][vectors - 1](t);
+        t->count = t->smaller;
+        if (t->smaller) F(conv_tile_table)[1][t->rows - 2][vectors - 1](t);
     } while (t->end < t->taps);
     t->offset = given.offset;
 }
@@ -234,10 +245,40 @@ typedef struct {
     const int64_t *begin, *taps;
 } F(places_t);
 
+/* Vector number v of a piece's windows. */
+static inline const real *F(window_vector)(const real *from, F(places_t) places, int64_t v)
+{
+    return from + places.begin[v / LANE_VECTORS] * LANES + v % LANE_VECTORS * VL;
+}
+
+/* Copies what the next panels see, of `left` vectors from number `first` on: to `lines`, panel by panel. Returns their
+   number. A channel's lines are read in one go: those of all channels share few sets of the caches, and each stands on
+   another page. */
+static int F(pack_panels)(const F(conv_tiles_t) *t, const real *from, F(places_t) places, int64_t first, int64_t left,
+                          real *lines)
+{
+    const int64_t most = min64(MOST_PANELS, FASTNN_CONV_LINES * LANES / (t->taps * CONV_NV * VL));
+    const real *seen[MOST_PANELS * CONV_NV];
+    real *to[MOST_PANELS * CONV_NV];
+    int64_t step[MOST_PANELS * CONV_NV];
+    int panels = 0, count = 0;
+    for (; panels < most && left; ++panels) {
+        const int vectors = F(panel_vectors)(t, left);
+        for (int v = 0; v < vectors; ++v, ++count) {
+            seen[count] = F(window_vector)(from, places, first + count);
+            to[count] = lines + v * VL, step[count] = vectors * VL;
+        }
+        lines += t->taps * vectors * VL, left -= vectors;
+    }
+    for (int64_t q = 0; q < t->taps; ++q)
+        for (int v = 0; v < count; ++v) vstore(to[v] + q * step[v], vload(seen[v] + t->offset[q]));
+    return panels;
+}
+
 /* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`.
    Windows of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
 static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_planes *g, F(places_t) places,
-                                      const real *from, real *to, int64_t first, int64_t n)
+                                      const real *from, real *to, int64_t first, int64_t n, real *lines)
 {
     F(conv_tiles_t) t = *tile;
     for (int v = 0; v < ROW_NV; ++v) t.lanes[v] = VL;
@@ -247,13 +288,21 @@ static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_
         t.index = g->taps + g->tap_set_begin[set];
         t.offset = places.taps + g->tap_set_begin[set];
         t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
-        for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
+        const int packs = lines && F(stand_far_apart)(&t) && t.tiles + t.smaller > 1
+            && t.taps * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
+        const real *packed = lines;
+        for (int64_t q = e * LANE_VECTORS, panel = 0, panels = 0; q < end * LANE_VECTORS; ++panel) {
+            if (packs && panel == panels) {
+                panels = F(pack_panels)(&t, from, places, q, end * LANE_VECTORS - q, lines);
+                panel = 0, packed = lines;
+            }
             const int vectors = F(panel_vectors)(&t, end * LANE_VECTORS - q);
             for (int v = 0; v < vectors; ++v, ++q) {
-                t.from[v] = from + places.begin[q / LANE_VECTORS] * LANES + q % LANE_VECTORS * VL;
+                if (!packs) t.from[v] = F(window_vector)(from, places, q);
                 t.to[v] = to + (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;
             }
-            F(conv_panel)(&t, vectors, CONV_BLOCK);
+            if (packs) F(conv_packed_panel)(&t, vectors, packed), packed += t.taps * vectors * VL;
+            else F(conv_panel)(&t, vectors, CONV_BLOCK);
         }
     }
 }
@@ -316,6 +365,7 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size, values = n * LANES;
+    real *last = scratch + c->scratch_size;
     for (int64_t k = 0; k < c->groups; ++k)
         for (int64_t o = begin, filters; o < end; o += filters) {
             const int64_t filter = k * c->out_channels + o;
@@ -327,7 +377,8 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
             const int64_t channel = (block * c->groups + k) * c->in_channels;
             const real *from = c->blocks ? c->blocks + channel * g->height * g->width * LANES
                 : F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES;
-            F(conv_interleaved_piece)(&t, g, c->places, from, to, first, n);
+            real *lines = c->blocks && c->filter_size == c->in_channels ? last - FASTNN_CONV_LINES * LANES : NULL;
+            F(conv_interleaved_piece)(&t, g, c->places, from, to, first, n, lines);
             if (c->interleaved) {
                 for (int64_t f = 0; f < filters && F(has_rest)(c); ++f) {
                     real *u = c->u + place + f * size * LANES;

@@ -19,19 +19,35 @@
    that has planes. */
 static inline real *F(planes_at)(const fastnn_planes *g, int64_t n) { return (real *)g->memory + n * g->image_size; }
 
+/* Copies a row whose columns are dealt out to two planes, in turns. */
+static void F(deal_row)(const real *x, int64_t width, real *first, real *second)
+{
+    int64_t j = 0;
+    for (; j + 2 * VL <= width; j += 2 * VL) {
+        const vec a = vload(x + j), b = vload(x + j + VL);
+        vstore(first + j / 2, vevens(a, b));
+        vstore(second + j / 2, vodds(a, b));
+    }
+    for (; j < width; ++j) (j % 2 ? second : first)[j / 2] = x[j];
+}
+
 /* Copies one channel of `unit` interleaved images into its planes; places without a pixel become 0. */
 ALWAYS_INLINE void F(copy_channel)(const int unit, const fastnn_planes *g, const real *x, real *to)
 {
-    const int64_t row = g->width * unit;
+    const int one_row = g->contiguous && g->row_offset[g->height - 1] - g->row_offset[0] == (g->height - 1) * g->width;
+    const int64_t row = g->width * unit * (one_row ? g->height : 1), height = one_row ? 1 : g->height;
+    const int dealt = unit == 1 && !g->contiguous && g->width > 3 && g->col_offset[2] == g->col_offset[0] + 1
+        && g->col_offset[3] == g->col_offset[1] + 1;
     int64_t written = 0;                                /* all before it, where rows stand one behind the other */
     if (!g->contiguous) memset(to, 0, (size_t)(g->channel_size * unit) * sizeof(real));
-    for (int64_t i = 0; i < g->height; ++i, x += row) {
+    for (int64_t i = 0; i < height; ++i, x += row) {
         const int64_t begin = (g->row_offset[i] + g->col_offset[0]) * unit;
         if (g->contiguous) {
             for (; written < begin; ++written) to[written] = 0;
             F(copy_row)(x, to + begin, row);
             written = begin + row;
-        } else for (int64_t j = 0; j < g->width; ++j)
+        } else if (dealt) F(deal_row)(x, row, to + begin, to + g->row_offset[i] + g->col_offset[1]);
+        else for (int64_t j = 0; j < g->width; ++j)
             for (int l = 0; l < unit; ++l) to[(g->row_offset[i] + g->col_offset[j]) * unit + l] = x[j * unit + l];
     }
     for (; written < g->channel_size * unit && g->contiguous; ++written) to[written] = 0;

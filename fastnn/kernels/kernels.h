@@ -116,6 +116,8 @@ typedef struct {
    multiple of every LANES. conv_tables.py sorts the windows within such pieces. */
 #define FASTNN_CONV_FILTERS 64
 #define FASTNN_CONV_PIXELS 96
+/* Lines that 1 × 1 kernels copy side by side, 128 KB: the end of a thread's scratch memory. */
+#define FASTNN_CONV_LINES 2048
 
 /* Winograd's formulas turn a window of 6 × 6 values into values at so many points. So many filters and lines
    (conv_winograd.inc.c) are worked out together, and at most so many lines are summed into dW. */
@@ -138,9 +140,9 @@ typedef struct {
     int64_t out_rows, out_cols, stride_h, stride_w;
     fastnn_planes input, gradient;      /* of x, and of du, spread by the stride */
     int x_interleaved, y_interleaved;   /* x and dx; y, u and du */
-    /* Where windows find their pixels in a block of images as it came: order[e]'s first one, and how much further that of
-       each entry of `taps` stands. Those of dx in du, NULL: in the planes; if not, the planes have room for LANES − 1
-       images. Those of predictions in x, or NULL. */
+    /* Where windows find their pixels in a block of images as it came: order[e]'s first one, and how much further that
+       of each entry of `taps` stands. For dx in du; if not NULL, the planes of du have room for LANES − 1 images. For
+       forward in x, if it reads no planes. */
     const int64_t *du_begin, *du_taps, *x_begin, *x_taps;
     int64_t scratch_size;
     const void *x, *w, *b, *du;         /* b may be NULL */
