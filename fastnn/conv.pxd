@@ -12,7 +12,7 @@ cdef class Convolution(Weighted):
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
     cdef list tables                            # what g points to
-    cdef const int64_t *x_begin                 # as of g, where a prediction needs no copy of x; or NULL
+    cdef const int64_t *x_begin                 # as of g: predictions may read x where it stands; or NULL
     cdef const int64_t *x_taps
     cdef void *u                                # where act'(u) is kept, if it is; else y itself
 

@@ -114,10 +114,9 @@ cdef class Convolution(Weighted):
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
         planes = conv_tables.input_planes(image, *geometry, seen)
         tables = self.set_planes(&g.input, planes, g.channels, rows, lanes)
-        # Of interleaved blocks a prediction copies those whose pixels many windows meet.
         self.x_begin = self.x_taps = g.du_begin = g.du_taps = NULL
         blocks = not g.kernel and rows >= lanes
-        if blocks and g.x_interleaved and (inside == 1 or inside == g.filter_size):
+        if blocks and g.x_interleaved:
             found = self.unpadded(planes, tables, inside, lanes)
             if found is not None:
                 self.x_begin, self.x_taps = pointer(found[0]), pointer(found[1])

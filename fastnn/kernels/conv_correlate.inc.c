@@ -585,10 +585,20 @@ static void F(conv_pack)(const fastnn_conv *g, void *to)
                     min64(KC, taps - p), out);
 }
 
+/* Do blocks need no planes? Their channels often stand a multiple of 4 KB apart, in the same sets of the first-level
+   cache. Sets of 12 lines hold what a block of taps sees: 0.93 to 0.99 of the time. Sets of 8 do not, 1.05 to 1.1, but
+   for windows of one pixel or one channel. */
+static inline int F(reads_in_place)(const fastnn_conv *g)
+{
+    const int64_t channels = g->channels / g->groups;
+    return g->x_begin && (channels == 1 || channels == g->filter_size || fastnn_first_level_ways >= 12);
+}
+
 static void F(conv)(const fastnn_conv *g)
 {
-    F(fill_input)(g, g->x_begin ? F(interleaved_blocks)(g->images) : 0);
-    F(correlate_forward)(g, g->x_begin ? g->x : NULL, g->packed, g->b, g->u, g->y, g->norm, g->activation);
+    const int in_place = F(reads_in_place)(g);
+    F(fill_input)(g, in_place ? F(interleaved_blocks)(g->images) : 0);
+    F(correlate_forward)(g, in_place ? g->x : NULL, g->packed, g->b, g->u, g->y, g->norm, g->activation);
 }
 
 /* From du, whose planes are filled, to u and y of x's shape, by weights that are turned. */

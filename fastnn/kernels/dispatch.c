@@ -1,5 +1,6 @@
 /* The instruction sets that this machine runs, the number of threads for a call, and the kernels without a dtype. */
 #include <string.h>
+#include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -11,9 +12,14 @@ static int set_count;
 static int requested;           /* by set_num_threads; 0: no limit */
 static _Thread_local int limit; /* of the calling thread alone, by limit_threads; 0: no limit */
 
+int fastnn_first_level_ways;
+
 void fastnn_init(void)
 {
     if (set_count) return;
+#ifdef _SC_LEVEL1_DCACHE_ASSOC
+    fastnn_first_level_ways = (int)sysconf(_SC_LEVEL1_DCACHE_ASSOC);
+#endif
     sets[set_count++] = fastnn_portable;
 #ifdef FASTNN_X86
     __builtin_cpu_init();

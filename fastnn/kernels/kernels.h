@@ -337,6 +337,7 @@ double fastnn_seconds(void);                            /* a clock, for interval
 
 /* ---- the tables: float, double ---- */
 
+extern int fastnn_first_level_ways;     /* of the first-level cache: lines of a set; 0 or −1 where it is not known */
 extern const fastnn_kernels fastnn_portable[2];
 #ifdef FASTNN_X86
 extern const fastnn_kernels fastnn_x86_v3[2], fastnn_x86_v4[2];
