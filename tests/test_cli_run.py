@@ -998,6 +998,8 @@ def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
     assert [list(row) for row in read.cells] == [["1", "2", "x"], ["3", "4", "y"]] and list(read.lines) == [2, 4]
     path = cells_in(tmp_path / "c.csv", [["1", "2", "x"]], ['5"', "b", "label"], delimiter=";")
     assert rows.read_table(path).names == ('5"', "b", "label")
+    path.write_text('\n\n"a\nof two, or more, lines";b;label\n1;2;x\n')
+    assert rows.read_table(path).names == ("a\nof two, or more, lines", "b", "label")
     with pytest.raises(ValueError, match=r"expected an unpacked file, as only IDX is read from \.gz"):
         rows.kind_of(cells_in(tmp_path / "a.csv.gz", []))
 
@@ -1015,6 +1017,18 @@ def test_images_of_16_bits(tmp_path, colors):
         image.fromarray(array).save(tmp_path / name)
         with pytest.raises(ValueError, match=rf"{name}: expected an image of 8 or 16 bits for each pixel, got"):
             rows.read_image(tmp_path / name, rows.Images(colors))
+
+
+def test_damaged_images_are_named(tmp_path):
+    """Of damage Pillow raises many kinds of errors; what it says of an unknown format names its own memory."""
+    pytest.importorskip("PIL")
+    file = tmp_path / "a.pgm"
+    for content, said in ((b"P5\n1\xff 2\n255\n12", "invalid literal"), (b"", "an unknown format"),
+                          (b"P5\n1234567890123 2\n255\n12", "Token too long")):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.pgm: expected an image \(.*{said}") as caught:
+            rows.read_image(file, rows.AS_THEY_ARE)
+        assert "0x" not in str(caught.value)
 
 
 def test_small_numbers_of_16_or_32_bits_are_not_read_as_black(tmp_path):

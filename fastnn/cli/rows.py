@@ -35,6 +35,7 @@ TABLES = (".csv", ".tsv", ".txt", ".parquet")
 NUMBERS = "; --task regression learns numbers"      # where classes are expected
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".tif", ".tiff", ".webp")
 QUOTED = re.compile(r'(?:^|(?<=[,;\t])) *"(?:[^"]|"")*(?:"|$)')      # a cell; a sign for inches is no quote
+LONGEST = 2**16                                     # characters that a delimiter is looked for in
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -257,7 +258,8 @@ def read_table(path: Path) -> Table:
         return read_parquet(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            start = QUOTED.sub("", file.readline())     # of what stands in quotes nothing is a delimiter
+            unquoted = QUOTED.sub("", file.read(LONGEST).lstrip("\r\n"))    # in quotes nothing is a delimiter
+            start = re.split(r"[\r\n]", unquoted, maxsplit=1)[0]
             file.seek(0)
             reader = csv.reader(file, delimiter=max(",;\t", key=start.count), skipinitialspace=True, strict=True)
             found = [(reader.line_num, row) for row in reader if "".join(row).strip() or len(row) > 1]
@@ -428,16 +430,19 @@ def read_image(file: Path, how: Images) -> Array:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(file.read_bytes())) as image:
+        with warnings.catch_warnings():
             # From memory: of a file, Pillow sets as much aside as a damaged header asks for.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            grey = how.colors == "grey" or (how.colors == "auto" and image.mode in GREY_MODES)
-            pixels = as_bytes(image, file).convert("L" if grey else "RGB")
-            if how.resize and how.size is not None:
-                pixels = pixels.resize(how.size, Image.Resampling.BILINEAR)     # averages where it makes smaller
-            found = np.asarray(pixels)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, Warning) as error:
-        raise ValueError(f"{file}: expected an image ({error})") from error
+            image = Image.open(io.BytesIO(file.read_bytes()))
+            image.load()
+    except Exception as error:          # of a damaged file there are many kinds
+        unknown = isinstance(error, UnidentifiedImageError)     # whose text names the memory
+        raise ValueError(f"{file}: expected an image ({'an unknown format' if unknown else error})") from error
+    grey = how.colors == "grey" or (how.colors == "auto" and image.mode in GREY_MODES)
+    pixels = as_bytes(image, file).convert("L" if grey else "RGB")
+    if how.resize and how.size is not None:
+        pixels = pixels.resize(how.size, Image.Resampling.BILINEAR)     # averages where it makes smaller
+    found = np.asarray(pixels)
     if how.colors == "auto" and not grey and (found == found[:, :, :1]).all():
         return found[:, :, 0]
     return found
