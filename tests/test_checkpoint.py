@@ -540,7 +540,7 @@ HOSTILE = {
     "an array twice": (lambda c, t: c["state"]["model"].update({"0.bias": {"$tensor": "0.weight"}}), "once, or .tuple"),
     "a mark of its own": (lambda c, t: c["state"].update({"$x": 1}), "got {'"),
     "another key": (lambda c, t: c.update(extra=1), "content: expected the keys config, state, got con"),
-    "another key in the config": (lambda c, t: c["config"].update(extra=1), "config: expected the keys model, opt"),
+    "another key in the config": (lambda c, t: c["config"].update(extra=1), "the keys model, optimizer, loss, got"),
     "another key in the state": (lambda c, t: c["state"].update(extra=1), "state: expected the keys version, mod"),
     "another key in a record": (lambda c, t: c["config"]["model"].update(extra=1), "unknown argument of Sequential: "),
     "no model": (lambda c, t: c["config"].pop("model") and None, "config: expected the keys model, optimizer, got opt"),

@@ -140,7 +140,7 @@ def format_keys(value: object) -> str:
 def check_keys(name: str, value: object, wanted: Sequence[str], optional: Sequence[str] = ()) -> None:
     """A dict with just these keys, the optional ones or not."""
     if not isinstance(value, Mapping) or not set(wanted) <= set(value) <= {*wanted, *optional}:
-        raise ValueError(f"{name}: expected the keys {', '.join(wanted)}, got {format_keys(value)}")
+        raise ValueError(f"{name}: expected the keys {', '.join((*wanted, *optional))}, got {format_keys(value)}")
 
 
 def check_size(name: str, *dims: int) -> int:
