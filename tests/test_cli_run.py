@@ -73,6 +73,17 @@ def test_a_run_folder_has_everything(capsys: pytest.CaptureFixture[str]) -> None
         "fastnn train: error: --run: expected a folder without a run, got 'a'; --resume a goes on with it\n"))
 
 
+def test_no_folder_is_not_the_one_one_is_in(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a shell variable that is not set there is no text; Path makes . of it."""
+    small = "--epochs 1 --hidden 9 --backend fast --quiet".split()
+    assert cli.main(["train", "--run", "", *small]) == 2 and not any(Path().iterdir())
+    assert capsys.readouterr().err == "fastnn train: error: --run: expected a folder, got ''\n"
+    assert cli.main(["train", "--run", ".", *small]) == 0
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", ""]) == 2
+    assert capsys.readouterr().err == "fastnn train: error: --resume: expected a folder, got ''\n"
+
+
 @pytest.mark.parametrize(("number", "label", "epoch"), [
     (signal.SIGINT, "fastnn_ref", 2), (signal.SIGTERM, "fastnn", 1), (signal.SIGINT, "fastnn_ref", 0),
 ])  # fmt: skip

@@ -112,6 +112,16 @@ def text(metavar: str) -> Kind:
     return Kind(str, lambda name, value: value, metavar)
 
 
+def folder() -> Kind:
+    """A folder; an empty text is none, though a path of it is the folder one is in."""
+
+    def check(name: str, value: Any) -> None:
+        if not value:
+            raise ValueError(f"{name}: expected a folder, got ''")
+
+    return Kind(str, check, "DIR")
+
+
 def widths(high: int) -> Kind:
     """Whole numbers from 1 to ``high``, between commas, or none."""
 

@@ -72,10 +72,10 @@ class Config(task.Task):
     )
     threads: int | None = option(None, integer(1, 1024), "of either package (default: their own)", "running")
     run: str | None = option(
-        None, text("DIR"), "new folder for options, history, checkpoints, models and the picture", "running"
+        None, options.folder(), "new folder for options, history, checkpoints, models and the picture", "running"
     )
     resume: str | None = option(
-        None, text("DIR"), "go on with the run in this folder, to the same bits; --epochs may be more", "running"
+        None, options.folder(), "go on with the run in this folder, to the same bits; --epochs may be more", "running"
     )
     out: str | None = option(
         None, text("PATH"), "picture file, or a folder for it (default: the run's, or here)", "running"
