@@ -1015,6 +1015,15 @@ def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
         rows.kind_of(cells_in(tmp_path / "a.csv.gz", []))
 
 
+def test_what_python_alone_calls_a_number_is_a_name(tmp_path):
+    """float() takes 2020_01 for 202001."""
+    path = cells_in(tmp_path / "a.csv", [["1", "2", "3"], ["4", "5_0", "6"]], ["2020_01", "2020_02", "2020_03"])
+    assert rows.read_table(path).names == ("2020_01", "2020_02", "2020_03")
+    assert rows.read_table(path).numbers([0, 2]).tolist() == [[1, 3], [4, 6]]
+    with pytest.raises(ValueError, match=r"line 3, column '2020_02': expected a finite number, got '5_0'"):
+        rows.read_table(path).numbers([0, 1])
+
+
 @pytest.mark.parametrize("colors", ["auto", "grey", "rgb"])
 def test_images_of_16_bits(tmp_path, colors):
     """Their upper bytes; Pillow's own conversion makes 255 of all above it. Of other numbers there is no telling."""

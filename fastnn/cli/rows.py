@@ -105,11 +105,14 @@ class Table:
 
     def numbers(self, columns: Sequence[int]) -> Array:
         """These columns as finite numbers (n, columns)."""
+        cells = [[row[column] for column in columns] for row in self.cells]
         try:
-            found = np.array([[row[column] for column in columns] for row in self.cells], np.float64)
+            if any("_" in cell for row in cells for cell in row if type(cell) is str):
+                raise ValueError("1_000 is a number for float() alone")
+            found = np.array(cells, np.float64)
             bad = ~np.isfinite(found)
         except (ValueError, TypeError):
-            bad = np.array([[not is_number(row[column]) for column in columns] for row in self.cells])
+            bad = np.array([[not is_number(cell) for cell in row] for row in cells])
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise ValueError(f"{self.path}: line {self.lines[row]}, column {self.called(columns[column])}: expected a "
@@ -130,7 +133,7 @@ class Table:
 def is_number(cell: Any) -> bool:
     """Is it a finite number, or the text of one?"""
     try:
-        return bool(np.isfinite(float(cell)))
+        return bool(np.isfinite(float(cell))) and not (isinstance(cell, str) and "_" in cell)      # 2020_01 is a name
     except (ValueError, TypeError):
         return False
 
