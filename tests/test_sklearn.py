@@ -214,6 +214,22 @@ def test_dtype_is_that_of_the_data():
     assert short(MLPRegressor, dtype="float32").fit(X, NUMBERS).predict(X).dtype == "float64"
 
 
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_numbers_beyond_float32_are_named(form):
+    """They were said to be infinite, and predicted with NaN."""
+    big = form(X * 1e300)
+    model = short(MLPClassifier, dtype="float32").fit(X, Y)
+    before = model.predict_proba(X)
+    for call in (model.predict, model.predict_proba, lambda x: model.fit(x, Y), lambda x: model.partial_fit(x, Y),
+                 lambda x: short(MLPClassifier, dtype="float32", solver="lbfgs").fit(x, Y)):
+        with pytest.raises(ValueError, match=r"^X: expected values within the range of float32, got \d\.\d+e\+300$"):
+            call(big)
+    with pytest.raises(ValueError, match=r"^X_val: expected values within the range of float32"):
+        model.fit(X, Y, X_val=big, y_val=Y)
+    assert (model.predict_proba(X) == before).all()
+    assert short(MLPClassifier).fit(big, Y).model_.dtype == "float64"
+
+
 # ---- going on ----
 
 

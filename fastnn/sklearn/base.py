@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.data import largest_value
 from fastnn_ref.shared.objects import package_of
 
 from .._kernels import limit_threads
@@ -175,6 +176,12 @@ class Estimator(BaseEstimator):
             weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         return Rows(x, self._encode(y), y, weights)
 
+    def _check_range(self, name: str, x: Any) -> None:
+        """ValueError for a number that the model's dtype makes infinite."""
+        values, dtype = x.data if issparse(x) else x, self.model_.dtype
+        if values.size and x.dtype.itemsize > dtype.itemsize and largest_value(values) > float(np.finfo(dtype).max):
+            raise ValueError(f"{name}: expected values within the range of {dtype}, got {largest_value(values):g}")
+
     def _dense(self, x: Any) -> Any:
         """Rows in the model's dtype and shape."""
         x = np.ascontiguousarray(x.toarray() if issparse(x) else x, self.model_.dtype)
@@ -304,6 +311,9 @@ class Estimator(BaseEstimator):
             if rows < (least := self.model_.min_batch_size(self._input_shape)):
                 raise ValueError(f"X: expected at least {least} samples to train with, which batch_norm=True "
                                  f"normalises over, got {rows} sample{'s' * (rows > 1)}")
+            self._check_range("X", X)
+            if validation is not None:
+                self._check_range("X_val", validation.x)
             self._prepare_records(fresh, validation is not None)
             with threads(self.n_threads):
                 if self.solver == "lbfgs":
@@ -471,6 +481,7 @@ class Estimator(BaseEstimator):
         """The last layer's outputs (n, K), in the dtype of ``X``."""
         check_is_fitted(self)
         X = self._validated(X)
+        self._check_range("X", X)
         with threads(self.n_threads):
             if issparse(X):
                 X = X.tocsr()
