@@ -138,6 +138,18 @@ def test_lbfgs_ends_where_scikit_learns_does(kind, y, more):
         _ = two.partial_fit
 
 
+def test_lbfgs_reports_the_loss_that_the_others_do():
+    """Of several numbers the mean of their squared errors; it was the sum, which is what is minimised."""
+    y, weights = X[:, 2:4], np.arange(1.0, len(X) + 1)
+    model = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=12, random_state=0, alpha=0.1)
+    for given in None, weights:
+        errors = ((model.fit(X[:, :2], y, sample_weight=given).predict(X[:, :2]) - y) ** 2).mean(axis=1)
+        squares = sum((w**2).sum() for w in model.coefs_)
+        penalty = 0.05 * squares / (len(X) if given is None else weights.sum())
+        assert model.loss_ == pytest.approx(np.average(errors, weights=given) / 2 + penalty)
+        assert model.loss_curve_[-1] == model.best_loss_ == model.loss_
+
+
 def test_lbfgs_goes_on_with_another_penalty():
     """As scikit-learn's: warm_start keeps the weights."""
     arguments = {"solver": "lbfgs", "hidden_layer_sizes": (4,), "max_iter": 6, "random_state": 0, "warm_start": True}

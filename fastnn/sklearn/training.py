@@ -229,11 +229,13 @@ class Convergence(Callback):
 def minimise_by_lbfgs(
     model: Any, x: Any, t: Any, weights: Any, objective: Objective, estimator: Any,
 ) -> tuple[float, int]:
-    """Minimises J over all rows, the model's penalty included; returns J and the number of iterations."""
+    """Minimises J over all rows, the model's penalty included; returns the loss that is reported, which is J but for
+    squared errors of several outputs, of which it has the mean, and the number of iterations."""
     e = estimator
     whole = lbfgs.Objective(model, Data(x, t, weights), objective.loss, len(x), objective.factor)
     found = lbfgs.minimise(whole, e.max_iter, e.tol, max_evaluations=e.max_fun)
-    value = whole(found.x)[0] + objective.constant(t, weights)
+    data_loss = whole(found.x)[0] * objective.factor - whole.penalty
+    value = objective.value(data_loss, whole.penalty, objective.constant(t, weights))
     if found.status != 0:
         warnings.warn(f"lbfgs has not converged after {found.nit} iterations: {found.message}", ConvergenceWarning,
                       stacklevel=4)
