@@ -73,6 +73,16 @@ def test_a_run_folder_has_everything(capsys: pytest.CaptureFixture[str]) -> None
         "fastnn train: error: --run: expected a folder without a run, got 'a'; --resume a goes on with it\n"))
 
 
+def test_a_resume_that_fails_leaves_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing has taken its place."""
+    call(capsys, "train --run a --epochs 1 --hidden 9 --backend fast --quiet")
+    before = Path("a/fastnn-model.safetensors").read_bytes()
+    Path("a/fastnn-history.csv").unlink()
+    assert call(capsys, "train --resume a --epochs 2 --quiet")[::2] == (
+        1, "fastnn train: error: a/fastnn-history.csv: No such file or directory\n")
+    assert Path("a/fastnn-model.safetensors").read_bytes() == before
+
+
 def test_no_folder_is_not_the_one_one_is_in(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a shell variable that is not set there is no text; Path makes . of it."""
     small = "--epochs 1 --hidden 9 --backend fast --quiet".split()

@@ -161,15 +161,17 @@ class Folder:
 
 
 class Checkpoint(ModelCheckpoint):
-    """Writes the training at the end of an epoch, ``PAUSE`` seconds apart, and at the end of the last epoch."""
+    """Writes the training at the end of an epoch, ``PAUSE`` seconds apart, and at the end of the last epoch; ``model``,
+    the file of a shorter training that has ended, is gone by then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: Path) -> None:
         super().__init__(str(path).replace("{", "{{").replace("}", "}}"))       # braces would be fields
-        self.written = -math.inf
+        self.ended, self.written = model, -math.inf
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         now = time.monotonic()
         if epoch + 1 == self.params["epochs"] or self.model.stop_training or now - self.written >= PAUSE:
+            self.ended.unlink(missing_ok=True)
             super().on_epoch_end(epoch, logs)
             self.written = now
 

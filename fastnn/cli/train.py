@@ -200,10 +200,8 @@ def trained(
     resume = None
     if folder is not None:
         resume = folder.checkpoint(nn.__name__) if folder.checkpoint(nn.__name__).exists() else None
-        if leads:
-            folder.model(nn.__name__).unlink(missing_ok=True)   # until it is that of the longer training
         others.append(nn.CSVLogger(folder.history(nn.__name__)))
-        others.append(Checkpoint(folder.checkpoint(nn.__name__)))
+        others.append(Checkpoint(folder.checkpoint(nn.__name__), folder.model(nn.__name__)))
     before = model.predict(x_test)
     metrics: tuple[Any, ...] = ("accuracy",)
     show = ("loss", "val_accuracy")
