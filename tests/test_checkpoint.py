@@ -543,7 +543,7 @@ HOSTILE = {
     "another key in the config": (lambda c, t: c["config"].update(extra=1), "the keys model, optimizer, loss, got"),
     "another key in the state": (lambda c, t: c["state"].update(extra=1), "state: expected the keys version, mod"),
     "another key in a record": (lambda c, t: c["config"]["model"].update(extra=1), "unknown argument of Sequential: "),
-    "no model": (lambda c, t: c["config"].pop("model") and None, "config: expected the keys model, optimizer, got opt"),
+    "no model": (lambda c, t: c["config"].pop("model") and None, "the keys model, optimizer, loss, got opt"),
     "a number for a model": (lambda c, t: c["config"].update(model=3), "model: expected the record of one, got 3"),
     "a layer for a model": (lambda c, t: c["config"].update(model=c["config"]["model"]["layers"][0]),
                             "model: expected the record of one"),
