@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnn_ref.shared.closed import library_class
 from fastnn_ref.shared.config import argument, call, signature
+from fastnn_ref.shared.objects import attributes_of, put_attributes
 
 
 def recipe(thing: Any) -> tuple[type[Any], type[Any], dict[str, Any]]:
@@ -24,7 +25,7 @@ def make(kind: type[Any], base: type[Any], given: Mapping[str, Any]) -> Any:
 
 def reduce(thing: Any, state: Any = None) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """What ``__reduce__`` returns; ``state`` is loaded into the copy."""
-    return rebuild, (recipe(thing), state, getattr(thing, "__dict__", None))
+    return rebuild, (recipe(thing), state, attributes_of(thing))
 
 
 def rebuild(made_of: tuple[Any, ...], state: Any, attributes: Mapping[str, Any] | None) -> Any:
@@ -32,6 +33,5 @@ def rebuild(made_of: tuple[Any, ...], state: Any, attributes: Mapping[str, Any] 
     thing = make(*made_of)
     if state is not None:
         thing.load_state_dict(state)
-    if attributes:
-        thing.__dict__.update(attributes)
+    put_attributes(thing, attributes or {})
     return thing

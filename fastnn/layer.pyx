@@ -23,6 +23,7 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import LayerAccess, assign
 from fastnn_ref.shared.arrays import as_output_gradient
 from fastnn_ref.shared.network import no_forward
+from fastnn_ref.shared.objects import attributes_of, put_attributes
 
 
 cdef void predict_share(const void *job, int part, int parts) noexcept nogil:
@@ -275,7 +276,7 @@ cdef object rebuild_layer(object layer):
               for each in (node.own_values, node.own_gradients)]
     counters = None if network is None else (network.seed, network.chosen_dtype, network.counters())
     settings = node._trainable, node._lr_scale
-    return _rebuild, (recipe(layer), arrays, counters, settings, getattr(layer, "__dict__", None))
+    return _rebuild, (recipe(layer), arrays, counters, settings, attributes_of(layer))
 
 
 def _rebuild(made_of, arrays, counters, settings, attributes):
@@ -289,6 +290,5 @@ def _rebuild(made_of, arrays, counters, settings, attributes):
         set_seed(node.own_network, counters[0])
         node.own_network.chosen_dtype = counters[1]
         node.own_network.set_counters(counters[2])
-    if attributes:
-        node.__dict__.update(attributes)
+    put_attributes(node, attributes or {})
     return node

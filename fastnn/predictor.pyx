@@ -15,7 +15,7 @@ from libc.stdint cimport INT64_MAX
 from fastnn.model cimport Model, as_batch_size, fewer
 from fastnn.network cimport Network, Node, Twin, set_seed, walk
 
-from fastnn_ref.shared.objects import check_instance
+from fastnn_ref.shared.objects import attributes_of, check_instance, put_attributes
 from fastnn_ref.shared.prediction import classes_by, proba_by
 
 
@@ -110,13 +110,12 @@ cdef class Predictor:
         cdef Model model = self.ready()
         cdef Network network = model.climb()
         return restored, (type(self), copy.deepcopy(model), network.seed, network.found_dtype, streams_of(model),
-                          getattr(self, "__dict__", None))
+                          attributes_of(self))
 
 
 def restored(kind, model, seed, dtype, streams, attributes):
     """What copy and pickle call."""
     cdef Predictor predictor = kind.__new__(kind)
     predictor.take(prepared(model, seed, dtype, streams))
-    if attributes:
-        predictor.__dict__.update(attributes)
+    put_attributes(predictor, attributes or {})
     return predictor

@@ -27,7 +27,7 @@ from .shared.access import LayerAccess, assign
 from .shared.arrays import as_input, as_output_gradient
 from .shared.closed import Closed
 from .shared.network import check_enough_rows, no_forward
-from .shared.objects import check_unowned
+from .shared.objects import attributes_of, check_unowned, put_attributes
 from .shared.parameter import Parameter as Parameter
 
 
@@ -199,10 +199,10 @@ class Layer(Closed, LayerAccess):
         # A copy takes values, gradients and counters along, but neither the layer around nor a pass half done.
         if self.parent is not None:
             self.network.wake()
-        return {name: value for name, value in self.__dict__.items() if name not in NOT_COPIED}
+        return {name: value for name, value in attributes_of(self).items() if name not in NOT_COPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        put_attributes(self, state)
         if self._own_network is not None:
             self._own_network.bind(self)
         self.adopt()

@@ -21,7 +21,7 @@ from .shared.access import Listed
 from .shared.arrays import as_state
 from .shared.closed import Closed, Setting
 from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer, undone_on_error
-from .shared.objects import check_instance
+from .shared.objects import attributes_of, check_instance
 from .shared.optimizer import as_clipping, as_learning_rate, belongs_to_another
 
 Slots = dict[str, dict[str, Array]]         # slot → parameter's name → array
@@ -140,7 +140,7 @@ class Optimizer(Closed, OptimizerAccess):
         self._kept = state if self._listed is None else self._fitted(state, self._listed)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_network": None, "_listed": None}     # a copy is free to belong to another model
+        return {**attributes_of(self), "_network": None, "_listed": None}    # a copy is free to belong to another model
 
     @staticmethod
     def _host_of(value: Any) -> Any:

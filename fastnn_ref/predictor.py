@@ -19,7 +19,7 @@ from .model import Model
 from .network import Shape
 from .shared.access import walk
 from .shared.network import as_seeds
-from .shared.objects import check_instance
+from .shared.objects import attributes_of, check_instance, put_attributes
 from .shared.prediction import classes_by, proba_by
 
 
@@ -112,8 +112,8 @@ class Predictor:
 
     def __getstate__(self) -> dict[str, Any]:
         streams = [layer._index for _, layer in walk(self._ready())]
-        return {**self.__dict__, "prepared": (self.dtype, streams)}
+        return {**attributes_of(self), "prepared": (self.dtype, streams)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__dict__.update(state)
+        put_attributes(self, state)
         self._prepare(*self.__dict__.pop("prepared"))

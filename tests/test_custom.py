@@ -1,8 +1,11 @@
 """A user's own layer, activation, loss and optimizer: the same class runs in both packages, beside compiled layers."""
 
 import copy
+import dataclasses
 import pickle
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -576,3 +579,134 @@ def test_the_reduction_of_a_users_loss_is_checked(nn, reduction):
                     lambda: model.evaluate(np.ones((3, 4)), np.ones((3, 2)), loss)):
         with pytest.raises(ValueError, match=r"^loss: expected reduction 'mean' or 'sum'"):
             attempt()
+
+
+# ---- what a method does with the arrays that it gets; where an object keeps what it has ----
+
+
+class SquaredInPlace(shared.CustomLoss):
+    """The mean squared error, by a method that changes all that it gets."""
+
+    def value_and_gradient(self, y, t, weights):
+        y -= t
+        t *= 0
+        weights /= weights.sum()
+        weights = weights[:, None] / y.shape[1]
+        return float((y**2 * weights).sum()), 2 * y * weights
+
+
+class SquareInPlace(shared.CustomActivation):
+    def act(self, u):
+        u *= u
+        return u
+
+    def act_backward(self, dy, u, y):
+        y += 1
+        u *= 2
+        dy *= u
+        return dy
+
+
+def test_a_loss_may_change_what_it_gets(nn):
+    """Nothing of the user's: not the targets, the outputs that metrics measure, the weights."""
+    x, t, weight = normal((30, 4)), normal((30, 3), seed=1).copy(), np.linspace(1, 2, 30)
+    kept, trained = (t.copy(), weight.copy()), []
+    for loss in SquaredInPlace(), nn.MSELoss():
+        model = nn.Sequential(nn.Linear(4, 3), dtype="float64")
+        history = model.fit(x, t, loss=loss, optimizer=nn.SGD(0.1), epochs=2, sample_weight=weight, metrics=["mse"],
+                            validation_data=(x, t))
+        trained.append([*history.history.values(), *model.evaluate(x, t, loss, ["mse"]).values()])
+        y = normal((30, 3), seed=2).copy()
+        loss.forward(y, t, weight)
+        same(y, normal((30, 3), seed=2))
+    for own, built_in in zip(*trained, strict=True):
+        np.testing.assert_allclose(own, built_in, rtol=1e-12)
+    same(t, kept[0])
+    same(weight, kept[1])
+
+
+@pytest.mark.parametrize("where", ["alone", "inside"])
+def test_an_activation_may_change_what_it_gets(nn, where):
+    layers = [nn.Linear(4, 5), SquareInPlace()] if where == "alone" else [nn.Linear(4, 5, activation=SquareInPlace())]
+    model = nn.Sequential(*layers, nn.Linear(5, 2), dtype="float64")
+    assert nn.gradcheck(model, normal((6, 4)), normal((6, 2), seed=1), nn.MSELoss())
+    model.forward(normal((6, 4)), training=True)
+    same(model.backward(normal((6, 2), seed=2)), model.backward(normal((6, 2), seed=2)))
+
+
+def test_a_metric_may_change_what_it_gets(nn):
+    def forgetful(y, t):
+        y[...] = t[...] = 0
+        return 1.0
+
+    x, t = normal((30, 4)), normal((30, 3), seed=1).copy()
+    model, kept = nn.Sequential(nn.Linear(4, 3)), t.copy()
+    found = model.evaluate(x, t, nn.MSELoss(), [forgetful, nn.Metric("again", forgetful), "mse"])
+    assert found["mse"] == pytest.approx(found["loss"])
+    same(t, kept)
+
+
+class Slotted(shared.CustomLayer):
+    """y = k · x, with k in a slot."""
+
+    __slots__ = ("k",)
+
+    def __init__(self, k):
+        self.k = k
+
+    def forward_pass(self, x, training):
+        time.sleep(0.01)
+        return x * self.k
+
+    def backward_pass(self, dy):
+        return dy * self.k
+
+
+class SlottedLoss(SquaredInPlace):
+    __slots__ = ("k",)
+
+
+class SlottedStop(shared.EarlyStopping):
+    __slots__ = ("k",)
+
+
+def test_slots_are_copied(nn):
+    """``__slots__`` of a class of one's own, or of a subclass of one of the library's."""
+    kinds = {name: type(name, (getattr(nn, name),), {"__slots__": ("k",)})
+             for name in ("Linear", "Sequential", "SGD", "L2", "MSELoss", "Predictor")}
+    layer = kinds["Linear"](4, 3)
+    model = kinds["Sequential"](layer, Slotted(2))
+    things = [layer, model, kinds["SGD"](), kinds["L2"](0.1), kinds["MSELoss"](), kinds["Predictor"](model),
+              SlottedLoss(), SlottedStop()]
+    for thing in things:
+        thing.k = [1]
+        copied = copy.deepcopy(thing)
+        assert copied.k == [1] and copied.k is not thing.k
+    assert copy.deepcopy(model)[1].k == 2
+    assert [pickle.loads(pickle.dumps(each)).k for each in (Slotted(2), things[-2], things[-1])] == [2, [1], [1]]
+
+
+def test_slots_in_threads(nn):
+    x, model = normal((5, 4)), nn.Sequential(nn.Linear(4, 3), Slotted(2))
+    with ThreadPoolExecutor(4) as pool:
+        for y in pool.map(lambda _: model.predict(x), range(8)):
+            same(y, model.predict(x))
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenLoss(shared.CustomLoss):
+    """k times the mean squared error."""
+
+    k: float
+
+    def value_and_gradient(self, y, t, weights):
+        weights = self.k * (weights / weights.sum())[:, None] / y.shape[1]
+        return float(((y - t)**2 * weights).sum()), 2 * (y - t) * weights
+
+
+def test_a_loss_may_be_a_frozen_dataclass(nn):
+    x, t = normal((6, 4)), normal((6, 3), seed=1)
+    model = nn.Sequential(nn.Linear(4, 3), dtype="float64")
+    assert nn.gradcheck(model, x, t, FrozenLoss(2.0))
+    model.fit(x, t, loss=FrozenLoss(2.0), optimizer=nn.SGD(), epochs=1)
+    assert copy.deepcopy(FrozenLoss(2.0)) == FrozenLoss(2.0)

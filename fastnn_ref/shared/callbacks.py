@@ -21,6 +21,7 @@ from . import checks
 from .config import Configured, format_call, plain
 from .diagnosis import likely_causes, warn
 from .metrics import known_mode
+from .objects import attributes_of
 from .schedule import PerEpoch, Schedule
 
 Logs = Mapping[str, float] | None
@@ -137,7 +138,7 @@ class Callback(Configured):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy does not take the model along.
-        return {name: value for name, value in self.__dict__.items() if name not in ATTACHED}
+        return {name: value for name, value in attributes_of(self).items() if name not in ATTACHED}
 
 
 def overrides(callback: Callback, hook: str) -> bool:

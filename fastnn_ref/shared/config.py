@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import checks, words
-from .objects import as_classes, hosted
+from .objects import as_classes, attributes_of, hosted, put_attributes
 from .parameter import Parameter
 
 VARIADIC = inspect.Parameter.VAR_POSITIONAL
@@ -288,3 +288,9 @@ class Configured:
             raise AttributeError(f"{type(self).__name__}.{name}: an argument of the constructor cannot be changed; "
                                  f"make a new {type(self).__name__}")
         object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return attributes_of(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        put_attributes(self, state)

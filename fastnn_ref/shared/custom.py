@@ -23,7 +23,7 @@ from . import checks
 from .arrays import as_number_array, as_parameter_value, as_result
 from .closed import ARGUMENT, OF_OBJECTS
 from .config import Configured
-from .objects import check_instance, package_of
+from .objects import attributes_of, check_instance, package_of, put_attributes
 from .optimizer import as_clipping, as_learning_rate, as_optimizer_state, belongs_to_another
 from .parameter import HasParameters
 from .schedule import lr_from_record, lr_record
@@ -60,19 +60,15 @@ class Custom(Configured):
                     raise TypeError(f"{base.__name__}: {name} {said}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_host": None}     # a copy gets a host of its own
+        return {**attributes_of(self), "_host": None}     # a copy gets a host of its own
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """As ``copy`` would make it by itself, but an attribute that cannot be copied, such as a lock, is named."""
         make, arguments, state = (*self.__reduce_ex__(4), None)[:3]
         memo[id(self)] = made = make(*copy.deepcopy(arguments, memo))
         named = isinstance(state, dict)
-        state = ({name: self._copied(name, value, memo) for name, value in state.items()} if named else
-                 copy.deepcopy(state, memo))
-        if hasattr(made, "__setstate__"):
-            made.__setstate__(state)
-        elif named:
-            made.__dict__.update(state)
+        made.__setstate__({name: self._copied(name, value, memo) for name, value in state.items()} if named else
+                          copy.deepcopy(state, memo))
         return made
 
     def _copied(self, name: str, value: Any, memo: dict[int, Any]) -> Any:
@@ -200,7 +196,7 @@ class CustomLayer(Custom, HasParameters):
         """A shallow copy, for a prediction beside another thread's: what it assigns to itself is its own."""
         twin = object.__new__(type(self))
         twin.__dict__.update(specs=self.specs, values=self.values, gradients=self.gradients)
-        twin.__dict__.update(self.__dict__)
+        put_attributes(twin, attributes_of(self))
         return twin
 
     def _living_host(self) -> Any:
@@ -252,7 +248,7 @@ def check_in_place(custom: CustomLayer, method: str, kept: Kept | None) -> None:
 class CustomActivation(CustomLayer):
     """An activation of your own: define ``act(u)`` → y and ``act_backward(dy, u, y)`` → dy · act'(u), elementwise.
 
-    It is a layer, and ``Linear`` and ``Conv2d`` take it as ``activation=``.
+    It is a layer, and ``Linear`` and ``Conv2d`` take it as ``activation=``. The arrays are copies, which it may change.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class Square(nn.CustomActivation):
@@ -276,12 +272,12 @@ class CustomActivation(CustomLayer):
         raise NotImplementedError(f"{type(self).__name__}: expected a method act_backward(dy, u, y)")
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        y = self.act(x)
+        y = self.act(x.copy())          # either method may change what it gets
         self.saved = x, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.act_backward(dy, *self.saved)
+        return self.act_backward(dy, *(each.copy() for each in self.saved))
 
 
 def chain(dy: Array | None, shape: Shape, grad_output: object) -> Array:
@@ -329,8 +325,8 @@ class LossAccess:
         """
         y = as_outputs("y", y)
         t = self.prepare_targets(t, y.shape, y.dtype)
-        value, self._dy = self.evaluated(y, t, as_sample_weight(sample_weight, len(y)))
-        self._shape = np.shape(value)
+        value, dy = self.evaluated(y, t, as_sample_weight(sample_weight, len(y)))
+        self.__dict__.update(_dy=dy, _shape=np.shape(value))        # a user's may be a frozen dataclass
         return value
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> Any:
@@ -343,15 +339,15 @@ class LossAccess:
         return chain(self._dy, self._shape, grad_output)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_dy": None}       # a copy takes no pass along that is half done
+        return {**attributes_of(self), "_dy": None}       # a copy takes no pass along that is half done
 
 
 class CustomLoss(LossAccess, Custom):
     """A loss of your own: define ``value_and_gradient(y, t, weights)`` → (value, dy).
 
-    ``weights`` (n,) belong to the examples and are ones where the user gave none. Targets are finite values in y's
-    shape, unless ``prepare_targets`` is defined otherwise. An attribute ``reduction`` that is "sum" says that the loss
-    of an epoch is the sum of those of its batches, not their mean.
+    All three are copies, which it may change. ``weights`` (n,) belong to the examples and are ones where the user gave
+    none. Targets are finite values in y's shape, unless ``prepare_targets`` is defined otherwise. An attribute
+    ``reduction`` that is "sum" says that the loss of an epoch is the sum of those of its batches, not their mean.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> class LogCosh(nn.CustomLoss):
@@ -363,11 +359,12 @@ class CustomLoss(LossAccess, Custom):
     """
 
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
-        """The value and gradient that the user's method gives, checked; both are 0 where no row has a weight, which
-        the method, that divides by their sum, is not asked about."""
+        """The value and gradient that the user's method gives for copies, checked; both are 0 where no row has a
+        weight, which the method, that divides by their sum, is not asked about."""
         if weights is not None and not weights.any():
             return 0.0, np.zeros_like(y)
-        who, found = f"{type(self).__name__}.value_and_gradient", super().evaluated(y, t, weights)
+        who, found = f"{type(self).__name__}.value_and_gradient", super().evaluated(
+            y.copy(), t.copy(), None if weights is None else weights.copy())
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{who}: expected a pair (value, gradient), got {found!r}")
         value, dy = found

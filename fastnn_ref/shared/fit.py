@@ -38,7 +38,7 @@ from .data import (
     split_data,
 )
 from .history import History
-from .metrics import Metric, MetricLike, compute_metrics, resolve_metrics
+from .metrics import Metric, MetricLike, compute_metrics, is_built_in, resolve_metrics
 from .mixup import as_mixup
 from .network import process_lock
 from .objects import check_is_root, package_of
@@ -125,12 +125,11 @@ def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Me
     with named_as(data.names):
         _, y = mean_loss(predict, data, loss, EVALUATED, bool(metrics))
     for name, metric in metrics.items():
-        own = getattr(getattr(metric.function, "func", metric.function), "__module__", "") == Metric.__module__
         try:
-            with nullcontext() if own else ignored_warnings():          # these are not the real predictions
+            with nullcontext() if is_built_in(metric) else ignored_warnings():     # not the real predictions
                 compute_metrics({name: metric}, y, np.asarray(data.t), loss)
         except Exception as error:
-            if own or isinstance(error, ImportError) or str(error).startswith("metrics:"):
+            if is_built_in(metric) or isinstance(error, ImportError) or str(error).startswith("metrics:"):
                 raise
             raise ValueError(
                 f"metrics: {name} fails for outputs {checks.format_shape(y.shape)} and targets "

@@ -451,6 +451,12 @@ class Metric(Configured):
         raise TypeError(f"metrics: expected a number from {self.name}, got {value!r}")
 
 
+def is_built_in(metric: Metric) -> bool:
+    """Is its function one of this module's?"""
+    function = getattr(metric.function, "func", metric.function)
+    return getattr(function, "__module__", "") == __name__
+
+
 MetricLike = str | Metric | Measure
 
 
@@ -513,11 +519,12 @@ def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
 
 
 def compute_metrics(metrics: Mapping[str, Metric], y: Array, t: Array, loss: Any) -> dict[str, float]:
-    """Each metric's value of outputs ``y`` for targets ``t``, which the loss has accepted."""
+    """Each metric's value of outputs ``y`` for targets ``t``, which the loss has taken; a user's function gets copies."""
     if not metrics:
         return {}
     y, t = counted(loss, y, loss_targets(loss, t, y))
     if not len(y):
         return dict.fromkeys(metrics, float("nan"))
     threshold = decision_threshold(loss, y, t)
-    return {name: metric(y, t, threshold) for name, metric in metrics.items()}
+    return {name: metric(*((y, t) if is_built_in(metric) else (y.copy(), t.copy())), threshold)
+            for name, metric in metrics.items()}

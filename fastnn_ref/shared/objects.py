@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from types import ModuleType
+from types import MemberDescriptorType, ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,6 +29,23 @@ def hosted(thing: Any) -> Any:
     """The user's object that a host stands for; anything else as it is, whatever its own ``custom`` may be."""
     is_ours = type(thing).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
     return getattr(thing, "custom", thing) if is_ours else thing
+
+
+def attributes_of(thing: Any) -> dict[str, Any]:
+    """Name → value of what an object holds in its ``__dict__`` and in the ``__slots__`` of a user's class."""
+    state = object.__getstate__(thing)
+    own, slots = state if isinstance(state, tuple) else (state, None)
+    return {**(own or {}), **(slots or {})}
+
+
+def put_attributes(thing: Any, found: Mapping[str, Any]) -> None:
+    """Puts each of these where a new object has its place."""
+    for name, value in found.items():
+        place = getattr(type(thing), name, None)
+        if isinstance(place, MemberDescriptorType):
+            place.__set__(thing, value)
+        else:
+            thing.__dict__[name] = value
 
 
 def class_name(layer: Any) -> str:
