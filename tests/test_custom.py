@@ -5,6 +5,7 @@ import dataclasses
 import pickle
 import threading
 import time
+import typing
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -710,3 +711,49 @@ def test_a_loss_may_be_a_frozen_dataclass(nn):
     assert nn.gradcheck(model, x, t, FrozenLoss(2.0))
     model.fit(x, t, loss=FrozenLoss(2.0), optimizer=nn.SGD(), epochs=1)
     assert copy.deepcopy(FrozenLoss(2.0)) == FrozenLoss(2.0)
+
+
+# ---- arguments of every kind ----
+
+
+class Pair(typing.NamedTuple):
+    a: int
+    b: int = 2
+
+
+class Given(shared.CustomLayer):
+    """Arguments by place, as many as there are, by name, and any others."""
+
+    def __init__(self, first, /, second, *rest, named, **options):
+        self.first, self.second, self.rest, self.named, self.options = first, second, rest, named, options
+
+    def forward_pass(self, x, training):
+        return x
+
+    def backward_pass(self, dy):
+        return dy
+
+
+def test_arguments_of_every_kind(nn, tmp_path):
+    """A record keeps ``**options``, ``*rest`` and what has no name, so that files, copies and ``compare`` do."""
+    class Net(nn.Sequential):
+        def __init__(self, size, **options):
+            given = Given(1, Pair(1), 3, 4, named={"act": nn.ReLU(), "sizes": [1, 2]}, more=5)
+            super().__init__(nn.Linear(4, size), given, **options)
+            self.size, self.options = size, options
+
+    model, classes = Net(3, seed=1, penalty=nn.L2(0.1)), {"Net": Net, "Given": Given}
+    assert repr(model) == "Net(3, seed=1, penalty=L2(0.1))"
+    text = "Given(1, {}, 3, 4, named={{'act': ReLU(), 'sizes': [1, 2]}}, more=5)"
+    assert repr(model[1]) == text.format("Pair(a=1, b=2)")
+    assert repr(nn.from_config(model[1].config(), classes)) == text.format("(1, 2)")
+    model.save(tmp_path / "model.safetensors")
+    for made in nn.from_config(model.config(), classes), nn.load(tmp_path / "model.safetensors", classes):
+        assert repr(made) == repr(model) and repr(made[1]) == repr(model[1])
+    assert repr(Given(0, 1, named=2)) == "Given(0, 1, named=2)"
+
+
+def test_arguments_of_every_kind_in_the_other_package(fast):
+    given = Given(1, Pair(1), 3, named={"act": fast.ReLU()}, more=5)
+    model = fast.Sequential(fast.Linear(4, 3), given, fast.Linear(3, 3), dtype="float64")
+    assert fast.compare(model, X, T, fast.CrossEntropyLoss(), fast.SGD())

@@ -1,8 +1,9 @@
 """Configuration: a plain record of a public object, from which the object can be built again.
 
 Rule: a constructor keeps every argument as an attribute of the same name. Then the constructor's signature says
-everything that is needed here, for the classes of both packages and for a user's own. Two arguments are special:
-``*layers`` is a tuple, and an argument that names a parameter (``bias=``) says whether the layer has that parameter.
+everything that is needed here, for the classes of both packages and for a user's own. Three arguments are special:
+``*layers`` is a tuple, ``**options`` of a user's class a dict, and an argument that names a parameter (``bias=``) says
+whether the layer has that parameter.
 
     record      {"class": "Linear", "in_features": 64, "out_features": 10, "activation": {"class": "ReLU"}, ...}
 
@@ -23,7 +24,8 @@ from . import checks, words
 from .objects import as_classes, attributes_of, hosted, put_attributes
 from .parameter import Parameter
 
-VARIADIC = inspect.Parameter.VAR_POSITIONAL
+VARIADIC, OPTIONS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+BY_NAME = inspect.Parameter.KEYWORD_ONLY
 REQUIRED = inspect.Parameter.empty
 SETTINGS = {"trainable": True, "lr_scale": 1.0}      # of layers, and their defaults: not arguments, but in the record
 SIGNATURES: WeakKeyDictionary[type[Any], inspect.Signature] = WeakKeyDictionary()       # read once a class
@@ -91,9 +93,8 @@ def arguments(thing: Any) -> dict[str, Any]:
 
 def call(kind: Callable[..., Any], given: Mapping[str, Any], parameters: tuple[inspect.Parameter, ...]) -> Any:
     """``kind(...)`` with each argument where the signature puts it."""
-    positional = [value for each in parameters if each.kind is VARIADIC for value in given.get(each.name, ())]
-    named = {each.name: given[each.name] for each in parameters if each.kind is not VARIADIC and each.name in given}
-    return kind(*positional, **named)
+    bound = inspect.BoundArguments(inspect.Signature(parameters), dict(given))
+    return kind(*bound.args, **bound.kwargs)
 
 
 def config(thing: Any, with_values: bool = True) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def build(package: ModuleType, record: Any, classes: Mapping[str, type[Any]] | N
         raise ValueError(f"config: expected a class of {package.__name__} or one in classes, got {name!r}")
     parameters = signature(kind)
     known = {each.name for each in parameters}
-    required = {each.name for each in parameters if each.default is REQUIRED and each.kind is not VARIADIC}
+    required = {each.name for each in parameters if each.default is REQUIRED and each.kind not in (VARIADIC, OPTIONS)}
     given = {key for key in record if key != "class" and not is_setting(kind, key)}
     if given - known or required - given:
         wrong = ", ".join(map(repr, sorted(given - known, key=str) or sorted(required - given)))
@@ -213,7 +214,12 @@ def set_up(made: Any, found: Mapping[str, Any]) -> Any:
 
 def build_argument(package: ModuleType, value: Any, classes: Mapping[str, type[Any]] | None) -> Any:
     """The value of an argument; a dict without a class is a dict."""
-    return dict(value) if isinstance(value, Mapping) and "class" not in value else build(package, value, classes)
+    if isinstance(value, list | tuple):
+        return tuple(build_argument(package, each, classes) for each in value)
+    if isinstance(value, Mapping) and "class" not in value:
+        found = {key: build_argument(package, each, classes) for key, each in value.items()}
+        return {key: list(each) if isinstance(value[key], list) else each for key, each in found.items()}
+    return build(package, value, classes)
 
 
 def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> Any:
@@ -223,7 +229,10 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
     both packages share stay as they are, and so do a user's own.
     """
     if isinstance(value, tuple | list):
-        return type(value)(rebuild(each, package) for each in value)
+        made = [rebuild(each, package) for each in value]
+        return getattr(type(value), "_make", type(value))(made)         # a named tuple has _make
+    if isinstance(value, dict):
+        return {key: rebuild(each, package) for key, each in value.items()}
     if not hasattr(value, "config") or isinstance(value, type):
         return value
     value = hosted(value)
@@ -258,9 +267,11 @@ def format_config(thing: Any) -> str:
         value = argument(thing, each.name)
         if each.kind is VARIADIC:
             parts += [repr(one) for one in value]
-        elif each.default is REQUIRED:
+        elif each.kind is OPTIONS:
+            parts += [f"{name}={text_of(one)}" for name, one in value.items()]
+        elif each.default is REQUIRED and each.kind is not BY_NAME:
             parts.append(repr(value))
-        elif not is_default(value, each.default):
+        elif each.default is REQUIRED or not is_default(value, each.default):
             parts.append(f"{each.name}={text_of(value)}")
     return f"{type(thing).__name__}({', '.join(parts)})"
 

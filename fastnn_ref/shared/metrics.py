@@ -519,7 +519,7 @@ def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
 
 
 def compute_metrics(metrics: Mapping[str, Metric], y: Array, t: Array, loss: Any) -> dict[str, float]:
-    """Each metric's value of outputs ``y`` for targets ``t``, which the loss has taken; a user's function gets copies."""
+    """Each metric's value of outputs ``y`` for targets ``t``, which the loss has taken; a user's gets copies."""
     if not metrics:
         return {}
     y, t = counted(loss, y, loss_targets(loss, t, y))
