@@ -525,8 +525,8 @@ cdef class OptimizerHost(Optimizer):
         values = [value for _, _, value, _, _ in network.updated]
         with undone_on_error(self, [*values, *self.slots.values()]):
             for name, spec, value, gradient, lr_scale in network.updated:
-                custom.update(value.view(), gradient.view(), lr * lr_scale, self.weight_decay if spec.decays else 0.0,
-                              **{slot: views[name] for slot, views in slots.items()})
+                custom._update(value.view(), gradient.view(), lr * lr_scale, self.weight_decay if spec.decays else 0.0,
+                               {slot: views[name] for slot, views in slots.items()})
             self.sizes = self.sizes_of(custom, network, lr, slots)
         return 0
 

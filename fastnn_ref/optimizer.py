@@ -160,7 +160,7 @@ class OptimizerHost(Optimizer):
             self.load_state_dict(custom._pending)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        self.custom.update(w, g, lr, decay, **slots)
+        self.custom._update(w, g, lr, decay, slots)
 
     def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Any:
         return self.custom._step_size(w, lr, slots)

@@ -1325,3 +1325,12 @@ def test_an_error_at_the_end_waits_for_the_others(nn, error):
             train(nn, worse, callbacks=[ending, stopping], epochs=9, shuffle=False)
     assert (stopping.best_epoch, stopping.callbacks) == (0, ())
     same_parameters(worse, best)
+
+
+@pytest.mark.parametrize(("name", "instead"), [
+    ("on_batch_end", "; define on_train_batch_end$"),
+    ("on_test_end", "; define on_epoch_end, whose logs have val_loss$"), ("on_predict_begin", "$")])
+def test_a_hook_of_keras_that_is_none_here(nn, name, instead):
+    """It would never be called."""
+    with pytest.raises(TypeError, match=f"^Mine.{name}: fit calls no hook of that name{instead}"):
+        type("Mine", (nn.EarlyStopping,), {name: lambda self, *given: None})

@@ -429,6 +429,28 @@ def test_an_optimizer_that_raises_half_way(nn):
         assert state(model, optimizer) == before
 
 
+def test_an_optimizer_that_returns_new_weights(nn):
+    """They would be ignored; the ones that it has changed may come back."""
+    class Returns(CustomOptimizer):
+        def __init__(self, in_place):
+            super().__init__(0.1)
+            self.in_place = in_place
+
+        def update(self, w, g, lr, decay):
+            if self.in_place:
+                w -= lr * g
+                return w
+            return w - lr * g
+
+    x, t = data()
+    model, optimizer = nn.Sequential(nn.Linear(4, 3)), Returns(False)
+    before = state(model, optimizer)
+    with pytest.raises(TypeError, match=r"^Returns\.update: expected w to be changed in place, .*, got ndarray$"):
+        model.step(x, t, nn.MSELoss(), optimizer)
+    assert state(model, optimizer) == before
+    assert model.step(x, t, nn.MSELoss(), Returns(True)) > model.step(x, t, nn.MSELoss(), Returns(True))
+
+
 def test_a_loss_that_raises(nn):
     class Bad(CustomLoss):
         def value_and_gradient(self, y, t, weights):

@@ -52,6 +52,15 @@ class StopTraining(Exception):
     """
 
 
+# Hooks of Keras that are none here, and what is said of them: a method of that name would never be called.
+NO_HOOKS = {
+    "on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end",
+    **dict.fromkeys(("on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end"),
+                    "on_epoch_end, whose logs have val_loss"),
+    **dict.fromkeys(("on_predict_begin", "on_predict_end", "on_predict_batch_begin", "on_predict_batch_end"), ""),
+}
+
+
 class Callback(Configured):
     """Hooks of ``fit``, all empty: override some.
 
@@ -88,6 +97,13 @@ class Callback(Configured):
     state_names: tuple[str, ...] = ()
     needs_optimizer = False
     writes = False
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in vars(cls):
+            if name in NO_HOOKS:
+                other = f"; define {NO_HOOKS[name]}" if NO_HOOKS[name] else ""
+                raise TypeError(f"{cls.__name__}.{name}: fit calls no hook of that name{other}")
 
     def set_model(self, model: Any) -> None:
         """The model that is going to be trained."""

@@ -473,6 +473,14 @@ class CustomOptimizer(Custom, OptimizerAccess):
         """Changes ``w`` and the slots in place; ``decay`` is 0 for what weight decay does not apply to."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method update(w, g, lr, decay, **slots)")
 
+    def _update(self, w: Array, g: Array, lr: float, decay: float, slots: Mapping[str, Array]) -> None:
+        """``update``; TypeError if it returns new weights, which would be ignored."""
+        update: Any = self.update                           # annotated to return nothing
+        found = update(w, g, lr, decay, **slots)
+        if found is not None and found is not w:
+            raise TypeError(f"{type(self).__name__}.update: expected w to be changed in place, w[...] = ..., and no "
+                            f"result, got {type(found).__name__}")
+
     def step_size(self, lr: float, *others: Any, **slots: Any) -> Array | float:
         """What a weight moves by in a step if its gradient stays 1: a number >= 0, or an array with one for each.
 
