@@ -161,8 +161,8 @@ def as_display(verbose: object) -> ProgressBar | None:
     raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
 
 
-class Task(NamedTuple):
-    """What a model learns, and what is measured after each epoch."""
+class Evaluation(NamedTuple):
+    """What is measured after each epoch: of which model, on which data, by which loss and metrics."""
 
     model: Any
     data: Data                          # the first batch, if there is an iterator
@@ -318,11 +318,11 @@ def held(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any
 
 
 def train_epochs(
-    task: Task, one_epoch: Callable[..., tuple[float, float]], optimizer: Any, epochs: int, steps: int, ranks: Shards,
-    state: Any, hooks: CallbackList, history: History, watch: diagnosis.LossWatch,
+    evaluation: Evaluation, one_epoch: Callable[..., tuple[float, float]], optimizer: Any, epochs: int, steps: int,
+    ranks: Shards, state: Any, hooks: CallbackList, history: History, watch: diagnosis.LossWatch,
 ) -> None:
     """The epochs that are left, and all hooks; ``state`` is where to go on."""
-    model = task.model
+    model = evaluation.model
     model.stop_training = False
     logs: dict[str, float] = {}
     stops = ranks.any(hooks.begin())
@@ -340,7 +340,7 @@ def train_epochs(
                 ends = not model.network.has_finite_parameters()        # the epoch has said which
                 if ranks.rank == 0:
                     watch.see(epoch, value - penalty, ends)
-                logs = ranks.shared(functools.partial(task.logs, value, penalty))
+                logs = ranks.shared(functools.partial(evaluation.logs, value, penalty))
                 ranks.call(hooks.call, "on_epoch_end", epoch, logs)
                 if ranks.any(model.stop_training or ctrl_c.pressed or ends):
                     break
@@ -503,11 +503,11 @@ def fit(
         "shuffle": shuffle})
     if resume is None:
         check_parameters(model)
-    task = Task(model, data, held_out, loss, {} if t is None else measures, measures)
-    largest = ranks.shared(task.check)
+    evaluation = Evaluation(model, data, held_out, loss, {} if t is None else measures, measures)
+    largest = ranks.shared(evaluation.check)
     state = ranks.shared(lambda: as_training_state(resume, model, optimizer, steps))
     params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,
-              "largest": largest, "loss": loss, "monitors": task.monitors()}
+              "largest": largest, "loss": loss, "monitors": evaluation.monitors()}
     history = History()
     hooks = CallbackList(history, callbacks, model, optimizer, params, display, writes=ranks.rank == 0)
     if state is not None:
@@ -519,7 +519,7 @@ def fit(
             diagnosis.warn_before(model, loss, optimizer, steps * epochs)
             diagnosis.warn_of_bytes(model, x, largest["x"])
         # A loss that shall rise has no usual one.
-        usual = np.inf if optimizer.maximize else task.usual_loss(source.rows or source.count * len(data.x))
+        usual = np.inf if optimizer.maximize else evaluation.usual_loss(source.rows or source.count * len(data.x))
         watch = diagnosis.LossWatch(model, optimizer, largest, usual)
-        train_epochs(task, one_epoch, optimizer, epochs, steps, ranks, state, hooks, history, watch)
+        train_epochs(evaluation, one_epoch, optimizer, epochs, steps, ranks, state, hooks, history, watch)
     return history

@@ -24,7 +24,7 @@ from .callbacks import Callback, CallbackList, StopTraining
 from .class_weight import resolve_class_weight
 from .custom import check_loss
 from .data import Data, check_last_batch, split_data
-from .fit import PREDICTED, CtrlC, Task, as_display, check_parameters, held
+from .fit import PREDICTED, CtrlC, Evaluation, as_display, check_parameters, held
 from .history import History
 from .metrics import MetricLike, resolve_metrics
 from .objects import check_is_root, class_name, package_of
@@ -189,13 +189,13 @@ def fit_lbfgs(
     loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     check_parameters(model)
     check_penalties(model)
-    task = Task(model, data, held_out, loss, measures, measures)
-    largest = task.check()
+    evaluation = Evaluation(model, data, held_out, loss, measures, measures)
+    largest = evaluation.check()
     check_repeats(model, data.x[:min(size, PREDICTED)])
     history = History()
     hooks = CallbackList(history, callbacks, model, None, {
         "epochs": max_iter, "steps": 1, "batch_size": size, "largest": largest, "loss": loss,
-        "monitors": task.monitors()}, display)
+        "monitors": evaluation.monitors()}, display)
     objective = Objective(model, data, loss, size)
     model.stop_training = False
     logs: dict[str, float] = {}
@@ -206,7 +206,7 @@ def fit_lbfgs(
         epoch, steps = len(history.epoch), model.steps
         history.seconds.append(time.perf_counter() - start)
         hooks.call("on_epoch_begin", epoch, {})
-        logs = task.logs(value, objective.penalty)
+        logs = evaluation.logs(value, objective.penalty)
         hooks.call("on_epoch_end", epoch, logs)
         if model.steps != steps:
             raise RuntimeError(f"{class_name(model)}: in training; a callback may predict, but not train")
