@@ -757,3 +757,9 @@ def test_arguments_of_every_kind_in_the_other_package(fast):
     given = Given(1, Pair(1), 3, named={"act": fast.ReLU()}, more=5)
     model = fast.Sequential(fast.Linear(4, 3), given, fast.Linear(3, 3), dtype="float64")
     assert fast.compare(model, X, T, fast.CrossEntropyLoss(), fast.SGD())
+
+
+@pytest.mark.parametrize("name", [3, None, "", (2,)])
+def test_a_parameter_has_a_name(name):
+    with pytest.raises(TypeError, match=r"^CustomLayer\.add: expected a name for the parameter, got "):
+        shared.CustomLayer().add(name, (2,))

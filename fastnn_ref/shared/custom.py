@@ -125,6 +125,8 @@ class CustomLayer(Custom, HasParameters):
         if self._living_host() is not None:
             raise RuntimeError(f"{type(self).__name__}.add: expected a call in the constructor, got one for {name!r} "
                                "when the layer stands in a model, which has listed its parameters")
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"{type(self).__name__}.add: expected a name for the parameter, got {name!r}")
         super().add(name, shape, init, decays=decays, trainable=trainable)
 
     @property
