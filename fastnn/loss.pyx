@@ -17,7 +17,7 @@ from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.network cimport Pass
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.arrays import as_contiguous, as_number_array, as_output_gradient
+from fastnn_ref.shared.arrays import as_contiguous, as_output_gradient
 from fastnn_ref.shared.class_weight import (
     as_binary_class_weight, as_class_weight, as_positive_weight, binary_weights, check_binary_weights,
     check_class_weight, is_sum, known_weights,
@@ -364,11 +364,7 @@ cdef class LossHost(Loss):
         self.loss, self.is_sum = loss, is_sum(loss)
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
-        who = f"{type(self.loss).__name__}.prepare_targets"
-        t = as_number_array(who, self.loss.prepare_targets(t, (rows, *shape), dtype))
-        if t.ndim == 0 or len(t) != rows:
-            raise ValueError(f"{who}: expected {rows} targets, one for each row of x, "
-                             f"got an array of shape {checks.format_shape(t.shape)}")
+        t = self.loss._prepared(t, (rows, *shape), dtype)
         t = as_contiguous(t, t.dtype.newbyteorder("="))
         self.shape, self.dtype = shape, dtype
         self.note_targets(t)

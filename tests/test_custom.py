@@ -763,3 +763,23 @@ def test_arguments_of_every_kind_in_the_other_package(fast):
 def test_a_parameter_has_a_name(name):
     with pytest.raises(TypeError, match=r"^CustomLayer\.add: expected a name for the parameter, got "):
         shared.CustomLayer().add(name, (2,))
+
+
+@pytest.mark.parametrize(("give", "error"), [
+    (lambda t: t.astype(str), "expected numbers, got text"),
+    (lambda t: t[:3], r"expected 6 targets, one for each row of x, got an array of shape \(3,\)$"),
+    (lambda t: t.sum(), r"expected 6 targets, one for each row of x, got an array of shape \(\)$")])
+def test_prepared_targets_are_checked(nn, give, error):
+    class Odd(shared.CustomLoss):
+        def prepare_targets(self, t, shape, dtype):
+            return give(np.asarray(t))
+
+        def value_and_gradient(self, y, t, weights):
+            return 0.0, y
+
+    model, optimizer = nn.Sequential(nn.Linear(4, 3)), nn.SGD()
+    for call in (lambda: model.step(X, T, Odd(), optimizer), lambda: model.run_epoch(X, T, Odd(), optimizer),
+                 lambda: Odd()(model.predict(X), T), lambda: model.evaluate(X, T, Odd())):
+        with pytest.raises((TypeError, ValueError), match=rf"^Odd\.prepare_targets: {error}"):
+            call()
+    assert model.steps == 0

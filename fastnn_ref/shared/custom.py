@@ -308,6 +308,10 @@ class LossAccess:
         """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
         return as_value_targets(t, shape, dtype)
 
+    def _prepared(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """What ``prepare_targets`` returns; checked, if it is a user's."""
+        return self.prepare_targets(t, shape, dtype)
+
     def value_and_gradient(self, y: Array, t: Array, weights: Array) -> tuple[Any, Array]:
         """The loss of the batch and its gradient with respect to ``y``, in y's shape; ``weights`` (n,) of the rows."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method value_and_gradient(y, t, weights)")
@@ -326,7 +330,7 @@ class LossAccess:
         the loss is 0.
         """
         y = as_outputs("y", y)
-        t = self.prepare_targets(t, y.shape, y.dtype)
+        t = self._prepared(t, y.shape, y.dtype)
         value, dy = self.evaluated(y, t, as_sample_weight(sample_weight, len(y)))
         self.__dict__.update(_dy=dy, _shape=np.shape(value))        # a user's may be a frozen dataclass
         return value
@@ -359,6 +363,14 @@ class CustomLoss(LossAccess, Custom):
     >>> round(LogCosh().forward(np.array([[2.0]]), np.array([[0.0]])), 4)
     1.325
     """
+
+    def _prepared(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        who = f"{type(self).__name__}.prepare_targets"
+        found = as_number_array(who, super()._prepared(t, shape, dtype))
+        if found.ndim == 0 or len(found) != shape[0]:
+            raise ValueError(f"{who}: expected {shape[0]} targets, one for each row of x, "
+                             f"got an array of shape {checks.format_shape(found.shape)}")
+        return found
 
     def evaluated(self, y: Array, t: Array, weights: Array | None) -> tuple[float, Array]:
         """The value and gradient that the user's method gives for copies, checked; both are 0 where no row has a
