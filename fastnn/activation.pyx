@@ -17,7 +17,7 @@ from fastnn._kernels import ACTIVATIONS
 from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.custom import CustomActivation
-from fastnn_ref.shared.objects import check_unowned
+from fastnn_ref.shared.objects import check_instance, check_unowned, is_a
 from fastnn_ref.shared.shapes import as_dim, check_has_axis
 
 KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
@@ -331,8 +331,8 @@ NAMES = {
 cdef Layer get_activation(object activation):
     if activation is None:
         return Identity()
-    if isinstance(activation, Activation):
-        return checks.check_fused(activation)
+    if is_a(activation, "Activation"):
+        return checks.check_fused(check_instance("activation", activation, Activation))
     if any(isinstance(each, CustomActivation) for each in (activation, getattr(activation, "custom", None))):
         host = as_layer("activation", activation)
         check_unowned("activation", host)

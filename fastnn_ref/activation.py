@@ -21,6 +21,7 @@ from .custom import as_layer
 from .layer import Array, Layer, Shape
 from .shared import checks
 from .shared.custom import CustomActivation
+from .shared.objects import check_instance, is_a
 from .shared.shapes import as_dim, check_has_axis
 
 
@@ -542,8 +543,8 @@ ActivationLike = str | Activation | CustomActivation | None
 
 def get_activation(activation: ActivationLike) -> Any:
     """The activation that a layer's argument means: a name, an ``Activation``, a user's own, None for the identity."""
-    if isinstance(activation, Activation):
-        return checks.check_fused(activation)
+    if is_a(activation, "Activation"):
+        return checks.check_fused(check_instance("activation", activation, Activation))
     if any(isinstance(each, CustomActivation) for each in (activation, getattr(activation, "custom", None))):
         return as_layer("activation", activation)
     return Identity() if activation is None else NAMES[checks.as_choice("activation", activation, NAMES)]()

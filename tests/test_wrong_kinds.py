@@ -394,6 +394,13 @@ def test_a_class_in_place_of_an_object(nn):
                 call()
 
 
+def test_an_activation_of_the_other_package(nn, ref, fast):
+    other = ref if nn is fast else fast
+    text = f"^activation: expected an Activation of {nn.__name__}, got {other.__name__}[.]"
+    with pytest.raises(TypeError, match=text):
+        nn.Linear(4, 3, activation=other.ReLU())
+
+
 def test_loss_and_optimizer_in_the_others_place(nn, tmp_path):
     path = tmp_path / "run.safetensors"
     with pytest.raises(TypeError, match=r"^optimizer: expected an Optimizer of \w+, got .*CrossEntropyLoss$"):
