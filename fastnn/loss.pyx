@@ -364,7 +364,7 @@ cdef class LossHost(Loss):
         self.loss, self.is_sum = loss, is_sum(loss)
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
-        t = self.loss._prepared(t, (rows, *shape), dtype)
+        t = self.loss._checked_targets(t, (rows, *shape), dtype)
         t = as_contiguous(t, t.dtype.newbyteorder("="))
         self.shape, self.dtype = shape, dtype
         self.note_targets(t)

@@ -525,8 +525,9 @@ cdef class OptimizerHost(Optimizer):
         values = [value for _, _, value, _, _ in network.updated]
         with undone_on_error(self, [*values, *self.slots.values()]):
             for name, spec, value, gradient, lr_scale in network.updated:
-                custom._update(value.view(), gradient.view(), lr * lr_scale, self.weight_decay if spec.decays else 0.0,
-                               {slot: views[name] for slot, views in slots.items()})
+                custom._checked_update(value.view(), gradient.view(), lr * lr_scale,
+                                       self.weight_decay if spec.decays else 0.0,
+                                       {slot: views[name] for slot, views in slots.items()})
             self.sizes = self.sizes_of(custom, network, lr, slots)
         return 0
 
@@ -539,7 +540,8 @@ cdef class OptimizerHost(Optimizer):
         found = {id(value): (name, lr * lr_scale) for name, _, value, _, lr_scale in network.updated}
         for _, value, _ in network.constraint_list:
             name, rate = found[id(value)]
-            views[name][...] = custom._step_size(value, rate, {slot: each[name] for slot, each in slots.items()})
+            own = {slot: each[name] for slot, each in slots.items()}
+            views[name][...] = custom._checked_step_size(value, rate, own)
         return sizes if sizes.any() else None
 
     cdef fastnn_step_size step_size(self, double lr) noexcept nogil:

@@ -71,7 +71,7 @@ class Model(Layer, ModelAccess):
         check_is_root(self)
         network.wake()
         found, shape = as_input("x", x, self, network.dtype)
-        targets = loss._prepared(t, (len(found), *shape), network.dtype)
+        targets = loss._checked_targets(t, (len(found), *shape), network.dtype)
         weights = as_sample_weight(sample_weight, len(found))
         used = rows_used(len(found), batch_size, drop_last)
         check_enough_rows((used - 1) % batch_size + 1, self.min_batch_size(found.shape[1:]))

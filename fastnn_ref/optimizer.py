@@ -160,10 +160,10 @@ class OptimizerHost(Optimizer):
             self.load_state_dict(custom._pending)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, **slots: Array) -> None:
-        self.custom._update(w, g, lr, decay, slots)
+        self.custom._checked_update(w, g, lr, decay, slots)
 
     def _step_size(self, w: Array, lr: float, slots: dict[str, Array]) -> Any:
-        return self.custom._step_size(w, lr, slots)
+        return self.custom._checked_step_size(w, lr, slots)
 
     def step_pass(self, network: Network, lr: float) -> None:
         slots = [array for arrays in self._kept.values() for array in arrays.values()]

@@ -783,3 +783,29 @@ def test_prepared_targets_are_checked(nn, give, error):
         with pytest.raises((TypeError, ValueError), match=rf"^Odd\.prepare_targets: {error}"):
             call()
     assert model.steps == 0
+
+
+def test_private_names_of_ones_own(nn):
+    """Names that come to mind are free for a user's class."""
+    class Loss(shared.CustomLoss):
+        def __init__(self):
+            self._shape, self._dy, self._prepared = (3,), 0.5, True
+
+        def value_and_gradient(self, y, t, weights):
+            assert (self._shape, self._dy, self._prepared) == ((3,), 0.5, True)
+            return float((y**2).mean()), 2 * y / y.size
+
+    class Optimizer(shared.CustomOptimizer):
+        def __init__(self):
+            super().__init__()
+            self._step_size, self._update = 2.0, None
+
+        def update(self, w, g, lr, decay):
+            w -= self._step_size * lr * g
+
+    loss = Loss()
+    model = nn.Sequential(nn.Linear(4, 3), penalty=nn.L1(0.1))
+    model.fit(X, np.zeros((6, 3)), loss=loss, optimizer=Optimizer(), epochs=2)
+    loss.forward(model.predict(X), np.zeros((6, 3)))
+    assert copy.deepcopy(loss)._dy == 0.5
+    loss.forward(model.predict(X), np.zeros((6, 3)))

@@ -301,14 +301,13 @@ def chain(dy: Array | None, shape: Shape, grad_output: object) -> Array:
 class LossAccess:
     """What users call of a loss that has ``value_and_gradient``: a user's own, and those of the reference."""
 
-    _dy: Array | None = None
-    _shape: Shape = ()                      # of the value
+    _loss_pass: tuple[Array | None, Shape] = None, ()      # of the last forward: its gradient, the shape of its value
 
     def prepare_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Targets as arrays for outputs of that shape and dtype: finite values in y's shape."""
         return as_value_targets(t, shape, dtype)
 
-    def _prepared(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+    def _checked_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """What ``prepare_targets`` returns; checked, if it is a user's."""
         return self.prepare_targets(t, shape, dtype)
 
@@ -330,9 +329,9 @@ class LossAccess:
         the loss is 0.
         """
         y = as_outputs("y", y)
-        t = self._prepared(t, y.shape, y.dtype)
+        t = self._checked_targets(t, y.shape, y.dtype)
         value, dy = self.evaluated(y, t, as_sample_weight(sample_weight, len(y)))
-        self.__dict__.update(_dy=dy, _shape=np.shape(value))        # a user's may be a frozen dataclass
+        self.__dict__["_loss_pass"] = dy, np.shape(value)           # a user's may be a frozen dataclass
         return value
 
     def __call__(self, y: object, t: object, sample_weight: object = None) -> Any:
@@ -342,10 +341,11 @@ class LossAccess:
     def backward(self, grad_output: Any = None) -> Array:
         """∂L/∂y of the last ``forward``, in y's shape and dtype, for a number L that depends on its value by
         ``grad_output`` = ∂L/∂value, in the value's shape; None stands for ones. RuntimeError before any ``forward``."""
-        return chain(self._dy, self._shape, grad_output)
+        return chain(*self._loss_pass, grad_output)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**attributes_of(self), "_dy": None}       # a copy takes no pass along that is half done
+        # A copy takes no pass along that is half done.
+        return {name: value for name, value in attributes_of(self).items() if name != "_loss_pass"}
 
 
 class CustomLoss(LossAccess, Custom):
@@ -364,9 +364,9 @@ class CustomLoss(LossAccess, Custom):
     1.325
     """
 
-    def _prepared(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
+    def _checked_targets(self, t: object, shape: Shape, dtype: npt.DTypeLike) -> Array:
         who = f"{type(self).__name__}.prepare_targets"
-        found = as_number_array(who, super()._prepared(t, shape, dtype))
+        found = as_number_array(who, super()._checked_targets(t, shape, dtype))
         if found.ndim == 0 or len(found) != shape[0]:
             raise ValueError(f"{who}: expected {shape[0]} targets, one for each row of x, "
                              f"got an array of shape {checks.format_shape(found.shape)}")
@@ -487,7 +487,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
         """Changes ``w`` and the slots in place; ``decay`` is 0 for what weight decay does not apply to."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method update(w, g, lr, decay, **slots)")
 
-    def _update(self, w: Array, g: Array, lr: float, decay: float, slots: Mapping[str, Array]) -> None:
+    def _checked_update(self, w: Array, g: Array, lr: float, decay: float, slots: Mapping[str, Array]) -> None:
         """``update``; TypeError if it returns new weights, which would be ignored."""
         update: Any = self.update                           # annotated to return nothing
         found = update(w, g, lr, decay, **slots)
@@ -503,7 +503,7 @@ class CustomOptimizer(Custom, OptimizerAccess):
         """
         return lr
 
-    def _step_size(self, w: Array, lr: float, slots: Mapping[str, Array]) -> Array:
+    def _checked_step_size(self, w: Array, lr: float, slots: Mapping[str, Array]) -> Array:
         """What ``step_size`` returns for the parameter ``w``, checked."""
         who = f"{type(self).__name__}.step_size"
         found = as_number_array(who, self.step_size(lr, **slots))
