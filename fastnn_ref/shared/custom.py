@@ -67,17 +67,18 @@ class Custom(Configured):
         make, arguments, state = (*self.__reduce_ex__(4), None)[:3]
         memo[id(self)] = made = make(*copy.deepcopy(arguments, memo))
         named = isinstance(state, dict)
-        made.__setstate__({name: self._copied(name, value, memo) for name, value in state.items()} if named else
+        made.__setstate__({name: copied(self, name, value, memo) for name, value in state.items()} if named else
                           copy.deepcopy(state, memo))
         return made
 
-    def _copied(self, name: str, value: Any, memo: dict[int, Any]) -> Any:
-        try:
-            return copy.deepcopy(value, memo)
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}.{name}: expected a value that copy.deepcopy can copy, got one that "
-                            f"it cannot ({error}); make it an attribute of the class, or drop it in __getstate__"
-                            ) from error
+
+def copied(thing: Any, name: str, value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy of the attribute ``name``; TypeError that names it if there can be none."""
+    try:
+        return copy.deepcopy(value, memo)
+    except TypeError as error:
+        raise TypeError(f"{type(thing).__name__}.{name}: expected a value that copy.deepcopy can copy, got one that it "
+                        f"cannot ({error}); make it an attribute of the class, or drop it in __getstate__") from error
 
 
 class CustomLayer(Custom, HasParameters):
