@@ -809,3 +809,19 @@ def test_private_names_of_ones_own(nn):
     loss.forward(model.predict(X), np.zeros((6, 3)))
     assert copy.deepcopy(loss)._dy == 0.5
     loss.forward(model.predict(X), np.zeros((6, 3)))
+
+
+def test_a_dataclass_of_the_librarys(nn):
+    """The decorator gives the class its constructor when it has been made."""
+    @dataclasses.dataclass(eq=False, repr=False)
+    class Square(nn.Linear):
+        size: int
+
+        def __post_init__(self):
+            super().__init__(self.size, self.size, activation="relu")
+
+    model = nn.Sequential(Square(4), nn.Linear(4, 3))
+    model.step(X, T, nn.CrossEntropyLoss(), nn.SGD())
+    assert repr(nn.from_config(model.config(), {"Square": Square})[0]) == repr(copy.deepcopy(model)[0]) == "Square(4)"
+    with pytest.raises(TypeError, match=r"^Square: unexpected argument 'width': Square\(size\)$"):
+        Square(width=4)

@@ -99,6 +99,15 @@ class Setting:
         thing.__dict__[f"_{self.name}"] = self.check(self.name, value)
 
 
+class OwnSignature:
+    """The signature of a class's ``__init__``, not that of ``__new__``, which takes anything. It is looked at when it
+    is wanted: a decorator, as ``dataclass``, may give the class another ``__init__`` after it was made."""
+
+    def __get__(self, thing: Any, owner: type[Any]) -> inspect.Signature:
+        own = inspect.signature(owner.__init__)
+        return own.replace(parameters=list(own.parameters.values())[1:])
+
+
 class Closed(Configured):
     """Public attributes are the constructor's arguments, assigned once, and what a descriptor of the class assigns.
 
@@ -106,7 +115,7 @@ class Closed(Configured):
     ``check_class`` says what it may not override.
     """
 
-    __signature__: inspect.Signature
+    __signature__ = OwnSignature()
     _arguments: frozenset[str] = frozenset()        # of the constructor, and of those that it overrides
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
@@ -121,8 +130,6 @@ class Closed(Configured):
         if "__init__" in vars(cls):
             cls._arguments = cls._arguments.union(list(inspect.signature(vars(cls)["__init__"]).parameters)[1:])
         check_class(cls)
-        own = inspect.signature(cls.__init__)       # not that of __new__, which takes anything
-        cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)
