@@ -489,3 +489,11 @@ def test_own_modules_train_as_ours_do(torch):
     assert abs(connect(x).mean().item() - 3) < 0.1
     assert abs(connect(x).std().item() - 1) < 0.1       # √(3 · p/(1 − p))
     assert abs(to_torch(nn.GaussianNoise(0.5))(x).std().item() - 0.5) < 0.02
+
+
+def test_a_users_layer_is_named(fast):
+    class Own(fast.CustomLayer):
+        pass
+
+    with pytest.raises(ValueError, match=r"^1: Own: expected a layer that PyTorch has, .*, got Own\(\)$"):
+        to_torch(fast.Sequential(fast.Linear(4, 3), Own()))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Never
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import arguments
+from fastnn_ref.shared.objects import class_name
 
 # Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
 # our layers do.
@@ -61,7 +62,7 @@ def parts_of(layer: Any, path: str = "") -> list[Part]:
     if kind == "GlobalAvgPool2d" and own:
         return [Part("AdaptiveAvgPool2d", {"output_size": 1}), Part("Flatten", {})]
     if not own or kind not in (*SAME, *OWN):
-        fail(path, kind, "a layer that PyTorch has, or fastnn.torch.modules", layer)
+        fail(path, class_name(layer), "a layer that PyTorch has, or fastnn.torch.modules", layer)
     if kind in ("Residual", "StochasticDepth"):
         block = named.pop("block")
         return [Part(kind, named, None, (("block", single(block, f"{path}.block".lstrip("."))),))]
