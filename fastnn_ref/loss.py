@@ -40,7 +40,7 @@ from .shared.targets import (
 )
 
 
-class Loss(Closed, LossAccess):
+class Loss(LossAccess, Closed):
     """What all losses share: ``forward(y, t)`` → value, then ``backward()`` → dy, a new array like y.
 
     ``reduction`` says what becomes of the costs of the elements, or of the targets, each times its example's weight:
