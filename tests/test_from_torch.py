@@ -264,6 +264,8 @@ REFUSED = {
     "0: ZeroPad2d: expected ZeroPad2d before a Conv2d": lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.ReLU()),
     "0: ConstantPad2d: expected ZeroPad2d before a Conv2d":
         lambda t: t.nn.Sequential(t.nn.ConstantPad2d(1, 2.0), t.nn.Conv2d(1, 1, 3)),
+    "0: ZeroPad2d.padding: expected numbers >= 0":      # the column that it takes away, the convolution makes zeros
+        lambda t: t.nn.Sequential(t.nn.ZeroPad2d((-1, 0, 0, 1)), t.nn.Conv2d(1, 1, 2, padding=(1, 2))),
     "0: AvgPool2d.count_include_pad behind ZeroPad2d: expected True, got False":
         lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.AvgPool2d(3, padding=1, count_include_pad=False)),
     "0: AvgPool2d.ceil_mode behind ZeroPad2d: expected False, got True":

@@ -223,6 +223,8 @@ class Reader:
         if kind not in ("Conv2d", "AvgPool2d", "MaxPool2d") or value != (-math.inf if kind == "MaxPool2d" else 0):
             fail(path, type(module).__name__, "ZeroPad2d before a Conv2d or an AvgPool2d, or ConstantPad2d with -inf "
                  "before a MaxPool2d", module)
+        if min(module.padding) < 0:             # pixels taken away, in whose place the layer's own padding has zeros
+            fail(path, f"{type(module).__name__}.padding", "numbers >= 0", module.padding)
         layer, _ = self.layer(after, path, shape, None)
         left, right, top, bottom = module.padding
         own, named = checks.sides_of(layer.padding), arguments(layer)
