@@ -186,7 +186,7 @@ class Convergence(Callback):
         no_improvement = not (self.score_improves() if e.early_stopping else self.loss_improves())
         e._no_improvement_count = e._no_improvement_count + 1 if no_improvement else 0
         if e.solver == "sgd" and e.learning_rate == "invscaling":
-            self.optimizer.lr = e.learning_rate_init / self.objective.factor / (e.t_ + 1) ** e.power_t
+            self.change_rate(e.learning_rate_init / self.objective.factor / (e.t_ + 1) ** e.power_t)
         if e._no_improvement_count > e.n_iter_no_change:
             self.stop_or_slow_down()
 
@@ -213,12 +213,20 @@ class Convergence(Callback):
         because = f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs."
         rate = self.optimizer.current_lr * self.objective.factor
         if e.solver == "sgd" and e.learning_rate == "adaptive" and rate > SMALLEST_RATE:
-            self.optimizer.lr = self.optimizer.current_lr / 5
+            self.change_rate(self.optimizer.current_lr / 5)
             e._no_improvement_count = 0
             self.say(f"{because} Setting learning rate to {rate / 5:f}")
         else:
             self.model.stop_training = self.converged = True
             self.say(f"{because} Stopping.")
+
+    def change_rate(self, rate: float) -> None:
+        """SGD's from here on. Earlier gradients keep the rate of their step: scikit-learn's momentum holds it, too."""
+        before, self.optimizer.lr = self.optimizer.current_lr, rate
+        state = self.optimizer.state_dict()
+        if "momentum" in state and before < 1e12 * rate:        # a rate that falls further has ended training anyway
+            scaled = {name: value * (before / rate) for name, value in state["momentum"].items()}
+            self.optimizer.load_state_dict(state | {"momentum": scaled})
 
     def say(self, text: str) -> None:
         """A line for a user who asked for it, on stdout as from scikit-learn."""
