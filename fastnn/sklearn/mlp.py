@@ -197,9 +197,10 @@ class MLPClassifier(Classifier):
     """scikit-learn's ``MLPClassifier``, trained by fastnn.
 
     The arguments up to ``max_fun`` are scikit-learn's (1.9), with its defaults and meanings, also of ``alpha``: the
-    penalty is alpha/2·Σw² divided by the rows of a batch. One ``random_state`` gives the initial weights that
-    scikit-learn draws; shuffles are fastnn's. Of ``solver="lbfgs"`` SciPy's L-BFGS takes the steps. ``solver`` may also
-    be an optimizer of fastnn, ``NAdam(lr=0.01)``, which has the gradient and the learning rate that it says.
+    penalty is alpha/2·Σw² divided by the rows of a batch, of a full one also in a last one with fewer. One
+    ``random_state`` gives the initial weights that scikit-learn draws; shuffles are fastnn's. Of ``solver="lbfgs"``
+    SciPy's L-BFGS takes the steps. ``solver`` may also be an optimizer of fastnn, ``NAdam(lr=0.01)``, which has the
+    gradient and the learning rate that it says.
 
     ``activation`` may also be any of fastnn's, by name (``"gelu"``) or as an object. ``dropout`` is the probability of
     zeroing behind each hidden layer, ``batch_norm`` puts ``BatchNorm1d`` before each activation. ``loss``: "log_loss"
