@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+import fastnn
 import fastnn_ref as shared
 from tests.cases import NORMS, Case
 from tests.check import check_against_reference, check_gradient, close, normal, readonly, same, same_parameters
@@ -381,3 +382,17 @@ def test_threads_and_instruction_sets(fast, isa, dtype, threads, shape):
     for count in (2, 3, 5):
         for one, other in zip(run(count), want, strict=True):
             same(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_dx_of_groups_of_several_pieces_has_the_same_bits_for_any_number_of_threads(dtype):
+    def dx(threads):
+        before = fastnn._kernels.limit_threads(threads)
+        try:
+            model = fastnn.Sequential(fastnn.GroupNorm(1, 5), dtype=dtype)
+            y = model.forward(normal((9, 5, 16, 63), dtype), training=True)
+            return model.backward(normal(y.shape, dtype, seed=1))
+        finally:
+            fastnn._kernels.limit_threads(before)
+
+    same(dx(2), dx(1))

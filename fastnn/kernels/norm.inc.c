@@ -484,7 +484,9 @@ static void F(groupnorm_dx)(const fastnn_norm *g, int64_t i)
     else
         for (int64_t j = 0; j < each; ++j)
             ELEMENTWISE for (int64_t k = j * inner; k < (j + 1) * inner; ++k) ds[k] *= w[j];
-    F(gradient_sums)(xs, ds, &(F(ranges_t)){0, 1, n, n}, 1, mean_hi, mean_lo, inv, &sum, &dot);
+    /* In the pieces of groupnorm_dx_and_sums, as the number of threads decides between the two. */
+    const F(ranges_t) whole = {0, 1, n, n}, channels = {0, each, inner, inner};
+    F(gradient_sums)(xs, ds, inner % LANES == 0 ? &channels : &whole, 1, mean_hi, mean_lo, inv, &sum, &dot);
     F(normalise_range_backward)(xs, ds, n, mean_hi, mean_lo, inv, 1, inv, sum / (real)n, dot / (real)n);
 }
 
