@@ -385,14 +385,16 @@ def test_threads_and_instruction_sets(fast, isa, dtype, threads, shape):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_dx_of_groups_of_several_pieces_has_the_same_bits_for_any_number_of_threads(dtype):
-    def dx(threads):
+@pytest.mark.parametrize("shape", [(9, 5, 16, 63), (3000, 4, 5, 3)], ids=["pieces", "blocks of rows"])
+def test_gradients_of_groups_have_the_same_bits_for_any_number_of_threads(shape, dtype):
+    def gradients(threads):
         before = fastnn._kernels.limit_threads(threads)
         try:
-            model = fastnn.Sequential(fastnn.GroupNorm(1, 5), dtype=dtype)
-            y = model.forward(normal((9, 5, 16, 63), dtype), training=True)
-            return model.backward(normal(y.shape, dtype, seed=1))
+            model = fastnn.Sequential(fastnn.GroupNorm(1, shape[1]), dtype=dtype)
+            y = model.forward(normal(shape, dtype), training=True)
+            return [model.backward(normal(y.shape, dtype, seed=1)), *map(np.copy, model.grads.values())]
         finally:
             fastnn._kernels.limit_threads(before)
 
-    same(dx(2), dx(1))
+    for two, one in zip(gradients(2), gradients(1), strict=True):
+        same(two, one)

@@ -601,7 +601,9 @@ static void F(groupnorm)(const fastnn_norm *g) { run_parts(F(groupnorm_part), g,
 static void F(groupnorm_backward)(const fastnn_norm *g)
 {
     const int parts = F(group_parts)(g);
-    if (parts <= g->groups && !F(by_columns)(g)) run_parts(F(groupnorm_backward_part), g, parts);
+    /* More rows than a block: their sums are joined block by block, whatever the number of threads is. */
+    if (parts <= g->groups && !F(by_columns)(g) && g->rows <= BLOCK_ROWS)
+        run_parts(F(groupnorm_backward_part), g, parts);
     else {
         F(run_over_channels)(F(groupnorm_sums_part), g, F(by_columns)(g) ? F(threads_for_columns)(g) : g->threads);
         run_parts(F(groupnorm_dx_part), g, parts);
