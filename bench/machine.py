@@ -66,7 +66,8 @@ def about() -> dict[str, Any]:
                             capture_output=True, text=True, cwd=Path(__file__).parent)
     kernels = package("fastnn._kernels")
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit.stdout.strip() or "unknown",
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"),
+        "commit": commit.stdout.strip() or "unknown",
         "cpu": cpu[1] if cpu else platform.processor(), "cores": os.cpu_count(),
         "python": platform.python_version(), "isa": kernels.isa(), "compiler": kernels.compiler(),
         **{each.name: each.version for name in LIBRARIES for each in distributions(name=name)},

@@ -58,7 +58,7 @@ def about(result: dict[str, Any]) -> str:
     names = ("python", "numpy", "scikit-learn", "torch", "keras", "jax")
     return (f"{found['cpu']}, {found['cores']} cores, {found['isa']}, {found['compiler']}; "
             f"{', '.join(f'{name} {found[name]}' for name in names if found.get(name))}; "
-            f"commit {found['commit']}, {found['date']}.")
+            f"commit {found['commit']}, {found['date'][:10]}.")
 
 
 def limits(found: Rows) -> str:
@@ -128,8 +128,9 @@ def everything(result: dict[str, Any]) -> str:
 
 def kept_beside(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The newest kept result of another instruction set, if there is one."""
-    kept = [rows.load(path) for path in sorted((ROOT / "bench/results").glob("20*.json"), reverse=True)]
-    return [each for each in kept if each["machine"]["isa"] != result["machine"]["isa"]][:1]
+    kept = [rows.load(path) for path in (ROOT / "bench/results").glob("20*.json")]
+    others = [each for each in kept if each["machine"]["isa"] != result["machine"]["isa"]]
+    return sorted(others, key=lambda each: str(each["machine"]["date"]))[-1:]
 
 
 def readme_cells(found: Rows, group: str, case: str, peers: dict[str, list[str]]) -> list[str]:
@@ -192,7 +193,7 @@ def main() -> None:
     result = rows.load(own.table[0]) if own.table else run(own.only.split(",") if own.only else NAMES, options)
     if own.out or whole:
         about = result["machine"]
-        rows.keep(result, own.out or ROOT / f"bench/results/{about['date']}-{about['commit']}.json")
+        rows.keep(result, own.out or ROOT / f"bench/results/{about['date'][:10]}-{about['commit']}.json")
     if own.pictures or whole:
         pictures.draw(result, own.pictures or ROOT / "docs")
     if own.readme or whole:

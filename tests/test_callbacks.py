@@ -779,9 +779,13 @@ def test_a_csv_file_that_became_shorter(nn, tmp_path):
 
     look = LambdaCallback(on_epoch_end=save)
     train(nn, model, optimizer, callbacks=[CSVLogger(path), look])
-    path.write_text("epoch")
-    with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of"):
-        train(nn, net(nn), nn.SGD(lr=0.1), callbacks=[CSVLogger(path), look], resume=keep["state"], epochs=5)
+    for spoil in (lambda: path.write_text("epoch"), path.unlink):
+        spoil()
+        other = net(nn)
+        with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of"):
+            train(nn, other, nn.SGD(lr=0.1), callbacks=[CSVLogger(path), look], resume=keep["state"], epochs=5)
+        assert other.steps == 0
+        same_parameters(other, net(nn))
 
 
 def test_a_checkpoint_follows_the_lines_that_it_counts(nn, tmp_path, monkeypatch):

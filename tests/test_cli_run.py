@@ -772,6 +772,10 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     (folder / "a" / "again").symlink_to(folder)
     assert rows.read_images(folder, True, rows.AS_THEY_ARE).labels == ["a", "b"]
     assert len(rows.read_images(folder, False, rows.AS_THEY_ARE).x) == 2            # a link upwards is no endless way
+    (folder / "a" / "deep" / "er").mkdir(parents=True)
+    image.new("L", (2, 2), 9).save(folder / "a" / "deep" / "er" / "3.png")
+    assert rows.read_images(folder, True, rows.AS_THEY_ARE).labels == ["a", "a", "b"]
+    assert len(rows.read_images(folder, False, rows.AS_THEY_ARE).x) == 3
     (folder / "d").mkdir()
     (folder / "d" / "1.heic").touch()
     with pytest.raises(ValueError, match=r"c/d: expected images of a class \(\.png, .*\), got none"):

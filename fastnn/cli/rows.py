@@ -348,7 +348,7 @@ def as_size(name: str, value: str | None) -> tuple[int, int] | None:
 
 def read_images(path: Path, labelled: bool, how: Images) -> Rows:
     """Images (n, height, width), grey, or (n, 3, height, width), RGB, one byte each; the label of an image is the name
-    of the folder it is in."""
+    of the folder of ``path`` that it is in."""
     with extra("images"):
         import PIL  # noqa: F401
     files = [path] if path.is_file() else sorted(files_of_classes(path) if labelled else files_in(path))
@@ -375,14 +375,20 @@ def read_images(path: Path, labelled: bool, how: Images) -> Rows:
                          "drawn with it alone onto a colour")
     if x.ndim == 4:
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    return Rows(x, [file.parent.name for file in files] if labelled else None)
+    return Rows(x, [class_of(file, path) for file in files] if labelled else None)
+
+
+def class_of(file: Path, path: Path) -> str:
+    """The name of the folder of ``path`` that a file is in, or of the folder of a single file."""
+    return file.parent.name if file == path else file.relative_to(path).parts[0]
 
 
 def files_of_classes(path: Path) -> list[Path]:
-    """The images in the folders of ``path``; ValueError for one that has none, whose class would be left out."""
+    """The images in the folders of ``path``, at any depth; ValueError for a folder that has none, whose class would be
+    left out."""
     found: list[Path] = []
     for folder in filter(Path.is_dir, listed(path)):
-        files = [file for file in listed(folder) if is_image(file)]
+        files = list(files_in(folder, (os.path.realpath(path),)))
         if not files:
             raise ValueError(f"{folder}: expected images of a class ({', '.join(IMAGES)}), got none")
         found += files

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,19 @@ class CSVLogger(RateLogger):
                 raise type(error)(error.errno, error.strerror, self.filename) from None
         return super().state_dict()
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As of every callback; ValueError if lines are gone that the state counts."""
+        super().load_state_dict(state)
+        path = Path(self.filename)
+        if path.is_file() or not os.path.exists(path):          # a device or a pipe has no lines
+            self.check_size(path.stat().st_size if path.is_file() else 0)
+
+    def check_size(self, size: int) -> None:
+        """The file holds what belongs to this training."""
+        if size < self.position:
+            raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of the "
+                             f"training was taken, got {size}")
+
     def encode(self, lines: Sequence[Sequence[object]]) -> bytes:
         """Lines as they stand in the file."""
         text = io.StringIO()
@@ -122,9 +135,7 @@ class CSVLogger(RateLogger):
                     stream.write(data)
                 return
             with open(self.filename, "r+b" if self.position else "wb") as file:
-                if file.seek(0, os.SEEK_END) < self.position:
-                    raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of "
-                                     f"the training was taken, got {file.tell()}")
+                self.check_size(file.seek(0, os.SEEK_END))
                 file.truncate(self.position)
                 file.seek(self.position)
                 file.write(data)
