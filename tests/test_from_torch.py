@@ -493,7 +493,7 @@ def test_own_modules_train_as_ours_do(torch):
     assert abs(to_torch(nn.GaussianNoise(0.5))(x).std().item() - 0.5) < 0.02
 
 
-def test_a_users_layer_is_named(fast):
+def test_a_users_layer_is_named(torch, fast):
     class Own(fast.CustomLayer):
         pass
 
