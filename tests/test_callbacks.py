@@ -782,7 +782,7 @@ def test_a_csv_file_that_became_shorter(nn, tmp_path):
     for spoil in (lambda: path.write_text("epoch"), path.unlink):
         spoil()
         other = net(nn)
-        with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, as when the state of"):
+        with pytest.raises(ValueError, match=r"log\.csv: expected at least [0-9]+ bytes, .* got (5|no file)$"):
             train(nn, other, nn.SGD(lr=0.1), callbacks=[CSVLogger(path), look], resume=keep["state"], epochs=5)
         assert other.steps == 0
         same_parameters(other, net(nn))

@@ -113,13 +113,13 @@ class CSVLogger(RateLogger):
         super().load_state_dict(state)
         path = Path(self.filename)
         if path.is_file() or not os.path.exists(path):          # a device or a pipe has no lines
-            self.check_size(path.stat().st_size if path.is_file() else 0)
+            self.check_size(path.stat().st_size if path.is_file() else None)
 
-    def check_size(self, size: int) -> None:
-        """The file holds what belongs to this training."""
-        if size < self.position:
+    def check_size(self, size: int | None) -> None:
+        """The file, None for no file, holds what belongs to this training."""
+        if (size or 0) < self.position:
             raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of the "
-                             f"training was taken, got {size}")
+                             f"training was taken, got {'no file' if size is None else size}")
 
     def encode(self, lines: Sequence[Sequence[object]]) -> bytes:
         """Lines as they stand in the file."""
