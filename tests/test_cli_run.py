@@ -759,6 +759,17 @@ def test_images_of_many_sizes(capsys: pytest.CaptureFixture[str]) -> None:
                      call(capsys, "predict b m")[2])
 
 
+def test_a_header_longer_than_its_file(tmp_path: Path) -> None:
+    """NumPy would set as much memory aside as it claims."""
+    file = tmp_path / "x.npy"
+    file.write_bytes(b"\x93NUMPY\x03\x00v}QD\x8eescr': '\n, 'for")
+    with pytest.raises(ValueError, match=r"x\.npy: expected a whole \.npy file .*its header has 1146191222 bytes, the "):
+        rows.read(file, False)
+    with open(file, "wb") as stream:
+        np.lib.format.write_array(stream, np.eye(3), version=(3, 0))
+    assert rows.read(file, False).x.tolist() == np.eye(3).tolist()
+
+
 def test_folders_of_classes(tmp_path: Path) -> None:
     """None is left out in silence, and a notebook's copies are no class."""
     image = pytest.importorskip("PIL.Image")

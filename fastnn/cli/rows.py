@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -208,12 +208,22 @@ def read_arrays(path: Path) -> dict[str, Array]:
         return {"x": read_idx(path)}
     try:
         with open(path, "rb") as file:
+            check_header_length(file)
             found = np.load(file)
             return {"x": found} if isinstance(found, np.ndarray) else dict(found)
     except Exception as error:          # of a damaged file there are many kinds; objects are never unpickled
         if isinstance(error, OSError):
             raise
         raise ValueError(f"{path}: expected a whole {path.suffix} file of numbers or texts ({error})") from error
+
+
+def check_header_length(file: BinaryIO) -> None:
+    """ValueError for an NPY file of version 2 or 3 whose header is longer than the file: NumPy would set as much memory
+    aside."""
+    start, size = file.read(12), file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if start.startswith(b"\x93NUMPY") and start[6:7] > b"\x01" and int.from_bytes(start[8:], "little") > size:
+        raise ValueError(f"its header has {int.from_bytes(start[8:], 'little')} bytes, the file {size}")
 
 
 def as_inputs(x: Array, name: str) -> Array:
