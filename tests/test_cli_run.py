@@ -763,7 +763,7 @@ def test_a_header_longer_than_its_file(tmp_path: Path) -> None:
     """NumPy would set as much memory aside as it claims."""
     file = tmp_path / "x.npy"
     file.write_bytes(b"\x93NUMPY\x03\x00v}QD\x8eescr': '\n, 'for")
-    with pytest.raises(ValueError, match=r"x\.npy: expected a whole \.npy file .*its header has 1146191222 bytes, the "):
+    with pytest.raises(ValueError, match=r"x\.npy: expected a whole \.npy .*its header has 1146191222 bytes, the "):
         rows.read(file, False)
     with open(file, "wb") as stream:
         np.lib.format.write_array(stream, np.eye(3), version=(3, 0))
