@@ -734,7 +734,7 @@ cdef class Network:
                 node.lock_in(other, False)
                 other.shares = True
                 crew.append((twin, node))
-                other.begin(node, shape, rows, False, True)
+                other.begin(node, shape, rows, False)       # the twin's own plan might choose smaller parts
         except BaseException:
             self.dismiss(crew)
             raise
@@ -812,15 +812,16 @@ cdef class Network:
 
     cdef int plan_for(self, Node head, tuple shape, int64_t rows, int most, bint in_parts) except -1:
         """Plans buffers for `rows` examples of `shape`, or for a part of them, and for at most so many threads."""
-        cdef Plan plan
+        cdef Plan plan, whole
         cdef bint was_in_pass = self.in_pass
         self.in_pass = True                         # a user's own output_shape must not start another pass meanwhile
         try:
             head.output_shape_of(shape)             # refuses what does not fit, and nothing has changed
             self.planned = self.saved_x = None      # the pointers of the layers are about to change
-            plan = self.reserve(head, shape, rows, most)
-            if in_parts and plan.part_for_all() < rows:
-                plan = self.reserve(head, shape, plan.part_for_all(), most)
+            plan = whole = self.reserve(head, shape, rows, most)
+            if in_parts and whole.part_for_all() < rows:
+                plan = self.reserve(head, shape, whole.part_for_all(), most)
+                plan.part, plan.unit = whole.part, whole.unit       # there is room for no larger ones
             plan.allocate()
             self.planned = plan
         finally:
