@@ -16,6 +16,7 @@ from numpy cimport (
 from fastnn_ref.shared import checks
 
 cdef extern from "kernels.h" nogil:
+    int fastnn_first_level_ways
     int fastnn_isa_count()
     const char *fastnn_isa_name(int)
     const fastnn_kernels *fastnn_table(int, int)
@@ -59,6 +60,17 @@ def use_isa(name):
 
 
 use_isa(os.environ.get("FASTNN_ISA") or max(available()))
+
+
+def use_first_level_ways(n):
+    """Counts on ``n`` lines in a set of the first-level cache from now on; returns the number so far (for tests).
+
+    Convolutions read x in place, or copies of it, according to that; the bits are the same.
+    """
+    global fastnn_first_level_ways
+    previous = fastnn_first_level_ways
+    fastnn_first_level_ways = n
+    return previous
 
 
 def isa():

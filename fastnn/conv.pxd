@@ -12,8 +12,6 @@ cdef class Convolution(Weighted):
     cdef readonly tuple kernel_size, stride, padding, dilation
     cdef fastnn_conv g
     cdef list tables                            # what g points to
-    cdef const int64_t *x_begin                 # as of g: predictions may read x where it stands; or NULL
-    cdef const int64_t *x_taps
     cdef void *u                                # where act'(u) is kept, if it is; else y itself
 
     cdef int make(self, object channels, object filters, object groups, object outside, object activation, object bias,

@@ -84,7 +84,7 @@ cdef class Convolution(Weighted):
         g.tap_offset, g.tap_offset_interleaved = pointer(tables.tap_offset), pointer(interleaved)
         g.tap_places, g.taps_interleaved = pointer(tap_places), pointer(taps_interleaved)
         g.order, g.window_begin = pointer(tables.order), pointer(tables.window_begin)
-        g.tap_set, g.row_set = pointer(tables.tap_set), pointer(tables.row_set)
+        g.tap_set, g.row_set, g.col_set = pointer(tables.tap_set), pointer(tables.row_set), pointer(tables.col_set)
         g.taps, g.tap_set_begin = pointer(tables.taps), pointer(tables.tap_set_begin)
         return tables
 
@@ -107,6 +107,8 @@ cdef class Convolution(Weighted):
         stride = tuple([min(step, side + sum(around)) for step, side, around in zip(self.stride, image, sides)])
         g.out_rows, g.out_cols = windows
         g.stride_h, g.stride_w = stride
+        around = self.kernel_size == (3, 3) and self.dilation == (1, 1) and sides == ((1, 1), (1, 1))
+        g.centred = stride[0] if around and stride in ((1, 1), (2, 2)) else 0
         self.tables = []
         plan.multiply_adds += <double>g.filters * g.filter_size * <int64_t>windows[0] * <int64_t>windows[1]
         (top, _), (left, _) = sides
@@ -114,12 +116,12 @@ cdef class Convolution(Weighted):
         seen, spread = (self.tiled(windows), self.tiled(image)) if g.kernel else (windows, image)
         planes = conv_tables.input_planes(image, *geometry, seen)
         tables = self.set_planes(&g.input, planes, g.channels, rows, lanes)
-        self.x_begin = self.x_taps = g.du_begin = g.du_taps = NULL
+        g.x_begin = g.x_taps = g.du_begin = g.du_taps = NULL
         blocks = not g.kernel and rows >= lanes
         if blocks and g.x_interleaved:
             found = self.unpadded(planes, tables, inside, lanes)
             if found is not None:
-                self.x_begin, self.x_taps = pointer(found[0]), pointer(found[1])
+                g.x_begin, g.x_taps = pointer(found[0]), pointer(found[1])
         planes = conv_tables.gradient_planes(spread, *geometry, windows)
         tables = self.set_planes(&g.gradient, planes, g.filters, rows, lanes)
         copied = rows
@@ -131,6 +133,9 @@ cdef class Convolution(Weighted):
         # A piece of an interleaved output, u and y if both are kept; the lines that 1 × 1 kernels copy.
         piece = CONV_PIXELS * min(CONV_FILTERS, max(inside, outside))
         g.scratch_size = lanes * ((1 + saves_slope(self.act.kind)) * piece + CONV_LINES * (g.filter_size == inside))
+        if g.groups == g.channels == g.filters:         # two channels with their padding, and an output
+            channel = max(<object>g.input.channel_size, <object>g.gradient.channel_size)
+            g.scratch_size = max(g.scratch_size, 3 * (channel // lanes + 2) * lanes)
         if g.kernel:
             self.plan_points(lanes, plan)
         plan.reserve(&g.y, <object>rows * self.out_size)
@@ -167,9 +172,7 @@ cdef class Convolution(Weighted):
         """Sets what forward needs beside its input."""
         self.g.images, self.g.threads = p.rows, p.threads
         self.g.packed = packed_for(self, p.k)
-        self.g.x_begin, self.g.x_taps = NULL, NULL
-        if not p.saves:
-            self.g.x_begin, self.g.x_taps = self.x_begin, self.x_taps
+        self.g.predicts = not p.saves
         self.g.norm, self.g.activation, self.g.alpha = NULL, self.act.kind, self.act.parameter
         if self.absorbed and not p.saves:
             if self.norm is not None:

@@ -53,7 +53,8 @@ class Tables(NamedTuple):
     order: Array            # windows by number i · columns + j, piece by piece, those of one tap set together
     window_begin: Array     # where window order[e] begins
     tap_set: Array          # which set window order[e] has
-    row_set: Array          # which set the windows of each row have, in a single image
+    row_set: Array          # which set holds all that the windows of each row see, in a single image
+    col_set: Array          # and how many sets further that of each column stands
     taps: Array             # the sets, one after the other, taps in their order
     tap_set_begin: Array    # set k is taps[tap_set_begin[k] : tap_set_begin[k + 1]]
 
@@ -131,15 +132,15 @@ class Planes(NamedTuple):
         (tap_rows, tap_cols), (rows, cols) = self.taps, self.windows
         in_channel = self.row_place(tap_rows)[:, None] + self.col_place(tap_cols)
         tap_offset = (np.arange(channels)[:, None, None] * self.channel_size + in_channel).ravel()
-        row_set, set_of_window, sets = self._tap_sets(channels, piece is not None)
+        row_set, col_set, sets = self._tap_sets(channels)
         # By piece, in a piece by set, in a set by number.
         number = np.arange(0 if piece is None else rows * cols)
+        set_of_window = row_set[number // cols] + col_set[number % cols]
         order = np.lexsort((number % cols, set_of_window, number // (piece or 1)))
-        tap_set = set_of_window[order]
         found = Tables(
             row_offset=self.row_place(self.pixels[0]), col_offset=self.col_place(self.pixels[1]), tap_offset=tap_offset,
             order=order, window_begin=order // cols * self.pitch + order % cols,
-            tap_set=tap_set, row_set=row_set, taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
+            tap_set=set_of_window[order], row_set=row_set, col_set=col_set, taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
         )  # fmt: skip
         return Tables(*(np.ascontiguousarray(table, np.int64) for table in found))
 
@@ -164,24 +165,22 @@ class Planes(NamedTuple):
         met, seen = np.searchsorted(self.pixels[axis], self._reached(axis)), self.sees(axis)
         return met, np.where(seen.any(axis=1), met[np.arange(len(met)), seen.argmax(axis=1)], 0)
 
-    def _tap_sets(self, channels: int, one_by_one: bool) -> tuple[Array, Array, list[Array]]:
-        """(set of each row of windows, set of each window, the taps of each set); the last set has every tap.
+    def _tap_sets(self, channels: int) -> tuple[Array, Array, list[Array]]:
+        """(set of each row of windows, how much further each column's is, the taps of each set).
 
         A window sees tap (r, s) if its rows see r and its columns see s. So there is a set for each pair of a different
-        row of ``sees(0)`` and a different row of ``sees(1)``; for a row of windows the second is what some window sees.
-        Without ``one_by_one`` no window has a set.
+        row of ``sees(0)`` and a different row of ``sees(1)``; in front of each row's there is what some window sees. The
+        last set has every tap.
         """
         row_patterns, row_pattern = np.unique(self.sees(0), axis=0, return_inverse=True)
         col_patterns, col_pattern = np.unique(self.sees(1), axis=0, return_inverse=True)
-        columns = [self.sees(1).any(axis=0), *(col_patterns if one_by_one else [])]
+        columns = [self.sees(1).any(axis=0), *col_patterns]
         every = np.arange(channels * len(self.taps[0]) * len(self.taps[1]))
-        count = self.windows[0] * self.windows[1] * one_by_one
         if len(row_patterns) * len(columns) * len(every) > MAX_LISTED_TAPS:
-            return np.zeros(self.windows[0], np.int64), np.zeros(count, np.int64), [every]
+            return np.zeros(self.windows[0], np.int64), np.zeros(self.windows[1], np.int64), [every]
         sets = [np.flatnonzero(np.tile(np.outer(row, col).ravel(), channels))
                 for row in row_patterns for col in columns]
-        row_set = row_pattern.reshape(-1, 1) * len(columns)
-        return row_set.ravel(), (row_set + 1 + col_pattern.ravel()).ravel()[:count], [*sets, every]
+        return row_pattern.ravel() * len(columns), 1 + col_pattern.ravel(), [*sets, every]
 
 
 def _share_sets(size: int) -> bool:

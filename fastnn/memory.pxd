@@ -34,7 +34,8 @@ cdef class Plan:
     cdef object parameter_bytes             # of all parameters, which a pass reads
     cdef double multiply_adds               # of an example's convolutions
     cdef double forward_work                # of an example, in multiply-adds, about; layers may add to it
-    cdef int64_t part                       # examples that a thread takes at a time in a prediction
+    cdef int64_t part                       # examples that a thread takes at a time in a prediction,
+    cdef int64_t unit                       # a multiple of this: a block of interleaved images, or 1
     cdef bint is_hosting                    # does a pass run a user's code?
     cdef void *gradient
     cdef void *spare
@@ -49,7 +50,7 @@ cdef class Plan:
     cdef int64_t shared_part(self, int64_t rows, int threads) noexcept
     cdef bint holds(self, int64_t rows, bint in_parts) noexcept
     cdef int64_t part_for_all(self) noexcept
-    cdef int64_t blocks_of(self, int64_t rows) noexcept
+    cdef int64_t units_of(self, int64_t rows) noexcept
     cdef int allocate(self) except -1
 
 # `bytes`, rounded up to whole cache lines: every buffer starts on one. Python's integers do not overflow.

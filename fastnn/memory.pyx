@@ -89,13 +89,17 @@ cdef class Plan:
         Layers of images give out many times what a cache holds. If a part is small, the next layer finds it there.
         The parameters are read anew for each part, so its values should take twice as much memory as they do. Parts are
         whole blocks of interleaved images. 1,024 predictions of bench's LeNet-like take 0.87 of the time and 6.5 MB in
-        place of 294; of VGG-like 0.98, and 31 MB in place of 1,801.
+        place of 294; of VGG-like 0.98, and 31 MB in place of 1,801. Layers that do little with each value wait for
+        those of a block that fits no cache, so parts are a few single images there: MobileNet-like takes 0.86.
         """
-        cdef int64_t lanes = LINE // self.real_size
-        self.part = INT64_MAX
+        cdef int64_t lanes = LINE // self.real_size, image
+        self.part, self.unit = INT64_MAX, lanes
         if self.has_images and not self.is_hosting and self.rows > 0:
-            blocks = max(CACHED, 2 * self.parameter_bytes) // (self.size // self.rows * lanes + 1)
+            image = self.size // self.rows
+            blocks = max(CACHED, 2 * self.parameter_bytes) // (image * lanes + 1)
             self.part = lanes * max(1, blocks)
+            if image * lanes > 8 * CACHED and self.multiply_adds * self.real_size < 20 * image:
+                self.unit, self.part = 1, lanes // 4
         return 0
 
     cdef int measure_work(self) except -1:
@@ -112,7 +116,7 @@ cdef class Plan:
         if threads == 1 or self.part == INT64_MAX or self.multiply_adds * rows < WORTH_SHARING:
             return 0
         rounds = 1 + (rows - 1) // (threads * self.part)
-        part = self.blocks_of(1 + (rows - 1) // (threads * rounds))
+        part = self.units_of(1 + (rows - 1) // (threads * rounds))
         # Some threads wait while others take the last parts: not for long, if these are many.
         return part if 5 * threads * part * (1 + (rows - 1) // (threads * part)) <= 6 * rows else 0
 
@@ -122,12 +126,13 @@ cdef class Plan:
 
     cdef int64_t part_for_all(self) noexcept:
         """The part where all threads work at each layer."""
-        return INT64_MAX if self.part == INT64_MAX else self.threads * self.part
+        if self.part == INT64_MAX:
+            return INT64_MAX
+        return min(self.threads * self.part, LINE // self.real_size - 1) if self.unit == 1 else self.threads * self.part
 
-    cdef int64_t blocks_of(self, int64_t rows) noexcept:
-        """So many rows, or a few more, that are whole blocks of interleaved images."""
-        cdef int64_t lanes = LINE // self.real_size
-        return (rows + lanes - 1) // lanes * lanes
+    cdef int64_t units_of(self, int64_t rows) noexcept:
+        """So many rows, or a few more, that are whole blocks of interleaved images, if parts are."""
+        return (rows + self.unit - 1) // self.unit * self.unit
 
     cdef int allocate(self) except -1:
         """Allocates the block and sets all pointers."""

@@ -49,6 +49,14 @@ def isa(request, fast):
     fast._kernels.use_isa(before)
 
 
+@pytest.fixture(params=[8, 12])
+def ways(request, fast):
+    """A set of the first-level cache has so many lines while the test runs."""
+    before = fast._kernels.use_first_level_ways(request.param)
+    yield request.param
+    fast._kernels.use_first_level_ways(before)
+
+
 @pytest.fixture
 def threads(fast):
     """A function that sets the number of threads; the old number comes back after the test."""

@@ -251,16 +251,27 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape, algorith
 
 @pytest.mark.parametrize(("channels", "filters", "image", "arguments"), [
     (70, 70, (12, 11), {}), (300, 130, (8, 8), {}), (700, 20, (8, 9), {}), (66, 33, (16, 16), {"stride": 2}),
+    (20, 20, (8, 8), {"groups": 2}), (5, 9, (8, 8), {"padding": 1}), (9, 2, (9, 13), {}), (6, 70, (9, 13), {}),
+    # depthwise: 3 × 3 around every pixel, or every second one; others
     (40, 40, (9, 8), {"kernel_size": 3, "padding": 1, "groups": 40}),
+    (3, 3, (1, 16), {"kernel_size": 3, "padding": 1, "groups": 3}),
+    (5, 5, (6, 37), {"kernel_size": 3, "padding": 1, "groups": 5}),
+    (5, 5, (17, 33), {"kernel_size": 3, "padding": 1, "groups": 5, "stride": 2}),
+    (5, 5, (6, 70), {"kernel_size": 3, "padding": 1, "groups": 5, "stride": 2}),
+    (5, 5, (11, 18), {"kernel_size": 3, "groups": 5}),
+    (5, 5, (11, 17), {"kernel_size": 5, "padding": 2, "groups": 5}),
+    (4, 4, (12, 16), {"kernel_size": 3, "padding": 2, "dilation": 2, "groups": 4}),
     (12, 24, (33, 9), {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "groups": 12}),
-    (20, 20, (8, 8), {"groups": 2}), (5, 9, (8, 8), {"padding": 1}),
+    # windows by filters: rows and columns at an edge see less
+    (60, 20, (8, 8), {"kernel_size": 3, "padding": 1}), (40, 33, (7, 9), {"kernel_size": 3, "padding": 1}),
+    (3, 17, (14, 14), {"kernel_size": 5, "padding": 2}), (17, 18, (8, 9), {"kernel_size": 3, "stride": 2}),
 ])  # fmt: skip
-def test_predictions_without_a_copy(ref, fast, dtype, isa, threads, channels, filters, image, arguments):
-    """Behind another layer images stand interleaved, and windows of one pixel, or of one channel, read them there: to
-    the bits of training's forward, which copies them, and of one image alone."""
+def test_predictions_without_a_copy(ref, fast, dtype, isa, ways, threads, channels, filters, image, arguments):
+    """Predictions read many images where they stand, interleaved or one by one: to the bits of training's forward, which
+    copies them, and of one image alone; and nothing beyond the array."""
     layers = [lambda nn: nn.Conv2d(1, channels, 1, init="he_uniform"), lambda nn: nn.ReLU(),
               lambda nn: nn.Conv2d(channels, filters, **{"kernel_size": 1} | arguments),
-              lambda nn: nn.BatchNorm2d(filters), lambda nn: nn.Conv2d(filters, 3, 1)]
+              lambda nn: nn.BatchNorm2d(filters), lambda nn: nn.Conv2d(filters, 3, 1), lambda nn: nn.Tanh()]
     x = normal((35, 1, *image), dtype)
     for count in (1, 3):
         threads(count)
@@ -269,8 +280,18 @@ def test_predictions_without_a_copy(ref, fast, dtype, isa, threads, channels, fi
         same(model[:3].forward(x, training=True), model[:3].predict(x))
         same(y[:5], np.concatenate([model.predict(x[k:k + 1]) for k in range(5)]))
         same(model.predictor()(x), y)
+        inner = fast.Sequential(fast.Conv2d(channels, filters, **{"kernel_size": 1} | arguments), seed=2, dtype=dtype)
+        values = among_nans(normal((3, channels, *image), dtype))
+        same(inner.predict(values), inner.forward(values, training=True))
     want = ref.Sequential(*(make(ref) for make in layers), seed=2, dtype="float64").predict(x.astype(np.float64))
     assert np.abs(y - want).max() <= 100 * np.finfo(dtype).eps * np.abs(want).max()
+
+
+def among_nans(values):
+    """A copy before which and behind which there are NaN."""
+    around = np.full(values.size + 256, np.nan, values.dtype)
+    around[128:-128] = values.ravel()
+    return around[128:-128].reshape(values.shape)
 
 
 @pytest.mark.parametrize(("shape", "filters"), [
@@ -379,6 +400,8 @@ def test_nothing_behind_the_last_page_is_read(isa):
                               {"padding": 1, "algorithm": "winograd"}):
                 geometry = {name: value for name, value in arguments.items() if name != "algorithm"}
                 for layer in (nn.Conv2d(3, 5, 3, **arguments), nn.ConvTranspose2d(3, 5, 3, **geometry),
+                              nn.Conv2d(3, 3, 3, groups=3, **geometry), nn.Conv2d(3, 5, 1),
+                              nn.Conv2d(3, 3, 3, stride=2, padding=1, groups=3),
                               nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(3, 2, 1),
                               nn.AdaptiveMaxPool2d(4), nn.Upsample(5), nn.Upsample((20, 17), mode="bilinear"),
                               nn.GlobalAvgPool2d(), nn.BatchNorm2d(3), nn.LayerNorm(7), nn.Dropout(0.5)):
@@ -388,6 +411,7 @@ def test_nothing_behind_the_last_page_is_read(isa):
                         y = model.forward(x, training=True)
                         assert np.isfinite(model.backward(before_the_wall(normal(y.shape, dtype)))).all()
                         model(x)
+                        assert np.isfinite(model.predictor()(x)).all()
         """,
         FASTNN_ISA=isa,
     )

@@ -50,7 +50,7 @@ def check(planes, image, channels, piece, met):
     unpadded = planes.unpadded(channels, tables)
     assert (unpadded is None) == (tables.full_set == 0)
     # A single image is worked out row by row.
-    assert len(tables.row_set) == rows
+    assert (len(tables.row_set), len(tables.col_set)) == (rows, cols)
     of_row = [tables.taps[tables.tap_set_begin[k] : tables.tap_set_begin[k + 1]] for k in tables.row_set]
     assert all((np.diff(seen) > 0).all() for seen in of_row)
     for e, (order, begin, tap_set) in enumerate(zip(
@@ -171,4 +171,6 @@ def test_no_interleaved_images_no_windows():
     assert top == [3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17]
     assert inside == list(range(18))
     assert bottom == [0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14]
-    assert tables.full_set == 3
+    corner = tables.tap_set_begin[tables.row_set[0] + tables.col_set[8] :]
+    assert tables.taps[corner[0] : corner[1]].tolist() == [3, 4, 6, 7, 12, 13, 15, 16]
+    assert tables.full_set == 3 * 4

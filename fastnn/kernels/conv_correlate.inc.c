@@ -159,6 +159,13 @@ static inline int F(stand_far_apart)(const F(conv_tiles_t) *t)
     return t->taps > 1 && t->offset[1] - t->offset[0] >= PAGE;
 }
 
+static inline int F(has_masked)(const F(conv_tiles_t) *t, int vectors)
+{
+    int masked = 0;
+    for (int v = 0; v < vectors; ++v) masked |= t->lanes[v] < VL;
+    return masked;
+}
+
 /* A panel of vectors for all tiles of at most FASTNN_CONV_FILTERS filters, `block` taps at a time: what these see stays
    in the first-level cache while all filters meet it. What the next panel sees is fetched if nobody else would do
    it. */
@@ -166,9 +173,7 @@ static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
 {
     const int full = t->taps == t->filter_size, far = F(stand_far_apart)(t);
     real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
-    t->sums = sums, t->end = 0;
-    t->masked = 0;
-    for (int v = 0; v < vectors; ++v) t->masked |= t->lanes[v] < VL;
+    t->sums = sums, t->end = 0, t->masked = F(has_masked)(t, vectors);
     do {
         t->begin = t->end;
         t->end = min64(t->taps, t->begin + block);
@@ -189,7 +194,7 @@ static void F(conv_packed_panel)(F(conv_tiles_t) *t, int vectors, const real *li
     int64_t places[CONV_BLOCK];
     real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
     for (int64_t q = 0; q < min64(CONV_BLOCK, t->taps); ++q) places[q] = q * vectors * VL;
-    t->sums = sums, t->end = 0, t->masked = 0;
+    t->sums = sums, t->end = 0, t->masked = F(has_masked)(t, vectors);
     do {
         t->begin = t->end;
         t->end = min64(t->taps, t->begin + CONV_BLOCK);
@@ -245,17 +250,35 @@ typedef struct {
     const int64_t *begin, *taps;
 } F(places_t);
 
-/* Vector number v of a piece's windows. */
-static inline const real *F(window_vector)(const real *from, F(places_t) places, int64_t v)
+/* Vectors of windows, by number. Those of a piece of an interleaved block: of the windows in `order`, which begin as
+   `begin` says, the output with window `first`. Those of a single image, without these tables: as its pixels stand. */
+typedef struct {
+    const real *from;
+    real *to;
+    const int64_t *begin, *order;
+    int64_t first, values;              /* in all: of one channel */
+} F(windows_t);
+
+static inline const real *F(vector_seen)(const F(windows_t) *s, int64_t v)
 {
-    return from + places.begin[v / LANE_VECTORS] * LANES + v % LANE_VECTORS * VL;
+    return s->from + (s->begin ? s->begin[v / LANE_VECTORS] * LANES + v % LANE_VECTORS * VL : v * VL);
 }
 
-/* Copies what the next panels see, of `left` vectors from number `first` on: to `lines`, panel by panel. Returns their
-   number. A channel's lines are read in one go: those of all channels share few sets of the caches, and each stands on
-   another page. */
-static int F(pack_panels)(const F(conv_tiles_t) *t, const real *from, F(places_t) places, int64_t first, int64_t left,
-                          real *lines)
+static inline real *F(vector_made)(const F(windows_t) *s, int64_t v)
+{
+    return s->to + (s->order ? (s->order[v / LANE_VECTORS] - s->first) * LANES + v % LANE_VECTORS * VL : v * VL);
+}
+
+static inline int F(vector_lanes)(const F(windows_t) *s, int64_t v)
+{
+    return s->order ? VL : (int)min64(VL, s->values - v * VL);
+}
+
+/* What the next panels see, of `left` vectors from number `first` on, is copied to `lines`, panel by panel; their
+   vectors go to `vectors`. Returns how many panels these are. A channel's lines are read in one go: those of all
+   channels share few sets of the caches, and each stands on another page. */
+static int F(pack_panels)(const F(conv_tiles_t) *t, const F(windows_t) *s, int64_t first, int64_t left, real *lines,
+                          int *vectors)
 {
     const int64_t most = min64(MOST_PANELS, FASTNN_CONV_LINES * LANES / (t->taps * CONV_NV * VL));
     const real *seen[MOST_PANELS * CONV_NV];
@@ -263,48 +286,20 @@ static int F(pack_panels)(const F(conv_tiles_t) *t, const real *from, F(places_t
     int64_t step[MOST_PANELS * CONV_NV];
     int panels = 0, count = 0;
     for (; panels < most && left; ++panels) {
-        const int vectors = F(panel_vectors)(t, left);
-        for (int v = 0; v < vectors; ++v, ++count) {
-            seen[count] = F(window_vector)(from, places, first + count);
-            to[count] = lines + v * VL, step[count] = vectors * VL;
+        vectors[panels] = F(panel_vectors)(t, left);
+        for (int v = 0; v < vectors[panels]; ++v, ++count) {
+            seen[count] = F(vector_seen)(s, first + count);
+            to[count] = lines + v * VL, step[count] = vectors[panels] * VL;
         }
-        lines += t->taps * vectors * VL, left -= vectors;
+        lines += t->taps * step[count - 1], left -= vectors[panels];
     }
-    for (int64_t q = 0; q < t->taps; ++q)
-        for (int v = 0; v < count; ++v) vstore(to[v] + q * step[v], vload(seen[v] + t->offset[q]));
+    const int lanes = F(vector_lanes)(s, first + count - 1), full = count - (lanes < VL);
+    const vmask mask = vfirst(lanes);
+    for (int64_t q = 0; q < t->taps; ++q) {
+        for (int v = 0; v < full; ++v) vstore(to[v] + q * step[v], vload(seen[v] + t->offset[q]));
+        if (full < count) vstore(to[full] + q * step[full], vload_first(seen[full] + t->offset[q], mask));
+    }
     return panels;
-}
-
-/* All filters over windows first … first + n − 1 of an interleaved block; the output begins with window `first`.
-   Windows of one tap set stand side by side in g->order, so padding and the gaps of a stride are not multiplied. */
-static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const fastnn_planes *g, F(places_t) places,
-                                      const real *from, real *to, int64_t first, int64_t n, real *lines)
-{
-    F(conv_tiles_t) t = *tile;
-    for (int v = 0; v < ROW_NV; ++v) t.lanes[v] = VL;
-    for (int64_t e = first, end; e < first + n; e = end) {
-        const int64_t set = g->tap_set[e];
-        for (end = e + 1; end < first + n && g->tap_set[end] == set;) ++end;
-        t.index = g->taps + g->tap_set_begin[set];
-        t.offset = places.taps + g->tap_set_begin[set];
-        t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
-        const int packs = lines && F(stand_far_apart)(&t) && t.tiles + t.smaller > 1
-            && t.taps * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
-        const real *packed = lines;
-        for (int64_t q = e * LANE_VECTORS, panel = 0, panels = 0; q < end * LANE_VECTORS; ++panel) {
-            if (packs && panel == panels) {
-                panels = F(pack_panels)(&t, from, places, q, end * LANE_VECTORS - q, lines);
-                panel = 0, packed = lines;
-            }
-            const int vectors = F(panel_vectors)(&t, end * LANE_VECTORS - q);
-            for (int v = 0; v < vectors; ++v, ++q) {
-                if (!packs) t.from[v] = F(window_vector)(from, places, q);
-                t.to[v] = to + (g->order[q / LANE_VECTORS] - first) * LANES + q % LANE_VECTORS * VL;
-            }
-            if (packs) F(conv_packed_panel)(&t, vectors, packed), packed += t.taps * vectors * VL;
-            else F(conv_panel)(&t, vectors, CONV_BLOCK);
-        }
-    }
 }
 
 /* One of the two directions: from x to u and y, or from du to dx. */
@@ -322,6 +317,9 @@ typedef struct {
     const real *blocks;                                                 /* as they came, `skipped` in all, without */
     int64_t skipped;                                                    /* planes; or NULL */
     F(places_t) places;                                                 /* in these, or in the planes */
+    const real *singles;                                                /* the images, if single ones have no planes */
+    int depthwise, pixelwise;
+    int64_t centred;                                                    /* as in fastnn_conv, or 0 */
 } F(correlation_t);
 
 /* What the tiles of some filters of a group have in common. */
@@ -337,58 +335,290 @@ static F(conv_tiles_t) F(tiles_of_group)(const F(correlation_t) *c, int64_t grou
     };
 }
 
-/* Whether there is an activation that the tiles leave over. */
-static inline int F(has_rest)(const F(correlation_t) *c) { return c->activation != IDENTITY && c->activation != RELU; }
+/* Is a filter one pixel of some channels, and is there room for what a panel sees? */
+static inline int F(fits_lines)(const F(correlation_t) *c)
+{
+    return c->filter_size == c->in_channels && c->filter_size * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
+}
 
-/* Filters begin … end − 1 of each group, over one image. */
-static void F(correlate_single)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end)
+/* 1 × 1 kernels: filters begin … end − 1 of group k, three at least, over vectors q … last − 1, which see the taps at
+   `offset`. The lines of some panels are packed, then all filters meet them. */
+static void F(conv_packed)(const F(correlation_t) *c, int64_t k, int64_t begin, int64_t end, const F(windows_t) *s,
+                           int64_t q, int64_t last, const int64_t *offset, int64_t to_row, real *lines)
+{
+    for (int vectors[MOST_PANELS]; q < last;) {
+        int64_t next = q;
+        int panels = 0;
+        for (int64_t o = begin, filters; o < end; o += filters) {
+            filters = min64(FASTNN_CONV_FILTERS, end - o);
+            F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
+            t.taps = c->filter_size, t.offset = offset, t.to_row = to_row;
+            if (o == begin) panels = F(pack_panels)(&t, s, q, last - q, lines, vectors);
+            const real *packed = lines;
+            next = q;
+            for (int panel = 0; panel < panels; packed += t.taps * vectors[panel++] * VL) {
+                for (int v = 0; v < vectors[panel]; ++v, ++next) {
+                    t.to[v] = F(vector_made)(s, next) + (o - begin) * to_row;
+                    t.lanes[v] = F(vector_lanes)(s, next);
+                }
+                F(conv_packed_panel)(&t, vectors[panel], packed);
+            }
+        }
+        q = next;
+    }
+}
+
+/* All filters of a tile over windows first … first + n − 1 of an interleaved block. Windows of one tap set stand side
+   by side in g->order, so padding and the gaps of a stride are not multiplied. */
+static void F(conv_interleaved_piece)(const F(conv_tiles_t) *tile, const F(correlation_t) *c, const F(windows_t) *s,
+                                      int64_t n)
+{
+    const fastnn_planes *g = c->planes;
+    F(conv_tiles_t) t = *tile;
+    for (int v = 0; v < ROW_NV; ++v) t.lanes[v] = VL;
+    for (int64_t e = s->first, end; e < s->first + n; e = end) {
+        const int64_t set = g->tap_set[e];
+        for (end = e + 1; end < s->first + n && g->tap_set[end] == set;) ++end;
+        t.index = g->taps + g->tap_set_begin[set];
+        t.offset = c->places.taps + g->tap_set_begin[set];
+        t.taps = g->tap_set_begin[set + 1] - g->tap_set_begin[set];
+        for (int64_t q = e * LANE_VECTORS; q < end * LANE_VECTORS;) {
+            const int vectors = F(panel_vectors)(&t, end * LANE_VECTORS - q);
+            for (int v = 0; v < vectors; ++v, ++q) t.from[v] = F(vector_seen)(s, q), t.to[v] = F(vector_made)(s, q);
+            F(conv_panel)(&t, vectors, CONV_BLOCK);
+        }
+    }
+}
+
+/* What is done at a time, over an image or a piece of an interleaved block: filters begin … end − 1 of groups first …
+   last − 1. */
+typedef struct {
+    int64_t first, last, begin, end;
+} F(share_t);
+
+/* The activation, if the tiles leave it over, of `values` values of u. */
+static void F(activate_rest)(const F(correlation_t) *c, real *u, int64_t values)
+{
+    if (c->activation != IDENTITY && c->activation != RELU)
+        F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, values);
+}
+
+/* A share over single image n. */
+static void F(correlate_single)(const F(correlation_t) *c, int64_t n, F(share_t) f)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size;
-    for (int64_t k = 0; k < c->groups; ++k)
-        for (int64_t o = begin, filters; o < end; o += filters) {
-            filters = min64(FASTNN_CONV_FILTERS, end - o);
+    for (int64_t k = f.first; k < f.last; ++k)
+        for (int64_t o = f.begin, filters; o < f.end; o += filters) {
+            filters = min64(FASTNN_CONV_FILTERS, f.end - o);
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.to_row = size;
-            F(conv_single_rows)(
-                &t, g, F(planes_at)(g, n - c->skipped * LANES) + k * c->in_channels * g->channel_size,
-                c->u + n * image + (k * c->out_channels + o) * size, c->rows, c->cols);
             real *u = c->u + n * image + (k * c->out_channels + o) * size;
-            if (F(has_rest)(c)) F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, filters * size);
+            F(conv_single_rows)(
+                &t, g, F(planes_at)(g, n - c->skipped * LANES) + k * c->in_channels * g->channel_size, u, c->rows,
+                c->cols);
+            F(activate_rest)(c, u, filters * size);
         }
 }
 
-/* The same over windows first … first + n − 1 of an interleaved block. An output that is not interleaved is worked out
+/* 1 × 1 kernels over vectors begin … end − 1 of an image as it came: its pixels are one row. */
+static void F(correlate_pixels)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end, real *lines)
+{
+    const int64_t size = c->rows * c->cols, first = begin * VL, values = min64(size, end * VL) - first;
+    int64_t channels[FASTNN_CONV_LINES];
+    for (int64_t i = 0; i < c->in_channels; ++i) channels[i] = i * size;
+    for (int64_t k = 0; k < c->groups; ++k) {
+        const int64_t group = n * c->groups + k;
+        real *u = c->u + group * c->out_channels * size;
+        const F(windows_t) s = {.from = c->singles + group * c->in_channels * size, .to = u, .values = size};
+        F(conv_packed)(c, k, 0, c->out_channels, &s, begin, end, channels, size, lines);
+        for (int64_t o = 0; o < c->out_channels; ++o) F(activate_rest)(c, u + o * size + first, values);
+    }
+}
+
+/* A vector of a depthwise convolution's windows is complete. */
+ALWAYS_INLINE void F(finish_windows)(const F(conv_tiles_t) *t, vec sum, real *to, int lanes)
+{
+    const F(constants_t) n = t->norm;
+    if (n.mean) sum = vfma((sum - vset1(*n.mean)) * vset1(*n.inv), vset1(*n.w), vset1(*n.b));
+    if (t->relu) sum = vrelu(sum);
+    if (lanes == VL) vstore(to, sum);
+    else vstore_first(to, vfirst(lanes), sum);
+}
+
+/* A column of vectors of one channel, `lanes` windows wide, by 3 × 3 taps whose rows are `pitch` apart: three values
+   that are loaded are nine multiply-adds, for the rows of windows above, here and below. */
+static void F(conv_column)(const F(conv_tiles_t) *t, const real *from, int64_t pitch, real *to, int64_t to_pitch,
+                           int64_t rows, int lanes)
+{
+    const vec start = vset1(t->b ? *t->b : 0);
+    vec w[9], above = start, here = start;
+    UNROLL for (int q = 0; q < 9; ++q) w[q] = vset1(t->w[q]);
+    for (int64_t i = -2; i < rows; ++i, from += pitch) {
+        vec below = start;
+        UNROLL for (int s = 0; s < 3; ++s) {
+            const vec x = vload(from + s);
+            vfma_into(above, w[6 + s], x);
+            vfma_into(here, w[3 + s], x);
+            vfma_into(below, w[s], x);
+        }
+        if (i >= 0) F(finish_windows)(t, above, to + i * to_pitch, lanes);
+        above = here, here = below;
+    }
+}
+
+/* The same of a channel as it came: 3 × 3 pixels around every one, or every second one, are the windows. Masks of
+   AVX-512 spare the copy with its padding. */
+#if defined(ISA_X86_V4)
+/* Which lanes of a vector that begins at column `from` are inside the image? */
+static inline vmask F(inside)(int64_t from, int64_t width)
+{
+    return vfirst(max64(0, min64(VL, width - from))) & ~vfirst(min64(VL, max64(0, -from)));
+}
+
+ALWAYS_INLINE void F(centred_column)(const int stride, const F(correlation_t) *c, const F(conv_tiles_t) *t,
+                                     const real *x, int64_t col, real *to)
+{
+    const int64_t height = c->planes->height, width = c->planes->width, first = col * stride - 1;
+    const int lanes = (int)min64(VL, c->cols - col);
+    const vec start = vset1(t->b ? *t->b : 0);
+    vec w[9], above = start, here = start;
+    vmask low[3], high[3];
+    UNROLL for (int q = 0; q < 9; ++q) w[q] = vset1(t->w[q]);
+    UNROLL for (int s = 0; s < 3; ++s) {
+        low[s] = F(inside)(first + s, width);
+        high[s] = F(inside)(first + s + VL, width);
+    }
+    x += first;
+    for (int64_t y = 0; y < height; ++y, x += width) {
+        vec below = start;
+        UNROLL for (int s = 0; s < 3; ++s) {
+            vec pixels = vload_first(x + s, low[s]);
+            if (stride == 2) pixels = vevens(pixels, vload_first(x + s + VL, high[s]));
+            if (stride == 1 || y % 2) {
+                vfma_into(above, w[6 + s], pixels);
+                vfma_into(below, w[s], pixels);
+            }
+            if (stride == 1 || y % 2 == 0) vfma_into(here, w[3 + s], pixels);
+        }
+        if (stride == 1) {
+            if (y) F(finish_windows)(t, above, to + (y - 1) * c->cols, lanes);
+            above = here, here = below;
+        } else if (y % 2) {
+            F(finish_windows)(t, above, to + y / 2 * c->cols, lanes);
+            here = below;
+        } else above = here;
+    }
+    if (stride == 1 || height % 2) F(finish_windows)(t, above, to + (c->rows - 1) * c->cols, lanes);
+}
+
+static void F(centred_columns)(const F(correlation_t) *c, const F(conv_tiles_t) *t, const real *x, real *u)
+{
+    for (int64_t col = 0; col < c->cols; col += VL) {
+        if (c->centred == 1) F(centred_column)(1, c, t, x, col, u + col);
+        else F(centred_column)(2, c, t, x, col, u + col);
+    }
+}
+#endif
+
+/* All windows of a channel, from its planes to u; all get all taps. Where rows are not whole vectors, the windows
+   between two rows are worked out, too, in `made`, and left there. */
+static void F(depthwise_channel)(const F(correlation_t) *c, F(conv_tiles_t) *t, const real *from, real *u, real *made)
+{
+    const fastnn_planes *g = c->planes;
+    const int64_t *offset = g->tap_offset, across = c->cols / VL;
+    const int whole = c->cols % VL == 0;
+    const int64_t vectors = whole ? c->rows * across : ceil_div((c->rows - 1) * g->pitch + c->cols, VL);
+    if (c->filter_size == 9 && offset[1] == 1 && offset[2] == 2 && offset[3] == g->pitch
+        && offset[6] == 2 * g->pitch && offset[8] == offset[6] + 2) {
+        for (int64_t j = 0; j < c->cols; j += VL)
+            F(conv_column)(t, from + j, g->pitch, u + j, c->cols, c->rows, (int)min64(VL, c->cols - j));
+        return;
+    }
+    real *to = whole ? u : made;
+    t->offset = offset;
+    for (int64_t v = 0, j = 0; v < vectors;) {
+        const int count = F(panel_vectors)(t, vectors - v);
+        for (int i = 0; i < count; ++i, ++v, ++j) {
+            if (whole && j == across) j = 0, from += g->pitch;
+            t->from[i] = from + j * VL, t->to[i] = to + v * VL;
+        }
+        t->done = 0, t->count = 1;
+        F(conv_tile_table)[1][0][count - 1](t);
+    }
+    for (int64_t i = 0; i < c->rows && !whole; ++i) F(copy_row)(made + i * g->pitch, u + i * c->cols, c->cols);
+}
+
+/* Groups begin … end − 1 of a depthwise convolution, over single image n. A channel without planes is copied with its
+   padding while the one before is worked out: to read at once what was stored in other vectors takes long. With this
+   and 1 × 1 kernels that read x in place, a MobileNet-like net's predictions of one image take 0.65 of the time. */
+static void F(correlate_depthwise)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end, real *scratch)
+{
+    const fastnn_planes *g = c->planes;
+    const int64_t size = c->rows * c->cols, pixels = g->height * g->width;
+    const int64_t plane = ceil_div(g->channel_size, LANES) * LANES + LANES;
+    const real *x = c->singles ? c->singles + n * c->groups * pixels : NULL;
+    real sums[ROW_NV * VL], *planes[2] = {scratch, scratch + plane}, *made = scratch + 2 * plane;
+    F(conv_tiles_t) t = {
+        .rows = 1, .relu = c->activation == RELU, .filter_size = c->filter_size, .taps = c->filter_size,
+        .end = c->filter_size, .sums = sums,
+    };
+    const int copies = x && !c->centred;
+    if (copies) memset(scratch, 0, (size_t)(2 * plane) * sizeof(real));
+    if (copies) F(copy_channel)(1, 1, g, x + begin * pixels, planes[begin % 2]);
+    for (int64_t k = begin; k < end; ++k) {
+        real *u = c->u + (n * c->groups + k) * size;
+        t.w = c->w + k * c->filter_size, t.b = c->b ? c->b + k : NULL, t.norm = F(constants_of)(c->norm, k);
+        if (copies && k + 1 < end) F(copy_channel)(1, 1, g, x + (k + 1) * pixels, planes[(k + 1) % 2]);
+        if (copies) F(depthwise_channel)(c, &t, planes[k % 2], u, made);
+#if defined(ISA_X86_V4)
+        else if (x) F(centred_columns)(c, &t, x + k * pixels, u);
+#endif
+        else F(depthwise_channel)(c, &t, F(planes_at)(g, n - c->skipped * LANES) + k * g->channel_size, u, made);
+        F(activate_rest)(c, u, size);
+    }
+}
+
+/* A share over windows first … first + n − 1 of an interleaved block. An output that is not interleaved is worked out
    in `scratch` and transposed from there. */
-static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, int64_t first, int64_t n, int64_t begin,
-                                     int64_t end, real *scratch)
+static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, int64_t first, int64_t n,
+                                     F(share_t) part, real *scratch)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size, values = n * LANES;
-    real *last = scratch + c->scratch_size;
-    for (int64_t k = 0; k < c->groups; ++k)
-        for (int64_t o = begin, filters; o < end; o += filters) {
+    const int64_t to_row = c->interleaved ? size * LANES : values;
+    real *lines = scratch + c->scratch_size - FASTNN_CONV_LINES * LANES;
+    /* Of 1 × 1 kernels: if all windows see all channels, and these stand on pages of their own. */
+    const int64_t set = g->tap_set[first], *taps = g->tap_set_begin + set;
+    const int far_apart = c->blocks && F(fits_lines)(c) && taps[1] - taps[0] == c->filter_size
+        && g->tap_set[first + n - 1] == set && g->height * g->width * LANES >= PAGE;
+    for (int64_t k = part.first; k < part.last; ++k)
+        for (int64_t o = part.begin, filters; o < part.end; o += filters) {
             const int64_t filter = k * c->out_channels + o;
             const int64_t place = block * LANES * image + (filter * size + first) * (c->interleaved ? LANES : 1);
-            filters = min64(FASTNN_CONV_FILTERS, end - o);
-            F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
-            t.to_row = c->interleaved ? size * LANES : values;
-            real *to = c->interleaved ? c->u + place : scratch;
             const int64_t channel = (block * c->groups + k) * c->in_channels;
-            const real *from = c->blocks ? c->blocks + channel * g->height * g->width * LANES
-                : F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES;
-            real *lines = c->blocks && c->filter_size == c->in_channels ? last - FASTNN_CONV_LINES * LANES : NULL;
-            F(conv_interleaved_piece)(&t, g, c->places, from, to, first, n, lines);
+            filters = min64(far_apart && c->interleaved ? INT64_MAX : FASTNN_CONV_FILTERS, part.end - o);
+            const F(windows_t) s = {
+                .from = c->blocks ? c->blocks + channel * g->height * g->width * LANES
+                    : F(planes_at)(g, block * LANES) + k * c->in_channels * g->channel_size * LANES,
+                .to = c->interleaved ? c->u + place : scratch,
+                .begin = c->places.begin, .order = g->order, .first = first,
+            };
+            if (far_apart && filters > CONV_MR)
+                F(conv_packed)(c, k, o, o + filters, &s, first * LANE_VECTORS, (first + n) * LANE_VECTORS,
+                               c->places.taps + taps[0], to_row, lines);
+            else {
+                F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
+                t.to_row = to_row;
+                F(conv_interleaved_piece)(&t, c, &s, n);
+            }
             if (c->interleaved) {
-                for (int64_t f = 0; f < filters && F(has_rest)(c); ++f) {
-                    real *u = c->u + place + f * size * LANES;
-                    F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, values);
-                }
+                for (int64_t f = 0; f < filters; ++f) F(activate_rest)(c, c->u + place + f * size * LANES, values);
                 continue;
             }
+            const int rest = c->activation != IDENTITY && c->activation != RELU;
             real *y = c->u == c->y ? scratch : scratch + filters * values;
-            if (F(has_rest)(c))
-                F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
+            if (rest) F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
             for (int64_t f = 0; f < filters && c->u != c->y; ++f)
                 F(transpose)(scratch + f * values, LANES, c->u + place + f * size, image, n, LANES);
             for (int64_t f = 0; f < filters; ++f)
@@ -402,6 +632,15 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
    0.9 of the time; where none would be, those of VGG-like take 1.06: six values and not four are loaded for twelve
    multiply-adds. */
 static inline int F(has_empty_lanes)(int64_t cols) { return 10 * ceil_div(cols, VL) * VL > 11 * cols; }
+
+/* Are windows single pixels, whose tiles have few empty lanes if they may go on in the next row? */
+static inline int F(is_pixelwise)(const fastnn_conv *g)
+{
+    const int64_t channels = g->channels / g->groups, height = g->input.height, width = g->input.width;
+    return g->filter_size == channels && g->stride_h == 1 && g->stride_w == 1
+        && g->out_rows == height && g->out_cols == width && !F(has_empty_lanes)(height * width)
+        && g->filters / g->groups > 2 && channels * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
+}
 
 /* What one tap adds. */
 ALWAYS_INLINE void F(window_tap)(const int rows, const int vectors, const real *const *from, int64_t offset,
@@ -418,128 +657,168 @@ ALWAYS_INLINE void F(window_tap)(const int rows, const int vectors, const real *
     }
 }
 
-ALWAYS_INLINE void F(window_tile)(const int rows, const int vectors, const real *const *windows, const int64_t *offset,
-                                  const real *panel, int64_t taps, vec acc[MR][NV])
+/* Some taps of a block of the panels: tap q stands at offset[index[q]] of a window, and is row index[q] − begin. */
+typedef struct {
+    const int64_t *index, *offset;
+    int64_t begin, count;
+    int full;
+} F(block_taps_t);
+
+ALWAYS_INLINE void F(window_tile)(const int rows, const int vectors, const int full, const real *const *windows,
+                                  const F(block_taps_t) *t, const real *panel, vec acc[MR][NV])
 {
     const real *from[MR];
+    const int64_t *index = t->index, *offset = t->offset;
     UNROLL for (int i = 0; i < rows; ++i) {
         from[i] = windows[i];
         HOLD(from[i]);
     }
+    if (full) offset += t->begin;
+    else panel -= t->begin * vectors * VL;
     int64_t q = 0;
-    for (int64_t left = taps % SOME_STEPS; left; --left, ++q, panel += vectors * VL)
-        F(window_tap)(rows, vectors, from, offset[q], panel, acc);
-    for (; q < taps; q += SOME_STEPS, panel += SOME_STEPS * vectors * VL) {
+    for (int64_t left = t->count % SOME_STEPS; left; --left, ++q) {
+        if (full) F(window_tap)(rows, vectors, from, offset[q], panel, acc), panel += vectors * VL;
+        else F(window_tap)(rows, vectors, from, offset[index[q]], panel + index[q] * vectors * VL, acc);
+    }
+    for (; q < t->count; q += SOME_STEPS) {
         UNROLL for (int s = 0; s < SOME_STEPS; ++s)
-            F(window_tap)(rows, vectors, from, offset[q + s], panel + s * vectors * VL, acc);
+            if (full) F(window_tap)(rows, vectors, from, offset[q + s], panel + s * vectors * VL, acc);
+            else F(window_tap)(rows, vectors, from, offset[index[q + s]], panel + index[q + s] * vectors * VL, acc);
+        if (full) panel += SOME_STEPS * vectors * VL;
         UNROLL for (int i = 0; i < rows; ++i) UNROLL for (int v = 0; v < vectors; ++v) KEEP(acc[i][v]);
     }
 }
 
 /* The same from where the sums stand (`first`: from the bias, or 0), and back, with relu if that comes next; the last
    vector of the bias has `tail` values. */
-ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real *const *windows, const int64_t *offset,
-                                  const real *panel, int64_t taps, int first, int relu, const real *bias, int tail,
-                                  real *sums, int64_t sums_row)
+ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real *const *windows,
+                                  const F(block_taps_t) *t, const real *panel, int first, int relu, const real *bias,
+                                  int tail, real *const *sums, int64_t j)
 {
     vec acc[MR][NV];
     UNROLL for (int v = 0; v < vectors; ++v) {
         const vmask mask = vfirst(v == vectors - 1 ? tail : VL);
         const vec start = first && bias ? vload_first(bias + v * VL, mask) : vzero();
-        UNROLL for (int i = 0; i < rows; ++i) acc[i][v] = first ? start : vload(sums + i * sums_row + v * VL);
+        UNROLL for (int i = 0; i < rows; ++i) acc[i][v] = first ? start : vload(sums[i] + j + v * VL);
     }
-    F(window_tile)(rows, vectors, windows, offset, panel, taps, acc);
+    if (t->full) F(window_tile)(rows, vectors, 1, windows, t, panel, acc);
+    else F(window_tile)(rows, vectors, 0, windows, t, panel, acc);
     if (relu)
         UNROLL for (int i = 0; i < rows; ++i) UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vrelu(acc[i][v]);
     UNROLL for (int i = 0; i < rows; ++i)
-        UNROLL for (int v = 0; v < vectors; ++v) vstore(sums + i * sums_row + v * VL, acc[i][v]);
+        UNROLL for (int v = 0; v < vectors; ++v) vstore(sums[i] + j + v * VL, acc[i][v]);
 }
 
 #undef TILE
 #undef ENTRY
 #define TILE(rows, vectors) \
-    static void F(window_sums_##rows##x##vectors)(const real *const *windows, const int64_t *offset, \
-                                                  const real *panel, int64_t taps, int first, int relu, \
-                                                  const real *bias, int tail, real *sums, int64_t sums_row) \
+    static void F(window_sums_##rows##x##vectors)(const real *const *windows, const F(block_taps_t) *t, \
+                                                  const real *panel, int first, int relu, const real *bias, int tail, \
+                                                  real *const *sums, int64_t j) \
     { \
-        F(window_sums)(rows, vectors, windows, offset, panel, taps, first, relu, bias, tail, sums, sums_row); \
+        F(window_sums)(rows, vectors, windows, t, panel, first, relu, bias, tail, sums, j); \
     }
 #define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(window_sums_##rows##x##vectors),
 SHAPES(TILE, MR, NV)
-static void (*const F(window_table)[MR][NV])(const real *const *windows, const int64_t *offset, const real *panel,
-                                             int64_t taps, int first, int relu, const real *bias, int tail, real *sums,
-                                             int64_t sums_row) = { SHAPES(ENTRY, MR, NV) };
+static void (*const F(window_table)[MR][NV])(const real *const *windows, const F(block_taps_t) *t, const real *panel,
+                                             int first, int relu, const real *bias, int tail, real *const *sums,
+                                             int64_t j) = { SHAPES(ENTRY, MR, NV) };
 
-/* All filters of group k over some windows of an image; their sums are rows of `sums`. */
-static void F(sum_windows)(const F(correlation_t) *c, int64_t k, const real *const *windows, int64_t n, int relu,
-                           real *sums)
+/* All filters of group k over some windows of an image, which see the taps of a set; window i's sums go to sums[i]. */
+static void F(sum_windows)(const F(correlation_t) *c, int64_t k, const real *const *windows, int64_t n, int64_t set,
+                           int relu, real *const *sums)
 {
+    const fastnn_planes *g = c->planes;
     const int64_t row = F(packed_row)(c->out_channels);
     const real *panels = c->panels + k * c->filter_size * row, *bias = c->b ? c->b + k * c->out_channels : NULL;
-    for (int64_t p = 0, taps; p < c->filter_size; p += taps) {
+    const int64_t *index = g->taps + g->tap_set_begin[set], *last = g->taps + g->tap_set_begin[set + 1];
+    for (int64_t p = 0, size; p < c->filter_size; p += size) {
         const real *panel = panels + p * row;
-        taps = min64(KC, c->filter_size - p);
-        const int last = p + taps == c->filter_size;
+        F(block_taps_t) t = {index, g->tap_offset, p, 0, 0};
+        size = min64(KC, c->filter_size - p);
+        while (index < last && *index < p + size) ++index;
+        t.count = index - t.index, t.full = t.count == size;
         for (int64_t j = 0, vectors; j < row; j += vectors * VL) {
             vectors = F(balanced_tile)((row - j) / VL, NV);
             for (int64_t i = 0, rows; i < n; i += rows) {
                 rows = F(balanced_tile)(n - i, MR);
                 F(window_table)[rows - 1][vectors - 1](
-                    windows + i, c->planes->tap_offset + p, panel, taps, p == 0, relu && last, bias ? bias + j : NULL,
-                    j + vectors * VL < row ? VL : (int)(c->out_channels - (row - VL)), sums + i * row + j, row);
+                    windows + i, &t, panel, p == 0, relu && p + size == c->filter_size, bias ? bias + j : NULL,
+                    j + vectors * VL < row ? VL : (int)(c->out_channels - (row - VL)), sums + i, j);
             }
-            panel += taps * vectors * VL;
+            panel += size * vectors * VL;
         }
     }
 }
 
-/* Windows first … end − 1 of one image, all filters. */
-static void F(correlate_windows)(const F(correlation_t) *c, int64_t image, int64_t first, int64_t end, real *sums)
+/* Windows first … end − 1 of one image, all filters: those of rows with the same taps together, and of four rows and
+   more those of columns with the same taps: one VGG-like image takes 0.965 of the time. If there are not only an edge,
+   the inside and an edge, the parts are too small: LeNet-like takes 1.05. */
+static void F(correlate_windows)(const F(correlation_t) *c, int64_t image, int64_t first, int64_t end, real *scratch)
 {
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, row = F(packed_row)(c->out_channels);
     const int64_t most = min64(FASTNN_CONV_PIXELS, c->scratch_size / row);
+    const int few = c->filter_size * row < 8192;            /* weights: a part would take longer than what it spares */
+    int64_t kinds = 0;
+    for (int64_t j = 0; j < c->cols; ++j) kinds = max64(kinds, g->col_set[j]);
     for (int64_t k = 0; k < c->groups; ++k) {
         const real *from = F(planes_at)(g, image - c->skipped * LANES) + k * c->in_channels * g->channel_size;
         const int64_t filter = k * c->out_channels;
         const F(constants_t) norm = F(constants_of)(c->norm, filter);
+        const int relu = c->activation == RELU && !norm.mean;
         for (int64_t e = first, n; e < end; e += n) {
-            const real *windows[FASTNN_CONV_PIXELS];
-            n = min64(most, end - e);
-            for (int64_t q = 0, i = e / c->cols, j = e % c->cols; q < n; ++q, ++j) {
-                if (j == c->cols) j = 0, ++i;
-                windows[q] = from + i * g->pitch + j;
+            int64_t rows = e / c->cols;                     /* with the same taps: up to this one */
+            const int64_t set = few ? g->full_set : g->row_set[rows];
+            while (++rows < c->rows && (few || g->row_set[rows] == set)) continue;
+            n = min64(min64(most, end - e), rows * c->cols - e);
+            const int by_column = !few && kinds <= 3 && n >= 4 * c->cols;
+            for (int64_t s = 0, left = n, found; left; ++s, left -= found) {
+                const real *windows[FASTNN_CONV_PIXELS];
+                real *sums[FASTNN_CONV_PIXELS];
+                const real *at = from + e / c->cols * g->pitch;
+                found = 0;
+                for (int64_t q = 0, j = e % c->cols; q < n; ++q) {
+                    windows[found] = at + j, sums[found] = scratch + q * row;
+                    found += !by_column || g->col_set[j] == s;
+                    if (++j == c->cols) j = 0, at += g->pitch;
+                }
+                if (found) F(sum_windows)(c, k, windows, found, set + s, relu, sums);
             }
-            const int relu = c->activation == RELU && !norm.mean;
-            F(sum_windows)(c, k, windows, n, relu, sums);
-            for (int64_t q = 0; q < n && norm.mean; ++q) F(normalise_row)(&norm, sums + q * row, c->out_channels);
+            for (int64_t q = 0; q < n && norm.mean; ++q) F(normalise_row)(&norm, scratch + q * row, c->out_channels);
             if (c->activation != IDENTITY && !relu)
-                F(activate_range)(c->activation, c->alpha, sums, sums, sums, n * row);
-            F(transpose)(sums, row, c->y + (image * c->groups * c->out_channels + filter) * size + e, size, n,
+                F(activate_range)(c->activation, c->alpha, scratch, scratch, scratch, n * row);
+            F(transpose)(scratch, row, c->y + (image * c->groups * c->out_channels + filter) * size + e, size, n,
                          c->out_channels);
         }
     }
 }
 
 /* This part of the pieces of the interleaved blocks, and of the single images behind them. Where these are fewer than
-   the parts, a piece's filters are split, too, in whole tiles, or an image's windows. */
+   the parts, a piece's filters are split, too, in whole tiles, or the groups of a depthwise convolution, or an image's
+   windows. */
 static void F(correlate_part)(const void *job, int part, int parts)
 {
     const F(correlation_t) *c = job;
-    const int64_t size = c->rows * c->cols, pieces = ceil_div(size, FASTNN_CONV_PIXELS);
+    const int64_t size = c->rows * c->cols, pieces = ceil_div(size, FASTNN_CONV_PIXELS), vectors = ceil_div(size, VL);
     const int64_t blocks = F(interleaved_blocks)(c->images), units = blocks * pieces + c->images % LANES;
-    const int64_t tiles = ceil_div(c->out_channels, CONV_MR), splits = min64(tiles, ceil_div(parts, units));
+    const int64_t tiles = ceil_div(c->out_channels, CONV_MR);
+    const int64_t splits = min64(c->depthwise ? c->groups : tiles, ceil_div(parts, units));
     const int64_t end = part_begin(units * splits, part + 1, parts);
-    real *scratch = c->scratch + part * c->scratch_size;
+    real *scratch = c->scratch + part * c->scratch_size, *lines = scratch + c->scratch_size - FASTNN_CONV_LINES * LANES;
     for (int64_t e = part_begin(units * splits, part, parts); e < end; ++e) {
-        const int64_t unit = e / splits, split = e % splits, from = tiles * split / splits * CONV_MR;
-        const int64_t to = min64(c->out_channels, tiles * (split + 1) / splits * CONV_MR);
+        const int64_t unit = e / splits, split = e % splits, next = split + 1;
         const int64_t first = unit % pieces * FASTNN_CONV_PIXELS, n = min64(FASTNN_CONV_PIXELS, size - first);
         const int64_t image = unit - blocks * pieces + blocks * LANES;
-        if (unit >= blocks * pieces && c->panels)
-            F(correlate_windows)(c, image, size * split / splits, size * (split + 1) / splits, scratch);
-        else if (unit >= blocks * pieces) F(correlate_single)(c, image, from, to);
-        else F(correlate_interleaved)(c, unit / pieces, first, n, from, to, scratch);
+        F(share_t) f = {0, c->groups, 0, c->out_channels};
+        if (c->depthwise) f.first = c->groups * split / splits, f.last = c->groups * next / splits;
+        else f.begin = tiles * split / splits * CONV_MR, f.end = min64(f.end, tiles * next / splits * CONV_MR);
+        if (unit < blocks * pieces) F(correlate_interleaved)(c, unit / pieces, first, n, f, scratch);
+        else if (c->depthwise) F(correlate_depthwise)(c, image, f.first, f.last, scratch);
+        else if (c->pixelwise && c->singles)
+            F(correlate_pixels)(c, image, vectors * split / splits, vectors * next / splits, lines);
+        else if (c->panels) F(correlate_windows)(c, image, size * split / splits, size * next / splits, scratch);
+        else F(correlate_single)(c, image, f);
     }
 }
 
@@ -557,9 +836,9 @@ static const real *F(turn_weights)(const fastnn_conv *g, real *to)
     return turned;
 }
 
-/* From x to u and y; the planes are filled, but for interleaved blocks if these are given. */
-static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const real *panels, const real *b, real *u,
-                                 real *y, const fastnn_norm *norm, int activation)
+/* From x to u and y; the planes are filled, but for interleaved blocks if these are given, and for single images. */
+static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const real *singles, const real *panels,
+                                 const real *b, real *u, real *y, const fastnn_norm *norm, int activation)
 {
     const F(places_t) padded = {g->input.window_begin, g->input.taps_interleaved};
     const F(correlation_t) c = {
@@ -572,6 +851,10 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
         .panels = F(has_empty_lanes)(g->out_cols) ? panels : NULL,
         .blocks = blocks, .skipped = blocks ? F(interleaved_blocks)(g->images) : 0,
         .places = blocks ? (F(places_t)){g->x_begin, g->x_taps} : padded,
+        .singles = singles, .depthwise = F(is_depthwise)(g), .pixelwise = F(is_pixelwise)(g),
+#if defined(ISA_X86_V4)
+        .centred = g->centred,
+#endif
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }
@@ -591,14 +874,15 @@ static void F(conv_pack)(const fastnn_conv *g, void *to)
 static inline int F(reads_in_place)(const fastnn_conv *g)
 {
     const int64_t channels = g->channels / g->groups;
-    return g->x_begin && (channels == 1 || channels == g->filter_size || fastnn_first_level_ways >= 12);
+    return g->predicts && g->x_begin && (channels == 1 || channels == g->filter_size || fastnn_first_level_ways >= 12);
 }
 
 static void F(conv)(const fastnn_conv *g)
 {
-    const int in_place = F(reads_in_place)(g);
-    F(fill_input)(g, in_place ? F(interleaved_blocks)(g->images) : 0);
-    F(correlate_forward)(g, in_place ? g->x : NULL, g->packed, g->b, g->u, g->y, g->norm, g->activation);
+    const int in_place = F(reads_in_place)(g), singles = g->predicts && (F(is_depthwise)(g) || F(is_pixelwise)(g));
+    F(fill_input)(g, in_place ? F(interleaved_blocks)(g->images) : 0, !singles);
+    F(correlate_forward)(g, in_place ? g->x : NULL, singles ? g->x : NULL, g->packed, g->b, g->u, g->y, g->norm,
+                         g->activation);
 }
 
 /* From du, whose planes are filled, to u and y of x's shape, by weights that are turned. */
@@ -615,7 +899,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .interleaved = g->x_interleaved, .norm = norm, .activation = activation,
         .alpha = (real)g->alpha,
         .blocks = g->du_begin ? g->du : NULL, .skipped = g->du_begin ? F(interleaved_blocks)(g->images) : 0,
-        .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded,
+        .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded, .depthwise = F(is_depthwise)(g),
     };
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }

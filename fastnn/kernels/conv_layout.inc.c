@@ -28,29 +28,34 @@ static void F(deal_row)(const real *x, int64_t width, real *first, real *second)
         vstore(first + j / 2, vevens(a, b));
         vstore(second + j / 2, vodds(a, b));
     }
-    for (; j < width; ++j) (j % 2 ? second : first)[j / 2] = x[j];
+    const int left = (int)(width - j), more = left > VL ? left - VL : 0;
+    if (VL > 1 && left) {
+        const vec a = vload_first(x + j, vfirst(left - more)), b = vload_first(x + j + VL, vfirst(more));
+        vstore_first(first + j / 2, vfirst((left + 1) / 2), vevens(a, b));
+        vstore_first(second + j / 2, vfirst(left / 2), vodds(a, b));
+    } else if (left) first[j / 2] = x[j];
 }
 
-/* Copies one channel of `unit` interleaved images into its planes; places without a pixel become 0. */
-ALWAYS_INLINE void F(copy_channel)(const int unit, const fastnn_planes *g, const real *x, real *to)
+/* Copies one channel of `unit` interleaved images into its planes; places without a pixel become 0, if they are not. */
+ALWAYS_INLINE void F(copy_channel)(const int unit, const int zeroed, const fastnn_planes *g, const real *x, real *to)
 {
     const int one_row = g->contiguous && g->row_offset[g->height - 1] - g->row_offset[0] == (g->height - 1) * g->width;
     const int64_t row = g->width * unit * (one_row ? g->height : 1), height = one_row ? 1 : g->height;
     const int dealt = unit == 1 && !g->contiguous && g->width > 3 && g->col_offset[2] == g->col_offset[0] + 1
         && g->col_offset[3] == g->col_offset[1] + 1;
     int64_t written = 0;                                /* all before it, where rows stand one behind the other */
-    if (!g->contiguous) memset(to, 0, (size_t)(g->channel_size * unit) * sizeof(real));
+    if (!g->contiguous && !zeroed) memset(to, 0, (size_t)(g->channel_size * unit) * sizeof(real));
     for (int64_t i = 0; i < height; ++i, x += row) {
         const int64_t begin = (g->row_offset[i] + g->col_offset[0]) * unit;
         if (g->contiguous) {
-            for (; written < begin; ++written) to[written] = 0;
+            if (!zeroed) F(clear_row)(to + written, begin - written);
             F(copy_row)(x, to + begin, row);
             written = begin + row;
         } else if (dealt) F(deal_row)(x, row, to + begin, to + g->row_offset[i] + g->col_offset[1]);
         else for (int64_t j = 0; j < g->width; ++j)
             for (int l = 0; l < unit; ++l) to[(g->row_offset[i] + g->col_offset[j]) * unit + l] = x[j * unit + l];
     }
-    for (; written < g->channel_size * unit && g->contiguous; ++written) to[written] = 0;
+    if (g->contiguous && !zeroed) F(clear_row)(to + written, g->channel_size * unit - written);
 }
 
 /* Interleaves one channel of LANES images, `image` values apart, into a block's planes. */
@@ -90,10 +95,18 @@ static void F(fill_part)(const void *job, int part, int parts)
         const int64_t n = item < blocks ? item * LANES : item + blocks * (LANES - 1);
         const real *x = f->x + n * image;
         real *to = F(planes_at)(g, n - f->skipped * LANES);
-        if (item >= blocks) F(copy_channel)(1, g, x + c * size, to + c * g->channel_size);
-        else if (f->interleaved) F(copy_channel)(LANES, g, x + c * size * LANES, to + c * g->channel_size * LANES);
+        if (item >= blocks) F(copy_channel)(1, 0, g, x + c * size, to + c * g->channel_size);
+        else if (f->interleaved) F(copy_channel)(LANES, 0, g, x + c * size * LANES, to + c * g->channel_size * LANES);
         else F(interleave_channel)(g, x + c * size, image, to + c * g->channel_size * LANES);
     }
+}
+
+/* Does each channel have a filter of its own, of few taps? */
+#undef MOST_DEPTHWISE
+#define MOST_DEPTHWISE 64
+static inline int F(is_depthwise)(const fastnn_conv *g)
+{
+    return g->groups == g->channels && g->groups == g->filters && g->filter_size <= MOST_DEPTHWISE;
 }
 
 /* How many threads the work is worth; it is counted in double, which does not overflow. */
@@ -104,11 +117,12 @@ static int F(conv_threads)(const fastnn_conv *g)
     return products < PARALLEL_FMAS ? 1 : g->threads;
 }
 
-/* Fills the planes, but for `skipped` interleaved blocks. */
-static void F(fill_input)(const fastnn_conv *g, int64_t skipped)
+/* Fills the planes, but for `skipped` interleaved blocks, and for single images unless these are wanted. */
+static void F(fill_input)(const fastnn_conv *g, int64_t skipped, int singles)
 {
-    const F(fill_t) fill = {&g->input, g->x, g->images, g->channels, g->x_interleaved, skipped};
-    if (g->images > skipped * LANES) run_parts(F(fill_part), &fill, F(conv_threads)(g));
+    const int64_t images = singles ? g->images : F(interleaved_blocks)(g->images) * LANES;
+    const F(fill_t) fill = {&g->input, g->x, images, g->channels, g->x_interleaved, skipped};
+    if (images > skipped * LANES) run_parts(F(fill_part), &fill, F(conv_threads)(g));
 }
 
 /* dx needs du with a border and the gaps of the stride, but for those blocks; dW reads it there, too, if du came image

@@ -45,7 +45,7 @@ static void F(channel_gradient_part)(const void *job, int part, int parts)
 
 static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 {
-    F(fill_input)(g, 0);
+    F(fill_input)(g, 0, 1);
     if (!g->dw) return;
     if (!g->y_interleaved) F(fill_gradient)(g);
     F(weight_gradient)(g);
@@ -55,5 +55,5 @@ static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 /* conv_transpose_backward_weight filled the planes. */
 static void F(conv_transpose_backward_input)(const fastnn_conv *g)
 {
-    F(correlate_forward)(g, NULL, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
+    F(correlate_forward)(g, NULL, NULL, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
 }

@@ -481,7 +481,7 @@ static void F(conv_winograd)(const fastnn_conv *g)
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .activation = g->activation, .alpha = (real)g->alpha,
     };
-    F(fill_input)(g, 0);
+    F(fill_input)(g, 0, 1);
     F(winograd_run)(g, &c);
 }
 

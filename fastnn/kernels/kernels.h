@@ -107,7 +107,8 @@ typedef struct {
     int64_t channel_size, pitch, image_size;
     int contiguous;
     const int64_t *row_offset, *col_offset, *tap_offset, *tap_offset_interleaved;
-    const int64_t *order, *window_begin, *tap_set, *row_set, *taps, *tap_places, *taps_interleaved, *tap_set_begin;
+    const int64_t *order, *window_begin, *tap_set, *row_set, *col_set;
+    const int64_t *taps, *tap_places, *taps_interleaved, *tap_set_begin;
     int64_t full_set;
     void *memory;
 } fastnn_planes;
@@ -138,12 +139,14 @@ typedef struct {
     int64_t images, channels, filters, groups;
     int64_t filter_size;                /* weights of one filter: channels / groups · window */
     int64_t out_rows, out_cols, stride_h, stride_w;
+    int64_t centred;                    /* 1, or 2: 3 × 3 pixels around every one, or every second one, are windows */
     fastnn_planes input, gradient;      /* of x, and of du, spread by the stride */
     int x_interleaved, y_interleaved;   /* x and dx; y, u and du */
     /* Where windows find their pixels in a block of images as it came: order[e]'s first one, and how much further that
        of each entry of `taps` stands. For dx in du; if not NULL, the planes of du have room for LANES − 1 images. For
-       forward in x, if it reads no planes. */
+       a prediction in x: nobody reads the planes afterwards, so it may do without. */
     const int64_t *du_begin, *du_taps, *x_begin, *x_taps;
+    int predicts;
     int64_t scratch_size;
     const void *x, *w, *b, *du;         /* b may be NULL */
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */

@@ -145,6 +145,13 @@ static double F(sum_squares)(const void *g_, int64_t n)
 }
 
 /* to[0 … n − 1] = from[0 … n − 1], for rows that are too short for memcpy to pay. */
+static inline void F(clear_row)(real *to, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) vstore(to + i, vzero());
+    if (i < n) vstore_first(to + i, vfirst((int)(n - i)), vzero());
+}
+
 static inline void F(copy_row)(const real *from, real *to, int64_t n)
 {
     int64_t i = 0;
