@@ -398,3 +398,17 @@ def test_gradients_of_groups_have_the_same_bits_for_any_number_of_threads(shape,
 
     for two, one in zip(gradients(2), gradients(1), strict=True):
         same(two, one)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("case", [*BATCH, *LARGE[:3], *LARGE[4:6],
+                                  Case("rms", lambda nn: nn.RMSNorm(19), (7, 19))], ids=name_of)
+def test_an_infinite_variance_leaves_zeros(ref, fast, isa, dtype, case):
+    """As in PyTorch: 1/√∞ is 0, for y and for all gradients but that of the shift. It was NaN."""
+    x = normal(case.shape, dtype) * dtype.type(1e30 if dtype == "float32" else 1e200)
+    for nn in (ref, fast):
+        model = nn.Sequential(case.make(nn), dtype=dtype)
+        assert np.array_equal(model.forward(x, training=True), np.zeros_like(x))
+        assert np.array_equal(model.backward(np.ones_like(x)), np.zeros_like(x))
+        assert all(np.isfinite(gradient).all() for gradient in model.grads.values())
+        assert np.array_equal(model(x), np.zeros_like(x))

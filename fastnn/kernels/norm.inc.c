@@ -61,6 +61,9 @@ typedef struct {
     double mean, squares, seen;
 } F(moments_t);
 
+/* The largest number for ∞: a variance that overflows is ∞, and would be NaN by ∞ − ∞ or 0 · ∞. */
+static inline double F(finite)(double x) { return x > DBL_MAX ? DBL_MAX : x; }
+
 /* Joins what `count` ranges of n values, the first one at `x`, give, as in Chan, Golub and LeVeque, "Updating formulae
    and a pairwise algorithm for computing sample variances" (1979). */
 static inline void F(add_moments)(const real *x, int64_t count, int64_t stride, int64_t n, const real *hi,
@@ -78,7 +81,8 @@ static inline void F(add_moments)(const real *x, int64_t count, int64_t stride, 
     for (int l = 0; l < VL; ++l) lo[l] = near;
     for (const real *range = x; range < end; range += stride) F(add_differences)(1, range, n, hi, lo, residual, square);
     const double d = (double)F(tree_of_vectors)(residual) * inverse, apart = (double)near + d - all->mean;
-    all->squares += (double)F(tree_of_vectors)(square) - d * d * values + apart * apart * (all->seen * weight);
+    all->squares += (double)F(tree_of_vectors)(square) - F(finite)(d * d * values)
+                    + F(finite)(apart * apart) * (all->seen * weight);
     all->mean += apart * weight;
     all->seen += values;
 }
@@ -177,6 +181,7 @@ ALWAYS_INLINE void F(column_moments)(const int vectors, const vmask mask, const 
                                      real *mean_hi, real *mean_lo, real *var)
 {
     const vec count = vset1((real)rows);
+    const vec lowest = vset1((real)(sizeof(real) == 4 ? -FLT_MAX : -DBL_MAX));     /* not −∞, as in `finite` */
     vec hi[COLUMN_VECTORS], mean[COLUMN_VECTORS], square[COLUMN_VECTORS], residual[COLUMN_VECTORS];
     UNROLL for (int v = 0; v < vectors; ++v) {
         hi[v] = LOAD(x);
@@ -207,7 +212,7 @@ ALWAYS_INLINE void F(column_moments)(const int vectors, const vmask mask, const 
     UNROLL for (int v = 0; v < vectors; ++v) {
         STORE(mean_hi, hi[v]);
         STORE(mean_lo, mean[v] + residual[v] / count);
-        STORE(var, (square[v] - residual[v] * residual[v] / count) / count);
+        STORE(var, (square[v] + vmax_nan(-(residual[v] * residual[v] / count), lowest)) / count);
     }
 }
 

@@ -3,6 +3,7 @@
    isa_<set>.c defines TABLE (the tables' name), ISA (the set's name as a string) and the set's tile and block sizes,
    then includes this file. Every function is static: otherwise the linker could keep the AVX-512 copy of a function for
    the portable caller. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
