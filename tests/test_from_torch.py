@@ -499,3 +499,29 @@ def test_a_users_layer_is_named(torch, fast):
 
     with pytest.raises(ValueError, match=r"^1: Own: expected a layer that PyTorch has, .*, got Own\(\)$"):
         to_torch(fast.Sequential(fast.Linear(4, 3), Own()))
+
+
+@pytest.mark.parametrize(("side", "options"), [(2, {"size": 82}), (2, {"scale_factor": 1.1}),
+                                               (3, {"scale_factor": 41})])
+@pytest.mark.parametrize("inside", [False, True])
+def test_other_nearest_pixels_are_refused(torch, nn, side, options, inside):
+    """Where the shape is known, in both directions: PyTorch counts in float32. A bilinear one has the same places."""
+    text = r"0\.0: Upsample" if inside else r"0: Upsample"
+    x = torch.arange(side * side, dtype=torch.float32).reshape(1, 1, side, side)
+
+    def models(**more):
+        for known in ({}, {"input_shape": (1, side, side)}):
+            layer = nn.Upsample(**options, **more)
+            yield nn.Sequential(nn.Parallel(layer) if inside else layer, dtype="float32", **known)
+
+    unknown, known = models()
+    module = to_torch(unknown)
+    assert not np.array_equal(module(x).numpy(), unknown(x.numpy()))
+    if not inside:
+        with pytest.raises(ValueError, match=rf"{text}: expected the same pixels in float32, in which PyTorch"):
+            from_torch(module, package=nn, input_shape=(1, side, side))
+    with pytest.raises(ValueError, match=rf"{text}: expected the same pixels in float32, in which PyTorch counts, got"):
+        to_torch(known)
+    for model in models(mode="bilinear"):
+        to_torch(model)
+    to_torch(nn.Sequential(nn.Upsample(scale_factor=3), input_shape=(1, side, side)))

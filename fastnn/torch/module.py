@@ -17,6 +17,7 @@ from fastnn_ref.shared.objects import as_package, check_model
 from fastnn_ref.shared.optional import optional
 from fastnn_ref.shared.shapes import inner_chain
 
+from .. import image_tables
 from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
 from .state import state_to_torch
 
@@ -32,7 +33,8 @@ def to_torch(model: Any) -> Any:
     frozen layer have ``requires_grad=False``; a frozen BatchNorm is one that keeps to its running statistics, as ours
     does and PyTorch's does not. Seed, penalty, initialisers and ``lr_scale`` belong to training and have no place in a
     module: give PyTorch's optimizer a group with a rate of its own. Masks are drawn by PyTorch. Raises ValueError for
-    a layer that cannot be said, such as ``Augment`` or one of your own.
+    a layer that cannot be said, such as ``Augment`` or one of your own, and, where the model knows its ``input_shape``,
+    for an ``Upsample`` to the nearest pixels that looks at others there: PyTorch counts them in float32.
 
     >>> import fastnn as nn
     >>> from fastnn.torch import to_torch
@@ -45,9 +47,33 @@ def to_torch(model: Any) -> Any:
     """
     check_model("model", model, or_layer=True)
     torch = optional("torch", extra="torch")
-    module = built(torch, whole(model), getattr(torch, str(model.dtype)))
+    part = whole(model)
+    check_pixels(torch, model, "", model.input_shape)
+    module = built(torch, part, getattr(torch, str(model.dtype)))
     module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state_to_torch(model).items()})
     return module
+
+
+def check_pixels(torch: Any, layer: Any, path: str, shape: Sequence[int] | None) -> None:
+    """ValueError for an Upsample that looks at other pixels in PyTorch, in the layer or inside it, for that input."""
+    if shape is None:
+        return
+    inside = getattr(layer, "layers", None)
+    for index, each in enumerate(inside or getattr(layer, "branches", ())):
+        check_pixels(torch, each, f"{path}.{index}".lstrip("."), shape)
+        shape = each.output_shape(shape) if inside else shape
+    if hasattr(layer, "block"):
+        check_pixels(torch, layer.block, f"{path}.block".lstrip("."), shape)
+    if type(layer).__name__ != "Upsample" or layer.mode != "nearest":
+        return
+    for axis, (side, new) in enumerate(zip(shape[1:], layer.output_shape(shape)[1:], strict=True)):
+        scale = None if layer.scale_factor is None else layer.scale_factor[axis]
+        theirs = torch.nn.functional.interpolate(
+            torch.arange(side, dtype=torch.float32).reshape(1, 1, side, 1),
+            *(((new, 1),) if scale is None else (None, (scale, 1.0))))
+        if theirs.flatten().tolist() != image_tables.places(side, new, scale, layer.mode, False).low.tolist():
+            fail(path, "Upsample", "the same pixels in float32, in which PyTorch counts",
+                 f"{new} from {side}" + ("" if scale is None else f" by {scale}"))
 
 
 def built(torch: Any, part: Part, dtype: Any) -> Any:
@@ -79,7 +105,8 @@ def from_torch(
 
     Raises ValueError for a module that fastnn does not have, and for an option that it does not have (such as
     ``padding_mode="reflect"``, a momentum of None, a frozen weight with a bias that is not), with the path of the
-    module; TypeError if ``module`` is no module.
+    module; where the shape is known, for an ``Upsample`` that looks at other pixels here; TypeError if ``module`` is
+    no module.
 
     >>> import torch
     >>> from fastnn.torch import from_torch
@@ -150,6 +177,8 @@ class Reader:
             after = flat[position + 1][1] if position + 1 < len(flat) else None
             try:
                 layer, taken = self.layer(each, place, known, after)
+                if type(layer).__name__ == "Upsample":
+                    check_pixels(self.torch, layer, place, known)
                 known = self.shape_behind(layer, known)
             except (ValueError, TypeError) as error:
                 if str(error).startswith((f"{place}: ", f"{place}.", "the outermost module: ")):
