@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fastnn_ref.shared.custom import CustomLayer
-from tests.check import normal, same, same_parameters
+from tests.cases import LOSSES, OPTIMIZERS, PENALTIES, one_of_each_kind
+from tests.check import inputs, normal, same, same_parameters
 from tests.pairwise import chequered
 
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda thing: pickle.loads(pickle.dumps(thing))}
@@ -620,6 +621,55 @@ def test_a_subclass_may_override_the_same_in_both_packages(ref, fast):
                 assert refused(one, public) == refused(other, public), (name, public)
                 count += 1
     assert count > 1000
+
+
+@pytest.mark.parametrize("name", ["parameters", "set_parameter", "state_dict", "load_state_dict"])
+@pytest.mark.parametrize("base", ["Linear", "Sequential", "CustomLayer"])
+def test_what_training_files_and_copies_do_not_call_cannot_be_overridden(nn, base, name):
+    if (base, name) != ("CustomLayer", "set_parameter"):            # which it does not have
+        with pytest.raises(TypeError, match=rf"{base}: {name} is not called by training, files and copies and cannot"):
+            type("Mine", (getattr(nn, base),), {name: lambda self: {}})
+
+
+def assigning(base, name):
+    """A class of one's own whose constructor assigns the attribute of that name."""
+    made = {}
+    exec(f"def __init__(self, *given, **named):\n    Base.__init__(self, *given, **named)\n    self.{name} = 5",
+         {"Base": base}, made)
+    return type("Mine", (base,), made)
+
+
+@pytest.mark.parametrize(("base", "name"), [
+    ("Linear", "_numbered"), ("Linear", "_input_shape"), ("Sequential", "_own_network"), ("Adam", "_steps"),
+    ("Adam", "_network"), ("SGD", "_lr"), ("MSELoss", "_loss_pass"), ("CustomOptimizer", "_lr"),
+    ("CustomLayer", "_host"),
+    ("CustomLoss", "_loss_pass"), ("CustomActivation", "_host"), ("NAdam", "_product"), ("Conv2d", "_sides")])
+def test_private_names_of_the_library(nn, base, name):
+    """The reference took a user's self._steps for its own count: another result, without a word."""
+    base = getattr(nn, base)
+    for make in (assigning, lambda base, name: type("Mine", (base,), {name: None})):
+        with pytest.raises(TypeError, match=rf"{base.__name__}: {name} is kept for the library itself; choose another"):
+            make(base, name)
+        make(base, f"{name}_of_mine")
+
+
+def test_all_private_names_of_the_library_are_refused(ref, fast):
+    """Those of the classes, and those of the objects after a step."""
+    count = 0
+    for case in [*one_of_each_kind(ref), *LOSSES, *OPTIMIZERS, *PENALTIES]:
+        things = [case.make(nn) for nn in (ref, fast)]
+        for nn, thing in zip((ref, fast), things, strict=True):
+            if isinstance(thing, nn.Layer):
+                model = thing if isinstance(thing, nn.Sequential) else nn.Sequential(thing)
+                model.backward(model.forward(inputs(case), training=True))
+            elif isinstance(thing, nn.Optimizer):
+                nn.Sequential(nn.Linear(2, 2)).step(np.eye(2), np.eye(2), nn.MSELoss(), thing)
+        names = {name for thing in things for name in (*dir(type(thing)), *getattr(thing, "__dict__", ()))}
+        for name in sorted(names - {"_repr_html_"}):
+            if name.startswith("_") and not name.startswith("__"):
+                assert all(refused(type(thing), name) for thing in things), (type(things[0]), name)
+                count += 1
+    assert count > 500
 
 
 def test_an_argument_of_another_class_cannot_be_set(nn):

@@ -8,8 +8,10 @@ attributes of the engine's compiled classes.
 from __future__ import annotations
 
 import copy
+import dis
 import inspect
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .config import Configured, check_arguments
@@ -29,9 +31,29 @@ COMPILED = {
                   "check_owner slots", "CustomOptimizer"),
     "Penalty": ("value gradient constrain applies_to _coefficients adds_to_loss", ""),
 }
-# What is said of a name that objects hold, and a class may not.
+# What is said of a name that a class may not have.
+KEPT = "is kept for the library itself; choose another name"
+NOT_CALLED = "is not called by training, files and copies and cannot be overridden"
 ARGUMENT = "is an argument of the constructor and cannot be overridden; pass it to super().__init__"
 OF_OBJECTS = "is an attribute of each object and cannot be overridden"
+# What the library would not call, and its own attributes, of either package: class → names, and what is said of them.
+POOL = {"_dilation _extent _fill _overhang _set_window _sides": KEPT}
+NORM = {"_add_affine _affine_shape _scale_and_shift": KEPT}
+FIXED = {
+    "Layer": {"parameters set_parameter state_dict load_state_dict": NOT_CALLED,
+              "_around _assign _bind _index _input_shape _lr_scale _numbered _own_network _penalties _start_from "
+              "_trainable": KEPT},
+    "Sequential": {"_given_shape _penalty_loss _stop_training _whole": KEPT},
+    "Linear": {"_add_weights": KEPT}, "Conv2d": {"_add_weights _sides _tiling": KEPT},
+    "ConvTranspose2d": {"_add_weights _sides": KEPT}, "StochasticDepth": {"_executed": KEPT},
+    "MaxPool2d": POOL, "AvgPool2d": POOL,
+    "BatchNorm1d": NORM, "BatchNorm2d": NORM, "LayerNorm": NORM, "GroupNorm": NORM, "RMSNorm": NORM,
+    "Loss": {"_checked_targets _loss_pass": KEPT},
+    "Optimizer": {"_fitted _host_of _kept _listed _lr _network _slot_arrays _slots_of _starts _step_size _steps "
+                  "_take_slots": KEPT},
+    "Adagrad": {"_rate_now": KEPT}, "RMSprop": {"_spread": KEPT}, "NAdam": {"_momentum _product _rates": KEPT},
+    "Closed": {"_arguments _changeable": KEPT},
+}
 # Abstract classes, and what to use.
 ABSTRACT = {
     "Layer": "Linear, ReLU, ...", "Activation": "ReLU, Tanh, ...", "Model": "Sequential",
@@ -52,18 +74,30 @@ def held_by_objects(base: type[Any]) -> tuple[set[str], set[str]]:
     return arguments, others - {"saved"}            # which the layers of the reference alone have
 
 
+def own_names(classes: Iterable[type[Any]]) -> set[str]:
+    """The names that classes define, and the private ones of the attributes that their methods assign."""
+    own = [vars(each) for each in classes]
+    steps = [each for names in own for value in names.values() if inspect.isfunction(value)
+             for each in dis.get_instructions(value)]
+    return {*itertools.chain(*own), *(each.argval for each in steps
+                                      if each.opname == "STORE_ATTR" and each.argval.startswith("_"))}
+
+
 def check_class(kind: type[Any], **named: Any) -> None:
     """TypeError for a user's subclass that defines what runs in C in the engine, or what objects hold and C reads: it
-    would be ignored there."""
+    would be ignored there; and for one that defines or assigns what the library keeps for itself."""
     base = library_class(kind)
     package = base.__module__.partition(".")[0]
-    own = {name for each in kind.__mro__[:kind.__mro__.index(base)] for name in vars(each)}
+    own = own_names(kind.__mro__[:kind.__mro__.index(base)])
     for names, instead in (COMPILED[each.__name__] for each in base.__mro__ if each.__name__ in COMPILED):
         for name in names.split():
             if name in own:
                 advice = f"; derive from {package}.{instead}" if instead else ""
                 raise TypeError(
                     f"{package}.{base.__name__}: {name} runs in C in fastnn and cannot be overridden{advice}")
+    for names, said in (each for one in base.__mro__ for each in FIXED.get(one.__name__, {}).items()):
+        for name in sorted(own.intersection(names.split())):
+            raise TypeError(f"{package}.{base.__name__}: {name} {said}")
     arguments, others = held_by_objects(base)
     for name in sorted(own & (arguments | others)):
         raise TypeError(f"{package}.{base.__name__}: {name} {ARGUMENT if name in arguments else OF_OBJECTS}")
@@ -127,9 +161,9 @@ class Closed(Configured):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
+        check_class(cls)
         if "__init__" in vars(cls):
             cls._arguments = cls._arguments.union(list(inspect.signature(vars(cls)["__init__"]).parameters)[1:])
-        check_class(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from . import checks
 from .arrays import as_number_array, as_parameter_value, as_result
-from .closed import ARGUMENT, OF_OBJECTS
+from .closed import ARGUMENT, KEPT, NOT_CALLED, OF_OBJECTS, own_names
 from .config import Configured
 from .objects import attributes_of, check_instance, package_of, put_attributes
 from .optimizer import as_clipping, as_learning_rate, as_optimizer_state, belongs_to_another
@@ -35,14 +35,20 @@ Shape = tuple[int, ...]
 
 # What a user's class may not define, because training looks elsewhere: base → names, and what is said of them.
 FIXED = {
-    "CustomLayer": {"trainable lr_scale": OF_OBJECTS},
+    "Custom": {"_host": KEPT},
+    "CustomLayer": {"trainable lr_scale": OF_OBJECTS,
+                    "parameters state_dict load_state_dict": f"{NOT_CALLED}; declare parameters by add in the "
+                    "constructor",
+                    "_assign _living_host _lr_scale _trainable": KEPT},
     "CustomActivation": {"forward_pass backward_pass output_shape min_batch_size":
                          "is not called where a layer has the activation and cannot be overridden; derive from "
                          "CustomLayer"},
     "CustomLoss": {"forward backward __call__":
-                   "is not called in training and cannot be overridden; define value_and_gradient"},
+                   "is not called in training and cannot be overridden; define value_and_gradient",
+                   "_checked_targets _loss_pass": KEPT},
     "CustomOptimizer": {"step current_lr": "is not called in training and cannot be overridden; define update",
-                        "lr weight_decay maximize clip_norm clip_value": ARGUMENT, "steps": OF_OBJECTS},
+                        "lr weight_decay maximize clip_norm clip_value": ARGUMENT, "steps": OF_OBJECTS,
+                        "_checked_step_size _checked_update _lr _pending _slot_arrays _take_slots": KEPT},
 }
 
 
@@ -53,11 +59,12 @@ class Custom(Configured):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
+        who = next((each.__name__ for each in cls.__mro__ if each.__module__ == __name__), "")
         for at, base in enumerate(cls.__mro__):
-            own = {name for each in cls.__mro__[:at] if each.__module__ != __name__ for name in vars(each)}
+            own = own_names(each for each in cls.__mro__[:at] if each.__module__ != __name__)
             for names, said in FIXED.get(base.__name__, {}).items() if base.__module__ == __name__ else ():
                 for name in sorted(own.intersection(names.split())):
-                    raise TypeError(f"{base.__name__}: {name} {said}")
+                    raise TypeError(f"{who}: {name} {said}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**attributes_of(self), "_host": None}     # a copy gets a host of its own
