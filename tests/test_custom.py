@@ -825,3 +825,33 @@ def test_a_dataclass_of_the_librarys(nn):
     assert repr(nn.from_config(model.config(), {"Square": Square})[0]) == repr(copy.deepcopy(model)[0]) == "Square(4)"
     with pytest.raises(TypeError, match=r"^Square: unexpected argument 'width': Square\(size\)$"):
         Square(width=4)
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    ({1: 2}, r"keys that a record can hold, text other than 'class', got 1"),
+    ({"a": [{None: 2}]}, r"keys that a record can hold, text other than 'class', got None"),
+    ({"class": "Linear"}, r"keys that a record can hold, text other than 'class', got 'class'"),
+    (np.array([1j]), "a value that a record can hold"), (np.array([b"a"]), "a value that a record can hold"),
+    (np.datetime64("2020-01-01"), "a value that a record can hold"),
+])
+def test_what_a_record_cannot_hold(nn, value, said, tmp_path):
+    """Keys that were no text came back as text, "class" as an object, and the others were an error of JSON's, in `fit`
+    after the first epoch."""
+    class Holder(nn.CustomLayer):
+        def __init__(self, value):
+            self.value = value
+
+        def forward_pass(self, x, training):
+            return x
+
+        def backward_pass(self, dy):
+            return dy
+
+    model = nn.Sequential(nn.Linear(2, 2), Holder(value))
+    with pytest.raises(TypeError, match=rf"Holder\.value.*: expected {said}"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+    model.fit(np.eye(2), np.eye(2), loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=1,
+              callbacks=[nn.ModelCheckpoint(tmp_path / "run")])
+    with pytest.raises(ValueError, match=rf"Holder\.value.*: expected {said}"):
+        nn.load_training(tmp_path / "run", {"Holder": Holder})

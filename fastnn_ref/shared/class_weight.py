@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from . import checks
 from .arrays import as_number_array, first_row
-from .config import rebuild
+from .config import Labels, rebuild
 from .targets import as_class_targets, as_probability_targets, check_logits
 
 Array = npt.NDArray[Any]
@@ -51,8 +51,8 @@ def as_class_weight(value: Any) -> ClassWeight:
     if isinstance(value, str):
         return checks.as_choice("class_weight", value, (BALANCED,))
     if isinstance(value, Mapping):
-        return {as_label(label): checks.as_number(f"class_weight[{label!r}]", weight, 0)
-                for label, weight in value.items()}
+        return Labels((as_label(label), checks.as_number(f"class_weight[{label!r}]", weight, 0))
+                      for label, weight in value.items())
     found = as_weights("class_weight", value, "class")
     if not any(found):
         raise ValueError("class_weight: expected a number > 0 among them, got zeros only")

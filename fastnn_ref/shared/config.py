@@ -143,6 +143,10 @@ def file_config(thing: Any) -> dict[str, Any]:
     return record
 
 
+class Labels(dict[int, Any]):
+    """A dict whose keys are texts in a record, which its owner makes numbers again."""
+
+
 def plain(name: str, value: Any, with_values: bool = True) -> Any:
     """``value`` as a record holds it."""
     if value is None or isinstance(value, bool | int | float | str):
@@ -152,8 +156,11 @@ def plain(name: str, value: Any, with_values: bool = True) -> Any:
     if isinstance(value, tuple | list):
         return [plain(f"{name}[{index}]", each, with_values) for index, each in enumerate(value)]
     if isinstance(value, Mapping):
+        for key in () if isinstance(value, Labels) else value:
+            if not isinstance(key, str) or key == "class":          # which says in a record what an object is
+                raise TypeError(f"{name}: expected keys that a record can hold, text other than 'class', got {key!r}")
         return {str(key): plain(f"{name}[{key!r}]", each, with_values) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind == "U" or np.can_cast(value.dtype, np.float64)):
         return value.tolist()
     raise TypeError(f"{name}: expected a value that a record can hold, such as a number or a Schedule, got {value!r}")
 
