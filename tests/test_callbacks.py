@@ -1338,3 +1338,14 @@ def test_a_hook_of_keras_that_is_none_here(nn, name, instead):
     """It would never be called."""
     with pytest.raises(TypeError, match=f"^Mine.{name}: fit calls no hook of that name{instead}"):
         type("Mine", (nn.EarlyStopping,), {name: lambda self, *given: None})
+
+
+@pytest.mark.parametrize("make", [lambda nn: nn.EarlyStopping("loss", patience=2), lambda nn: nn.Callback()])
+def test_an_object_twice(nn, make):
+    """EarlyStopping counted each epoch twice, and ended after one without a word."""
+    model, callback = nn.Sequential(nn.Linear(2, 2)), make(nn)
+    given = dict(loss=nn.MSELoss(), optimizer=nn.SGD(lr=0.1), epochs=2)
+    with pytest.raises(ValueError, match=r"callbacks: expected each object once, got .*\(.*\) twice"):
+        model.fit(np.eye(2), np.eye(2), callbacks=[callback, callback], **given)
+    assert model.steps == 0
+    assert len(model.fit(np.eye(2), np.eye(2), callbacks=[callback, make(nn)], **given).history["loss"]) == 2

@@ -191,6 +191,8 @@ class CallbackList:
         for each in self.callbacks:
             if not isinstance(each, Callback):
                 raise TypeError(f"callbacks: expected Callback objects, got {each!r}")
+            if sum(other is each for other in self.callbacks) > 1:      # it would count and write everything twice
+                raise ValueError(f"callbacks: expected each object once, got {each!r} twice")
         self.check_monitors(params["monitors"])
         self.attached = self.callbacks if display is None else [*self.callbacks, display]
         self.called = [each for each in self.attached if writes or not each.writes]
