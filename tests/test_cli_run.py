@@ -1026,6 +1026,19 @@ def test_a_class_may_be_called_none(tmp_path):
         rows.read_table(path).numbers([0])
 
 
+def test_texts_of_a_parquet_file_may_be_bytes(tmp_path):
+    """As of writers that do not note that they are UTF-8; a label was "b'yes'"."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    pandas.DataFrame({"a": [b"1.5", b"2"], "k": [b"yes", "né ".encode()], "z": [b"\xff", b""]}).to_parquet(path)
+    table = rows.read_table(path)
+    assert table.labels(1) == ["yes", "né"]
+    assert table.numbers([0]).tolist() == [[1.5], [2.0]]
+    with pytest.raises(ValueError, match=r"line 1, column 'z': expected a label in UTF-8, got b'\\xff'"):
+        table.labels(2)
+
+
 def test_delimiters_in_quotes_and_lines_of_spaces(tmp_path):
     path = cells_in(tmp_path / "a.csv", [["1", "2", "x"], ["3", "4", "y"]], ['"a;1;2"', '"b;""3;"', "label"])
     assert rows.read_table(path).names == ("a;1;2", 'b;"3;', "label")

@@ -123,7 +123,14 @@ class Table:
         """This column as texts."""
         found = []
         for row, line in zip(self.cells, self.lines, strict=True):
-            found.append("" if row[column] is None else str(row[column]).strip())
+            cell = row[column]
+            if isinstance(cell, bytes):             # a text of a Parquet file that does not say that it is one
+                try:
+                    cell = cell.decode()
+                except UnicodeDecodeError:
+                    raise ValueError(f"{self.path}: line {line}, column {self.called(column)}: expected a label in "
+                                     f"UTF-8, got {cell!r}") from None
+            found.append("" if cell is None else str(cell).strip())
             if found[-1] in ("", "nan"):
                 raise ValueError(f"{self.path}: line {line}, column {self.called(column)}: expected a label, got "
                                  + (repr(found[-1]) if found[-1] else "an empty cell"))
