@@ -1349,3 +1349,17 @@ def test_an_object_twice(nn, make):
         model.fit(np.eye(2), np.eye(2), callbacks=[callback, callback], **given)
     assert model.steps == 0
     assert len(model.fit(np.eye(2), np.eye(2), callbacks=[callback, make(nn)], **given).history["loss"]) == 2
+
+
+def test_a_training_that_goes_on_with_other_metrics(nn, tmp_path):
+    """A value for each epoch, so that lists and epochs belong together: they were shorter, without a hint of where."""
+    def fit(epochs, **more):
+        model = nn.Sequential(nn.Linear(2, 2))
+        return model.fit(np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=epochs,
+                         callbacks=[nn.ModelCheckpoint(tmp_path / "run")], **more).history
+
+    fit(2, metrics=["accuracy"])
+    found = fit(5, resume=tmp_path / "run", validation_data=(np.eye(2), [0, 1]))
+    assert list(found) == ["loss", "accuracy", "val_loss"]
+    assert {name: np.isnan(values).tolist() for name, values in found.items()} == {
+        "loss": [False] * 5, "accuracy": [False] * 2 + [True] * 3, "val_loss": [True] * 2 + [False] * 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from .callbacks import Callback
 
 class History(Callback):
     """The record of a training: ``history`` (name → value for each epoch), ``epoch``, ``params``, ``seconds``.
+
+    A name that a training has only since it was resumed, or no longer, has NaN for the other epochs.
 
     ``seconds`` is the time of each epoch's training alone, without validation. ``interrupted`` says whether Ctrl-C
     ended the training; ``message`` is what ``fit_lbfgs`` says of its end.
@@ -37,9 +40,13 @@ class History(Callback):
         super().load_state_dict(state)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Keeps a value of each name: NaN where a training that goes on measures more than before, or less."""
+        logs = logs or {}
+        for name in logs:
+            self.history.setdefault(name, [math.nan] * len(self.epoch))
+        for name, values in self.history.items():
+            values.append(logs.get(name, math.nan))
         self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
