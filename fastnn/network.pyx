@@ -34,12 +34,13 @@ from fastnn.copying import make, recipe
 from fastnn_ref import init
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.arrays import as_batch, as_number_array
-from fastnn_ref.shared.network import as_common_dtype, as_counters, as_seeds, busy, check_enough_rows
+from fastnn_ref.shared.network import (
+    MAX_DEPTH, as_common_dtype, as_counters, as_seeds, busy, check_enough_rows, too_deep,
+)
 from fastnn_ref.shared.objects import check_unowned
 from fastnn_ref.shared.parameter import ParameterSpec
 
 DEFAULT_DTYPE = np.dtype(np.float32)
-cdef int MAX_DEPTH = 500
 cdef uint32_t MASK = 1 << 24                        # the streams that random masks draw from
 cdef int MOST_IDLE = max(1, (os.cpu_count() or 1) - 1)      # twins that a network keeps: with it, one for each core
 
@@ -256,13 +257,13 @@ cdef object twin_of_argument(object value, dict twins):
 
 
 cdef int check_depth(object nodes) except -1:
-    """Layers inside layers are passed through by recursion in C, whose stack is not without end."""
+    """Layers inside layers are passed through by recursion, for which no stack is without end."""
     cdef int depth = 0
     while nodes:
         nodes = [child for node in nodes for _, child in (<Node>node).named_children()]
         depth += 1
         if depth > MAX_DEPTH:
-            raise ValueError(f"layers: expected at most {MAX_DEPTH} levels of layers inside layers, got more")
+            raise too_deep()
     return 0
 
 

@@ -26,7 +26,7 @@ from .shared import checks
 from .shared.access import LayerAccess, assign
 from .shared.arrays import as_input, as_output_gradient
 from .shared.closed import Closed
-from .shared.network import check_enough_rows, no_forward
+from .shared.network import MAX_DEPTH, check_enough_rows, no_forward, too_deep
 from .shared.objects import attributes_of, check_unowned, put_attributes
 from .shared.parameter import Parameter as Parameter
 
@@ -35,6 +35,15 @@ def sum_over(axes: int | tuple[int, ...], values: Array) -> Array:
     """The sum in float64: one over many rows, one after the other, has a rounding error at each."""
     total: Array = values.sum(axis=axes, dtype=np.float64).astype(values.dtype)
     return total
+
+
+def check_depth(children: tuple[tuple[str, Layer], ...]) -> None:
+    """ValueError for too many levels of layers inside these."""
+    depth = 0
+    while children:
+        children, depth = tuple(each for _, child in children for each in child.children()), depth + 1
+        if depth > MAX_DEPTH:
+            raise too_deep()
 
 
 # What belongs to one object, and not to its copies.
@@ -118,6 +127,7 @@ class Layer(Closed, LayerAccess):
 
     def adopt(self) -> None:
         """The layers inside belong to this one from now on: the last line of the constructor."""
+        check_depth(self.children())
         with MUTEX:
             for _, child in self.children():
                 if child.parent is not None and child.parent is not self:

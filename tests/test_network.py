@@ -672,6 +672,22 @@ def test_all_private_names_of_the_library_are_refused(ref, fast):
     assert count > 500
 
 
+@pytest.mark.parametrize("container", ["Sequential", "Residual", "Parallel"])
+def test_too_deep(nn, tmp_path, container):
+    """What can be made can be used, copied and saved; it was a RecursionError there from 88 levels on."""
+    layer = nn.Linear(2, 2)
+    for _ in range(63):
+        layer = getattr(nn, container)(layer)
+    model = nn.Sequential(layer)
+    with pytest.raises(ValueError, match="layers: expected at most 64 levels of layers inside layers, got more"):
+        nn.Sequential(model)
+    assert model.parent is None
+    model.step(np.eye(2), np.eye(2), nn.MSELoss(), nn.SGD())
+    model.save(tmp_path / "model")
+    for other in (nn.load(tmp_path / "model"), *(way(model) for way in WAYS.values()), nn.from_config(model.config())):
+        assert repr(other) == repr(model)
+
+
 def test_an_argument_of_another_class_cannot_be_set(nn):
     layer = nn.AvgPool2d(2)
     with pytest.raises(AttributeError, match="dilation"):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from . import checks
 from .objects import class_name
 
+MAX_DEPTH = 64                  # passes, copies and records go through layers inside layers by recursion
 FLOATS = frozenset("f d f4 f8 float float32 float64 single double".split())      # NumPy's names of the two dtypes
 
 
@@ -116,6 +117,11 @@ def as_counters(value: object) -> dict[str, Any]:
         raise ValueError(f"state['counters']['sums']: expected three floats, got {sums!r}")
     return {**{name: checks.as_integer(f"state['counters'][{name!r}]", value[name], 0, 2**62) for name in wanted[:3]},
             "sums": [float(each) for each in sums]}
+
+
+def too_deep() -> ValueError:
+    """The error for more than MAX_DEPTH levels of layers."""
+    return ValueError(f"layers: expected at most {MAX_DEPTH} levels of layers inside layers, got more")
 
 
 def check_resume(done: int, steps: int) -> None:
