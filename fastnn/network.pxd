@@ -175,6 +175,7 @@ cdef class Network:
     cdef bint drop_error(self)
     cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil
+    cdef double clip_norm(self, const fastnn_kernels *k, double limit) noexcept nogil
     cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil
     cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil
 

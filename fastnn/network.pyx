@@ -23,6 +23,7 @@ import numpy as np
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
 from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
 
@@ -41,6 +42,7 @@ from fastnn_ref.shared.objects import check_unowned
 from fastnn_ref.shared.parameter import ParameterSpec
 
 DEFAULT_DTYPE = np.dtype(np.float32)
+cdef double SMALL = 2.0**-600                       # times the largest number, its square is far from infinite
 cdef uint32_t MASK = 1 << 24                        # the streams that random masks draw from
 cdef int MOST_IDLE = max(1, (os.cpu_count() or 1) - 1)      # twins that a network keeps: with it, one for each core
 
@@ -900,6 +902,20 @@ cdef class Network:
             memcpy(self.gradient_copy + self.spans[i].offset * k.real_size, self.spans[i].g,
                    self.spans[i].n * k.real_size)
         return k.sum_squares(self.gradient_copy, self.parameter_count)
+
+    cdef double clip_norm(self, const fastnn_kernels *k, double limit) noexcept nogil:
+        """Scales all gradients by one factor to a norm of at most `limit`; returns the norm before. Where its square
+        overflows, in float64, they are made smaller first."""
+        cdef double norm = sqrt(self.sum_squares(k)), unit = 1
+        if norm == INFINITY and self.real_size == 8:
+            unit = SMALL
+            self.scale_gradients(k, unit)
+            norm = sqrt(self.sum_squares(k))
+        if norm > limit * unit:
+            self.scale_gradients(k, limit / norm)
+        elif unit < 1:
+            self.scale_gradients(k, 1 / unit)
+        return norm / unit
 
     cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil:
         cdef int i

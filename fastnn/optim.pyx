@@ -164,7 +164,6 @@ cdef class Optimizer(Closed):
         return slots
 
     cdef void update_pass(self, Network network, Pass *p, double lr) noexcept nogil:
-        cdef double norm
         cdef fastnn_step_size size
         if self.maximize:
             network.scale_gradients(p.k, -1)
@@ -173,9 +172,7 @@ cdef class Optimizer(Closed):
         if self.max_value > 0:
             network.clamp_gradients(p.k, self.max_value)
         if self.max_norm > 0:
-            norm = sqrt(network.sum_squares(p.k))
-            if norm > self.max_norm:
-                network.scale_gradients(p.k, self.max_norm / norm)
+            network.clip_norm(p.k, self.max_norm)
         self.updates += 1
         self.update_all(network, p, lr)
         if p.error != NULL:

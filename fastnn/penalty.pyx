@@ -14,9 +14,8 @@ have clipping as an argument, too.
 Reference: fastnn_ref/penalty.py, which has the reasons and the sources.
 """
 
-from libc.math cimport sqrt
 
-from fastnn._kernels cimport fastnn_kernels, table
+from fastnn._kernels cimport table
 from fastnn.closed cimport Closed
 from fastnn.layer cimport Layer
 from fastnn.network cimport Network
@@ -102,15 +101,10 @@ cdef class MaxNorm(Penalty):
 
 def clip_grad_norm(model, max_norm):
     cdef Layer layer = check_instance("model", model, Layer)
-    cdef const fastnn_kernels *k
-    cdef double norm, limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
+    cdef double limit = checks.as_number("max_norm", max_norm, 0, low_open=True)
     cdef Network network = layer.climb()
     network.wake()
-    k = table(network.real_size)
-    norm = sqrt(network.sum_squares(k))
-    if norm > limit:
-        network.scale_gradients(k, limit / norm)
-    return norm
+    return network.clip_norm(table(network.real_size), limit)
 
 
 def clip_grad_value(model, clip_value):

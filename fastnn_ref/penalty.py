@@ -37,12 +37,30 @@ from .shared.objects import check_instance
 
 
 def clip_by_norm(gradients: list[Array], limit: float) -> float:
-    """Scales all gradients by one factor, in place, to a norm of at most ``limit``; returns the norm before."""
-    norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
-    if norm > limit:
-        for g in gradients:
-            g *= limit / norm
-    return norm
+    """Scales all gradients by one factor, in place, to a norm of at most ``limit``; returns the norm before. Where its
+    square overflows, in float64, they are made smaller first."""
+    norm, unit = norm_of(gradients), 1.0
+    if norm == math.inf and gradients[0].dtype == np.float64:
+        unit = 2.0**-600
+        scale(gradients, unit)
+        norm = norm_of(gradients)
+    if norm > limit * unit:
+        scale(gradients, limit / norm)
+    elif unit < 1:
+        scale(gradients, 1 / unit)
+    return norm / unit
+
+
+def norm_of(gradients: list[Array]) -> float:
+    """√Σ g² over all of them."""
+    with np.errstate(over="ignore"):
+        return math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
+
+
+def scale(gradients: list[Array], factor: float) -> None:
+    """Multiplies each by the factor, in place."""
+    for g in gradients:
+        g *= factor
 
 
 def clip_by_value(gradients: list[Array], limit: float) -> None:

@@ -171,6 +171,27 @@ def test_clip_grad_norm(nn, dtype, share):
             same(g, before[name].astype(dtype))
 
 
+@pytest.mark.parametrize(("limit", "factor"), [(1.0, 1.0), (1e210, 1e210), (1e300, None)])
+def test_a_norm_whose_square_overflows(nn, limit, factor):
+    """In float64, where a square may be infinite: all gradients became 0."""
+    model = small(nn)
+    grads = gradients(nn, model)
+    before = {name: g.copy() for name, g in grads.items()}
+    for g in grads.values():
+        g *= 1e220
+    length = norm(before)
+    found = nn.clip_grad_norm(model, limit)
+    close("sum", np.float64(found / 1e220), length, 10 * length)
+    for name, g in grads.items():
+        want = before[name] / length * factor if factor else before[name] * 1e220
+        close("elementwise", g, want, 4 * np.abs(want), name)
+    for g in grads.values():
+        g[...] = np.inf
+    with np.errstate(invalid="ignore"):
+        assert nn.clip_grad_norm(model, 1.0) == np.inf
+    assert np.isnan(grads["0.weight"]).all()
+
+
 def test_clip_grad_norm_of_nothing(nn):
     model = small(nn)
     grads = gradients(nn, model)
