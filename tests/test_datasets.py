@@ -93,6 +93,14 @@ def test_spirals_lie_where_the_formula_says() -> None:
     np.testing.assert_allclose(np.cos(turned), 1, atol=1e-5)
 
 
+def test_spirals_do_without_numpys_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last bits are others on a CPU with AVX-512."""
+    want = datasets.make_spirals(n=100)
+    for name in ("cos", "sin"):
+        monkeypatch.setattr(np, name, None)
+    np.testing.assert_array_equal(datasets.make_spirals(n=100).x_train, want.x_train)
+
+
 def test_standardise_measures_the_training_part_only() -> None:
     data = datasets.standardise(datasets.make_moons(n=200))
     np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-6)
