@@ -3,9 +3,11 @@
 import copy
 import dataclasses
 import pickle
+import re
 import threading
 import time
 import typing
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -855,3 +857,31 @@ def test_what_a_record_cannot_hold(nn, value, said, tmp_path):
               callbacks=[nn.ModelCheckpoint(tmp_path / "run")])
     with pytest.raises(ValueError, match=rf"Holder\.value.*: expected {said}"):
         nn.load_training(tmp_path / "run", {"Holder": Holder})
+
+
+def test_a_layer_that_nobody_trains(nn):
+    """One that a user's object holds and calls itself: its weights stayed as they were, without a word."""
+    class Block(nn.CustomLayer):
+        def __init__(self, size, held):
+            self.size, self.held = size, held
+
+        def forward_pass(self, x, training):
+            return x
+
+        def backward_pass(self, dy):
+            return dy
+
+    def said(held, *others):
+        model = nn.Sequential(*others, nn.Linear(2, 3), Block(3, held))
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            model.fit(np.eye(2), np.eye(2, 3), loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=1)
+        return [str(each.message) for each in found]
+
+    frozen, tied = nn.Linear(3, 3), nn.Linear(2, 2)
+    frozen.trainable = False
+    for held in (nn.Linear(3, 3), [nn.ReLU(), nn.Linear(3, 3)], {"fc": nn.Sequential(nn.Linear(3, 3))}):
+        (text,) = said(held)
+        assert re.match(r"Block\.held has a (Linear|Sequential) that is not trained: training knows the layers", text)
+    for held in (frozen, nn.ReLU(), nn.Linear, None, 3, [tied]):
+        assert said(held, *[tied] * (held == [tied])) == []

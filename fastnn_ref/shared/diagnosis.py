@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .objects import is_a, is_container
+from .access import walk
+from .objects import attributes_of, class_name, hosted, is_a, is_container
 from .schedule import PerEpoch, Schedule, latest_rate
 
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
@@ -108,6 +109,32 @@ def find_double_activation(model: Any, loss: Any) -> str | None:
                        f"predict then gives logits")
 
 
+def outermost(layer: Any) -> Any:
+    """The layer around all others."""
+    while layer.parent is not None:
+        layer = layer.parent
+    return layer
+
+
+def find_untrained(model: Any) -> str | None:
+    """What to say of a layer that an object of a user's class holds as an attribute, and that no model trains."""
+    for _, layer in walk(model):
+        user = hosted(layer)
+        if type(user).__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
+            continue
+        for name, value in attributes_of(user).items():
+            several = value.values() if isinstance(value, dict) else value
+            for each in several if isinstance(value, dict | list | tuple) else [value]:
+                held = each._living_host() if is_a(each, "CustomLayer") else each
+                if is_a(held, "Layer") and outermost(held) is not model and any(
+                        inside.trainable and any(spec.trainable for spec in inside.specs.values())
+                        for _, inside in walk(held)):
+                    return (f"{type(user).__name__}.{name} has a {class_name(hosted(held))} that is not trained: "
+                            "training knows the layers of a Sequential, Residual or Parallel, and what add declares. "
+                            "Put it into one of these, or freeze it, trainable = False")
+    return None
+
+
 def l2_strength(penalty: Any) -> float:
     """λ₂ of a penalty."""
     return float(getattr(penalty, "l2", penalty.strength if type(penalty).__name__ == "L2" else 0.0))
@@ -162,7 +189,7 @@ def warn_of_bytes(model: Any, x: object, largest: float) -> None:
 def warn_before(model: Any, loss: Any, optimizer: Any, steps: int) -> None:
     """Warnings about what can be seen without one of the ``steps``."""
     lr = optimizer.lr
-    found = [find_double_activation(model, loss), find_missing_logarithm(model, loss),
+    found = [find_untrained(model), find_double_activation(model, loss), find_missing_logarithm(model, loss),
              find_vanishing_rate(lr, optimizer.steps, steps)]
     if not callable(lr) or isinstance(lr, Schedule):            # a user's own function is asked by the steps alone
         found.append(find_strong_decay(model, optimizer, optimizer.current_lr))
