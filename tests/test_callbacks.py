@@ -1,5 +1,6 @@
 """Callbacks that steer and record a training, schedules by the epoch, what fit says before and while it runs."""
 
+import contextlib
 import copy
 import csv
 import io
@@ -1363,3 +1364,29 @@ def test_a_training_that_goes_on_with_other_metrics(nn, tmp_path):
     assert list(found) == ["loss", "accuracy", "val_loss"]
     assert {name: np.isnan(values).tolist() for name, values in found.items()} == {
         "loss": [False] * 5, "accuracy": [False] * 2 + [True] * 3, "val_loss": [True] * 2 + [False] * 3}
+
+
+def test_a_csv_file_that_has_no_column_for_a_new_metric(nn, tmp_path):
+    """It was an error after the first epoch of the training that goes on."""
+    def fit(epochs, **more):
+        model = nn.Sequential(nn.Linear(2, 2))
+        saving = [nn.ModelCheckpoint(tmp_path / "run"), nn.CSVLogger(tmp_path / "run.csv")]
+        with pytest.raises(ValueError, match="expected the columns epoch, loss, lr, got 'accuracy', too") if more else (
+                contextlib.nullcontext()):
+            model.fit(np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=epochs,
+                      callbacks=saving, **more)
+        return model.steps
+
+    assert fit(2) == 2
+    before = (tmp_path / "run.csv").read_bytes()
+    assert fit(5, resume=tmp_path / "run", metrics=["accuracy"]) == 0
+    assert (tmp_path / "run.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["loss", "epoch", "lr"])
+def test_names_that_metrics_cannot_have(nn, name):
+    """A metric called epoch stood in the place of the epoch's number in a CSVLogger's file."""
+    with pytest.raises(ValueError, match=rf"metrics: expected a name for each, got '{name}' twice"):
+        nn.Sequential(nn.Linear(2, 2)).fit(
+            np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=1,
+            metrics=[nn.Metric(name, lambda y, t: 0.0)])

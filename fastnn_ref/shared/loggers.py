@@ -109,8 +109,9 @@ class CSVLogger(RateLogger):
         return super().state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """As of every callback; ValueError if lines are gone that the state counts."""
+        """As of every callback; ValueError if lines are gone that the state counts, or a value would have no column."""
         super().load_state_dict(state)
+        self.check_columns(self.params.get("monitors", ()))
         path = Path(self.filename)
         if path.is_file() or not os.path.exists(path):          # a device or a pipe has no lines
             self.check_size(path.stat().st_size if path.is_file() else None)

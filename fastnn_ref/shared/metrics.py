@@ -397,7 +397,7 @@ LABEL_LOSSES = {"BCEWithLogitsLoss", "HingeLoss"}       # each of whose outputs 
 VALUE_LOSSES = {"MSELoss", "L1Loss", "HuberLoss"}       # whose outputs are where the targets are
 FALLING = {"loss", "penalty", "error", "mae", "mse", "rmse", "mape"}            # last words of names
 RISING = {"accuracy", "acc", "precision", "recall", "f1", "auc", "r2"}
-RESERVED = ("loss", "data_loss", "penalty")             # names that the history has anyway
+RESERVED = ("loss", "data_loss", "penalty", "epoch", "lr")      # names that the history or a CSVLogger has anyway
 
 
 def known_mode(name: str) -> str | None:
