@@ -1390,3 +1390,15 @@ def test_names_that_metrics_cannot_have(nn, name):
         nn.Sequential(nn.Linear(2, 2)).fit(
             np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=1,
             metrics=[nn.Metric(name, lambda y, t: 0.0)])
+
+
+def test_private_names_of_the_library(nn):
+    """A ModelCheckpoint's file had the number of another epoch where a subclass had a count of its own so called."""
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    with pytest.raises(TypeError, match="ModelCheckpoint: _epoch is kept for the library itself; choose another name"):
+        type("Mine", (nn.ModelCheckpoint,), {"on_epoch_begin": on_epoch_begin})
+    with pytest.raises(TypeError, match="CSVLogger: _write_due is kept for the library itself; choose another name"):
+        type("Mine", (nn.CSVLogger,), {"_write_due": lambda self: None})
+    type("Mine", (nn.Callback,), {"on_epoch_begin": on_epoch_begin, "_note": 1})

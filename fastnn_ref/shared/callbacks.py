@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from . import checks
+from .closed import KEPT, own_names
 from .config import Configured, format_call, plain
 from .diagnosis import likely_causes, warn
 from .metrics import known_mode
@@ -104,6 +105,11 @@ class Callback(Configured):
             if name in NO_HOOKS:
                 other = f"; define {NO_HOOKS[name]}" if NO_HOOKS[name] else ""
                 raise TypeError(f"{cls.__name__}.{name}: fit calls no hook of that name{other}")
+        ours = [each for each in cls.__mro__ if each.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")]
+        if cls not in ours:
+            both = own_names(ours) & own_names(each for each in cls.__mro__ if each not in ours)
+            for name in sorted(each for each in both if each[0] == "_" and not each.startswith("__")):
+                raise TypeError(f"{ours[0].__name__}: {name} {KEPT}")
 
     def set_model(self, model: Any) -> None:
         """The model that is going to be trained."""
