@@ -43,26 +43,26 @@ class Predictor:
     ([[3.0, 3.0, 3.0]], [[0.0, 0.0, 0.0]])
     """
 
-    _model: Model | None = None
+    _kept_copy: Model | None = None
 
     def __init__(self, model: Model) -> None:
         check_instance("model", model, Model)
         with model.network.locked() as network:
             network.wake()
             streams = [layer._index for _, layer in walk(model)]
-            self._model, self._seed = copy.deepcopy(model), network.seed
-            self._prepare(network.dtype, streams)
+            self._kept_copy, self._seed_of_copy = copy.deepcopy(model), network.seed
+            self._draw_as_model(network.dtype, streams)
 
-    def _ready(self) -> Model:
-        if self._model is None:
+    def _copy_of_model(self) -> Model:
+        if self._kept_copy is None:
             raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
-        return self._model
+        return self._kept_copy
 
-    def _prepare(self, dtype: np.dtype[Any], streams: Sequence[int]) -> None:
+    def _draw_as_model(self, dtype: np.dtype[Any], streams: Sequence[int]) -> None:
         """Makes the copy draw from the model's random numbers, in its dtype."""
-        network = self._ready().network
-        network.seed, network.seeds, network.chosen_dtype = self._seed, as_seeds(self._seed), dtype
-        layers = [layer for _, layer in walk(self._ready())]
+        network = self._copy_of_model().network
+        network.seed, network.seeds, network.chosen_dtype = self._seed_of_copy, as_seeds(self._seed_of_copy), dtype
+        layers = [layer for _, layer in walk(self._copy_of_model())]
         for layer in layers:
             layer.gradients.clear()
         network.wake()
@@ -72,16 +72,16 @@ class Predictor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64: that of the model."""
-        return self._ready().dtype
+        return self._copy_of_model().dtype
 
     @property
     def input_shape(self) -> Shape | None:
         """The shape of one example, None where more than one fits."""
-        return self._ready().input_shape
+        return self._copy_of_model().input_shape
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one example's output for one example of ``shape``; ValueError if that does not fit."""
-        return self._ready().output_shape(shape)
+        return self._copy_of_model().output_shape(shape)
 
     def __call__(self, x: Any) -> Array:
         """``predict(x)``."""
@@ -94,26 +94,26 @@ class Predictor:
         >>> nn.Sequential(nn.Linear(4, 3), nn.Softmax()).predictor().predict(np.zeros((2500, 4))).shape
         (2500, 3)
         """
-        return self._ready().predict(x, batch_size)
+        return self._copy_of_model().predict(x, batch_size)
 
     def predict_proba(self, x: Any, batch_size: int = 1024, multilabel: bool = False) -> Array:
         """The probability of each class, as ``model.predict_proba`` gives it."""
-        return proba_by(self._ready(), self.predict, x, batch_size, multilabel)
+        return proba_by(self._copy_of_model(), self.predict, x, batch_size, multilabel)
 
     def predict_classes(self, x: Any, batch_size: int = 1024, multilabel: bool = False) -> Array:
         """The number of the likeliest class for each row, as ``model.predict_classes`` gives it."""
-        return classes_by(self._ready(), self.predict, x, batch_size, multilabel)
+        return classes_by(self._copy_of_model(), self.predict, x, batch_size, multilabel)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._ready()!r})"
+        return f"{type(self).__name__}({self._copy_of_model()!r})"
 
     def __copy__(self) -> "Predictor":
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        streams = [layer._index for _, layer in walk(self._ready())]
-        return {**attributes_of(self), "prepared": (self.dtype, streams)}
+        streams = [layer._index for _, layer in walk(self._copy_of_model())]
+        return {**attributes_of(self), "_made_from": (self.dtype, streams)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         put_attributes(self, state)
-        self._prepare(*self.__dict__.pop("prepared"))
+        self._draw_as_model(*self.__dict__.pop("_made_from"))

@@ -369,3 +369,29 @@ def test_memory(fast):
     tracemalloc.stop()
     assert kept < 3.2 * 4e6
     predictor(np.ones((1, 1000)))
+
+
+def test_attributes_of_ones_own(nn):
+    """A subclass may call them what it likes: the reference kept its copy of the model under such a name."""
+    class Scaled(nn.Predictor):
+        def __init__(self, model, scale):
+            super().__init__(model)
+            self._model, self._seed, self.prepared, self.scale = model, 5, "yes", scale
+
+        def _prepare(self, x):
+            return np.asarray(x) / self.scale
+
+        def _ready(self):
+            return True
+
+        def predict(self, x, batch_size=1024):
+            return super().predict(self._prepare(x), batch_size)
+
+    model = net(nn)
+    own, plain = Scaled(model, 255), model.predictor()
+    want = plain.predict(X)
+    model[0].weight[...] = 0
+    for each in (own, copy.deepcopy(own)):
+        same(each(X * 255), plain(X * 255 / 255))
+        assert (each._seed, each.prepared, each._ready()) == (5, "yes", True)
+    same(plain.predict(X), want)
