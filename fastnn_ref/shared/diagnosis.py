@@ -3,6 +3,7 @@ go astray."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import warnings
@@ -20,6 +21,7 @@ from .schedule import PerEpoch, Schedule, latest_rate
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
 RISE = 10.0                         # times the usual loss, and rising: training diverges
 JUMP = 1000.0                       # times the usual loss at once
+MOST_HELD = 100                     # of a list in a user's object are looked at
 TINY = 1e-6                         # a rate below this share of the largest trains nothing
 PASS_THROUGH = ("Identity", "Flatten", "Unflatten")
 TWICE = {                           # (loss, last activation) → what is wrong
@@ -124,7 +126,7 @@ def find_untrained(model: Any) -> str | None:
             continue
         for name, value in attributes_of(user).items():
             several = value.values() if isinstance(value, dict) else value
-            for each in several if isinstance(value, dict | list | tuple) else [value]:
+            for each in itertools.islice(several, MOST_HELD) if isinstance(value, dict | list | tuple) else [value]:
                 held = each._living_host() if is_a(each, "CustomLayer") else each
                 if is_a(held, "Layer") and outermost(held) is not model and any(
                         inside.trainable and any(spec.trainable for spec in inside.specs.values())
