@@ -10,7 +10,7 @@ the last pixel stands the last pixel.
 
 Source: Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts" (2016), on upsampling before a convolution;
 the places are PyTorch's, but for what its "nearest" rounds: it works p out in float32, and takes a scale factor for 1
-or 2 where h' is h or 2·h. Engine: fastnn/upsample.pyx.
+or 2 where h' is h or 2·h; images of which both sides stay it copies. Engine: fastnn/upsample.pyx.
 """
 
 from typing import NamedTuple

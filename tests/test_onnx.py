@@ -128,6 +128,20 @@ def test_max_pools_padded_by_more_than_their_kernel(runtime, fast, tmp_path, arg
         np.testing.assert_array_equal(got, model(x))
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_an_upsample_whose_size_stays(runtime, fast, tmp_path, mode):
+    """onnxruntime copies the image, whatever the scale is; with another size in one axis it does not."""
+    for scale, side in ((1.1, 1), ((1.0, 1.0), 3), ((1.3, 2.0), 3), (1.5, 8)):
+        x = normal((2, 1, side, side), "float32")
+        model = fast.Sequential(fast.Upsample(scale_factor=scale, mode=mode), input_shape=x.shape[1:])
+        export(model, tmp_path / "model.onnx")
+        got = runtime.InferenceSession(tmp_path / "model.onnx").run(None, {"x": np.array(x)})[0]
+        np.testing.assert_allclose(got, model(x), atol=1e-5)
+    model = fast.Sequential(fast.Upsample(scale_factor=(1.1, 1.0), mode=mode), input_shape=(1, 3, 3))
+    with pytest.raises(ValueError, match=r"^0: Upsample.scale_factor: expected 1, or one that changes the size: onnxr"):
+        export(model, tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("merge", ["concat", "add"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_branches_that_do_nothing(fast, tmp_path, merge, count):

@@ -390,6 +390,9 @@ class Graph:
             if math.floor(side * scale) != new or (layer.mode == "nearest" and (ours != theirs).any()):
                 fail(path, "Upsample", "a scale that means the same in float32, which ONNX files have",
                      f"{scale} for {new} from {side}")
+            if tuple(counts) == tuple(shape[1:]) and (ours != np.arange(side)).any():       # bilinear ones, too
+                fail(path, "Upsample.scale_factor", "1, or one that changes the size: onnxruntime copies other images",
+                     layer.scale_factor)
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         if layer.mode == "bilinear":
             how = {"mode": "linear", "coordinate_transformation_mode":

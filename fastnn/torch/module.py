@@ -34,7 +34,8 @@ def to_torch(model: Any) -> Any:
     does and PyTorch's does not. Seed, penalty, initialisers and ``lr_scale`` belong to training and have no place in a
     module: give PyTorch's optimizer a group with a rate of its own. Masks are drawn by PyTorch. Raises ValueError for
     a layer that cannot be said, such as ``Augment`` or one of your own, and, where the model knows its ``input_shape``,
-    for an ``Upsample`` to the nearest pixels that looks at others there: PyTorch counts them in float32.
+    for an ``Upsample`` that looks at other pixels there: PyTorch counts in float32, and copies an image whose size
+    stays.
 
     >>> import fastnn as nn
     >>> from fastnn.torch import to_torch
@@ -48,32 +49,39 @@ def to_torch(model: Any) -> Any:
     check_model("model", model, or_layer=True)
     torch = optional("torch", extra="torch")
     part = whole(model)
-    check_pixels(torch, model, "", model.input_shape)
-    module = built(torch, part, getattr(torch, str(model.dtype)))
+    dtype = getattr(torch, str(model.dtype))
+    check_pixels(torch, model, "", model.input_shape, dtype)
+    module = built(torch, part, dtype)
     module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state_to_torch(model).items()})
     return module
 
 
-def check_pixels(torch: Any, layer: Any, path: str, shape: Sequence[int] | None) -> None:
-    """ValueError for an Upsample that looks at other pixels in PyTorch, in the layer or inside it, for that input."""
+def check_pixels(torch: Any, layer: Any, path: str, shape: Any, dtype: Any) -> None:
+    """ValueError for an Upsample that looks at other pixels in PyTorch, in the layer or inside it, for an example of
+    that shape, if that is known."""
     if shape is None:
         return
-    inside = getattr(layer, "layers", None)
+    inside: Any = getattr(layer, "layers", ())
     for index, each in enumerate(inside or getattr(layer, "branches", ())):
-        check_pixels(torch, each, f"{path}.{index}".lstrip("."), shape)
+        check_pixels(torch, each, f"{path}.{index}".lstrip("."), shape, dtype)
         shape = each.output_shape(shape) if inside else shape
     if hasattr(layer, "block"):
-        check_pixels(torch, layer.block, f"{path}.block".lstrip("."), shape)
-    if type(layer).__name__ != "Upsample" or layer.mode != "nearest":
+        check_pixels(torch, layer.block, f"{path}.block".lstrip("."), shape, dtype)
+    if type(layer).__name__ != "Upsample":
         return
-    for axis, (side, new) in enumerate(zip(shape[1:], layer.output_shape(shape)[1:], strict=True)):
-        scale = None if layer.scale_factor is None else layer.scale_factor[axis]
+    scales: Any = layer.scale_factor or (None, None)
+    new = layer.output_shape(shape)[1:]
+    given = {"size": new} if layer.scale_factor is None else {"scale_factor": layer.scale_factor}
+    corners = layer.align_corners if layer.mode == "bilinear" else None
+    for axis, (side, count, scale) in enumerate(zip(shape[1:], new, scales, strict=True)):
+        numbers = torch.arange(side, dtype=dtype).reshape(1, 1, *((side, 1) if axis == 0 else (1, side)))
         theirs = torch.nn.functional.interpolate(
-            torch.arange(side, dtype=torch.float32).reshape(1, 1, side, 1),
-            *(((new, 1),) if scale is None else (None, (scale, 1.0))))
-        if theirs.flatten().tolist() != image_tables.places(side, new, scale, layer.mode, False).low.tolist():
-            fail(path, "Upsample", "the same pixels in float32, in which PyTorch counts",
-                 f"{new} from {side}" + ("" if scale is None else f" by {scale}"))
+            numbers.expand(1, *shape).contiguous(), mode=layer.mode, align_corners=corners, **given)
+        low, high, fraction = image_tables.places(side, count, scale, layer.mode, layer.align_corners)
+        ours = low if layer.mode == "nearest" else low + fraction * (high - low)
+        if np.abs(theirs[0, 0].select(1 - axis, 0).numpy() - ours).max() > 1e-4 * side:
+            fail(path, "Upsample", "the same pixels in PyTorch, which rounds in float32 and copies images whose size "
+                 "stays", f"{count} from {side}" + ("" if scale is None else f" by {scale}"))
 
 
 def built(torch: Any, part: Part, dtype: Any) -> Any:
@@ -178,7 +186,7 @@ class Reader:
             try:
                 layer, taken = self.layer(each, place, known, after)
                 if type(layer).__name__ == "Upsample":
-                    check_pixels(self.torch, layer, place, known)
+                    check_pixels(self.torch, layer, place, known, self.torch.float32)
                 known = self.shape_behind(layer, known)
             except (ValueError, TypeError) as error:
                 if str(error).startswith((f"{place}: ", f"{place}.", "the outermost module: ")):
