@@ -100,10 +100,10 @@ class ElasticNet(Penalty):
 
     ``l1``, ``l2`` >= 0. ``mode="proximal"`` makes exact zeros by a soft threshold of step size · l1 after each update
     (Parikh and Boyd 2014), so that all optimizers end at the same minimum. The step size is the optimizer's own (Duchi,
-    Hazan and Singer 2011): SGD lr/(1 − momentum), RMSprop lr/(√s + eps), Adam and AdamW lr/(√s/√(1 − β2ᵗ) + eps), a
-    ``CustomOptimizer`` what its ``step_size`` returns. ``"subgradient"`` adds l1·sign(w) to the gradient, sign(0) = 0.
-    Clipping limits the gradient, l2's part included, but not the threshold. Biases and the parameters of normalisation
-    are left out unless ``biases=True``.
+    Hazan and Singer 2011): SGD lr·(1 − dampening)/(1 − momentum), RMSprop lr/((1 − momentum)·(√s + eps)), Adam and
+    AdamW lr/(√s/√(1 − β2ᵗ) + eps), a ``CustomOptimizer`` what its ``step_size`` returns. ``"subgradient"`` adds
+    l1·sign(w) to the gradient, sign(0) = 0. Clipping limits the gradient, l2's part included, but not the threshold.
+    Biases and the parameters of normalisation are left out unless ``biases=True``.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(2, 1, init="ones"), penalty=nn.ElasticNet(l1=0.5, l2=0.25))

@@ -80,6 +80,13 @@ def test_a_bug_that_was_not_measured_stops_the_build(pages, tmp_path):
     assert "not measured" in pages.check(NAME)[0]
 
 
+def test_code_that_is_shown_is_a_part_of_its_file():
+    """A page that says what a formula looks like in C showed the whole file of the kernels for penalties."""
+    for path in (DOCS / "concepts" / "parts").glob("*.md"):
+        for shown in re.findall(r"^```\{literalinclude\}.*?^```", path.read_text("utf-8"), re.M | re.S):
+            assert re.search(r"^:(pyobject|start-at|start-after):", shown, re.M), f"{path.name}: {shown}"
+
+
 def test_an_unknown_heading_stops_the_build(pages, monkeypatch, tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / f"{NAME}.md").write_text("# Descent\n\nIntro.\n\n## Excercises\n\nText.\n", "utf-8")

@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
     predictions are means over masks is written, but not read.
 
     Every other file is a ValueError that names the node: an operator or an attribute that fastnn does not have, a shape
-    that does not fit, values in other files, damage. OSError if it cannot be read.
+    that does not fit, values in a file that is not beside it, damage. OSError if it cannot be read.
 
     >>> import tempfile, numpy as np, fastnn as nn
     >>> from fastnn.onnx import export, load

@@ -333,8 +333,8 @@ class LossAccess:
 
         ``t``: finite values in y's shape, or (n,) for outputs (n, 1), or what the kind of loss says; else ValueError or
         TypeError. ``sample_weight``: n finite numbers >= 0, of which the loss is the weighted mean Σ wᵢ·lᵢ / Σ wᵢ, or
-        the sum Σ wᵢ·lᵢ, or the costs wᵢ·lᵢ. A row of weight 0 is left out, whatever it holds; without any other row
-        the loss is 0.
+        the sum Σ wᵢ·lᵢ, or the costs wᵢ·lᵢ. A row of weight 0 is left out, whatever y holds there; if all are, the loss
+        is 0.
         """
         y = as_outputs("y", y)
         t = self._checked_targets(t, y.shape, y.dtype)

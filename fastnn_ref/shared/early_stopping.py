@@ -31,9 +31,10 @@ class EarlyStopping(MonitorCallback):
     An improvement is a change by more than ``min_delta`` >= 0 beyond the best value so far, downwards with
     ``mode="min"`` and upwards with ``"max"``; ``"auto"`` knows losses, common errors and scores by their names, and
     each ``Metric`` with a mode, and is a ValueError before the first step for others. NaN never is an improvement.
-    ``patience`` >= 0 epochs may pass without; those before ``start_from_epoch`` (the first is 0) do not count. With
-    ``restore_best_weights`` the state of the best epoch, running statistics included, comes back bit by bit however
-    training ended, by Ctrl-C, too. Resumed from a state in which it had stopped, training ends at once.
+    Training ends after ``patience`` >= 0 epochs in a row without one (0 is as 1, as in Keras); those before
+    ``start_from_epoch`` (the first is 0) do not count. With ``restore_best_weights`` the state of the best epoch,
+    running statistics included, comes back bit by bit however training ended, by Ctrl-C, too. Resumed from a state in
+    which it had stopped, training ends at once.
 
     ``criterion`` is ``"patience"``, or one of Prechelt's ``"GL"``, ``"PQ"`` and ``"UP"`` (for a positive error that is
     to fall), which use ``threshold`` (> 0; by default 5, 0.75 and 3) and, the last two, strips of ``strip`` epochs.
