@@ -84,3 +84,16 @@ def test_the_pages_quote_what_is_there():
             for name in re.findall(":pyobject: (.*)\n", options):
                 assert all(re.search(rf"\b(class|def) {part}\b", code) for part in name.split(".")), (page, name)
     assert quotes > 30
+
+
+@pytest.mark.parametrize(("isa", "lanes"), [("x86_v4", 16), ("x86_v3", 8)])
+def test_the_ladder_has_the_block_sizes_of_the_product(isa, lanes):
+    """The table in docs/ladder/README.md: it had a PACK_B of AVX-512 from before it was halved."""
+    sizes = dict(names_in(f"isa_{isa}.c", r"^#define (MR|NV|KC|PACK_B) +\(?(\d+)"))     # PACK_B: (288 * 1024)
+    mr, nv, kc, kilobytes = (int(sizes[name]) for name in ("MR", "NV", "KC", "PACK_B"))
+    columns = kilobytes * 1024 // (4 * kc) // (nv * lanes) * nv * lanes
+    page = (ROOT.parent / "docs" / "ladder" / "README.md").read_text("utf-8")
+    row, = re.findall(rf"^\| {isa} .*$", page, re.M)
+    cells = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert [*cells[:2], *cells[3:]] == [str(lanes), f"{mr} × {nv}", str(nv * lanes), str(kc), f"{kilobytes:,} KB",
+                                        f"{columns:,}"]
