@@ -1,6 +1,6 @@
 """PyTorch's and Keras's introductory networks for MNIST, with the optimizer and the schedule that they have there.
 
-    python examples/mnist_cnn.py                        # on small digits, half a minute
+    python examples/mnist_cnn.py                        # on small digits, some seconds
     python examples/mnist_cnn.py --data mnist --epochs 14       # in FASTNN_DATA, as there
     python examples/mnist_cnn.py --net keras --package ref      # Keras's, with fastnn_ref
 
