@@ -216,13 +216,13 @@ class Experiment(Measured):
         setup = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>"
                         for key, value in configuration(found, language).items())
         same = "" if reference is None else \
-            f" {escape(word('reference', language))} {reference:.0f} {word('s', language)}."
+            f" {escape(report.capital(word('reference', language)))} {reference:.0f} {word('s', language)}."
         return (f'<figure class="lab">{picture.dots_svg(found, language)}</figure>'
                 f'<p class="quiet">{escape(word("how", language))}</p>'
                 f'<div class="lab">{report.table(found, language)}</div>'
                 f'<table class="setup docutils">{setup}</table>'
                 f'<p class="quiet">{decimal(f"{took:.1f}", language)} {escape(word("cpu", language))}.{same} '
-                f'{escape(word("data", language))} <code>{record.data[:16]}…</code>. '
+                f'{escape(report.capital(word("data", language)))} <code>{record.data[:16]}…</code>. '
                 f'{escape(words.versions(found, language))}.</p>'
                 f'<pre class="command">{escape(record.command)}</pre>')
 
