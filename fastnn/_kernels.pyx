@@ -139,7 +139,7 @@ def get_num_threads():
 
 
 def set_num_threads(n):
-    """Lets kernels use at most ``n`` threads (``n`` >= 1).
+    """Lets kernels use at most ``n`` threads (1 … 1024).
 
     >>> import fastnn
     >>> before = fastnn.get_num_threads()

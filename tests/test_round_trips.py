@@ -34,3 +34,13 @@ def test_the_page_lists_every_kind():
     page = round_trips.PAGE.read_text("utf-8")
     assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(KINDS)
     assert page.startswith(round_trips.HEAD)
+
+
+def test_the_page_counts_the_cases(tmp_path):
+    """It had none of Winograd's convolutions, which do not come back as such."""
+    for package in "onnx", "onnxruntime":
+        pytest.importorskip(package, reason=f"{package} is missing: layers do NOT go through ONNX")
+    page = round_trips.PAGE.read_text("utf-8")
+    for kind in ("Conv2d", "MaxPool2d", "AvgPool2d", "Linear"):
+        found = [round_trips.through_onnx(case, tmp_path / "model.onnx") for case in KINDS[kind]]
+        assert f"| `{kind}` | {sum(each is not None for each in found)} |" in page

@@ -85,11 +85,11 @@ def export(
     deviation, so that it takes raw values where the model was trained on standardised ones. ``load`` makes a frozen
     batch normalization of it. ``metadata``, such as the names of classes, stands in the file under its keys.
 
-    Dropout stands in the file, so that ``load`` has it again; noise, augmentation, ``trainable`` and ``lr_scale`` do
-    not. An ``Embedding`` takes its numbers from the floats of ``x``; one that has no row is the runtime's error, but
-    negative ones count from the end there. Raises ValueError for a layer that cannot be said (one of your own) and for
-    shapes that do not fit, TypeError for no layer, OSError if the file cannot be written. The file appears whole or
-    not at all.
+    Dropout stands in the file, so that ``load`` has it again; noise, augmentation, ``trainable``, ``lr_scale`` and the
+    ``algorithm`` of a ``Conv2d`` do not. An ``Embedding`` takes its numbers from the floats of ``x``; one that has no
+    row is the runtime's error, but negative ones count from the end there. Raises ValueError for a layer that cannot
+    be said (one of your own) and for shapes that do not fit, TypeError for no layer, OSError if the file cannot be
+    written. The file appears whole or not at all.
 
     >>> import tempfile, fastnn as nn
     >>> from fastnn.onnx import export, load

@@ -32,10 +32,10 @@ def to_torch(model: Any) -> Any:
     such as ``Residual``, ``Parallel`` and ``DropConnect``, is a module of ``fastnn.torch.modules``. The parameters of a
     frozen layer have ``requires_grad=False``; a frozen BatchNorm is one that keeps to its running statistics, as ours
     does and PyTorch's does not. Seed, penalty, initialisers and ``lr_scale`` belong to training and have no place in a
-    module: give PyTorch's optimizer a group with a rate of its own. Masks are drawn by PyTorch. Raises ValueError for
-    a layer that cannot be said, such as ``Augment`` or one of your own, and, where the model knows its ``input_shape``,
-    for an ``Upsample`` that looks at other pixels there: PyTorch counts in float32, and copies an image whose size
-    stays.
+    module: give PyTorch's optimizer a group with a rate of its own. Masks are drawn by PyTorch, and it chooses the
+    ``algorithm`` of a convolution. Raises ValueError for a layer that cannot be said, such as ``Augment`` or one of
+    your own, and, where the model knows its ``input_shape``, for an ``Upsample`` that looks at other pixels there:
+    PyTorch counts in float32, and copies an image whose size stays.
 
     >>> import fastnn as nn
     >>> from fastnn.torch import to_torch
