@@ -94,8 +94,8 @@ def mix(values: Array, weight: float) -> Array:
 
 
 def one_hot(t: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """Class numbers as rows of probabilities in the ``shape`` (k, ...) of an example's output; anything else as it
-    is."""
-    if t.dtype.kind != "i" or t.ndim != len(shape):
-        return t
+    """Class numbers as rows of probabilities in the ``shape`` (k, ...) of an example's output; anything else, such as
+    what a user's loss makes of its targets, as it is, in the model's dtype, in which it is mixed."""
+    if t.dtype.kind not in "iu" or t.ndim != len(shape):
+        return t.astype(dtype, copy=False)
     return np.equal(t[:, None], np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))).astype(dtype)
