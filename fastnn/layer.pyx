@@ -235,6 +235,7 @@ cdef class Layer(Node):
             plan = network.planned
             if network.saved_x is None or plan is None or not network.is_planned_for(self):
                 raise no_forward()
+            network.in_pass = True                  # a dy of the user's own must not start another pass when it is read
             if not (ready(dy, network.format(), len(plan.out_shape), plan.out_dims, &data, &rows)
                     and rows == network.run.rows):
                 dy = as_output_gradient(dy, network.found_dtype, (network.run.rows, *plan.out_shape))
@@ -249,7 +250,6 @@ cdef class Layer(Node):
                     dy_copy = address(out)
             memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
-            network.in_pass = True
             state = released(2 * rows * plan.forward_work)
             dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             take_back(state)

@@ -304,6 +304,21 @@ def test_a_layer_does_not_call_its_own_model(nn):
     assert net_with.layers[0](X).shape == (6, 4)
 
 
+def test_dy_does_not_call_the_model_that_reads_it(nn):
+    """The pass that it began would work in the memory that backward is about to read."""
+    class Nosy:
+        def __array__(self, dtype=None, copy=None):
+            model.predict(np.ones((5000, 4)), 5000)
+            return np.ones((6, 3))
+
+    model = net(nn)
+    model.forward(X, training=True)
+    with pytest.raises(RuntimeError, match="in a pass; a layer must not call its own model"):
+        model.backward(Nosy())
+    model.forward(X, training=True)
+    assert model.backward(np.ones((6, 3))).shape == (6, 4)
+
+
 # ---- an epoch that was interrupted ----
 
 
