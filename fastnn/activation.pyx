@@ -18,7 +18,7 @@ from fastnn_ref import init as initialisers
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.custom import CustomActivation
 from fastnn_ref.shared.objects import check_instance, check_unowned, is_a
-from fastnn_ref.shared.shapes import as_dim, check_has_axis
+from fastnn_ref.shared.shapes import as_dim, check_announced, check_has_axis
 
 KERNEL_NAMES = {kind: name for name, kind in ACTIVATIONS.items()}
 
@@ -383,7 +383,7 @@ cdef class Weighted(Layer):
     cdef int plan_hosted(self, tuple out_shape, int64_t rows, Plan plan) except -1:
         """Plans a user's own activation, if there is one."""
         if self.is_hosted:
-            plan_node(self.activation, out_shape, rows, plan)
+            check_announced(plan_node(self.activation, out_shape, rows, plan), out_shape)
         return 0
 
     cdef void *activated(self, Pass *p, void *y) noexcept nogil:

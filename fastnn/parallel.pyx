@@ -24,7 +24,7 @@ from fastnn.network cimport Pass, plan_node, stream_of
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.objects import check_unowned
-from fastnn_ref.shared.shapes import as_slice, check_branches, merged_shape, selected_shape
+from fastnn_ref.shared.shapes import as_slice, check_announced, check_branches, joined, merged_shape, selected_shape
 
 cdef extern from "Python.h":
     ctypedef struct PyTupleObject:
@@ -82,8 +82,8 @@ cdef class Parallel(Layer):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
-        for branch in self.branches:
-            plan_node(branch, shape, rows, plan)
+        found = [plan_node(branch, shape, rows, plan) for branch in self.branches]
+        check_announced(joined(found, self.merge), out_shape)
         plan.reserve(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.beside, <object>rows * self.out_size)
         plan.reserve(&self.total, <object>rows * self.in_size)

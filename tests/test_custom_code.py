@@ -511,6 +511,19 @@ def test_an_output_shape_that_lies(fast, lie, at):
             pass
 
 
+def test_an_activation_whose_output_shape_lies(fast):
+    """Its class may not have one, but an object may."""
+    class Half(fast.CustomActivation):
+        def act(self, u):
+            return u
+
+    half = Half()
+    half.output_shape = lambda shape: (2,)
+    model = fast.Sequential(fast.Linear(4, 500, activation=half), fast.ReLU())
+    with pytest.raises(ValueError, match=r"output_shape: expected \(500,\) again, got \(2,\)"):
+        model.predict(normal((5, 4)))
+
+
 def test_what_is_kept_stays_as_it_was(nn):
     """x and dy are copies: a layer may keep them, and change them."""
     kept = []

@@ -101,6 +101,29 @@ def test_errors(nn):
         nn.Parallel(layer, layer)
 
 
+@pytest.mark.parametrize("at", range(7))
+@pytest.mark.parametrize("merge", ["concat", "add"])
+def test_a_branch_that_changes_its_mind(fast, merge, at):
+    """Its output_shape says one thing at one call and another one later: an error, or what it said last."""
+    class Growing(fast.CustomLayer):
+        changes_shape, asked, size = True, 0, 2
+
+        def output_shape(self, shape):
+            self.asked += 1
+            self.size = 300 if self.asked > at else 2
+            return (self.size,)
+
+        def forward_pass(self, x, training):
+            return np.ones((len(x), self.size), x.dtype)
+
+    branches = Growing(), fast.Linear(4, 2), Growing()
+    try:
+        y = fast.Sequential(fast.Parallel(*branches, merge=merge))(normal((1, 4)))
+    except ValueError:
+        return
+    assert y.shape == (1, 2 if merge == "add" else branches[0].size + 2 + branches[2].size)
+
+
 def test_a_branch_may_say_that_examples_have_several_axes(nn):
     """A Linear in another branch takes them, too."""
     model = nn.Parallel(nn.Linear(3, 4), nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(2, 2), input_shape=(2, 3)))

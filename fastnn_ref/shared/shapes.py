@@ -244,7 +244,11 @@ def check_branches(branches: Sequence[Any], kind: type[Any], merge: str) -> tupl
 def merged_shape(branches: Sequence[Any], shape: Sequence[int], merge: str) -> tuple[int, ...]:
     """The shape that the outputs of ``branches`` make together, for one example of ``shape``."""
     shape = checks.as_example_shape(shape)
-    found = [tuple(branch.output_shape(shape)) for branch in branches]
+    return joined([tuple(branch.output_shape(shape)) for branch in branches], merge)
+
+
+def joined(found: Sequence[tuple[int, ...]], merge: str) -> tuple[int, ...]:
+    """The shape that outputs of these shapes make together."""
     alike = found if merge == "add" else [each[1:] for each in found]
     for index, each in enumerate(found):
         if alike[index] != alike[0] or (merge == "concat" and not each):
@@ -252,3 +256,9 @@ def merged_shape(branches: Sequence[Any], shape: Sequence[int], merge: str) -> t
             raise ValueError(f"branches[{index}]: expected {wanted} per example, as branches[0] gives, "
                              f"got {format_shape(each)}")
     return found[0] if merge == "add" else (sum(each[0] for each in found), *found[0][1:])
+
+
+def check_announced(found: Sequence[int], announced: Sequence[int]) -> None:
+    """A user's output_shape must say the same whenever it is asked."""
+    if found != announced:
+        raise ValueError(f"output_shape: expected {format_shape(announced)} again, got {format_shape(found)}")
