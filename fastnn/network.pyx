@@ -38,7 +38,7 @@ from fastnn_ref.shared.arrays import as_batch, as_number_array
 from fastnn_ref.shared.network import (
     MAX_DEPTH, as_common_dtype, as_counters, as_seeds, busy, check_enough_rows, too_deep,
 )
-from fastnn_ref.shared.objects import check_unowned
+from fastnn_ref.shared.objects import owned
 from fastnn_ref.shared.parameter import ParameterSpec
 
 DEFAULT_DTYPE = np.dtype(np.float32)
@@ -177,7 +177,7 @@ cdef class Node(Closed):
             check_depth(nodes)
             for node in nodes:
                 if node.enclosing() is not None:    # another thread was faster
-                    check_unowned("layer", node)
+                    raise owned("layer", node)      # to go on is to let threads change between checks and links
                 if node.own_network is not None:
                     node.own_network.check_free()
         except BaseException:

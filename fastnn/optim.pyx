@@ -139,6 +139,8 @@ cdef class Optimizer(Closed):
         if self.network is not None:                # the dtype has changed
             state = self._slot_arrays()
         slots = self.filled(network.offsets, network.parameter_count, network.real_size, state)
+        if self.network is not None and self.network is not network:        # another thread was faster
+            raise belongs_to_another(self)
         # From here on nothing fails.
         self.network, self.offsets, self.slots = network, network.offsets, slots
         self.real_size, self.count = network.real_size, network.parameter_count

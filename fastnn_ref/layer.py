@@ -27,7 +27,7 @@ from .shared.access import LayerAccess, assign
 from .shared.arrays import as_input, as_output_gradient
 from .shared.closed import Closed
 from .shared.network import MAX_DEPTH, check_enough_rows, no_forward, too_deep
-from .shared.objects import attributes_of, check_unowned, put_attributes
+from .shared.objects import attributes_of, owned, put_attributes
 from .shared.parameter import Parameter as Parameter
 
 
@@ -131,7 +131,7 @@ class Layer(Closed, LayerAccess):
         with MUTEX:
             for _, child in self.children():
                 if child.parent is not None and child.parent is not self:
-                    check_unowned("layer", child)    # another thread was faster
+                    raise owned("layer", child)     # another thread was faster
                 if child._own_network is not None:
                     child._own_network.check_free()         # all checks come before the first change
             for _, child in self.children():

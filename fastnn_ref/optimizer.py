@@ -122,7 +122,9 @@ class Optimizer(Closed, OptimizerAccess):
         if self._listed is network.parameters:
             return
         self.check_owner(network)
-        self._kept = self._fitted(self._kept, network.parameters)
+        kept = self._fitted(self._kept, network.parameters)
+        self.check_owner(network)                   # another thread may have been faster
+        self._kept = kept
         self._network, self._listed = network, network.parameters
 
     def _fitted(self, state: Slots, parameters: list[Listed]) -> Slots:

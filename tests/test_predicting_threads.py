@@ -508,6 +508,67 @@ def test_nobody_comes_in_between_while_a_network_wakes(fast):
         assert seen == [], layer
 
 
+class Between:
+    """Does something once, where Python's function ``name`` is called next, as another thread would."""
+
+    def __init__(self, name, action):
+        self.name, self.action = name, action
+
+    def look(self, frame, event, argument):
+        if event == "call" and frame.f_code.co_name == self.name:
+            sys.setprofile(None)
+            self.action()
+
+    def __enter__(self):
+        sys.setprofile(self.look)
+
+    def __exit__(self, *error):
+        sys.setprofile(None)
+
+
+def test_no_two_models_take_a_layer_at_once(nn):
+    """Once a layer was another one's, it is not taken, though that one has gone: a third may be faster yet."""
+    class Sly(nn.CustomLayer):
+        def output_shape(self, shape):
+            if armed:
+                armed.clear()
+                others.append(nn.Sequential(block))
+                sys.setprofile(change)
+            return shape
+
+    def change(frame, event, argument):
+        if frame.f_code.co_name == "check_unowned" and event == "call":
+            others.clear()
+        elif frame.f_code.co_name == "check_unowned" and event == "return":
+            sys.setprofile(None)
+            others.append(nn.Sequential(block))
+
+    armed, others = [], []
+    block = nn.Sequential(Sly(), input_shape=(4,))
+    armed.append(True)
+    try:
+        with pytest.raises(ValueError, match="already belongs to a model"):
+            nn.Residual(block)
+    finally:
+        sys.setprofile(None)
+    assert block.parent is others[0]
+
+
+def test_an_optimizer_goes_to_the_faster_one(nn):
+    """Another thread's model gets it while a state is fitted to this thread's."""
+    loss, t = nn.MSELoss(), normal((6, 3))
+    models = [nn.Sequential(nn.Linear(4, 3)) for _ in range(3)]
+    trained, optimizer = nn.Adam(), nn.Adam()
+    models[2].step(X, t, loss, trained)
+    optimizer.load_state_dict(trained.state_dict())
+    before = models[0].state_dict()
+    with pytest.raises(ValueError, match="already belongs to another model"), Between(
+            "as_state", lambda: models[1].step(X, t, loss, optimizer)):
+        models[0].step(X, t, loss, optimizer)
+    same(models[0].state_dict()["0.weight"], before["0.weight"])
+    assert models[1].step(X, t, loss, optimizer) > 0
+
+
 STORM = """
     import random, sys, threading, time
     import numpy as np, {package} as nn

@@ -130,8 +130,13 @@ def check_layers(value: Sequence[Any], kind: type[Any], name: str = "layers") ->
 def check_unowned(name: str, layer: Any) -> None:
     """A layer that no model has yet."""
     if layer.parent is not None:
-        raise ValueError(f"{name}: this {class_name(layer)} already belongs to a model; "
-                         "copy.deepcopy(layer) makes one of its own")
+        raise owned(name, layer)
+
+
+def owned(name: str, layer: Any) -> ValueError:
+    """The error of a layer that a model has."""
+    return ValueError(f"{name}: this {class_name(layer)} already belongs to a model; "
+                      "copy.deepcopy(layer) makes one of its own")
 
 
 def check_is_root(model: Any) -> None:
