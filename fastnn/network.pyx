@@ -25,7 +25,7 @@ from cpython.ref cimport Py_DECREF
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
 from fastnn.memory cimport whole_lines
@@ -126,7 +126,11 @@ cdef class Node(Closed):
         return out_shape
 
     cdef int bind(self) except -1:
-        """Takes the addresses of its parameters and gradients. Runs no code of Python, in which threads may change."""
+        """Takes the addresses of its parameters and gradients.
+
+        Threads must not change meanwhile: it runs no code of Python, makes no zeroed array and fills none by NumPy,
+        which releases the GIL for arrays of a kilobyte.
+        """
         return 0
 
     cdef int pack(self, const fastnn_kernels *k) except -1:
@@ -162,7 +166,8 @@ cdef class Node(Closed):
             self.discarded = {}
         found = self.discarded.get(name)
         if found is None or found.nbytes != whole_lines(gradient.nbytes):
-            found = self.discarded[name] = aligned(whole_lines(gradient.nbytes))
+            found = self.discarded[name] = aligned(whole_lines(gradient.nbytes), False)
+            memset(address(found), 0, found.nbytes)
         return address(found)
 
     cdef int adopt(self, tuple nodes) except -1:

@@ -9,6 +9,8 @@ gradient where nobody looks.
 Reference: fastnn_ref/norm.py.
 """
 
+from libc.stdint cimport int64_t
+
 from fastnn._kernels cimport address, aligned
 from fastnn.layer cimport Layer
 from fastnn.memory cimport whole_lines
@@ -47,8 +49,15 @@ cdef class Norm(Layer):
     cdef object stand_in(self, double value):
         """An array that is kept as long as the layer's memory stays what it is."""
         cdef Network network = self.climb()
-        array = aligned(whole_lines(math.prod(self.affine_shape) * network.real_size)).view(network.found_dtype)
-        array[...] = value
+        cdef int64_t i, count = math.prod(self.affine_shape)
+        cdef void *data
+        array = aligned(whole_lines(count * network.real_size), False)
+        data = address(array)
+        for i in range(count):                      # as `bind` must do without NumPy
+            if network.real_size == 8:
+                (<double *>data)[i] = value
+            else:
+                (<float *>data)[i] = <float>value
         self.stand_ins.append(array)
         return array
 

@@ -484,8 +484,10 @@ def test_allocations_that_fail(fast, k):
 # ---- everything at once ----
 
 
-def test_nobody_comes_in_between_while_a_network_wakes(fast):
-    """Threads change in Python's functions. So none runs from the first array that a layer gets to the last address."""
+@pytest.mark.parametrize("trainable", [True, False])
+def test_nobody_comes_in_between_while_a_network_wakes(fast, trainable, monkeypatch):
+    """Threads change in Python's functions, and where NumPy makes zeros, which releases the GIL for arrays of a
+    kilobyte. So none of these runs from the first array that a layer gets to the last address."""
     class Own(fast.CustomLayer):
         def __init__(self):
             self.add("weight", (3,), "ones")
@@ -494,11 +496,19 @@ def test_nobody_comes_in_between_while_a_network_wakes(fast):
         if event == "call" and own.values:
             seen.append(frame.f_code.co_name)
 
-    seen, layers = [], [made for case in one_of_each_kind(fast) if isinstance(made := case.make(fast), fast.Layer)]
+    def zeros(*arguments, **named):
+        if own.values:
+            seen.append("zeros")
+        return made_zeros(*arguments, **named)
+
+    made_zeros, seen = np.zeros, []
+    monkeypatch.setattr(np, "zeros", zeros)
+    layers = [made for case in one_of_each_kind(fast) if isinstance(made := case.make(fast), fast.Layer)]
     assert len(layers) > 50
     for layer in layers:
         own = Own()
         model = fast.Sequential(own, layer, Own())
+        model.trainable = trainable
         sys.setprofile(look)
         try:
             model.network.wake()
