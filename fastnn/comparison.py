@@ -67,8 +67,8 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     """Runs ``model`` and the same one of ``fastnn_ref`` side by side: a prediction, a gradient, ``steps`` >= 0 steps.
 
     ``model`` is a Sequential of fastnn, or of a class of yours that puts layers together, ``x`` and ``t`` one batch,
-    ``loss`` and ``optimizer`` as for ``step``. All are copied and stay as they are. TypeError for layers that
-    fastnn_ref does not have.
+    ``loss`` and ``optimizer`` as for ``step``; one that has trained goes on from its momentum in both packages. All are
+    copied and stay as they are. TypeError for layers that fastnn_ref does not have.
 
     >>> import numpy as np, fastnn as nn
     >>> model = nn.Sequential(nn.Linear(3, 4, activation="tanh"), nn.Linear(4, 2), seed=0, dtype="float64")
@@ -85,6 +85,7 @@ def compare(model: Any, x: object, t: object, loss: Any, optimizer: Any, steps: 
     )
     pair[1].load_state_dict(pair[0].state_dict())
     pair[1].steps = pair[0].steps
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
     rows = []
     state, start = pair[0].state_dict(), pair[0].steps
     for what in ("output", "training"):
@@ -133,15 +134,16 @@ def reference(thing: Any) -> Any:
 
 def row(what: str, name: str, one: Array, other: Array) -> Row:
     """How far the two are apart."""
-    difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
     difference[(one == other) | (np.isnan(one) & np.isnan(other))] = 0
     largest = float(difference.max(initial=0))
-    scale = float(np.abs(other).max(initial=0))
+    scale = float(np.abs(other[np.isfinite(other)]).max(initial=0))
     return Row(what, name, one.shape, largest, largest / scale if scale > 0 else largest, ulps(one, other))
 
 
 def ulps(one: Array, other: Array) -> int:
-    """The most floating-point numbers that lie between two values, both of one dtype.
+    """The most floating-point numbers that lie between two values, both of one dtype; all NaN are one value.
 
     >>> import numpy as np
     >>> from fastnn.comparison import ulps
@@ -149,6 +151,7 @@ def ulps(one: Array, other: Array) -> int:
     1
     """
     def place(values: Array) -> list[int]:
+        values = np.where(np.isnan(values), np.array(np.nan, values.dtype), values)
         bits = np.ascontiguousarray(values).view(f"i{values.itemsize}").reshape(-1).tolist()
         low = -(2 ** (8 * values.itemsize - 1))
         return [low - bit if bit < 0 else bit for bit in bits]          # a number line, both zeros at 0

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fastnn.comparison import Comparison, Row, ulps
+from fastnn.comparison import Comparison, Row, row, ulps
 from tests.cases import ALL_CHANGES, LOSSES, OPTIMIZERS
 from tests.check import normal, same_parameters
 
@@ -105,6 +105,25 @@ def test_a_wide_cell_keeps_its_distance(fast):
         ["gradient", "0.weight", "(1000, 1000, 1000, 1000)", "1.5e+00", "4.4e-08", "18,446,744,073,709,551,616"],
         ["value", "1", "(3,)", "0.0e+00", "0.0e+00", "0"]]
     assert len({len(line) for line in (head, *rows)}) == 1
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
+def test_an_optimizer_that_has_trained(fast, case):
+    """Both packages go on from its slots, its steps and its rate."""
+    model, optimizer, loss = short(fast), case.make(fast), fast.CrossEntropyLoss()
+    model.fit(X, T, loss=loss, optimizer=optimizer, epochs=3)
+    steps = optimizer.steps
+    assert fast.compare(model, X, T, loss, optimizer, steps=3).worst < 1e-9
+    assert optimizer.steps == steps
+
+
+def test_values_that_are_none_in_both():
+    """NaN in both is no difference, whatever its bits; what stands beside it is related to finite values."""
+    one, other = np.array([np.nan, np.inf, 2.0]), np.array([-np.nan, np.inf, 1.0])
+    found = row("value", "0.weight", one, other)
+    assert (found.difference, found.relative, found.ulps) == (1.0, 1.0, 2**52)
+    assert ulps(one[:1], other[:1]) == ulps(np.float32(one[:2]), np.float32(other[:2])) == 0
+    assert np.isnan(row("value", "0.weight", one, np.zeros(3)).difference)
 
 
 def test_units_in_the_last_place():
