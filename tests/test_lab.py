@@ -5,9 +5,11 @@ import io
 import json
 import re
 import sys
+import weakref
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -187,6 +189,13 @@ def test_reports_of_one_name(tmp_path, capsys):
     assert cli.main(["lab", "run", *files, "--seeds", "1", "--html", str(tmp_path / "site")]) == 2
     assert "--html: expected experiments of different names, got several of mine" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
+    with pytest.raises(ValueError, match="got several of index"):
+        lab.save_html([result, lab.run(mine(name="index"), seeds=1)], tmp_path / "site")
+    names = ("C# or <C>?", "a:b & c")
+    files = lab.save_html([lab.run(mine(name=name), seeds=1) for name in names], tmp_path / "site")
+    links = re.findall('<a href="([^"]*)"', files[-1].read_text())
+    assert [unquote(each) for each in links] == [file.name for file in files[:-1]]
+    assert not set("#?:&") & set("".join(links))
 
 
 # ---- experiments ----
@@ -322,7 +331,81 @@ def test_an_error_says_which_seed():
         lab.run(lab.Experiment(name="bad", claim="", trial=lambda trial: {"w": 1}, checks=[lab.Check("c", "c", "v")]))
 
 
+def test_an_error_says_where_in_your_file(capsys, tmp_path):
+    """A ValueError of a reader's own is one line: without its place nobody finds it."""
+    path = tmp_path / "own.py"
+    path.write_text((MINE % (1, 1)).replace("trial.random", "float('x') or trial.random"))
+    assert run("run", path, "--seeds", 1) == 1
+    assert "could not convert string to float: 'x' (in the experiment mine, seed 0, line " in capsys.readouterr().err
+    path.write_text("\n\nint('x')\n")
+    assert run("run", path) == 2
+    assert f"with base 10: 'x' (in the experiment of {path}, line 3)" in capsys.readouterr().err
+
+
+def test_a_file_with_a_dataclass(tmp_path):
+    """Its annotations, which are texts there, are looked up in the module."""
+    before = sys.modules.get("random")
+    for name in ("mine_alone", "random"):                           # of one name there is a module
+        path = tmp_path / f"{name}.py"
+        path.write_text("from __future__ import annotations\nfrom dataclasses import dataclass\n"
+                        "@dataclass\nclass Mine:\n    a: int = 1\n" + MINE % (1, 1))
+        assert lab.find(str(path)).name == "mine"
+    assert sys.modules.get("random") is before
+
+
+@pytest.mark.parametrize("name", ["control", "agreement"])
+def test_names_of_the_lab_s_own(name):
+    """An arm called control had the number of the experiment's control, and agreement was that of the packages."""
+    found = mine(lambda trial: {"a": 60.0, name: 50.0}, control=lambda trial: 0.0)
+    with pytest.raises(ValueError, match=f"mine: expected trial to return other names than {name}, which the lab"):
+        lab.run(found, seeds=2)
+    with pytest.raises(ValueError, match=f"checks: expected other names than {name}, a check of the lab's own"):
+        mine(checks=[lab.Check(name, "a", "a")], control=lambda trial: 0.0)
+    found = mine(lambda trial: {"a": 60.0, "control": 50.0}, checks=[lab.Check("control", "a", "a - control")])
+    assert lab.run(found, seeds=2).findings[0].mean == 10
+
+
+def test_a_budget_holds_for_any_number_of_seeds():
+    """Of as many seeds neither a list is made nor does any look for its place in one."""
+    result = lab.run(noise(), seeds=2**40, budget=0)
+    assert result.record.seeds == [0, 1]
+    for wrong in {"seeds": 2**61}, {"first_seed": 2**63}:
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected an integer >= . and <= "):
+            lab.run(noise(), **wrong)
+
+
+def test_models_of_seeds_before_are_gone():
+    kept = weakref.WeakSet()
+
+    def trial(trial):
+        alive.append(len(kept))
+        trial.models["a"] = trial.model([trial.nn.Linear(2, 2)])
+        kept.add(trial.models["a"])
+        return {"a": 1.0}
+
+    alive = []
+    lab.run(mine(trial), seeds=20, threads=1)
+    assert len(alive) == 22 and max(alive) < 5
+
+
 # ---- what is shown ----
+
+
+def test_any_configuration_can_be_kept(tmp_path):
+    """It was an error after the run, which may take hours."""
+    setup = {"n": np.int64(3), "w": np.arange(2), "kind": fastnn.ReLU, "many": {1: [np.float32(0.5), {2}]}, "m": sys}
+    result = lab.run(mine(setup=setup), seeds=2)
+    lab.save([result], tmp_path / "a.json")
+    found = json.loads((tmp_path / "a.json").read_text())["results"][0]["setup"]
+    assert found == {"n": 3, "w": [0, 1], "kind": str(fastnn.ReLU), "many": {"1": [0.5, "{2}"]}, "m": str(sys)}
+
+
+def test_a_mutation_that_is_there_no_more(tmp_path):
+    result = lab.run(QUICK, seeds=2, broken="uphill")
+    result.record.broken = "another"
+    lab.save([replace(result, findings=[])], tmp_path / "a.json")
+    with pytest.raises(ValueError, match=r"got another one .broken: unknown name 'another'"):
+        lab.load(tmp_path / "a.json")
 
 
 @pytest.mark.slow
@@ -477,6 +560,10 @@ def test_pictures_in_python(quick):
     assert quick.plot(ax) is ax and len(ax.get_lines()) > 2
     ax = plot.new_figure(4, 3).add_subplot()
     assert lab.run(noise(), seeds=3).plot(ax) is ax and ax.collections
+    ax = plot.new_figure(4, 3).add_subplot()
+    assert lab.run(mine(lambda trial: {"a": np.nan}), seeds=3).plot(ax) is ax       # there is no finite number
+    priced = mine(checks=[lab.Check("a", "a", "a", unit="$x_ and $")])
+    assert "$x_ and $" in report.page(lab.run(priced, seeds=2))
     assert "<table" in quick._repr_html_()
 
 

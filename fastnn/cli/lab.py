@@ -18,7 +18,7 @@ from fastnn_ref.shared.progress import default_style
 from ..extras import extra
 from . import options
 from .options import argument, choice, integer, number, option, text, usage
-from .session import Failure, UsageError, attempt, say
+from .session import Failure, UsageError, attempt, one_line, say
 
 SUMMARY = "run an experiment on a claim of the textbooks: PASS or FAIL"
 RUN = "with run", lambda config: config.action == "run"
@@ -85,11 +85,10 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
         for each in found if config.break_ else ():
             lab.check_mutation(each, config.break_, "--break")
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(one_line(error)) from error
     check_files(config, len(found))
-    called = [each.name for each in found]
-    if config.html and (twice := sorted({name for name in called if called.count(name) > 1})):
-        raise UsageError(f"--html: expected experiments of different names, got several of {', '.join(twice)}")
+    if config.html and (twice := lab.report.twice_in_folder([each.name for each in found])):
+        raise UsageError(f"--html: expected experiments of different names, got several of {twice}")
     predicted = ask(found[0].question.to(config.lang)) if config.predict else None
     with usage(config, others=False), Shown(config.lang) as shown:
         results = lab.run_all(

@@ -157,10 +157,12 @@ def outcome(error: BaseException | None) -> tuple[int | None, list[str]]:
 
 
 def one_line(error: BaseException) -> str:
-    """What the error says, in one line."""
+    """What the error says, in one line, and the notes on where it came from."""
+    said = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+        said = f"{error.filename}: {error.strerror}"
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    return " ".join(f"{said} ({notes})".split() if notes else said.split())
 
 
 def stop(number: int, frame: FrameType | None) -> None:

@@ -156,6 +156,8 @@ class Experiment:
         known = [each.name for each in self.checks]
         if not known or len(set(known)) < len(known):
             raise ValueError(f"checks: expected at least one, each of another name, got {known}")
+        if taken := sorted(reserved(self) & set(known)):
+            raise ValueError(f"checks: expected other names than {', '.join(taken)}, a check of the lab's own")
         for name, mutation in self.mutations.items():
             checks.as_choice(f"mutations[{name!r}].caught_by", mutation.caught_by, (*known, "control", "agreement"))
 
@@ -169,6 +171,11 @@ class Experiment:
             return hashlib.sha256(Path(inspect.getsourcefile(self.trial) or "").read_bytes()).hexdigest()
         except (OSError, TypeError):
             return ""
+
+
+def reserved(experiment: Experiment) -> set[str]:
+    """Names of the lab's own checks and numbers beside those of an experiment."""
+    return {"agreement", *(["control"] if experiment.control else [])}
 
 
 # ---- pictures that experiments choose; matplotlib is imported when one is drawn ----

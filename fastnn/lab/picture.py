@@ -134,7 +134,7 @@ def dots(ax: Any, finding: Any, language: str, predicted: float | None = None) -
     if predicted is not None:
         ax.plot(predicted, 0.08, "^", color=ORANGE, ms=9, clip_on=False)
     thresholds = [each for each in (check.above, check.below) if each is not None]
-    points = [*values, *thresholds, *([] if predicted is None else [predicted])]
+    points = [*values, *thresholds, *([] if predicted is None else [predicted])] or [0.0]
     pad = 0.06 * (max(points) - min(points) or 1.0)
     ax.set(xlim=(min(points) - pad, max(points) + pad), ylim=(0, 1), yticks=[])
     left, right = ax.get_xlim()
@@ -170,7 +170,7 @@ def dots_svg(result: Any, language: str) -> str:
             ax = figure.add_subplot(len(shown), 1, index + 1)
             dots(ax, each, language, result.record.predicted if index == 0 else None)
             title = f"{each.check.name} {limits(each.check, language)} {each.check.unit.to(language)}"
-            ax.set_title(title.strip().replace("  ", ", "), loc="left", fontsize=10)
+            ax.set_title(title.strip().replace("  ", ", "), loc="left", fontsize=10, parse_math=False)
         said = "; ".join(
             Text(f"{each.check.name}: mean {number(each.mean)}, {len(each.values)} seeds from "
                  f"{number(each.values.min())} to {number(each.values.max())}, threshold {limits(each.check)}",

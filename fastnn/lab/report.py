@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastnn_ref.shared import atomic
 
@@ -157,8 +158,8 @@ def index_page(results: Sequence[Any], language: str = "en") -> str:
     names = ("concept", "effect", "interval", "threshold", "seeds", "cpu", "verdict")
     rows = []
     for each in results:
-        first = each.findings[0]
-        rows.append([f'<a href="{escape(each.experiment.name)}.html">{escape(each.experiment.name)}</a><br/>'
+        first, name = each.findings[0], each.experiment.name
+        rows.append([f'<a href="{escape(quote(name))}.html">{escape(name)}</a><br/>'
                      f'<span class="said">{escape(each.experiment.claim.to(language))}</span>',
                      mean(first, language), escape(spread(first, language)),
                      threshold(first.check, language), str(len(each.record.seeds)),
@@ -170,16 +171,16 @@ def index_page(results: Sequence[Any], language: str = "en") -> str:
 def save_html(results: Sequence[Any], path: str | os.PathLike[str], language: str = "en") -> list[Path]:
     """Writes the report of one result to the file ``path``; those of several, and ``index.html``, into that folder.
 
-    Returns the files. OSError if one cannot be written; ValueError for two of one name.
+    Returns the files. OSError if one cannot be written; ValueError for two of one name, the index's included.
 
     >>> import tempfile
     >>> from fastnn import lab
     >>> lab.save_html([lab.run("gradient_descent", seeds=2)], f"{tempfile.mkdtemp()}/out.html")[0].name
     'out.html'
     """
-    path, names = Path(path), [each.experiment.name for each in results]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"results: expected a file for each name of an experiment, got several of {', '.join(twice)}")
+    path = Path(path)
+    if twice := twice_in_folder([each.experiment.name for each in results]):
+        raise ValueError(f"results: expected a file for each name of an experiment, got several of {twice}")
     if len(results) == 1:
         files = {path: page(results[0], language)}
     else:
@@ -189,3 +190,9 @@ def save_html(results: Sequence[Any], path: str | os.PathLike[str], language: st
     for name, text in files.items():
         atomic.write(name, text.encode())
     return list(files)
+
+
+def twice_in_folder(names: Sequence[str]) -> str:
+    """The names that several reports in one folder would have, of which one is the index."""
+    files = [*names, *(["index"] if len(names) > 1 else [])]
+    return ", ".join(sorted({name for name in files if files.count(name) > 1}))

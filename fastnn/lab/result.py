@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastnn_ref.shared import atomic
 
 from .evidence import FAIL, Finding, difference_interval, judge, overall
-from .experiment import Check, Experiment, Text
+from .experiment import Check, Experiment, Text, check_mutation
 from .words import aligned, number, summary, word
 
 Array = npt.NDArray[np.float64]
@@ -138,7 +138,7 @@ def save(results: Sequence[Result], path: str | os.PathLike[str]) -> None:
     >>> lab.load(path)[0].verdict == result.verdict
     True
     """
-    document = {"format": FORMAT, "results": [plain(asdict(each.record)) | {
+    document = {"format": FORMAT, "results": [plain(vars(each.record)) | {
         "verdict": each.verdict,
         "findings": [plain({"check": f.check.name, "mean": f.mean, "low": f.low, "high": f.high, "p": f.p,
                             "above": f.check.above, "below": f.check.below, "verdict": f.verdict,
@@ -161,6 +161,9 @@ def load(path: str | os.PathLike[str]) -> list[Result]:
             each.values = {name: [np.nan if value is None else value for value in row]
                            for name, row in each.values.items()}
         results = [Result(find(each.source or each.name), each) for each in records]
+        for result in results:
+            if result.record.broken:
+                check_mutation(result.experiment, result.record.broken)
         decide(results)
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
         raise ValueError(f"{path}: expected a JSON file of fastnn lab run, got another one ({error})") from error
@@ -198,9 +201,14 @@ def compare(one: Sequence[Result], other: Sequence[Result], language: str = "en"
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON has it: what is no finite number becomes null."""
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
+    """The value as JSON has it: what is no finite number becomes null; what a configuration may have and JSON has not,
+    text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)

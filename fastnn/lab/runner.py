@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ from .. import _kernels
 from .._version import __version__
 from ..extras import extra
 from .evidence import INCONCLUSIVE, LOOKS
-from .experiment import Experiment, Text, check_mutation
-from .experiments import find
+from .experiment import Experiment, Text, check_mutation, reserved
+from .experiments import find, place
 from .result import Record, Result, decide
 from .trial import Trial, gap
 
@@ -40,6 +41,8 @@ PACKAGES = {"fast": "fastnn", "ref": "fastnn_ref"}
 STEPS = 20                          # after which the two packages are compared
 DIVERGED = 1e12                     # a training with numbers as large magnifies rounding without bound
 FEWEST = 2                          # seeds that a budget of time does not take away
+LAST = 2**63                        # a seed; the lab's own experiments also take 2³² more
+AHEAD = 1024                        # trials that wait for a thread
 SWITCH = 1e-4                       # seconds; Python's 5e-3 is as long as an epoch here
 Progress = Callable[[int, int, str], object]
 
@@ -68,7 +71,8 @@ def run_all(
     name)`` is called after each seed. ValueError for an unknown name or a number out of range.
     """
     experiments = [find(each) for each in (what or importlib.import_module("fastnn.lab.experiments").NAMES)]
-    seeds, first_seed = checks.as_integer("seeds", seeds, 1), checks.as_integer("first_seed", first_seed, 0)
+    seeds = checks.as_integer("seeds", seeds, 1, LAST // 2**LOOKS)
+    first_seed = checks.as_integer("first_seed", first_seed, 0, LAST - seeds * 2**(LOOKS - 1))
     nn = importlib.import_module(PACKAGES[checks.as_choice("backend", backend, tuple(PACKAGES))])
     deadline = np.inf if budget is None else time.monotonic() + checks.as_number("budget", budget, 0)
     workers = len(os.sched_getaffinity(0)) if threads is None else checks.as_integer("threads", threads, 1)
@@ -79,9 +83,9 @@ def run_all(
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         try:
             for look in range(LOOKS):
-                numbers = range(done, seeds * 2**look)
-                run_seeds(pool, nn, pending, [first_seed + number for number in numbers], deadline, progress)
-                done = numbers.stop
+                until = seeds * 2**look
+                run_seeds(pool, nn, pending, range(first_seed + done, first_seed + until), deadline, progress)
+                done = until
                 decide(results)
                 pending = [each for each in results if is_open(each) and len(each.record.seeds) == done]
                 if not pending or done == 1:
@@ -131,33 +135,39 @@ def blank(experiment: Experiment, backend: str, broken: str, predicted: float | 
                   shlex.join(command), file_hash=experiment.file_hash)
 
 
-def run_seeds(pool: ThreadPoolExecutor, nn: Any, results: Sequence[Result], seeds: Sequence[int], deadline: float,
+def run_seeds(pool: ThreadPoolExecutor, nn: Any, results: Sequence[Result], seeds: range, deadline: float,
               progress: Progress | None) -> None:
     """Runs these seeds of all results, and adds the numbers in the order of the seeds."""
     began, end = time.monotonic(), {id(result): 0.0 for result in results}
+    before, number = len(results[0].record.seeds), 0
+
+    def begins(seed: int) -> bool:
+        return time.monotonic() <= deadline or before + seed - seeds.start < FEWEST
 
     def job(result: Result, seed: int) -> tuple[Result, int, Any]:
-        if time.monotonic() > deadline and len(result.record.seeds) + seeds.index(seed) >= FEWEST:
+        if not begins(seed):
             return result, seed, None
         try:
             found = measure(result, nn, seed)
-            if not result.record.seeds and seed == seeds[0] and not result.record.broken:     # a bug is put in both
+            if not before and seed == seeds.start and not result.record.broken:     # a bug is put in both
                 compare_packages(result, seed)
         except Exception as error:
-            error.add_note(f"in the experiment {result.experiment.name}, seed {seed}")
+            error.add_note(f"in the experiment {result.experiment.name}, seed {seed}"
+                           + place(error, result.experiment.source))
             raise
         end[id(result)] = time.monotonic() - began
         return result, seed, found
 
-    jobs = [pool.submit(job, result, seed) for seed in seeds for result in results]
-    for number, future in enumerate(as_completed(jobs), 1):
-        result, _, _ = future.result()
-        if progress is not None:
-            progress(number, len(jobs), result.experiment.name)
-    for future in jobs:
-        result, seed, found = future.result()
-        if found is not None:
-            add(result.record, seed, *found)
+    waiting = ((result, seed) for seed in takewhile(begins, seeds) for result in results)
+    while jobs := [pool.submit(job, *each) for each in islice(waiting, AHEAD)]:
+        for future in as_completed(jobs):
+            number += 1
+            if progress is not None:
+                progress(number, len(seeds) * len(results), future.result()[0].experiment.name)
+        for future in jobs:
+            result, seed, found = future.result()
+            if found is not None:
+                add(result.record, seed, *found)
     for result in results:
         result.record.wall += end[id(result)]
 
@@ -184,11 +194,16 @@ def measure(result: Result, nn: Any, seed: int) -> tuple[Trial, dict[str, float]
     with np.errstate(over="ignore", invalid="ignore"):          # a training that diverges is a result, too
         values = as_numbers(experiment.name, experiment.trial(trial))
         took = time.thread_time() - began
+        if taken := sorted(values.keys() & reserved(experiment)):
+            raise ValueError(f"{experiment.name}: expected trial to return other names than {', '.join(taken)}, which "
+                             "the lab gives to numbers of its own")
         if experiment.control:
             values["control"] = float(experiment.control(new_trial(result, nn, seed)))
     needed = {name for check in experiment.checks for name in check.names}
     if missing := sorted(needed - values.keys()):
         raise ValueError(f"{experiment.name}: expected trial to return {', '.join(missing)}, got {', '.join(values)}")
+    trial.models.clear()                                        # of many seeds they would fill the memory
+    trial.initial.clear()
     return trial, values, took
 
 

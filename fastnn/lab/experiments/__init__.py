@@ -6,6 +6,8 @@ A file makes one ``Experiment`` and calls it ``experiment``: docs/lab.md says ho
 import importlib
 import importlib.util
 import os
+import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,12 +43,23 @@ def from_file(path: Path) -> Experiment:
     """The ``experiment`` that a file of the user's own makes; FileNotFoundError, ValueError."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a Python file with an experiment, found no file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"fastnn_lab_{path.stem}", path)      # no module that there is
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: expected a Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)     # its dataclasses look for it there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        error.add_note(f"in the experiment of {path}{place(error, str(path))}")
+        raise
     found = getattr(module, "experiment", None)
     if not isinstance(found, Experiment):
         raise ValueError(f"{path}: expected `experiment = lab.Experiment(...)`, got {type(found).__name__}")
     return replace(found, source=str(path))
+
+
+def place(error: BaseException, source: str | None) -> str:
+    """Where in the file of a user's own an error came from, as the end of a note; "" if it did not."""
+    file = source and os.path.abspath(source)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", line {lines[-1]}" if lines else ""
