@@ -249,7 +249,7 @@ def test_no_room_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Monk
         ("--model ccn", "--model: .*'ccn', did you mean 'cnn'"),
         ("--model cnn --channels 2,3,4,5", "--channels: expected at most as many as the image can be halved, got 4"),
         ("--dropout 50", "--dropout: expected a finite number >= 0 and <= 1, got 50"),
-        ("--dropconnect 1.5", "--dropconnect: expected a finite number >= 0 and <= 1, got 1.5"),
+        ("--dropconnect 1.5", "--dropconnect: expected a finite number >= 0 and < 1, got 1.5"),
         ("--dropout x", "--dropout: expected a number, got 'x'"),
         ("--lr", "--lr: expected one argument .see fastnn train --help."),
         ("--stochastic-depth 0.5", "--stochastic-depth: expected hidden layers of equal width .* got 128"),

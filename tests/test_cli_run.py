@@ -83,6 +83,33 @@ def test_a_resume_that_fails_leaves_the_model(capsys: pytest.CaptureFixture[str]
     assert Path("a/fastnn-model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize(("options", "code", "message"), [
+    ("--batch-norm --batch-size 1", 2, "--batch-size: expected at least 2 rows in a training batch, to normalise over"),
+    ("--hidden 1048576,1048576 --backend fast", 1, "not enough memory"),
+    ("--data few.csv --early-stopping", 2, "--early-stopping: expected 10 rows to train on or more, of which a tenth "),
+])
+def test_a_run_that_fails_at_once_leaves_its_folder_free(
+    capsys: pytest.CaptureFixture[str], options: str, code: int, message: str
+) -> None:
+    """The same folder is taken once the option is another one."""
+    Path("few.csv").write_text("".join(f"{row},{row % 2}\n" for row in range(8)))
+    found, _, err = call(capsys, f"train --run a --epochs 1 {options}")
+    assert found == code and message in err and not any(Path("a").iterdir())
+    assert call(capsys, "train --run a --epochs 1 --hidden 9 --backend fast --quiet")[0] == 0
+
+
+def test_a_run_that_fails_later_is_kept(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a checkpoint."""
+    def full(self: Any, epoch: int, logs: Any = None) -> None:
+        if epoch:
+            raise OSError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(progress.ProgressBar, "on_epoch_begin", full)
+        assert call(capsys, "train --run a --epochs 2 --hidden 9 --backend fast --quiet")[0] == 1
+    assert {each.name for each in Path("a").iterdir()} >= {"config.toml", "run.json", "fastnn-history.csv"}
+
+
 def test_no_folder_is_not_the_one_one_is_in(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a shell variable that is not set there is no text; Path makes . of it."""
     small = "--epochs 1 --hidden 9 --backend fast --quiet".split()
@@ -702,6 +729,22 @@ def test_names_that_are_no_utf8_and_dollars(
     assert call(capsys, f"evaluate r --data {old}")[0] == 0     # the training's data has another name now
     pytest.importorskip("onnx")
     assert call(capsys, "export r m.onnx")[::2] == (0, "")
+
+
+def test_names_that_are_long_or_that_the_font_lacks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They leave room for the picture, and are told apart; of letters that are boxes one line says why."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(plot, "training_report", lambda *given: drawn.append(given) or TRAINING_REPORT(*given))
+    long = "a name of a class that goes on and on for 60 letters or more"
+    Path("f.csv").write_text("".join(f"{row},{row % 2},{long}{row % 2}\n" for row in range(40)))
+    code, _, err = call(capsys, f"train --data f.csv {FIT}")
+    assert (code, err) == (0, "")
+    assert drawn[0][-1] == tuple(f"a name of a …ers or more{each}" for each in (0, 1))
+    Path("f.csv").write_text("".join(f"{row},{row % 2},{'猫狗'[row % 2]}\n" for row in range(40)))
+    code, _, err = call(capsys, f"train --data f.csv {FIT}")
+    assert code == 0 and err.startswith("fastnn train: the font of the picture lacks") and err.count("\n") == 1
 
 
 def test_braces_in_the_name_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,12 @@ class Folder:
         atomic.write(self.record, as_json(record, indent=1).encode())
         atomic.write(self.config, self.toml(config).encode())
 
+    def withdraw(self) -> None:
+        """Take the beginning of a new run back whose training has failed before there was anything to go on with."""
+        if not any(map(Path.exists, map(self.checkpoint, PACKAGES))):
+            for file in (self.config, self.record, *map(self.history, PACKAGES)):
+                file.unlink(missing_ok=True)
+
     @staticmethod
     def toml(config: Any) -> str:
         """The options as config.toml has them, with absolute paths."""

@@ -84,7 +84,9 @@ def shown(name: str, what: Option) -> str:
 # -- kinds
 
 
-def number(low: float | None = None, high: float | None = None, *, low_open: bool = False) -> Kind:
+def number(
+    low: float | None = None, high: float | None = None, *, low_open: bool = False, high_open: bool = False
+) -> Kind:
     """A finite number from ``low`` to ``high``."""
 
     def convert(typed: str) -> float:
@@ -92,7 +94,7 @@ def number(low: float | None = None, high: float | None = None, *, low_open: boo
 
     return Kind(
         reader(convert, "a number"),
-        lambda name, value: checks.as_number(name, value, low, high, low_open=low_open),
+        lambda name, value: checks.as_number(name, value, low, high, low_open=low_open, high_open=high_open),
         "X",
     )
 

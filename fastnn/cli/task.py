@@ -184,7 +184,7 @@ class NetworkOptions:
 
     dropout: float = option(0.0, number(0, 1), "probability of zeroing a hidden value", REGULARIZERS)
     dropconnect: float = option(
-        0.0, number(0, 1), "probability of zeroing a hidden layer's weight", REGULARIZERS,
+        0.0, number(0, 1, high_open=True), "probability of zeroing a hidden layer's weight", REGULARIZERS,
         only=("with hidden layers (--hidden)", lambda config: bool(config.hidden)),
     )  # fmt: skip
     batch_norm: bool = option(

@@ -7,6 +7,7 @@ picture.
 import contextlib
 import importlib
 import json
+import math
 import os
 import shlex
 import statistics
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn_ref.shared import atomic
+from fastnn_ref.shared import atomic, terminal
 from fastnn_ref.shared.diagnosis import TrainingWarning
 from fastnn_ref.shared.progress import ProgressBar
 from fastnn_ref.shared.shards import as_shard_count, as_shards, check_batch_size
@@ -41,6 +42,7 @@ PAUSE = 10.0  # seconds at least between two lines of progress where there is no
 ON_RESUME = ("resume", "epochs", "threads", "mpi", "out", "json", "quiet")      # what may be typed beside --resume
 Array = npt.NDArray[Any]
 HELD_BACK = 0.1  # of the training images, to stop early by
+LONGEST = 24  # letters of a name in the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +133,9 @@ def run(config: Config) -> None:
                 folder.check_data(data)
             folder.write(config, encoding, data)
         talks = leads and not config.quiet and not config.json
-        if talks:
-            say(description(parts[0][0], parts[0][2], config, data, encoding))
-
         try:
+            if talks:
+                say(description(parts[0][0], parts[0][2], config, data, encoding))
             for nn, (model, loss, optimizer) in zip(packages, parts, strict=True):
                 runs.append(trained(nn, model, loss, optimizer, config, data, encoding, folder, comm))
         except (KeyboardInterrupt, Stopped):
@@ -143,6 +144,10 @@ def run(config: Config) -> None:
                     say(f"\n{report.table(runs)}")  # what is finished is kept
                 if folder is not None and talks:
                     say(f"\nTo go on: fastnn train --resume {shlex.quote(str(folder.path))}")
+            raise
+        except Exception:
+            if folder is not None and leads and config.resume is None:
+                folder.withdraw()
             raise
     if not leads:
         return
@@ -210,7 +215,10 @@ def trained(
         if data.outputs == 1:                       # several have a unit each
             metrics, show = (in_unit("rmse", encoding), "r2"), ("rmse", "val_rmse")
     bar = ProgressBar(f"{nn.__name__:10}", show=show, disable=config.quiet, pause=PAUSE)
-    with bar, threads(nn, config.threads) as count, np.errstate(all="ignore"), warnings.catch_warnings():
+    with (
+        bar, threads(nn, config.threads) as count, options.usage(config, others=False), np.errstate(all="ignore"),
+        warnings.catch_warnings(),
+    ):  # fmt: skip
         warnings.simplefilter("ignore", TrainingWarning)        # report.verdict and check_finite say it for all runs
         history = model.fit(
             x_train,
@@ -256,18 +264,33 @@ def draw(
     histories = {run.name: run.history.history for run in runs}
     score = runs[-1].score
     if isinstance(score, Estimated):
-        names = tuple(map(plainly, encoding.target_names))
+        names = tuple(plainly(shortened(each)) for each in encoding.target_names)
         figure = plot.regression_report(title, histories, score.t, score.values, names)
     else:
         images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
-        names = tuple(map(plainly, encoding.labels))
+        names = tuple(plainly(shortened(each)) for each in encoding.labels)
         figure = plot.training_report(title, histories, data.t_test, score.probabilities, images, names)
     try:
-        plot.save(figure, path)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("default")
+            plot.save(figure, path)
     except OSError as error:
         raise Failure(f"could not save the picture {path}: {error.strerror or error}") from error
     if announce:
         say(f"Picture: {path}", also_on_stderr=True)
+    if any("Glyph" in str(each.message) for each in heard):         # matplotlib warns of each one
+        terminal.Steady().write("fastnn train: the font of the picture lacks letters of the names; font.family in a "
+                                "matplotlibrc file takes another one\n")
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the picture: the middle of a long one is left out.
+
+    >>> from fastnn.cli.train import shortened
+    >>> shortened("mean concave points"), shortened("the mean of all the concave points")
+    ('mean concave points', 'the mean of …ncave points')
+    """
+    return name if len(name) <= LONGEST else f"{name[:LONGEST // 2]}…{name[-LONGEST // 2:]}"
 
 
 def plainly(text: str) -> str:
@@ -293,6 +316,9 @@ def held_back(config: Config, x: npt.NDArray[Any], t: npt.NDArray[Any]) -> tuple
     if config.early_stopping is None:
         return (x, t), None
     n = len(x) - int(HELD_BACK * len(x))
+    if n == len(x):
+        raise UsageError(f"--early-stopping: expected {math.ceil(1 / HELD_BACK)} rows to train on or more, of which a "
+                         f"tenth is held back, got {n}")
     return (x[:n], t[:n]), (x[n:], t[n:])
 
 
