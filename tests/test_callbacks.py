@@ -881,8 +881,8 @@ def test_a_bar_in_a_terminal(nn, monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     train(nn, verbose=1)
     text = screen.getvalue()
-    assert re.findall(r"epoch (\d) of 3", text)[0] == "1"             # while it runs, not rounded
-    assert "epoch 3 of 3" in text
+    assert re.findall(r"epoch (\d)/3", text)[0] == "1"             # while it runs, not rounded
+    assert "epoch 3/3" in text
     assert "100% |" in text
     assert "loss=" in text
     screen.truncate(0)
@@ -907,7 +907,7 @@ def test_a_bar_in_a_notebook_without_widgets(nn, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     train(nn, verbose=1)
-    assert "100% |" in screen.getvalue() and "epoch 3 of 3" in screen.getvalue()
+    assert "100% |" in screen.getvalue() and "epoch 3/3" in screen.getvalue()
 
 
 def test_lines_where_there_is_no_tqdm(nn, monkeypatch):

@@ -1,13 +1,16 @@
 """The command line: what it says, what it saves, what mistakes are answered with, and how a process of it ends."""
 
+import fcntl
 import importlib
 import os
 import re
 import resource
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -662,6 +665,21 @@ def test_bar_follows_run_epoch(capsys: pytest.CaptureFixture[str], monkeypatch: 
             bar.on_progress(step, 4)
         assert bar.done == 1
     assert "mine 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [40, 80, 0])
+def test_a_bar_has_one_line_of_the_terminal(width: int) -> None:
+    """On a terminal of 80 columns each drawing of it left a line behind. One of width 0 does not say how wide it is."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    program = "from fastnn_ref import ProgressBar as B\nwith B('fastnn_ref', epochs=60, style='bar') as bar:\n" \
+              " for i in range(60): bar.on_epoch_begin(i); bar.on_epoch_end(i, {'loss': 0.5432, 'val_accuracy': 0.9844})"
+    with open(master, "rb", buffering=0) as screen:
+        subprocess.run([sys.executable, "-c", program], stderr=slave, check=True, cwd=Path(cli.__file__).parents[2])
+        os.close(slave)
+        shown = screen.read(100_000).decode().strip()
+    drawn = re.split(r"[\r\n]+", shown)
+    assert "|" in drawn[-1] and len(drawn[-1]) > 35 and max(map(len, drawn)) < (width or 100)
 
 
 def test_a_log_file_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

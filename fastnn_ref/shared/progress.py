@@ -9,7 +9,7 @@ from . import checks, terminal
 from .callbacks import Callback, Logs
 from .optional import optional
 
-BAR = "{desc} {percentage:3.0f}% |{bar:30}| epoch {unit} of {total_fmt}, [{elapsed}<{remaining}]{postfix}"
+BAR = "{desc} {percentage:3.0f}% |{bar}| epoch {unit}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
 STYLES = ("auto", "bar", "lines")
 INTERVAL = 0.1          # seconds at least between two drawings of a bar: each is a message to the notebook
 

@@ -1,6 +1,7 @@
 """What is said on stderr beside the work: a stream that fails must not stop the work."""
 
 import contextlib
+import os
 import sys
 from typing import Any
 
@@ -41,6 +42,14 @@ class Steady:
             raise OSError("stderr has no descriptor") from error
 
 
+def has_width() -> bool:
+    """Is stderr a terminal that says how wide it is? Some say 0."""
+    try:
+        return os.get_terminal_size(Steady().fileno()).columns > 0
+    except OSError:
+        return False
+
+
 def in_notebook(tqdm: Any) -> bool:
     """Does this class of tqdm draw its bars with a notebook's widgets?"""
     return any("notebook" in kind.__module__ for kind in tqdm.__mro__)
@@ -52,5 +61,5 @@ def in_kernel() -> bool:
 
 
 def bar(tqdm: Any, **options: Any) -> Any:
-    """A bar of this class of tqdm with these ``options``: in the notebook, or on a steady stderr."""
-    return tqdm(**options) if in_notebook(tqdm) else tqdm(file=Steady(), **options)
+    """A bar of this class of tqdm with these ``options``: in the notebook, or on a steady stderr, in one line of it."""
+    return tqdm(**options) if in_notebook(tqdm) else tqdm(file=Steady(), dynamic_ncols=has_width(), **options)
