@@ -24,7 +24,7 @@ from fastnn.cli.encoding import Encoding, fitted, fitted_targets
 from fastnn.cli.folder import Folder
 from fastnn.cli.score import Estimated
 from fastnn.cli.session import SIGNALLED, UsageError
-from fastnn_ref.shared import progress
+from fastnn_ref.shared import metrics, progress
 
 from .test_cli import ASCII, few_digits, python, small_picture  # noqa: F401  (two are fixtures)
 
@@ -529,6 +529,8 @@ def test_a_regression_of_several_targets(capsys: pytest.CaptureFixture[str], hou
         off = predicted[:, column] - true
         assert found["targets"][name]["rmse"] == pytest.approx(np.sqrt(np.mean(off**2)))
         assert found["targets"][name]["r2"] == pytest.approx(1 - np.mean(off**2) / true.var())
+    code, _, err = call(capsys, "evaluate a --data h.csv --target price,comfort")
+    assert code == 2 and "--target: expected the order of the run, comfort, price, got price, comfort" in err
     said = call(capsys, "evaluate a --data h.csv")[1]
     assert re.search(r"\nr2, mean +0\.9\d+\nr2, comfort +0\.\d+\nrmse, comfort +0\.\d+\n", said)
     names = [each["name"] for each in json.loads(call(capsys, "info a --json")[1])["targets"]]
@@ -542,6 +544,8 @@ def test_a_regression_of_several_targets(capsys: pytest.CaptureFixture[str], hou
     assert call(capsys, "predict b h.npz")[1].startswith("value 1,value 2\n")
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
+    code, _, err = call(capsys, "export a m.onnx --input-shape 3")
+    assert code == 2 and "--input-shape: expected the shape of an example of 2 numbers, got (3,)" in err
     call(capsys, "export a m.onnx")
     session = runtime.InferenceSession("m.onnx")
     exported = session.run(None, {"x": table[:, [0, 2]].astype(np.float32)})[0]
@@ -976,6 +980,47 @@ def test_a_model_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert {name: found[name] for name in wanted} == wanted and found["rows"] == 50
     np.save("x.npy", data.x_test)
     assert call(capsys, "predict m.safetensors x.npy")[1].split()[1:] == [*map(str, model.predict_classes(data.x_test))]
+
+
+@pytest.mark.parametrize(("outputs", "activation"), [
+    (1, None), (1, "sigmoid"), (2, None), (2, "softmax"), (2, "log_softmax"),
+])
+def test_a_model_that_ends_in_probabilities(
+    capsys: pytest.CaptureFixture[str], outputs: int, activation: str | None
+) -> None:
+    """Evaluated as it predicts: of a sigmoid all was taken for yes, and softmax was applied twice."""
+    model = fastnn.Sequential(fastnn.Linear(64, 5, activation="tanh"), fastnn.Linear(5, outputs, activation=activation),
+                              seed=3)
+    model.save("m.safetensors")
+    x, t = datasets.load_digits().x_test, np.arange(50) % 2
+    np.savez("d.npz", x=x, t=t)
+    p = model.predict_proba(x)
+    found = json.loads(call(capsys, "evaluate m.safetensors --data d.npz --metrics accuracy,roc_auc --json")[1])
+    assert found["accuracy"] == np.mean(model.predict_classes(x) == t)
+    assert found["loss"] == pytest.approx(-np.log(p[np.arange(50), t]).mean(), rel=1e-5)
+    assert found["roc_auc"] == pytest.approx(metrics.roc_auc(p[:, 1:], t))
+
+
+def test_a_model_of_several_labels_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no class for a row."""
+    fastnn.Sequential(fastnn.Linear(2, 3, activation="sigmoid")).save("m.safetensors")
+    Path("d.csv").write_text("1,2,0\n3,4,1\n")
+    for command in ("predict m.safetensors d.csv", "evaluate m.safetensors --data d.csv"):
+        Path("d.csv").write_text("1,2,0\n3,4,1\n" if "evaluate" in command else "1,2\n3,4\n")
+        code, _, err = call(capsys, command)
+        assert code == 2 and "MODEL: expected a classifier of one label for each row, got m.safetensors" in err
+    Path("d.csv").write_text("1,2\n3,4\n")
+    assert len(call(capsys, "predict m.safetensors d.csv --proba")[1].splitlines()[1].split(",")) == 3
+
+
+@pytest.mark.parametrize("line", [
+    "train --data", "train --config", "train --targets", "predict m --out", "evaluate m --data", "info", "evaluate",
+    "predict", "predict m", "lab run dropout --json", "lab run dropout --html",
+])
+def test_no_text_is_no_path(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    """Nor is it the folder one is in, nor that nothing was asked for."""
+    assert cli.main([*line.split(), "", *(["x"] if line in ("predict", "predict m --out") else [])]) == 2
+    assert re.search(r"(--\w+|[A-Z]+): expected .*, got ''\n$", capsys.readouterr().err)
 
 
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:

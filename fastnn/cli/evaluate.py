@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.custom import CustomLoss
 from fastnn_ref.shared.metrics import resolve_metrics
+from fastnn_ref.shared.prediction import output_activation
+from fastnn_ref.shared.targets import as_class_numbers
 
 from . import options, report, rows, score, task, train, trained
 from .options import Kind, option
@@ -96,12 +101,41 @@ def task_data(config: Config, found: trained.Trained) -> tuple[Any, Any, str, An
             read = rows.read(Path(config.data), True, targets=config.targets,
                              regression=found.regression, **how)
         x = found.inputs(read, config.data)
+        if encoding is not None and read.targets != encoding.targets and (
+                sorted(read.targets or ()) == sorted(encoding.targets or ())):
+            raise UsageError(f"--target: expected the order of the run, {', '.join(encoding.targets or ())}, got "
+                             f"{', '.join(read.targets or ())}")
         t = read.values if found.regression else trained.class_numbers(found, read, found.labels(x), config.data)
         title = config.data
     else:
         data, _ = task.load_data(task.DataOptions(data=config.data, download=config.download), progress=True)
         x, t, title = found.shaped(data.x_test, data.image_shape, data.title), data.t_test, f"{data.title}, held out"
-    if loss is None:
-        one = found.model.output_shape(x.shape[1:]) == (1,)
-        loss = found.nn.BCEWithLogitsLoss() if one else found.nn.CrossEntropyLoss()
-    return x, t, title, loss
+    return x, t, title, classifier_loss(found, x) if loss is None else loss
+
+
+class OfProbabilities(CustomLoss):
+    """The cross-entropy of a classifier that ends in probabilities: of yes, or of each class."""
+
+    def __init__(self, one: bool) -> None:
+        self.decision_threshold = 0.5 if one else None
+
+    def prepare_targets(self, t: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        if self.decision_threshold is None:
+            return as_class_numbers(np.asarray(t), shape[1])
+        return as_class_numbers(np.asarray(t), 2).reshape(-1, 1)
+
+    def value_and_gradient(self, y: Any, t: Any, weights: Any) -> tuple[float, Any]:
+        p = np.hstack([1 - y, y]) if self.decision_threshold else y
+        p = p[np.arange(len(p)), t.astype(int).ravel()]
+        return float(-np.log(np.maximum(p, np.finfo(p.dtype).tiny)).mean()), np.zeros_like(y)
+
+
+def classifier_loss(found: trained.Trained, x: Any) -> Any:
+    """The cross-entropy of a model that is no run's, of logits or of what it ends in."""
+    shape, last = found.model.output_shape(x.shape[1:]), output_activation(found.model)
+    if last == "Sigmoid" and shape != (1,):
+        raise UsageError(f"MODEL: expected a classifier of one label for each row, got {found.file}, which ends in "
+                         f"a Sigmoid of {checks.format_shape(('n', *shape))}")
+    if last in ("Sigmoid", "Softmax"):
+        return OfProbabilities(last == "Sigmoid")
+    return found.nn.BCEWithLogitsLoss() if shape == (1,) else found.nn.CrossEntropyLoss()

@@ -1,10 +1,13 @@
 """``fastnn export``: a trained model as an ONNX file, which other runtimes run."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fastnn_ref.shared import checks
 
 from ..extras import extra
 from . import options, task, train, trained
@@ -64,6 +67,9 @@ def run(config: Config) -> None:
         shape = encoding.image_shape
     if shape is None:
         raise UsageError("--input-shape: expected the shape of one example, such as 1,28,28, as the model has none")
+    if encoding is not None and math.prod(shape) != encoding.features:
+        raise UsageError(f"--input-shape: expected the shape of an example of {encoding.features} numbers, got "
+                         f"{checks.format_shape(shape)}")
     if encoding is not None and encoding.regression:
         last = model.layers[-1]  # a Linear without an activation: it gives the values in their own units
         last.weight = last.weight * np.array(encoding.target_deviation)

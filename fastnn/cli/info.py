@@ -11,7 +11,7 @@ from fastnn_ref.shared import checkpoint
 from . import options, report
 from .encoding import Encoding
 from .folder import Folder
-from .options import argument, option, text
+from .options import argument, option
 from .session import say
 
 SUMMARY = "what is in a file of a model, or in the folder of a run"
@@ -21,7 +21,8 @@ SUMMARY = "what is in a file of a model, or in the folder of a run"
 class Config:
     """What ``fastnn info`` is told."""
 
-    path: str = argument(text("PATH"), "folder of a run (fastnn train --run), or a file of model.save or save_training")
+    path: str = argument(options.path("PATH", "a folder or a file"),
+                         "folder of a run (fastnn train --run), or a file of model.save or save_training")
     json: bool = option(False, None, "print one line of JSON", "running")
 
 

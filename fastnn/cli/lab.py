@@ -17,7 +17,7 @@ from fastnn_ref.shared.progress import default_style
 
 from ..extras import extra
 from . import options
-from .options import argument, choice, integer, number, option, text, usage
+from .options import argument, choice, integer, number, option, path, text, usage
 from .session import Failure, UsageError, attempt, one_line, say
 
 SUMMARY = "run an experiment on a claim of the textbooks: PASS or FAIL"
@@ -39,9 +39,10 @@ class Config:
     predict: bool = option(False, None, "ask what you expect before it runs", "running", only=RUN)
     break_: str | None = option(None, text("BUG"), "put in a bug, by its name in list; is it caught?", "running",
                                 only=RUN)
-    html: str | None = option(None, text("FILE"), "write the report; of several experiments, into a folder", "running",
-                              only=REPORTS)
-    json: str | None = option(None, text("FILE"), "keep the numbers, for replay and compare", "running", only=RUN)
+    html: str | None = option(None, path("FILE", "a file"), "write the report; of several experiments, into a folder",
+                              "running", only=REPORTS)
+    json: str | None = option(None, path("FILE", "a file"), "keep the numbers, for replay and compare", "running",
+                              only=RUN)
     lang: str = option("en", choice(("en", "ru")), "language of what is shown, en or ru", "running")
 
 
@@ -105,22 +106,22 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
 
 def check_files(config: Config, results: int) -> None:
     """UsageError for a file that cannot be written, before anything runs: a run may take hours."""
-    for name, path in ("--json", config.json), ("--html", config.html):
-        if path is None:
+    for name, typed in ("--json", config.json), ("--html", config.html):
+        if typed is None:
             continue
-        file = Path(path)
+        file = Path(typed)
         if name == "--html" and results > 1:        # a folder, which is made
             if file.exists() and not file.is_dir():
-                raise UsageError(f"{name}: expected a folder for the reports of {results} experiments, got {path!r}")
+                raise UsageError(f"{name}: expected a folder for the reports of {results} experiments, got {typed!r}")
             folder, made = file, True
         else:
             if file.is_dir():
-                raise UsageError(f"{name}: expected a file, got the folder {path!r}")
+                raise UsageError(f"{name}: expected a file, got the folder {typed!r}")
             folder, made = file.parent, False
             if not folder.is_dir():
                 raise UsageError(f"{name}: expected an existing folder, got {str(folder)!r}")
             if can_write_in(folder) and not can_write(file):
-                raise UsageError(f"{name}: expected a file that can be written, got {path!r}")
+                raise UsageError(f"{name}: expected a file that can be written, got {typed!r}")
             if file.exists() and not file.is_file():
                 continue                            # a device or a pipe is written into
         if not can_write_in(folder, made):

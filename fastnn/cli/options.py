@@ -114,14 +114,20 @@ def text(metavar: str) -> Kind:
     return Kind(str, lambda name, value: value, metavar)
 
 
-def folder() -> Kind:
-    """A folder; an empty text is none, though a path of it is the folder one is in."""
+def path(metavar: str, wanted: str) -> Kind:
+    """A path of what is ``wanted``; an empty text, as of a shell variable that is not set, is none, though Python makes
+    of it the folder one is in."""
+
+    def read(typed: str) -> str:
+        if not typed:
+            raise ValueError(f"expected {wanted}, got ''")
+        return typed
 
     def check(name: str, value: Any) -> None:
         if not value:
-            raise ValueError(f"{name}: expected a folder, got ''")
+            raise ValueError(f"{name}: expected {wanted}, got ''")
 
-    return Kind(str, check, "DIR")
+    return Kind(read, check, metavar)
 
 
 def widths(high: int) -> Kind:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastnn_ref.shared import atomic
 
 from . import options, rows, trained
-from .options import argument, option, text
+from .options import argument, option
 from .session import UsageError, say
 
 SUMMARY = "the class, or the values, of each row of a file"
@@ -24,9 +24,12 @@ DIGITS = 19                             # numbers of fewer digits fit an int64; 
 class Config(trained.TaskOptions):
     """What ``fastnn predict`` is told."""
 
-    input: str = argument(text("INPUT"), "CSV, Parquet, NPY, NPZ (x), IDX, an image, or a folder of images")
+    input: str = argument(options.path("INPUT", "a file or a folder"),
+                          "CSV, Parquet, NPY, NPZ (x), IDX, an image, or a folder of images")
     proba: bool = option(False, None, "the probability of each class instead", "running")
-    out: str | None = option(None, text("FILE"), "a .csv or .npy file (default: CSV on standard output)", "running")
+    out: str | None = option(
+        None, options.path("FILE", "a file"), "a .csv or .npy file (default: CSV on standard output)", "running"
+    )
 
 
 def run(config: Config) -> None:
@@ -53,7 +56,11 @@ def run(config: Config) -> None:
     if config.proba:
         save(config.out, labels, found.model.predict_proba(x))
         return
-    classes = [labels[number] for number in found.model.predict_classes(x)]
+    numbers = found.model.predict_classes(x)
+    if numbers.ndim > 1:
+        raise UsageError(f"MODEL: expected a classifier of one label for each row, got {config.model}, of which each "
+                         "output is a label of its own; --proba prints the probability of each")
+    classes = [labels[number] for number in numbers]
     whole = all(label.isdecimal() and str(int(label)) == label and len(label) < DIGITS for label in labels)
     save(config.out, ("class",), np.array([int(each) for each in classes] if whole else classes))
 

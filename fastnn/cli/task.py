@@ -16,7 +16,7 @@ from fastnn_ref.shared import checks
 from .. import datasets, networks
 from . import own_data, rows
 from .encoding import Encoding
-from .options import REGULARIZERS, Kind, choice, integer, number, option, text, text_of, usage, widths
+from .options import REGULARIZERS, Kind, choice, integer, number, option, path, text, text_of, usage, widths
 
 DATA: dict[str, dict[str, Any]] = {  # enough for 97 % of the test images, 95 % of optdigits' new writers
     "digits": {"epochs": 30, "batch_size": 32, "channels": (16, 32)},
@@ -91,10 +91,10 @@ def data_source() -> Kind:
     """The name of a data set, or a path: something that is there, or looks like one."""
 
     def check(name: str, value: Any) -> None:
-        path = Path(value)
-        if value in DATA or path.exists():
+        file = Path(value)
+        if value in DATA or (value and file.exists()):
             return
-        if path.suffix or path.parent != Path("."):
+        if not value or file.suffix or file.parent != Path("."):
             raise ValueError(f"{name}: expected a data set ({', '.join(DATA)}) or a file that is there, got {value!r}")
         checks.as_choice(name, value, tuple(DATA))
 
@@ -124,7 +124,7 @@ class FileOptions:
         only=("with --data FILE, a table", endings(*rows.TABLES)),
     )  # fmt: skip
     targets: str | None = option(
-        None, text("FILE"), "the targets of an NPY or IDX file: another one", "data",
+        None, path("FILE", "a file"), "the targets of an NPY or IDX file: another one", "data",
         only=("with --data FILE, NPY or IDX", endings(".npy", ".idx", ".gz", "ubyte")),
     )  # fmt: skip
     download: bool = option(
@@ -233,8 +233,8 @@ class Task(OptimizerOptions, NetworkOptions, DataOptions):
     """A network, the data it learns, and how."""
 
     config: str | None = option(
-        None, text("FILE"), "TOML file of options, each named as its flag: batch-size = 64; flags override it",
-        "running",
+        None, path("FILE", "a file"),
+        "TOML file of options, each named as its flag: batch-size = 64; flags override it", "running",
     )  # fmt: skip
 
 

@@ -74,11 +74,13 @@ class Config(task.Task):
     )
     threads: int | None = option(None, integer(1, 1024), "of either package (default: their own)", "running")
     run: str | None = option(
-        None, options.folder(), "new folder for options, history, checkpoints, models and the picture", "running"
-    )
+        None, options.path("DIR", "a folder"),
+        "new folder for options, history, checkpoints, models and the picture", "running",
+    )  # fmt: skip
     resume: str | None = option(
-        None, options.folder(), "go on with the run in this folder, to the same bits; --epochs may be more", "running"
-    )
+        None, options.path("DIR", "a folder"),
+        "go on with the run in this folder, to the same bits; --epochs may be more", "running",
+    )  # fmt: skip
     out: str | None = option(
         None, text("PATH"), "picture file, or a folder for it (default: the run's, or here)", "running"
     )

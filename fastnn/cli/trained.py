@@ -13,7 +13,7 @@ from fastnn_ref.shared import checks
 
 from .encoding import Encoding
 from .folder import Folder
-from .options import argument, choice, option, text
+from .options import argument, choice, option, path
 from .rows import Rows, is_number
 from .session import UsageError
 
@@ -24,7 +24,8 @@ BACKENDS = {"fast": "fastnn", "ref": "fastnn_ref"}
 class ModelOptions:
     """Which model, and which package runs it."""
 
-    model: str = argument(text("MODEL"), "folder of a run (train --run), or a file of model.save or save_training")
+    model: str = argument(
+        path("MODEL", "a folder or a file"), "folder of a run (train --run), or a file of model.save or save_training")
     backend: str = option("fast", choice(tuple(BACKENDS)), "fast (fastnn, C) or ref (fastnn_ref, NumPy)", "running")
 
 
