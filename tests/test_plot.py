@@ -414,3 +414,12 @@ def test_the_page_of_the_documentation_runs(capsys):
     assert capsys.readouterr().out == blocks[-1][1]
     shown = set(re.findall(r"\]\(pictures/(\w+\.png)\)", page))
     assert shown == {path.name for path in (Path(__file__).parents[1] / "docs" / "pictures").glob("*.png")}
+
+
+@pytest.mark.parametrize("y", [[1e16, 1e16], [np.inf, 1e300], [np.nan, np.nan], [1.0, 2.0]])
+def test_errors_that_are_alike_have_a_histogram(y):
+    """Of a training that went far off, rounding is all that differs: bins between them had no width."""
+    history = {"rmse": [1.0], "r2": [1.0]}
+    figure = plot.regression_report("far off", {"fastnn": history}, np.array([1.0, 2.0]), np.array(y))
+    figure.draw_without_rendering()
+    assert sum(bar.get_height() for bar in figure.axes[-1].patches) == np.isfinite(y).sum()

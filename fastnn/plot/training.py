@@ -251,7 +251,11 @@ def regression_report(
         predicted_values(y[:, column], t[:, column], name=each, ax=values)
         values.set_title(f"Predictions of {list(histories)[-1]}, {len(t):,} held out")
         off = y[:, column] - t[:, column]
-        errors.hist(off[np.isfinite(off)], bins="auto" if len(t) < 10_000 else 100, color=BLUE, alpha=0.8)
+        off = off[np.isfinite(off)]
+        largest = np.abs(off).max(initial=0)
+        alike = np.ptp(off) <= 1e-9 * largest if len(off) else False     # bins between them would have no width
+        errors.hist(off, bins=int(np.clip(np.sqrt(len(off)), 10, 100)), color=BLUE, alpha=0.8,
+                    range=(off.min() - 0.1 * largest, off.max() + 0.1 * largest) if alike and largest else None)
         errors.axvline(0, color=QUIET, linestyle=":")
         errors.set(title="Errors", xlabel=f"predicted − true {each}", ylabel="examples")
         tidy(errors, legend=False)
