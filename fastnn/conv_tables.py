@@ -140,7 +140,8 @@ class Planes(NamedTuple):
         found = Tables(
             row_offset=self.row_place(self.pixels[0]), col_offset=self.col_place(self.pixels[1]), tap_offset=tap_offset,
             order=order, window_begin=order // cols * self.pitch + order % cols,
-            tap_set=set_of_window[order], row_set=row_set, col_set=col_set, taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
+            tap_set=set_of_window[order], row_set=row_set, col_set=col_set,
+            taps=np.concatenate(sets), tap_set_begin=np.cumsum([0, *map(len, sets)]),
         )  # fmt: skip
         return Tables(*(np.ascontiguousarray(table, np.int64) for table in found))
 
@@ -169,8 +170,8 @@ class Planes(NamedTuple):
         """(set of each row of windows, how much further each column's is, the taps of each set).
 
         A window sees tap (r, s) if its rows see r and its columns see s. So there is a set for each pair of a different
-        row of ``sees(0)`` and a different row of ``sees(1)``; in front of each row's there is what some window sees. The
-        last set has every tap.
+        row of ``sees(0)`` and a different row of ``sees(1)``; in front of each row's there is what some window sees.
+        The last set has every tap.
         """
         row_patterns, row_pattern = np.unique(self.sees(0), axis=0, return_inverse=True)
         col_patterns, col_pattern = np.unique(self.sees(1), axis=0, return_inverse=True)

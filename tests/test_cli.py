@@ -673,7 +673,7 @@ def test_a_bar_has_one_line_of_the_terminal(width: int) -> None:
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     program = "from fastnn_ref import ProgressBar as B\nwith B('fastnn_ref', epochs=60, style='bar') as bar:\n" \
-              " for i in range(60): bar.on_epoch_begin(i); bar.on_epoch_end(i, {'loss': 0.5432, 'val_accuracy': 0.9844})"
+              " for i in range(60): bar.on_epoch_begin(i); bar.on_epoch_end(i, {'loss': .5432, 'val_accuracy': .9844})"
     with open(master, "rb", buffering=0) as screen:
         subprocess.run([sys.executable, "-c", program], stderr=slave, check=True, cwd=Path(cli.__file__).parents[2])
         os.close(slave)

@@ -267,8 +267,8 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape, algorith
     (3, 17, (14, 14), {"kernel_size": 5, "padding": 2}), (17, 18, (8, 9), {"kernel_size": 3, "stride": 2}),
 ])  # fmt: skip
 def test_predictions_without_a_copy(ref, fast, dtype, isa, ways, threads, channels, filters, image, arguments):
-    """Predictions read many images where they stand, interleaved or one by one: to the bits of training's forward, which
-    copies them, and of one image alone; and nothing beyond the array."""
+    """Predictions read many images where they stand, interleaved or one by one: to the bits of training's forward,
+    which copies them, and of one image alone; and nothing beyond the array."""
     layers = [lambda nn: nn.Conv2d(1, channels, 1, init="he_uniform"), lambda nn: nn.ReLU(),
               lambda nn: nn.Conv2d(channels, filters, **{"kernel_size": 1} | arguments),
               lambda nn: nn.BatchNorm2d(filters), lambda nn: nn.Conv2d(filters, 3, 1), lambda nn: nn.Tanh()]
