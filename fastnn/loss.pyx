@@ -11,7 +11,9 @@ import numpy as np
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, bad_class, fastnn_kernels, fastnn_loss, floats, loss_kind, new_array, ready, table
+from fastnn._kernels cimport (
+    address, bad_class, fastnn_kernels, fastnn_loss, floats, loss_kind, new_array, ready, table, threads,
+)
 from fastnn.custom cimport carry
 from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.network cimport Pass
@@ -90,7 +92,7 @@ cdef class Loss(Closed):
         if not (self.is_mean or self.is_sum):
             found = new_array(self.costs_shape(y.shape), y.dtype)
             costs = address(found)
-        p.k, p.error, classes = table(y.itemsize), NULL, t.dtype.kind == "i"
+        p.k, p.threads, p.error, classes = table(y.itemsize), threads(), NULL, t.dtype.kind == "i"
         k = y.shape[1] if y.ndim > 1 else 1
         state = released(8 * values)
         value = self.value_pass(&p, outputs, targets, classes, weights, dy, costs, rows, values // rows,
@@ -168,7 +170,7 @@ cdef class ElementwiseLoss(Loss):
         cdef fastnn_loss g = fastnn_loss(kind=self.kind, delta=self.threshold, y=y, t=t, classes=NULL, weights=weights,
                                          class_weight=self.by_class.data, weight_count=self.by_class.count, dy=dy,
                                          costs=costs, rows=rows, size=size, inner=inner, mean=self.is_mean, ignores=0,
-                                         ignored=0)
+                                         ignored=0, threads=p.threads)
         return p.k.loss(&g)
 
 
@@ -305,12 +307,12 @@ cdef class ClassLoss(Loss):
         data[0] = <const void *><size_t>t.ctypes.data
         return t
 
-    cdef fastnn_loss job(self, const void *y, const void *t, bint classes, const double *weights, void *dy, void *costs,
-                         int64_t rows, int64_t size, int64_t inner) noexcept nogil:
+    cdef fastnn_loss job(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
+                         void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
         cdef fastnn_loss g = fastnn_loss(kind=0, delta=self.smoothing, y=y, t=NULL, classes=NULL, weights=weights,
                                          class_weight=self.by_class.data, weight_count=self.by_class.count, dy=dy,
                                          costs=costs, rows=rows, size=size, inner=inner, mean=self.is_mean,
-                                         ignores=self.ignores, ignored=self.ignored)
+                                         ignores=self.ignores, ignored=self.ignored, threads=p.threads)
         if classes:
             g.classes = <const int64_t *>t
         else:
@@ -327,7 +329,7 @@ cdef class NLLLoss(ClassLoss):
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
-        cdef fastnn_loss g = self.job(y, t, classes, weights, dy, costs, rows, size, inner)
+        cdef fastnn_loss g = self.job(p, y, t, classes, weights, dy, costs, rows, size, inner)
         return p.k.nll(&g)
 
 
@@ -345,7 +347,7 @@ cdef class CrossEntropyLoss(ClassLoss):
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
-        cdef fastnn_loss g = self.job(y, t, classes, weights, dy, costs, rows, size, inner)
+        cdef fastnn_loss g = self.job(p, y, t, classes, weights, dy, costs, rows, size, inner)
         return p.k.cross_entropy(&g)
 
 

@@ -89,6 +89,31 @@ def test_engine_agrees(ref, fast, isa, dtype, case, shape):
     close("elementwise", dy, book.backward(), (1 + np.abs(y)) * 4 / shape[0])
 
 
+@pytest.mark.parametrize("shape", [(1001, 40), (700, 99), (5, 7, 41, 31)])
+@pytest.mark.parametrize("options", [
+    {}, {"label_smoothing": 0.1}, {"class_weight": {0: 0.5, 3: 2.0}}, {"ignore_index": 2}, {"reduction": "none"},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_cross_entropy_by_many_threads(ref, fast, dtype, isa, threads, shape, options, probabilities):
+    """Pieces of the examples are summed by threads, in an order that does not depend on their number."""
+    y = 3 * normal(shape, dtype)
+    t = np.random.default_rng(1).integers(0, 7, (shape[0], *shape[2:]))
+    if probabilities and "ignore_index" not in options:
+        t = np.moveaxis(np.eye(shape[1], dtype=dtype)[t], -1, 1)
+    found = []
+    for count in (1, 2, 3):
+        threads(count)
+        loss = fast.CrossEntropyLoss(**options)
+        found.append((np.asarray(loss(y, t)), loss.backward()))
+    for value, gradient in found[1:]:
+        same(value, found[0][0])
+        same(gradient, found[0][1])
+    loss = ref.CrossEntropyLoss(**options)
+    want = np.asarray(loss(y.astype(np.float64), t)), loss.backward()
+    for got, exact in zip(found[0], want, strict=True):
+        assert np.abs(got - exact).max() <= 20 * np.finfo(dtype).eps * np.abs(exact).max()
+
+
 @every(case=LOSSES)
 def test_backward_is_fresh_and_inputs_stay(nn, dtype, case):
     y, t = data(case, (5, 3), dtype)

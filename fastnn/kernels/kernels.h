@@ -248,6 +248,7 @@ typedef struct {
     int64_t rows, size, inner;
     int mean, ignores;
     int64_t ignored;
+    int threads;                /* of kernel `cross_entropy` */
 } fastnn_loss;
 
 /* One update of n parameters w by their gradients g. mean, square and third are the optimizer's slots, NULL where it

@@ -190,10 +190,9 @@ static double F(cross_entropy_row)(const F(cross_entropy_t) *g, int64_t i)
     return cost + log((double)sum);
 }
 
-/* The mean over the examples, or their sum, where nothing weighs and each example is a row of classes. */
-static double F(cross_entropy_of_rows)(const fastnn_loss *g)
+/* The sum over rows begin … end − 1, where nothing weighs and each example is a row of classes. */
+static double F(cross_entropy_of_rows)(const fastnn_loss *g, double count, int64_t begin, int64_t end)
 {
-    const double count = g->mean ? (double)g->rows : 1;
     const F(cross_entropy_t) job = {
         .y = g->y, .probabilities = g->t, .classes = g->classes, .dy = g->dy, .k = g->size,
         .weight = (real)(1.0 / count), .keep = (real)(1 - g->delta),
@@ -201,10 +200,9 @@ static double F(cross_entropy_of_rows)(const fastnn_loss *g)
     };
     double total = 0;
     if (g->size <= STACK_COLUMNS)
-        for (int64_t i = 0; i < g->rows; i += LANES)
-            total += F(cross_entropy_lanes)(&job, i, min64(LANES, g->rows - i));
-    else for (int64_t i = 0; i < g->rows; ++i) total += F(cross_entropy_row)(&job, i);
-    return total / count;
+        for (int64_t i = begin; i < end; i += LANES) total += F(cross_entropy_lanes)(&job, i, min64(LANES, end - i));
+    else for (int64_t i = begin; i < end; ++i) total += F(cross_entropy_row)(&job, i);
+    return total;
 }
 
 /* The weight of class k. */
@@ -277,12 +275,12 @@ static void F(add_chains)(double (*terms)[STACK_COLUMNS], int64_t n, double *sum
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
 }
 
-/* The cost of target i of all and of those behind it, at most CHAINS, whose classes stand side by side: Σa·log Σ exp(z)
-   − Σ a·z, where a = class_weight·q takes the place of q. The gradient is Σa·softmax(y) − a, and both are times the
-   example's weight / count. Adds the costs, in units of 2⁶⁴, to the value. */
-static void F(cross_entropy_targets)(const fastnn_loss *g, int64_t i, double count, double *value)
+/* The cost of target i of all and of those behind it, at most CHAINS and before `end`, whose classes stand side by
+   side: Σa·log Σ exp(z) − Σ a·z, where a = class_weight·q takes the place of q. The gradient is Σa·softmax(y) − a, and
+   both are times the example's weight / count. Adds the costs, in units of 2⁶⁴, to the value. */
+static void F(cross_entropy_targets)(const fastnn_loss *g, int64_t i, int64_t end, double count, double *value)
 {
-    const int64_t k = g->size, rows = min64(CHAINS, g->rows - i);
+    const int64_t k = g->size, rows = min64(CHAINS, end - i);
     const int one_class = g->classes && g->delta == 0;          /* then a = 0 for all others */
     double all[CHAINS] = {0}, cost[CHAINS] = {0}, w[STACK_COLUMNS];
     double a[CHAINS][STACK_COLUMNS] = {{0}}, terms[CHAINS][STACK_COLUMNS] = {{0}};
@@ -320,7 +318,14 @@ static void F(cross_entropy_targets)(const fastnn_loss *g, int64_t i, double cou
         const real total = (real)(all[r] / SMALL), divisor = sum[r], scale = (real)factor;
         if (g->costs) ((real *)g->costs)[i + r] = (real)(each / SMALL);
         *value += each;
-        for (int64_t j = 0, n; j < k; j += n) {
+        if (one_class) {                                        /* likewise, where all q but one are 0 */
+            const int64_t c = F(target_class)(g, i + r, k);
+            real *d = (real *)g->dy + (i + r) * k;
+            const real at_class = c < 0 ? 0 : d[c] / divisor * total - (real)F(weight_of)(g, c);
+            ELEMENTWISE for (int64_t j = 0; j < k; ++j) d[j] = factor > 0 ? d[j] / divisor * total * scale : 0;
+            if (factor > 0) d[c] = at_class * scale;
+        }
+        for (int64_t j = 0, n; j < k && !one_class; j += n) {
             real *d = (real *)g->dy + (i + r) * k + j;
             n = min64(STACK_COLUMNS, k - j);
             F(smoothed_targets)(g, i + r, j, n, q);
@@ -383,14 +388,14 @@ ALWAYS_INLINE double F(cross_entropy_tile)(const fastnn_loss *g, int64_t first, 
     return value;
 }
 
-/* What weighs, what leaves out, and what has several targets an example. */
-static double F(cross_entropy_of_targets)(const fastnn_loss *g)
+/* The sum over examples begin … end − 1, in units of 2⁶⁴: what weighs, what leaves out, and what has several targets an
+   example. */
+static double F(cross_entropy_of_targets)(const fastnn_loss *g, double count, int64_t begin, int64_t end)
 {
     const int64_t size = g->size, inner = g->inner;
-    const double count = F(target_count)(g);
     double value = 0;
-    for (int64_t i = 0; i < g->rows && inner == 1; i += CHAINS) F(cross_entropy_targets)(g, i, count, &value);
-    for (int64_t i = 0; i < g->rows && inner > 1; ++i) {
+    for (int64_t i = begin; i < end && inner == 1; i += CHAINS) F(cross_entropy_targets)(g, i, end, count, &value);
+    for (int64_t i = begin; i < end && inner > 1; ++i) {
         const double weight = count > 0 ? (g->weights ? g->weights[i] : 1) / count : 0;
         for (int64_t p = 0; p < inner; p += LANES) {
             const int64_t first = i * size + p, at = i * inner + p;
@@ -398,13 +403,43 @@ static double F(cross_entropy_of_targets)(const fastnn_loss *g)
             else value += F(cross_entropy_tile)(g, first, at, inner, (int)(inner - p), weight);
         }
     }
-    return value / SMALL;
+    return value;
+}
+
+/* The examples are cut into pieces of whole lanes, at most so many, and the pieces' sums are added in their order: the
+   number of threads does not show. */
+#undef MOST_PIECES
+#define MOST_PIECES 64
+typedef struct {
+    const fastnn_loss *loss;
+    int plain;
+    double count, *values;
+    int64_t size, pieces;               /* examples of a piece; number of pieces */
+} F(loss_pieces_t);
+
+static void F(cross_entropy_part)(const void *job, int part, int parts)
+{
+    const F(loss_pieces_t) *p = job;
+    for (int64_t i = part_begin(p->pieces, part, parts); i < part_begin(p->pieces, part + 1, parts); ++i) {
+        const int64_t begin = i * p->size, end = min64(p->loss->rows, begin + p->size);
+        p->values[i] = p->plain ? F(cross_entropy_of_rows)(p->loss, p->count, begin, end)
+            : F(cross_entropy_of_targets)(p->loss, p->count, begin, end);
+    }
 }
 
 static double F(cross_entropy)(const fastnn_loss *g)
 {
     const int plain = !g->weights && !g->class_weight && !g->ignores && !g->costs && g->inner == 1;
-    return plain ? F(cross_entropy_of_rows)(g) : F(cross_entropy_of_targets)(g);
+    const int64_t least = g->inner == 1 ? 64 : 1, size = ceil_div(ceil_div(g->rows, MOST_PIECES), least) * least;
+    double values[MOST_PIECES], value = 0;
+    const F(loss_pieces_t) job = {
+        .loss = g, .plain = plain, .values = values, .size = size, .pieces = ceil_div(g->rows, size),
+        .count = !plain ? F(target_count)(g) : g->mean ? (double)g->rows : 1,
+    };
+    run_parts(F(cross_entropy_part), &job,
+              part_count(g->threads, job.pieces, g->rows * g->size, PARALLEL_ELEMENTS));
+    for (int64_t i = 0; i < job.pieces; ++i) value += values[i];
+    return plain ? value / job.count : value / SMALL;
 }
 
 /* −Σ a·y of rows of log-probabilities, a = weight·class_weight·t, and its gradient −a. */
