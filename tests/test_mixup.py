@@ -39,39 +39,34 @@ def test_formula(nn, dtype):
     same_parameters(one, other)
 
 
+def loss_of(nn, kind, value_and_gradient):
+    """A user's loss that makes targets of that dtype."""
+    return type("Mine", (nn.CustomLoss,), {
+        "prepare_targets": lambda self, t, shape, dtype: np.asarray(t, kind),
+        "value_and_gradient": value_and_gradient})()
+
+
 @pytest.mark.parametrize("kind", ["f8", "f4", "f2", "u1", "i8", "?"])
 def test_targets_of_a_users_loss(nn, dtype, kind):
     """They are mixed as numbers, whatever dtype the loss has made of them."""
-    class Squares(nn.CustomLoss):
-        def __init__(self, kind):
-            self.kind = kind
-
-        def prepare_targets(self, t, shape, dtype):
-            return np.asarray(t, self.kind)
-
-        def value_and_gradient(self, y, t, weights):
-            return float(((y - t) ** 2).mean()), 2 * (y - t) / y.size
+    def squares(self, y, t, weights):
+        return float(((y - t) ** 2).mean()), 2 * (y - t) / y.size
 
     x, t = normal((12, 5)), normal((12, 3)) > 0
-    values = [net(nn, dtype).run_epoch(x, t, Squares(each), nn.SGD(lr=0.1), 4, mixup=0.5) for each in (kind, dtype)]
+    values = [net(nn, dtype).run_epoch(x, t, loss_of(nn, each, squares), nn.SGD(lr=0.1), 4, mixup=0.5)
+              for each in (kind, dtype)]
     assert values[0] == values[1]
 
 
 @pytest.mark.parametrize("kind", ["u1", "i4", "i8"])
 def test_class_numbers_of_a_users_loss(nn, kind):
-    class Seen(nn.CustomLoss):
-        def __init__(self, kind):
-            self.kind = kind
+    def seen(self, y, t, weights):
+        assert t.shape == y.shape
+        assert t.dtype == y.dtype
+        return 0.0, np.zeros_like(y)
 
-        def prepare_targets(self, t, shape, dtype):
-            return np.asarray(t, self.kind)
-
-        def value_and_gradient(self, y, t, weights):
-            assert t.shape == y.shape
-            assert t.dtype == y.dtype
-            return 0.0, np.zeros_like(y)
-
-    assert net(nn).run_epoch(normal((12, 5)), np.arange(12) % 3, Seen(kind), nn.SGD(), 4, mixup=0.5) == 0
+    loss = loss_of(nn, kind, seen)
+    assert net(nn).run_epoch(normal((12, 5)), np.arange(12) % 3, loss, nn.SGD(), 4, mixup=0.5) == 0
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

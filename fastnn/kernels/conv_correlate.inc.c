@@ -335,10 +335,16 @@ static F(conv_tiles_t) F(tiles_of_group)(const F(correlation_t) *c, int64_t grou
     };
 }
 
-/* Is a filter one pixel of some channels, and is there room for what a panel sees? */
-static inline int F(fits_lines)(const F(correlation_t) *c)
+/* Is a filter one pixel of its group's channels, and is there room for what a panel sees? */
+static inline int F(fits_lines)(int64_t filter_size, int64_t channels)
 {
-    return c->filter_size == c->in_channels && c->filter_size * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
+    return filter_size == channels && filter_size * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
+}
+
+/* A thread's memory for lines: the end of its scratch memory, if there are 1 × 1 kernels. */
+static inline real *F(packed_lines)(const F(correlation_t) *c, real *scratch)
+{
+    return scratch + (c->scratch_size - FASTNN_CONV_LINES * LANES);
 }
 
 /* 1 × 1 kernels: filters begin … end − 1 of group k, three at least, over vectors q … last − 1, which see the taps at
@@ -396,10 +402,12 @@ typedef struct {
     int64_t first, last, begin, end;
 } F(share_t);
 
-/* The activation, if the tiles leave it over, of `values` values of u. */
+/* Whether there is an activation that the tiles leave over; and this, of `values` values of u. */
+static inline int F(has_rest)(const F(correlation_t) *c) { return c->activation != IDENTITY && c->activation != RELU; }
+
 static void F(activate_rest)(const F(correlation_t) *c, real *u, int64_t values)
 {
-    if (c->activation != IDENTITY && c->activation != RELU)
+    if (F(has_rest)(c))
         F(activate_range)(c->activation, c->alpha, u, c->y + (u - c->u), u, values);
 }
 
@@ -422,7 +430,7 @@ static void F(correlate_single)(const F(correlation_t) *c, int64_t n, F(share_t)
 }
 
 /* 1 × 1 kernels over vectors begin … end − 1 of an image as it came: its pixels are one row. */
-static void F(correlate_pixels)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end, real *lines)
+static void F(correlate_pixels)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end, real *scratch)
 {
     const int64_t size = c->rows * c->cols, first = begin * VL, values = min64(size, end * VL) - first;
     int64_t channels[FASTNN_CONV_LINES];
@@ -431,7 +439,7 @@ static void F(correlate_pixels)(const F(correlation_t) *c, int64_t n, int64_t be
         const int64_t group = n * c->groups + k;
         real *u = c->u + group * c->out_channels * size;
         const F(windows_t) s = {.from = c->singles + group * c->in_channels * size, .to = u, .values = size};
-        F(conv_packed)(c, k, 0, c->out_channels, &s, begin, end, channels, size, lines);
+        F(conv_packed)(c, k, 0, c->out_channels, &s, begin, end, channels, size, F(packed_lines)(c, scratch));
         for (int64_t o = 0; o < c->out_channels; ++o) F(activate_rest)(c, u + o * size + first, values);
     }
 }
@@ -587,11 +595,11 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
     const fastnn_planes *g = c->planes;
     const int64_t size = c->rows * c->cols, image = c->groups * c->out_channels * size, values = n * LANES;
     const int64_t to_row = c->interleaved ? size * LANES : values;
-    real *lines = scratch + c->scratch_size - FASTNN_CONV_LINES * LANES;
     /* Of 1 × 1 kernels: if all windows see all channels, and these stand on pages of their own. */
     const int64_t set = g->tap_set[first], *taps = g->tap_set_begin + set;
-    const int far_apart = c->blocks && F(fits_lines)(c) && taps[1] - taps[0] == c->filter_size
-        && g->tap_set[first + n - 1] == set && g->height * g->width * LANES >= PAGE;
+    const int far_apart = c->blocks && F(fits_lines)(c->filter_size, c->in_channels)
+        && taps[1] - taps[0] == c->filter_size && g->tap_set[first + n - 1] == set
+        && g->height * g->width * LANES >= PAGE;
     for (int64_t k = part.first; k < part.last; ++k)
         for (int64_t o = part.begin, filters; o < part.end; o += filters) {
             const int64_t filter = k * c->out_channels + o;
@@ -606,7 +614,7 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
             };
             if (far_apart && filters > CONV_MR)
                 F(conv_packed)(c, k, o, o + filters, &s, first * LANE_VECTORS, (first + n) * LANE_VECTORS,
-                               c->places.taps + taps[0], to_row, lines);
+                               c->places.taps + taps[0], to_row, F(packed_lines)(c, scratch));
             else {
                 F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
                 t.to_row = to_row;
@@ -616,9 +624,9 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
                 for (int64_t f = 0; f < filters; ++f) F(activate_rest)(c, c->u + place + f * size * LANES, values);
                 continue;
             }
-            const int rest = c->activation != IDENTITY && c->activation != RELU;
             real *y = c->u == c->y ? scratch : scratch + filters * values;
-            if (rest) F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
+            if (F(has_rest)(c))
+                F(activate_range)(c->activation, c->alpha, scratch, y, scratch, filters * values);
             for (int64_t f = 0; f < filters && c->u != c->y; ++f)
                 F(transpose)(scratch + f * values, LANES, c->u + place + f * size, image, n, LANES);
             for (int64_t f = 0; f < filters; ++f)
@@ -637,9 +645,9 @@ static inline int F(has_empty_lanes)(int64_t cols) { return 10 * ceil_div(cols, 
 static inline int F(is_pixelwise)(const fastnn_conv *g)
 {
     const int64_t channels = g->channels / g->groups, height = g->input.height, width = g->input.width;
-    return g->filter_size == channels && g->stride_h == 1 && g->stride_w == 1
+    return F(fits_lines)(g->filter_size, channels) && g->stride_h == 1 && g->stride_w == 1
         && g->out_rows == height && g->out_cols == width && !F(has_empty_lanes)(height * width)
-        && g->filters / g->groups > 2 && channels * CONV_NV * VL <= FASTNN_CONV_LINES * LANES;
+        && g->filters / g->groups > 2;
 }
 
 /* What one tap adds. */
@@ -805,7 +813,7 @@ static void F(correlate_part)(const void *job, int part, int parts)
     const int64_t tiles = ceil_div(c->out_channels, CONV_MR);
     const int64_t splits = min64(c->depthwise ? c->groups : tiles, ceil_div(parts, units));
     const int64_t end = part_begin(units * splits, part + 1, parts);
-    real *scratch = c->scratch + part * c->scratch_size, *lines = scratch + c->scratch_size - FASTNN_CONV_LINES * LANES;
+    real *scratch = c->scratch + part * c->scratch_size;
     for (int64_t e = part_begin(units * splits, part, parts); e < end; ++e) {
         const int64_t unit = e / splits, split = e % splits, next = split + 1;
         const int64_t first = unit % pieces * FASTNN_CONV_PIXELS, n = min64(FASTNN_CONV_PIXELS, size - first);
@@ -816,7 +824,7 @@ static void F(correlate_part)(const void *job, int part, int parts)
         if (unit < blocks * pieces) F(correlate_interleaved)(c, unit / pieces, first, n, f, scratch);
         else if (c->depthwise) F(correlate_depthwise)(c, image, f.first, f.last, scratch);
         else if (c->pixelwise && c->singles)
-            F(correlate_pixels)(c, image, vectors * split / splits, vectors * next / splits, lines);
+            F(correlate_pixels)(c, image, vectors * split / splits, vectors * next / splits, scratch);
         else if (c->panels) F(correlate_windows)(c, image, size * split / splits, size * next / splits, scratch);
         else F(correlate_single)(c, image, f);
     }
