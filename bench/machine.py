@@ -3,7 +3,8 @@
 A limit takes its turns among the candidates of a case; its best round counts, for the peak that of the whole run. The
 multiply-add loop is compiled at run time (`peak.c`, by ``cc`` or ``$CC``); without a compiler there is no peak. That
 of n threads is measured with each thread pinned to a core of its own. What other programs took meanwhile is measured,
-too (``Others``): a peak beside a busy core is none.
+too (``Others``): a peak beside a busy core is none. So is how far two cores are apart (``round_trip``): a virtual
+machine's cores are now two that share a cache, now two that do not, and a second thread gives less then.
 """
 
 import ctypes
@@ -27,6 +28,7 @@ from bench.nets import Work, package
 FLAGS = {"portable": (16, []), "x86_v3": (32, ["-mavx2", "-mfma"]), "x86_v4": (64, ["-mavx512f", "-mfma"])}
 LIBRARIES = ("numpy", "scikit-learn", "torch", "keras", "jax")
 PEAK_FLOPS = 1e9                # of one call in a thread: some ten milliseconds
+FAR = 250                       # nanoseconds of a round trip: cores that share a cache take less, others more
 
 
 class Others:
@@ -118,6 +120,28 @@ def peak(isa: str, dtype: str, threads: int = 1) -> Work:
     if threads == 1:
         return lambda: multiply_add(rounds)
     return lambda: list(pinned(threads).map(multiply_add, [rounds] * threads))
+
+
+@functools.cache
+def messages() -> ctypes.CDLL | None:
+    """The compiled functions that two cores talk by."""
+    found = compiled(Path(__file__).with_name("cores.c"), ["-O2"])
+    if found:
+        found.ask.argtypes, found.answer.argtypes, found.ask.restype = [ctypes.c_long], [ctypes.c_long], ctypes.c_double
+    return found
+
+
+def round_trip(trips: int = 5000) -> float | None:
+    """Nanoseconds from one core to the other and back, the best of three; None with one core or without a compiler."""
+    talk = messages()
+    if talk is None or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()) < 2:
+        return None
+    best = float("inf")
+    for _ in range(3):
+        answer = pinned(2).submit(talk.answer, trips)
+        best = min(best, pinned(2).submit(talk.ask, trips).result())
+        answer.result()
+    return round(1e9 * best)
 
 
 def copy(size: float) -> Work:

@@ -68,7 +68,19 @@ def limits(found: Rows) -> str:
              if (rates := found.limits("peak", dtype, threads))]
     copies = found.limits("copy", "float32")
     copy = f" A copy: {copies[0]:.0f} to {copies[-1]:.0f} GB/s, by size." if copies else ""
-    return f"Peak: {', '.join(peaks) or 'not measured'}.{copy}"
+    return f"Peak: {', '.join(peaks) or 'not measured'}.{copy}{distance(found)}"
+
+
+def distance(found: Rows) -> str:
+    """How far the cores were apart, and where they shared no cache."""
+    trips = found.apart()
+    far = [case for case, trip in trips.items() if trip > machine.FAR]
+    if not trips:
+        return ""
+    least, most = min(trips.values()), max(trips.values())
+    some = "all cases" if len(far) == len(trips) else ", ".join(far)
+    return (f" From one core to the other and back: {least:.0f} to {most:.0f} ns."
+            + f" Two threads shared no cache during {some}." * bool(far))
 
 
 def disturbance(found: Rows) -> str:

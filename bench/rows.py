@@ -78,6 +78,10 @@ class Rows:
         """The cores that other programs kept busy during each case where that was measured."""
         return {f"{row['group']} {row['case']}": row["others"] for row in self.all if row.get("others") is not None}
 
+    def apart(self) -> dict[str, float]:
+        """Nanoseconds of a round trip between two cores before each case where that was measured."""
+        return {f"{row['group']} {row['case']}": row["round_trip_ns"] for row in self.all if row.get("round_trip_ns")}
+
     def share(self, group: str, case: str, candidate: str = "fastnn", threads: int = 1, of: str = "flops",
               ) -> float | None:
         """Of the peak of so many threads in its best round; for bytes of a copy of the same size."""

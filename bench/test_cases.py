@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.cases import Case
-from bench.machine import PEAK_FLOPS, Others
+from bench.machine import PEAK_FLOPS, Others, round_trip
 from bench.timing import measure
 
 
@@ -13,6 +13,7 @@ from bench.timing import measure
 def test_case(benchmark: Any, case: Case, request: pytest.FixtureRequest) -> None:
     option = request.config.getoption
     threads = [int(n) for n in option("--threads").split(",")]
+    trip = None if benchmark.disabled or threads == [1] else round_trip()
     with Others() as others:
         times = measure(case, threads, option("--without").split(","),
                         0.0 if benchmark.disabled else option("--seconds"))
@@ -23,7 +24,7 @@ def test_case(benchmark: Any, case: Case, request: pytest.FixtureRequest) -> Non
         benchmark.extra_info = {
             "group": case.group, "case": case.name, "candidate": candidate, "threads": int(n), "bytes": case.bytes,
             "flops": PEAK_FLOPS * int(n) if candidate == "peak" else case.flops, "dtype": case.dtype,
-            "others": others.cores}
+            "others": others.cores, "round_trip_ns": trip}
         stats = benchmark._make_stats(timed.calls)
         for seconds in timed.seconds:
             stats.update(seconds * timed.calls)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import report, targets
+from bench import machine, report, targets
 from bench.cases import GROUPS
 from bench.machine import Others
 from bench.nets import CONVOLUTIONAL, MLPS, Turn
@@ -106,6 +106,16 @@ def test_a_busy_core_beside_the_run_is_reported() -> None:
     assert "kept 0.8 cores busy" in report.disturbance(Rows([row("fastnn", 1.0, others=0.8)]))
     some = [row("fastnn", 1.0, case=name, others=cores) for name, cores in (("a", 0.03), ("b", 0.3), ("c", 0.04))]
     assert report.disturbance(Rows(some)) == "Other programs kept cores busy during some cases: g b (0.3)."
+
+
+def test_how_far_cores_are_apart_is_reported() -> None:
+    trip = machine.round_trip()
+    assert trip is None or 5 < trip < 1e6
+    near, far = (row("fastnn", 1.0, case=name, round_trip_ns=trip) for name, trip in (("a", 90), ("b", 420)))
+    assert report.limits(Rows([near])).endswith(" From one core to the other and back: 90 to 90 ns.")
+    assert report.limits(Rows([near, far])).endswith(" 90 to 420 ns. Two threads shared no cache during g b.")
+    assert report.limits(Rows([far])).endswith(" Two threads shared no cache during all cases.")
+    assert "core" not in report.limits(Rows([row("fastnn", 1.0, round_trip_ns=None)]))
 
 
 def test_own_work_is_not_another_program_s(monkeypatch: pytest.MonkeyPatch) -> None:

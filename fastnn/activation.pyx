@@ -43,6 +43,8 @@ cdef class Activation(Layer):
             plan.reserve(&self.y, <object>rows * self.out_size)
         if self.kind != IDENTITY and not self.in_place:
             plan.reserve(&self.saved, <object>rows * self.out_size)
+        if self.kind != IDENTITY and is_elementwise(self.kind):
+            plan.result, plan.given = &self.y, &self.given
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
@@ -51,15 +53,15 @@ cdef class Activation(Layer):
             return <void *>x
         if self.in_place:
             self.saved = <void *>x
-        y = self.y if saves_slope(self.kind) else self.saved
+        y = self.y if self.y != NULL else self.saved
         p.k.activate(self.kind, self.parameter, x, y, self.saved if p.saves else y,
                      p.rows * self.in_size // self.width, self.width, p.threads)
         return y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         if self.kind != IDENTITY and not self.leaves_relu:
-            p.k.activate_backward(self.kind, self.parameter, self.saved, dy, dy, NULL,
-                                  p.rows * self.in_size // self.width, self.width, p.threads)
+            p.k.activate_backward(self.kind, self.parameter, self.saved, dy if self.given == NULL else self.given, dy,
+                                  NULL, p.rows * self.in_size // self.width, self.width, p.threads)
         return dy
 
 

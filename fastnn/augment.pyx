@@ -101,7 +101,7 @@ erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Layer.plan(self, shape, rows, plan)
         self.g.channels, self.g.height, self.g.width = shape if self.image_shape is None else self.image_shape
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         if self.moves:
             plan.reserve_scratch(
                 &self.scratch, <object>plan.threads * self.g.channels * (self.g.height + 3) * (self.g.width + 3))

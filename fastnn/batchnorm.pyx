@@ -63,7 +63,7 @@ cdef class BatchNorm(Norm):
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Norm.plan(self, shape, rows, plan)
         self.g.inner, self.g.interleaved = self.in_size // self.num_features, self.x_layout == INTERLEAVED
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.saved, 3 * <object>self.num_features)
         return shape
 

@@ -48,7 +48,7 @@ cdef class Embedding(Layer):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         return out_shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

@@ -29,7 +29,7 @@ cdef class GaussianNoise(Layer):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Layer.plan(self, shape, rows, plan)
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

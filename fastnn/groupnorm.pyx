@@ -46,7 +46,7 @@ cdef class GroupNorm(Norm):
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Norm.plan(self, shape, rows, plan)
         self.g.inner = self.in_size // self.num_channels
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.saved, 3 * <object>rows * self.num_groups)
         return shape
 

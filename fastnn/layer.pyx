@@ -112,6 +112,8 @@ cdef class Layer(Node):
         cdef int64_t rows = 0
         cdef void *y
         cdef void *to
+        cdef void *before = NULL
+        cdef void **place
         cdef bint saves
         cdef PyThreadState *state
         cdef Network network = self.climb()
@@ -134,13 +136,19 @@ cdef class Layer(Node):
                 network.planned.absorbs or network.planned.part < rows)
             if saves:
                 network.count_pass(rows, in_training, True)
+                place = network.planned.result
+                if place != NULL:
+                    before, place[0] = place[0], to
                 state = released(rows * network.planned.forward_work)
                 y = self.forward_pass(&network.run, data)
                 take_back(state)
+                if place != NULL:
+                    place[0] = before
                 if network.run.error != NULL:
                     network.step_count -= in_training
                     network.raise_error()
-                memcpy(to, y, rows * network.planned.out_size * network.real_size)
+                if y != to:
+                    memcpy(to, y, rows * network.planned.out_size * network.real_size)
             else:
                 self.predict_rows(network, <const char *>data, <char *>to, 0, rows)
                 network.run.rows = rows
@@ -248,11 +256,16 @@ cdef class Layer(Node):
                 out = new_array((rows, *plan.shape), network.found_dtype)
                 if plan.widest == plan.in_size:     # room for every gradient on the way: dx may be computed there
                     dy_copy = address(out)
-            memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
+            if plan.given != NULL:
+                plan.given[0] = data
+            else:
+                memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
             state = released(2 * rows * plan.forward_work)
             dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             take_back(state)
+            if plan.given != NULL:
+                plan.given[0] = NULL
             network.raise_error()
             if wants_dx and dx != address(out):
                 memcpy(address(out), dx, out.nbytes)

@@ -38,7 +38,7 @@ cdef class RowNorm(Norm):
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Norm.plan(self, shape, rows, plan)
         self.groups = self.in_size // self.row_size
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.saved, <object>self.row_values * rows * self.groups)
         return shape
 

@@ -37,11 +37,14 @@ cdef class Plan:
     cdef int64_t part                       # examples that a thread takes at a time in a prediction,
     cdef int64_t unit                       # a multiple of this: a block of interleaved images, or 1
     cdef bint is_hosting                    # does a pass run a user's code?
+    cdef void **result                      # where the last layer's y is, if only the caller reads it after the pass
+    cdef const void **given                 # where the last layer finds the caller's dy, if it can leave it as it is
     cdef void *gradient
     cdef void *spare
     cdef void *work
     cdef tuple shape_of_batch(self, int64_t rows)
     cdef int reserve(self, void **where, object values) except -1
+    cdef int reserve_result(self, void **where, object values) except -1
     cdef int reserve_scratch(self, void **where, object values) except -1
     cdef int reserve_work(self, int64_t bytes) except -1
     cdef void begin_layer(self)

@@ -58,6 +58,12 @@ cdef class Plan:
         self.reservations.append((<uintptr_t>where, offset, values * self.real_size))
         return 0
 
+    cdef int reserve_result(self, void **where, object values) except -1:
+        """Reserves a buffer for a layer's y that no backward pass reads: of the last layer, y may be put elsewhere."""
+        self.reserve(where, values)
+        self.result = where
+        return 0
+
     cdef int reserve_scratch(self, void **where, object values) except -1:
         """Reserves memory that the layer uses within one of its passes; other layers use the same memory in theirs."""
         if GAP:
@@ -80,8 +86,9 @@ cdef class Plan:
         return 0
 
     cdef void begin_layer(self):
-        """The next requests for scratch memory are another layer's."""
+        """The next requests for scratch memory are another layer's, and so is the result."""
         self.scratch_used = 0
+        self.result = self.given = NULL
 
     cdef int choose_part(self) except -1:
         """How many examples a thread takes through all layers before the next ones follow, in a prediction.

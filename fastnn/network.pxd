@@ -1,7 +1,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_norm, fastnn_stream
+from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_matrix, fastnn_norm, fastnn_stream
 from fastnn.closed cimport Closed
 from fastnn.memory cimport Plan
 
@@ -66,6 +66,7 @@ cdef class Node(Closed):
     cdef tuple output_shape_of(self, tuple shape)
     cdef int64_t min_batch_size_of(self, tuple shape) except -1
     cdef tuple named_children(self)
+    cdef bint combines(self)
     cdef bint numbered(self)
     cdef tuple penalties(self)
     cdef Layout layout(self)
@@ -121,10 +122,11 @@ cdef class Network:
     cdef dict offsets                       # name → where a parameter begins in a slot, in values
     cdef list order                         # the entries that have a gradient, in the order of a slot
     cdef list updated                       # (name, spec, value, gradient, lr_scale) of what an optimizer changes
-    cdef object span_memory, copy_memory
+    cdef object span_memory, copy_memory, matrix_memory
     cdef Span *spans
     cdef char *gradient_copy                # where gradients are put side by side if they do not lie so; else NULL
-    cdef int span_count
+    cdef int span_count, matrix_count
+    cdef const fastnn_matrix *matrices      # the weights of two dimensions, in the order of the slots
     cdef int64_t parameter_count            # values in a slot
     cdef list constraint_list
     cdef object constraint_memory

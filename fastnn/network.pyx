@@ -112,6 +112,10 @@ cdef class Node(Closed):
         """These, worked out for a layer that normalises its own outputs."""
         return NULL
 
+    cdef bint combines(self):
+        """Does it make its y of what the layers inside give, or its dx of what it gives them?"""
+        return False
+
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         """Notes sizes, reserves this layer's buffers for `rows` examples of `shape`; returns the output's shape.
 
@@ -341,7 +345,10 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
     for value in node.own_values.values():
         plan.parameter_bytes += value.nbytes
     plan.begin_layer()
-    return node.plan(shape, rows, plan)
+    shape = node.plan(shape, rows, plan)
+    if node.combines():
+        plan.result = plan.given = NULL
+    return shape
 
 
 # ---- the network ----
@@ -390,7 +397,19 @@ cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real
     constraint_array = constraint_memory(
         constraints, {id(value): offsets[name][0] for name, _, value, _, _ in updated},
         {id(value): lr_scale for _, _, value, _, lr_scale in updated})
-    return memory, count, updated, constraints, constraint_array
+    matrices = [(offsets[name][0], *value.shape)
+                for name, _, value, _ in [entries[index] for index in order] if value.ndim == 2]
+    return memory, count, updated, constraints, constraint_array, matrix_memory(matrices)
+
+
+cdef object matrix_memory(list matrices):
+    """(place in a slot, rows, columns) of each weight matrix, as the kernels read it: an array of fastnn_matrix."""
+    cdef fastnn_matrix *m
+    memory = aligned(max(len(matrices), 1) * sizeof(fastnn_matrix))
+    m = <fastnn_matrix *>address(memory)
+    for i, (start, rows, columns) in enumerate(matrices):
+        m[i].offset, m[i].rows, m[i].columns = start, rows, columns
+    return memory, len(matrices)
 
 
 cdef Network make_network(Node root, object seed, object dtype):
@@ -519,6 +538,8 @@ cdef class Network:
         self.updated, self.constraint_list = grouped[2], grouped[3]
         self.constraint_memory, self.constraint_count = constraint_array, len(self.constraint_list)
         self.constraint_array = <const fastnn_constraint *>address(constraint_array)
+        self.matrix_memory, self.matrix_count = grouped[5]
+        self.matrices = <const fastnn_matrix *>address(self.matrix_memory)
         return 0
 
     cdef int64_t least_batch(self) except -1:
@@ -572,7 +593,7 @@ cdef class Network:
         self.awake = False
         self.planned = self.saved_x = self.idle = None
         self.entries = self.constraint_list = self.updated = None
-        self.span_count = self.constraint_count = 0
+        self.span_count = self.constraint_count = self.matrix_count = 0
         return 0
 
     cdef int check_free(self) except -1:

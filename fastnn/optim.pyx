@@ -206,10 +206,12 @@ cdef inline void *at(void *base, int64_t index, Pass *p) noexcept nogil:
 
 
 cdef fastnn_update update_of(
-        Optimizer o, Pass *p, double lr, void *w, void *g, int64_t n, double decay) noexcept nogil:
+        Optimizer o, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
+        double decay) noexcept nogil:
     """What every optimizer gives its kernel; the slots and its own numbers come after."""
     return fastnn_update(w=w, g=g, mean=NULL, square=NULL, third=NULL, n=n, step=o.updates, lr=lr, lr_g=0, lr_m=0,
                          beta1=0, beta2=0, eps=0, decay=decay, momentum=0, dampening=0, nesterov=0, decoupled=0,
+                         start=start, matrices=o.network.matrices, matrix_count=o.network.matrix_count,
                          threads=p.threads)
 
 
@@ -244,7 +246,7 @@ clip_value=None)\n--\n\n"""
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, start, n, decay)
         u.mean, u.momentum, u.nesterov = at(self.v, start, p), self.momentum, self.nesterov
         u.dampening = self.dampening
         p.k.sgd(&u)
@@ -283,7 +285,7 @@ clip_norm=None, clip_value=None)\n--\n\n"""
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, self.rate_now(lr), w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, self.rate_now(lr), w, g, start, n, decay)
         u.square, u.eps = at(self.sum, start, p), self.eps
         p.k.adagrad(&u)
 
@@ -322,7 +324,7 @@ clip_norm=None, clip_value=None)\n--\n\n"""
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, start, n, decay)
         u.square, u.beta2, u.eps = at(self.square, start, p), self.alpha, self.eps
         u.mean, u.third, u.momentum = at(self.mean, start, p), at(self.v, start, p), self.momentum
         p.k.rmsprop(&u)
@@ -355,7 +357,7 @@ clip_value=None)\n--\n\n"""
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, start, n, decay)
         u.square, u.third, u.beta2 = at(self.square, start, p), at(self.step_square, start, p), self.rho
         u.eps = self.eps
         p.k.adadelta(&u)
@@ -402,7 +404,7 @@ clip_value=None)\n--\n\n"""
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, start, n, decay)
         u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
         u.eps, u.decoupled, u.third = self.eps, self.decoupled(), at(self.max_square, start, p)
         p.k.adam(&u)
@@ -474,7 +476,7 @@ decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None)\n
 
     cdef void update_run(self, Pass *p, double lr, void *w, void *g, int64_t start, int64_t n,
                          double decay) noexcept nogil:
-        cdef fastnn_update u = update_of(self, p, lr, w, g, n, decay)
+        cdef fastnn_update u = update_of(self, p, lr, w, g, start, n, decay)
         u.mean, u.square, u.beta1, u.beta2 = at(self.mean, start, p), at(self.square, start, p), self.beta1, self.beta2
         u.eps, u.decoupled = self.eps, self.decoupled_weight_decay
         self.rates(lr, &u.lr_g, &u.lr_m)

@@ -71,6 +71,9 @@ cdef class Parallel(Layer):
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
         return max([(<Layer>branch).min_batch_size_of(shape) for branch in self.branches or ()], default=1)
 
+    cdef bint combines(self):
+        return True
+
     cdef tuple named_children(self):
         return tuple([(str(index), branch) for index, branch in enumerate(self.branches or ())])
 

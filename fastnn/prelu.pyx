@@ -54,7 +54,7 @@ cdef class PReLU(Layer):
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Layer.plan(self, shape, rows, plan)
         self.g.inner, self.g.interleaved = self.in_size // self.num_parameters, self.x_layout == INTERLEAVED
-        plan.reserve(&self.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.y, <object>rows * self.out_size)
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:

@@ -68,6 +68,9 @@ cdef class Residual(Layer):
     cdef int64_t min_batch_size_of(self, tuple shape) except -1:
         return 1 if self.block is None else self.block.min_batch_size_of(shape)
 
+    cdef bint combines(self):
+        return True
+
     cdef tuple named_children(self):
         return () if self.block is None else (("block", self.block),)
 

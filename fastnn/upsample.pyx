@@ -52,7 +52,7 @@ cdef class Upsample(Layer):
         self.tables = tuple([image_tables.places(*axis, self.mode, self.align_corners) for axis in zip(
             shape[1:], out_shape[1:], self.scale_factor or (None, None))])
         self.set_tables(self.tables[0], self.tables[1])
-        plan.reserve(&self.g.y, <object>rows * self.out_size)
+        plan.reserve_result(&self.g.y, <object>rows * self.out_size)
         return out_shape
 
     cdef int set_tables(self, object down, object across) except -1:

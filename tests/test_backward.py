@@ -1,6 +1,7 @@
 """backward after a prediction, and backward without dx: every layer, both packages."""
 
 import ast
+import copy
 import inspect
 import pathlib
 
@@ -252,3 +253,45 @@ def test_forward_reads_nothing_that_it_saved():
             read = [node for node in ast.walk(method) if isinstance(node, ast.Attribute) and node.attr == "saved"
                     and isinstance(node.ctx, ast.Load)]
             assert not read, f"{path.name}:{read[0].lineno}: forward_pass reads self.saved"
+
+
+# ---- whose arrays they are ----
+
+
+def surrounded(nn, where, case):
+    """The layer alone in a model; behind another; at the end of branches; as a block that its input is added to."""
+    layer = case.make(nn)
+    if where == "added" and layer.output_shape(case.shape[1:]) == case.shape[1:]:
+        layer = nn.Residual(layer)
+    elif where == "inside":
+        layer = nn.Parallel(layer, copy.deepcopy(layer))
+    elif where == "behind" and not case.numbers:
+        layer = nn.Sequential(nn.LeakyReLU(), layer)
+    return nn.Sequential(layer, seed=1, dtype="float64")
+
+
+@of_each_kind
+@pytest.mark.parametrize("where", ["alone", "behind", "inside", "added"])
+def test_arrays_belong_to_the_caller(fast, ref, where, cases):
+    """What is done to y and dy after a pass changes no gradient; no pass changes x or dy."""
+    def gradients(nn, case, spoilt):
+        model, x = surrounded(nn, where, case), inputs(case)
+        kept = x.copy()
+        y = model.forward(x, training=True)
+        dy = normal(y.shape, seed=3)
+        given, found = dy.copy(), [y.copy()]
+        if spoilt:
+            y[...] = np.nan
+        for _ in range(2):
+            dx = model.backward(dy)
+            same(dy, given)
+            found += [dx.copy(), *(g.copy() for g in model.grads.values())]
+            dx[...] = np.nan
+        same(x, kept)
+        return found
+
+    for case in cases():
+        want = gradients(ref, case, False)
+        for nn in (ref, fast):
+            for one, other in zip(gradients(nn, case, True), want, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6 * (1 + np.abs(other).max(initial=0)))

@@ -99,7 +99,11 @@ static void F(activate_vectors)(int activation, real alpha, const real *x, real 
     switch (activation) {
 #define ACTIVATION_FROM_Y(NAME, name, value, du) \
     case NAME: \
-        ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
+        if (saved != y) { \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; saved[i] = y[i] = value; } \
+        } else { \
+            ELEMENTWISE for (int64_t i = 0; i < n; ++i) { const real u = x[i]; y[i] = value; } \
+        } \
         break;
 #define ACTIVATION_FROM_SLOPE(NAME, name, value, slope) \
     case NAME: \
@@ -119,14 +123,14 @@ static void F(activate_vectors)(int activation, real alpha, const real *x, real 
     (void)alpha;
 }
 
-/* y = act(x) for n elements. An activation that saves act'(u) writes it to `saved`, which may be x, unless `saved` is
-   y. */
+/* y = act(x) for n elements. What the backward pass needs, act'(u) or y, goes to `saved`, which may be x, unless that
+   is y. */
 static void F(activate_range)(int activation, real alpha, const real *x, real *y, real *saved, int64_t n)
 {
     const int64_t whole = n / VL * VL;
     F(activate_vectors)(activation, alpha, x, y, saved, whole);
     if (whole == n) return;
-    const int saves = saved != y && activation_saves_slope(activation);
+    const int saves = saved != y;
     real u[VL] = {0}, value[VL], slope[VL];
     F(copy_row)(x + whole, u, n - whole);
     F(activate_vectors)(activation, alpha, u, value, saves ? slope : value, VL);

@@ -538,20 +538,38 @@ static inline int F(by_rows)(const fastnn_gemm *g)
     return ceil_div(g->m, MR) >= ceil_div(g->n, NR);
 }
 
+/* Rows i0 … i1 − 1 and columns j0 … j1 − 1 of a product: what one thread works out. */
+typedef struct { int64_t i0, i1, j0, j1; } F(gemm_share_t);
+
+static F(gemm_share_t) F(gemm_share)(const fastnn_gemm *g, int part, int parts)
+{
+    F(gemm_share_t) s = {0, g->m, 0, g->n};
+    if (F(by_rows)(g)) {
+        const int64_t tiles = ceil_div(g->m, MR);
+        s.i0 = part_begin(tiles, part, parts) * MR, s.i1 = min64(part_begin(tiles, part + 1, parts) * MR, g->m);
+    } else {
+        const int64_t tiles = F(column_tiles)(g), end = part_begin(tiles, part + 1, parts);
+        s.j0 = part_begin(tiles, part, parts) * NR, s.j1 = end == tiles ? g->n : end * NR;
+    }
+    return s;
+}
+
+/* The share of dW = xᵀ @ du. */
+static F(gemm_share_t) F(gradient_share)(int64_t rows, int64_t columns, int part, int parts)
+{
+    const fastnn_gemm g = {.m = rows, .n = columns, .a_row = 1, .a_col = rows, .b_row = columns, .b_col = 1,
+                           .threads = parts};
+    return F(gemm_share)(&g, part, parts);
+}
+
 static void F(gemm_part)(const void *job, int part, int parts)
 {
     const fastnn_gemm *g = job;
+    const F(gemm_share_t) s = F(gemm_share)(g, part, parts);
     real *panels = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
     real *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
-    if (F(by_rows)(g)) {
-        const int64_t tiles = ceil_div(g->m, MR), end = part_begin(tiles, part + 1, parts);
-        F(gemm_region)(g, 0, part_begin(tiles, part, parts) * MR, min64(end * MR, g->m), 0, g->n, panels, strips);
-    } else {
-        const int64_t tiles = F(column_tiles)(g), end = part_begin(tiles, part + 1, parts);
-        const int64_t j0 = part_begin(tiles, part, parts) * NR, j1 = end == tiles ? g->n : end * NR;
-        if (F(streams_b)(g)) F(gemm_stream)(g, j0, j1);
-        else F(gemm_region)(g, 0, 0, g->m, j0, j1, panels, strips);
-    }
+    if (!F(by_rows)(g) && F(streams_b)(g)) F(gemm_stream)(g, s.j0, s.j1);
+    else F(gemm_region)(g, 0, s.i0, s.i1, s.j0, s.j1, panels, strips);
 }
 
 /* Few columns leave lanes of a vector empty: ten of them, six of sixteen. Where the columns of a stand in rows, as in

@@ -251,9 +251,15 @@ typedef struct {
     int threads;                /* of kernel `cross_entropy` */
 } fastnn_loss;
 
+/* A weight matrix among the parameters: it begins at `offset` in an optimizer's slots. */
+typedef struct {
+    int64_t offset, rows, columns;
+} fastnn_matrix;
+
 /* One update of n parameters w by their gradients g. mean, square and third are the optimizer's slots, NULL where it
    has none: a running mean (of SGD its momentum), a running mean of squares, and RMSprop's momentum, Adadelta's mean of
-   the squares of steps or AMSGrad's largest square. lr is the learning rate, decay is λ (0 for biases). */
+   the squares of steps or AMSGrad's largest square. lr is the learning rate, decay is λ (0 for biases). The first
+   parameter is at `start` in the slots; of the network's matrices, in the order of the slots, some are among them. */
 typedef struct {
     void *w, *mean, *square, *third;
     const void *g;
@@ -264,6 +270,9 @@ typedef struct {
     double momentum, dampening; /* of SGD; RMSprop has a momentum, too */
     int nesterov;
     int decoupled;              /* w shrinks by lr·decay first (AdamW); otherwise g grows by decay·w (Adam) */
+    int64_t start;
+    const fastnn_matrix *matrices;
+    int matrix_count;
     int threads;
 } fastnn_update;
 
