@@ -23,6 +23,7 @@ cdef struct Rows:
 # What users call. Its fields are those of Node.
 cdef class Layer(Node):
     cdef object run_forward(self, object x, bint in_training)
+    cdef void forward_into(self, Network network, const void *x, void *to, int64_t rows) noexcept
     cdef int predict_rows(self, Network network, const char *x, char *y, int64_t start, int64_t end) except -1
     cdef bint predict_shared(self, Network network, const char *x, char *y, int64_t start, int64_t end,
                              int64_t part) except -1

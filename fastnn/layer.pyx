@@ -110,12 +110,7 @@ cdef class Layer(Node):
     cdef object run_forward(self, object x, bint in_training):
         cdef const void *data = NULL
         cdef int64_t rows = 0
-        cdef void *y
-        cdef void *to
-        cdef void *before = NULL
-        cdef void **place
         cdef bint saves
-        cdef PyThreadState *state
         cdef Network network = self.climb()
         cdef Twin twin
         if not in_training and network.is_taken():
@@ -129,38 +124,42 @@ cdef class Layer(Node):
             x = network.prepare_input(self, "x", x, &data, &rows)
             network.begin(self, network.x_shape, rows, in_training, not in_training)
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
-            to = address(out)
             network.saved_x = None
             # Where it is faster without it, a prediction saves nothing; `backward` repeats it if it comes.
             saves = in_training or network.planned.is_hosting or not (
                 network.planned.absorbs or network.planned.part < rows)
             if saves:
                 network.count_pass(rows, in_training, True)
-                place = network.planned.result
-                if place != NULL:
-                    before, place[0] = place[0], to
-                state = released(rows * network.planned.forward_work)
-                y = self.forward_pass(&network.run, data)
-                take_back(state)
-                if place != NULL:
-                    place[0] = before
+                self.forward_into(network, data, address(out), rows)
                 if network.run.error != NULL:
                     network.step_count -= in_training
                     network.raise_error()
-                if y != to:
-                    memcpy(to, y, rows * network.planned.out_size * network.real_size)
             else:
-                self.predict_rows(network, <const char *>data, <char *>to, 0, rows)
+                self.predict_rows(network, <const char *>data, <char *>address(out), 0, rows)
                 network.run.rows = rows
             network.saved_x, network.saved_data = x if network.alone else None, data
             return out
         finally:
             network.unlock()
 
+    cdef void forward_into(self, Network network, const void *x, void *to, int64_t rows) noexcept:
+        """A forward pass whose y ends at `to`: the last layer puts it there if it can."""
+        cdef Plan plan = network.planned
+        cdef void **place = plan.result
+        cdef void *before = NULL
+        cdef void *y
+        cdef PyThreadState *state = released(rows * plan.forward_work)
+        if place != NULL:
+            before, place[0] = place[0], to
+        y = self.forward_pass(&network.run, x)
+        if place != NULL:
+            place[0] = before
+        if y != to:
+            memcpy(to, y, rows * plan.out_size * network.real_size)
+        take_back(state)
+
     cdef int predict_rows(self, Network network, const char *x, char *y, int64_t start, int64_t end) except -1:
         """Predicts rows start … end − 1 of x into those of y, in parts where the plan asks for them."""
-        cdef void *predicted
-        cdef PyThreadState *state
         cdef Plan plan = network.planned
         cdef int64_t x_bytes = plan.in_size * network.real_size, y_bytes = plan.out_size * network.real_size
         cdef int64_t rows = end - start, part = plan.shared_part(rows, network.run.threads)
@@ -170,10 +169,7 @@ cdef class Layer(Node):
         while start < end:
             rows = min(part, end - start)
             network.count_pass(rows, False, False)
-            state = released(rows * plan.forward_work)
-            predicted = self.forward_pass(&network.run, x + start * x_bytes)
-            take_back(state)
-            memcpy(y + start * y_bytes, predicted, rows * y_bytes)
+            self.forward_into(network, x + start * x_bytes, y + start * y_bytes, rows)
             network.raise_error()
             start += rows
         return 0
