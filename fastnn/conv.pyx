@@ -143,6 +143,10 @@ cdef class Convolution(Weighted):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
         plan.reserve_scratch(&g.weights, <object>g.filters * g.filter_size)
+        g.panels = NULL
+        if not g.kernel and lanes <= max(inside, outside) <= MOST_PACKED and self.packed is None:
+            size = max([one * (-(-other // lanes) * lanes) for one, other in ((inside, outside), (outside, inside))])
+            plan.reserve_scratch(&g.panels, g.groups * (g.filter_size // inside) * size)
         return 0
 
     cdef tuple tiled(self, tuple image):

@@ -641,6 +641,12 @@ static void F(correlate_interleaved)(const F(correlation_t) *c, int64_t block, i
    multiply-adds. */
 static inline int F(has_empty_lanes)(int64_t cols) { return 10 * ceil_div(cols, VL) * VL > 11 * cols; }
 
+/* Of few filters a tile has one vector: less pays then, as 14 of 16 lanes in use and 28 of 32 do not. */
+static inline int F(goes_by_filters)(int64_t filters, int64_t cols)
+{
+    return F(has_empty_lanes)(cols) && (filters >= 2 * LANES || 10 * ceil_div(cols, VL) * VL > 13 * cols);
+}
+
 /* Are windows single pixels, whose tiles have few empty lanes if they may go on in the next row? */
 static inline int F(is_pixelwise)(const fastnn_conv *g)
 {
@@ -830,18 +836,82 @@ static void F(correlate_part)(const void *job, int part, int parts)
     }
 }
 
-/* The weights of the way back, filter by filter: in and out channels change places, each window is turned by 180°. */
+/* The weights of the way back, filter by filter: in and out channels change places, each window is turned by 180°.
+   Some filters at a time, so that what is read and what is written lie in few pages. */
+#undef TURNED_FILTERS
+#define TURNED_FILTERS 16
+typedef struct {
+    const fastnn_conv *g;
+    real *to;
+} F(turn_t);
+
+ALWAYS_INLINE void F(turn_filters)(const fastnn_conv *g, int64_t k, int64_t first, int64_t last, const int64_t window,
+                                   real *to)
+{
+    const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
+    const real *w = (const real *)g->w + k * out * g->filter_size;
+    to += k * in * out * window;
+    for (int64_t c = 0; c < in; ++c)
+        for (int64_t o = first; o < last; ++o) {
+            const real *from = w + o * g->filter_size + c * window;
+            real *turned = to + (c * out + o) * window;
+            for (int64_t t = 0; t < window; ++t) turned[t] = from[window - 1 - t];
+        }
+}
+
+static void F(turn_part)(const void *job, int part, int parts)
+{
+    const fastnn_conv *g = ((const F(turn_t) *)job)->g;
+    real *to = ((const F(turn_t) *)job)->to;
+    const int64_t window = g->filter_size / (g->channels / g->groups), out = g->filters / g->groups;
+    const int64_t blocks = ceil_div(out, TURNED_FILTERS), units = g->groups * blocks;
+    for (int64_t e = part_begin(units, part, parts); e < part_begin(units, part + 1, parts); ++e) {
+        const int64_t k = e / blocks, first = e % blocks * TURNED_FILTERS, last = min64(first + TURNED_FILTERS, out);
+        if (window == 9) F(turn_filters)(g, k, first, last, 9, to);
+        else if (window == 1) F(turn_filters)(g, k, first, last, 1, to);
+        else F(turn_filters)(g, k, first, last, window, to);
+    }
+}
+
 static const real *F(turn_weights)(const fastnn_conv *g, real *to)
 {
-    const int64_t in = g->channels / g->groups, out = g->filters / g->groups, window = g->filter_size / in;
-    const real *turned = to;
-    for (int64_t k = 0; k < g->groups; ++k)
-        for (int64_t c = 0; c < in; ++c) {
-            const real *last = (const real *)g->w + k * out * g->filter_size + (c + 1) * window - 1;
-            for (int64_t o = 0; o < out; ++o, last += g->filter_size)
-                for (int64_t t = 0; t < window; ++t) *to++ = last[-t];
-        }
-    return turned;
+    const F(turn_t) job = {g, to};
+    run_parts(F(turn_part), &job, F(conv_threads)(g));
+    return to;
+}
+
+/* Weights in panels, those of each group by themselves. */
+typedef struct {
+    const real *w;
+    real *to;
+    int64_t groups, filters, taps;      /* filters of a group, weights of a filter */
+} F(panels_t);
+
+static void F(pack_part)(const void *job, int part, int parts)
+{
+    const F(panels_t) *p = job;
+    const int64_t blocks = ceil_div(p->taps, KC), units = p->groups * blocks, row = F(packed_row)(p->filters);
+    for (int64_t e = part_begin(units, part, parts); e < part_begin(units, part + 1, parts); ++e) {
+        const int64_t k = e / blocks, tap = e % blocks * KC;
+        F(pack)(p->to + (k * p->taps + tap) * row, p->w + k * p->filters * p->taps + tap, 1, p->taps,
+                min64(KC, p->taps - tap), p->filters);
+    }
+}
+
+static void F(conv_pack)(const fastnn_conv *g, void *to)
+{
+    const F(panels_t) job = {g->w, to, g->groups, g->filters / g->groups, g->filter_size};
+    F(pack_part)(&job, 0, 1);
+}
+
+/* Panels of the weights, made for this pass, or NULL if there are no single images for them. */
+static const real *F(panels_for)(const fastnn_conv *g, F(correlation_t) *c)
+{
+    const F(panels_t) job = {c->w, g->panels, c->groups, c->out_channels, c->filter_size};
+    if (!g->panels || c->u != c->y || c->depthwise || (c->pixelwise && c->singles) || !F(goes_by_filters)(c->out_channels, c->cols)
+        || c->out_channels < LANES || c->images % LANES == 0) return NULL;
+    run_parts(F(pack_part), &job, F(conv_threads)(g));
+    return g->panels;
 }
 
 /* From x to u and y; the planes are filled, but for interleaved blocks if these are given, and for single images. */
@@ -849,14 +919,14 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
                                  const real *b, real *u, real *y, const fastnn_norm *norm, int activation)
 {
     const F(places_t) padded = {g->input.window_begin, g->input.taps_interleaved};
-    const F(correlation_t) c = {
+    F(correlation_t) c = {
         .planes = &g->input, .w = g->w,
         .b = b, .images = g->images, .groups = g->groups,
         .in_channels = g->channels / g->groups, .out_channels = g->filters / g->groups,
         .filter_size = g->filter_size, .rows = g->out_rows, .cols = g->out_cols, .u = u, .y = y,
         .scratch = g->scratch, .scratch_size = g->scratch_size, .interleaved = g->y_interleaved,
         .norm = norm, .activation = activation, .alpha = (real)g->alpha,
-        .panels = F(has_empty_lanes)(g->out_cols) ? panels : NULL,
+        .panels = F(goes_by_filters)(g->filters / g->groups, g->out_cols) ? panels : NULL,
         .blocks = blocks, .skipped = blocks ? F(interleaved_blocks)(g->images) : 0,
         .places = blocks ? (F(places_t)){g->x_begin, g->x_taps} : padded,
         .singles = singles, .depthwise = F(is_depthwise)(g), .pixelwise = F(is_pixelwise)(g),
@@ -864,16 +934,8 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
         .centred = g->centred,
 #endif
     };
+    if (!panels) c.panels = F(panels_for)(g, &c);
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
-}
-
-static void F(conv_pack)(const fastnn_conv *g, void *to)
-{
-    const int64_t out = g->filters / g->groups, row = F(packed_row)(out), taps = g->filter_size;
-    for (int64_t k = 0; k < g->groups; ++k)
-        for (int64_t p = 0; p < taps; p += KC)
-            F(pack)((real *)to + (k * taps + p) * row, (const real *)g->w + k * out * taps + p, 1, taps,
-                    min64(KC, taps - p), out);
 }
 
 /* Do blocks need no planes? Their channels often stand a multiple of 4 KB apart, in the same sets of the first-level
@@ -899,7 +961,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
 {
     const int64_t in = g->channels / g->groups, out = g->filters / g->groups;
     const F(places_t) padded = {g->gradient.window_begin, g->gradient.taps_interleaved};
-    const F(correlation_t) c = {
+    F(correlation_t) c = {
         .planes = &g->gradient, .w = turned,
         .b = b, .images = g->images, .groups = g->groups, .in_channels = out,
         .out_channels = in, .filter_size = g->filter_size / in * out, .rows = g->input.height, .cols = g->input.width,
@@ -909,6 +971,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .blocks = g->du_begin ? g->du : NULL, .skipped = g->du_begin ? F(interleaved_blocks)(g->images) : 0,
         .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded, .depthwise = F(is_depthwise)(g),
     };
+    c.panels = F(panels_for)(g, &c);
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
 }
 

@@ -151,6 +151,7 @@ typedef struct {
     const void *x, *w, *b, *du;         /* b may be NULL */
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
     void *scratch, *weights;            /* threads · scratch_size values; w turned for the way back */
+    void *panels;                       /* room for the weights as conv_pack makes them, or NULL */
     /* Of Winograd's formulas: the kernel's height and width, or 0; how many lines go into dW together; the transformed
        weights, and the same in strips; transformed x and du. */
     int64_t kernel, weight_lines;
