@@ -14,8 +14,8 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_LINES, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES, WINOGRAD_POINTS,
-    WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
+    CONV_FILTERS, CONV_LINES, CONV_PIXELS, CONV_TERMS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES,
+    WINOGRAD_POINTS, WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport Weighted, get_activation
 from fastnn.layer cimport Layer
@@ -147,6 +147,11 @@ cdef class Convolution(Weighted):
         if not g.kernel and lanes <= max(inside, outside) <= MOST_PACKED and self.packed is None:
             size = max([one * (-(-other // lanes) * lanes) for one, other in ((inside, outside), (outside, inside))])
             plan.reserve_scratch(&g.panels, g.groups * (g.filter_size // inside) * size)
+        g.columns = NULL
+        seen, taps = windows[0] * windows[1], g.groups * <object>g.filter_size
+        if not g.kernel and 2 * windows[1] <= lanes and seen <= CONV_TERMS and outside >= lanes and g.filter_size >= 32:
+            terms = min(max(1, CONV_TERMS // seen), lanes - 1) * seen
+            plan.reserve_scratch(&g.columns, (taps + g.filters) * terms)
         return 0
 
     cdef tuple tiled(self, tuple image):
@@ -174,7 +179,7 @@ cdef class Convolution(Weighted):
 
     cdef void start(self, Pass *p) noexcept nogil:
         """Sets what forward needs beside its input."""
-        self.g.images, self.g.threads = p.rows, p.threads
+        self.g.images, self.g.threads, self.g.work = p.rows, p.threads, p.work
         self.g.packed = packed_for(self, p.k)
         self.g.predicts = not p.saves
         self.g.norm, self.g.activation, self.g.alpha = NULL, self.act.kind, self.act.parameter

@@ -316,6 +316,33 @@ def test_dw_of_many_chunks(ref, fast, dtype, isa, threads, shape, filters):
     assert np.abs(grads[0] - want).max() <= 30 * np.finfo(dtype).eps * np.abs(want).max()
 
 
+@pytest.mark.parametrize(("cls", "shape", "filters", "arguments"), [
+    ("Conv2d", (3, 8, 5, 5), 32, {"padding": 1, "activation": "relu"}), ("Conv2d", (37, 32, 7, 7), 64, {"groups": 2}),
+    ("Conv2d", (31, 8, 9, 4), 20, {"kernel_size": 5, "padding": 2}), ("Conv2d", (15, 16, 8, 8), 16, {"stride": 2}),
+    ("Conv2d", (18, 20, 3, 2), 17, {"kernel_size": (3, 2), "padding": 1, "activation": "gelu"}),
+    ("Conv2d", (6, 64, 1, 1), 33, {"padding": 1}), ("Conv2d", (11, 48, 4, 4), 48, {"kernel_size": 1}),
+    ("ConvTranspose2d", (13, 24, 4, 4), 17, {}), ("ConvTranspose2d", (21, 32, 2, 3), 32, {"stride": 2, "groups": 2}),
+])  # fmt: skip
+def test_narrow_images_of_many_channels(ref, fast, dtype, isa, threads, cls, shape, filters, arguments):
+    """Single images go by filters and their dW is a product: y, dx and gradients, for any number of threads."""
+    def passes(nn, dtype):
+        layer = getattr(nn, cls)(shape[1], filters, **{"kernel_size": 3, **arguments})
+        model = nn.Sequential(layer, seed=1, dtype=dtype)
+        y = model.forward(normal(shape, dtype), training=True)
+        dx = model.backward(normal(y.shape, dtype, seed=1))
+        return [y, dx, *(model.grads[name].copy() for name in ("0.weight", "0.bias"))]
+
+    found = []
+    for count in (1, 2, 3):
+        threads(count)
+        found.append(passes(fast, dtype))
+    for other in found[1:]:
+        for one, two in zip(other, found[0], strict=True):
+            same(one, two)
+    for got, want in zip(found[0], passes(ref, "float64"), strict=True):
+        assert np.abs(got - want).max() <= 30 * np.finfo(dtype).eps * np.abs(want).max()
+
+
 def test_avx2_and_avx512(fast, dtype):
     if not {"x86_v3", "x86_v4"} <= set(fast._kernels.available()):
         pytest.skip("this machine does not run both x86_v3 and x86_v4")

@@ -84,6 +84,20 @@ def test_optimizers(fast, dtype, threads, case):
     same_parameters(run(1), run(3))
 
 
+def test_one_update_of_matrices_and_all_between_them(fast, dtype, threads):
+    """Without weight decay all parameters are one run, of which a thread has its columns, or rows, of each matrix."""
+    def run(count):
+        threads(count)
+        model = fast.Sequential(
+            fast.Linear(300, 257), fast.PReLU(257), fast.Linear(257, 900, bias=False), fast.BatchNorm1d(900),
+            fast.Linear(900, 10), seed=1, dtype=dtype)
+        model.step(*data(40, 300, dtype), fast.CrossEntropyLoss(), fast.SGD(lr=0.1))
+        return model
+
+    same_parameters(run(1), run(3))
+    same_parameters(run(2), run(4))
+
+
 def test_avx2_and_avx512(fast, dtype):
     """One chain of multiply-adds, sums over a fixed number of lanes: the width of a vector does not show."""
     if not {"x86_v3", "x86_v4"} <= set(fast._kernels.available()):

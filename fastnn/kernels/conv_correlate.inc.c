@@ -904,12 +904,12 @@ static void F(conv_pack)(const fastnn_conv *g, void *to)
     F(pack_part)(&job, 0, 1);
 }
 
-/* Panels of the weights, made for this pass, or NULL if there are no single images for them. */
+/* Panels of the weights, made for this pass, or NULL if single images have too few windows for them. */
 static const real *F(panels_for)(const fastnn_conv *g, F(correlation_t) *c)
 {
     const F(panels_t) job = {c->w, g->panels, c->groups, c->out_channels, c->filter_size};
-    if (!g->panels || c->u != c->y || c->depthwise || (c->pixelwise && c->singles) || !F(goes_by_filters)(c->out_channels, c->cols)
-        || c->out_channels < LANES || c->images % LANES == 0) return NULL;
+    if (!g->panels || c->u != c->y || c->depthwise || (c->pixelwise && c->singles) || c->out_channels < LANES
+        || !F(goes_by_filters)(c->out_channels, c->cols) || c->images % LANES * c->rows * c->cols < 4) return NULL;
     run_parts(F(pack_part), &job, F(conv_threads)(g));
     return g->panels;
 }

@@ -4,7 +4,8 @@
    blocks, then of the single images. A chunk's has LANES running sums, whose lanes are the images of a block, or
    neighbouring windows of a single image; a tree joins them. A register tile holds the running sums of some filters by
    some taps. Chunks are small, so that a part of their planes stays in the second-level cache for all filters: before,
-   dW of 64 channels of 32 × 32 pixels waited for memory most of the time. */
+   dW of 64 channels of 32 × 32 pixels waited for memory most of the time. What narrow single images add is a product of
+   two matrices. */
 
 #undef DOT_FILTERS
 #undef DOT_TAPS
@@ -229,6 +230,12 @@ static void F(add_chunks)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dot
         }
 }
 
+/* Are the single images' sums a product? conv.pyx decides: where rows are narrow. */
+static inline int F(multiplies_columns)(const fastnn_conv *g)
+{
+    return g->columns && g->images % LANES > 0;
+}
+
 /* This part of the tiles of dW. */
 static void F(weight_gradient_part)(const void *job, int part, int parts)
 {
@@ -255,7 +262,75 @@ static void F(weight_gradient_part)(const void *job, int part, int parts)
         .tail = g->out_cols % LANES,
     };
     F(add_chunks)(g, tiles, &interleaved);
-    F(add_chunks)(g, tiles, &others);
+    if (!F(multiplies_columns)(g)) F(add_chunks)(g, tiles, &others);
+}
+
+/* What some single images add to dW, as a product: du, filters by windows, times what each tap sees of these windows.
+   Where a row is at most half a line, most lanes of a tile of sums would be empty, and to join lanes would take longer
+   than to multiply: one image of 128 channels of 4 × 4 pixels takes 29 µs in place of 189. */
+typedef struct {
+    const fastnn_conv *g;
+    int64_t first, images, terms;       /* terms: windows of all these images */
+    real *du, *columns;                 /* (filters, terms) and (groups · filter_size, terms) */
+} F(columns_t);
+
+static void F(fill_columns_part)(const void *job, int part, int parts)
+{
+    const F(columns_t) *c = job;
+    const fastnn_conv *g = c->g;
+    const int64_t rows = g->out_rows, cols = g->out_cols, size = rows * cols, taps = g->groups * g->filter_size;
+    const int64_t in = g->channels / g->groups, pitch = g->input.pitch;
+    for (int64_t t = part_begin(taps, part, parts); t < part_begin(taps, part + 1, parts); ++t) {
+        const int64_t k = t / g->filter_size, place = g->input.tap_offset[t % g->filter_size];
+        real *to = c->columns + t * c->terms;
+        for (int64_t n = 0; n < c->images; ++n) {
+            const real *from = F(planes_at)(&g->input, c->first + n) + k * in * g->input.channel_size + place;
+            for (int64_t i = 0; i < rows; ++i, from += pitch, to += cols) F(copy_row)(from, to, cols);
+        }
+    }
+    for (int64_t o = part_begin(g->filters, part, parts); o < part_begin(g->filters, part + 1, parts); ++o)
+        for (int64_t n = 0; n < c->images; ++n)
+            F(copy_row)((const real *)g->du + ((c->first + n) * g->filters + o) * size,
+                        c->du + o * c->terms + n * size, size);
+}
+
+typedef struct {
+    fastnn_gemm product;
+    int add;
+} F(added_product_t);
+
+static void F(added_product_part)(const void *job, int part, int parts)
+{
+    const F(added_product_t) *p = job;
+    const F(gemm_share_t) s = F(gemm_share)(&p->product, part, parts);
+    real *panels = (real *)((char *)p->product.work + (int64_t)part * PACK_BYTES);
+    real *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
+    F(gemm_region)(&p->product, p->add, s.i0, s.i1, s.j0, s.j1, panels, strips);
+}
+
+static void F(multiply_columns)(const fastnn_conv *g)
+{
+    const int64_t blocks = F(interleaved_blocks)(g->images), out = g->filters / g->groups, taps = g->filter_size;
+    const int64_t size = g->out_rows * g->out_cols, together = max64(1, FASTNN_CONV_TERMS / size);
+    const int threads = F(conv_threads)(g);
+    for (int64_t n = blocks * LANES, images; n < g->images; n += images) {
+        F(columns_t) c = {.g = g, .first = n, .columns = g->columns};
+        c.images = images = min64(together, g->images - n), c.terms = images * size;
+        c.du = c.columns + g->groups * taps * c.terms;
+        run_parts(F(fill_columns_part), &c, threads);
+        for (int64_t k = 0; k < g->groups; ++k) {
+            const F(added_product_t) job = {
+                .product = {
+                    .a = c.du + k * out * c.terms, .a_row = c.terms, .a_col = 1,
+                    .b = c.columns + k * taps * c.terms, .b_row = 1, .b_col = c.terms,
+                    .c = (real *)g->dw + k * out * taps, .y = (real *)g->dw + k * out * taps, .c_row = taps,
+                    .m = out, .n = taps, .k = c.terms, .activation = IDENTITY, .work = g->work, .threads = threads,
+                },
+                .add = n > 0,
+            };
+            run_parts(F(added_product_part), &job, (int)min64(threads, F(column_tiles)(&job.product)));
+        }
+    }
 }
 
 /* db of this part of the filters. */
@@ -288,7 +363,9 @@ static void F(bias_gradient_part)(const void *job, int part, int parts)
 static void F(weight_gradient)(const fastnn_conv *g)
 {
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
-    run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));
+    if (g->images >= LANES || !F(multiplies_columns)(g))
+        run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));
+    if (F(multiplies_columns)(g)) F(multiply_columns)(g);
 }
 
 static void F(conv_backward_weight)(const fastnn_conv *g)
