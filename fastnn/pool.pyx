@@ -61,10 +61,14 @@ cdef class Pooling(Layer):
         return tuple([image_tables.bins(side, count) for side, count in zip(image, counts)])
 
     cdef int reserve_lines(self, Plan plan, int64_t rows, object row) except -1:
-        """Scratch: x, dx, y and dy of a channel of an interleaved block, if there is one, or a row of `row` values."""
+        """Scratch: x, dx, y and dy of a channel of an interleaved block, if there is one, or a row of `row` values.
+
+        Single images with one window have so many channels of x in it as a block has images.
+        """
         cdef object line = 64 // plan.real_size
-        pixels = <object>self.g.height * self.g.width + <object>self.g.out_rows * self.g.out_cols
-        self.g.scratch_size = max((rows >= line) * 2 * line * pixels, row)
+        windows = <object>self.g.out_rows * self.g.out_cols
+        pixels = <object>self.g.height * self.g.width + windows
+        self.g.scratch_size = max((rows >= line) * 2 * line * pixels, row, (windows == 1) * line * pixels)
         plan.reserve_scratch(&self.g.scratch, <object>plan.threads * self.g.scratch_size)
         return 0
 

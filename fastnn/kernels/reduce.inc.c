@@ -73,15 +73,17 @@ static inline double F(tree_double)(double *lane)
 
 static real F(sum_of_piece)(const real *x, int64_t n)
 {
-    real lane[LANES] = {0}, rest[LANES];
+    vec lanes[LANE_VECTORS];
     int64_t i = 0;
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) lanes[v] = vzero();
     for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; ++l) lane[l] += x[i + l];
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) lanes[v] += vload(x + i + v * VL);
     if (i < n) {
+        real rest[LANES];
         F(load_partial)(rest, x + i, n - i);
-        for (int l = 0; l < LANES; ++l) lane[l] += rest[l];
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v) lanes[v] += vload(rest + v * VL);
     }
-    return F(tree)(lane);
+    return F(tree_of_vectors)(lanes);
 }
 
 /* Σ x[i] */
@@ -97,16 +99,20 @@ static real F(mean)(const real *x, int64_t n) { return F(sum)(x, n) / (real)n; }
 
 static real F(dot_of_piece)(const real *a, const real *b, int64_t n)
 {
-    real lane[LANES] = {0}, rest[LANES], other[LANES];
+    vec lanes[LANE_VECTORS];
     int64_t i = 0;
+    UNROLL for (int v = 0; v < LANE_VECTORS; ++v) lanes[v] = vzero();
     for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(a[i + l], b[i + l], lane[l]);
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v)
+            lanes[v] = vfma(vload(a + i + v * VL), vload(b + i + v * VL), lanes[v]);
     if (i < n) {
+        real rest[LANES], other[LANES];
         F(load_partial)(rest, a + i, n - i);
         F(load_partial)(other, b + i, n - i);
-        for (int l = 0; l < LANES; ++l) lane[l] = F(fma_)(rest[l], other[l], lane[l]);
+        UNROLL for (int v = 0; v < LANE_VECTORS; ++v)
+            lanes[v] = vfma(vload(rest + v * VL), vload(other + v * VL), lanes[v]);
     }
-    return F(tree)(lane);
+    return F(tree_of_vectors)(lanes);
 }
 
 /* Σ a[i]·b[i] */
