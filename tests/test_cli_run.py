@@ -1193,3 +1193,11 @@ def test_small_numbers_of_16_or_32_bits_are_not_read_as_black(tmp_path):
     assert not rows.read_images(folder / "no", False, rows.AS_THEY_ARE).x.any()        # a black one can be predicted
     image.fromarray(np.full((4, 4), 256, np.uint16)).save(folder / "no" / "b.png")
     assert rows.read_images(folder, True, rows.AS_THEY_ARE).x.max() == 1
+
+
+def test_predictions_do_not_replace_what_they_are_of(capsys, tmp_path):
+    rows = tmp_path / "new.csv"
+    rows.write_text("1,2\n")
+    (tmp_path / "link.csv").symlink_to(rows)
+    assert cli.main(["predict", "model", str(rows), "--out", str(tmp_path / "link.csv")]) == 2
+    assert "--out: expected another file, got " in capsys.readouterr().err and rows.read_text() == "1,2\n"

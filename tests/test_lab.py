@@ -419,6 +419,41 @@ def test_files(quick, tmp_path):
         lab.load(tmp_path / "b.json")
 
 
+@pytest.mark.parametrize(("where", "value", "message"), [
+    (("values", "safe", 0), "fast", "values['safe']: expected a number, got 'fast'"),
+    (("values", "safe"), [1.0], "safe: expected a number for each of 3 seeds, got 1"),
+    (("cpu",), None, "cpu: expected an object, got None"),
+    (("cpu", ""), ["1"], "cpu['']: expected a number, got '1'"),
+    (("curves", "safe"), {}, "curves['safe']: expected a list, got {}"),
+    (("seeds",), None, "seeds: expected a list, got None"),
+    (("predicted",), "0.5", "predicted: expected a number, got '0.5'"),
+    (("reference_ratio",), [2], "reference_ratio: expected a number, got [2]"),
+    pytest.param(("agreement",), 10**400, "too large", id="too large"),
+    (("command",), 1, "command: expected a text, got 1"),
+    (("wall",), True, "wall: expected a number, got True"),
+])
+def test_a_file_that_was_edited(quick, tmp_path, capsys, where, value, message):
+    """An error says what is wrong with it."""
+    path = tmp_path / "a.json"
+    lab.save([quick], path)
+    document = json.loads(path.read_text())
+    inside = document["results"][0]
+    for each in where[:-1]:
+        inside = inside[each]
+    inside[where[-1]] = value
+    path.write_text(json.dumps(document))
+    assert run("replay", path) == 1
+    said = capsys.readouterr().err
+    assert "a.json: expected a JSON file of fastnn lab run, got another one (" in said and message in said
+
+
+def test_a_curve_that_is_not_finite_can_be_kept(quick, tmp_path):
+    curves = {"safe": [[1.0, np.inf], [1.0, 2.0]]}
+    lab.save([replace(quick, record=replace(quick.record, curves=curves))], tmp_path / "a.json")
+    again, = lab.load(tmp_path / "a.json")
+    assert again.curve("safe").tolist()[1] == [1.0, 2.0] and np.isnan(again.curve("safe")[0, 1])
+
+
 def test_a_result_keeps_the_hash_of_its_experiment(quick, tmp_path):
     """It tells a result that is stale; an experiment that stands in no file has none."""
     source = Path(experiments.__file__).with_name(f"{QUICK}.py")
@@ -614,6 +649,8 @@ def test_your_own_file_and_exit_codes(capsys, tmp_path):
     assert capsys.readouterr().err.endswith("error: FAIL: other\n")
     assert {each.name for each in (tmp_path / "site").iterdir()} == {"index.html", "mine.html", "other.html"}
     ElementTree.fromstring((tmp_path / "site" / "index.html").read_text().removeprefix("<!doctype html>"))
+    assert run("run", good, "--json", good) == 2 and good.read_text() == MINE % (1, 1)
+    assert "--json: expected another file" in capsys.readouterr().err
     assert run("run", empty) == 2 and "expected `experiment = lab.Experiment(...)`" in capsys.readouterr().err
 
 
@@ -652,6 +689,8 @@ def test_wrong_arguments(arguments, message, capsys):
     (["--html", "lost"], "--html: expected a file that can be written, got 'lost'"),
     ([QUICK, "--html", "file"], "--html: expected a folder for the reports of 2 experiments, got 'file'"),
     ([QUICK, "--html", "file/site"], "--html: expected a folder that can be written to, got "),
+    (["--json", "a", "--html", "./a"], "--html: expected another file, got './a' for both"),
+    (["dropout", "--json", "file", "--html", "file"], "--html: expected another file, got 'file' for both"),
 ])
 def test_files_are_looked_at_before_the_run(arguments, message, capsys, monkeypatch, tmp_path):
     """A run may take hours: they are not to be lost at its end."""

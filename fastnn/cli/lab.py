@@ -106,9 +106,11 @@ def run_experiments(lab: ModuleType, config: Config) -> None:
 
 def check_files(config: Config, results: int) -> None:
     """UsageError for a file that cannot be written, before anything runs: a run may take hours."""
+    options.check_apart("--html", config.html, config.json)
     for name, typed in ("--json", config.json), ("--html", config.html):
         if typed is None:
             continue
+        options.check_apart(name, typed, *config.what)
         file = Path(typed)
         if name == "--html" and results > 1:        # a folder, which is made
             if file.exists() and not file.is_dir():

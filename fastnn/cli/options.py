@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -128,6 +129,14 @@ def path(metavar: str, wanted: str) -> Kind:
             raise ValueError(f"{name}: expected {wanted}, got ''")
 
     return Kind(read, check, metavar)
+
+
+def check_apart(name: str, typed: str | None, *others: str | None) -> None:
+    """UsageError where a file that will be written is one of the others, which it would replace."""
+    if typed is None or (Path(typed).exists() and not Path(typed).is_file()):   # a device takes whatever is written
+        return
+    if os.path.realpath(typed) in {os.path.realpath(each) for each in others if each is not None}:
+        raise UsageError(f"{name}: expected another file, got {typed!r} for both")
 
 
 def widths(high: int) -> Kind:

@@ -42,6 +42,7 @@ def run(config: Config) -> None:
         raise UsageError(f"--out: expected a file ending in {' or '.join(ENDINGS)}, got {config.out!r}")
     if config.out is not None and not Path(config.out).parent.is_dir():
         raise UsageError(f"--out: expected an existing folder, got {str(Path(config.out).parent)!r}")
+    options.check_apart("--out", config.out, config.input)
     found = trained.load(config)
     encoding = found.encoding
     if found.regression and config.proba:

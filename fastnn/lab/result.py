@@ -3,9 +3,10 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -155,19 +156,43 @@ def load(path: str | os.PathLike[str]) -> list[Result]:
         document = json.loads(Path(path).read_text("utf-8"))
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}")
-        records = [Record(**{name: value for name, value in each.items() if name not in ("verdict", "findings")})
-                   for each in document["results"]]
-        for each in records:
-            each.values = {name: [np.nan if value is None else value for value in row]
-                           for name, row in each.values.items()}
+        kinds = {each.name: each.type for each in fields(Record)}
+        records = [Record(**{name: as_kept(name, value, kinds.get(name, Any)) for name, value in each.items()
+                             if name not in ("verdict", "findings")}) for each in document["results"]]
         results = [Result(find(each.source or each.name), each) for each in records]
         for result in results:
             if result.record.broken:
                 check_mutation(result.experiment, result.record.broken)
+            seeds = len(result.record.seeds)
+            for check in result.checks():
+                if check is not AGREEMENT and (found := len(result.values(check.value))) != seeds:
+                    raise ValueError(f"{check.value}: expected a number for each of {seeds} seeds, got {found}")
         decide(results)
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, ValueError) as error:
         raise ValueError(f"{path}: expected a JSON file of fastnn lab run, got another one ({error})") from error
     return results
+
+
+def as_kept(name: str, value: Any, kind: Any) -> Any:
+    """A value of a record, if it is of that kind; null, as which JSON has what is no finite number, is NaN.
+
+    >>> from fastnn.lab.result import as_kept
+    >>> as_kept("values", {"safe": [1, None]}, dict[str, list[float]])
+    {'safe': [1.0, nan]}
+    """
+    inner = get_args(kind)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {key: as_kept(f"{name}[{key!r}]", each, inner[1]) for key, each in value.items()}
+    if get_origin(kind) is list and isinstance(value, list):
+        return [as_kept(name, each, inner[0]) for each in value]
+    if get_origin(kind) is UnionType:                           # of a kind and None
+        return None if value is None else as_kept(name, value, inner[0])
+    if kind is float and (value is None or type(value) in (int, float)):
+        return np.nan if value is None else float(value)
+    if kind is Any or type(value) is kind:
+        return value
+    expected = {dict: "an object", list: "a list", float: "a number", int: "a whole number", str: "a text"}
+    raise ValueError(f"{name}: expected {expected[get_origin(kind) or kind]}, got {value!r:.40}")
 
 
 def compare(one: Sequence[Result], other: Sequence[Result], language: str = "en") -> str:
