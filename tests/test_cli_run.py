@@ -1201,3 +1201,19 @@ def test_predictions_do_not_replace_what_they_are_of(capsys, tmp_path):
     (tmp_path / "link.csv").symlink_to(rows)
     assert cli.main(["predict", "model", str(rows), "--out", str(tmp_path / "link.csv")]) == 2
     assert "--out: expected another file, got " in capsys.readouterr().err and rows.read_text() == "1,2\n"
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda record: record.pop("python"), r"run.json: expected the record of a run \(no python\)"),
+    (lambda record: record.pop("data_sha256"), r"run.json: expected the record of a run \(no data_sha256\)"),
+    (lambda record: record["encoding"]["labels"].pop(), "expected 10 labels in run.json, got 9"),
+])
+def test_a_record_that_was_edited(capsys, change, message):
+    call(capsys, "train --run a --epochs 1 --hidden 9 --backend fast --quiet")
+    record = json.loads(Path("a/run.json").read_text())
+    change(record)
+    Path("a/run.json").write_text(json.dumps(record))
+    Path("x.csv").write_text(",".join(["0"] * 64))
+    for command in ("info a", "predict a x.csv"):
+        code, _, err = call(capsys, command)
+        assert (code == 1 and re.search(message, err)) or (command == "info a" and "labels" in message)

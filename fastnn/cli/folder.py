@@ -34,6 +34,7 @@ from .encoding import Encoding
 from .session import Failure, UsageError
 
 PAUSE = 1.0  # seconds between two checkpoints: to write one may take longer than an epoch of a small network
+RECORD = "fastnn", "python", "numpy", "data_sha256", "encoding"
 PACKAGES = ("fastnn", "fastnn_ref")     # the first that a run has is the one that is used
 
 
@@ -124,10 +125,8 @@ class Folder:
 
     def write(self, config: Any, encoding: Encoding, data: datasets.Dataset) -> None:
         """Begin the folder: the options, and what is known of the data."""
-        record = {
-            "fastnn": __version__, "python": platform.python_version(), "numpy": np.__version__,
-            "data_sha256": digest(data), "encoding": encoding.to_json(),
-        }  # fmt: skip
+        record = dict(zip(RECORD, (__version__, platform.python_version(), np.__version__, digest(data),
+                                   encoding.to_json()), strict=True))
         atomic.write(self.record, as_json(record, indent=1).encode())
         atomic.write(self.config, self.toml(config).encode())
 
@@ -148,8 +147,10 @@ class Folder:
         """The content of run.json."""
         try:
             found: dict[str, Any] = json.loads(self.record.read_bytes())
+            if missing := [name for name in RECORD if name not in found]:
+                raise ValueError(f"no {', '.join(missing)}")
             found["encoding"] = Encoding.from_json(found["encoding"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Failure(f"{self.record}: expected the record of a run ({error})") from error
         return found
 

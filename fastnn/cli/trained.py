@@ -98,10 +98,12 @@ class Trained:
 
     def labels(self, x: npt.NDArray[Any]) -> tuple[str, ...]:
         """Of each class: those of the run, or 0, 1, …"""
-        if self.encoding is not None:
-            return self.encoding.labels
-        outputs = self.model.output_shape(x.shape[1:])[-1]
-        return tuple(map(str, range(max(2, outputs))))
+        classes = max(2, self.model.output_shape(x.shape[1:])[-1])
+        if self.encoding is None:
+            return tuple(map(str, range(classes)))
+        if len(self.encoding.labels) != classes:
+            raise ValueError(f"{self.file}: expected {classes} labels in run.json, got {len(self.encoding.labels)}")
+        return self.encoding.labels
 
 
 def load(config: ModelOptions) -> Trained:
