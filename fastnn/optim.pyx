@@ -22,7 +22,7 @@ from fastnn.network cimport Network, Pass
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.arrays import as_state
-from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer, undone_on_error
+from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer
 from fastnn_ref.shared.objects import check_instance
 from fastnn_ref.shared.optimizer import as_betas, as_clipping, as_dampening, as_learning_rate, belongs_to_another
 
@@ -523,13 +523,18 @@ cdef class OptimizerHost(Optimizer):
     cdef int call_update(self, Network network, double lr) except -1:
         custom = self.user_object()
         slots = {name: self.views(self.slots[name]) for name in self.names}
-        values = [value for _, _, value, _, _ in network.updated]
-        with undone_on_error(self, [*values, *self.slots.values()]):
+        arrays = [value for _, _, value, _, _ in network.updated] + list(self.slots.values())
+        before = [each.copy() for each in arrays]
+        try:
             for name, spec, value, gradient, lr_scale in network.updated:
                 custom._checked_update(value.view(), gradient.view(), lr * lr_scale,
                                        self.weight_decay if spec.decays else 0.0,
                                        {slot: views[name] for slot, views in slots.items()})
             self.sizes = self.sizes_of(custom, network, lr, slots)
+        except BaseException:
+            for array, values in zip(arrays, before):
+                array[...] = values
+            raise
         return 0
 
     cdef object sizes_of(self, object custom, Network network, double lr, dict slots):

@@ -24,6 +24,7 @@ from .shared.class_weight import is_sum, mean_of_batches
 from .shared.closed import Setting
 from .shared.custom import check_loss
 from .shared.diagnosis import warn_of_nonfinite
+from .shared.fit import CtrlC
 from .shared.mixup import as_mixup, draw_lambdas, mix, one_hot
 from .shared.model import ModelAccess
 from .shared.network import check_enough_rows, check_resume, rows_used
@@ -151,21 +152,26 @@ class Model(Layer, ModelAccess):
             if not resume:
                 network.batch, network.sums = 0, [0.0, 0.0, 0.0]
             order = (philox.permutation(len(x), network.seeds.order, network.epochs) if shuffle else np.arange(n))[:n]
-            for batch in range(network.batch, steps):
-                if on_batch_begin is not None:
-                    on_batch_begin(batch)
-                rows = order[batch * size:(batch + 1) * size]
-                xs, ts, ws = x[rows], t[rows], None if weights is None else weights[rows]
-                if alpha:
-                    xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
-                value = self.step_pass(network, xs, ts, ws, loss, host, host.current_lr)
-                penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
-                done = value * (1.0 if is_sum(loss) else count), penalty * len(rows), count
-                network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]
-                if on_batch_end is not None:
-                    on_batch_end(batch, {"loss": value + penalty, "batch": batch, "size": len(rows)})
-                if progress is not None:
-                    progress(batch + 1, steps)
+            with CtrlC() as ctrl_c:                 # NumPy would break a step off
+                for batch in range(network.batch, steps):
+                    if ctrl_c.pressed:
+                        break
+                    if on_batch_begin is not None:
+                        on_batch_begin(batch)
+                    rows = order[batch * size:(batch + 1) * size]
+                    xs, ts, ws = x[rows], t[rows], None if weights is None else weights[rows]
+                    if alpha:
+                        xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
+                    value = self.step_pass(network, xs, ts, ws, loss, host, host.current_lr)
+                    penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
+                    done = value * (1.0 if is_sum(loss) else count), penalty * len(rows), count
+                    network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]
+                    if on_batch_end is not None:
+                        on_batch_end(batch, {"loss": value + penalty, "batch": batch, "size": len(rows)})
+                    if progress is not None:
+                        progress(batch + 1, steps)
+            if ctrl_c.pressed:
+                raise KeyboardInterrupt
             total, penalty, count = network.sums
             network.batch, network.sums, network.epochs = 0, [0.0, 0.0, 0.0], network.epochs + 1
             self._penalty_loss = penalty / n

@@ -20,7 +20,7 @@ from .shared import checks
 from .shared.access import Listed
 from .shared.arrays import as_state
 from .shared.closed import Closed, Setting
-from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer, undone_on_error
+from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer
 from .shared.objects import attributes_of, check_instance
 from .shared.optimizer import as_clipping, as_learning_rate, belongs_to_another
 
@@ -169,5 +169,12 @@ class OptimizerHost(Optimizer):
 
     def step_pass(self, network: Network, lr: float) -> None:
         slots = [array for arrays in self._kept.values() for array in arrays.values()]
-        with undone_on_error(self, [*(w for _, w, _, _ in network.parameters), *slots]):
+        steps, arrays = self._steps, [*(w for _, w, _, _ in network.parameters), *slots]
+        before = [each.copy() for each in arrays]
+        try:                # and no context manager: an interrupt in the last lines of one would leave what is changed
             super().step_pass(network, lr)
+        except BaseException:
+            self._steps = steps
+            for array, values in zip(arrays, before, strict=True):
+                array[...] = values
+            raise

@@ -520,6 +520,71 @@ def test_ctrl_c_anywhere_leaves_the_model_free(package):
     assert python(INTERRUPTED.format(package=package)) == "[]\n"
 
 
+UNDONE = INTERRUPTED[:INTERRUPTED.index("    x, t =")] + """
+    class Descent(nn.CustomOptimizer):
+        slots = ("v",)
+        def update(self, w, g, lr, decay, v):
+            v += g
+            w -= lr * v
+
+    wrong = []
+    for k in range(1, 400):
+        model, optimizer = nn.Sequential(nn.Linear(3, 2, init="ones")), Descent(lr=0.1)
+        model.predict(np.eye(3))
+        try:
+            sys.setprofile(Interrupt(k))
+            model.step(np.eye(3), np.zeros((3, 2)), nn.MSELoss(), optimizer)
+        except Pressed as error:
+            kept = error            # and with it what its frames hold
+        finally:
+            sys.setprofile(None)
+        layer, = model.layers
+        done = [(layer.weight != 1).any(), (layer.bias != 0).any(), optimizer.steps == 1, model.steps == 1]
+        done += [value.any() for value in optimizer.state_dict()["v"].values()]
+        if len(set(map(bool, done))) > 1:
+            wrong.append((k, done))
+    print(k, done[0], wrong)
+"""
+
+
+@pytest.mark.parametrize("package", ["fastnn", "fastnn_ref"])
+def test_ctrl_c_in_an_optimizer_of_ones_own(package):
+    """Wherever it comes, the step is done with all that it changes, or nothing of it."""
+    assert python(UNDONE.format(package=package)) == "399 True []\n"
+
+
+@pytest.mark.parametrize("stop", [1, 3, 8])
+def test_ctrl_c_breaks_off_no_step_of_the_reference(ref, monkeypatch, stop):
+    """run_epoch ends between two steps, and goes on to the same bits."""
+    x, t = data(24, 5)
+    found, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for interrupted in (False, True):
+            model = ref.Sequential(ref.Linear(5, 4), ref.BatchNorm1d(4), ref.Dropout(0.3), ref.Linear(4, 10), seed=1)
+            loss, optimizer, update = ref.CrossEntropyLoss(), ref.Adam(), ref.Adam.update
+            left = [stop if interrupted else 0]
+
+            def press(*given, update=update, left=left, **named):
+                left[0] -= 1
+                if left[0] == 0:
+                    signal.raise_signal(signal.SIGINT)
+                update(*given, **named)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(ref.Adam, "update", press)
+                if interrupted:
+                    with pytest.raises(KeyboardInterrupt):
+                        model.run_epoch(x, t, loss, optimizer, batch_size=6)
+                    assert optimizer.steps == model.steps == model.network.batch == (stop + 5) // 6
+                model.run_epoch(x, t, loss, optimizer, batch_size=6, resume=interrupted)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            found.append(model.state_dict())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(value, found[1][name], name)
+
+
 def test_another_thread_goes_on(fast):
     """While an epoch runs, a Python thread computes, too: the system gives both threads as much time.
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -585,16 +584,3 @@ def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
     if not isinstance(value._host, host):
         raise belongs_to_another(value)
     return value._host
-
-
-@contextmanager
-def undone_on_error(optimizer: Any, arrays: Iterable[Array]) -> Iterator[None]:
-    """Where a user's code raises in this block, the ``arrays`` and the optimizer's ``steps`` are as before."""
-    steps, before = optimizer.steps, [(array, array.copy()) for array in arrays]
-    try:
-        yield
-    except BaseException:
-        optimizer.steps = steps
-        for array, values in before:
-            array[...] = values
-        raise
