@@ -202,8 +202,11 @@ class MaxNorm(Penalty):
 
     def constrain(self, w: Array, step: Array | float) -> None:
         axes = (0,) if w.ndim == 2 else tuple(range(1, w.ndim))
-        norm = np.sqrt((w.astype(np.float64) ** 2).sum(axis=axes, keepdims=True))
-        w[...] = np.where(norm > self.limit, w * (self.limit / np.maximum(norm, self.limit)), w)
+        with np.errstate(over="ignore"):
+            square = (w.astype(np.float64) ** 2).sum(axis=axes, keepdims=True)
+        unit = np.where(np.isinf(square), 2.0**-600, 1.0)       # where the square overflows: smaller first
+        norm, limit = np.sqrt(((w * unit) ** 2).sum(axis=axes, keepdims=True)), self.limit * unit
+        w[...] = np.where(norm > limit, w * unit * (self.limit / np.maximum(norm, limit)), w)
 
 
 def clip_grad_norm(model: Layer, max_norm: float) -> float:

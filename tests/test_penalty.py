@@ -163,6 +163,24 @@ def test_max_norm(nn, dtype, make):
     assert cut > 5
 
 
+@pytest.mark.parametrize("layer", [("Linear", 5, 70), ("Conv2d", 5, 7, 3)], ids=lambda layer: layer[0])
+@pytest.mark.parametrize("limit", [2.0, 1e170, 1e250])
+def test_max_norm_where_the_square_overflows(nn, layer, limit):
+    """In float64: all weights of the unit became 0, also where the limit is above the norm."""
+    model = nn.Sequential(getattr(nn, layer[0])(*layer[1:]), seed=0, dtype="float64", penalty=nn.MaxNorm(limit))
+    weight = model.layers[0].weight
+    units = weight.T if weight.ndim == 2 else weight
+    before = units.copy()
+    units[::2] *= 1e200
+    x = np.zeros((2, 5) if weight.ndim == 2 else (2, 5, 3, 3))
+    model.step(x, np.zeros_like(model.predict(x)), nn.MSELoss(), nn.SGD())
+    for i, (unit, old) in enumerate(zip(units, before, strict=True)):
+        size = 1.0 if i % 2 else 1e200
+        length = np.sqrt((old**2).sum())
+        want = old * min(size, limit / length)
+        close("elementwise", unit, want, 8 * np.abs(want), str(i))
+
+
 @pytest.mark.parametrize(("layer", "shape", "axes"), [
     (("Embedding", 6, 4), (3, 2), 0), (("ConvTranspose2d", 3, 5, 2), (2, 3, 4, 4), (1, 2, 3)),
     (("ConvTranspose2d", 4, 6, 2, 1, 0, 0, 2), (2, 4, 3, 3), (1, 2, 3))])
