@@ -97,9 +97,9 @@ cdef class LeakyReLU(Activation):
     # y = u for u > 0, else negative_slope · u.
 
     def __init__(self, negative_slope=0.01):
+        parameter = checks.as_number("negative_slope", negative_slope, 0, low_open=True)
         Activation.__init__(self)
-        self.kind = activation_kind("leaky_relu")
-        self.parameter = checks.as_number("negative_slope", negative_slope, 0, low_open=True)
+        self.kind, self.parameter = activation_kind("leaky_relu"), parameter
 
     @property
     def negative_slope(self):
@@ -111,9 +111,9 @@ cdef class ELU(Activation):
     # y = u for u > 0, else alpha · (exp(u) − 1).
 
     def __init__(self, alpha=1.0):
+        parameter = checks.as_number("alpha", alpha, 0, low_open=True)
         Activation.__init__(self)
-        self.kind = activation_kind("elu")
-        self.parameter = checks.as_number("alpha", alpha, 0, low_open=True)
+        self.kind, self.parameter = activation_kind("elu"), parameter
 
     @property
     def alpha(self):
@@ -125,9 +125,9 @@ cdef class CELU(Activation):
     # y = u for u > 0, else alpha · (exp(u / alpha) − 1).
 
     def __init__(self, alpha=1.0):
+        parameter = checks.as_number("alpha", alpha, 0, low_open=True)
         Activation.__init__(self)
-        self.kind = activation_kind("celu")
-        self.parameter = checks.as_number("alpha", alpha, 0, low_open=True)
+        self.kind, self.parameter = activation_kind("celu"), parameter
 
     @property
     def alpha(self):
@@ -175,9 +175,9 @@ cdef class GELU(Activation):
     # y = u · Φ(u).
 
     def __init__(self, approximate="none"):
+        chosen = checks.as_choice("approximate", approximate, ("none", "tanh"))
         Activation.__init__(self)
-        self.kind = activation_kind(
-            "gelu_tanh" if checks.as_choice("approximate", approximate, ("none", "tanh")) == "tanh" else "gelu")
+        self.kind = activation_kind("gelu_tanh" if chosen == "tanh" else "gelu")
 
     @property
     def approximate(self):
@@ -243,9 +243,9 @@ cdef class Softshrink(Activation):
     # y = u − lambd for u > lambd, u + lambd for u < −lambd, else 0.
 
     def __init__(self, lambd=0.5):
+        parameter = checks.as_number("lambd", lambd, 0)
         Activation.__init__(self)
-        self.kind = activation_kind("softshrink")
-        self.parameter = checks.as_number("lambd", lambd, 0)
+        self.kind, self.parameter = activation_kind("softshrink"), parameter
 
     @property
     def lambd(self):
@@ -257,9 +257,9 @@ cdef class Hardshrink(Activation):
     # y = u for |u| > lambd, else 0.
 
     def __init__(self, lambd=0.5):
+        parameter = checks.as_number("lambd", lambd, 0)
         Activation.__init__(self)
-        self.kind = activation_kind("hardshrink")
-        self.parameter = checks.as_number("lambd", lambd, 0)
+        self.kind, self.parameter = activation_kind("hardshrink"), parameter
 
     @property
     def lambd(self):
@@ -275,8 +275,9 @@ cdef class RowActivation(Activation):
     cdef int64_t inner              # values behind that axis
 
     def __init__(self, dim=-1):
+        dim = as_dim(dim)
         Activation.__init__(self)
-        self.dim = as_dim(dim)
+        self.dim = dim
 
     cdef tuple output_shape_of(self, tuple shape):
         return check_has_axis(type(self).__name__, shape, self.dim)

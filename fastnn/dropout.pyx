@@ -27,8 +27,9 @@ cdef class Dropout(Layer):
     cdef void *y
 
     def __init__(self, p=0.5):
+        p = checks.as_number("p", p, 0, 1)
         Layer.__init__(self)
-        self.p = checks.as_number("p", p, 0, 1)
+        self.p = p
         self.threshold = philox.threshold(self.p)
         self.scale = philox.scale(self.p)
 

@@ -16,8 +16,9 @@ cdef class Flatten(Layer):
     cdef readonly object start_dim, end_dim
 
     def __init__(self, start_dim=1, end_dim=-1):
+        start_dim, end_dim = as_axis("start_dim", start_dim), as_axis("end_dim", end_dim)
         Layer.__init__(self)
-        self.start_dim, self.end_dim = as_axis("start_dim", start_dim), as_axis("end_dim", end_dim)
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     cdef tuple output_shape_of(self, tuple shape):
         return flattened_shape(type(self).__name__, shape, self.start_dim, self.end_dim)
@@ -32,9 +33,9 @@ cdef class Unflatten(Layer):
     cdef readonly tuple unflattened_size
 
     def __init__(self, dim, unflattened_size):
+        dim, unflattened_size = as_axis("dim", dim), as_sizes("unflattened_size", unflattened_size)
         Layer.__init__(self)
-        self.dim = as_axis("dim", dim)
-        self.unflattened_size = as_sizes("unflattened_size", unflattened_size)
+        self.dim, self.unflattened_size = dim, unflattened_size
 
     cdef tuple output_shape_of(self, tuple shape):
         return unflattened_shape(type(self).__name__, shape, self.dim, self.unflattened_size)

@@ -24,8 +24,9 @@ cdef class GaussianNoise(Layer):
     cdef void *y
 
     def __init__(self, std):
+        std = checks.as_number("std", std, 0)
         Layer.__init__(self)
-        self.std = checks.as_number("std", std, 0)
+        self.std = std
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Layer.plan(self, shape, rows, plan)

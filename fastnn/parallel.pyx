@@ -137,8 +137,9 @@ cdef class Select(Layer):
     cdef void *y
 
     def __init__(self, start, stop):
+        start, stop = as_slice(start, stop)
         Layer.__init__(self)
-        self.start, self.stop = as_slice(start, stop)
+        self.start, self.stop = start, stop
 
     changes_shape = True
 
