@@ -457,6 +457,17 @@ def test_instance_norm(torch, nn):
         np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-12)
 
 
+def test_instance_norm_of_examples_with_too_few_axes(torch, nn):
+    """PyTorch takes the rows of a batch for channels of one example, and normalises over the features of each."""
+    layers, module = torch.nn, torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.InstanceNorm1d(4))
+    with pytest.raises(ValueError, match=r"^1: InstanceNorm1d: expected \(channels, length\) per example \(input"):
+        from_torch(module, package=nn)
+    assert from_torch(module, package=nn, input_shape=(4, 5)).layers[1].num_groups == 4
+    for made, shape in ((layers.InstanceNorm1d(4), (4,)), (layers.InstanceNorm2d(4), (4, 6))):
+        with pytest.raises(ValueError, match=r"InstanceNorm.d: expected \(channels, .*\) per example, got \(4,"):
+            from_torch(made, package=nn, input_shape=shape)
+
+
 def test_embedding_of_pytorch(torch, nn):
     """It takes integers there; ours stands behind a Select among floats, too, on both sides."""
     module = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Flatten(), torch.nn.Linear(6, 2))

@@ -244,7 +244,7 @@ class Reader:
                 type(after) is torch.Flatten and (after.start_dim, after.end_dim) in ((1, -1), (1, 3))):
             return self.nn.GlobalAvgPool2d(), 2
         if type(module) in (torch.InstanceNorm1d, torch.InstanceNorm2d):
-            return self.instance_norm(module, path), 1
+            return self.instance_norm(module, path, shape), 1
         if type(module) in (torch.UpsamplingNearest2d, torch.UpsamplingBilinear2d):
             return self.same("Upsample", module, path, shape), 1
         if type(module) in (torch.ZeroPad2d, torch.ConstantPad2d):
@@ -299,10 +299,15 @@ class Reader:
             self.pairs.append((layer, module))
         return layer
 
-    def instance_norm(self, module: Any, path: str) -> Any:
+    def instance_norm(self, module: Any, path: str, shape: Any) -> Any:
         """A GroupNorm with a group for each channel."""
+        kind = type(module).__name__
         if module.track_running_stats:
-            fail(path, f"{type(module).__name__}.track_running_stats", "False", True)
+            fail(path, f"{kind}.track_running_stats", "False", True)
+        axes = ("channels", "length") if kind == "InstanceNorm1d" else ("channels", "h", "w")
+        if shape is not None and len(shape) != len(axes):       # PyTorch takes the whole batch for one example then
+            hint = "" if self.given else " (input_shape= says if there are more axes)"
+            fail(path, kind, f"({', '.join(axes)}) per example{hint}", shape)
         layer = self.nn.GroupNorm(module.num_features, module.num_features, module.eps, module.affine,
                                   module.bias is not None)
         self.pairs.append((layer, module))
