@@ -394,6 +394,20 @@ def test_a_loss_without_init_is_told(fast, cls):
             use()
 
 
+@pytest.mark.parametrize(("cls", "arguments"), [
+    ("Softmax", {"dim": "x"}), ("LogSoftmax", {"dim": "x"}), ("LeakyReLU", {"negative_slope": "x"}),
+    ("GELU", {"approximate": "x"}), ("Softshrink", {"lambd": "x"}), ("Dropout", {"p": "x"}),
+    ("GaussianNoise", {"std": "x"}), ("Flatten", {"start_dim": "x"}), ("Unflatten", {"dim": "x", "unflattened_size": 3}),
+    ("Select", {"start": "x", "stop": 1}),
+])  # fmt: skip
+def test_a_layer_whose_init_failed_is_told(fast, cls, arguments):
+    layer = getattr(fast, cls).__new__(getattr(fast, cls))
+    with pytest.raises((TypeError, ValueError)):
+        layer.__init__(**arguments)
+    with pytest.raises(RuntimeError, match=f"{cls}: made without a call of __init__"):
+        fast.Sequential(layer).predict(normal((4, 3)))
+
+
 def test_a_failed_init_leaves_nothing_dangerous(fast):
     layer = fast.Linear.__new__(fast.Linear)
     with pytest.raises(ValueError, match="activation"):
