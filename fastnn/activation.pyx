@@ -59,9 +59,12 @@ cdef class Activation(Layer):
         return y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
+        cdef const void *source = dy
+        if self.given != NULL:
+            source = self.given
         if self.kind != IDENTITY and not self.leaves_relu:
-            p.k.activate_backward(self.kind, self.parameter, self.saved, dy if self.given == NULL else self.given, dy,
-                                  NULL, p.rows * self.in_size // self.width, self.width, p.threads)
+            p.k.activate_backward(self.kind, self.parameter, self.saved, source, dy, NULL,
+                                  p.rows * self.in_size // self.width, self.width, p.threads)
         return dy
 
 
