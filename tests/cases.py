@@ -217,7 +217,6 @@ def adaptive(cls: str, shape: tuple[int, ...], size: Any) -> Case:
 
 ADAPTED: list[tuple[Any, Any]] = [
     ((2, 3, 5, 7), (2, 3)), ((2, 1, 3, 2), 5), ((1, 2, 6, 4), (None, 1)), ((19, 2, 5, 3), (3, 2)), ((17, 1, 4, 6), 2),
-    ((3, 19, 9, 11), 1),
 ]
 POOLS = [
     *(pool(cls, *pooled[:2], **pooled[2]) for cls in ("MaxPool2d", "AvgPool2d") for pooled in POOLED),

@@ -186,3 +186,17 @@ def test_flatten_and_back(nn, dtype):
     same(model.backward(x.reshape(3, 40)), x)
     assert nn.Sequential(nn.Flatten())(normal((3, 4))).shape == (3, 4)
     assert nn.Sequential(nn.Flatten())(normal((3,))).shape == (3, 1)
+
+
+def test_one_window_of_many_channels(ref, fast, dtype, isa, threads):
+    """Of single images some channels are summed side by side, the others one by one: to the bits of a large batch."""
+    x = normal((20, 19, 9, 11), dtype)
+    pools = [fast.Sequential(pool, dtype=dtype) for pool in (fast.AdaptiveAvgPool2d(1), fast.AvgPool2d((9, 11)))]
+    want = ref.Sequential(ref.AdaptiveAvgPool2d(1), dtype="float64").forward(x)
+    for pool in pools:
+        for count in (1, 2, 3):
+            threads(count)
+            y = pool.forward(x, training=True)
+            assert np.abs(y - want).max() <= 4 * np.finfo(dtype).eps
+            for n in (1, 3, 7):
+                same(pool.forward(x[:n], training=True), y[:n])
