@@ -11,7 +11,6 @@ cdef class Activation(Layer):
     cdef int64_t width      # the last axis, which softmax sums over
     cdef void *saved        # for backward: y, or act'(u)
     cdef void *y            # where that is not what is saved
-    cdef const void *given  # dy, where it is not to be written over
 
 
 # What Linear and convolutions share: a weight, a bias unless there is none, and an activation behind them.

@@ -44,7 +44,7 @@ cdef class Activation(Layer):
         if self.kind != IDENTITY and not self.in_place:
             plan.reserve(&self.saved, <object>rows * self.out_size)
         if self.kind != IDENTITY and is_elementwise(self.kind):
-            plan.result, plan.given = &self.y, &self.given
+            plan.result, plan.leaves_dy = &self.y, True
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
@@ -60,8 +60,8 @@ cdef class Activation(Layer):
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
         cdef const void *source = dy
-        if self.given != NULL:
-            source = self.given
+        if p.given != NULL:
+            source, p.given = p.given, NULL
         if self.kind != IDENTITY and not self.leaves_relu:
             p.k.activate_backward(self.kind, self.parameter, self.saved, source, dy, NULL,
                                   p.rows * self.in_size // self.width, self.width, p.threads)

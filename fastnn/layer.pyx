@@ -252,16 +252,13 @@ cdef class Layer(Node):
                 out = new_array((rows, *plan.shape), network.found_dtype)
                 if plan.widest == plan.in_size:     # room for every gradient on the way: dx may be computed there
                     dy_copy = address(out)
-            if plan.given != NULL:
-                plan.given[0] = data
-            else:
+            network.run.given = data if plan.leaves_dy else NULL
+            if not plan.leaves_dy:
                 memcpy(dy_copy, data, rows * plan.out_size * network.real_size)
             network.run.spare = plan.spare
             state = released(2 * rows * plan.forward_work)
             dx = self.backward_pass(&network.run, dy_copy, wants_dx)
             take_back(state)
-            if plan.given != NULL:
-                plan.given[0] = NULL
             network.raise_error()
             if wants_dx and dx != address(out):
                 memcpy(address(out), dx, out.nbytes)

@@ -38,7 +38,7 @@ cdef class Plan:
     cdef int64_t unit                       # a multiple of this: a block of interleaved images, or 1
     cdef bint is_hosting                    # does a pass run a user's code?
     cdef void **result                      # where the last layer's y is, if only the caller reads it after the pass
-    cdef const void **given                 # where the last layer finds the caller's dy, if it can leave it as it is
+    cdef bint leaves_dy                     # does the last layer read the caller's dy where it stands (Pass.given)?
     cdef void *gradient
     cdef void *spare
     cdef void *work

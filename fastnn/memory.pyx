@@ -88,7 +88,7 @@ cdef class Plan:
     cdef void begin_layer(self):
         """The next requests for scratch memory are another layer's, and so is the result."""
         self.scratch_used = 0
-        self.result = self.given = NULL
+        self.result, self.leaves_dy = NULL, False
 
     cdef int choose_part(self) except -1:
         """How many examples a thread takes through all layers before the next ones follow, in a prediction.

@@ -17,6 +17,7 @@ cdef struct Pass:
     uint32_t step           # with a layer's stream it decides that layer's random numbers in this pass
     void *work              # the product's workspace
     void *spare             # a gradient buffer that nobody is using: backward writes dx there and leaves dy's instead
+    const void *given       # dy of the caller's own: the first layer of a backward pass reads it here, if not NULL
     PyObject *error         # what a layer raised, an owned reference; NULL: nothing
 
 

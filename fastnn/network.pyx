@@ -347,7 +347,7 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
     plan.begin_layer()
     shape = node.plan(shape, rows, plan)
     if node.combines():
-        plan.result = plan.given = NULL
+        plan.result, plan.leaves_dy = NULL, False
     return shape
 
 

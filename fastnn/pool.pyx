@@ -68,7 +68,8 @@ cdef class Pooling(Layer):
         cdef object line = 64 // plan.real_size
         windows = <object>self.g.out_rows * self.g.out_cols
         pixels = <object>self.g.height * self.g.width + windows
-        self.g.scratch_size = max((rows >= line) * 2 * line * pixels, row, (windows == 1) * line * pixels)
+        side_by_side = windows == 1 and self.g.channels >= line
+        self.g.scratch_size = max((rows >= line) * 2 * line * pixels, row, side_by_side * line * pixels)
         plan.reserve_scratch(&self.g.scratch, <object>plan.threads * self.g.scratch_size)
         return 0
 

@@ -302,10 +302,7 @@ typedef struct {
 static void F(added_product_part)(const void *job, int part, int parts)
 {
     const F(added_product_t) *p = job;
-    const F(gemm_share_t) s = F(gemm_share)(&p->product, part, parts);
-    real *panels = (real *)((char *)p->product.work + (int64_t)part * PACK_BYTES);
-    real *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
-    F(gemm_region)(&p->product, p->add, s.i0, s.i1, s.j0, s.j1, panels, strips);
+    F(multiply_share)(&p->product, p->add, part, parts);
 }
 
 static void F(multiply_columns)(const fastnn_conv *g)

@@ -562,15 +562,17 @@ static F(gemm_share_t) F(gradient_share)(int64_t rows, int64_t columns, int part
     return F(gemm_share)(&g, part, parts);
 }
 
-static void F(gemm_part)(const void *job, int part, int parts)
+/* This part of a product, in the thread's own memory; `add` as in gemm_region. */
+static void F(multiply_share)(const fastnn_gemm *g, int add, int part, int parts)
 {
-    const fastnn_gemm *g = job;
     const F(gemm_share_t) s = F(gemm_share)(g, part, parts);
     real *panels = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
     real *strips = PACK_A ? panels + PACK_B / sizeof(real) : NULL;
-    if (!F(by_rows)(g) && F(streams_b)(g)) F(gemm_stream)(g, s.j0, s.j1);
-    else F(gemm_region)(g, 0, s.i0, s.i1, s.j0, s.j1, panels, strips);
+    if (!add && !F(by_rows)(g) && F(streams_b)(g)) F(gemm_stream)(g, s.j0, s.j1);
+    else F(gemm_region)(g, add, s.i0, s.i1, s.j0, s.j1, panels, strips);
 }
+
+static void F(gemm_part)(const void *job, int part, int parts) { F(multiply_share)(job, 0, part, parts); }
 
 /* Few columns leave lanes of a vector empty: ten of them, six of sixteen. Where the columns of a stand in rows, as in
    dW of an output layer, the transpose of c, which is that of b times that of a, has full vectors, and to transpose it
