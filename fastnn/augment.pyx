@@ -30,7 +30,7 @@ erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
 
     def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0,
                  noise=0.0, erase=0.0, fill=0.0, whole_shift=False, image_shape=None):
-        Layer.__init__(self)
+        self.check_unmade(self.own_specs is not None)
         self.g.rotation = checks.as_number("rotation", rotation, 0)
         self.g.whole_shift = checks.as_flag("whole_shift", whole_shift)
         self.g.shift_h, self.g.shift_w = checks.as_shift(shift, self.g.whole_shift)
@@ -43,6 +43,7 @@ erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
         self.g.erase = checks.as_number("erase", erase, 0, 1)
         self.g.fill = checks.as_number("fill", fill)
         self.image_shape = checks.as_image_shape("image_shape", image_shape)
+        Layer.__init__(self)                        # last of what may fail: a layer is made then
         if self.image_shape is not None:
             self.input_shape = (math.prod(self.image_shape),)
         self.moves = any((self.g.rotation, self.g.shift_h, self.g.shift_w, self.g.zoom, self.g.shear, self.g.flip))

@@ -51,12 +51,13 @@ cdef class DropConnect(Linear):
 
     def __init__(self, in_features, out_features, p=0.5, mask="example", inference="gaussian", activation=None,
                  bias=True, *, init=None, samples=100):
+        mask = checks.as_choice("mask", mask, ("example", "batch"))
+        inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
+        p = checks.check_dropconnect(checks.as_number("p", p, 0, 1), inference)
+        samples = checks.as_integer("samples", samples, 1, 2**20)
+        checks.check_size("samples", samples, checks.as_integer("out_features", out_features, 1))
         Linear.__init__(self, in_features, out_features, activation, bias, init=init)
-        self.mask = checks.as_choice("mask", mask, ("example", "batch"))
-        self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
-        self.p = checks.check_dropconnect(checks.as_number("p", p, 0, 1), inference)
-        self.samples = checks.as_integer("samples", samples, 1, 2**20)
-        checks.check_size("samples", samples, out_features)
+        self.mask, self.inference, self.p, self.samples = mask, inference, p, samples
         self.whole = self.mask == "batch"
         self.gaussian = (self.inference == "gaussian" and (self.act.kind != IDENTITY or self.is_hosted) and self.p > 0)
         self.threshold, self.scale = philox.threshold(self.p), philox.scale(self.p)

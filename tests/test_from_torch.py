@@ -335,9 +335,10 @@ def test_modules_inside_whose_linear_gets_several_axes(torch, nn, wrap):
     torch.manual_seed(0)
     inside = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GroupNorm(2, 2), torch.nn.Linear(3, 2))
     around = inside if wrap == "Sequential" else getattr(modules(), wrap)(inside)
-    module = torch.nn.Sequential(torch.nn.Unflatten(1, (2, 2)), around, torch.nn.Flatten(), torch.nn.Linear(4, 1))
-    model, x = from_torch(module, package=nn, input_shape=(4,)), normal((5, 4), "float32")
-    np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-5)
+    module = torch.nn.Sequential(
+        torch.nn.Unflatten(1, (2, 2)), around, torch.nn.Flatten(), torch.nn.Linear(4, 1)).double()
+    model, x = from_torch(module, package=nn, input_shape=(4,)), normal((5, 4))
+    np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("make", [

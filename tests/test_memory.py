@@ -399,6 +399,8 @@ def test_a_loss_without_init_is_told(fast, cls):
     ("GELU", {"approximate": "x"}), ("Softshrink", {"lambd": "x"}), ("Dropout", {"p": "x"}),
     ("GaussianNoise", {"std": "x"}), ("Flatten", {"start_dim": "x"}),
     ("Unflatten", {"dim": "x", "unflattened_size": 3}), ("Select", {"start": "x", "stop": 1}),
+    ("Augment", {"brightness": 0.5, "image_shape": "x"}),
+    ("DropConnect", {"in_features": 3, "out_features": 3, "p": "x"}),
 ])  # fmt: skip
 def test_a_layer_whose_init_failed_is_told(fast, cls, arguments):
     layer = getattr(fast, cls).__new__(getattr(fast, cls))
