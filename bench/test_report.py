@@ -6,7 +6,8 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from time import sleep
+from threading import Thread
+from time import perf_counter, sleep
 from typing import Any
 
 import pytest
@@ -83,6 +84,24 @@ def test_a_candidate_is_slow_beside_another_one_not_beside_a_limit() -> None:
              (("fastnn, 1", 0.02), ("reference, 1", 0.3), ("copy, 1", 1e-4))}
     rounds = {name: len(timed.seconds) for name, timed in in_turns(turns, 0.0).items()}
     assert rounds == {"fastnn, 1": FEWEST_ROUNDS, "reference, 1": SLOW_ROUNDS, "copy, 1": FEWEST_ROUNDS}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells which threads run")
+def test_a_round_begins_when_the_threads_of_the_one_before_sleep() -> None:
+    ended: list[float] = []
+
+    def spin() -> None:
+        end = perf_counter() + 0.1
+        while perf_counter() < end:
+            pass
+        ended.append(perf_counter())
+
+    other = Thread(target=spin)
+    other.start()
+    turns = {"a": Turn(partial(ended.append, 0.0))}
+    in_turns(turns, 0.0)
+    other.join()
+    assert ended[0] > 0                                         # the thread that spins has ended before the first call
 
 
 def test_a_file_of_pytest_benchmark(tmp_path: Any) -> None:
