@@ -107,8 +107,8 @@ cdef class Convolution(Weighted):
         stride = tuple([min(step, side + sum(around)) for step, side, around in zip(self.stride, image, sides)])
         g.out_rows, g.out_cols = windows
         g.stride_h, g.stride_w = stride
-        around = self.kernel_size == (3, 3) and self.dilation == (1, 1) and sides == ((1, 1), (1, 1))
-        g.centred = stride[0] if around and stride in ((1, 1), (2, 2)) else 0
+        square = self.kernel_size in ((3, 3), (5, 5)) and self.dilation == (1, 1) and stride in ((1, 1), (2, 2))
+        g.window, g.step, g.top, g.left = self.kernel_size[0] if square else 0, stride[0], sides[0][0], sides[1][0]
         self.tables = []
         plan.multiply_adds += <double>g.filters * g.filter_size * <int64_t>windows[0] * <int64_t>windows[1]
         (top, _), (left, _) = sides

@@ -258,6 +258,10 @@ def test_threads_and_instruction_sets(fast, dtype, isa, threads, shape, algorith
     (5, 5, (6, 37), {"kernel_size": 3, "padding": 1, "groups": 5}),
     (5, 5, (17, 33), {"kernel_size": 3, "padding": 1, "groups": 5, "stride": 2}),
     (5, 5, (6, 70), {"kernel_size": 3, "padding": 1, "groups": 5, "stride": 2}),
+    (5, 5, (9, 7), {"kernel_size": 3, "padding": 1, "groups": 5}),
+    (4, 4, (3, 4), {"kernel_size": 3, "padding": 1, "groups": 4}),
+    (5, 5, (10, 15), {"kernel_size": 3, "padding": 1, "groups": 5, "stride": 2}),
+    (4, 4, (7, 8), {"kernel_size": 3, "padding": 1, "groups": 4, "stride": 2}),
     (5, 5, (11, 18), {"kernel_size": 3, "groups": 5}),
     (5, 5, (11, 17), {"kernel_size": 5, "padding": 2, "groups": 5}),
     (4, 4, (12, 16), {"kernel_size": 3, "padding": 2, "dilation": 2, "groups": 4}),
@@ -285,6 +289,34 @@ def test_predictions_without_a_copy(ref, fast, dtype, isa, ways, threads, channe
         same(inner.predict(values), inner.forward(values, training=True))
     want = ref.Sequential(*(make(ref) for make in layers), seed=2, dtype="float64").predict(x.astype(np.float64))
     assert np.abs(y - want).max() <= 100 * np.finfo(dtype).eps * np.abs(want).max()
+
+
+@pytest.mark.parametrize(("image", "arguments"), [
+    ((9, 8), {"padding": 1}), ((5, 19), {"padding": 1}), ((7, 11), {"padding": 1, "stride": 2}),
+    ((1, 1), {"padding": 1}), ((6, 3), {"padding": 2}), ((4, 16), {"stride": 2}),
+    ((8, 13), {"padding": ((0, 2), (2, 1))}),
+    ((9, 14), {"kernel_size": 5, "padding": 2}), ((12, 17), {"kernel_size": 5, "padding": 2, "stride": 2}),
+    ((2, 2), {"kernel_size": 5, "padding": 4}), ((6, 9), {"kernel_size": 5, "padding": ((3, 1), (0, 4))}),
+])  # fmt: skip
+def test_depthwise_in_blocks(ref, fast, dtype, isa, threads, image, arguments):
+    """Between two layers that interleave images a depthwise convolution and its dx go by strips: y and all gradients,
+    for any number of threads."""
+    def passes(nn, dtype):
+        model = nn.Sequential(
+            nn.Conv2d(2, 5, 1), nn.Conv2d(5, 5, **{"kernel_size": 3} | arguments, groups=5, activation="relu"),
+            nn.Conv2d(5, 3, 1), seed=1, dtype=dtype,
+        )  # fmt: skip
+        y = model.forward(normal((35, 2, *image), dtype), training=True)
+        return [y, model.backward(normal(y.shape, dtype, seed=1)), *model.grads.values()]
+
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        results.append(passes(fast, dtype))
+        for a, b in zip(results[-1], results[0], strict=True):
+            same(a, b)
+    for a, b in zip(results[0], passes(ref, "float64"), strict=True):
+        assert np.abs(a - b).max() <= 100 * np.finfo(dtype).eps * max(1, np.abs(b).max())
 
 
 def among_nans(values):

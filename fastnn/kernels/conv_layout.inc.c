@@ -1,6 +1,6 @@
-/* Convolution, 1 of 3: the padded copy of the images.
+/* Convolution, 1 of 5: the padded copy of the images.
 
-   Reference of the three files: fastnn_ref/conv.py. A convolution is a matrix product, but its matrix of patches is
+   Reference of the five files: fastnn_ref/conv.py. A convolution is a matrix product, but its matrix of patches is
    never built. Each channel is copied once, with its padding, into planes (fastnn/conv_tables.py has a drawing). Tap t
    of the window that begins at place p stands at p + tap_offset[t]: for each row of the image, a row of the matrix of
    patches is a stretch of memory, which the micro-kernels read where it stands.

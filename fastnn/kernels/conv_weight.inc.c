@@ -1,4 +1,4 @@
-/* Convolution, 3 of 3: dW and db.
+/* Convolution, 5 of 5: dW and db.
 
    dW[o, t] is a dot product over all windows of all images: the sum of those of chunks, some rows of some interleaved
    blocks, then of the single images. A chunk's has LANES running sums, whose lanes are the images of a block, or

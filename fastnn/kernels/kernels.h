@@ -141,7 +141,9 @@ typedef struct {
     int64_t images, channels, filters, groups;
     int64_t filter_size;                /* weights of one filter: channels / groups · window */
     int64_t out_rows, out_cols, stride_h, stride_w;
-    int64_t centred;                    /* 1, or 2: 3 × 3 pixels around every one, or every second one, are windows */
+    /* Windows of 3 × 3 or 5 × 5 pixels without dilation, in steps of 1 or 2 both ways, the first one beginning so many
+       pixels above and left of the image; window is 0 for others. */
+    int64_t window, step, top, left;
     fastnn_planes input, gradient;      /* of x, and of du, spread by the stride */
     int x_interleaved, y_interleaved;   /* x and dx; y, u and du */
     /* Where windows find their pixels in a block of images as it came: order[e]'s first one, and how much further that

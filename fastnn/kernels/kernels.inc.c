@@ -7,6 +7,8 @@
 #include "norm.inc.c"
 #include "gemm.inc.c"
 #include "conv_layout.inc.c"
+#include "conv_tiles.inc.c"
+#include "conv_depthwise.inc.c"
 #include "conv_correlate.inc.c"
 #include "conv_weight.inc.c"
 #include "conv_transpose.inc.c"

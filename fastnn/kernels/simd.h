@@ -15,6 +15,8 @@
                                    else transposes after VL_LOG rounds, of which this is number r (transpose.inc.c)
        vload_halves(p, q)          VL/2 values from p and VL/2 from q, which is round 0 of them: AVX2 only
        vevens(a, b), vodds(a, b)   every second value of a and b one behind the other, from the first on or the next
+       vload_also(v, p, m), vkeep(m, v)            v, but those lanes loaded, the others 0; vup(before, v), v one lane
+                                   further up, with the last one of `before`, vdown(v, after): AVX-512 only
        vwhere_equal(a, b, x)       x where a = b or a is NaN, else 0
        vwhere_other(a, b, x)       0 where a = b or a is NaN, else x
    The matrix product is written in these, and so are loops that the compiler would leave scalar: maxima, two sums in
@@ -42,6 +44,10 @@
 #undef vevens
 #undef vodds
 #undef vload_halves
+#undef vload_also
+#undef vkeep
+#undef vup
+#undef vdown
 #undef vwhere_equal
 #undef vwhere_other
 #undef VL_LOG
@@ -59,6 +65,10 @@
 #define HIGH_LANES _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #define EVEN_LANES _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
 #define ODD_LANES _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#define vup(before, v) \
+    _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(v), _mm512_castps_si512(before), VL - 1))
+#define vdown(v, after) \
+    _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(after), _mm512_castps_si512(v), 1))
 #else
 #define vec __m512d
 #define vmask __mmask8
@@ -74,6 +84,10 @@
 #define HIGH_LANES _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15)
 #define EVEN_LANES _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14)
 #define ODD_LANES _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15)
+#define vup(before, v) \
+    _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(v), _mm512_castpd_si512(before), VL - 1))
+#define vdown(v, after) \
+    _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(after), _mm512_castpd_si512(v), 1))
 #endif
 #define vload(p) AVX512(loadu)(p)
 #define vstore(p, v) AVX512(storeu)(p, v)
@@ -83,6 +97,8 @@
 #define vfirst(n) ((vmask)((1u << (n)) - 1))
 #define vload_first(p, m) AVX512(maskz_loadu)(m, p)
 #define vstore_first(p, m, v) AVX512(mask_storeu)(p, m, v)
+#define vload_also(v, p, m) AVX512(mask_loadu)(v, m, p)
+#define vkeep(m, v) AVX512(maskz_mov)(m, v)
 #define vzip_low(r, a, b) AVX512(permutex2var)(a, LOW_LANES, b)
 #define vzip_high(r, a, b) AVX512(permutex2var)(a, HIGH_LANES, b)
 #define vevens(a, b) AVX512(permutex2var)(a, EVEN_LANES, b)
