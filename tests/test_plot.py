@@ -117,6 +117,19 @@ def test_confusion_matrix(ax):
     np.testing.assert_allclose(np.square(ax.images[0].get_array()), [[1, 0, 0, 0], [1 / 3, 1 / 3, 0, 1 / 3], [0] * 4])
 
 
+def test_confusion_matrix_of_many_classes(ax):
+    """Numbers would be dots, and up to K² texts took a minute and gigabytes; the column of the NaN keeps its name."""
+    y = np.eye(120) + 0.5 * np.roll(np.eye(120), 1, axis=1)
+    y[7] = np.nan
+    plot.confusion_matrix(y, range(120), names=range(1000, 1120), ax=ax)        # such as load_digits().target_names
+    assert not ax.texts
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [str(each) for each in range(1000, 1120, 3)]
+    assert [tick.get_text() for tick in ax.get_xticklabels()][-2:] == ["1117", "NaN"]
+    assert ax.get_xticks()[-2:].tolist() == [117, 120]
+    other = plot.confusion_matrix(np.eye(50), range(50), ax=plot.new_figure(4, 3).add_subplot())
+    assert len(other.texts) == len(other.get_xticks()) == 50
+
+
 def test_confusion_matrix_of_one_output(ax):
     plot.confusion_matrix([[2.0], [-1.0], [0.5]], [1, 1, 0], threshold=0, ax=ax)
     assert texts(ax) == {(1, 1): "1", (0, 1): "1", (1, 0): "1"}
@@ -171,6 +184,15 @@ def test_decision_boundary(nn, ax, outputs):
         plot.decision_boundary(model, x, np.eye(3, 2))
     with pytest.raises(ValueError, match="x: expected finite numbers, got NaN or infinity"):
         plot.decision_boundary(model, [[0, 0], [1, np.nan], [1, 1]], [0, 1, 1])
+
+
+def test_classes_of_a_decision_boundary_look_different(ax):
+    """Eight colours and eight markers: the ninth class looked like the first."""
+    x = np.arange(20.0).reshape(10, 2)
+    plot.decision_boundary(fastnn_ref.Sequential(fastnn_ref.Linear(2, 10)), x, range(10), resolution=5, ax=ax)
+    points = [each for each in ax.collections if not hasattr(each, "levels")]      # no contour
+    looks = {(to_hex(each.get_facecolor()[0]), each.get_paths()[0].vertices.tobytes()) for each in points}
+    assert len(points) == len(looks) == 10
 
 
 def test_predicted_values(ax):

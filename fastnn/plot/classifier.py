@@ -18,6 +18,8 @@ with extra("plot"):
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import FigureBase
 
+READABLE = 50                           # classes at most whose numbers can be read in a matrix
+
 
 def confusion_matrix(
     y: npt.ArrayLike,
@@ -32,7 +34,8 @@ def confusion_matrix(
     Outputs ``y`` (n, K), of which the largest wins, and targets ``t`` (n,) as class numbers or (n, K) as rows; or one
     output, (n,) or (n, 1), and a ``threshold``: 0 for logits, 0.5 for probabilities. ``names`` of the classes, K or 2.
     Rows with a NaN stand in a column of their own. Colours show the share of the row, on a scale (a square root) that
-    makes single mistakes visible. ValueError for shapes that do not fit.
+    makes single mistakes visible. Of more than 50 classes numbers would be dots: they are left out, and every second,
+    third, … class is named. ValueError for shapes that do not fit.
 
     >>> from fastnn import plot
     >>> y, t = [[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]], [0, 1, 1]
@@ -53,15 +56,16 @@ def confusion_matrix(
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax = as_axes(ax)
     ax.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.argwhere(counts).tolist():
+    for row, column in np.argwhere(counts).tolist() if classes <= READABLE else ():
         colour = "white" if share[row, column] > 0.3 else "black"
         ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour,
                 fontsize=small(classes))
     ax.set(title="Confusion matrix", xlabel="predicted", ylabel="true")
     turned = names is not None and max(map(len, named)) * classes > 30
-    ax.set_xticks(range(len(columns)), columns, rotation=45 if turned else 0, ha="right" if turned else "center",
-                  fontsize=small(classes))
-    ax.set_yticks(range(classes), named, fontsize=small(classes))
+    every, size = -(-classes // READABLE), small(min(classes, READABLE))
+    ax.set_xticks([*range(0, classes, every), *range(classes, len(columns))], named[::every] + columns[classes:],
+                  rotation=45 if turned else 0, ha="right" if turned else "center", fontsize=size)
+    ax.set_yticks(range(0, classes, every), named[::every], fontsize=size)
     ax.tick_params(length=0)
     return ax
 
@@ -70,7 +74,7 @@ def names_of(names: Sequence[str] | None, classes: int) -> list[str]:
     """A name for each class, by default its number."""
     if not isinstance(names, Iterable | None):
         raise TypeError(f"names: expected a name for each of {classes} classes, got {names!r}")
-    named = [str(each) for each in range(classes)] if names is None else list(names)
+    named = [str(each) for each in (range(classes) if names is None else names)]
     if len(named) != classes:
         raise ValueError(f"names: expected {classes}, got {len(named)}")
     return named
@@ -169,8 +173,9 @@ def decision_boundary(
     for each, colour in enumerate(colours):
         rows = targets == each
         if rows.any():
-            ax.scatter(points[rows, 0], points[rows, 1], s=22, color=colour, marker=MARKERS[each % len(MARKERS)],
-                       edgecolor="white", linewidth=0.5, label=named[each])
+            marker = MARKERS[(each + each // len(COLOURS)) % len(MARKERS)]      # another where a colour comes again
+            ax.scatter(points[rows, 0], points[rows, 1], s=22, color=colour, marker=marker, edgecolor="white",
+                       linewidth=0.5, label=named[each])
     for each in range(classes if classes > 2 else 1):
         lead = scores[:, each] - np.delete(scores, each, axis=1).max(axis=1)
         if (lead > 0).any() and (lead < 0).any():
