@@ -34,6 +34,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import fastnn
 from fastnn import lab
+from fastnn.lab.words import configuration
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ WORDS = {
     "beside": (f"The file `{ARCHIVE}` from the page of this notebook has to lie in the same folder.",
                f"Файл `{ARCHIVE}` со страницы этого блокнота должен лежать в той же папке."),
     "guess": ("your number", "ваше число"),
-    "seeds": ("Measured here: {} seeds. Numbers in the text come from {}.",
-              "Здесь измерено запусков: {}. Числа в тексте получены по {}."),
+    "seeds": ("Measured here: {} seeds, more if these do not decide. Numbers in the text come from {}.",
+              "Здесь измерено запусков: {}, а если вывода нет, больше. Числа в тексте получены по {}."),
     "run": ("A notebook, to run and change:", "Блокнот, который можно запускать и менять:"),
     "needs": ("it needs", "нужен также"),
 }  # fmt: skip
@@ -171,8 +172,9 @@ class Maker:
             self.code(f'from fastnn import lab\n\nresult = lab.run("{name}", seeds={SEEDS}, predicted=guess)\n'
                       f'result.plot({"" if language == "en" else f"language={language!r}"});')
         elif kind == "experiment":
-            self.text("\n".join(f"- {key}: {value}" for key, value in experiment.setup.items()))
-            self.text(say("seeds", language).format(SEEDS, len(concept_pages.result(name).record.seeds)))
+            found = concept_pages.result(name)
+            self.text("\n".join(f"- {key}: {value}" for key, value in configuration(found, language).items()))
+            self.text(say("seeds", language).format(SEEDS, len(found.record.seeds)))
             self.code("print(result)" if language == "en" else f"print(lab.words.summary(result, {language!r}))")
         elif kind == "limits":
             self.text(experiment.limits.to(language))
