@@ -258,6 +258,7 @@ def test_a_notebook_is_whole(notebooks, caplog, language):
         made = notebooks.make(page, language)
         text = "\n".join(cell.source for cell in made.cells)
         assert not re.search(r"\{[a-z-]+\}`|^:::|^```\{|п\. п\.\.|Text\(en=", text, re.M), page
+        assert language == "en" or not re.search(r"\\text\{(examples|batch|of the shape)", text), page
         assert sum(cell.cell_type == "code" for cell in made.cells) >= 5
         assert made.cells[1].source == f'%pip install -q "./{notebooks.ARCHIVE}[lab]"'
     assert not caplog.records

@@ -47,6 +47,7 @@ SOURCES = ("fastnn", "fastnn_ref", "setup.py", "pyproject.toml", "MANIFEST.in", 
 
 DIRECTIVE = re.compile(r"^(`{3,}|:{3,})\{([\w-]+)\} ?([^\n]*)\n(.*?)^\1$\n?", re.M | re.S)
 ROLE = re.compile(r"\{(lab|tutorial)\}`([^`]+)`")
+FORMULA = re.compile(r"\$[^$]+\$")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 WORDS = {
     "install": ("The next line installs fastnn; it compiles for about two minutes. Leave it out where fastnn is "
@@ -225,6 +226,8 @@ class Maker:
                 text = str(found.string)
             elif wrong := translations.lost(text, self.catalog):
                 logger.warning("%s: notebook of %s: %s: %.60s", self.language, self.page, wrong, text)
+        if self.language == "ru":
+            text = FORMULA.sub(lambda formula: mathml.russian(formula[0], None), text)
         return LINK.sub(self.link, concept_pages.without_second_stop(ROLE.sub(self.number, text)))
 
     def number(self, found: re.Match[str]) -> str:

@@ -64,8 +64,8 @@ class Classified:
     def guess(self) -> str:
         """What a run that learnt nothing is compared with, in words."""
         total = len(self.t)
-        return (f"the accuracy is not above that of a guess ({self.before:,}/{total:,} before training,\n"
-                f"{self.frequent:,}/{total:,} for the most frequent class)")
+        return ("the accuracy is not above that of a guess by more than chance\n"
+                f"({self.before:,}/{total:,} before training, {self.frequent:,}/{total:,} for the most frequent class)")
 
     def record(self) -> dict[str, Any]:
         """The measures, for JSON."""
