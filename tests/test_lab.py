@@ -91,6 +91,9 @@ def test_nan_fails_and_one_seed_decides_nothing():
     check = lab.Check("c", "c", "v", above=0)
     assert evidence.judge([(check, np.array([1.0, np.nan]))])[0].verdict == "FAIL"
     assert evidence.judge([(check, np.array([1.0]))])[0].verdict == "INCONCLUSIVE"
+    for every in (False, True):     # a mean of NaN that passes: and from a file, where there is no infinity, it failed
+        above = lab.Check("c", "c", "v", above=0, every=every)
+        assert evidence.judge([(above, np.array([1.0, np.inf]))])[0].verdict == "FAIL"
     assert evidence.judge([(lab.Check("c", "c", "v"), np.array([1.0, 2.0]))])[0].verdict == "SHOWN"
 
 

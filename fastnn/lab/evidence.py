@@ -107,9 +107,9 @@ def tested(check: Check) -> list[tuple[float, int]]:
 
 
 def is_within(check: Check, values: Array) -> npt.NDArray[np.bool_]:
-    """Does each value lie within the thresholds, ends included? NaN does not."""
+    """Does each value lie within the thresholds, ends included? NaN and infinity do not."""
     low = -np.inf if check.above is None else check.above
-    return (values >= low) & (values <= (np.inf if check.below is None else check.below))
+    return np.isfinite(values) & (values >= low) & (values <= (np.inf if check.below is None else check.below))
 
 
 def judge(each: Sequence[tuple[Check, Array]]) -> list[Finding]:
