@@ -79,7 +79,7 @@ experiment = Experiment(
                "любой слой. Оно их только вычисляет: веса меняет оптимизатор."),
     question=Text("How far is the worst gradient from a difference quotient, as a power of ten?",
                   "Насколько худший градиент отличается от разностного отношения: степень десяти?"),
-    setup={"layers": Text("10 kinds of layers, 6 examples", "10 видов слоёв, 6 примеров"), "dtype": "float64",
+    setup={"layers": Text("9 small networks, 6 examples", "9 маленьких сетей, 6 примеров"), "dtype": "float64",
            "difference": Text("central, step 6e-6", "центральная, шаг 6e-6")},
     trial=trial,
     checks=[
