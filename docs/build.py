@@ -9,6 +9,7 @@ To translate what has changed: ``sphinx-build -b gettext docs docs/_build/gettex
 docs/_build/gettext -d docs/locales -l ru``, then fill in docs/locales/ru/LC_MESSAGES/*.po.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def dead_links(folder: Path) -> list[str]:
 
 
 def main() -> int:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else DOCS / "_build" / "html").resolve()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=DOCS / "_build" / "html", help="where the pages go")
+    folder = parser.parse_args().folder.resolve()
     began = time.perf_counter()
     doctrees = folder.with_name(f"{folder.name}.doctrees")
     builds = [build("en", folder, doctrees), build("ru", folder / "ru", doctrees)]
