@@ -22,7 +22,8 @@ translated_pages = ["index", "getting_started", "concepts/*", "tutorial", "lab",
                     "examples/index", "coming_from", "interchange", "conventions"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True,
+                           "exclude-members": "set_fit_request, set_partial_fit_request, set_score_request"}
 autodoc_typehints = "none"                      # a docstring says shapes and ranges, which types do not
 add_module_names = False
 suppress_warnings = ["config.cache"]            # the functions of this file cannot be pickled

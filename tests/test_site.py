@@ -128,6 +128,8 @@ def test_marks_of_restructuredtext_are_escaped(monkeypatch):
     escaped = importlib.import_module("api_pages").escaped
     assert escaped(["R = l1·Σ |w|, ``a|b*`` and *args_", ">>> x = a * b | c", "'|'", "", "`n`"]) == [
         r"R = l1·Σ \|w\|, ``a|b*`` and \*args\_", ">>> x = a * b | c", "'|'", "", r"\`n\`"]
+    assert escaped(["``pip install", '"fastnn[torch]"`` and *', "", "``a|b`` *"]) == [
+        "``pip install", r'"fastnn[torch]"`` and \*', "", r"``a|b`` \*"]
 
 
 @pytest.mark.parametrize(("message", "translation", "wrong"), [

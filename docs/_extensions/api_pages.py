@@ -6,6 +6,8 @@ of two, stops the build. The pages are docs/api/*.rst, which are not kept.
 
 import importlib
 import inspect
+import itertools
+import operator
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,19 +131,21 @@ def reference() -> str:
 
 # ---- docstrings are plain text with literals and examples; the marks of reStructuredText in the rest are escaped ----
 
-LITERAL = re.compile(r"(``.+?``)")
+LITERAL = re.compile(r"(``(?:(?!\n\n).)+?``)", re.DOTALL)
 
 
 def escaped(lines: list[str]) -> list[str]:
-    """The lines, so that reStructuredText shows them as they are."""
-    text, example = [], False
+    """The lines, so that reStructuredText shows them as they are; a literal may go over the end of one."""
+    text: list[str] = []
+    examples, example = [], False
     for line in lines:
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
-        if example:
-            text.append(line)
-        else:
-            text.append("".join(part if part.startswith("``") else re.sub(r"([*|`\\]|(?<=\w)_(?!\w))", r"\\\1", part)
-                                for part in LITERAL.split(line)))
+        examples.append(example)
+    for example, group in itertools.groupby(zip(examples, lines, strict=True), operator.itemgetter(0)):
+        found = "\n".join(line for _, line in group)
+        text += (found if example else "".join(
+            part if part.startswith("``") else re.sub(r"([*|`\\]|(?<=\w)_(?!\w))", r"\\\1", part)
+            for part in LITERAL.split(found))).split("\n")
     return text
 
 
