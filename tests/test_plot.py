@@ -43,6 +43,13 @@ def test_learning_curves(ax):
     assert (ax.get_xlabel(), ax.get_ylabel(), len(ax.lines)) == ("epoch", "loss", 2)
 
 
+def test_a_point_between_nan_is_seen(ax):
+    """A training that diverges after its first epoch had an empty picture."""
+    plot.learning_curves({"loss": [2.0, np.nan, 3.0, 4.0, np.inf, 5.0]}, ax=ax)
+    plot.learning_curves({"loss": [1.0]}, ax=ax)
+    assert [(each.get_marker(), each.get_markevery()) for each in ax.lines] == [("o", [0, 5]), ("o", [0])]
+
+
 def test_the_mark_of_early_stopping(nn, ax):
     """The loss falls to 1 in epoch 0, and no further: the rate is too large."""
     x, t = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]])
@@ -193,6 +200,8 @@ def test_classes_of_a_decision_boundary_look_different(ax):
     points = [each for each in ax.collections if not hasattr(each, "levels")]      # no contour
     looks = {(to_hex(each.get_facecolor()[0]), each.get_paths()[0].vertices.tobytes()) for each in points}
     assert len(points) == len(looks) == 10
+    ax.figure.canvas.draw()                                                         # the legend stood on the points
+    assert ax.get_legend().get_window_extent().x0 > ax.get_window_extent().x1
 
 
 def test_predicted_values(ax):
@@ -221,6 +230,13 @@ def test_mistakes():
     assert figure.axes[0].get_title() == "true dog\nsaid cat\n88 % sure"
     with pytest.raises(ValueError, match=r"images: expected .* with outputs \(n, K\), got \(4, 6\)"):
         plot.mistakes(images.reshape(4, 6), y, [0, 1, 1, 0])
+
+
+def test_rows_with_a_nan_are_mistakes():
+    """As for accuracy; they counted as class 0, so the first one here was right."""
+    figure = plot.mistakes(np.zeros((2, 2, 2)), [[np.nan, 0.0], [0.75, 0.25]], [0, 1], figure=plot.new_figure(4, 3))
+    assert figure.get_suptitle() == "Mistakes: 2 of 2, the surest first"
+    assert [each.get_title() for each in figure.axes[:2]] == ["true 1, said 0\n75 % sure", "true 0, said NaN"]
 
 
 # ---- inside a model ----

@@ -11,7 +11,20 @@ from fastnn_ref.shared.arrays import as_batch, as_number_array
 from fastnn_ref.shared.targets import as_class_numbers, check_target_count
 
 from ..extras import extra
-from .figure import BLUE, COLOURS, MARKERS, ORANGE, QUIET, as_axes, as_figure, as_model, legend_below, small, tidy
+from .figure import (
+    BLUE,
+    COLOURS,
+    MARKERS,
+    ORANGE,
+    QUIET,
+    add_legend,
+    as_axes,
+    as_figure,
+    as_model,
+    legend_below,
+    small,
+    tidy,
+)
 
 with extra("plot"):
     from matplotlib.axes import Axes
@@ -181,8 +194,7 @@ def decision_boundary(
         if (lead > 0).any() and (lead < 0).any():
             ax.contour(across, up, lead.reshape(across.shape), [0], colors="black", linewidths=0.8)
     ax.set(title="Decision boundary", xlabel="x[:, 0]", ylabel="x[:, 1]")
-    ax.legend(fontsize=9, framealpha=0.8)
-    return ax
+    return add_legend(ax)
 
 
 def mistakes(
@@ -198,8 +210,9 @@ def mistakes(
     """The misclassified images, the surest mistake first, each with its true and its predicted class; returns a figure.
 
     ``images`` (n, height, width), or (n, channels, height, width) with one channel or RGB, from 0 to 1; outputs ``y``
-    (n, K), as logits or probabilities, class numbers ``t`` (n,), ``names`` of the K classes. At most ``rows`` ·
-    ``columns`` of them are shown, in ``figure`` or a new one. ValueError for shapes that do not fit.
+    (n, K), as logits or probabilities, class numbers ``t`` (n,), ``names`` of the K classes. A row with a NaN is a
+    mistake. At most ``rows`` · ``columns`` of them are shown, in ``figure`` or a new one. ValueError for shapes that do
+    not fit.
 
     >>> import numpy as np
     >>> from fastnn import plot
@@ -220,7 +233,7 @@ def mistakes(
     between = "\n" if longest > 2 else ", "
     rows, columns = checks.as_integer("rows", rows, 1), checks.as_integer("columns", columns, 1)
     probabilities = metrics.probabilities("mistakes", outputs, None)
-    predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    predicted, sure = metrics.largest(outputs), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != targets)
     shown = wrong[np.argsort(-sure[wrong], kind="stable")][: rows * columns]
     if figure is None:
@@ -238,6 +251,7 @@ def mistakes(
             if image.ndim == 3:
                 image = image[0] if len(image) == 1 else np.clip(image.transpose(1, 2, 0), 0, 1)
             ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
-            ax.set_title(f"true {named[targets[i]]}{between}said {named[predicted[i]]}\n{100 * sure[i]:.0f} % sure",
+            how = "" if np.isnan(sure[i]) else f"\n{100 * sure[i]:.0f} % sure"
+            ax.set_title(f"true {named[targets[i]]}{between}said {[*named, 'NaN'][predicted[i]]}{how}",
                          fontsize=small(longest + 5))
     return figure

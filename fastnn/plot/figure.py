@@ -65,14 +65,18 @@ def as_model(model: object) -> Any:
 
 
 def tidy(ax: Axes, legend: bool = True) -> Axes:
-    """A pale grid, no frame at the top and right, a legend; one of many entries stands on the right, outside."""
+    """A pale grid, no frame at the top and right, a legend."""
     ax.grid(alpha=0.25)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    if legend:
-        entries = len(ax.get_legend_handles_labels()[1])
-        outside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if entries > 5 else {}
-        ax.legend(framealpha=0.9, edgecolor="none", fontsize=small(entries, 110), **outside)
+    return add_legend(ax) if legend else ax
+
+
+def add_legend(ax: Axes) -> Axes:
+    """A legend; one of many entries stands on the right, outside."""
+    entries = len(ax.get_legend_handles_labels()[1])
+    outside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if entries > 5 else {}
+    ax.legend(framealpha=0.9, edgecolor="none", fontsize=small(entries, 110), **outside)
     return ax
 
 

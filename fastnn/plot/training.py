@@ -61,7 +61,7 @@ def learning_curves(
             if values := curves.get(measure):
                 text = f"{data}, {label}" if label else data
                 style = curve_style(place, len(histories), held_out)
-                style["marker"] = "o" if len(values) == 1 else None  # one point makes no line
+                style |= {"marker": "o", "markevery": alone(values)}
                 ax.plot(range(1, len(values) + 1), values, label=text, **style)
     if early_stopping is not None and early_stopping.best_epoch is not None:
         text = f"best epoch: {early_stopping.best_epoch + 1}"
@@ -81,6 +81,12 @@ def by_label(history: Any) -> dict[str, Curves]:
         raise TypeError(f"history: expected a History with epochs, or a mapping, got {history!r}")
     several: list[Any] = [getattr(each, "history", each) for each in found.values()]
     return dict(zip(found, several, strict=True)) if all(isinstance(each, Mapping) for each in several) else {"": found}
+
+
+def alone(values: Sequence[float]) -> list[int]:
+    """The places of numbers that make no line, as those beside them are NaN or infinite, or there are none."""
+    known = np.isfinite(np.array([np.nan, *values, np.nan], float))
+    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
 
 
 def curve_style(place: int, histories: int, held_out: bool) -> dict[str, Any]:

@@ -203,7 +203,8 @@ def probabilities(name: str, y: Array, threshold: float | None) -> Array:
     y = y.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         if compete(y, threshold):
-            if (y >= 0).all() and (np.abs(y.sum(axis=1) - 1) < 1e-3).all():
+            rows = y[~np.isnan(y).any(axis=1)]
+            if (rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) < 1e-3).all():
                 return y
             e = np.exp(y - y.max(axis=1, keepdims=True))
             return e / e.sum(axis=1, keepdims=True)
