@@ -4,7 +4,7 @@
     backward    dx = dy
     prediction  y  = x
 
-For a linear model and the squared error it is, on average, an L2 penalty of std² on the weights.
+For a linear model and the squared error it is, on average, a penalty of std²·Σ w² on the weights: L2(2·std²).
 
 Source: Bishop, "Training with noise is equivalent to Tikhonov regularization" (1995).
 Engine: fastnn/gaussian_noise.pyx.

@@ -71,8 +71,8 @@ experiment = Experiment(
                "сеть, особенно на изображениях, изменённых так же."),
     question=Text("100 digits to learn from: how many points of accuracy do rotation, shift, zoom, shear and noise "
                   "add?",
-                  "Обучение на 100 цифрах: сколько процентных пунктов точности добавят поворот, сдвиг, масштаб, наклон "
-                  "и шум?"),
+                  "Обучение на 100 цифрах: сколько процентных пунктов точности добавят поворот, сдвиг, увеличение, "
+                  "перекос и шум?"),
     setup={"n": 100, "layers": "64-128-10", "epochs": 120, "lr": 0.05,
            "full": {"rotation": 10, "shift": 0.5, "zoom": 0.1, "shear": 11, "noise": 0.6},
            "shifts": {"shift": 1, "whole_shift": True}, "mirror": {"flip": 0.5}},

@@ -61,7 +61,7 @@ experiment = Experiment(
                             "ошибка на тесте при ширине 50 минус при 2000"), "first - last", above=5,
               unit=Text("points", "п. п.")),
         Check("fits", Text("largest training residual at widths of 400 and more",
-                           "наибольший остаток на обучении при ширине от 400"), "residual", below=1e-6, every=True),
+                           "наибольшая невязка на обучении при ширине от 400"), "residual", below=1e-6, every=True),
         Check("smallest", Text("share of the weights that no training example sees, at widths of 400 and more",
                                "доля весов, не влияющая ни на один обучающий пример, при ширине от 400"), "unseen",
               below=1e-6, every=True),

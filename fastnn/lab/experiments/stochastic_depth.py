@@ -109,6 +109,6 @@ experiment = Experiment(
              "Для каждого из 24 блоков доля шагов, в которых он работает: линейно убывает почти от 1 до половины."),
     limits=Text("On these digits it is no better, only cheaper. Without identity beside each block it would cut the "
                 "network in two.",
-                "На этих цифрах оно не точнее, только дешевле. Без тождественной связи в обход блока сеть бы рвалась."),
+                "На этих цифрах она не точнее, только дешевле. Без тождественной связи в обход блока сеть бы рвалась."),
     sources=["Huang et al. (2016)"],
 )
