@@ -189,6 +189,18 @@ def test_an_index_stands_beside_an_accented_letter(monkeypatch):
     assert "<msub><mover accent=\"true\"><mi>x</mi><mo stretchy=\"false\">ˆ</mo></mover><mi>i</mi></msub>" in shown
 
 
+def test_formulas_as_tex_reads_them(monkeypatch):
+    """A half was shown as 12 over nothing; and the last bar of a norm with an exponent stretched below the line."""
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    from docutils import nodes
+
+    mathml = importlib.import_module("mathml").mathml
+    writer = SimpleNamespace(config=SimpleNamespace(language="en"))
+    shown = mathml(writer, nodes.math("", r"\tfrac12\,\|x\|^2 + \frac1N"), as_block=True)
+    assert "<mn>12</mn>" not in shown and re.search(r"<mfrac[^>]*>\s*<mn>1</mn>\s*<mn>2</mn>\s*</mfrac>", shown)
+    assert shown.count('<mo stretchy="false">‖</mo>') == 2 and re.search(r"<mn>1</mn>\s*<mi>N</mi>\s*</mfrac>", shown)
+
+
 def test_a_comma_stays_with_its_formula(monkeypatch):
     monkeypatch.syspath_prepend(DOCS / "_extensions")
     keep_together = importlib.import_module("mathml").keep_together

@@ -48,9 +48,14 @@ ACCENTED = re.compile(r'<munderover>\s*(<mi>[^<]*</mi>)\s*(.*?)\s*(<mo stretchy=
                       re.DOTALL)
 
 
+DIGITS = re.compile(r"(\\[dt]?frac)(\d)(\d)")          # of 1 and 2; docutils reads 12
+
+
 def beside(element: str) -> str:
-    """The ``<math>`` element with the index of an accented letter beside it; docutils puts it under the letter."""
-    return ACCENTED.sub(r'<msub><mover accent="true">\1\3</mover>\2</msub>', element)
+    """The ``<math>`` element with the index of an accented letter beside it; docutils puts it under the letter. The
+    bars of a norm keep their size: with an exponent the last one hung below the line."""
+    return ACCENTED.sub(r'<msub><mover accent="true">\1\3</mover>\2</msub>', element).replace(
+        "<mo>‖</mo>", '<mo stretchy="false">‖</mo>')
 
 
 def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
@@ -59,7 +64,7 @@ def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
     if writer.config.language == "ru":
         formula = russian(formula, node)
     try:
-        element = beside(tex2mathml(formula, as_block=as_block))
+        element = beside(tex2mathml(DIGITS.sub(r"\1{\2}{\3}", formula), as_block=as_block))
         return with_commas(element) if writer.config.language == "ru" else element
     except MathError as error:
         logger.warning("formula: %s", error, location=node)
