@@ -198,6 +198,8 @@ def test_formulas_as_tex_reads_them(monkeypatch):
     writer = SimpleNamespace(config=SimpleNamespace(language="en"))
     shown = mathml(writer, nodes.math("", r"\tfrac12\,\|x\|^2 + \frac1N"), as_block=True)
     assert "<mn>12</mn>" not in shown and re.search(r"<mfrac[^>]*>\s*<mn>1</mn>\s*<mn>2</mn>\s*</mfrac>", shown)
+    shown += mathml(writer, nodes.math("", r"-\ln p_t = \log(x)"), as_block=False)          # "lnp" read as a name
+    assert shown.count("ApplyFunction") == 2 and shown.count('<mo rspace="0.1667em">&ApplyFunction;') == 1
     assert shown.count('<mo stretchy="false">‖</mo>') == 2 and re.search(r"<mn>1</mn>\s*<mi>N</mi>\s*</mfrac>", shown)
 
 

@@ -51,11 +51,16 @@ ACCENTED = re.compile(r'<munderover>\s*(<mi>[^<]*</mi>)\s*(.*?)\s*(<mo stretchy=
 DIGITS = re.compile(r"(\\[dt]?frac)(\d)(\d)")          # of 1 and 2; docutils reads 12
 
 
+APPLIED = re.compile(r'<mo>(&ApplyFunction;)</mo>(?!\s*<mo stretchy="false">\()')
+
+
 def beside(element: str) -> str:
     """The ``<math>`` element with the index of an accented letter beside it; docutils puts it under the letter. The
-    bars of a norm keep their size: with an exponent the last one hung below the line."""
-    return ACCENTED.sub(r'<msub><mover accent="true">\1\3</mover>\2</msub>', element).replace(
-        "<mo>‖</mo>", '<mo stretchy="false">‖</mo>')
+    bars of a norm keep their size: with an exponent the last one hung below the line. Behind ln stands a thin space,
+    unless a parenthesis does."""
+    element = ACCENTED.sub(r'<msub><mover accent="true">\1\3</mover>\2</msub>', element)
+    element = APPLIED.sub(r'<mo rspace="0.1667em">\1</mo>', element)
+    return element.replace("<mo>‖</mo>", '<mo stretchy="false">‖</mo>')
 
 
 def mathml(writer: Any, node: nodes.Element, as_block: bool) -> str:
