@@ -116,6 +116,20 @@ def test_the_ends_of_each_range_work(nn):
     model.run_epoch(X, CLASSES, nn.CrossEntropyLoss(), nn.SGD(), batch_size=2**62)
 
 
+def test_shapes_in_errors_are_those_of_all_rows(nn):
+    """fit looks at the first 256 rows before it trains, evaluate at 1,024 at a time; messages had these numbers."""
+    model, x = nn.Sequential(nn.Linear(3, 4)), np.ones((3000, 3))
+    named = r"t: expected class numbers \(3000,\) or probabilities \(3000, 4\), got \(3000, 1\)"
+    validation = r"validation_data\[1\]: expected \(3000, 4\), got \(3000,\)"
+    with pytest.raises(ValueError, match=named):
+        model.fit(x, np.zeros((3000, 1)), loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), epochs=1)
+    with pytest.raises(ValueError, match=named):
+        model.evaluate(x, np.zeros((3000, 1)), nn.CrossEntropyLoss())
+    with pytest.raises(ValueError, match=validation):
+        model.fit(x, np.zeros((3000, 4)), loss=nn.MSELoss(), optimizer=nn.SGD(), epochs=1,
+                  validation_data=(x, np.zeros(3000)))
+
+
 def test_nan_in_x_is_data(nn):
     """x may hold NaN: it stays in its row."""
     x = np.array(X)

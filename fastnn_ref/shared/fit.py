@@ -42,7 +42,7 @@ from .metrics import Metric, MetricLike, compute_metrics, is_built_in, resolve_m
 from .mixup import as_mixup
 from .network import process_lock
 from .objects import check_is_root, package_of
-from .prediction import mean_loss, parts
+from .prediction import mean_loss, parts, rows_from
 from .progress import ProgressBar
 from .schedule import fill_in
 from .shards import Shards, as_shards, check_batch_size, ending_the_job
@@ -198,7 +198,7 @@ class Evaluation(NamedTuple):
         data, loss = self.data, self.loss
         y = self.model.predict(data.x[:PREDICTED])
         outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]    # a user's may not take zeros
-        with named_as(data.names), numbered_as(data.rows):
+        with named_as(data.names), numbered_as(data.rows), rows_from(slice(0, len(y)), len(data.x)):
             found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
         return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
 

@@ -39,14 +39,17 @@ def parts(n: int, size: int) -> Iterator[slice]:
 
 
 @contextmanager
-def rows_from(start: int) -> Iterator[None]:
-    """Errors count the rows of a part from the first row of all."""
+def rows_from(part: slice, n: int) -> Iterator[None]:
+    """Errors about rows ``part`` of n count them from the first row of all, and have shapes with n."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        if not start or type(error) not in (TypeError, ValueError):
+        seen = part.stop - part.start
+        if seen == n or type(error) not in (TypeError, ValueError):
             raise
-        text = re.sub(r"at row (\d+)", lambda found: f"at row {int(found[1]) + start}", str(error))
+        text = re.sub(r"at row (\d+)", lambda found: f"at row {int(found[1]) + part.start}", str(error))
+        if text.startswith("t: "):
+            text = re.sub(rf"\({seen}(?=[,)])", f"({n}", text)
         raise type(error)(text) from None
 
 
@@ -64,7 +67,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     for rows in parts(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
-        with rows_from(rows.start):
+        with rows_from(rows, len(data.x)):
             means.append(loss.forward(y, t, weights))
         if len(data.x) > batch_size:
             counts.append(total_weight(loss, t, y.shape, weights))
