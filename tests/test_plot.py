@@ -47,6 +47,8 @@ def test_a_point_between_nan_is_seen(ax):
     """A training that diverges after its first epoch had an empty picture."""
     plot.learning_curves({"loss": [2.0, np.nan, 3.0, 4.0, np.inf, 5.0]}, ax=ax)
     plot.learning_curves({"loss": [1.0]}, ax=ax)
+    other = plot.learning_curves({"loss": [1.0, 2.0]}, ax=plot.new_figure(4, 3).add_subplot())
+    assert other.lines[0].get_marker() == "None"
     assert [(each.get_marker(), each.get_markevery()) for each in ax.lines] == [("o", [0, 5]), ("o", [0])]
 
 

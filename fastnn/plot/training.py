@@ -61,7 +61,8 @@ def learning_curves(
             if values := curves.get(measure):
                 text = f"{data}, {label}" if label else data
                 style = curve_style(place, len(histories), held_out)
-                style |= {"marker": "o", "markevery": alone(values)}
+                if places := alone(values):
+                    style |= {"marker": "o", "markevery": places}
                 ax.plot(range(1, len(values) + 1), values, label=text, **style)
     if early_stopping is not None and early_stopping.best_epoch is not None:
         text = f"best epoch: {early_stopping.best_epoch + 1}"
