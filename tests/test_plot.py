@@ -114,6 +114,15 @@ def test_gradient_norms_and_update_ratios(nn, ax):
         plot.gradient_norms(nn.UpdateRecorder())
 
 
+def test_a_long_title_fits_the_page():
+    """That of a file with a long name lost its beginning and its end."""
+    curves = {"loss": [1.0], "accuracy": [1.0], "rmse": [1.0], "r2": [1.0]}
+    for figure in (plot.training_report("two\nlines" + "-long-name" * 20, {"a": curves}, np.array([0, 1]), np.eye(2)),
+                   plot.regression_report("long name " * 20, {"a": curves}, np.zeros(2), np.ones(2))):
+        figure.canvas.draw()
+        assert figure._suptitle.get_window_extent().x0 > 0 and "two lines" not in figure.get_suptitle()
+
+
 # ---- a classifier ----
 
 

@@ -1,6 +1,7 @@
 """Pictures of a training: learning curves, range test of the learning rate, gradients and updates by layer; a page."""
 
 import itertools
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -183,6 +184,11 @@ def weight_lines(recorder: UpdateRecorder, values: Mapping[str, Sequence[float]]
     return ax
 
 
+def on_the_page(title: str) -> str:
+    """A title in lines that are not wider than the page."""
+    return "\n".join(textwrap.fill(line, 95) for line in title.split("\n"))
+
+
 def training_report(
     title: str,
     histories: Mapping[str, Curves],
@@ -205,7 +211,7 @@ def training_report(
     3
     """
     figure = new_figure(11, 9)
-    figure.suptitle(title, fontsize=14)
+    figure.suptitle(on_the_page(title), fontsize=14)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(4, 5)).flat
     loss, accuracy = top.subplots(1, 2)
     learning_curves(histories, "loss", ax=loss).set_ylabel("cross-entropy")
@@ -245,7 +251,7 @@ def regression_report(
                          f"{checks.format_shape(y.shape)} and {checks.format_shape(t.shape)}")
     shown = min(len(names), SHOWN)
     figure = new_figure(11, 4 + 5 * shown)
-    figure.suptitle(title, fontsize=14)
+    figure.suptitle(on_the_page(title), fontsize=14)
     top, *others = figure.subfigures(1 + shown, 1, squeeze=False, height_ratios=(4, *[5] * shown)).flat
     first, r2 = top.subplots(1, 2)
     if len(names) == 1:
