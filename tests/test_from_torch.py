@@ -282,8 +282,10 @@ REFUSED = {
     "0: Softmax.dim: expected an axis of an example, got None": lambda t: t.nn.Sequential(t.nn.Softmax()),
     "1: Softmax.dim: expected an axis of an example, got 0":
         lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Softmax(dim=0)),
-    "1: Softmax.dim: expected an axis of an example, got 2":
+    r"1: x: expected at least 3 axes.* for Softmax\(dim=2\), got \(n, 3\); .* more axes, input_shape= says so":
         lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Softmax(dim=2)),
+    r"1: Upsample: expected \(channels, h, w\) per example, got \(3,\); .* more axes, input_shape= says so":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 3), t.nn.Upsample(scale_factor=2)),
     "0: Softplus.threshold: expected 20": lambda t: t.nn.Sequential(t.nn.Softplus(threshold=2)),
     "0: LSTM: expected Sequential": lambda t: t.nn.Sequential(t.nn.LSTM(2, 2)),
     "1: Linear.weight: expected a parameter of its own, got that of 0":
@@ -467,6 +469,19 @@ def test_instance_norm_of_examples_with_too_few_axes(torch, nn):
     for made, shape in ((layers.InstanceNorm1d(4), (4,)), (layers.InstanceNorm2d(4), (4, 6))):
         with pytest.raises(ValueError, match=r"InstanceNorm.d: expected \(channels, .*\) per example, got \(4,"):
             from_torch(made, package=nn, input_shape=shape)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 6, 4), (5, 6, 3, 4)])
+@pytest.mark.parametrize("make", [
+    lambda t: t.nn.Softmax(dim=1), lambda t: t.nn.LogSoftmax(dim=1), lambda t: t.nn.Unflatten(1, (2, 3)),
+], ids=range(3))  # fmt: skip
+def test_an_axis_behind_a_linear_whose_examples_may_have_more_axes(torch, nn, make, shape):
+    """Axis 1 is the last one of rows alone, which is not known without ``input_shape``."""
+    module, x = torch.nn.Sequential(torch.nn.Linear(4, 6), make(torch)).double(), normal(shape)
+    for known in (None, shape[1:]):
+        model = from_torch(module, package=nn, input_shape=known)
+        np.testing.assert_allclose(model(x), module(torch.tensor(np.array(x))).detach().numpy(), atol=1e-12)
+    assert model[1].dim == (-1 if len(shape) == 2 else 1)
 
 
 def test_embedding_of_pytorch(torch, nn):

@@ -104,9 +104,8 @@ def from_torch(
     """A ``Sequential`` of fastnn (or of ``package``) with copies of the values of ``module``, in ``dtype`` or its own.
 
     ``module`` is a ``torch.nn.Sequential``, nested if you like, or a single layer. A class with a ``forward`` of its
-    own cannot be read: give its layers as a Sequential. ``input_shape`` is that of one example; with it, or where the
-    first layer tells it, ``Softmax(dim=1)`` of rows is ``Softmax()``. ``seed`` draws what training
-    draws.
+    own cannot be read: give its layers as a Sequential. ``input_shape`` is that of one example; with it
+    ``Softmax(dim=1)`` of rows is ``Softmax()``. ``seed`` draws what training draws.
 
     A module whose parameters all have ``requires_grad=False`` is a frozen layer. Frozen BatchNorm keeps to its running
     statistics here, so PyTorch's must be in ``eval()``, or be a ``FrozenBatchNorm`` of ``fastnn.torch.modules``.
@@ -185,9 +184,9 @@ class Reader:
             after = flat[position + 1][1] if position + 1 < len(flat) else None
             try:
                 layer, taken = self.layer(each, place, known, after)
+                before, known = known, self.shape_behind(layer, known)
                 if type(layer).__name__ == "Upsample":
-                    check_pixels(self.torch, layer, place, known, self.torch.float32)
-                known = self.shape_behind(layer, known)
+                    check_pixels(self.torch, layer, place, before, self.torch.float32)
             except (ValueError, TypeError) as error:
                 if str(error).startswith((f"{place}: ", f"{place}.", "the outermost module: ")):
                     raise
@@ -288,9 +287,10 @@ class Reader:
             found = self.value(module, option)
             if found not in (declared.default, (declared.default, declared.default)):
                 fail(path, f"{kind}.{option}", repr(declared.default), found)
-        if "dim" in named and (named["dim"] in (None, 0) or (shape and not -len(shape) <= named["dim"] <= len(shape))):
+        axes = len(shape) if self.given else 0      # else a guess: a Linear takes examples of more axes, too
+        if "dim" in named and (named["dim"] in (None, 0) or (axes and not -axes <= named["dim"] <= axes)):
             fail(path, f"{kind}.dim", "an axis of an example", named["dim"])
-        if shape and named.get("dim") == len(shape):
+        if axes and named.get("dim") == axes:
             named["dim"] = -1
         if named.get("momentum", 0.0) is None:
             fail(path, f"{kind}.momentum", "a number, not the mean over all batches", None)
