@@ -272,6 +272,10 @@ REFUSED = {
         lambda t: t.nn.Sequential(t.nn.ZeroPad2d(1), t.nn.AvgPool2d(3, ceil_mode=True)),
     r"1: GroupNorm: expected \(3, ...\) per example, got \(2,\); where examples have more axes, input_shape= says so":
         lambda t: t.nn.Sequential(t.nn.Linear(2, 2), t.nn.GroupNorm(1, 3)),
+    r"2: Linear: expected \(..., 6\) per example, got \(2,\); where examples have more axes, input_shape= says so":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 2), t.nn.Flatten(), t.nn.Linear(6, 3)),
+    r"1: Linear: expected \(..., 6\) per example, got \(2,\)$":
+        lambda t: t.nn.Sequential(t.nn.Linear(2, 2), t.nn.Linear(6, 3)),
     "0: mode: unknown name 'bicubic'": lambda t: t.nn.Sequential(t.nn.Upsample(scale_factor=2, mode="bicubic")),
     "0: BatchNorm1d.momentum: expected a number": lambda t: t.nn.Sequential(t.nn.BatchNorm1d(2, momentum=None)),
     "0: InstanceNorm2d.track_running_stats: expected False":

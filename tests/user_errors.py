@@ -390,6 +390,10 @@ MODELS = [
      "layers[1]: Linear expects (100,) per example, gets (128,) from layers[0]"),
     ("chain broken further on", lambda nn: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(6, 2)), V,
      "layers[2]: Linear expects (6,) per example, gets (5,) from layers[1]"),
+    ("chain behind a Flatten", lambda nn: nn.Sequential(
+        nn.Embedding(9, 4), nn.Linear(4, 5), nn.Flatten(), nn.Linear(15, 2)), V,
+     "layers[3]: Linear expects (15,) per example, gets (5,) from layers[2]; where examples have more axes, "
+     "input_shape= says so"),
     ("layer twice", twice, V, "layers[2]: this Linear already stands at layers[0]"),
     ("layer taken", taken, V,
      "layers[0]: this Linear already belongs to a model; copy.deepcopy(layer) makes one of its own"),

@@ -152,6 +152,8 @@ def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ..
 
 # ---- layers that fit together ----
 
+MORE_AXES = "; where examples have more axes, input_shape= says so"
+
 
 def check_chain(
     layers: Sequence[Any], kind: type[Any], given: tuple[int, ...] | None = None,
@@ -163,22 +165,21 @@ def check_chain(
     check_layers(layers, kind)
     shape, first = given, given
     unchanged = True                                # so far a layer got what the model was given
+    told = 0                                        # the layer that said a shape, maybe of the last axes alone
     for index, layer in enumerate(layers):
         expected = layer.input_shape
         if shape is None and expected is not None:
-            shape = expected
+            shape, told = expected, index
             first = expected if unchanged else None
         if shape is not None:
             try:
                 shape = tuple(layer.output_shape(shape))
             except ValueError as error:
-                if expected is None and given is None:
-                    raise ValueError(f"{error}; where examples have more axes, input_shape= says so") from None
-                if expected is None:
-                    raise
-                raise ValueError(f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, "
-                                 f"gets {format_shape(shape)} from "
-                                 f"{f'layers[{index - 1}]' if index else 'input_shape'}") from None
+                text, moved = str(error), any(each.changes_shape for each in layers[told:index])
+                if expected is not None:
+                    text = (f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, gets "
+                            f"{format_shape(shape)} from {f'layers[{index - 1}]' if index else 'input_shape'}")
+                raise ValueError(text + MORE_AXES * (given is None and (expected is None or moved))) from None
         unchanged = unchanged and not layer.changes_shape
     return first
 
