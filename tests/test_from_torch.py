@@ -66,6 +66,8 @@ def test_safetensors_file_of_a_class_of_ones_own(nn, tmp_path):
     (lambda s: s.update({"9.weight": s["0.weight"]}), None, "state: expected .* names= says"),
     (lambda s: s.update({"0.bias": np.zeros(4)}), None, r"state\['0.bias'\]: expected the shape \(3,\)"),
     (lambda s: s.update({"0.bias": np.zeros(3, int)}), None, r"state\['0.bias'\]: expected floats"),
+    (lambda s: s.update({"0.bias": np.ma.array(np.ones(3), mask=[1, 0, 0])}), None, "an array without a mask"),
+    (lambda s: None, {"0": 0, "2": 1, "3": 2}, "names: expected a dict from a prefix"),
     (lambda s: None, {"0": "0"}, "names: expected a layer for '2' of the state"),
     (lambda s: None, {"0": "0", "2": "0", "3": "2"}, "names: expected each of our layers once, got '0' twice"),
     (lambda s: None, {"0": "0", "2": "1", "3": "2", "4": "3"}, "names: expected prefixes of the state, got '4'"),
@@ -406,8 +408,9 @@ def test_other_padding_is_an_error(torch, nn):
 
 
 def test_a_module_is_a_module(torch, nn):
-    with pytest.raises(TypeError, match=r"module: expected a torch.nn.Module, got Sequential"):
-        from_torch(net(nn))
+    for given, found in (net(nn), rf"{nn.__name__}.sequential.Sequential"), (torch.nn.Linear, r"the class torch\S*"):
+        with pytest.raises(TypeError, match=f"module: expected a torch.nn.Module, got {found}$"):
+            from_torch(given)
 
 
 def test_frozen_layers(torch, nn):

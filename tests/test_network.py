@@ -506,8 +506,25 @@ def test_a_part_of_a_model_whose_linear_gets_several_axes(nn, index, shape):
     assert nn.from_config(part.config()).input_shape == shape
     with pytest.raises(ValueError, match=r"GroupNorm: .*, got \(3,\); where examples have more axes, input_shape="):
         nn.Sequential(nn.Linear(2, 3), nn.GroupNorm(2, 2))
+    with pytest.raises(ValueError, match=r"Linear expects \(4,\) per example, gets \(3,\) from layers\[1\]$"):
+        nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="Unflatten"):
         model[::-1]
+
+
+@pytest.mark.parametrize("make", [
+    lambda nn: nn.LayerNorm((5, 8)), lambda nn: nn.GroupNorm(1, 3), lambda nn: nn.BatchNorm2d(3),
+    lambda nn: nn.PReLU(3), lambda nn: nn.Softmax(dim=2), lambda nn: nn.Residual(nn.LayerNorm((5, 8))),
+], ids=range(6))  # fmt: skip
+def test_a_linear_does_not_tell_the_shape_before_a_layer_that_takes_no_rows(nn, make):
+    x = normal((2, 3, 5, 8))
+    model = nn.Sequential(make(nn), nn.Linear(8, 8), dtype="float64")
+    assert model.input_shape is None
+    y = model(x)
+    np.testing.assert_allclose(nn.Residual(nn.Sequential(copy.deepcopy(model)))(x), x + y, atol=1e-12)
+    assert "(n, 8)" in str(model.summary())
+    with pytest.raises(ValueError, match=rf"{type(make(nn)).__name__}|LayerNorm|for Softmax"):
+        model(x[:, 0, 0])
 
 
 # ---- Residual, and Linear on more axes ----

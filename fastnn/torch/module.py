@@ -13,9 +13,9 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.config import arguments, is_argument, signature
-from fastnn_ref.shared.objects import as_package, check_model
+from fastnn_ref.shared.objects import as_package, check_model, format_kind
 from fastnn_ref.shared.optional import optional
-from fastnn_ref.shared.shapes import MORE_AXES, inner_chain
+from fastnn_ref.shared.shapes import inner_chain, more_axes
 
 from .. import image_tables
 from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
@@ -122,7 +122,7 @@ def from_torch(
     """
     torch = optional("torch", extra="torch")
     if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(f"module: expected a torch.nn.Module, got {format_kind(module)}")
     if input_shape is not None:
         input_shape = checks.as_shape("input_shape", input_shape)
     reader = Reader(torch, as_package(package, "fastnn"), input_shape is not None)
@@ -184,7 +184,7 @@ class Reader:
             after = flat[position + 1][1] if position + 1 < len(flat) else None
             try:
                 layer, taken = self.layer(each, place, known, after)
-                before, known = known, self.shape_behind(layer, known, any(found.changes_shape for found in layers))
+                before, known = known, self.shape_behind(layer, known, layers)
                 if type(layer).__name__ == "Upsample":
                     check_pixels(self.torch, layer, place, before, self.torch.float32)
             except (ValueError, TypeError) as error:
@@ -195,16 +195,13 @@ class Reader:
             position += taken
         return layers or [self.nn.Identity()]
 
-    def shape_behind(self, layer: Any, shape: Any, moved: bool) -> Any:
-        """The shape of an example behind the layer, where that before it is known, or the layer tells it; have layers
-        before it changed axes?"""
+    def shape_behind(self, layer: Any, shape: Any, before: list[Any]) -> Any:
+        """The shape of an example behind the layer, where that before it is known, or the layer tells it."""
         shape = shape or layer.input_shape
         try:
             return shape and layer.output_shape(shape)
         except ValueError as error:
-            if self.given or (layer.input_shape is not None and not moved):
-                raise
-            raise ValueError(f"{error}{MORE_AXES}") from None
+            raise ValueError(str(error) + more_axes(layer, before) * (not self.given)) from None
 
     def check_plain(self, module: Any, path: str) -> None:
         """ValueError unless the module does what its class says."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn_ref.shared import safetensors
+from fastnn_ref.shared.foreign import as_numpy
 from fastnn_ref.shared.objects import check_model
 
 from .parts import names as names_of
@@ -65,7 +66,7 @@ def load_torch_state(
     given = read(state) if isinstance(state, str | os.PathLike) else state
     if not isinstance(given, Mapping):
         raise TypeError(f"state: expected a dict from name to array, or a path, got {type(given).__name__}")
-    if not isinstance(names, Mapping | None):
+    if names is not None and not (isinstance(names, Mapping) and all(isinstance(each, str) for each in names.values())):
         raise TypeError(f"names: expected a dict from a prefix of the state to a layer's name, got {names!r}")
     given = {key: value for key, value in given.items() if str(key).rpartition(".")[2] != COUNTER}
     entries = names_of(model)
@@ -113,9 +114,7 @@ def as_array(name: str, value: Any) -> Array:
     """A tensor or an array as an array of floats."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-        value = value.float()                       # NumPy has no such type; each of its values is a float32
-    array = np.asarray(value)
+    array = as_numpy(name, value)
     if array.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got dtype {array.dtype}")
     return array

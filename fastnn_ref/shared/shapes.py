@@ -152,7 +152,12 @@ def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ..
 
 # ---- layers that fit together ----
 
-MORE_AXES = "; where examples have more axes, input_shape= says so"
+
+def more_axes(layer: Any, before: Sequence[Any]) -> str:
+    """What to say where the layer does not fit those before it, which may get examples of more axes than these say."""
+    moved = any(each.changes_shape and each.input_shape is None for each in before)         # as Flatten, not Linear
+    told = layer.input_shape is not None and not moved
+    return "" if told else "; where examples have more axes, input_shape= says so"
 
 
 def check_chain(
@@ -170,18 +175,26 @@ def check_chain(
         expected = layer.input_shape
         if shape is None and expected is not None:
             shape, told = expected, index
-            first = expected if unchanged else None
+            first = expected if unchanged and all(keeps(each, expected) for each in layers[:index]) else None
         if shape is not None:
             try:
                 shape = tuple(layer.output_shape(shape))
             except ValueError as error:
-                text, moved = str(error), any(each.changes_shape for each in layers[told:index])
+                text = str(error)
                 if expected is not None:
                     text = (f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, gets "
                             f"{format_shape(shape)} from {f'layers[{index - 1}]' if index else 'input_shape'}")
-                raise ValueError(text + MORE_AXES * (given is None and (expected is None or moved))) from None
+                raise ValueError(text + more_axes(layer, layers[told:index]) * (given is None)) from None
         unchanged = unchanged and not layer.changes_shape
     return first
+
+
+def keeps(layer: Any, shape: tuple[int, ...]) -> bool:
+    """Does the layer take examples of ``shape``, and leave them of it? A LayerNorm over two axes takes no rows."""
+    try:
+        return tuple(layer.output_shape(shape)) == tuple(shape)
+    except Exception:                               # whatever a user's layer raises of a shape that it does not expect
+        return False
 
 
 def check_part(
