@@ -180,6 +180,7 @@ def test_training_goes_on(fast, tmp_path):
         model.step(x, t, loss, fast.SGD(lr=0.1))
     export(model, path := tmp_path / "model.onnx")
     again = load(path, seed=3)
+    assert again[1].momentum == 0.2                         # 1 − 0.8 of float32 is 0.19999999
     again.steps = model.steps
     optimizers = fast.Adam(lr=0.01), fast.Adam(lr=0.01)
     worst = max(abs(model.step(x, t, loss, optimizers[0]) - again.step(x, t, loss, optimizers[1])) for _ in range(10))

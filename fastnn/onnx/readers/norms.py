@@ -64,7 +64,7 @@ def read_BatchNormalization(reader: Reader, node: Any, x: str, shape: Shape) -> 
     if shape is None:
         fail(node, "an input whose shape the file tells", "unknown axes")
     kind = reader.nn.BatchNorm1d if len(shape) == 1 else reader.nn.BatchNorm2d
-    layer = kind(values["weight"].size, tidy(named["epsilon"]), tidy(1 - named["momentum"]))
+    layer = kind(values["weight"].size, tidy(named["epsilon"]), tidy(1 - tidy(named["momentum"])))
     return [reader.valued(layer, **values)], node.output[0]
 
 
