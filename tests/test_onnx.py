@@ -300,6 +300,18 @@ def test_rows_by_integers(tmp_path):
     Mine(tmp_path, ["n", 3], nodes, constants, "y").check(x.astype(F), ["Embedding", "Flatten", "Linear"])
 
 
+def test_a_number_for_each_example(nn, tmp_path):
+    """The shape of an example is (), which is known: norms and axes behind the rows that it becomes."""
+    model = nn.Sequential(
+        nn.Embedding(4, 6), nn.BatchNorm1d(6), nn.GroupNorm(2, 6), nn.Unflatten(1, (2, 3)), nn.Linear(3, 2))
+    x = np.array([3, 0, 1])
+    y = model(x)
+    export(model, path := tmp_path / "model.onnx", input_shape=())
+    again = load(path, package=nn)
+    assert [type(layer).__name__ for layer in again.layers] == [type(layer).__name__ for layer in model.layers]
+    np.testing.assert_allclose(again(x), y, atol=1e-5)
+
+
 def test_flattening_by_reshape(tmp_path):
     nodes = [("GlobalAveragePool", ["x"], "g", {}), ("Reshape", ["g", "s"], "y", {})]
     Mine(tmp_path, ["n", 3, 2, 2], nodes, {"s": np.array([-1, 3])}, "y").check(
@@ -443,6 +455,10 @@ BAD = [
      r"\(Pad\): expected Conv, AveragePool or MaxPool behind it, got Relu"),
     (IMAGE, [("Pad", ["x", "p"], "u", {}), ("MaxPool", ["u"], "y", {"kernel_shape": [2, 2]})],
      {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])}, r"\(Pad\): expected padding with -inf before MaxPool, or 0, got 0.0"),
+    (["n", 3], [("Pad", ["x", "p"], "u", {}), ("Conv", ["u", "k"], "y", {})],
+     {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "k": K}, r"\(Pad\): expected pads >= 0 of height .* of \(3,\)"),
+    (["n"], [("Slice", ["x", "a", "e", "o"], "y", {})],
+     {"a": np.array([0]), "e": np.array([3]), "o": np.array([1])}, r"expected a layer that fits, got Select"),
     (IMAGE, [("Resize", ["x", "", "s"], "y", {"mode": "cubic"})], {"s": np.array([1, 1, 2, 2], F)},
      r"\(Resize\): expected the pixels that Upsample looks at, got mode 'cubic'"),
     (IMAGE, [("Resize", ["x", "", "s"], "y", {"nearest_mode": "ceil"})], {"s": np.array([1, 1, 2, 2], F)},

@@ -104,12 +104,12 @@ class Reader(Graph):
                 raise ValueError(f"input {inputs[0].name!r}: expected an axis for the batch, got a single number")
             self.batch, *sizes = (dim.dim_value for dim in kind.shape.dim)
             shape = tuple(sizes)
-        shape = shape if shape and all(each > 0 for each in shape) else None
+        shape = shape if shape is not None and all(each > 0 for each in shape) else None
         layers, _ = self.chain(inputs[0].name, self.graph.output[0].name, shape, None)
         for index, node in enumerate(self.nodes):
             if index not in self.used:
                 fail(node, "a chain of layers from the input to the output", "a node beside it")
-        model = self.nn.Sequential(*layers, seed=seed, dtype=dtype, input_shape=shape)
+        model = self.nn.Sequential(*layers, seed=seed, dtype=dtype, input_shape=shape or None)
         for layer, values in self.values:
             for name, value in values.items():
                 layer.set_parameter(name, value)

@@ -123,8 +123,9 @@ def read_Pad(reader: Reader, node: Any, x: str, shape: Shape) -> tuple[list[Any]
             halves = [dict(zip([axis % 4 for axis in axes], half, strict=True))
                       for half in (pads[:len(axes)], pads[len(axes):])]
             pads = [half.get(axis, 0) for half in halves for axis in range(4)]
-    if len(pads) != 8 or pads[:2] + pads[4:6] != [0] * 4 or min(pads) < 0:
-        fail(node, "pads >= 0 of height and width", pads)
+    images = shape is None or len(shape) == 3
+    if not images or len(pads) != 8 or pads[:2] + pads[4:6] != [0] * 4 or min(pads) < 0:
+        fail(node, "pads >= 0 of height and width", pads if images else f"{pads} of {shape}")
     top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
     after = reader.only_user(node.output[0])
     kind = "none" if after is None else reader.nodes[after].op_type

@@ -78,6 +78,6 @@ def read_Slice(reader: Reader, node: Any, x: str, shape: Shape) -> tuple[list[An
     if axes != [1] or steps != [1]:
         fail(node, "axis 1 in steps of 1", f"axes {axes} in steps of {steps}")
     start, stop = int(starts[0]), int(ends[0])
-    if shape is not None:
+    if shape:
         start, stop, _ = slice(start, stop).indices(shape[0])
     return [reader.nn.Select(start, stop)], node.output[0]
