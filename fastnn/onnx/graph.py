@@ -169,6 +169,8 @@ class Graph:
         node = self.nodes[index]
         inputs = list(node.input)
         if formula[0] == "ReduceMean":
+            if any(each.name == "keepdims" and each.i != 1 for each in node.attribute):
+                return False
             found["axes"] = sorted(self.axes(node))
             inputs = inputs[:1]
         elif formula[0] == "HardSigmoid":

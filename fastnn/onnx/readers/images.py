@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
     from ..load import Reader
 
 
+ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+    "floor": np.floor, "ceil": np.ceil, "round_prefer_floor": lambda place: np.ceil(place - 0.5),
+    "round_prefer_ceil": lambda place: np.floor(place + 0.5),
+}
+LARGEST_SIDE = 2**24                    # of an enlarged image, whose places are compared one by one
+
+
 def window_of(node: Any, named: dict[str, Any], shape: Shape) -> dict[str, Any]:
     """kernel_size, stride, padding and dilation of a convolution or a pool."""
     kernel = tuple(named["kernel_shape"] or ())
     if len(kernel) != 2:
         fail(node, "kernel_shape of two axes", list(kernel) or "none")
-    stride, dilation = (tuple(named[key] or (1, 1)) for key in ("strides", "dilations"))
+    stride, dilation = steps(node, named)
     totals: list[int] | None = None
     if shape is not None and len(shape) == 3:
         totals = [max((math.ceil(side / s) - 1) * s + k - side, 0) for side, s, k in zip(
@@ -30,6 +38,15 @@ def window_of(node: Any, named: dict[str, Any], shape: Shape) -> dict[str, Any]:
         totals = [k - 1 for k in checks.extent(kernel, dilation)]
     return {"kernel_size": kernel, "stride": stride, "padding": padding(node, named, totals),
             "dilation": dilation}
+
+
+def steps(node: Any, named: dict[str, Any]) -> Iterator[tuple[int, ...]]:
+    """The stride, then the dilation."""
+    for key in ("strides", "dilations"):
+        found = tuple(named[key] or (1, 1))
+        if len(found) != 2 or min(found) < 1:
+            fail(node, f"{key} >= 1 of two axes", list(found))
+        yield found
 
 
 def padding(node: Any, named: dict[str, Any], totals: list[int] | None) -> tuple[Any, Any]:
@@ -72,7 +89,7 @@ def read_ConvTranspose(reader: Reader, node: Any, x: str, shape: Shape) -> tuple
                               auto_pad=None, output_padding=None, output_shape=None)
     weight, bias = filters(reader, node, x, named)
     kernel = tuple(named["kernel_shape"])
-    stride, dilation = (tuple(named[key] or (1, 1)) for key in ("strides", "dilations"))
+    stride, dilation = steps(node, named)
     more, totals = list(named["output_padding"] or (0, 0)), None
     if shape is not None and len(shape) == 3:
         wanted = (named["output_shape"] or [side * s for side, s in zip(shape[1:], stride, strict=True)])[-2:]
@@ -190,6 +207,8 @@ def upsample(reader: Reader, node: Any, shape: Shape, mode: str, places: str, ro
     image = shape[1:]
     if scales:
         factors = [1.0 if each is None else float(each) for each in scales[2:]]
+        if not all(1 <= side * factor <= LARGEST_SIDE for side, factor in zip(image, factors, strict=True)):
+            fail(node, f"scales that give 1 to {LARGEST_SIDE} pixels", factors)
         counts = [math.floor(side * factor) for side, factor in zip(image, factors, strict=True)]
         nice = [tidy(factor) for factor in factors]
         if [math.floor(side * factor) for side, factor in zip(image, nice, strict=True)] == counts:
@@ -198,6 +217,8 @@ def upsample(reader: Reader, node: Any, shape: Shape, mode: str, places: str, ro
     else:
         counts = [side if each is None else int(each) for side, each in zip(image, (sizes or [None] * 4)[2:],
                                                                            strict=True)]
+        if not all(1 <= new <= LARGEST_SIDE for new in counts):
+            fail(node, f"sizes from 1 to {LARGEST_SIDE}", counts)
         factors, size = [new / side for side, new in zip(image, counts, strict=True)], {"size": tuple(counts)}
     if places == "pytorch_half_pixel" and min(counts) > 1:
         places = "half_pixel"
@@ -206,7 +227,7 @@ def upsample(reader: Reader, node: Any, shape: Shape, mode: str, places: str, ro
         fail(node, "scales that give whole sizes, with 'align_corners'", factors)     # runtimes differ about others
     if mode == "linear" and places in ("half_pixel", "align_corners"):
         return reader.nn.Upsample(**size, mode="bilinear", align_corners=places == "align_corners")
-    if mode == "nearest" and places in ("half_pixel", "align_corners", "asymmetric"):
+    if mode == "nearest" and places in ("half_pixel", "align_corners", "asymmetric") and rounding in ROUNDINGS:
         ours = (image_tables.places(side, new, factor if scales else None, mode, False).low
                 for side, new, factor in zip(image, counts, factors, strict=True))
         theirs = (nearest_places(side, new, factor, places, rounding)
@@ -222,9 +243,7 @@ def nearest_places(side: int, count: int, factor: float, places: str, rounding: 
     i = np.arange(count)
     place = {"half_pixel": (i + 0.5) / factor - 0.5, "asymmetric": i / factor,
              "align_corners": i * (side - 1) / max(count - 1, 1)}[places]
-    whole = {"floor": np.floor(place), "ceil": np.ceil(place), "round_prefer_floor": np.ceil(place - 0.5),
-             "round_prefer_ceil": np.floor(place + 0.5)}[rounding]
-    return np.clip(whole, 0, side - 1).astype(np.int64)
+    return np.clip(ROUNDINGS[rounding](place), 0, side - 1).astype(np.int64)
 
 
 def read_GlobalAveragePool(reader: Reader, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
