@@ -12,19 +12,25 @@ if TYPE_CHECKING:
 
 def linear(reader: Reader, node: Any, weight: Array, bias: Array | None, shape: Shape) -> Any:
     """A Linear of a weight (in, out)."""
-    if weight.ndim != 2:
-        fail(node, "a weight of two axes", weight.shape)
     if bias is not None and not one_for_each(bias, weight.shape[1], shape):
         fail(node, f"a bias of {weight.shape[1]} numbers, one for each output", bias.shape)
     more = {} if bias is None else {"bias": bias.reshape(-1)}
     return reader.valued(reader.nn.Linear(*weight.shape, bias=bias is not None), weight=weight, **more)
 
 
+def matrix(reader: Reader, node: Any) -> Array:
+    """The second operand, a weight of two axes."""
+    weight = reader.operand(node, 1, "weight")
+    if weight.ndim != 2:
+        fail(node, "a weight of two axes", weight.shape)
+    return weight
+
+
 def read_Gemm(reader: Reader, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
     named = reader.attributes(node, alpha=1.0, beta=1.0, transA=0, transB=0)
     reader.fixed(node, named, alpha=1.0, transA=0)
     reader.check_first(node, x)
-    weight = reader.operand(node, 1, "weight")
+    weight = matrix(reader, node)
     bias = reader.operand(node, 2, "bias") if reader.has(node, 2) else None
     if bias is not None:
         reader.fixed(node, named, beta=1.0)
@@ -34,7 +40,7 @@ def read_Gemm(reader: Reader, node: Any, x: str, shape: Shape) -> tuple[list[Any
 def read_MatMul(reader: Reader, node: Any, x: str, shape: Shape) -> tuple[list[Any], str]:
     reader.attributes(node)
     reader.check_first(node, x)
-    weight, y, bias = reader.operand(node, 1, "weight"), node.output[0], None
+    weight, y, bias = matrix(reader, node), node.output[0], None
     after = reader.only_user(y)
     if after is not None and reader.nodes[after].op_type == "Add":
         constant = [reader.constants[name] for name in reader.nodes[after].input if name in reader.constants]
