@@ -71,6 +71,8 @@ def test_input_scaling(runtime, fast, tmp_path):
     for value, error, message in (
         (3, TypeError, r"input_scaling: expected a tuple \(mean, deviation\), got int"),
         ((0, 0), ValueError, r"input_scaling\[1\]: expected finite numbers > 0"),
+        ((0, 1e-50), ValueError, r"input_scaling\[1\]: expected finite numbers > 0 in float32"),
+        ((1e300, 1), ValueError, r"input_scaling\[0\]: expected finite numbers in float32"),
         ((np.nan, 1), ValueError, r"input_scaling\[0\]: expected finite numbers"),
         ((np.ones(2), 1), ValueError, r"input_scaling\[0\]: expected a number, or \(3,\), got \(2,\)"),
     ):
@@ -567,6 +569,9 @@ def test_errors_of_export(fast, tmp_path):
         export(fast.Sequential(fast.Linear(2, 2)), path, input_shape=(3,))
     with pytest.raises(TypeError, match=r"^model: expected a model or a layer, got int"):
         export(3, path)
+    for metadata in {"epochs": 3}, {3: "epochs"}, ["epochs"]:
+        with pytest.raises(TypeError, match=r"^metadata: expected a dict from key to text, got"):
+            export(fast.Sequential(fast.Linear(2, 2)), path, metadata=metadata)
     assert not path.exists()
 
 

@@ -100,7 +100,8 @@ def export(
     """
     check_model("model", model, or_layer=True)
     place, wanted = checks.as_path("path", path), as_dtype(dtype, "float32")
-    if not isinstance(metadata, Mapping | None):
+    if metadata is not None and not (isinstance(metadata, Mapping) and all(
+            isinstance(each, str) for entry in metadata.items() for each in entry)):
         raise TypeError(f"metadata: expected a dict from key to text, got {metadata!r}")
     shape = model.input_shape if input_shape is None else input_shape
     if shape is not None and shape != ():           # one number for each example, as an Embedding takes it
@@ -112,24 +113,27 @@ def export(
     output = model.output_shape(shape)
     name = "x"
     if input_scaling is not None:
-        for operator, values in zip(("Sub", "Div"), as_scaling(input_scaling, tuple(shape)), strict=True):
+        for operator, values in zip(("Sub", "Div"), as_scaling(input_scaling, tuple(shape), wanted), strict=True):
             name = graph.node(operator, name, graph.constant(f"x_{operator.lower()}", values))
     name = graph.layer(model, name, tuple(shape), "")
     content = graph.finished(tuple(shape), tuple(output), name, metadata or {})
     atomic.write(place, content)
 
 
-def as_scaling(value: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """(mean, deviation), finite numbers, each one for all of x or an array of an example's shape; deviations > 0."""
+def as_scaling(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """(mean, deviation) in the file's dtype, finite numbers, each one for all of x or an array of an example's shape;
+    deviations > 0."""
     if not isinstance(value, tuple) or len(value) != 2:
         raise TypeError(f"input_scaling: expected a tuple (mean, deviation), got {class_name(value)}")
-    mean, deviation = (as_number_array(f"input_scaling[{place}]", each) for place, each in enumerate(value))
+    with np.errstate(over="ignore", under="ignore"):
+        mean, deviation = (as_number_array(f"input_scaling[{place}]", each).astype(dtype)
+                           for place, each in enumerate(value))
     for place, each in enumerate((mean, deviation)):
         if each.shape not in ((), shape):
             raise ValueError(f"input_scaling[{place}]: expected a number, or {checks.format_shape(shape)}, got "
                              f"{checks.format_shape(each.shape)}")
         if not np.isfinite(each).all() or (place and not (each > 0).all()):
-            raise ValueError(f"input_scaling[{place}]: expected finite numbers{' > 0' if place else ''}")
+            raise ValueError(f"input_scaling[{place}]: expected finite numbers{' > 0' if place else ''} in {dtype}")
     return mean, deviation
 
 
