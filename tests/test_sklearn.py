@@ -711,6 +711,25 @@ def test_bad_targets():
         short(MLPClassifier).partial_fit(X[:100], Y[:100], classes=[0, 1]).partial_fit(X, Y)
 
 
+@pytest.mark.parametrize("kind", ["M8[us]", "m8[ms]"])
+def test_dates_are_no_numbers(kind):
+    """NumPy takes their ticks for numbers; as labels of classes they are good."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    dates = np.arange(len(X)).astype(kind)
+    for x in (dates[:, None], pandas.DataFrame({"a": dates}), pandas.DataFrame({"a": X[:, 0], "b": dates}),
+              polars.DataFrame({"a": dates})):
+        for model in (short(MLPClassifier), short(MLPRegressor), ConvClassifier()):
+            with pytest.raises(TypeError, match="X: expected numbers, got dates or durations"):
+                model.fit(x, Y)
+    for y in (dates, pandas.Series(dates), polars.Series(dates), np.column_stack([dates, dates])):
+        with pytest.raises(TypeError, match="y: expected numbers, got dates or durations"):
+            short(MLPRegressor).fit(X, y)
+    model = short(MLPClassifier).fit(X, dates[Y])
+    assert model.predict(X).dtype == kind
+    with pytest.raises(TypeError, match="X: expected numbers"):
+        model.predict(np.broadcast_to(dates[:, None], X.shape))
+
+
 def test_parameters_set_after_fit_wait_for_the_next_one():
     model = short(MLPClassifier).fit(X, Y)
     before = model.predict_proba(X)

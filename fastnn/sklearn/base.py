@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.data import largest_value
+from fastnn_ref.shared.foreign import holds_dates
 from fastnn_ref.shared.objects import package_of
 
 from .._kernels import limit_threads
@@ -166,6 +167,8 @@ class Estimator(BaseEstimator):
         """``validate_data`` with what all have in common."""
         if not isinstance(y, str):
             options |= {"multi_output": True}
+        if holds_dates(x):
+            raise TypeError("X: expected numbers, got dates or durations")
         return validate_data(self, self._reshape(x, reset), y, accept_sparse=["csr", "csc"],
                              dtype=(np.float64, np.float32), reset=reset, **options)
 

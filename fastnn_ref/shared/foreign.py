@@ -78,6 +78,12 @@ def columns_of(value: Any) -> tuple[Any, ...]:
     return tuple(value.columns) if is_frame(value) else ()
 
 
+def holds_dates(value: Any) -> bool:
+    """Are there dates or durations in an array or a data frame? NumPy would take their ticks for numbers."""
+    dtypes = value.dtypes if is_frame(value) else [getattr(value, "dtype", None)]
+    return any(getattr(each, "kind", "") in ("m", "M") or getattr(each, "is_temporal", bool)() for each in dtypes)
+
+
 def from_frame(name: str, value: Any) -> Array:
     """Rows × columns; where the columns have no dtype in common that NumPy has, column by column.
 
