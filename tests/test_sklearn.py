@@ -730,6 +730,20 @@ def test_dates_are_no_numbers(kind):
         model.predict(np.broadcast_to(dates[:, None], X.shape))
 
 
+def test_masked_arrays_are_refused():
+    def masked(values):
+        return np.ma.array(values, mask=np.arange(len(X)) % 2 if np.ndim(values) == 1 else X > 1)
+
+    for model, t in ((short(MLPClassifier), Y), (short(MLPClassifier, class_weight="balanced"), Y),
+                     (short(MLPRegressor), X[:, 0])):
+        wrong = {"X": (masked(X), t), "y": (X, masked(t)), "sample_weight": (X, t, masked(np.ones(len(t))))}
+        for name, given in wrong.items():
+            with pytest.raises(TypeError, match=rf"^{name}: expected an array without a mask"):
+                model.fit(*given)
+        with pytest.raises(TypeError, match=r"^X: expected an array without a mask"):
+            model.fit(X, t).predict(masked(X))
+
+
 def test_parameters_set_after_fit_wait_for_the_next_one():
     model = short(MLPClassifier).fit(X, Y)
     before = model.predict_proba(X)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.data import largest_value
-from fastnn_ref.shared.foreign import holds_dates
+from fastnn_ref.shared.foreign import check_unmasked, holds_dates
 from fastnn_ref.shared.objects import package_of
 
 from .._kernels import limit_threads
@@ -167,6 +167,8 @@ class Estimator(BaseEstimator):
         """``validate_data`` with what all have in common."""
         if not isinstance(y, str):
             options |= {"multi_output": True}
+        check_unmasked("X", x)
+        check_unmasked("y", y)
         if holds_dates(x):
             raise TypeError("X: expected numbers, got dates or durations")
         return validate_data(self, self._reshape(x, reset), y, accept_sparse=["csr", "csc"],
@@ -176,6 +178,7 @@ class Estimator(BaseEstimator):
         """Arrays for training."""
         weights = None
         if sample_weight is not None:
+            check_unmasked("sample_weight", sample_weight)
             weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         return Rows(x, self._encode(y), y, weights)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.foreign import holds_dates
+from fastnn_ref.shared.foreign import check_unmasked, holds_dates
 
 from ..extras import extra
 from .base import Estimator, keep
@@ -104,6 +104,7 @@ class Classifier(ClassifierMixin, Estimator):
         weights = compute_sample_weight(self.class_weight, y.toarray() if issparse(y) else y)
         if sample_weight is None:
             return weights
+        check_unmasked("sample_weight", sample_weight)
         return weights * _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
 
     def _encode(self, y: Any) -> Any:

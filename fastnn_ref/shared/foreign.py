@@ -23,10 +23,15 @@ MAKE_NUMBERS = {                    # by the first letter of the argument, x or 
 }
 
 
-def as_numpy(name: str, value: Any) -> Array:
-    """``value`` as an array, of numbers or not."""
+def check_unmasked(name: str, value: Any) -> None:
+    """TypeError for a masked array, whose mask nobody would read."""
     if np.ma.isMaskedArray(value):
         raise TypeError(f"{name}: expected an array without a mask, got a masked array; fill it, or leave rows out")
+
+
+def as_numpy(name: str, value: Any) -> Array:
+    """``value`` as an array, of numbers or not."""
+    check_unmasked(name, value)
     if hasattr(value, "toarray") and not hasattr(value, "__array__"):
         raise TypeError(f"{name}: expected a dense array, got a {type(value).__name__}; {name}.toarray() makes one")
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
