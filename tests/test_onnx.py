@@ -446,6 +446,8 @@ BAD = [
       for d in ([1, 2, -3], [1, 0, 1], 1e-16, 1e20)],
     (["n", 3], [("Gemm", ["x", "w"], "y", {"alpha": 2.0})], {"w": W}, r"'y' \(Gemm\): expected alpha = 1.0, got 2.0"),
     (["n", 3], [("MatMul", ["x", "w"], "u", {}), ("Add", ["u", "w"], "y", {})], {"w": F(2)}, "a weight of two axes"),
+    (["n", "t", 3], [("MatMul", ["x", "w"], "u", {}), ("Softmax", ["u"], "y", {"axis": 2})], {"w": W},
+     "got .n, 2.; where examples have more axes, a file with all sizes of its input says so$"),
     (["n", 4], [("MatMul", ["x", "w"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected a layer that fits"),
     (["n", 3], [("MatMul", ["w", "x"], "y", {})], {"w": W}, r"'y' \(MatMul\): expected 'x' as its first input"),
     (IMAGE, [("Softmax", ["x"], "y", {"axis": 0})], {}, r"\(Softmax\): expected an axis of an example, got axis = 0"),

@@ -152,12 +152,14 @@ def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ..
 
 # ---- layers that fit together ----
 
+MORE_AXES = "; where examples have more axes, input_shape= says so"
+
 
 def more_axes(layer: Any, before: Sequence[Any]) -> str:
     """What to say where the layer does not fit those before it, which may get examples of more axes than these say."""
     moved = any(each.changes_shape and each.input_shape is None for each in before)         # as Flatten, not Linear
     told = layer.input_shape is not None and not moved
-    return "" if told else "; where examples have more axes, input_shape= says so"
+    return "" if told else MORE_AXES
 
 
 def check_chain(
