@@ -351,6 +351,9 @@ cdef class Weighted(Layer):
 
     changes_shape = True
 
+    cdef bint is_made_later(self):
+        return True
+
     cdef int add_weights(self, tuple shape, object outside, object activation, object bias, object init) except -1:
         """Declares weight and bias; the last line of the constructor."""
         self.activation = get_activation(activation)
@@ -361,6 +364,7 @@ cdef class Weighted(Layer):
         self.add("weight", shape, initialisers.default_init(self.activation.name, self.init), True)
         if self.has_bias:
             self.add("bias", (outside,), "zeros")
+        self.is_made = True
         if self.is_hosted:
             self.adopt((self.activation,))
         return 0

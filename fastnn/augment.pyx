@@ -30,7 +30,7 @@ erase=0.0, fill=0.0, whole_shift=False, image_shape=None)\n--\n\n"""
 
     def __init__(self, *, rotation=0.0, shift=0.0, zoom=0.0, shear=0.0, flip=0.0, brightness=0.0, contrast=0.0,
                  noise=0.0, erase=0.0, fill=0.0, whole_shift=False, image_shape=None):
-        self.check_unmade(self.own_specs is not None)
+        self.check_unmade()
         self.g.rotation = checks.as_number("rotation", rotation, 0)
         self.g.whole_shift = checks.as_flag("whole_shift", whole_shift)
         self.g.shift_h, self.g.shift_w = checks.as_shift(shift, self.g.whole_shift)

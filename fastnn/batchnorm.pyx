@@ -37,7 +37,7 @@ cdef class BatchNorm(Norm):
     cdef readonly bint affine
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, bias=True):
-        Norm.__init__(self)
+        self.check_unmade()
         num_features = checks.check_size("num_features", checks.as_integer("num_features", num_features, 1))
         self.num_features = num_features
         self.eps = checks.as_number("eps", eps, 0, low_open=True)

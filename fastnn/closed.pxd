@@ -1,4 +1,5 @@
 # What layers, losses, penalties and optimizers have in common.
 cdef class Closed:
-    # What a constructor does first; `is_made` says whether one has run already.
-    cdef int check_unmade(self, bint is_made) except -1
+    cdef bint is_made                       # has its constructor come to its end?
+    cdef int check_unmade(self) except -1   # what a constructor does first
+    cdef int check_made(self) except -1     # what comes before every use

@@ -6,6 +6,7 @@ Reference: fastnn_ref/shared/closed.py, which has the rules.
 from fastnn.copying import reduce
 from fastnn_ref.shared import closed
 from fastnn_ref.shared.config import format_config
+from fastnn_ref.shared.objects import unmade
 
 
 cdef class Closed:
@@ -17,11 +18,20 @@ cdef class Closed:
     def __cinit__(self, *given, **named):
         closed.check_call(type(self), given, named)
 
-    cdef int check_unmade(self, bint is_made) except -1:
+    cdef int check_unmade(self) except -1:
         closed.check_concrete(type(self))
-        if is_made:                                 # kernels rely on what it was made with
+        if self.is_made:                            # kernels rely on what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         return 0
+
+    cdef int check_made(self) except -1:
+        if not self.is_made:
+            raise unmade(self)
+        return 0
+
+    @property
+    def _made(self):
+        return self.is_made
 
     def __repr__(self):
         return format_config(self)

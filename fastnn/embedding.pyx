@@ -34,9 +34,10 @@ cdef class Embedding(Layer):
     cdef const void *x
 
     def __init__(self, num_embeddings, embedding_dim, init="normal"):
+        num_embeddings, embedding_dim = as_table_shape(num_embeddings, embedding_dim)
+        init = initialisers.as_init(init, (num_embeddings, embedding_dim))
         Layer.__init__(self)
-        self.num_embeddings, self.embedding_dim = as_table_shape(num_embeddings, embedding_dim)
-        self.init = initialisers.as_init(init, (num_embeddings, embedding_dim))
+        self.num_embeddings, self.embedding_dim, self.init = num_embeddings, embedding_dim, init
         self.add("weight", (self.num_embeddings, self.embedding_dim), self.init, True)
 
     cdef tuple output_shape_of(self, tuple shape):

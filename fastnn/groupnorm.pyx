@@ -31,7 +31,7 @@ cdef class GroupNorm(Norm):
     cdef readonly bint affine
 
     def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, bias=True):
-        Norm.__init__(self)
+        self.check_unmade()
         num_channels = checks.as_integer("num_channels", num_channels, 1)
         num_groups = checks.as_divisor("num_groups", num_groups, "num_channels", num_channels)
         self.g.eps = self.eps = checks.as_number("eps", eps, 0, low_open=True)

@@ -54,12 +54,15 @@ cdef class Layer(Node):
         return self.climb()
 
     def children(self):
+        self.check_made()
         return self.named_children()
 
     def output_shape(self, shape):
+        self.check_made()
         return self.output_shape_of(checks.as_example_shape(shape))
 
     def min_batch_size(self, shape):
+        self.check_made()
         return self.min_batch_size_of(checks.as_example_shape(shape))
 
     # ---- parameters ----
@@ -267,6 +270,7 @@ cdef class Layer(Node):
             network.unlock()
 
     def __reduce__(self):
+        self.check_made()
         return rebuild_layer(self)
 
 

@@ -26,7 +26,7 @@ cdef class RowNorm(Norm):
 
     cdef int set_rows(self, object normalized_shape, int64_t row_values) except -1:
         """Rows of this shape, for each of which `saved` holds so many values."""
-        Norm.__init__(self)
+        self.check_unmade()
         self.normalized_shape = checks.as_shape("normalized_shape", normalized_shape)
         self.row_size = checks.check_size("normalized_shape", *self.normalized_shape)
         self.row_values = row_values

@@ -5,12 +5,10 @@ from fastnn.network cimport Pass
 
 
 cdef class Loss(Closed):
-    cdef bint is_made
     cdef readonly str reduction
     cdef bint is_mean, is_sum       # with neither, forward by hand gives the costs
     cdef object gradient            # of the last forward by hand
     cdef tuple value_shape
-    cdef int check_made(self) except -1
     cdef tuple costs_shape(self, tuple shape)
     # The targets as an array that value_pass can read: int64 class numbers (n, ...), or values of the model's dtype.
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data)

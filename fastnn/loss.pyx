@@ -39,16 +39,10 @@ cdef class Loss(Closed):
     """Loss(reduction="mean")\n--\n\n"""
 
     def __init__(self, reduction="mean"):
-        self.check_unmade(self.is_made)
+        self.check_unmade()
         self.reduction = as_reduction(reduction)
         self.is_mean, self.is_sum = self.reduction == "mean", self.reduction == "sum"
         self.is_made = True
-
-    cdef int check_made(self) except -1:
-        """It has what kernels read."""
-        if not self.is_made:
-            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
-        return 0
 
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         raise NotImplementedError
@@ -194,9 +188,9 @@ cdef class HuberLoss(ElementwiseLoss):
     """HuberLoss(delta=1.0, reduction="mean")\n--\n\n"""
 
     def __init__(self, delta=1.0, reduction="mean"):
+        delta = checks.as_number("delta", delta, 0, low_open=True)
         ElementwiseLoss.__init__(self, reduction)
-        self.kind = loss_kind("huber")
-        self.threshold = checks.as_number("delta", delta, 0, low_open=True)
+        self.kind, self.threshold = loss_kind("huber"), delta
 
     @property
     def delta(self):
@@ -209,9 +203,9 @@ cdef class PoissonNLLLoss(ElementwiseLoss):
     cdef readonly bint log_input
 
     def __init__(self, log_input=True, eps=1e-8, reduction="mean"):
+        log_input, eps = checks.as_flag("log_input", log_input), checks.as_number("eps", eps, 0, low_open=True)
         ElementwiseLoss.__init__(self, reduction)
-        self.log_input = checks.as_flag("log_input", log_input)
-        self.threshold = checks.as_number("eps", eps, 0, low_open=True)
+        self.log_input, self.threshold = log_input, eps
         self.kind = loss_kind("poisson_nll" if self.log_input else "poisson_nll_of_rate")
         self.low = 0
 
@@ -243,11 +237,13 @@ cdef class BCEWithLogitsLoss(ElementwiseLoss):
     cdef readonly object class_weight, pos_weight
 
     def __init__(self, label_smoothing=0.0, class_weight=None, pos_weight=None, reduction="mean"):
+        label_smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
+        class_weight = as_binary_class_weight(class_weight)
+        pos_weight = as_positive_weight(pos_weight, class_weight)
+        weights = ClassWeights(binary_weights(class_weight, pos_weight))
         ElementwiseLoss.__init__(self, reduction)
-        self.threshold = checks.as_number("label_smoothing", label_smoothing, 0, 1)
-        self.class_weight = as_binary_class_weight(class_weight)
-        self.pos_weight = as_positive_weight(pos_weight, self.class_weight)
-        self.by_class = ClassWeights(binary_weights(self.class_weight, self.pos_weight))
+        self.threshold, self.class_weight, self.pos_weight = label_smoothing, class_weight, pos_weight
+        self.by_class = weights
         self.kind = loss_kind("bce_with_logits" if self.by_class.data == NULL else "weighted_bce_with_logits")
         self.low, self.high = 0, 1
 
@@ -324,8 +320,9 @@ cdef class NLLLoss(ClassLoss):
     """NLLLoss(class_weight=None, ignore_index=None, reduction="mean")\n--\n\n"""
 
     def __init__(self, class_weight=None, ignore_index=None, reduction="mean"):
-        Loss.__init__(self, reduction)
+        self.check_unmade()
         self.set_up(class_weight, ignore_index)
+        Loss.__init__(self, reduction)
 
     cdef double value_pass(self, Pass *p, const void *y, const void *t, bint classes, const double *weights, void *dy,
                            void *costs, int64_t rows, int64_t size, int64_t inner) noexcept nogil:
@@ -337,9 +334,10 @@ cdef class CrossEntropyLoss(ClassLoss):
     """CrossEntropyLoss(label_smoothing=0.0, class_weight=None, ignore_index=None, reduction="mean")\n--\n\n"""
 
     def __init__(self, label_smoothing=0.0, class_weight=None, ignore_index=None, reduction="mean"):
-        Loss.__init__(self, reduction)
+        self.check_unmade()
         self.smoothing = checks.as_number("label_smoothing", label_smoothing, 0, 1)
         self.set_up(class_weight, ignore_index)
+        Loss.__init__(self, reduction)
 
     @property
     def label_smoothing(self):

@@ -64,6 +64,7 @@ cdef class Node(Closed):
     cdef Packed packed                      # in a model that only predicts, if that pays; else None
     cdef dict discarded                     # where a frozen layer's gradients are written
 
+    cdef bint is_made_later(self)
     cdef tuple output_shape_of(self, tuple shape)
     cdef int64_t min_batch_size_of(self, tuple shape) except -1
     cdef tuple named_children(self)

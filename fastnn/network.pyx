@@ -59,10 +59,15 @@ cdef class Node(Closed):
         self._trainable, self._lr_scale = True, 1
 
     def __init__(self):
-        self.check_unmade(self.own_specs is not None)
+        self.check_unmade()
         self.own_specs, self.own_values, self.own_gradients = {}, {}, {}
+        self.is_made = not self.is_made_later()
 
     # ---- what a kind of layer defines ----
+
+    cdef bint is_made_later(self):
+        """Does its constructor say when it is made? Else Layer.__init__ is the last of it that may fail."""
+        return False
 
     cdef tuple output_shape_of(self, tuple shape):
         """The shape of one example's output for one example's input `shape`; ValueError if that does not fit."""
@@ -185,12 +190,13 @@ cdef class Node(Closed):
         try:
             check_depth(nodes)
             for node in nodes:
+                node.check_made()
                 if node.enclosing() is not None:    # another thread was faster
                     raise owned("layer", node)      # to go on is to let threads change between checks and links
                 if node.own_network is not None:
                     node.own_network.check_free()
         except BaseException:
-            self.own_specs = None
+            self.is_made = False
             raise
         for node in nodes:
             node.around = around
@@ -216,6 +222,7 @@ cdef class Node(Closed):
         cdef Node node = self
         cdef Network network
         cdef object outer
+        self.check_made()
         while node.around is not None:
             outer = node.around()
             if outer is None:                       # the layer around is gone
@@ -223,8 +230,6 @@ cdef class Node(Closed):
                 break
             node = outer
         if node.own_network is None:
-            if node.own_specs is None:
-                raise RuntimeError(f"{type(node).__name__}: made without a call of __init__")
             network = make_network(node, 0, None)
             if node.own_network is None:            # else another thread was faster
                 node.own_network = network
@@ -497,8 +502,6 @@ cdef class Network:
         real_size = dtype.itemsize
         nodes, streams, found = walk(root, ""), [], []
         for prefix, node in nodes:
-            if node.own_specs is None:
-                raise RuntimeError(f"{type(node).__name__}: made without a call of __init__")
             streams.append(MASK | number)
             number += node.numbered()
             found += [(prefix + spec.name, node, spec) for spec in node.own_specs.values()]

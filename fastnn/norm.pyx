@@ -27,6 +27,7 @@ cdef class Norm(Layer):
     cdef int add_affine(self, tuple shape, bint affine, object bias) except -1:
         """Declares the scale, and behind it the shift, unless the layer is made without them."""
         cdef bint shifts = checks.as_flag("bias", bias)
+        Layer.__init__(self)                        # last of what may fail: a layer is made then
         self.affine_shape = shape
         if affine:
             self.add("weight", shape, "ones")

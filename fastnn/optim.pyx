@@ -31,13 +31,14 @@ cdef class Optimizer(Closed):
     """Optimizer(lr, weight_decay, maximize, clip_norm, clip_value)\n--\n\n"""
 
     def __init__(self, lr, weight_decay, maximize, clip_norm, clip_value):
-        self.check_unmade(self.slots is not None)
+        self.check_unmade()
         self.lr = lr
         self.weight_decay = checks.as_number("weight_decay", weight_decay, 0)
         self.maximize = checks.as_flag("maximize", maximize)
         self.clip_norm, self.clip_value = as_clipping(clip_norm, clip_value)
         self.max_norm, self.max_value = self.clip_norm or 0, self.clip_value or 0
         self.slots, self.pending_state = {}, {}
+        self.is_made = True
 
     # ---- what a kind of optimizer defines ----
 
@@ -88,7 +89,9 @@ cdef class Optimizer(Closed):
         cdef Layer layer = check_instance("model", model, Layer)
         cdef double lr
         cdef PyThreadState *state
-        cdef Network network = layer.enter(True)
+        cdef Network network
+        self.check_made()
+        network = layer.enter(True)
         try:
             lr = self.current_lr
             network.wake()
@@ -133,8 +136,6 @@ cdef class Optimizer(Closed):
             return 0
         if self.network is not None and self.network is not network:
             raise belongs_to_another(self)
-        if self.slots is None:
-            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
         state = self.pending_state
         if self.network is not None:                # the dtype has changed
             state = self._slot_arrays()
@@ -231,10 +232,11 @@ clip_value=None)\n--\n\n"""
 
     def __init__(self, lr=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, dampening=0.0, maximize=False,
                  clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.check_unmade()
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.nesterov = checks.as_flag("nesterov", nesterov)
         self.dampening = as_dampening(dampening, self.momentum, self.nesterov)
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
 
     cdef tuple slot_names(self):
         return ("momentum",) if self.momentum > 0 else ()
@@ -264,10 +266,11 @@ clip_norm=None, clip_value=None)\n--\n\n"""
 
     def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0, *, lr_decay=0.0, initial_accumulator_value=0.0,
                  maximize=False, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.check_unmade()
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.lr_decay = checks.as_number("lr_decay", lr_decay, 0)
         self.initial_accumulator_value = checks.as_number("initial_accumulator_value", initial_accumulator_value, 0)
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
 
     cdef tuple slot_names(self):
         return ("sum",)
@@ -305,11 +308,12 @@ clip_norm=None, clip_value=None)\n--\n\n"""
 
     def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, *, momentum=0.0, centered=False, maximize=False,
                  clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.check_unmade()
         self.alpha = checks.as_number("alpha", alpha, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum = checks.as_number("momentum", momentum, 0, 1, high_open=True)
         self.centered = checks.as_flag("centered", centered)
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
 
     cdef tuple slot_names(self):
         return ("square", *["mean"] * self.centered, *["momentum"] * (self.momentum > 0))
@@ -344,9 +348,10 @@ clip_value=None)\n--\n\n"""
     cdef void *step_square
 
     def __init__(self, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, *, maximize=False, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.check_unmade()
         self.rho = checks.as_number("rho", rho, 0, 1, high_open=True)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
 
     cdef tuple slot_names(self):
         return ("square", "step_square")
@@ -381,10 +386,11 @@ clip_value=None)\n--\n\n"""
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, amsgrad=False, maximize=False,
                  clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.check_unmade()
         self.beta1, self.beta2 = as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.amsgrad = checks.as_flag("amsgrad", amsgrad)
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
 
     @property
     def betas(self):
@@ -441,12 +447,13 @@ decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None)\n
 
     def __init__(self, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3, *,
                  decoupled_weight_decay=False, maximize=False, clip_norm=None, clip_value=None):
-        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
+        self.check_unmade()
         self.beta1, self.beta2 = as_betas(betas)
         self.eps = checks.as_number("eps", eps, 0, low_open=True)
         self.momentum_decay = checks.as_number("momentum_decay", momentum_decay, 0)
         self.decoupled_weight_decay = checks.as_flag("decoupled_weight_decay", decoupled_weight_decay)
         self.last, self.product = 0, 1
+        Optimizer.__init__(self, lr, weight_decay, maximize, clip_norm, clip_value)
 
     @property
     def betas(self):
@@ -560,5 +567,6 @@ cdef class OptimizerHost(Optimizer):
 
 cdef Optimizer as_optimizer(object value):
     if isinstance(value, Optimizer):
+        (<Optimizer>value).check_made()
         return value
     return host_optimizer(value, Optimizer, OptimizerHost)

@@ -44,13 +44,14 @@ cdef class Parallel(Layer):
     cdef void *total                    # the sum of the branches' dx
 
     def __init__(self, *branches, merge="concat"):
-        Layer.__init__(self)
+        self.check_unmade()
         self.merge = checks.as_choice("merge", merge, ("concat", "add"))
         self.adds = self.merge == "add"
         branches = tuple([as_layer(f"branches[{index}]", branch) for index, branch in enumerate(branches)])
         self.input_shape = check_branches(branches, Layer, self.merge)
         for index, branch in enumerate(branches):
             check_unowned(f"branches[{index}]", branch)
+        Layer.__init__(self)                        # last but one of what may fail: a layer is made then
         self.hold(branches)
         try:
             self.adopt(branches)

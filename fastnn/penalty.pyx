@@ -28,10 +28,9 @@ cdef class Penalty(Closed):
     """Penalty()\n--\n\n"""
 
     cdef readonly bint biases
-    cdef bint is_made
 
     def __init__(self):
-        self.check_unmade(self.is_made)
+        self.check_unmade()
         self.is_made = True
 
     @property
@@ -40,6 +39,7 @@ cdef class Penalty(Closed):
         return l1 > 0 or l2 > 0
 
     def applies_to(self, decays):
+        self.check_made()
         return decays or self.biases
 
     def _coefficients(self):
@@ -54,11 +54,11 @@ cdef class ElasticNet(Penalty):
     cdef readonly str mode
 
     def __init__(self, l1, l2, mode="proximal", biases=False):
+        l1, l2 = checks.as_number("l1", l1, 0), checks.as_number("l2", l2, 0)
+        mode = checks.as_choice("mode", mode, ("proximal", "subgradient"))
+        biases = checks.as_flag("biases", biases)
         Penalty.__init__(self)
-        self.l1 = checks.as_number("l1", l1, 0)
-        self.l2 = checks.as_number("l2", l2, 0)
-        self.mode = checks.as_choice("mode", mode, ("proximal", "subgradient"))
-        self.biases = checks.as_flag("biases", biases)
+        self.l1, self.l2, self.mode, self.biases = l1, l2, mode, biases
 
     def _coefficients(self):
         return self.l1, self.l2, self.mode == "proximal", None
@@ -92,8 +92,9 @@ cdef class MaxNorm(Penalty):
     cdef readonly double limit
 
     def __init__(self, limit):
+        limit = checks.as_number("limit", limit, 0, low_open=True)
         Penalty.__init__(self)
-        self.limit = checks.as_number("limit", limit, 0, low_open=True)
+        self.limit = limit
 
     def _coefficients(self):
         return 0.0, 0.0, False, self.limit

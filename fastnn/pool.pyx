@@ -103,13 +103,14 @@ cdef class Pool(Pooling):
     cdef tuple apart, sides                     # dilation; padding of each side
 
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-        Layer.__init__(self)
+        self.check_unmade()
         self.kernel_size = checks.as_pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else checks.as_pair("stride", stride, 1)
         self.apart = checks.as_pair("dilation", dilation, 1)
         self.padding = checks.as_pool_padding(padding, checks.extent(self.kernel_size, self.apart))
         self.ceil_mode = checks.as_flag("ceil_mode", ceil_mode)
         self.sides = checks.sides_of(self.padding)
+        Layer.__init__(self)                        # last of what may fail: a layer is made then
 
     cdef tuple output_shape_of(self, tuple shape):
         who = type(self).__name__
@@ -170,10 +171,11 @@ divisor_override=None)\n--\n\n"""
 
     def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
                  divisor_override=None):
+        count_include_pad = checks.as_flag("count_include_pad", count_include_pad)
+        if divisor_override is not None:
+            divisor_override = checks.as_integer("divisor_override", divisor_override, 1, 2**31)
         Pool.__init__(self, kernel_size, stride, padding, ceil_mode=ceil_mode)
-        self.count_include_pad = checks.as_flag("count_include_pad", count_include_pad)
-        self.divisor_override = (None if divisor_override is None else
-                                 checks.as_integer("divisor_override", divisor_override, 1, 2**31))
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     cdef bint counts_padding(self):
         return self.count_include_pad
@@ -191,8 +193,9 @@ cdef class Adaptive(Pooling):
     cdef readonly tuple output_size
 
     def __init__(self, output_size):
+        output_size = checks.as_output_size(output_size)
         Layer.__init__(self)
-        self.output_size = checks.as_output_size(output_size)
+        self.output_size = output_size
 
     cdef tuple output_shape_of(self, tuple shape):
         channels, *image = checks.check_image_shape(type(self).__name__, shape)

@@ -32,10 +32,11 @@ cdef class PReLU(Layer):
     cdef void *y
 
     def __init__(self, num_parameters=1, init=0.25):
-        Layer.__init__(self)
         num_parameters = checks.check_size("num_parameters", checks.as_integer("num_parameters", num_parameters, 1))
+        init = checks.as_number("init", init)
+        Layer.__init__(self)
         self.num_parameters = self.g.channels = num_parameters
-        self.init = checks.as_number("init", init)
+        self.init = init
         self.add("weight", (self.num_parameters,), self.init)
 
     cdef tuple output_shape_of(self, tuple shape):

@@ -43,7 +43,7 @@ cdef class Sequential(Model):
     cdef object whole                       # the model that this one is a part of, which it keeps alive
 
     def __init__(self, *layers, seed=0, dtype=None, penalty=None, input_shape=None):
-        Model.__init__(self)
+        self.check_unmade()
         penalties = as_tuple_of("penalty", penalty, Penalty)
         seed = as_model_seed(seed)
         dtype = None if dtype is None else as_dtype(dtype, DEFAULT_DTYPE)
@@ -54,6 +54,7 @@ cdef class Sequential(Model):
             check_unowned(f"layers[{index}]", layer)
         if dtype is None:
             contents_dtype(layers)
+        Model.__init__(self)
         self.input_shape, self._given_shape, self.penalty = input_shape, given, penalties
         self.own_network = make_network(self, seed, dtype)
         self.hold(layers)
@@ -91,6 +92,7 @@ cdef class Sequential(Model):
     cdef Sequential part_of(self, tuple layers, object input_shape):
         """A part of this model: some of its layers."""
         cdef Sequential part = Sequential.__new__(Sequential)
+        part.is_made = True
         part.own_specs, part.own_values, part.own_gradients = {}, {}, {}
         part.input_shape, part.penalty = input_shape, ()
         part.around, part.whole = weakref.ref(self), self

@@ -34,7 +34,7 @@ cdef class Residual(Layer):
     cdef void *beside           # dy, while the block's backward overwrites it
 
     def __init__(self, block):
-        Layer.__init__(self)
+        self.check_unmade()
         self.take(as_layer("block", block))
 
     cdef int take(self, object layer) except -1:
@@ -43,6 +43,7 @@ cdef class Residual(Layer):
         check_unowned("block", block)
         if block.input_shape is not None:
             self.check_kept(block, block.input_shape, block.output_shape_of(block.input_shape))
+        Layer.__init__(self)
         self.block, self.input_shape = block, block.input_shape
         try:
             self.adopt((block,))
@@ -52,8 +53,7 @@ cdef class Residual(Layer):
         return 0
 
     cdef tuple output_shape_of(self, tuple shape):
-        if self.block is None:
-            raise RuntimeError(f"{type(self).__name__}: made without a call of __init__")
+        self.check_made()
         self.check_kept(self.block, shape, self.block.output_shape_of(shape))
         return shape
 
@@ -124,7 +124,7 @@ cdef class StochasticDepth(Residual):
     cdef int64_t passes         # training passes in which the block worked
 
     def __init__(self, block, p, mode="batch"):
-        Layer.__init__(self)
+        self.check_unmade()
         self.p = checks.as_number("p", p, 0, 1)
         self.mode = checks.as_choice("mode", mode, ("batch", "row"))
         self.whole = self.mode == "batch"

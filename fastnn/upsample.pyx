@@ -32,10 +32,11 @@ cdef class Upsample(Layer):
     cdef tuple tables                           # what g points to
 
     def __init__(self, size=None, scale_factor=None, mode="nearest", align_corners=False):
+        size, scale_factor = checks.as_new_size(size, scale_factor)
+        mode = checks.as_choice("mode", mode, ("nearest", "bilinear"))
+        align_corners = checks.as_align_corners(align_corners, mode)
         Layer.__init__(self)
-        self.size, self.scale_factor = checks.as_new_size(size, scale_factor)
-        self.mode = checks.as_choice("mode", mode, ("nearest", "bilinear"))
-        self.align_corners = checks.as_align_corners(align_corners, self.mode)
+        self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
 
     cdef tuple output_shape_of(self, tuple shape):
         channels, *image = checks.check_image_shape(type(self).__name__, shape)

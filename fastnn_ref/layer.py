@@ -27,7 +27,7 @@ from .shared.access import LayerAccess, assign
 from .shared.arrays import as_input, as_output_gradient
 from .shared.closed import Closed
 from .shared.network import MAX_DEPTH, check_enough_rows, no_forward, too_deep
-from .shared.objects import attributes_of, owned, put_attributes
+from .shared.objects import attributes_of, check_made, owned, put_attributes
 from .shared.parameter import Parameter as Parameter
 
 
@@ -130,6 +130,7 @@ class Layer(Closed, LayerAccess):
         check_depth(self.children())
         with MUTEX:
             for _, child in self.children():
+                check_made(child)
                 if child.parent is not None and child.parent is not self:
                     raise owned("layer", child)     # another thread was faster
                 if child._own_network is not None:
@@ -154,6 +155,7 @@ class Layer(Closed, LayerAccess):
     @property
     def network(self) -> Network:
         """What the whole model around this layer has once: seed, dtype, counters, the list of parameters."""
+        check_made(self)
         around = self.parent
         if around is not None:
             return around.network

@@ -117,7 +117,7 @@ class Sequential(Model):
         layers = self.layers[index]
         shape, given = check_part(layers, Layer, self, index)
         part = object.__new__(Sequential)
-        part.__dict__.update(layers=layers, penalty=(), _input_shape=shape, _given_shape=given, _whole=self,
+        part.__dict__.update(_made=True, layers=layers, penalty=(), _input_shape=shape, _given_shape=given, _whole=self,
                              _around=weakref.ref(self))
         part._own_network = Network(part, self.network.seed, self.network.chosen_dtype)     # for a copy
         return part

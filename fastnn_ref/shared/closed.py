@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 import dis
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .config import Configured, check_arguments
+from .objects import unmade
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -52,7 +54,7 @@ FIXED = {
     "Optimizer": {"_fitted _host_of _kept _listed _lr _network _slot_arrays _slots_of _starts _step_size _steps "
                   "_take_slots": KEPT},
     "Adagrad": {"_rate_now": KEPT}, "RMSprop": {"_spread": KEPT}, "NAdam": {"_momentum _product _rates": KEPT},
-    "Closed": {"_arguments _changeable": KEPT},
+    "Closed": {"_arguments _changeable _made": KEPT},
 }
 # Abstract classes, and what to use.
 ABSTRACT = {
@@ -110,6 +112,18 @@ def check_concrete(kind: type[Any]) -> None:
         raise TypeError(f"{kind.__name__}: an abstract class; use {ABSTRACT[name]}")
 
 
+def noting_the_end(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that notes that it came to its end, if it is that of the object's class of the library."""
+
+    @functools.wraps(init)
+    def __init__(self: Any, *given: Any, **named: Any) -> None:
+        init(self, *given, **named)
+        if library_class(type(self)).__init__ is __init__:
+            self.__dict__["_made"] = True
+
+    return __init__
+
+
 def check_call(kind: type[Any], given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
     """TypeError for arguments that the constructor of a class of the library, or of one that derives from it, does not
     take."""
@@ -151,11 +165,13 @@ class Closed(Configured):
 
     __signature__ = OwnSignature()
     _arguments: frozenset[str] = frozenset()        # of the constructor, and of those that it overrides
+    _made = False                                   # did the constructor come to its end?
 
     def __new__(cls, *given: Any, **named: Any) -> Any:
         check_call(cls, given, named)
         return super().__new__(cls)
 
+    @noting_the_end
     def __init__(self) -> None:
         check_concrete(type(self))
 
@@ -164,6 +180,13 @@ class Closed(Configured):
         check_class(cls)
         if "__init__" in vars(cls):
             cls._arguments = cls._arguments.union(list(inspect.signature(vars(cls)["__init__"]).parameters)[1:])
+            if cls.__module__.partition(".")[0] == PACKAGE:
+                cls.__init__ = noting_the_end(cls.__init__)     # type: ignore[method-assign]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._arguments and not self._made:
+            raise unmade(self)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)

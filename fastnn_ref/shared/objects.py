@@ -66,14 +66,26 @@ def format_kind(value: object) -> str:
     return f"{what}{home}{found.__qualname__}"
 
 
+def unmade(thing: Any) -> RuntimeError:
+    """The error of an object that lacks what its constructor would have given it."""
+    return RuntimeError(f"{type(thing).__name__}: made without a call of __init__ that came to its end")
+
+
+def check_made(thing: T) -> T:
+    """RuntimeError for an object of the library whose constructor was not called, or whose error was swallowed."""
+    if not getattr(thing, "_made", True):
+        raise unmade(thing)
+    return thing
+
+
 def check_instance(name: str, value: T, kind: type[T]) -> T:
-    """An object of that class, and of that package: the two do not mix."""
+    """An object of that class, whose constructor came to its end, and of that package: the two do not mix."""
     if not isinstance(value, kind):
         package = kind.__module__.partition(".")[0]
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
                         f"{format_kind(value)}{hint_for(value, kind)}")
-    return value
+    return check_made(value)
 
 
 def hint_for(value: object, kind: type[Any]) -> str:
