@@ -173,7 +173,7 @@ def test_planning_asks_each_layer_once_and_plans_once(fast):
 
 
 def test_layers_are_light(fast):
-    assert fast.Layer.__basicsize__ <= 144  # of which trainable, lr_scale, dropped gradients, what is packed, is_made: 40
+    assert fast.Layer.__basicsize__ <= 144  # trainable, lr_scale, dropped gradients, packed, is_made: 40
     assert fast.ReLU.__basicsize__ <= 184
 
 
