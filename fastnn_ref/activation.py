@@ -44,11 +44,11 @@ class Activation(Layer):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         y = self.act(x)
-        self.saved = x, y
+        self._saved = x, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        return self.act_backward(dy, *self.saved)
+        return self.act_backward(dy, *self._saved)
 
 
 class Identity(Activation):

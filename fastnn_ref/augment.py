@@ -170,18 +170,18 @@ class Augment(Layer):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training:
-            self.saved = None
+            self._saved = None
             return x
         images = x if self.image_shape is None else x.reshape(-1, *self.image_shape)
         words = self.random_words(WORDS * len(x) + x.size + x.size % 2)
-        drawn = self.saved = self.draw(words[:WORDS * len(x)], images)
+        drawn = self._saved = self.draw(words[:WORDS * len(x)], images)
         return augment_forward(images, drawn, self.noise, self.fill, words[WORDS * len(x):]).reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        if self.saved is None:
+        if self._saved is None:
             return dy
         images = dy if self.image_shape is None else dy.reshape(-1, *self.image_shape)
-        return augment_backward(images, self.saved).reshape(dy.shape)
+        return augment_backward(images, self._saved).reshape(dy.shape)
 
     def draw(self, words: Array, images: Array) -> Changes:
         """What happens to each of ``images`` in this pass."""

@@ -87,12 +87,12 @@ class BatchNorm(Norm):
         else:
             centred, var = x - column(running_mean, x), running_var
         y, x_hat, inv_std = batch_norm_forward(centred, var, *self._scale_and_shift(x.dtype), self.eps)
-        self.saved = x_hat, inv_std, constant
+        self._saved = x_hat, inv_std, constant
         return y
 
     def backward_pass(self, dy: Array) -> Array:
         weight, _ = self._scale_and_shift(dy.dtype)
-        dx, *gradients = batch_norm_backward(dy, weight, *self.saved)
+        dx, *gradients = batch_norm_backward(dy, weight, *self._saved)
         self.set_gradients(*gradients)
         return dx
 

@@ -159,11 +159,11 @@ class Conv2d(Weighted):
             windows = patches_of(x, self.kernel_size, self.stride, self._sides, self.dilation)
             u, patches = conv2d_forward(windows, w, b, self.groups)
         y: Array = self.activation.act(u)
-        self.saved = x.shape, patches, u, y
+        self._saved = x.shape, patches, u, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        shape, patches, u, y = self.saved
+        shape, patches, u, y = self._saved
         du, w = self.activation.act_backward(dy, u, y), self.values["weight"]
         if self.algorithm == "winograd":
             _, step, sides = self._tiling(shape)

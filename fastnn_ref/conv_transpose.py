@@ -70,11 +70,11 @@ class ConvTranspose2d(Weighted):
         if "bias" in self.values:
             u = u + self.values["bias"][:, None, None]
         y: Array = self.activation.act(u)
-        self.saved = x, u, y
+        self._saved = x, u, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        x, u, y = self.saved
+        x, u, y = self._saved
         du, w = self.activation.act_backward(dy, u, y), self.values["weight"]
         windows = patches_of(du, self.kernel_size, self.stride, self._sides, self.dilation)
         # A dilation larger than the stride may leave room for windows that x has no pixel for.

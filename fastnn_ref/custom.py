@@ -54,11 +54,11 @@ class Host(Layer):
         self._kept = kept_arrays(self.values, self.gradients)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.shape
+        self._saved = x.shape
         return self.call("forward_pass", "y", (len(x), *self.output_shape(x.shape[1:])), [x], training)
 
     def backward_pass(self, dy: Array) -> Array:
-        dx = self.call("backward_pass", "dx", self.saved, [dy])
+        dx = self.call("backward_pass", "dx", self._saved, [dy])
         clear_gradients(self)
         return dx
 

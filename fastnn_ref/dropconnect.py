@@ -113,13 +113,13 @@ class DropConnect(Linear):
         mask = ~philox.bernoulli(self.random_words(masks * w.size), self.p).reshape(masks, *w.shape)
         u = masked_forward(x, dropout(w, mask, self.p), self.values.get("bias"))
         y = self.activation.act(u)
-        self.saved = x, u, y, mask
+        self._saved = x, u, y, mask
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        if len(self.saved) == 3:                                    # what Linear's forward saved
+        if len(self._saved) == 3:                                    # what Linear's forward saved
             return super().backward_pass(dy)
-        x, u, y, mask = self.saved
+        x, u, y, mask = self._saved
         if mask is None:
             return self.expectation_backward(dy, x, u, y)
         du = self.activation.act_backward(dy, u, y)
@@ -136,7 +136,7 @@ class DropConnect(Linear):
         """E[act(u)]."""
         zero = np.zeros(1, x.dtype)
         mean, sigma = moments(x, self.values["weight"], self.values.get("bias", zero), self.p)
-        self.saved = x, mean, sigma, None
+        self._saved = x, mean, sigma, None
         if self.activation.name == "relu":
             return expected_relu(mean, sigma)
         total = np.zeros_like(mean)

@@ -40,11 +40,11 @@ class Dropout(Layer):
         self.p = checks.as_number("p", p, 0, 1)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = None
+        self._saved = None
         if not training or self.p == 0:
             return x
-        kept = self.saved = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
+        kept = self._saved = ~philox.bernoulli(self.random_words(x.size), self.p).reshape(x.shape)
         return dropout(x, kept, self.p)
 
     def backward_pass(self, dy: Array) -> Array:
-        return dy if self.saved is None else dropout(dy, self.saved, self.p)
+        return dy if self._saved is None else dropout(dy, self._saved, self.p)

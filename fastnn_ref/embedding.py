@@ -59,11 +59,11 @@ class Embedding(Layer):
         return (*checks.as_example_shape(shape), self.embedding_dim)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        numbers = self.saved = row_numbers(x, self.num_embeddings)
+        numbers = self._saved = row_numbers(x, self.num_embeddings)
         return self.values["weight"][numbers]
 
     def backward_pass(self, dy: Array) -> Array:
         dw = np.zeros_like(self.values["weight"])
-        np.add.at(dw, self.saved, dy)
+        np.add.at(dw, self._saved, dy)
         self.set_gradients(dw)
-        return np.zeros(self.saved.shape, dy.dtype)
+        return np.zeros(self._saved.shape, dy.dtype)

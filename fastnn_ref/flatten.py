@@ -16,11 +16,11 @@ class Reshaped(Layer):
     changes_shape = True
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.shape
+        self._saved = x.shape
         return x.reshape(len(x), *self.output_shape(x.shape[1:]))
 
     def backward_pass(self, dy: Array) -> Array:
-        return dy.reshape(self.saved)
+        return dy.reshape(self._saved)
 
 
 class Flatten(Reshaped):

@@ -67,10 +67,10 @@ class GroupNorm(Norm):
         return check_first_axis(type(self).__name__, shape, self.num_channels)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        y, *self.saved = group_norm_forward(x, self.num_groups, *self._scale_and_shift(x.dtype), self.eps)
+        y, *self._saved = group_norm_forward(x, self.num_groups, *self._scale_and_shift(x.dtype), self.eps)
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        dx, *gradients = group_norm_backward(dy, self._scale_and_shift(dy.dtype)[0], *self.saved)
+        dx, *gradients = group_norm_backward(dy, self._scale_and_shift(dy.dtype)[0], *self._saved)
         self.set_gradients(*gradients)
         return dx

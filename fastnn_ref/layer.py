@@ -47,7 +47,7 @@ def check_depth(children: tuple[tuple[str, Layer], ...]) -> None:
 
 
 # What belongs to one object, and not to its copies.
-NOT_COPIED = "_around", "_whole", "saved", "_executed", "_kept"
+NOT_COPIED = "_around", "_whole", "_saved", "_executed", "_kept"
 
 
 class Layer(Closed, LayerAccess):
@@ -69,9 +69,8 @@ class Layer(Closed, LayerAccess):
     """
 
     changes_shape = False                   # does y have another shape than x?
-    saved: Any = None                       # what backward_pass needs of the last forward_pass
+    _saved: Any = None                      # what backward_pass needs of the last forward_pass
 
-    _changeable = frozenset(("saved",))
     _numbered = 1                           # does it take a stream of random numbers? A Sequential takes none
     _penalties: tuple[Any, ...] = ()        # of a Sequential: for the parameters inside
     _trainable, _lr_scale = True, 1.0       # does training change it, and at how many times the learning rate?

@@ -61,11 +61,11 @@ class LayerNorm(Norm):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         weight, bias = (value.reshape(-1) for value in self._scale_and_shift(x.dtype))
-        y, *self.saved = layer_norm_forward(x.reshape(-1, weight.size), weight, bias, self.eps)
+        y, *self._saved = layer_norm_forward(x.reshape(-1, weight.size), weight, bias, self.eps)
         return y.reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
         weight, _ = self._scale_and_shift(dy.dtype)
-        dx, *gradients = layer_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
+        dx, *gradients = layer_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self._saved)
         self.set_gradients(*(gradient.reshape(weight.shape) for gradient in gradients))
         return dx.reshape(dy.shape)

@@ -66,11 +66,11 @@ class Linear(Weighted):
     def forward_pass(self, x: Array, training: bool) -> Array:
         u = linear_forward(x, self.values["weight"], self.values.get("bias"))
         y = self.activation.act(u)
-        self.saved = x, u, y
+        self._saved = x, u, y
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        x, u, y = self.saved
+        x, u, y = self._saved
         dx, *gradients = linear_backward(self.activation.act_backward(dy, u, y), x, self.values["weight"])
         self.set_gradients(*gradients)
         return dx

@@ -10,7 +10,7 @@ A layer that is used alone has a network of its own. It sleeps while the layer s
 the next use after the outer layer is gone.
 
 One thread trains, or any number of threads predict, each with a ``Use``; ``hold`` keeps others out for all of a
-``fit``. What layers keep in ``saved`` is for ``backward``: a prediction does not read it, so predictions need no
+``fit``. What layers keep in ``_saved`` is for ``backward``: a prediction does not read it, so predictions need no
 buffers of their own.
 
 Engine: fastnn/network.pyx.

@@ -66,11 +66,11 @@ class Parallel(Layer):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         ys = [branch.forward_pass(x, training) for branch in self.branches]
-        self.saved = np.cumsum([y.shape[1] for y in ys])[:-1] if self.merge == "concat" else None
+        self._saved = np.cumsum([y.shape[1] for y in ys])[:-1] if self.merge == "concat" else None
         return merged(ys, self.merge)
 
     def backward_pass(self, dy: Array) -> Array:
-        parts = np.split(dy, self.saved, axis=1) if self.merge == "concat" else [dy] * len(self.branches)
+        parts = np.split(dy, self._saved, axis=1) if self.merge == "concat" else [dy] * len(self.branches)
         first, *others = (branch.backward_pass(part) for branch, part in zip(self.branches, parts, strict=True))
         return sum(others, first)
 
@@ -96,10 +96,10 @@ class Select(Layer):
         return selected_shape(shape, self.start, self.stop)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.shape
+        self._saved = x.shape
         return x[:, self.start:self.stop]
 
     def backward_pass(self, dy: Array) -> Array:
-        dx = np.zeros(self.saved, dy.dtype)
+        dx = np.zeros(self._saved, dy.dtype)
         dx[:, self.start:self.stop] = dy
         return dx

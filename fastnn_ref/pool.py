@@ -135,11 +135,11 @@ class MaxPool2d(Pool):
     def forward_pass(self, x: Array, training: bool) -> Array:
         window = self.kernel_size, self.stride, self._fill(x.shape), self.dilation
         y, place = max_pool2d_forward(x, *window)
-        self.saved = place, x.shape, *window
+        self._saved = place, x.shape, *window
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        return max_pool2d_backward(dy, *self.saved)
+        return max_pool2d_backward(dy, *self._saved)
 
 
 class AvgPool2d(Pool):
@@ -168,11 +168,11 @@ class AvgPool2d(Pool):
         size = np.array(self.divisor_override) if self.divisor_override else window_sizes(
             x.shape[2:], *window, self._sides, self._overhang(x.shape), self.count_include_pad)
         size, fill = size.astype(x.dtype), self._fill(x.shape)
-        self.saved = size, x.shape, *window, fill
+        self._saved = size, x.shape, *window, fill
         return avg_pool2d_forward(x, size, *window, fill)
 
     def backward_pass(self, dy: Array) -> Array:
-        return avg_pool2d_backward(dy, *self.saved)
+        return avg_pool2d_backward(dy, *self._saved)
 
 
 def bins(side: int, count: int) -> list[slice]:
@@ -219,11 +219,11 @@ class AdaptiveMaxPool2d(Adaptive):
             values = x[:, :, rows, cols].reshape(*x.shape[:2], -1)
             place[:, :, i, j] = values.argmax(axis=-1)          # the first of several, and a NaN before any number
             y[:, :, i, j] = values.max(axis=-1)
-        self.saved = x.shape, place
+        self._saved = x.shape, place
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        shape, place = self.saved
+        shape, place = self._saved
         dx = np.zeros(shape, dy.dtype)
         for i, j, rows, cols in bins_of(shape[2:], dy.shape[2:]):
             part = dx[:, :, rows, cols]
@@ -249,11 +249,11 @@ class AdaptiveAvgPool2d(Adaptive):
         for i, j, rows, cols in bins_of(x.shape[2:], y.shape[2:]):
             part = x[:, :, rows, cols]
             y[:, :, i, j] = part.sum(axis=(2, 3)) / x.dtype.type(part[0, 0].size)
-        self.saved = x.shape
+        self._saved = x.shape
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        dx = np.zeros(self.saved, dy.dtype)
+        dx = np.zeros(self._saved, dy.dtype)
         for i, j, rows, cols in bins_of(dx.shape[2:], dy.shape[2:]):
             part = dx[:, :, rows, cols]
             part += dy[:, :, i, j, None, None] / dy.dtype.type(part[0, 0].size)
@@ -275,9 +275,9 @@ class GlobalAvgPool2d(Layer):
         return checks.check_image_shape(type(self).__name__, shape)[:1]
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        self.saved = x.shape
+        self._saved = x.shape
         return x.sum(axis=(2, 3)) / x.dtype.type(x[0, 0].size)
 
     def backward_pass(self, dy: Array) -> Array:
-        share = dy / dy.dtype.type(math.prod(self.saved[2:]))
-        return np.broadcast_to(share[:, :, None, None], self.saved)
+        share = dy / dy.dtype.type(math.prod(self._saved[2:]))
+        return np.broadcast_to(share[:, :, None, None], self._saved)

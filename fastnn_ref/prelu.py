@@ -53,10 +53,10 @@ class PReLU(Layer):
         return check_channels(type(self).__name__, shape, self.num_parameters)
 
     def forward_pass(self, x: Array, training: bool) -> Array:
-        by_channel = self.saved = x.reshape(len(x), self.num_parameters, -1)
+        by_channel = self._saved = x.reshape(len(x), self.num_parameters, -1)
         return prelu_forward(by_channel, self.values["weight"]).reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
-        dx, da = prelu_backward(self.saved, self.values["weight"], dy.reshape(self.saved.shape))
+        dx, da = prelu_backward(self._saved, self.values["weight"], dy.reshape(self._saved.shape))
         self.set_gradients(da)
         return dx.reshape(dy.shape)

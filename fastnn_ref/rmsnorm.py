@@ -59,11 +59,11 @@ class RMSNorm(Norm):
     def forward_pass(self, x: Array, training: bool) -> Array:
         weight = self._scale_and_shift(x.dtype)[0].reshape(-1)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        y, *self.saved = rms_norm_forward(x.reshape(-1, weight.size), weight, eps)
+        y, *self._saved = rms_norm_forward(x.reshape(-1, weight.size), weight, eps)
         return y.reshape(x.shape)
 
     def backward_pass(self, dy: Array) -> Array:
         weight, _ = self._scale_and_shift(dy.dtype)
-        dx, gradient = rms_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self.saved)
+        dx, gradient = rms_norm_backward(dy.reshape(-1, weight.size), weight.reshape(-1), *self._saved)
         self.set_gradients(gradient.reshape(weight.shape))
         return dx.reshape(dy.shape)

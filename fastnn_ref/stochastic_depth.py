@@ -88,20 +88,20 @@ class StochasticDepth(Residual):
 
     def forward_pass(self, x: Array, training: bool) -> Array:
         if not training:
-            self.saved = None
+            self._saved = None
             return super().forward_pass(x, training)
         draws = len(x) if self.mode == "row" else 1
-        kept = self.saved = ~philox.bernoulli(self.random_words(draws), self.p).reshape(-1, *[1] * (x.ndim - 1))
+        kept = self._saved = ~philox.bernoulli(self.random_words(draws), self.p).reshape(-1, *[1] * (x.ndim - 1))
         if self.mode == "batch" and not kept.any():
             return x
         self._executed += 1
         return x + dropout(self.block.forward_pass(x, training), kept, self.p)
 
     def backward_pass(self, dy: Array) -> Array:
-        if self.saved is None:
+        if self._saved is None:
             return super().backward_pass(dy)
-        if self.mode == "batch" and not self.saved.any():
+        if self.mode == "batch" and not self._saved.any():
             for gradient in self.block.grads.values():
                 gradient[...] = 0
             return dy
-        return dy + self.block.backward_pass(dropout(dy, self.saved, self.p))
+        return dy + self.block.backward_pass(dropout(dy, self._saved, self.p))

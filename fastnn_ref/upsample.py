@@ -103,7 +103,7 @@ class Upsample(Layer):
     def forward_pass(self, x: Array, training: bool) -> Array:
         _, *counts = self.output_shape(x.shape[1:])
         scales = (None, None) if self.scale_factor is None else self.scale_factor
-        axes = self.saved = [
+        axes = self._saved = [
             (axis, side, places(side, count, scale, self.mode, self.align_corners))
             for axis, side, count, scale in zip((2, 3), x.shape[2:], counts, scales, strict=True)]
         for axis, _, where in axes:
@@ -111,6 +111,6 @@ class Upsample(Layer):
         return x
 
     def backward_pass(self, dy: Array) -> Array:
-        for axis, side, where in reversed(self.saved):
+        for axis, side, where in reversed(self._saved):
             dy = spread(dy, where, side, self.mode, axis)
         return dy

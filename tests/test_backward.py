@@ -250,9 +250,9 @@ def test_forward_reads_nothing_that_it_saved():
     for path in pathlib.Path(inspect.getfile(fastnn_ref)).parent.glob("*.py"):
         for method in (each for each in ast.walk(ast.parse(path.read_text("utf-8")))
                        if isinstance(each, ast.FunctionDef) and each.name == "forward_pass"):
-            read = [node for node in ast.walk(method) if isinstance(node, ast.Attribute) and node.attr == "saved"
+            read = [node for node in ast.walk(method) if isinstance(node, ast.Attribute) and node.attr == "_saved"
                     and isinstance(node.ctx, ast.Load)]
-            assert not read, f"{path.name}:{read[0].lineno}: forward_pass reads self.saved"
+            assert not read, f"{path.name}:{read[0].lineno}: forward_pass reads self._saved"
 
 
 # ---- whose arrays they are ----

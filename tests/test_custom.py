@@ -885,3 +885,46 @@ def test_a_layer_that_nobody_trains(nn):
         assert re.match(r"Block\.held has a (Linear|Sequential) that is not trained: training knows the layers", text)
     for held in (frozen, nn.ReLU(), nn.Linear, None, 3, [tied]):
         assert said(held, *[tied] * (held == [tied])) == []
+
+
+@pytest.mark.parametrize("cls", ["Linear", "BatchNorm1d", "ReLU", "Dropout"])
+def test_a_subclass_may_call_its_own_saved(nn, cls):
+    """What the library keeps for a backward pass has a name of the library's."""
+    class Own(getattr(nn, cls)):
+        saved = None
+
+        def keep(self, value):
+            self.saved = value
+
+    layer = Own(*{"Linear": (4, 4), "BatchNorm1d": (4,)}.get(cls, ()))
+    layer.keep("mine")
+    model = nn.Sequential(layer, nn.Linear(4, 3))
+    model.step(X, T, nn.CrossEntropyLoss(), nn.SGD())
+    model.predict(X)
+    assert (layer.saved, copy.deepcopy(model)[0].saved) == ("mine", "mine")
+
+
+class Saves(shared.CustomLayer):
+    def forward_pass(self, x, training):
+        self.saved = x
+        return x
+
+    def backward_pass(self, dy):
+        return dy
+
+
+def test_a_layer_of_ones_own_shows_its_own_saved(nn):
+    model = nn.Sequential(Saves(), nn.Linear(4, 3))
+    model.step(X, T, nn.CrossEntropyLoss(), nn.SGD())
+    assert model[0].saved.shape == X.shape
+
+
+@pytest.mark.parametrize(("cls", "name"), [
+    ("Linear", "forward_pass"), ("Linear", "add"), ("ReLU", "act"), ("Adam", "slots"), ("MSELoss", "costs"),
+    ("L1", "value"), ("Linear", "state_dict"),
+])  # fmt: skip
+def test_a_subclass_cannot_assign_what_is_not_called(nn, cls, name):
+    made = {}
+    exec(f"def start(self):\n    self.{name} = 1", made)
+    with pytest.raises(TypeError, match=f"{cls}: {name} .* cannot be overridden"):
+        type("Own", (getattr(nn, cls),), {"start": made["start"]})

@@ -23,7 +23,7 @@ PACKAGE = __name__.partition(".")[0]
 # What runs in C, by the class that has it, and the class that a user's own derives from instead.
 COMPILED = {
     "Layer": ("forward backward __call__ forward_pass backward_pass output_shape min_batch_size children bind plan act "
-              "act_backward step_pass steps_pass network parent adopt set_gradients random_words", "CustomLayer"),
+              "act_backward step_pass steps_pass network parent adopt add set_gradients random_words", "CustomLayer"),
     "Model": ("step run_epoch penalty_value checked", ""),
     "Augment": ("draw", "CustomLayer"),
     "DropConnect": ("averages_weights draws expectation expectation_backward", "CustomLayer"),
@@ -43,8 +43,8 @@ POOL = {"_dilation _extent _fill _overhang _set_window _sides": KEPT}
 NORM = {"_add_affine _affine_shape _scale_and_shift": KEPT}
 FIXED = {
     "Layer": {"parameters set_parameter state_dict load_state_dict": NOT_CALLED,
-              "_around _assign _bind _index _input_shape _lr_scale _numbered _own_network _penalties _start_from "
-              "_trainable": KEPT},
+              "_around _assign _bind _index _input_shape _lr_scale _numbered _own_network _penalties _saved "
+              "_start_from _trainable": KEPT},
     "Sequential": {"_given_shape _penalty_loss _stop_training _whole": KEPT},
     "Linear": {"_add_weights": KEPT}, "Conv2d": {"_add_weights _sides _tiling": KEPT},
     "ConvTranspose2d": {"_add_weights _sides": KEPT}, "StochasticDepth": {"_executed": KEPT},
@@ -73,7 +73,7 @@ def held_by_objects(base: type[Any]) -> tuple[set[str], set[str]]:
     arguments = {*getattr(base, "_arguments", ()), *inspect.signature(base).parameters}
     found = {name: inspect.getattr_static(base, name) for name in dir(base) if name[0] != "_"}
     others = {name for name, value in found.items() if not callable(value)}
-    return arguments, others - {"saved"}            # which the layers of the reference alone have
+    return arguments, others
 
 
 def own_names(classes: Iterable[type[Any]]) -> set[str]:
@@ -85,23 +85,35 @@ def own_names(classes: Iterable[type[Any]]) -> set[str]:
                                       if each.opname == "STORE_ATTR" and each.argval.startswith("_"))}
 
 
+def assigned_names(classes: Iterable[type[Any]]) -> set[str]:
+    """The names of the attributes that their methods assign to their own object."""
+    found = set()
+    for method in (value for each in classes for value in vars(each).values() if inspect.isfunction(value)):
+        for before, step in itertools.pairwise(dis.get_instructions(method)):
+            if step.opname == "STORE_ATTR" and before.argval in method.__code__.co_varnames[:1]:
+                found.add(step.argval)
+    return found
+
+
 def check_class(kind: type[Any], **named: Any) -> None:
     """TypeError for a user's subclass that defines what runs in C in the engine, or what objects hold and C reads: it
     would be ignored there; and for one that defines or assigns what the library keeps for itself."""
     base = library_class(kind)
     package = base.__module__.partition(".")[0]
-    own = own_names(kind.__mro__[:kind.__mro__.index(base)])
+    classes = kind.__mro__[:kind.__mro__.index(base)]
+    own, assigned = own_names(classes), assigned_names(classes)
     for names, instead in (COMPILED[each.__name__] for each in base.__mro__ if each.__name__ in COMPILED):
         for name in names.split():
-            if name in own:
+            if name in own | assigned:
                 advice = f"; derive from {package}.{instead}" if instead else ""
                 raise TypeError(
                     f"{package}.{base.__name__}: {name} runs in C in fastnn and cannot be overridden{advice}")
     for names, said in (each for one in base.__mro__ for each in FIXED.get(one.__name__, {}).items()):
-        for name in sorted(own.intersection(names.split())):
+        for name in sorted((own | assigned).intersection(names.split())):
             raise TypeError(f"{package}.{base.__name__}: {name} {said}")
     arguments, others = held_by_objects(base)
-    for name in sorted(own & (arguments | others)):
+    fixed = {name for name in others if not hasattr(inspect.getattr_static(base, name), "__set__")}
+    for name in sorted((own & (arguments | others)) | (assigned & fixed)):
         raise TypeError(f"{package}.{base.__name__}: {name} {ARGUMENT if name in arguments else OF_OBJECTS}")
 
 
@@ -190,7 +202,7 @@ class Closed(Configured):
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)
-        if name[0] != "_" and name not in self._changeable and not hasattr(getattr(kind, name, None), "__set__"):
+        if name[0] != "_" and not hasattr(getattr(kind, name, None), "__set__"):
             if name in self._arguments:
                 if name in self.__dict__:
                     raise AttributeError(f"{kind.__name__}.{name}: an argument of the constructor cannot be changed; "
