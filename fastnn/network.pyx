@@ -658,6 +658,14 @@ cdef class Network:
             self.held = self.trains = False
             self.user, self.held_root = 0, None
 
+    def call(self, hook, *arguments):
+        """Calls a user's function between two steps of a training: it may predict, but not train."""
+        self.lock(self.living_root(), True)
+        try:
+            hook(*arguments)
+        finally:
+            self.unlock()
+
     def check_unused(self):
         """No other thread trains or predicts."""
         cdef unsigned long me = PyThread_get_thread_ident()

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -226,6 +226,11 @@ class Network:
         """Other threads may use it, if this one has taken it."""
         if self.is_held():
             self._holder = None
+
+    def call(self, hook: Callable[..., object], *arguments: object) -> None:
+        """Calls a user's function between two steps of a training: it may predict, but not train."""
+        with self.locked(training=True):
+            hook(*arguments)
 
     def check_unused(self) -> None:
         """No other thread trains or predicts."""

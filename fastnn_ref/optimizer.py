@@ -104,7 +104,7 @@ class Optimizer(Closed, OptimizerAccess):
     def step(self, model: Layer) -> None:
         """Adds the penalties' gradients, clips, updates ``model``'s parameters, applies what penalties constrain.
 
-        ``backward`` is then over: it needs a new ``forward``. RuntimeError in a callback of the model's own training.
+        ``backward`` is then over: it needs a new ``forward``. RuntimeError in a batch hook of the model's own training.
         """
         with check_instance("model", model, Layer).network.locked(training=True) as network:
             lr = self.current_lr

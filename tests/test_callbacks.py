@@ -1402,3 +1402,29 @@ def test_private_names_of_the_library(nn):
     with pytest.raises(TypeError, match="CSVLogger: _write_due is kept for the library itself; choose another name"):
         type("Mine", (nn.CSVLogger,), {"_write_due": lambda self: None})
     type("Mine", (nn.Callback,), {"on_epoch_begin": on_epoch_begin, "_note": 1})
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end", "on_progress"])
+@pytest.mark.parametrize("source", ["arrays", "iterator", "accumulation", "shards"])
+def test_a_batch_hook_may_predict_but_not_train(nn, source, hook):
+    """What refuses it is the call itself, before it changes anything, wherever the batches come from."""
+    x, t = normal((16, 4)), normal((16, 2), seed=1)
+    loss, optimizer, refused = nn.MSELoss(), nn.SGD(), []
+    model, plain = (nn.Sequential(nn.Linear(4, 2), dtype="float64", seed=0) for _ in range(2))
+
+    def tries(self, *arguments):
+        model.predict(x)
+        for train in (lambda: model.step(x, t, loss, optimizer), lambda: optimizer.step(model),
+                      lambda: model.forward(x, training=True), lambda: model.run_epoch(x, t, loss, optimizer)):
+            with pytest.raises(RuntimeError, match="in training; a callback may predict, but not train"):
+                train()
+            refused.append(train)
+
+    arguments = {"arrays": {"batch_size": 8}, "iterator": {}, "shards": {"batch_size": 8, "shards": 2},
+                 "accumulation": {"batch_size": 4, "gradient_accumulation_steps": 2}}[source]
+    data = ([(x[:8], t[:8]), (x[8:], t[8:])],) if source == "iterator" else (x, t)
+    hooks = type("Hook", (nn.Callback,), {hook: tries})()
+    model.fit(*data, loss=loss, optimizer=optimizer, callbacks=[hooks], **arguments)
+    plain.fit(*data, loss=nn.MSELoss(), optimizer=nn.SGD(), **arguments)
+    assert refused
+    same_parameters(model, plain)

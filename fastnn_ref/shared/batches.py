@@ -33,8 +33,7 @@ from .class_weight import is_sum, mean_of_batches, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data, FileRows, check_inputs, is_mapped, named_as, numbered_as, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
-from .objects import class_name
-from .shards import Shards
+from .shards import Shards, copy, summed_arrays
 
 Array = npt.NDArray[Any]
 
@@ -223,11 +222,18 @@ def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: An
         targets = part._replace(t=part.t[:])
         check_targets(model, targets, loss)
         counts += part_weights(model, [targets], loss)
-    value, sums = summed(model, parts, counts, loss)
-    for name, gradient in model.grads.items():
-        gradient[...] = sums[name]
-    penalty = model.penalty_value()
-    optimizer.step(model)
+    steps, (_, statistics) = model.steps, summed_arrays(model)
+    before = [each.copy() for each in statistics]
+    try:
+        value, sums = summed(model, parts, counts, loss)
+        for name, gradient in model.grads.items():
+            gradient[...] = sums[name]
+        penalty = model.penalty_value()
+        optimizer.step(model)
+    except BaseException:                                       # the step has not happened, nor any part of it
+        model.steps = steps
+        copy(statistics, before)
+        raise
     return value, penalty
 
 
@@ -248,10 +254,7 @@ def one_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tu
 def call(hook: Callable[..., object] | None, model: Any, *arguments: object) -> None:
     """Calls a hook, which may predict, but not train."""
     if hook is not None:
-        steps = model.steps
-        hook(*arguments)
-        if model.steps != steps:
-            raise RuntimeError(f"{class_name(model)}: in training; a callback may predict, but not train")
+        model.network.call(hook, *arguments)
 
 
 def train(
