@@ -83,8 +83,8 @@ class Model(Layer, ModelAccess):
 
         ``x`` (n, …), ``t`` n targets as the loss wants them, ``loss`` a ``Loss`` or ``CustomLoss``, ``optimizer`` an
         ``Optimizer`` or ``CustomOptimizer``, ``sample_weight`` None or n numbers >= 0; else ValueError or TypeError,
-        and nothing has changed. RuntimeError in a batch hook of the model's own training. A loss that is NaN or infinite
-        while a parameter is, too, gives a ``TrainingWarning`` with its name.
+        and nothing has changed. RuntimeError in a batch hook of the model's own training. A loss that is NaN or
+        infinite while a parameter is, too, gives a ``TrainingWarning`` with its name.
 
         >>> import numpy as np, fastnn_ref as nn
         >>> model = nn.Sequential(nn.Linear(1, 1), seed=0)
