@@ -204,3 +204,40 @@ def test_without_scipy(nn, monkeypatch):
 def test_loggers_have_no_rate(nn, tmp_path):
     fit(nn, net(nn), max_iter=2, callbacks=[nn.CSVLogger(tmp_path / "log.csv")])
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == "epoch,loss"
+
+
+def test_an_error_in_what_is_tried_first_changes_nothing(nn):
+    class Fails(nn.CustomLayer):
+        calls = 0
+
+        def forward_pass(self, x, training):
+            self.calls += training
+            if self.calls == 2:
+                raise ZeroDivisionError
+            return x
+
+        def backward_pass(self, dy):
+            return dy
+
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), Fails(), dtype="float64")
+    before = model.state_dict()
+    with pytest.raises(ZeroDivisionError):
+        model.fit_lbfgs(normal((8, 2)), normal((8, 3)), loss=nn.MSELoss())
+    assert model.steps == 0
+    assert all((value == before[name]).all() for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end"])
+def test_no_hook_may_train(nn, hook):
+    """The call itself is refused, before it changes anything."""
+    model, refused, x, t = nn.Sequential(nn.Linear(2, 1), dtype="float64"), [], normal((8, 2)), normal((8, 1))
+
+    def tries(self, epoch, logs=None):
+        optimizer = nn.SGD()
+        for train in (lambda: model.step(x, t, nn.MSELoss(), optimizer), lambda: optimizer.step(model)):
+            with pytest.raises(RuntimeError, match="in training; a callback may predict, but not train"):
+                train()
+            refused.append(epoch)
+
+    model.fit_lbfgs(x, t, loss=nn.MSELoss(), max_iter=2, callbacks=[type("Hook", (nn.Callback,), {hook: tries})()])
+    assert refused

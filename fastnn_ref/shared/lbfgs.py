@@ -27,7 +27,7 @@ from .data import Data, check_last_batch, split_data
 from .fit import PREDICTED, CtrlC, Evaluation, as_display, check_parameters, held
 from .history import History
 from .metrics import MetricLike, resolve_metrics
-from .objects import check_is_root, class_name, package_of
+from .objects import check_is_root, package_of
 from .optional import optional
 from .prediction import parts
 
@@ -127,9 +127,11 @@ def check_penalties(model: Any) -> None:
 def check_repeats(model: Any, x: Array) -> None:
     """Two training passes with the same weights give the same: no layer draws random numbers. Nothing changes."""
     state, counters = model.state_dict(), model.network.counters()
-    first, second = (model.forward(x, training=True) for _ in range(2))
-    model.load_state_dict(state)
-    model.network.set_counters(counters)
+    try:
+        first, second = (model.forward(x, training=True) for _ in range(2))
+    finally:
+        model.load_state_dict(state)
+        model.network.set_counters(counters)
     if not np.array_equal(first, second, equal_nan=True):
         names = {type(layer).__name__ for _, layer in walk(model)} & set(DRAWS)
         raise ValueError("model: expected no layer that draws random numbers, as L-BFGS compares losses of one "
@@ -203,13 +205,11 @@ def fit_lbfgs(
 
     def end_epoch(value: float) -> None:
         nonlocal logs, start
-        epoch, steps = len(history.epoch), model.steps
+        epoch = len(history.epoch)
         history.seconds.append(time.perf_counter() - start)
-        hooks.call("on_epoch_begin", epoch, {})
+        model.network.call(hooks.call, "on_epoch_begin", epoch, {})
         logs = evaluation.logs(value, objective.penalty)
-        hooks.call("on_epoch_end", epoch, logs)
-        if model.steps != steps:
-            raise RuntimeError(f"{class_name(model)}: in training; a callback may predict, but not train")
+        model.network.call(hooks.call, "on_epoch_end", epoch, logs)
         if model.stop_training or ctrl_c.pressed:
             raise StopTraining
         start = time.perf_counter()
