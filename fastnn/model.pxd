@@ -11,8 +11,7 @@ from fastnn.optim cimport Optimizer
 @cython.final
 cdef class Epoch:
     cdef object given_x, given_t, given_weights, shuffled, drawn, rates
-    cdef object schedule                    # the optimizer's, and its updates, that `rates` are worked out for
-    cdef int64_t updates
+    cdef int64_t assigned                   # of the optimizer, when `rates` were worked out
     cdef tuple shape, out_shape             # of one example
     cdef int64_t rows, used                 # there; without those that are dropped
     cdef int64_t batch_size

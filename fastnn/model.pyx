@@ -75,11 +75,12 @@ cdef class Epoch:
 
     cdef int set_rates(self, Optimizer optimizer) except -1:
         """The learning rates of the batches left."""
-        self.schedule, self.updates = optimizer.rate, optimizer.updates
-        if type(self.schedule) is float:
-            self.lr, self.rate = NULL, self.schedule
+        schedule = optimizer.rate
+        self.assigned = optimizer.assigned
+        if type(schedule) is float:
+            self.lr, self.rate = NULL, schedule
             return 0
-        self.rates = rates(self.schedule, self.updates, self.batches - self.batch)
+        self.rates = rates(schedule, optimizer.updates, self.batches - self.batch)
         self.lr, self.lr_start = <const double *>address(self.rates), self.batch
         return 0
 
@@ -278,7 +279,7 @@ cdef class Model(Layer):
             if on_batch_begin is not None:
                 network.in_pass = False
                 on_batch_begin(e.batch)
-            if optimizer.rate is not e.schedule or optimizer.updates != e.updates:     # a callback has changed them
+            if optimizer.assigned != e.assigned:    # a callback has changed its rate or steps, or a user's own code
                 network.in_pass = False
                 e.set_rates(optimizer)
             network.begin(self, e.shape, e.batch_size, False)
@@ -291,7 +292,6 @@ cdef class Model(Layer):
                 e.to_shuffle = False
             self.steps_pass(network, e, loss, optimizer)
             take_back(state)
-            e.updates = optimizer.updates
             network.in_pass = False
             network.raise_error()
             PyErr_CheckSignals()
@@ -357,7 +357,7 @@ cdef class Model(Layer):
             e.batch += 1
             network.batch_count = e.batch
             steps += 1
-            if e.one_batch:
+            if e.one_batch or optimizer.assigned != e.assigned:
                 return
             if steps >= every:
                 steps, now = 0, seconds()

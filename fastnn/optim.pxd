@@ -12,6 +12,7 @@ cdef class Optimizer(Closed):
     cdef readonly object clip_norm, clip_value
     cdef double max_norm, max_value     # 0: no clipping
     cdef int64_t updates
+    cdef int64_t assigned               # how often a user assigned lr or steps
     cdef Network network                # the one it belongs to, None before its first step
     cdef int64_t real_size, count       # of a slot: bytes per value, values
     cdef dict offsets                   # name → where a parameter begins in a slot, and its shape

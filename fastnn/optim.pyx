@@ -72,6 +72,7 @@ cdef class Optimizer(Closed):
     @lr.setter
     def lr(self, value):
         self.rate = as_learning_rate(value)
+        self.assigned += 1
 
     @property
     def current_lr(self):
@@ -84,6 +85,7 @@ cdef class Optimizer(Closed):
     @steps.setter
     def steps(self, value):
         self.updates = checks.as_integer("steps", value, 0, 2**62)
+        self.assigned += 1
 
     def step(self, model):
         cdef Layer layer = check_instance("model", model, Layer)

@@ -928,3 +928,32 @@ def test_a_subclass_cannot_assign_what_is_not_called(nn, cls, name):
     exec(f"def start(self):\n    self.{name} = 1", made)
     with pytest.raises(TypeError, match=f"{cls}: {name} .* cannot be overridden"):
         type("Own", (getattr(nn, cls),), {"start": made["start"]})
+
+
+@pytest.mark.parametrize("where", ["update", "loss"])
+def test_a_rate_that_ones_own_code_assigns_holds_from_the_next_step_on(nn, where):
+    """In an epoch, too, which the engine runs in one piece: it took effect whenever the engine next looked."""
+    def slow(name):
+        if name == where:
+            optimizer.lr = optimizer.lr * 0.9
+
+    class Optimizer(nn.CustomOptimizer):
+        def update(self, w, g, lr, decay):
+            slow("update")
+            w -= lr * g
+
+    class Loss(nn.CustomLoss):
+        def value_and_gradient(self, y, t, weights):
+            slow("loss")
+            return float(((y - t) ** 2).mean()), 2 * (y - t) / y.size
+
+    x, t, models = normal((64, 4)), normal((64, 3), seed=1), []
+    for in_epoch in (False, True):
+        models.append(nn.Sequential(nn.Linear(4, 3), dtype="float64"))
+        optimizer = Optimizer(0.1)
+        if in_epoch:
+            models[-1].run_epoch(x, t, Loss(), optimizer, batch_size=4, shuffle=False)
+        else:
+            for start in range(0, 64, 4):
+                models[-1].step(x[start:start + 4], t[start:start + 4], Loss(), optimizer)
+    same_parameters(*models)
