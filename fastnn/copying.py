@@ -7,12 +7,12 @@ from typing import Any
 
 from fastnn_ref.shared.closed import library_class
 from fastnn_ref.shared.config import argument, call, signature
-from fastnn_ref.shared.objects import attributes_of, put_attributes
+from fastnn_ref.shared.objects import attributes_of, check_made, put_attributes
 
 
 def recipe(thing: Any) -> tuple[type[Any], type[Any], dict[str, Any]]:
     """Its class, the class of this package that it derives from, and the arguments of that one's constructor."""
-    base = library_class(type(thing))
+    base = library_class(type(check_made(thing)))
     return type(thing), base, {each.name: argument(thing, each.name) for each in signature(base)}
 
 

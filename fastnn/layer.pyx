@@ -270,7 +270,6 @@ cdef class Layer(Node):
             network.unlock()
 
     def __reduce__(self):
-        self.check_made()
         return rebuild_layer(self)
 
 
@@ -280,13 +279,14 @@ cdef object rebuild_layer(object layer):
     # A copy is free: it takes values, gradients and counters along, but not the layer around it.
     cdef Node node = layer
     cdef Network network = node.own_network
+    made_of = recipe(layer)
     if node.enclosing() is not None:
         node.climb().wake()                         # the values are those of the model
     arrays = [{name: np.array(value) for name, value in (each or {}).items()}
               for each in (node.own_values, node.own_gradients)]
     counters = None if network is None else (network.seed, network.chosen_dtype, network.counters())
     settings = node._trainable, node._lr_scale
-    return _rebuild, (recipe(layer), arrays, counters, settings, attributes_of(layer))
+    return _rebuild, (made_of, arrays, counters, settings, attributes_of(layer))
 
 
 def _rebuild(made_of, arrays, counters, settings, attributes):

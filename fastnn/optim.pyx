@@ -111,6 +111,7 @@ cdef class Optimizer(Closed):
     state_dict, load_state_dict = OptimizerAccess.state_dict, OptimizerAccess.load_state_dict
 
     def _slot_arrays(self):
+        self.check_made()
         if self.network is None:
             return {name: self.pending_state.get(name, {}) for name in self.slot_names()}
         return {name: self.views(self.slots[name]) for name in self.slot_names()}
