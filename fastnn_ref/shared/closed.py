@@ -90,7 +90,9 @@ def assigned_names(classes: Iterable[type[Any]]) -> set[str]:
     found = set()
     for method in (value for each in classes for value in vars(each).values() if inspect.isfunction(value)):
         for before, step in itertools.pairwise(dis.get_instructions(method)):
-            if step.opname == "STORE_ATTR" and before.argval in method.__code__.co_varnames[:1]:
+            loaded: Any = before.argval
+            loaded = loaded[-1] if isinstance(loaded, tuple) else loaded        # two at once, from Python 3.13 on
+            if step.opname == "STORE_ATTR" and loaded in method.__code__.co_varnames[:1]:
                 found.add(step.argval)
     return found
 
