@@ -18,20 +18,23 @@ cdef class Closed:
     def __cinit__(self, *given, **named):
         closed.check_call(type(self), given, named)
 
+    cdef bint made(self):
+        return False
+
     cdef int check_unmade(self) except -1:
         closed.check_concrete(type(self))
-        if self.is_made:                            # kernels rely on what it was made with
+        if self.made():                            # kernels rely on what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         return 0
 
     cdef int check_made(self) except -1:
-        if not self.is_made:
+        if not self.made():
             raise unmade(self)
         return 0
 
     @property
     def _made(self):
-        return self.is_made
+        return self.made()
 
     def __repr__(self):
         return format_config(self)

@@ -5,6 +5,7 @@ from fastnn.network cimport Pass
 
 
 cdef class Loss(Closed):
+    cdef bint is_made
     cdef readonly str reduction
     cdef bint is_mean, is_sum       # with neither, forward by hand gives the costs
     cdef object gradient            # of the last forward by hand

@@ -44,6 +44,9 @@ cdef class Loss(Closed):
         self.is_mean, self.is_sum = self.reduction == "mean", self.reduction == "sum"
         self.is_made = True
 
+    cdef bint made(self):
+        return self.is_made
+
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         raise NotImplementedError
 

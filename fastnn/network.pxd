@@ -55,6 +55,7 @@ cdef class Node(Closed):
     cdef int64_t in_size, out_size          # values per example, as planned
     cdef uint32_t stream                    # of its random masks: by its place in the network
     cdef unsigned char x_layout, y_layout   # dx as x, dy as y
+    cdef unsigned char is_made              # has its constructor come to its end?
     cdef unsigned char in_place             # may y be written over x?
     cdef unsigned char absorbed             # layers behind it whose work it does, too, where nothing is saved
     cdef unsigned char leaves_relu          # its relu's backward pass is done by the layer behind,

@@ -63,6 +63,9 @@ cdef class Node(Closed):
         self.own_specs, self.own_values, self.own_gradients = {}, {}, {}
         self.is_made = not self.is_made_later()
 
+    cdef bint made(self):
+        return self.is_made
+
     # ---- what a kind of layer defines ----
 
     cdef bint is_made_later(self):

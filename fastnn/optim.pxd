@@ -9,6 +9,7 @@ cdef class Optimizer(Closed):
     cdef object rate                    # a number or a Schedule
     cdef readonly double weight_decay
     cdef readonly bint maximize
+    cdef bint is_made
     cdef readonly object clip_norm, clip_value
     cdef double max_norm, max_value     # 0: no clipping
     cdef int64_t updates

@@ -40,6 +40,9 @@ cdef class Optimizer(Closed):
         self.slots, self.pending_state = {}, {}
         self.is_made = True
 
+    cdef bint made(self):
+        return self.is_made
+
     # ---- what a kind of optimizer defines ----
 
     cdef tuple slot_names(self):

@@ -28,10 +28,14 @@ cdef class Penalty(Closed):
     """Penalty()\n--\n\n"""
 
     cdef readonly bint biases
+    cdef bint is_made
 
     def __init__(self):
         self.check_unmade()
         self.is_made = True
+
+    cdef bint made(self):
+        return self.is_made
 
     @property
     def adds_to_loss(self):

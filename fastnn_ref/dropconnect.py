@@ -93,12 +93,12 @@ class DropConnect(Linear):
     def __init__(self, in_features: int, out_features: int, p: float = 0.5, mask: str = "example",
                  inference: str = "gaussian", activation: ActivationLike = None, bias: bool = True, *,
                  init: InitLike | None = None, samples: int = 100) -> None:
-        super().__init__(in_features, out_features, activation, bias, init=init)
         self.mask = checks.as_choice("mask", mask, ("example", "batch"))
         self.inference = checks.as_choice("inference", inference, ("gaussian", "mean"))
         self.p = checks.check_dropconnect(checks.as_number("p", p, 0, 1), inference)
         self.samples = checks.as_integer("samples", samples, 1, 2**20)
-        checks.check_size("samples", samples, out_features)
+        checks.check_size("samples", samples, checks.as_integer("out_features", out_features, 1))
+        super().__init__(in_features, out_features, activation, bias, init=init)
 
     def output_shape(self, shape: Shape) -> Shape:
         """(out_features,) for (in_features,)."""

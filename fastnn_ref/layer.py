@@ -134,6 +134,7 @@ class Layer(Closed, LayerAccess):
                     raise owned("layer", child)     # another thread was faster
                 if child._own_network is not None:
                     child._own_network.check_free()         # all checks come before the first change
+            self.__dict__["_made"] = True               # from the first link on other threads find this layer
             for _, child in self.children():
                 if child._own_network is not None:
                     child._own_network.sleep()
