@@ -53,6 +53,8 @@ cdef class Activation(Layer):
             return <void *>x
         if self.in_place:
             self.saved = <void *>x
+        if self.is_joined and self.y == NULL:
+            return <void *>x
         y = self.y if self.y != NULL else self.saved
         p.k.activate(self.kind, self.parameter, x, y, self.saved if p.saves else y,
                      p.rows * self.in_size // self.width, self.width, p.threads)
@@ -62,7 +64,7 @@ cdef class Activation(Layer):
         cdef const void *source = dy
         if p.given != NULL:
             source, p.given = p.given, NULL
-        if self.kind != IDENTITY and not self.leaves_relu:
+        if self.kind != IDENTITY and not self.leaves_relu and (source != dy or not self.is_joined):
             p.k.activate_backward(self.kind, self.parameter, self.saved, source, dy, NULL,
                                   p.rows * self.in_size // self.width, self.width, p.threads)
         return dy

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport address, fastnn_norm
 from fastnn.memory cimport Plan
-from fastnn.network cimport INTERLEAVED, PASS_THROUGH, Layout, Pass
+from fastnn.network cimport INTERLEAVED, PASS_THROUGH, Layout, Node, Pass
 from fastnn.norm cimport Norm
 
 import math
@@ -35,6 +35,7 @@ cdef class BatchNorm(Norm):
     cdef readonly int64_t num_features
     cdef readonly double eps, momentum
     cdef readonly bint affine
+    cdef Node relu              # the layer behind, if its work is done along with this one's
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, bias=True):
         self.check_unmade()
@@ -62,6 +63,7 @@ cdef class BatchNorm(Norm):
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Norm.plan(self, shape, rows, plan)
+        self.relu = None
         self.g.inner, self.g.interleaved = self.in_size // self.num_features, self.x_layout == INTERLEAVED
         plan.reserve_result(&self.y, <object>rows * self.out_size)
         plan.reserve(&self.saved, 3 * <object>self.num_features)
@@ -69,7 +71,7 @@ cdef class BatchNorm(Norm):
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
         self.g.rows, self.g.training, self.g.threads = p.rows, p.training and self._trainable, p.threads
-        self.g.x, self.g.y, self.g.saved = x, self.y, self.saved
+        self.g.x, self.g.y, self.g.saved, self.g.relu = x, self.y, self.saved, self.relu is not None
         p.k.batchnorm(&self.g)
         return self.y
 
@@ -82,7 +84,7 @@ cdef class BatchNorm(Norm):
         return &self.g
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:
-        self.g.dy = dy
+        self.g.dy, self.g.relu = dy, self.relu is not None and not self.relu.leaves_relu
         p.k.batchnorm_backward(&self.g)
         return dy
 
@@ -106,6 +108,14 @@ cdef class BatchNorm2d(BatchNorm):
 
     cdef Layout layout(self):
         return PASS_THROUGH
+
+    cdef int join(self, Node behind) except -1:
+        """relu, while a channel is in the cache: a step of bench's MobileNet-like takes 0.97 of the time, 0.95 on two
+        threads."""
+        cdef bint is_relu = behind.layout() == PASS_THROUGH and behind.ends_in_relu()
+        if is_relu and behind.in_place and (self.g.inner > 1 or self.g.interleaved):
+            self.relu, behind.is_joined = behind, True
+        return 0
 
     cdef tuple output_shape_of(self, tuple shape):
         return checks.check_image_shape(type(self).__name__, shape, self.num_features)

@@ -60,6 +60,7 @@ cdef class Node(Closed):
     cdef unsigned char absorbed             # layers behind it whose work it does, too, where nothing is saved
     cdef unsigned char leaves_relu          # its relu's backward pass is done by the layer behind,
     cdef unsigned char does_relu            # which does it on its own dy
+    cdef unsigned char is_joined            # a relu that the normalisation before it does along with its own passes
     cdef public bint _trainable             # does training change it?
     cdef public double _lr_scale            # times the learning rate
     cdef Packed packed                      # in a model that only predicts, if that pays; else None
@@ -77,6 +78,7 @@ cdef class Node(Closed):
     cdef int absorb(self, tuple behind, tuple out_shape) except -1
     cdef bint ends_in_relu(self)
     cdef bint takes_relu(self)
+    cdef int join(self, Node behind) except -1
     cdef bint has_constants(self)
     cdef const fastnn_norm *constants(self, Pass *p) noexcept nogil
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan)

@@ -104,6 +104,10 @@ cdef class Node(Closed):
         """How many of the layers behind it, in the order of a pass, it computes along in passes that save nothing."""
         return 0
 
+    cdef int join(self, Node behind) except -1:
+        """Does the work of the layer behind it along with its own, if it can; sets `behind.is_joined` then."""
+        return 0
+
     cdef bint ends_in_relu(self):
         """Does its backward pass begin with relu's, and can it do without?"""
         return False
@@ -348,7 +352,7 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
                      bint in_place=False):
     """Plans a layer for `rows` examples of `shape`; returns the output's shape."""
     node.x_layout, node.y_layout, node.in_place, node.absorbed = x_layout, y_layout, in_place, 0
-    node.leaves_relu = node.does_relu = False
+    node.leaves_relu = node.does_relu = node.is_joined = False
     plan.has_images |= node.layout() == INTERLEAVED
     for value in node.own_values.values():
         plan.parameter_bytes += value.nbytes

@@ -141,8 +141,10 @@ cdef class Sequential(Model):
             shape = plan_node(layer, shape, rows, plan, x_layout, y_layout, in_place)
             layer.absorbed = layer.absorb(self.layers[index + 1:index + 3], shape)
             plan.absorbs |= layer.absorbed > 0
-            if before is not None and before.ends_in_relu() and layer.takes_relu():
-                before.leaves_relu = layer.does_relu = True
+            if before is not None:
+                before.join(layer)
+                if before.ends_in_relu() and layer.takes_relu():
+                    before.leaves_relu = layer.does_relu = True
             x_layout, in_place, before = y_layout, layer.output_is_reusable(), layer
         self.out_size = checks.check_size("y", *shape)
         return shape

@@ -311,6 +311,34 @@ def test_along_with_the_layer_before(fast, isa, dtype, name):
             same(a, b)
 
 
+@pytest.mark.parametrize("behind", ["conv", "pool", "nothing"])
+@pytest.mark.parametrize("shape", [(3, 3, 5, 6), (35, 3, 4, 7), (16, 3, 1, 1)])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_relu_along_with_a_batchnorm(fast, isa, dtype, shape, behind, trainable):
+    """A batchnorm of images does the relu behind it along with its own passes: to the bits of layers by themselves."""
+    def made(*between):
+        more = {"conv": [fast.Conv2d(4, 2, 1)], "pool": [fast.MaxPool2d(1)], "nothing": []}[behind]
+        layers = fast.Conv2d(3, 4, 1), fast.BatchNorm2d(4), *between, fast.ReLU(), *more
+        model = fast.Sequential(*layers, seed=3, dtype=dtype)
+        model[1].weight, model[1].bias = (normal((4,), dtype, seed=each) for each in (4, 5))
+        model[1].trainable = trainable
+        return model
+
+    model, other = made(), made(fast.Identity())                # behind which relu stands by itself
+    x = normal(shape, dtype)
+    for _ in range(2):                                          # a part ends before relu; then the whole once more
+        y = other.forward(x, training=True)
+        dy = normal(y.shape, dtype, seed=8)
+        same(model.forward(x, training=True), y)
+        same(model.backward(dy), other.backward(dy))
+        for a, b in zip(model.grads.values(), other.grads.values(), strict=True):
+            same(a, b)
+        part = model[:2].forward(x, training=True)
+        same(part, other[:2].forward(x, training=True))
+        assert (part < 0).any()
+        same(model.predict(x), other.predict(x))
+
+
 @pytest.mark.filterwarnings("ignore:Setting the")             # NumPy's advice against it
 @pytest.mark.parametrize(("name", "value"), [("shape", (6400,)), ("shape", (2, 3200)), ("dtype", "float64")])
 def test_x_may_be_seen_in_another_way_before_backward(fast, name, value):

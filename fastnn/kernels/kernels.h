@@ -62,14 +62,15 @@ static inline int activation_is_elementwise(int activation)
    back, too: dx = w·inv·dy, and dw and db are not written. groupnorm: x is likewise, and in each row `groups` groups of
    channels that stand side by side have a mean and a variance. saved: three values a channel, or a group, from forward
    to backward. Nothing may overlap. rmsnorm: x is (rows, inner), and y = w·x·inv with inv = 1/√(Σ x²/inner + eps);
-   there is no b, and saved has one value a row. */
+   there is no b, and saved has one value a row. With `relu` a batchnorm of images gives y = max(w·x̂ + b, 0), and goes
+   the way back from there. */
 typedef struct {
     int64_t rows, channels, inner, groups;
     const void *x, *w, *b;
     void *y, *saved, *running_mean, *running_var;
     void *dy, *dw, *db;
     double eps, momentum;
-    int training, interleaved, threads;         /* interleaved: x, y and dy */
+    int training, interleaved, threads, relu;   /* interleaved: x, y and dy */
 } fastnn_norm;
 
 /* c = start + a @ b, y = act(c), where start is the bias in every row, or 0.

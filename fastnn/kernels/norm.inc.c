@@ -109,11 +109,20 @@ static void F(moments)(const real *x, const F(ranges_t) *ranges, int sets, real 
     *var = (real)(all.squares / all.seen);
 }
 
-/* y = (x − mean_hi − mean_lo)·inv·w + b for n values of one channel. */
+/* y = (x − mean_hi − mean_lo)·inv·w + b for n values of one channel, and relu of it. */
 static inline void F(normalise_range)(const real *x, real *y, int64_t n, real mean_hi, real mean_lo, real inv, real w,
                                       real b)
 {
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) y[i] = F(fma_)((x[i] - mean_hi - mean_lo) * inv, w, b);
+}
+
+static inline void F(normalise_range_relu)(const real *x, real *y, int64_t n, real mean_hi, real mean_lo, real inv,
+                                           real w, real b)
+{
+    ELEMENTWISE for (int64_t i = 0; i < n; ++i) {
+        const real u = F(fma_)((x[i] - mean_hi - mean_lo) * inv, w, b);
+        y[i] = u < 0 ? 0 : u + 0;
+    }
 }
 
 /* dx = scale·((weight·dy − sum_mean) − x̂·dot_mean) over n values dy of one channel. */
@@ -124,11 +133,22 @@ ALWAYS_INLINE void F(normalise_range_backward)(const real *x, real *dy, int64_t 
         dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, weight * dy[i] - sum_mean);
 }
 
-/* Σ dy and Σ dy·x̂ of the values in some sets of ranges, which have one mean. */
-static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *ranges, int sets, real mean_hi,
-                             real mean_lo, real inv, real *sum, real *dot)
+/* The same for a channel with a relu behind it, whose derivative is made again of x: to read y would take
+   longer. */
+static inline void F(relu_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv, real w,
+                                    real b, real scale, real sum_mean, real dot_mean)
 {
-    const vec hi = vset1(mean_hi), lo = vset1(mean_lo), scale = vset1(inv);
+    ELEMENTWISE for (int64_t i = 0; i < n; ++i) {
+        const real normal = (x[i] - mean_hi - mean_lo) * inv, d = F(fma_)(normal, w, b) > 0 ? dy[i] : 0;
+        dy[i] = scale * F(fma_)(-normal, dot_mean, d - sum_mean);
+    }
+}
+
+/* Σ dy and Σ dy·x̂ of the values in some sets of ranges, which have one mean; with `relu` where w·x̂ + b > 0. */
+ALWAYS_INLINE void F(sums_of_ranges)(const int relu, const real *x, const real *dy, const F(ranges_t) *ranges, int sets,
+                                     real mean_hi, real mean_lo, real inv, real w, real b, real *sum, real *dot)
+{
+    const vec hi = vset1(mean_hi), lo = vset1(mean_lo), scale = vset1(inv), weight = vset1(w), shift = vset1(b);
     vec sums[LANE_VECTORS], dots[LANE_VECTORS];
     double sum_of_pieces = 0, dot_of_pieces = 0;
     int64_t seen = 0;                                   /* values in the lanes */
@@ -146,15 +166,19 @@ static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *r
                 }
                 for (; left >= LANES; xs += LANES, ds += LANES, left -= LANES)
                     UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
-                        const vec d = vload(ds + v * VL);
+                        const vec normal = (vload(xs + v * VL) - hi - lo) * scale;
+                        vec d = vload(ds + v * VL);
+                        if (relu) d = vwhere_positive(vfma(normal, weight, shift), d);
                         sums[v] += d;
-                        dots[v] = vfma(d, (vload(xs + v * VL) - hi - lo) * scale, dots[v]);
+                        dots[v] = vfma(d, normal, dots[v]);
                     }
                 UNROLL for (int v = 0; v < LANE_VECTORS && left > 0; ++v, xs += VL, ds += VL, left -= VL) {
                     const vmask some = vfirst((int)min64(left, VL));
-                    const vec d = vload_first(ds, some);
+                    const vec normal = (vload_first(xs, some) - hi - lo) * scale;
+                    vec d = vload_first(ds, some);
+                    if (relu) d = vwhere_positive(vfma(normal, weight, shift), d);
                     sums[v] += d;
-                    dots[v] = vfma(d, (vload_first(xs, some) - hi - lo) * scale, dots[v]);
+                    dots[v] = vfma(d, normal, dots[v]);
                 }
             }
         }
@@ -162,6 +186,12 @@ static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *r
     F(take_lanes)(dots, &dot_of_pieces);
     *sum = (real)sum_of_pieces;
     *dot = (real)dot_of_pieces;
+}
+
+static void F(gradient_sums)(const real *x, const real *dy, const F(ranges_t) *ranges, int sets, real mean_hi,
+                             real mean_lo, real inv, real *sum, real *dot)
+{
+    F(sums_of_ranges)(0, x, dy, ranges, sets, mean_hi, mean_lo, inv, 0, 0, sum, dot);
 }
 
 /* ---- batch normalisation of rows: channels stand side by side, and each is a lane of its own ---- */
@@ -363,13 +393,14 @@ static void F(batchnorm_channels)(const fastnn_norm *g, int64_t from, int64_t to
         F(complete_stats)(g, c, c + 1, &s);
         for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
             for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride)
-                F(normalise_range)(x + at, y + at, r->n, s.mean_hi[c], s.mean_lo[c], s.inv[c], w[c], b[c]);
+                (g->relu ? F(normalise_range_relu) : F(normalise_range))(x + at, y + at, r->n, s.mean_hi[c],
+                                                                         s.mean_lo[c], s.inv[c], w[c], b[c]);
     }
 }
 
 static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, int64_t to)
 {
-    const real *x = g->x, *w = g->w, count = (real)(g->rows * g->inner);
+    const real *x = g->x, *w = g->w, *b = g->b, count = (real)(g->rows * g->inner);
     const F(stats_t) s = F(stats_of)(g, g->channels);
     real *dy = g->dy, *dw = g->dw, *db = g->db;
     for (int64_t c = from; c < to; ++c) {
@@ -377,14 +408,24 @@ static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, i
         F(ranges_t) ranges[2];
         const int sets = F(channel_ranges)(g, c, ranges);
         const real slope = w[c] * inv;
-        if (dw) F(gradient_sums)(x, dy, ranges, sets, mean_hi, mean_lo, inv, db + c, dw + c);
+        if (dw && g->relu)
+            F(sums_of_ranges)(1, x, dy, ranges, sets, mean_hi, mean_lo, inv, w[c], b[c], db + c, dw + c);
+        else if (dw) F(gradient_sums)(x, dy, ranges, sets, mean_hi, mean_lo, inv, db + c, dw + c);
         for (const F(ranges_t) *r = ranges; r < ranges + sets; ++r)
             for (int64_t i = 0, at = r->first; i < r->count; ++i, at += r->stride) {
                 real *d = dy + at;
-                if (g->training)
+                if (!g->training && g->relu)
+                    ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) {
+                        const real u = F(fma_)((x[at + j] - mean_hi - mean_lo) * inv, w[c], b[c]);
+                        d[j] = (u > 0 ? d[j] : 0) * slope;
+                    }
+                else if (!g->training) ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
+                else if (g->relu)
+                    F(relu_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, w[c], b[c], slope, db[c] / count,
+                                     dw[c] / count);
+                else
                     F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, 1, slope, db[c] / count,
                                                 dw[c] / count);
-                else ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
             }
     }
 }
