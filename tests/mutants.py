@@ -1139,6 +1139,8 @@ KERNELS = [
     ),
     *of(
         "fastnn/kernels/norm.inc.c",
+        ("batch norm: relu behind it, dx of all values", "test_norm::test_relu_along_with_a_batchnorm",
+         "d = F(fma_)(normal, w, b) > 0 ? dy[i] : 0;", "d = dy[i];"),
         ("batch norm: frozen, dx without its weight", "test_trainable::test_a_frozen_batchnorm_predicts",
          "ds[c] *= w[c] * inv[c];",
          "ds[c] *= inv[c];"),

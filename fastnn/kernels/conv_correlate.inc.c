@@ -331,7 +331,8 @@ static void F(correlate_part)(const void *job, int part, int parts)
     const int64_t pieces = c->strips ? 1 : ceil_div(size, FASTNN_CONV_PIXELS);
     const int64_t blocks = F(interleaved_blocks)(c->images), units = blocks * pieces + c->images % LANES;
     const int64_t tiles = ceil_div(c->out_channels, CONV_MR);
-    const int64_t splits = min64(c->depthwise ? c->groups : tiles, ceil_div(parts, units));
+    const int64_t wanted = c->strips ? 4 * parts : parts;       /* a block of strips is one unit: 3 for 2 threads */
+    const int64_t splits = min64(c->depthwise ? c->groups : tiles, ceil_div(wanted, units));
     const int64_t end = part_begin(units * splits, part + 1, parts);
     real *scratch = c->scratch + part * c->scratch_size;
     for (int64_t e = part_begin(units * splits, part, parts); e < end; ++e) {
