@@ -186,6 +186,8 @@ def weight_lines(recorder: UpdateRecorder, values: Mapping[str, Sequence[float]]
 
 def on_the_page(title: str) -> str:
     """A title in lines that are not wider than the page."""
+    if not isinstance(title, str):
+        raise TypeError(f"title: expected a text, got {title!r}")
     return "\n".join(textwrap.fill(line, 95) for line in title.split("\n"))
 
 
