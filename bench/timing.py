@@ -21,7 +21,7 @@ from bench.rows import LIMITS
 ROUNDS, FEWEST_ROUNDS, ROUND_SECONDS = 25, 9, 0.01
 SLOW, SLOW_ROUNDS = 12, 3       # a candidate that takes so many times the fastest one's time gets fewer rounds
 PAUSE = 0.003                   # before every round
-LONGEST_PAUSE = 0.5
+LONGEST_PAUSE = 0.5             # where a thread never sleeps
 CLOCK = time.perf_counter       # time.process_time: for one thread on a machine with other work
 KERNELS = package("fastnn._kernels")
 ISA = KERNELS.isa()             # the instruction set that was chosen at import
@@ -50,10 +50,10 @@ def others_run() -> bool:
 
 
 def pause() -> None:
-    """Until the threads of the candidate before sleep.
+    """Waits until the threads of the candidate before sleep.
 
-    They wait for more work without leaving their cores, where they are in the next candidate's way: those of PyTorch 7
-    ms after a call, of onnxruntime 32, of NumPy's OpenBLAS 103.
+    After a call they spin, and keep a core from the next candidate: those of PyTorch for 7 ms, of onnxruntime for 32,
+    of NumPy's OpenBLAS for 103.
     """
     end = time.perf_counter() + LONGEST_PAUSE
     time.sleep(PAUSE)

@@ -23,7 +23,7 @@ cdef class Closed:
 
     cdef int check_unmade(self) except -1:
         closed.check_concrete(type(self))
-        if self.made():                            # kernels rely on what it was made with
+        if self.made():                             # kernels rely on what it was made with
             raise RuntimeError(f"{type(self).__name__}.__init__: expected one call, got a second one")
         return 0
 

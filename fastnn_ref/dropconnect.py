@@ -117,7 +117,7 @@ class DropConnect(Linear):
         return y
 
     def backward_pass(self, dy: Array) -> Array:
-        if len(self._saved) == 3:                                    # what Linear's forward saved
+        if len(self._saved) == 3:                                   # what Linear's forward saved
             return super().backward_pass(dy)
         x, u, y, mask = self._saved
         if mask is None:

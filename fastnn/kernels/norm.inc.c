@@ -133,10 +133,9 @@ ALWAYS_INLINE void F(normalise_range_backward)(const real *x, real *dy, int64_t 
         dy[i] = scale * F(fma_)(-((x[i] - mean_hi - mean_lo) * inv), dot_mean, weight * dy[i] - sum_mean);
 }
 
-/* The same for a channel with a relu behind it, whose derivative is made again of x: to read y would take
-   longer. */
-static inline void F(relu_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo, real inv, real w,
-                                    real b, real scale, real sum_mean, real dot_mean)
+/* The same for a channel with a relu behind it, whose derivative is made again of x: to read y would take longer. */
+static inline void F(normalise_range_relu_backward)(const real *x, real *dy, int64_t n, real mean_hi, real mean_lo,
+                                                    real inv, real w, real b, real scale, real sum_mean, real dot_mean)
 {
     ELEMENTWISE for (int64_t i = 0; i < n; ++i) {
         const real normal = (x[i] - mean_hi - mean_lo) * inv, d = F(fma_)(normal, w, b) > 0 ? dy[i] : 0;
@@ -421,8 +420,8 @@ static void F(batchnorm_channels_backward)(const fastnn_norm *g, int64_t from, i
                     }
                 else if (!g->training) ELEMENTWISE for (int64_t j = 0; j < r->n; ++j) d[j] *= slope;
                 else if (g->relu)
-                    F(relu_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, w[c], b[c], slope, db[c] / count,
-                                     dw[c] / count);
+                    F(normalise_range_relu_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, w[c], b[c], slope,
+                                                     db[c] / count, dw[c] / count);
                 else
                     F(normalise_range_backward)(x + at, d, r->n, mean_hi, mean_lo, inv, 1, slope, db[c] / count,
                                                 dw[c] / count);

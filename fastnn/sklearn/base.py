@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.data import largest_value
-from fastnn_ref.shared.foreign import check_unmasked, holds_dates
+from fastnn_ref.shared.foreign import check_undated, check_unmasked
 from fastnn_ref.shared.objects import package_of
 
 from .._kernels import limit_threads
@@ -169,8 +169,7 @@ class Estimator(BaseEstimator):
             options |= {"multi_output": True}
         check_unmasked("X", x)
         check_unmasked("y", y)
-        if holds_dates(x):
-            raise TypeError("X: expected numbers, got dates or durations")
+        check_undated("X", x)
         return validate_data(self, self._reshape(x, reset), y, accept_sparse=["csr", "csc"],
                              dtype=(np.float64, np.float32), reset=reset, **options)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.foreign import check_unmasked, holds_dates
+from fastnn_ref.shared.foreign import check_undated, check_unmasked
 
 from ..extras import extra
 from .base import Estimator, keep
@@ -276,8 +276,7 @@ class MLPRegressor(RegressorMixin, Estimator):
         self._check_targets(y, True)
 
     def _check_targets(self, y: Any, incremental: bool) -> None:
-        if holds_dates(y):
-            raise TypeError("y: expected numbers, got dates or durations")
+        check_undated("y", y)
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(f"y: expected {self.n_outputs_} outputs as before, got {checks.format_shape(y.shape)}")
         if isinstance(self.loss, str) and self.loss == "poisson" and (y < 0).any():

@@ -83,10 +83,11 @@ def columns_of(value: Any) -> tuple[Any, ...]:
     return tuple(value.columns) if is_frame(value) else ()
 
 
-def holds_dates(value: Any) -> bool:
-    """Are there dates or durations in an array or a data frame? NumPy would take their ticks for numbers."""
+def check_undated(name: str, value: Any) -> None:
+    """TypeError for dates or durations in an array or a data frame, whose ticks NumPy would take for numbers."""
     dtypes = value.dtypes if is_frame(value) else [getattr(value, "dtype", None)]
-    return any(getattr(each, "kind", "") in ("m", "M") or getattr(each, "is_temporal", bool)() for each in dtypes)
+    if any(getattr(each, "kind", "") in ("m", "M") or getattr(each, "is_temporal", bool)() for each in dtypes):
+        raise TypeError(f"{name}: expected numbers, got dates or durations")
 
 
 def from_frame(name: str, value: Any) -> Array:
