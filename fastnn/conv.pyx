@@ -14,7 +14,7 @@ Reference: fastnn_ref/conv.py.
 from libc.stdint cimport int64_t
 
 from fastnn._kernels cimport (
-    CONV_FILTERS, CONV_LINES, CONV_PIXELS, CONV_TERMS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES,
+    CONV_FILTERS, CONV_LINES, CONV_PIXELS, IDENTITY, RELU, WINOGRAD_FILTERS, WINOGRAD_LINES,
     WINOGRAD_POINTS, WINOGRAD_SUMMED, address, aligned, fastnn_conv, fastnn_kernels, fastnn_planes, saves_slope,
 )
 from fastnn.activation cimport Weighted, get_activation
@@ -142,16 +142,12 @@ cdef class Convolution(Weighted):
         if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
-        plan.reserve_scratch(&g.weights, <object>g.filters * g.filter_size)
+        # Turned weights, or dW's sums: rows of filters, a group's in whole lines.
+        plan.reserve_scratch(&g.weights, g.groups * <object>g.filter_size * (-(-outside // lanes) * lanes))
         g.panels = NULL
         if not g.kernel and lanes <= max(inside, outside) <= MOST_PACKED and self.packed is None:
             size = max([one * (-(-other // lanes) * lanes) for one, other in ((inside, outside), (outside, inside))])
             plan.reserve_scratch(&g.panels, g.groups * (g.filter_size // inside) * size)
-        g.columns = NULL
-        seen, taps = windows[0] * windows[1], g.groups * <object>g.filter_size
-        if not g.kernel and 2 * windows[1] <= lanes and seen <= CONV_TERMS and outside >= lanes and g.filter_size >= 32:
-            terms = min(max(1, CONV_TERMS // seen), lanes - 1) * seen
-            plan.reserve_scratch(&g.columns, (taps + g.filters) * terms)
         return 0
 
     cdef tuple tiled(self, tuple image):

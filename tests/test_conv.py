@@ -326,25 +326,29 @@ def among_nans(values):
     return around[128:-128].reshape(values.shape)
 
 
-@pytest.mark.parametrize(("shape", "filters"), [
-    ((37, 40, 19, 21), 7), ((9, 2, 70, 40), 3), ((600, 3, 5, 4), 5),
+@pytest.mark.parametrize(("shape", "filters", "arguments"), [
+    ((37, 40, 19, 21), 7, {}), ((9, 2, 70, 40), 3, {}), ((600, 3, 5, 4), 5, {}),
+    ((37, 12, 19, 21), 75, {}), ((9, 70, 17, 40), 48, {"kernel_size": 1, "padding": 0}), ((600, 4, 5, 4), 32, {}),
+    ((39, 16, 13, 11), 150, {"groups": 2, "stride": 2}), ((33, 36, 12, 7), 64, {"kernel_size": 1, "padding": 1}),
 ])  # fmt: skip
-def test_dw_of_many_chunks(ref, fast, dtype, isa, threads, shape, filters):
-    """Of more lines than a chunk has, of many blocks and of many images behind them, and of more channels than are
-    summed at once."""
+def test_dw_of_many_chunks(ref, fast, dtype, isa, threads, shape, filters, arguments):
+    """Of more lines than a chunk has, of many blocks and of many images behind them, of more channels than are summed
+    at once, and of several panels of filters."""
+
+    def passes(nn, dtype):
+        layer = nn.Conv2d(shape[1], filters, **{"kernel_size": 3, "padding": 1, **arguments})
+        model = nn.Sequential(layer, seed=1, dtype=dtype)
+        y = model.forward(normal(shape, dtype), training=True)
+        model.backward(normal(y.shape, dtype, seed=1))
+        return model.grads["0.weight"]
+
     grads = []
     for count in (1, 2, 3):
         threads(count)
-        model = fast.Sequential(fast.Conv2d(shape[1], filters, 3, padding=1), seed=1, dtype=dtype)
-        y = model.forward(normal(shape, dtype), training=True)
-        model.backward(normal(y.shape, dtype, seed=1))
-        grads.append(model.grads["0.weight"])
+        grads.append(passes(fast, dtype))
     same(grads[1], grads[0])
     same(grads[2], grads[0])
-    model = ref.Sequential(ref.Conv2d(shape[1], filters, 3, padding=1), seed=1, dtype="float64")
-    model.forward(normal(shape, dtype).astype(np.float64), training=True)
-    model.backward(normal(y.shape, dtype, seed=1).astype(np.float64))
-    want = model.grads["0.weight"]
+    want = passes(ref, "float64")
     assert np.abs(grads[0] - want).max() <= 30 * np.finfo(dtype).eps * np.abs(want).max()
 
 

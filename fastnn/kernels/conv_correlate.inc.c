@@ -188,7 +188,7 @@ ALWAYS_INLINE void F(window_tap)(const int rows, const int vectors, const real *
 typedef struct {
     const int64_t *index, *offset;
     int64_t begin, count;
-    int full;
+    int full, apart;
 } F(block_taps_t);
 
 ALWAYS_INLINE void F(window_tile)(const int rows, const int vectors, const int full, const real *const *windows,
@@ -217,7 +217,7 @@ ALWAYS_INLINE void F(window_tile)(const int rows, const int vectors, const int f
 }
 
 /* The same from where the sums stand (`first`: from the bias, or 0), and back, with relu if that comes next; the last
-   vector of the bias has `tail` values. */
+   vector of the bias has `tail` values. Where the block is `apart`, its sums start from 0 and are added. */
 ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real *const *windows,
                                   const F(block_taps_t) *t, const real *panel, int first, int relu, const real *bias,
                                   int tail, real *const *sums, int64_t j)
@@ -226,10 +226,13 @@ ALWAYS_INLINE void F(window_sums)(const int rows, const int vectors, const real 
     UNROLL for (int v = 0; v < vectors; ++v) {
         const vmask mask = vfirst(v == vectors - 1 ? tail : VL);
         const vec start = first && bias ? vload_first(bias + v * VL, mask) : vzero();
-        UNROLL for (int i = 0; i < rows; ++i) acc[i][v] = first ? start : vload(sums[i] + j + v * VL);
+        UNROLL for (int i = 0; i < rows; ++i) acc[i][v] = first || t->apart ? start : vload(sums[i] + j + v * VL);
     }
     if (t->full) F(window_tile)(rows, vectors, 1, windows, t, panel, acc);
     else F(window_tile)(rows, vectors, 0, windows, t, panel, acc);
+    if (t->apart && !first)
+        UNROLL for (int i = 0; i < rows; ++i)
+            UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vload(sums[i] + j + v * VL) + acc[i][v];
     if (relu)
         UNROLL for (int i = 0; i < rows; ++i) UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = vrelu(acc[i][v]);
     UNROLL for (int i = 0; i < rows; ++i)
@@ -261,7 +264,7 @@ static void F(sum_windows)(const F(correlation_t) *c, int64_t k, const real *con
     const int64_t *index = g->taps + g->tap_set_begin[set], *last = g->taps + g->tap_set_begin[set + 1];
     for (int64_t p = 0, size; p < c->filter_size; p += size) {
         const real *panel = panels + p * row;
-        F(block_taps_t) t = {index, g->tap_offset, p, 0, 0};
+        F(block_taps_t) t = {index, g->tap_offset, p, 0, 0, 0};
         size = min64(KC, c->filter_size - p);
         while (index < last && *index < p + size) ++index;
         t.count = index - t.index, t.full = t.count == size;

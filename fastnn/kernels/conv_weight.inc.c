@@ -1,11 +1,16 @@
 /* Convolution, 5 of 5: dW and db.
 
-   dW[o, t] is a dot product over all windows of all images: the sum of those of chunks, some rows of some interleaved
-   blocks, then of the single images. A chunk's has LANES running sums, whose lanes are the images of a block, or
-   neighbouring windows of a single image; a tree joins them. A register tile holds the running sums of some filters by
-   some taps. Chunks are small, so that a part of their planes stays in the second-level cache for all filters: before,
-   dW of 64 channels of 32 × 32 pixels waited for memory most of the time. What narrow single images add is a product of
-   two matrices. */
+   dW[o, t] is a dot product over all windows of all images: the sum of those of chunks of windows, in their order, of
+   the interleaved blocks and then of the single images. Chunks are small, so that what they read stays in the caches
+   for all filters and taps. There are two ways to take them.
+
+   By dots: a tile in registers holds LANES running sums for each of some filters by some taps, whose lanes are the
+   images of a block, or neighbouring windows of a single image; a tree joins them. A tile of 4 × 6 reads ten lines for
+   24 multiply-adds, from the second-level cache unless taps share them.
+
+   By products: a tile holds one sum for each of some taps by some vectors of filters, and goes through the windows one
+   by one. It needs du transposed, and filters that fill the vectors. 1 × 1 kernels over 64 to 256 channels take 0.5 to
+   0.8 of the time of dots, 3 × 3 kernels 0.8 to 0.97 (AVX-512 and AVX2). */
 
 #undef DOT_FILTERS
 #undef DOT_TAPS
@@ -230,10 +235,19 @@ static void F(add_chunks)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dot
         }
 }
 
-/* Are the single images' sums a product? conv.pyx decides: where rows are narrow. */
-static inline int F(multiplies_columns)(const fastnn_conv *g)
+/* Is dW worked out by products? 16 filters are one vector, whose tiles take as long as those of dots. */
+static inline int F(goes_by_products)(const fastnn_conv *g)
 {
-    return g->columns && g->images % LANES > 0;
+    const int64_t out = g->filters / g->groups, full = ceil_div(out, LANES) * LANES;
+    return g->filter_size >= 32 && out >= 2 * LANES && 10 * full <= 11 * out;
+}
+
+/* And what single images add to it? Where their rows are at most half a line, most lanes of dots would be empty, so one
+   vector is better, too. */
+static inline int F(singles_go_by_products)(const fastnn_conv *g)
+{
+    const int narrow = g->filter_size >= 32 && g->filters / g->groups >= LANES && 2 * g->out_cols <= LANES;
+    return g->images % LANES > 0 && (narrow || F(goes_by_products)(g));
 }
 
 /* This part of the tiles of dW. */
@@ -262,72 +276,130 @@ static void F(weight_gradient_part)(const void *job, int part, int parts)
         .tail = g->out_cols % LANES,
     };
     F(add_chunks)(g, tiles, &interleaved);
-    if (!F(multiplies_columns)(g)) F(add_chunks)(g, tiles, &others);
+    if (!F(singles_go_by_products)(g)) F(add_chunks)(g, tiles, &others);
 }
 
-/* What some single images add to dW, as a product: du, filters by windows, times what each tap sees of these windows.
-   Where a row is at most half a line, most lanes of a tile of sums would be empty, and to join lanes would take longer
-   than to multiply: one image of 128 channels of 4 × 4 pixels takes 29 µs in place of 189. */
+/* By products. A chunk's is that of the patches, a row for each tap, by du, whose panels have a row for each window of
+   each image. The micro-kernel is that of single images by filters (conv_correlate.inc.c) with windows and taps
+   exchanged. */
+#undef PRODUCT_TERMS
+#define PRODUCT_TERMS 512               /* of a chunk; the bits depend on it, and 256 take a little longer */
+
+/* Interleaved blocks, or single images; the distances in du go from one of them, filter, row, pixel to the next. */
+typedef struct {
+    const real *du, *planes;
+    const int64_t *tap_offset;
+    int64_t images, unit;               /* unit: images that stand side by side, LANES or 1 */
+    int64_t du_image, du_filter, du_row, du_pixel, planes_image;
+} F(product_t);
+
+/* Where the first tap of windows first … first + n − 1, counted through all images, stands in the planes. */
+static void F(product_places)(const fastnn_conv *g, const F(product_t) *s, int64_t first, int64_t n, int64_t *places)
+{
+    const int64_t cols = g->out_cols, size = g->out_rows * cols;
+    for (int64_t e = first; e < first + n; ++e) {
+        const int64_t w = e % size, at = e / size * s->planes_image + (w / cols * g->input.pitch + w % cols) * s->unit;
+        for (int64_t l = 0; l < s->unit; ++l) *places++ = at + l;
+    }
+}
+
+/* A panel of their du: `width` values a row, those of some filters and what stands behind them. */
+static void F(product_panel)(const fastnn_conv *g, const F(product_t) *s, int64_t first, int64_t n, int64_t filter,
+                             int64_t filters, int64_t width, real *panel)
+{
+    const int64_t cols = g->out_cols, size = g->out_rows * cols;
+    const int dense = s->du_pixel == s->unit, flat = dense && s->du_row == cols * s->unit;
+    for (int64_t e = first, some; e < first + n; e += some) {
+        const int64_t w = e % size, i = w / cols, j = w % cols;
+        some = min64(first + n - e, flat ? size - w : dense ? cols - j : 1);
+        F(transpose)(s->du + e / size * s->du_image + filter * s->du_filter + i * s->du_row + j * s->du_pixel,
+                     s->du_filter, panel, width, filters, some * s->unit);
+        panel += some * s->unit * width;
+    }
+}
+
+/* The sums are dW, transposed: a row for each tap of each group. */
 typedef struct {
     const fastnn_conv *g;
-    int64_t first, images, terms;       /* terms: windows of all these images */
-    real *du, *columns;                 /* (filters, terms) and (groups · filter_size, terms) */
-} F(columns_t);
+    F(product_t) blocks, singles;
+    real *sums;
+} F(products_t);
 
-static void F(fill_columns_part)(const void *job, int part, int parts)
+/* Adds the chunks of all these images to tiles begin … end − 1 of the sums, panel by panel of each group, or begins
+   them. */
+static void F(add_products)(const F(products_t) *job, const F(product_t) *s, int64_t begin, int64_t end, real *panel,
+                            int fresh)
 {
-    const F(columns_t) *c = job;
-    const fastnn_conv *g = c->g;
-    const int64_t rows = g->out_rows, cols = g->out_cols, size = rows * cols, taps = g->groups * g->filter_size;
-    const int64_t in = g->channels / g->groups, pitch = g->input.pitch;
-    for (int64_t t = part_begin(taps, part, parts); t < part_begin(taps, part + 1, parts); ++t) {
-        const int64_t k = t / g->filter_size, place = g->input.tap_offset[t % g->filter_size];
-        real *to = c->columns + t * c->terms;
-        for (int64_t n = 0; n < c->images; ++n) {
-            const real *from = F(planes_at)(&g->input, c->first + n) + k * in * g->input.channel_size + place;
-            for (int64_t i = 0; i < rows; ++i, from += pitch, to += cols) F(copy_row)(from, to, cols);
+    const fastnn_conv *g = job->g;
+    const int64_t in = g->channels / g->groups, out = g->filters / g->groups, row = F(packed_row)(out);
+    const int64_t vectors = row / VL, panels = ceil_div(vectors, NV), tiles = ceil_div(g->filter_size, MR);
+    const int64_t windows = s->images * g->out_rows * g->out_cols, most = PRODUCT_TERMS / s->unit;
+    int64_t places[PRODUCT_TERMS];
+    for (int64_t first = 0, n; first < windows; first += n, fresh = 0) {
+        n = min64(most, windows - first);
+        F(product_places)(g, s, first, n, places);
+        const F(block_taps_t) t = {NULL, places, 0, n * s->unit, 1, 1};
+        int64_t packed = -1;
+        for (int64_t e = begin; e < end; ++e) {
+            const int64_t p = e / tiles, k = p / panels, tile = e % tiles;
+            const int64_t v = part_begin(vectors, (int)(p % panels), (int)panels);
+            const int64_t wide = part_begin(vectors, (int)(p % panels) + 1, (int)panels) - v;
+            const int64_t tap = part_begin(g->filter_size, (int)tile, (int)tiles);
+            const int64_t taps = part_begin(g->filter_size, (int)tile + 1, (int)tiles) - tap;
+            const real *from[MR];
+            real *to[MR];
+            if (p != packed)
+                F(product_panel)(g, s, first, n, k * out + v * VL, min64(wide * VL, out - v * VL), wide * VL, panel);
+            packed = p;
+            for (int64_t i = 0; i < taps; ++i) {
+                from[i] = s->planes + k * in * g->input.channel_size * s->unit + s->tap_offset[tap + i];
+                to[i] = job->sums + (k * g->filter_size + tap + i) * row;
+            }
+            F(window_table)[taps - 1][wide - 1](from, &t, panel, fresh, 0, NULL, VL, to, v * VL);
         }
     }
-    for (int64_t o = part_begin(g->filters, part, parts); o < part_begin(g->filters, part + 1, parts); ++o)
-        for (int64_t n = 0; n < c->images; ++n)
-            F(copy_row)((const real *)g->du + ((c->first + n) * g->filters + o) * size,
-                        c->du + o * c->terms + n * size, size);
 }
 
-typedef struct {
-    fastnn_gemm product;
-    int add;
-} F(added_product_t);
-
-static void F(added_product_part)(const void *job, int part, int parts)
+static void F(products_part)(const void *products, int part, int parts)
 {
-    const F(added_product_t) *p = job;
-    F(multiply_share)(&p->product, p->add, part, parts);
+    const F(products_t) *job = products;
+    const fastnn_conv *g = job->g;
+    const int64_t panels = ceil_div(ceil_div(g->filters / g->groups, VL), NV);
+    const int64_t tiles = g->groups * panels * ceil_div(g->filter_size, MR);
+    const int64_t begin = part_begin(tiles, part, parts), end = part_begin(tiles, part + 1, parts);
+    _Static_assert(PRODUCT_TERMS * NR * sizeof(real) <= PACK_BYTES, "a panel is what a thread has room for");
+    real *panel = (real *)((char *)g->work + (int64_t)part * PACK_BYTES);
+    F(add_products)(job, &job->blocks, begin, end, panel, 1);
+    F(add_products)(job, &job->singles, begin, end, panel, g->images < LANES);
 }
 
-static void F(multiply_columns)(const fastnn_conv *g)
+/* `all`: dW of all images; else what the single ones add to it. */
+static void F(multiply_products)(const fastnn_conv *g, int all)
 {
-    const int64_t blocks = F(interleaved_blocks)(g->images), out = g->filters / g->groups, taps = g->filter_size;
-    const int64_t size = g->out_rows * g->out_cols, together = max64(1, FASTNN_CONV_TERMS / size);
-    const int threads = F(conv_threads)(g);
-    for (int64_t n = blocks * LANES, images; n < g->images; n += images) {
-        F(columns_t) c = {.g = g, .first = n, .columns = g->columns};
-        c.images = images = min64(together, g->images - n), c.terms = images * size;
-        c.du = c.columns + g->groups * taps * c.terms;
-        run_parts(F(fill_columns_part), &c, threads);
-        for (int64_t k = 0; k < g->groups; ++k) {
-            const F(added_product_t) job = {
-                .product = {
-                    .a = c.du + k * out * c.terms, .a_row = c.terms, .a_col = 1,
-                    .b = c.columns + k * taps * c.terms, .b_row = 1, .b_col = c.terms,
-                    .c = (real *)g->dw + k * out * taps, .y = (real *)g->dw + k * out * taps, .c_row = taps,
-                    .m = out, .n = taps, .k = c.terms, .activation = IDENTITY, .work = g->work, .threads = threads,
-                },
-                .add = n > 0,
-            };
-            run_parts(F(added_product_part), &job, (int)min64(threads, F(column_tiles)(&job.product)));
-        }
-    }
+    const fastnn_planes *planes = &g->input;
+    const int64_t blocks = F(interleaved_blocks)(g->images), single = blocks * LANES, taps = g->filter_size;
+    const int64_t size = g->out_rows * g->out_cols, out = g->filters / g->groups, row = F(packed_row)(out);
+    const F(interleaved_du_t) du = F(interleaved_du)(g);
+    const F(products_t) job = {
+        .g = g, .sums = g->weights,
+        .blocks = {
+            .du = du.first, .du_image = du.block, .du_filter = du.filter, .du_row = du.row, .du_pixel = du.pixel,
+            .planes = F(planes_at)(planes, 0), .planes_image = LANES * planes->image_size,
+            .tap_offset = planes->tap_offset_interleaved, .images = all ? blocks : 0, .unit = LANES,
+        },
+        .singles = {
+            .du = (const real *)g->du + single * g->filters * size, .du_image = g->filters * size, .du_filter = size,
+            .du_row = g->out_cols, .du_pixel = 1,
+            .planes = F(planes_at)(planes, single), .planes_image = planes->image_size,
+            .tap_offset = planes->tap_offset, .images = g->images - single, .unit = 1,
+        },
+    };
+    const int64_t tiles = g->groups * ceil_div(row / VL, NV) * ceil_div(taps, MR);
+    for (int64_t k = 0; k < g->groups && !all && blocks; ++k)
+        F(transpose)((real *)g->dw + k * out * taps, taps, job.sums + k * taps * row, row, out, taps);
+    run_parts(F(products_part), &job, (int)min64(F(conv_threads)(g), tiles));
+    for (int64_t k = 0; k < g->groups; ++k)
+        F(transpose)(job.sums + k * taps * row, row, (real *)g->dw + k * out * taps, taps, taps, out);
 }
 
 /* db of this part of the filters. */
@@ -360,9 +432,10 @@ static void F(bias_gradient_part)(const void *job, int part, int parts)
 static void F(weight_gradient)(const fastnn_conv *g)
 {
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
-    if (g->images >= LANES || !F(multiplies_columns)(g))
+    const int all = F(goes_by_products)(g), singles = F(singles_go_by_products)(g);
+    if (!all && (g->images >= LANES || !singles))
         run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));
-    if (F(multiplies_columns)(g)) F(multiply_columns)(g);
+    if (all || singles) F(multiply_products)(g, all);
 }
 
 static void F(conv_backward_weight)(const fastnn_conv *g)

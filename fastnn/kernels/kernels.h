@@ -120,8 +120,6 @@ typedef struct {
 #define FASTNN_CONV_PIXELS 96
 /* Lines that 1 × 1 kernels copy side by side, 128 KB: the end of a thread's scratch memory. */
 #define FASTNN_CONV_LINES 2048
-/* dW of narrow single images: at most so many windows are in one product. */
-#define FASTNN_CONV_TERMS 256
 
 /* Winograd's formulas turn a window of 6 × 6 values into values at so many points. So many filters and lines
    (conv_winograd.inc.c) are worked out together, and at most so many lines are summed into dW. */
@@ -155,9 +153,9 @@ typedef struct {
     int64_t scratch_size;
     const void *x, *w, *b, *du;         /* b may be NULL */
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
-    void *scratch, *weights;            /* threads · scratch_size values; w turned for the way back */
+    void *scratch, *weights;            /* threads · scratch_size values; w turned for the way back, or sums of dW */
     void *panels;                       /* room for the weights as conv_pack makes them, or NULL */
-    void *columns, *work;               /* room for what taps see of narrow images, with their du, or NULL; as gemm's */
+    void *work;                         /* as gemm's */
     /* Of Winograd's formulas: the kernel's height and width, or 0; how many lines go into dW together; the transformed
        weights, and the same in strips; transformed x and du. */
     int64_t kernel, weight_lines;
