@@ -376,8 +376,8 @@ SHARED = [
          "if len(set(columns)) < len(columns):",
          "if len(set(columns)) < 0:"),
         ("several inputs are examples", "test_bad_input::test_message",
-         "if name == \"x\" and isinstance(value, list | tuple):",
-         "if name == \"x\" and isinstance(value, list):"),
+         "if role == \"x\" and isinstance(value, list | tuple):",
+         "if role == \"x\" and isinstance(value, list):"),
     ),
     *of(
         "fastnn_ref/shared/closed.py",

@@ -1,5 +1,7 @@
 """validation_split: which rows validate, in memory and in files, in both packages."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,37 @@ def test_errors(nn, t, arguments, text):
     with pytest.raises(ValueError, match=text):
         train(nn, X, t, model=model, **given)
     assert model.steps == 0
+
+
+@pytest.mark.parametrize("arguments", [{"gradient_accumulation_steps": 2}, {"shards": 2}, {"shuffle": "blocks"}])
+@pytest.mark.parametrize("own", [{}, {"validation_split": 0.2, "validation_rows": "random"}])
+def test_errors_count_rows_as_the_user_does_where_batches_are_parts(nn, arguments, own):
+    """The bad row is in none of the rows that are looked at before training."""
+    x, t = np.tile(X, (40, 1)), np.tile(CLASSES, 40)
+    row = int(choose_rows(2000, 400, "random", t, 3)[0][-1] if own else 1999)
+    t[row] = 7
+    with pytest.raises(ValueError, match=f"^t: expected class numbers from 0 to 2, got 7 at row {row}$"):
+        train(nn, x, t, **own, **arguments)
+
+
+def test_an_error_of_a_users_own_says_what_it_says(nn):
+    class Own(nn.CustomLoss):
+        def value_and_gradient(self, y, t, weights):
+            raise ValueError("t: expected more of (8, 3) at row 3")
+
+    with pytest.raises(ValueError, match=r"^t: expected more of \(8, 3\) at row 3$"):
+        train(nn, X, X[:, :3], loss=Own(), validation_split=0.2, validation_rows="random")
+
+
+@pytest.mark.parametrize(("held_out", "text"), [
+    ((X[0], CLASSES[:1]), r"validation_data[0]: expected (n, 6), got (6,); validation_data[0][None] is a batch of one"),
+    (([X, X], CLASSES), "validation_data[0]: expected one array, got a list of 2; np.hstack"),
+    ((X, ["a"] * 50), "validation_data[1]: expected numbers, got text; sklearn.preprocessing.LabelEncoder"),
+    ((X, CLASSES[:, None, None]), "validation_data[1]: expected class numbers (50,) or probabilities (50, 3), got "
+                                  "(50, 1, 1)"),
+    ((X, CLASSES[:, None]), "probabilities (50, 3), got (50, 1); validation_data[1][..., 0] has that shape"),
+    ((X, CLASSES, np.ones(3)), "validation_data[2]: expected (50,), one number for each row of validation_data[0]"),
+])
+def test_hints_name_what_the_user_passed(nn, held_out, text):
+    with pytest.raises((ValueError, TypeError), match="^.*" + re.escape(text)):
+        train(nn, X, CLASSES, validation_data=held_out)

@@ -20,7 +20,7 @@ import numpy as np
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.objects import as_package
 from fastnn_ref.shared.optional import optional
-from fastnn_ref.shared.shapes import MORE_AXES, inner_chain
+from fastnn_ref.shared.shapes import inner_chain
 
 from .formulas import DEFAULTS, FORMULAS, OPERATORS, RMS
 from .graph import Array, Graph, Shape, Within, fail, tidy
@@ -63,10 +63,10 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
         text = str(error).strip().partition("\n")[0][:200]
         raise ValueError(f"{where}: expected an ONNX file, got one that onnx refuses: {text}") from None
     try:
-        return Reader(onnx, found, package).model(seed)
+        with checks.retold(teller=lambda _: "a file with all sizes of its input"):
+            return Reader(onnx, found, package).model(seed)
     except (ValueError, TypeError) as error:
-        text = str(error).replace(MORE_AXES, MORE_AXES.replace("input_shape=", "a file with all sizes of its input"))
-        raise ValueError(f"{where}: {text}") from error
+        raise ValueError(f"{where}: {error}") from error
     except RecursionError:
         raise ValueError(f"{where}: expected layers, got blocks that are nested too deeply") from None
 

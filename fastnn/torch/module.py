@@ -15,7 +15,7 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.config import arguments, is_argument, signature
 from fastnn_ref.shared.objects import as_package, check_model, format_kind
 from fastnn_ref.shared.optional import optional
-from fastnn_ref.shared.shapes import inner_chain, more_axes
+from fastnn_ref.shared.shapes import inner_chain, no_fit
 
 from .. import image_tables
 from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
@@ -201,7 +201,7 @@ class Reader:
         try:
             return shape and layer.output_shape(shape)
         except ValueError as error:
-            raise ValueError(str(error) + more_axes(layer, before) * (not self.given)) from None
+            raise no_fit(str(error), layer, before, self.given) from None
 
     def check_plain(self, module: Any, path: str) -> None:
         """ValueError unless the module does what its class says."""

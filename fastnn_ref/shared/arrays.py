@@ -22,11 +22,11 @@ Array = npt.NDArray[Any]
 # ---- any array ----
 
 
-def as_number_array(name: str, value: object) -> Array:
-    """``value`` as an array of bools, integers or floats."""
-    array = value if type(value) is np.ndarray else foreign.as_numpy(name, value)
+def as_number_array(name: str, value: object, role: str = "") -> Array:
+    """``value`` as an array of bools, integers or floats; its ``role`` is "x" or "t" where it goes by another name."""
+    array = value if type(value) is np.ndarray else foreign.as_numpy(name, value, role or name)
     if array.dtype.kind not in "biuf":
-        raise foreign.not_numbers(name, value, array)
+        raise foreign.not_numbers(name, value, array, role or name)
     return array
 
 
@@ -48,7 +48,8 @@ def first_row(bad: Array) -> int:
 def check_values(name: str, values: Array, bad: Array, wanted: str) -> None:
     """ValueError that says the first value that is ``bad``, and its row."""
     if bad.any():
-        raise ValueError(f"{name}: expected {wanted}, got {values[bad][0]} at row {first_row(bad)}")
+        raise checks.value_error("{name}: expected {wanted}, got {got} at row {row}",
+                                 name=name, wanted=wanted, got=values[bad][0], row=first_row(bad))
 
 
 # ---- what a pass is given, and what a user's own code gives it ----

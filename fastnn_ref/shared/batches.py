@@ -31,7 +31,7 @@ from .. import philox
 from . import checks, diagnosis
 from .class_weight import is_sum, mean_of_batches, of_part, total_weight
 from .custom import CustomLoss
-from .data import Data, FileRows, check_inputs, is_mapped, named_as, numbered_as, prepare_data
+from .data import Data, FileRows, check_inputs, is_mapped, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
 from .shards import Shards, copy, summed_arrays
 
@@ -96,10 +96,11 @@ class RowBatches:
 
     def epoch(self, model: Any, skip: int) -> Iterator[Data]:
         """The batches of the model's next epoch, without the first ``skip``."""
-        x, t, weights, names = self.data[:4]
+        x, t, weights, names, columns, own = self.data
         for rows in itertools.islice(self.order(model.network.seeds.order, model.epochs), skip, self.count):
             take: Any = FileRows if self.in_parts else operator.getitem
-            yield Data(take(x, rows), take(t, rows), None if weights is None else weights[rows], names)
+            yield Data(take(x, rows), take(t, rows), None if weights is None else weights[rows], names, columns,
+                       rows if own is None else own[rows])
 
 
 def number_of(batches: Any) -> int:
@@ -184,7 +185,7 @@ def kept(array: Any) -> Any:
 def check_targets(model: Any, data: Data, loss: Any) -> None:
     """What the loss says of a batch's targets, before anything changes."""
     shape = (len(data.x), *model.output_shape(data.x.shape[1:]))
-    with named_as(data.names):
+    with data.as_given():
         if isinstance(loss, CustomLoss):
             loss.prepare_targets(data.t, shape, model.dtype)
         else:
@@ -243,7 +244,7 @@ def one_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: Any) -> tu
         value, penalty = accumulated_step(model, parts, loss, optimizer)
     else:
         (data,) = parts
-        with named_as(data.names):
+        with data.as_given():
             value = model.step(data.x[:], data.t[:], loss, optimizer, data.weights)
         penalty = model.penalty_loss
         value -= penalty
@@ -269,7 +270,7 @@ def train(
     """
     if isinstance(source, RowBatches) and source.in_memory:
         x, t, weights = source.data[:3]
-        with numbered_as(source.data.rows):
+        with source.data.as_given():
             value = model.run_epoch(
                 x, t, loss, optimizer, source.size, source.shuffle, progress=progress, sample_weight=weights,
                 mixup=mixup, on_batch_begin=on_batch_begin, on_batch_end=on_batch_end, resume=resume,

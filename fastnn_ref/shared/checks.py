@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,36 @@ T = TypeVar("T")
 BOOLS, INTEGERS = (bool, np.bool_), (int, np.integer)           # as tuples: every constructor asks many times
 NUMBERS = (*INTEGERS, float, np.floating)
 LARGEST = 2**40                     # values in one array; more is a mistake, and must not overflow in C
+
+
+# ---- errors whose parts somebody else knows better ----
+
+
+def value_error(text: str, /, **parts: Any) -> ValueError:
+    """A ValueError with the ``text``, whose fields are the ``parts``; ``retold`` tells it anew."""
+    error = ValueError(text.format(**parts))
+    vars(error)["told"] = text, parts
+    return error
+
+
+@contextmanager
+def retold(**changes: Callable[[Any], Any]) -> Iterator[None]:
+    """What ``value_error`` made tells, of its parts with these names, what the functions make of them.
+
+    >>> from fastnn_ref.shared.checks import retold, value_error
+    >>> with retold(row=lambda row: row + 100):
+    ...     raise value_error("{name}: expected finite values, got nan at row {row}", name="t", row=7)
+    Traceback (most recent call last):
+    ValueError: t: expected finite values, got nan at row 107
+    """
+    try:
+        yield
+    except ValueError as error:
+        text, parts = vars(error).get("told", ("", {}))
+        if not changes.keys() & parts:
+            raise
+        raise value_error(text, **{name: changes[name](part) if name in changes else part
+                                   for name, part in parts.items()}) from None
 
 
 # ---- choices, numbers and flags ----

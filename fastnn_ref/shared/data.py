@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,31 +31,14 @@ class Data(NamedTuple):
     columns: tuple[Any, ...] = ()   # the names that a data frame has for them
     rows: Array | None = None       # None: all of them
 
+    def row(self, index: int) -> int:
+        """Which of the user's rows it is."""
+        return index if self.rows is None else int(self.rows[index])
 
-@contextmanager
-def named_as(names: tuple[str, str, str]) -> Iterator[None]:
-    """Errors about x, t and sample_weight name what the user passed."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        argument, colon, rest = str(error).partition(":")
-        argument, bracket, column = argument.partition("[")         # of a data frame
-        if type(error) not in (TypeError, ValueError) or argument not in AS_ARGUMENTS or names == AS_ARGUMENTS:
-            raise
-        name = names[AS_ARGUMENTS.index(argument)]
-        raise type(error)(name + bracket + column + colon + rest.replace("row of x", f"row of {names[0]}")) from None
-
-
-@contextmanager
-def numbered_as(rows: Array | None) -> Iterator[None]:
-    """Errors count rows as the user does, whose ``rows`` these are."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        found = re.fullmatch(r"((?:x|t|sample_weight): .* at row )(\d+)(, column .*)?", str(error))
-        if rows is None or found is None or type(error) not in (TypeError, ValueError) or int(found[2]) >= len(rows):
-            raise
-        raise type(error)(f"{found[1]}{rows[int(found[2])]}{found[3] or ''}") from None
+    def as_given(self) -> AbstractContextManager[None]:
+        """Errors name what the user passed, and count rows as the user does."""
+        names = dict(zip(AS_ARGUMENTS, self.names, strict=True))
+        return checks.retold(name=lambda name: names.get(name, name), row=self.row)
 
 
 class FileRows:
@@ -110,19 +91,21 @@ def is_mapped(array: Any) -> bool:
     return False
 
 
-def prepare_inputs(model: Any, x: object, convert: bool = True, columns: tuple[Any, ...] = ()) -> Array:
+def prepare_inputs(
+    model: Any, x: object, convert: bool = True, columns: tuple[Any, ...] = (), name: str = "x",
+) -> Array:
     """``x`` as an array that the model takes; one that lies in a file stays there, and is converted batch by batch."""
-    found = given = as_number_array("x", x)
+    found = given = as_number_array(name, x, "x")
     if (convert and not is_mapped(found)) or not found.size:
         with np.errstate(over="ignore"):
-            found = as_batch("x", found, model.dtype, None)
-        check_range(model, "x", given, columns)
+            found = as_batch(name, found, model.dtype, None)
+        check_range(model, name, given, columns)
     try:
         model.output_shape(found.shape[1:])
     except ValueError as error:
         if found.shape[1:] != model.input_shape:
-            as_batch("x", found, model.dtype, model.input_shape)     # says it in the words of x, where it can
-        raise ValueError(f"x: {error}") from None
+            as_batch(name, found, model.dtype, model.input_shape)    # says it in the words of x, where it can
+        raise ValueError(f"{name}: {error}") from None
     return found
 
 
@@ -131,11 +114,11 @@ def prepare_data(
     convert: bool = True,
 ) -> Data:
     """Arrays that fit the model and each other, converted so that no epoch need do it again."""
-    with named_as(names):
-        columns = foreign.columns_of(x)
-        x = prepare_inputs(model, x, convert, columns)
-        t = as_targets(t, len(x))
-        return Data(x, t, as_sample_weight(sample_weight, len(x)), names, columns)
+    columns = foreign.columns_of(x)
+    inputs = prepare_inputs(model, x, convert, columns, names[0])
+    targets = as_targets(t, len(inputs), names[1], names[0])
+    weights = as_sample_weight(sample_weight, len(inputs), names[2], names[0])
+    return Data(inputs, targets, weights, names, columns)
 
 
 def as_validation_data(model: Any, held_out: Any) -> Data:
@@ -228,9 +211,11 @@ def largest_value(values: Array) -> float:
         return max(abs(float(values.min())), abs(float(values.max()))) if values.dtype.kind != "b" else 1.0
 
 
-def place(row: int, bad: Array, columns: tuple[Any, ...]) -> str:
-    """Where the first bad value of a row is."""
-    return f"row {row}" + (f", column {columns[int(np.argmax(bad))]!r}" if columns else "")
+def bad_value(name: str, wanted: str, values: Array, bad: Array, row: int, columns: tuple[Any, ...]) -> ValueError:
+    """The error of the first bad one of a row's ``values``."""
+    column = f", column {columns[int(np.argmax(bad))]!r}" if columns else ""
+    return checks.value_error("{name}: expected {wanted}, got {got} at row {row}{column}",
+                              name=name, wanted=wanted, got=values[bad][0], row=row, column=column)
 
 
 def is_bounded(model: Any, row: Array) -> bool:
@@ -255,8 +240,7 @@ def check_range(model: Any, name: str, x: Array, columns: tuple[Any, ...], large
             row = first_row(bad)
             if is_bounded(model, fitted[row:row + 1]):
                 return
-            raise ValueError(f"{name}: expected values within the range of {dtype}, got {rows[row][bad[row]][0]} at "
-                             f"{place(start + row, bad[row], columns)}")
+            raise bad_value(name, f"values within the range of {dtype}", rows[row], bad[row], start + row, columns)
 
 
 def check_inputs(model: Any, data: Data) -> float:
@@ -267,9 +251,8 @@ def check_inputs(model: Any, data: Data) -> float:
     if not np.isfinite(largest):
         row = next(i for i, each in enumerate(data.x) if not np.isfinite(each).all())
         if not is_bounded(model, data.x[row:row + 1]):
-            bad = ~np.isfinite(data.x[row])
-            raise ValueError(f"{data.names[0]}: expected finite values, got {data.x[row][bad][0]} at "
-                             f"{place(row, bad, data.columns)}")
+            values = data.x[row]
+            raise bad_value(data.names[0], "finite values", values, ~np.isfinite(values), row, data.columns)
     return largest
 
 

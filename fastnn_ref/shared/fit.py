@@ -32,8 +32,6 @@ from .data import (
     check_inputs,
     check_last_batch,
     largest_value,
-    named_as,
-    numbered_as,
     prepare_data,
     split_data,
 )
@@ -42,7 +40,7 @@ from .metrics import Metric, MetricLike, compute_metrics, is_built_in, resolve_m
 from .mixup import as_mixup
 from .network import process_lock
 from .objects import check_is_root, package_of
-from .prediction import mean_loss, parts, rows_from
+from .prediction import mean_loss, parts
 from .progress import ProgressBar
 from .schedule import fill_in
 from .shards import Shards, as_shards, check_batch_size, ending_the_job
@@ -122,8 +120,7 @@ def check_evaluation(model: Any, data: Data, loss: Any, metrics: Mapping[str, Me
     def predict(rows: slice) -> Any:
         return np.resize(first, (rows.stop - rows.start, *first.shape[1:]))
 
-    with named_as(data.names):
-        _, y = mean_loss(predict, data, loss, EVALUATED, bool(metrics))
+    _, y = mean_loss(predict, data, loss, EVALUATED, bool(metrics))
     for name, metric in metrics.items():
         try:
             with nullcontext() if is_built_in(metric) else ignored_warnings():     # not the real predictions
@@ -175,10 +172,10 @@ class Evaluation(NamedTuple):
         """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t."""
         model, data, held_out, loss, own, metrics = self
         if held_out is not None:
-            with numbered_as(held_out.rows):
+            with held_out.as_given():
                 check_inputs(model, held_out)
                 check_evaluation(model, held_out, loss, metrics)
-        with numbered_as(data.rows):
+        with data.as_given():
             largest = check_inputs(model, data)
             if own:
                 check_evaluation(model, data, loss, own)
@@ -198,7 +195,7 @@ class Evaluation(NamedTuple):
         data, loss = self.data, self.loss
         y = self.model.predict(data.x[:PREDICTED])
         outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]    # a user's may not take zeros
-        with named_as(data.names), numbered_as(data.rows), rows_from(slice(0, len(y)), len(data.x)):
+        with data.as_given(), checks.retold(n=lambda _: len(data.x)):
             found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
         return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
 

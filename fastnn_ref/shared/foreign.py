@@ -17,7 +17,7 @@ if TYPE_CHECKING:                   # a part of `import fastnn` that only annota
     Array = npt.NDArray[Any]
 
 MOST = 1000                         # values that are looked at, to say what is wrong with them
-MAKE_NUMBERS = {                    # by the first letter of the argument, x or t
+MAKE_NUMBERS = {                    # by the role of the argument
     "x": "; pandas.get_dummies makes columns of 0 and 1",
     "t": "; sklearn.preprocessing.LabelEncoder or numpy.unique(..., return_inverse=True) makes class numbers",
 }
@@ -29,7 +29,7 @@ def check_unmasked(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected an array without a mask, got a masked array; fill it, or leave rows out")
 
 
-def as_numpy(name: str, value: Any) -> Array:
+def as_numpy(name: str, value: Any, role: str = "") -> Array:
     """``value`` as an array, of numbers or not."""
     check_unmasked(name, value)
     if hasattr(value, "toarray") and not hasattr(value, "__array__"):
@@ -37,9 +37,9 @@ def as_numpy(name: str, value: Any) -> Array:
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         return from_tensor(name, value)
     if is_frame(value):
-        return from_frame(name, value)
-    if name == "x" and isinstance(value, list | tuple):
-        check_is_one_input(value)
+        return from_frame(name, value, role)
+    if role == "x" and isinstance(value, list | tuple):
+        check_is_one_input(name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -48,10 +48,10 @@ def as_numpy(name: str, value: Any) -> Array:
         raise ValueError(f"{name}: expected an array of numbers, got {found}") from error
 
 
-def check_is_one_input(value: list[Any] | tuple[Any, ...]) -> None:
+def check_is_one_input(name: str, value: list[Any] | tuple[Any, ...]) -> None:
     """(n, f) arrays in a list are several inputs, or examples of two axes: nobody can know which."""
     if value and all(getattr(each, "ndim", 0) == 2 for each in value[:MOST]):
-        raise ValueError(f"x: expected one array, got a {type(value).__name__} of {len(value)}; np.hstack puts "
+        raise ValueError(f"{name}: expected one array, got a {type(value).__name__} of {len(value)}; np.hstack puts "
                          "several inputs side by side, for branches that begin with a Select; np.stack makes a batch "
                          "of examples")
 
@@ -90,7 +90,7 @@ def check_undated(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected numbers, got dates or durations")
 
 
-def from_frame(name: str, value: Any) -> Array:
+def from_frame(name: str, value: Any, role: str) -> Array:
     """Rows × columns; where the columns have no dtype in common that NumPy has, column by column.
 
     Among numbers polars makes dates and durations numbers, too, which they are not by themselves.
@@ -101,22 +101,22 @@ def from_frame(name: str, value: Any) -> Array:
     columns = list(value.columns)
     if len(set(columns)) < len(columns):
         raise TypeError(f"{name}: expected a name of its own for each column, got {columns}")
-    return np.column_stack([numbers_of(f"{name}[{column!r}]", value[column]) for column in columns])
+    return np.column_stack([numbers_of(f"{name}[{column!r}]", value[column], role) for column in columns])
 
 
-def numbers_of(name: str, column: Any) -> Array:
+def numbers_of(name: str, column: Any, role: str) -> Array:
     """The numbers of one column, or a TypeError; pandas keeps nullable ones as objects."""
     array = np.asarray(column)
     if array.dtype == object and all(isinstance(each, Real | np.bool_) for each in array.flat):
         array = np.array(array.tolist())
     if array.dtype.kind not in "biuf":
-        raise not_numbers(name, column, array)
+        raise not_numbers(name, column, array, role)
     if array.ndim != 1:
         raise TypeError(f"{name}: expected a number in each row, got {column.dtype}")
     return array
 
 
-def not_numbers(name: str, value: Any, array: Array) -> TypeError:
+def not_numbers(name: str, value: Any, array: Array, role: str) -> TypeError:
     """The error of something without numbers, with what would make numbers of it."""
     values = list(array.flat[:MOST]) if array.dtype == object else []
     gap = next((row for row, each in enumerate(values) if each is None or type(each).__name__ == "NAType"), None)
@@ -124,9 +124,9 @@ def not_numbers(name: str, value: Any, array: Array) -> TypeError:
     if array.ndim == 0 and array.dtype == object:
         found = "None" if value is None else f"a {type(value).__name__}"
     elif str(getattr(value, "dtype", "")) == "category":
-        found, hint = "categories", MAKE_NUMBERS.get(name[:1], "")
+        found, hint = "categories", MAKE_NUMBERS.get(role, "")
     elif array.dtype.kind in "SU" or any(isinstance(each, str) for each in values):
-        found, hint = "text", MAKE_NUMBERS.get(name[:1], "")
+        found, hint = "text", MAKE_NUMBERS.get(role, "")
     elif gap is not None:
         found = "a missing value" + (f" at row {gap}" if array.ndim == 1 else "")
     elif array.dtype == object:

@@ -140,4 +140,5 @@ def rows_used(n: int, batch_size: int, drop_last: bool) -> int:
 def check_enough_rows(rows: int, least: int) -> None:
     """Rows to normalise over, in a training batch."""
     if rows < least:
-        raise ValueError(f"x: expected at least {least} rows in a training batch, to normalise over, got {rows}")
+        raise checks.value_error("{name}: expected at least {least} rows in a training batch, to normalise over, got "
+                                 "{rows}", name="x", least=least, rows=rows)

@@ -6,10 +6,10 @@ an array in a file (``numpy.memmap``) is never in memory as a whole.
 
 from __future__ import annotations
 
+import functools
 import itertools
-import re
+import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,21 +38,6 @@ def parts(n: int, size: int) -> Iterator[slice]:
 # ---- the mean loss ----
 
 
-@contextmanager
-def rows_from(part: slice, n: int) -> Iterator[None]:
-    """Errors about rows ``part`` of n count them from the first row of all, and have shapes with n."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        seen = part.stop - part.start
-        if seen == n or type(error) not in (TypeError, ValueError):
-            raise
-        text = re.sub(r"at row (\d+)", lambda found: f"at row {int(found[1]) + part.start}", str(error))
-        if text.startswith("t: "):
-            text = re.sub(rf"\({seen}(?=[,)])", f"({n}", text)
-        raise type(error)(text) from None
-
-
 def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bool) -> tuple[float, Array]:
     """The loss of the outputs that ``predict`` has for rows of the data, and, if to ``keep``, all outputs.
 
@@ -67,7 +52,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     for rows in parts(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
-        with rows_from(rows, len(data.x)):
+        with checks.retold(row=functools.partial(operator.add, rows.start), n=lambda _: len(data.x)):
             means.append(loss.forward(y, t, weights))
         if len(data.x) > batch_size:
             counts.append(total_weight(loss, t, y.shape, weights))

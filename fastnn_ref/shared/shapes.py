@@ -152,14 +152,14 @@ def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ..
 
 # ---- layers that fit together ----
 
-MORE_AXES = "; where examples have more axes, input_shape= says so"
-
-
-def more_axes(layer: Any, before: Sequence[Any]) -> str:
-    """What to say where the layer does not fit those before it, which may get examples of more axes than these say."""
+def no_fit(text: str, layer: Any, before: Sequence[Any], given: bool) -> ValueError:
+    """The error with this text, of a layer that does not fit those before it; where examples may have more axes than
+    these say, because the model's shape is not ``given``, it says who does: its part ``teller``."""
     moved = any(each.changes_shape and each.input_shape is None for each in before)         # as Flatten, not Linear
-    told = layer.input_shape is not None and not moved
-    return "" if told else MORE_AXES
+    if given or (layer.input_shape is not None and not moved):
+        return ValueError(text)
+    return checks.value_error("{text}; where examples have more axes, {teller} says so", text=text,
+                              teller="input_shape=")
 
 
 def check_chain(
@@ -186,7 +186,7 @@ def check_chain(
                 if expected is not None:
                     text = (f"layers[{index}]: {class_name(layer)} expects {format_shape(expected)} per example, gets "
                             f"{format_shape(shape)} from {f'layers[{index - 1}]' if index else 'input_shape'}")
-                raise ValueError(text + more_axes(layer, layers[told:index]) * (given is None)) from None
+                raise no_fit(text, layer, layers[told:index], given is not None) from None
         unchanged = unchanged and not layer.changes_shape
     return first
 

@@ -35,7 +35,7 @@ from .access import walk
 from .callbacks import StopTraining
 from .checkpoint import check_same, record_of
 from .class_weight import is_sum, of_part, total_weight
-from .data import Data, named_as
+from .data import Data
 from .network import check_enough_rows
 from .state import load_training_state, training_state
 from .terminal import Steady
@@ -164,7 +164,7 @@ class Shards:
         Where one of the ranks asks to ``stop`` it is not taken, and StopTraining is raised on all.
         """
         rows, steps = len(batch.x), model.steps
-        with named_as(batch.names):
+        with batch.as_given():
             check_enough_rows(max(rows // self.count, 1), model.min_batch_size(batch.x.shape[1:]))
         gradients, statistics = summed_arrays(model)
         before = [each.copy() for each in statistics]
@@ -178,7 +178,7 @@ class Shards:
             x, t, weights = (None if each is None else each[own] for each in batch[:3])
             copy(statistics, before)
             model.steps = steps + part                      # masks do not depend on who computes the part
-            with named_as(batch.names):
+            with batch.as_given(), checks.retold(row=lambda row: row + own.start):
                 y = model.forward(x, training=True)
                 value = loss.forward(y, t, weights)
                 weight = total_weight(loss, t, y.shape, weights)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import checks
 from .arrays import as_batch, as_contiguous, as_number_array, check_values, first_row, float_dtype
-from .checks import format_shape
+from .checks import format_shape, value_error
 
 Array = npt.NDArray[Any]
 
@@ -55,34 +55,37 @@ def check_logits(shape: Sequence[int]) -> None:
         raise ValueError(f"y: expected logits (n, K, ...), got {format_shape(shape)}")
 
 
-def as_sample_weight(value: Any, n: int) -> Array | None:
+def as_sample_weight(value: Any, n: int, name: str = "sample_weight", of: str = "x") -> Array | None:
     """None, or a finite number >= 0 for each of n examples, in float64. Ones are None, so that they give its bits."""
     if value is None:
         return None
-    found = as_number_array("sample_weight", value)
+    found = as_number_array(name, value)
     if found.shape != (n,):
-        raise ValueError(
-            f"sample_weight: expected ({n},), one number for each row of x, got {format_shape(found.shape)}")
-    check_values("sample_weight", found, ~(np.isfinite(found) & (found >= 0)), "finite numbers >= 0")
+        raise ValueError(f"{name}: expected ({n},), one number for each row of {of}, got {format_shape(found.shape)}")
+    check_values(name, found, ~(np.isfinite(found) & (found >= 0)), "finite numbers >= 0")
     return None if (found == 1).all() else as_contiguous(found, np.float64)
 
 
 # ---- targets ----
 
 
-def as_targets(t: object, n: int) -> Array:
+def as_targets(t: object, n: int, name: str = "t", of: str = "x") -> Array:
     """Any targets, one for each row of x; the loss looks at the values."""
-    found = as_number_array("t", t)
-    check_target_count(found, n)
+    found = as_number_array(name, t, "t")
+    check_target_count(found, n, of, name)
     return found
 
 
-def check_target_count(t: Array, n: int, of: str = "x") -> None:
+def check_target_count(t: Array, n: int, of: str = "x", name: str = "t") -> None:
     """One target for each row of the argument ``of``."""
-    if t.ndim == 0:
-        raise ValueError(f"t: expected {n} targets, one for each row of {of}, got a single number")
-    if len(t) != n:
-        raise ValueError(f"t: expected {n} targets, one for each row of {of}, got {len(t)}")
+    if t.ndim == 0 or len(t) != n:
+        raise ValueError(f"{name}: expected {n} targets, one for each row of {of}, got "
+                         f"{len(t) if t.ndim else 'a single number'}")
+
+
+def rows_of(shape: Sequence[int]) -> str:
+    """A shape as the text of an error that has the number of rows as its part ``n``."""
+    return format_shape(("{n}", *shape[1:]))
 
 
 def check_finite(t: Array) -> None:
@@ -99,12 +102,12 @@ def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, igno
     if found.shape == places:
         return as_class_numbers(found, k, ignore_index)
     if found.shape != tuple(shape):
-        hint = "; t[..., 0] has that shape" if found.shape == (*places, 1) else ""
-        raise ValueError(f"t: expected class numbers {format_shape(places)} or probabilities {format_shape(shape)}, "
-                         f"got {format_shape(found.shape)}{hint}")
+        hint = "; {name}[..., 0] has that shape" if found.shape == (*places, 1) else ""
+        raise value_error(f"{{name}}: expected class numbers {rows_of(places)} or probabilities {rows_of(shape)}, "
+                          f"got {rows_of(found.shape)}{hint}", name="t", n=shape[0])
     if ignore_index is not None:
-        raise ValueError(f"t: expected class numbers {format_shape(places)} beside ignore_index, got probabilities "
-                         f"{format_shape(shape)}")
+        raise value_error(f"{{name}}: expected class numbers {rows_of(places)} beside ignore_index, got probabilities "
+                          f"{rows_of(shape)}", name="t", n=shape[0])
     check_finite(found)
     rows = as_contiguous(found, dtype)
     check_values("t", rows, rows < 0, "probabilities >= 0")
@@ -113,7 +116,8 @@ def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, igno
     own = np.finfo(found.dtype).eps if found.dtype.kind == "f" else 0.0
     off = np.abs(sums - 1) > max(1e-6 + k * np.finfo(np.float32).eps, own)
     if off.any():
-        raise ValueError(f"t: expected rows that sum to 1, got {sums[off][0]:.7g} at row {first_row(off)}")
+        raise value_error("{name}: expected rows that sum to 1, got {got:.7g} at row {row}",
+                          name="t", got=sums[off][0], row=first_row(off))
     return rows
 
 
@@ -127,8 +131,8 @@ def as_class_numbers(t: Array, k: int, ignore_index: int | None = None) -> Array
     if bad.any():
         got, beside = t[bad][0], "" if ignore_index is None else f", or {ignore_index}"
         hint = "; a loss with ignore_index=-100 leaves such targets out" if ignore_index is None and got == -100 else ""
-        raise ValueError(
-            f"t: expected class numbers from 0 to {k - 1}{beside}, got {got} at row {first_row(bad)}{hint}")
+        raise value_error(f"{{name}}: expected class numbers from 0 to {k - 1}{beside}, got {got} at row {{row}}{hint}",
+                          name="t", row=first_row(bad))
     return as_contiguous(t, np.int64)
 
 
@@ -139,7 +143,7 @@ def as_value_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> A
     if found.ndim == 1 and tuple(shape) == (len(found), 1):
         found = found[:, None]
     if found.shape != tuple(shape):
-        raise ValueError(f"t: expected {format_shape(shape)}, got {format_shape(found.shape)}")
+        raise value_error(f"{{name}}: expected {rows_of(shape)}, got {rows_of(found.shape)}", name="t", n=shape[0])
     check_finite(found)
     with np.errstate(over="ignore"):
         fitted = as_contiguous(found, dtype)
@@ -167,5 +171,6 @@ def as_sign_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Ar
     found = as_value_targets(t, shape, dtype)
     bad = (found != 1) & (found != (-1 if (found == -1).any() else 0))
     if bad.any():
-        raise ValueError(f"t: expected labels −1 and 1, or 0 and 1, got {found[bad][0]:g} at row {first_row(bad)}")
+        raise value_error("{name}: expected labels −1 and 1, or 0 and 1, got {got:g} at row {row}",
+                          name="t", got=found[bad][0], row=first_row(bad))
     return np.where(found == 0, -1, found).astype(found.dtype)
