@@ -135,6 +135,19 @@ def test_confusion_matrix(ax):
     np.testing.assert_allclose(np.square(ax.images[0].get_array()), [[1, 0, 0, 0], [1 / 3, 1 / 3, 0, 1 / 3], [0] * 4])
 
 
+@pytest.mark.parametrize("classes", [3, 10, 30])
+def test_long_names_leave_room_for_the_matrix(classes):
+    names = [f"{each}, which is one of the classes that have a name of many words" for each in range(classes)]
+    ax = plot.confusion_matrix(np.eye(classes), range(classes), names=names,
+                               ax=plot.new_figure(6.4, 4.8).add_subplot())
+    ax.figure.canvas.draw()
+    assert ax.get_position().height > 0.5
+    assert ax.get_yticklabels()[2].get_text() == "2, which is …f many words"
+    formula = r"$\int_0^1 x^2\,dx$ and nothing else"
+    ax = plot.confusion_matrix(np.eye(2), [0, 1], names=["a", formula], ax=plot.new_figure(4, 3).add_subplot())
+    assert ax.get_yticklabels()[1].get_text() == formula
+
+
 def test_confusion_matrix_of_many_classes(ax):
     """Numbers would be dots, and up to K² texts took a minute and gigabytes; the column of the NaN keeps its name."""
     y = np.eye(120) + 0.5 * np.roll(np.eye(120), 1, axis=1)

@@ -42,7 +42,6 @@ PAUSE = 10.0  # seconds at least between two lines of progress where there is no
 ON_RESUME = ("resume", "epochs", "threads", "mpi", "out", "json", "quiet")      # what may be typed beside --resume
 Array = npt.NDArray[Any]
 HELD_BACK = 0.1  # of the training images, to stop early by
-LONGEST = 24  # letters of a name in the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,11 +265,11 @@ def draw(
     histories = {run.name: run.history.history for run in runs}
     score = runs[-1].score
     if isinstance(score, Estimated):
-        names = tuple(plainly(shortened(each)) for each in encoding.target_names)
+        names = tuple(plainly(plot.figure.shortened(each)) for each in encoding.target_names)
         figure = plot.regression_report(title, histories, score.t, score.values, names)
     else:
         images = None if data.image_shape is None else data.x_test.reshape(-1, *data.image_shape)
-        names = tuple(plainly(shortened(each)) for each in encoding.labels)
+        names = tuple(plainly(plot.figure.shortened(each)) for each in encoding.labels)
         figure = plot.training_report(title, histories, data.t_test, score.probabilities, images, names)
     try:
         with warnings.catch_warnings(record=True) as heard:
@@ -283,16 +282,6 @@ def draw(
     if any("Glyph" in str(each.message) for each in heard):         # matplotlib warns of each one
         terminal.Steady().write("fastnn train: the font of the picture lacks letters of the names; font.family in a "
                                 "matplotlibrc file takes another one\n")
-
-
-def shortened(name: str) -> str:
-    """A name that leaves room for the picture: the middle of a long one is left out.
-
-    >>> from fastnn.cli.train import shortened
-    >>> shortened("mean concave points"), shortened("the mean of all the concave points")
-    ('mean concave points', 'the mean of …ncave points')
-    """
-    return name if len(name) <= LONGEST else f"{name[:LONGEST // 2]}…{name[-LONGEST // 2:]}"
 
 
 def plainly(text: str) -> str:

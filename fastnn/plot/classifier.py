@@ -22,6 +22,7 @@ from .figure import (
     as_figure,
     as_model,
     legend_below,
+    shortened,
     small,
     tidy,
 )
@@ -45,10 +46,10 @@ def confusion_matrix(
     """How often each class was taken for each class: a row is what it was, a column what was said.
 
     Outputs ``y`` (n, K), of which the largest wins, and targets ``t`` (n,) as class numbers or (n, K) as rows; or one
-    output, (n,) or (n, 1), and a ``threshold``: 0 for logits, 0.5 for probabilities. ``names`` of the classes, K or 2.
-    Rows with a NaN stand in a column of their own. Colours show the share of the row, on a scale (a square root) that
-    makes single mistakes visible. Of more than 50 classes numbers would be dots: they are left out, and every second,
-    third, … class is named. ValueError for shapes that do not fit.
+    output, (n,) or (n, 1), and a ``threshold``: 0 for logits, 0.5 for probabilities. ``names`` of the classes, K or 2;
+    of a long one the middle is left out. Rows with a NaN stand in a column of their own. Colours show the share of the
+    row, on a scale (a square root) that makes single mistakes visible. Of more than 50 classes numbers would be dots:
+    they are left out, and every second, third, … class is named. ValueError for shapes that do not fit.
 
     >>> from fastnn import plot
     >>> y, t = [[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]], [0, 1, 1]
@@ -84,10 +85,11 @@ def confusion_matrix(
 
 
 def names_of(names: Sequence[str] | None, classes: int) -> list[str]:
-    """A name for each class, by default its number."""
+    """A name for each class, by default its number; shortened, unless dollars may enclose a formula."""
     if not isinstance(names, Iterable | None):
         raise TypeError(f"names: expected a name for each of {classes} classes, got {names!r}")
-    named = [str(each) for each in (range(classes) if names is None else names)]
+    said = [str(each) for each in (range(classes) if names is None else names)]
+    named = [each if "$" in each else shortened(each) for each in said]
     if len(named) != classes:
         raise ValueError(f"names: expected {classes}, got {len(named)}")
     return named

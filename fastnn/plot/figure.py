@@ -22,6 +22,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "os^DvP*X"
 QUIET = "#555555"
+LONGEST = 24                            # letters of a name
 Array = npt.NDArray[Any]
 
 
@@ -83,6 +84,16 @@ def add_legend(ax: Axes) -> Axes:
 def small(entries: int, space: float = 150) -> float:
     """A font size in points at which so many lines of text fit beside each other into ``space`` points, at most 9."""
     return min(9, space / max(entries, 1))
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the picture: the middle of a long one is left out.
+
+    >>> from fastnn.plot.figure import shortened
+    >>> shortened("mean concave points"), shortened("the mean of all the concave points")
+    ('mean concave points', 'the mean of …ncave points')
+    """
+    return name if len(name) <= LONGEST else f"{name[:LONGEST // 2]}…{name[-LONGEST // 2:]}"
 
 
 def legend_below(ax: Axes, columns: int = 2) -> Axes:
