@@ -479,6 +479,7 @@ def test_compare_pairs_equal_seeds(quick):
     a, b = quick.values("safe"), later.values("safe")
     assert words.number(b.mean() - a.mean()) in line
     assert "0 … 0" in lab.compare([quick], [quick])
+    assert "inf" not in lab.compare([quick], [quick])           # agreement is one value, which has no interval
     with pytest.raises(ValueError, match="in common"):
         lab.compare([quick], [])
 

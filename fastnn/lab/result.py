@@ -15,7 +15,7 @@ from fastnn_ref.shared import atomic
 
 from .evidence import FAIL, Finding, difference_interval, judge, overall
 from .experiment import Check, Experiment, Text, check_mutation
-from .words import aligned, number, summary, word
+from .words import aligned, interval, number, summary, word
 
 Array = npt.NDArray[np.float64]
 FORMAT = "fastnn lab 1"
@@ -216,9 +216,8 @@ def compare(one: Sequence[Result], other: Sequence[Result], language: str = "en"
                     paired = b is not None and (a.record.seeds, a.record.data) == (b.record.seeds, b.record.data)
                     low, high = difference_interval(first.values, second.values, paired)
                     verdicts = dict.fromkeys(word(each.verdict, language) for each in (first, second))
-                    numbers = [number(each, language) for each in (first.mean, second.mean, second.mean - first.mean,
-                                                                   low, high)]
-                    rows.append([a.experiment.name, first.check.name, *numbers[:3], " … ".join(numbers[3:]),
+                    numbers = [number(each, language) for each in (first.mean, second.mean, second.mean - first.mean)]
+                    rows.append([a.experiment.name, first.check.name, *numbers, interval(low, high, language),
                                  " → ".join(verdicts)])
     if len(rows) == 1:
         raise ValueError("compare: expected files with an experiment in common")

@@ -145,8 +145,12 @@ def spread(finding: Any, language: str) -> str:
     if finding.check.every:
         ends = dict.fromkeys(number(each, language) for each in (finding.values.min(), finding.values.max()))
         return f"{word('every', language)}: {' … '.join(ends)}"
-    return "" if not np.isfinite(finding.low) else \
-        f"{number(finding.low, language)} … {number(finding.high, language)}"
+    return interval(finding.low, finding.high, language)
+
+
+def interval(low: float, high: float, language: str) -> str:
+    """From … to; nothing where a single value, or one that is no number, gives none."""
+    return f"{number(low, language)} … {number(high, language)}" if np.isfinite(low) else ""
 
 
 def seconds(result: Any) -> tuple[float, float | None]:
