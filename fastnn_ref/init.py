@@ -158,3 +158,6 @@ def default_init(activation: str, given: Any) -> Any:
     if activation == "selu":
         return "lecun_normal"
     return "he_uniform" if activation in HE_FAMILY else "glorot_uniform"
+
+
+__all__ = ["Init", "fans", "orthogonal", "variance"]

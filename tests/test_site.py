@@ -15,8 +15,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from fastnn_ref.shared import metrics
+
 pytest.importorskip("sphinx", reason="Sphinx is missing: the documentation's tools are NOT tested")
 pytest.importorskip("onnx", reason="onnx is missing: the documentation's tools are NOT tested")
+
 DOCS = Path(__file__).parents[1] / "docs"
 NAME = "gradient_descent"
 
@@ -121,6 +124,14 @@ def test_every_public_name_has_one_kind(monkeypatch):
     monkeypatch.setitem(api.KINDS, "checks", (title, sentence, names[1:]))
     with pytest.raises(Exception, match="expected each public name once, got gradcheck otherwise"):
         api.check()
+
+
+def test_modules_show_what_users_call(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_extensions")
+    public = importlib.import_module("api_pages").public
+    found = public("fastnn_ref.shared.metrics")
+    assert sorted(found) == sorted({"Metric", "top_k_accuracy", *metrics.METRICS} - {"top_5_accuracy"})
+    assert not {"as_init", "create", "default_init", "drawn"} & {*public("fastnn_ref.init")}
 
 
 def test_marks_of_restructuredtext_are_escaped(monkeypatch):

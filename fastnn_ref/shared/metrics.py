@@ -529,3 +529,9 @@ def compute_metrics(metrics: Mapping[str, Metric], y: Array, t: Array, loss: Any
     threshold = decision_threshold(loss, y, t)
     return {name: metric(*((y, t) if is_built_in(metric) else (y.copy(), t.copy())), threshold)
             for name, metric in metrics.items()}
+
+
+__all__ = [  # noqa: RUF022
+    "Metric", "accuracy", "precision", "recall", "f1", "top_k_accuracy", "roc_auc", "average_precision",
+    "expected_calibration_error", "mae", "mse", "rmse", "r2",
+]
