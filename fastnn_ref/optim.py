@@ -128,7 +128,8 @@ class RMSprop(Optimizer):
 
     s ← alpha·s + (1 − alpha)·g²;  w ← w − lr·g / (√s + eps). 0 <= ``alpha`` < 1, ``eps`` > 0. ``centered`` takes
     s − m² in place of s, m the running mean of g: what g varies by (Graves 2013). With 0 < ``momentum`` < 1 it is
-    v ← momentum·v + g / (√s + eps);  w ← w − lr·v. The first step is lr / √(1 − alpha), whatever the gradient's size:
+    v ← momentum·v + g / (√s + eps);  w ← w − lr·v. The first step is lr / √(1 − alpha), with ``centered``
+    lr / √(alpha·(1 − alpha)) (for alpha = 0 it is lr·|g| / eps), whatever the gradient's size:
 
     >>> import numpy as np, fastnn_ref as nn
     >>> model = nn.Sequential(nn.Linear(1, 1, bias=False, init="ones"))

@@ -325,6 +325,15 @@ def test_nadam_knows_each_step_by_its_number(nn):
         same_parameters(a, b)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize(("centered", "times"), [(False, 0.75 ** -0.5), (True, (0.25 * 0.75) ** -0.5)])
+def test_the_first_step_of_rmsprop(nn, size, centered, times):
+    """As its docstring says: whatever the gradient's size, √(alpha·(1 − alpha)) or √(1 − alpha) divides it."""
+    model = nn.Sequential(nn.Linear(1, 1, bias=False, init="zeros"), dtype="float64")
+    model.step([[1.0]], [[size]], nn.MSELoss(), nn.RMSprop(lr=0.01, alpha=0.25, centered=centered))
+    np.testing.assert_allclose(model[0].weight, 0.01 * times, rtol=1e-4)
+
+
 def test_centered_rounding_makes_no_nan(nn, dtype):
     """s − m² of a gradient that never changes is 0, up to rounding, which may go below."""
     model, optimizer = small(nn, dtype), nn.RMSprop(lr=1e-9, alpha=0.5, centered=True)
