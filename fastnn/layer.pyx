@@ -114,6 +114,7 @@ cdef class Layer(Node):
         cdef const void *data = NULL
         cdef int64_t rows = 0
         cdef bint saves
+        cdef int64_t steps
         cdef Network network = self.climb()
         cdef Twin twin
         if not in_training and network.is_taken():
@@ -132,10 +133,11 @@ cdef class Layer(Node):
             saves = in_training or network.planned.is_hosting or not (
                 network.planned.absorbs or network.planned.part < rows)
             if saves:
+                steps = network.step_count
                 network.count_pass(rows, in_training, True)
                 self.forward_into(network, data, address(out), rows)
                 if network.run.error != NULL:
-                    network.step_count -= in_training
+                    network.step_count = steps      # which a user's own code may have assigned
                     network.raise_error()
             else:
                 self.predict_rows(network, <const char *>data, <char *>address(out), 0, rows)

@@ -120,7 +120,7 @@ cdef class Model(Layer):
     def step(self, x, t, loss, optimizer, sample_weight=None):
         cdef const void *data = NULL
         cdef const void *targets = NULL
-        cdef int64_t rows = 0
+        cdef int64_t rows = 0, steps
         cdef Loss l = as_loss(loss)
         cdef Optimizer o = as_optimizer(optimizer)
         cdef double lr, value
@@ -146,12 +146,13 @@ cdef class Model(Layer):
             check_shape(network.planned.out_shape, out_shape)
             o.attach(network)
             network.saved_x = None
+            steps = network.step_count
             network.count_pass(rows, True, True)
             state = released(3 * rows * network.planned.forward_work)
             value = self.step_pass(network, data, targets, classes, weights, l, o, lr)
             take_back(state)
             if network.run.error != NULL:
-                network.step_count -= 1
+                network.step_count = steps          # which a user's own code may have assigned
                 network.raise_error()
             if not isfinite(value + self.penalty_loss):
                 warn_of_nonfinite(self)
@@ -317,7 +318,7 @@ cdef class Model(Layer):
     cdef void steps_pass(self, Network network, Epoch e, Loss loss, Optimizer optimizer) noexcept nogil:
         """Steps until the epoch ends, an error comes, or it is time to look at signals."""
         cdef double begun = seconds(), last = begun, now
-        cdef int64_t rows, start, i, steps = 0, every = 1           # steps between two looks at the clock
+        cdef int64_t rows, start, i, before, steps = 0, every = 1   # steps between two looks at the clock
         cdef const char *x
         cdef const char *t
         cdef const double *weights
@@ -340,6 +341,7 @@ cdef class Model(Layer):
                 network.run.k.mix(x, e.x_mixed, rows, network.planned.in_size, e.lambdas[e.batch])
                 network.run.k.mix(t, e.t_mixed, rows, e.t_bytes // network.real_size, e.lambdas[e.batch])
                 x, t = e.x_mixed, e.t_mixed
+            before = network.step_count
             network.count_pass(rows, True, True)
             count = rows
             if weights != NULL:
@@ -349,7 +351,7 @@ cdef class Model(Layer):
             lr = e.rate if e.lr == NULL else e.lr[e.batch - e.lr_start]
             e.value = self.step_pass(network, x, t, e.classes, weights, loss, optimizer, lr)
             if network.run.error != NULL:
-                network.step_count -= 1
+                network.step_count = before
                 return
             network.sums[0] += e.value if loss.is_sum else count * e.value
             network.sums[1] += rows * self.penalty_loss

@@ -183,8 +183,12 @@ class Layer(Closed, LayerAccess):
             if training:
                 check_enough_rows(len(x), self.min_batch_size(x.shape[1:]))
             network.begin()
-            y = self.forward_pass(x, training)
-            network.steps += training
+            steps, network.steps = network.steps, network.steps + training
+            try:
+                y = self.forward_pass(x, training)
+            except BaseException:
+                network.steps = steps
+                raise
             network.end(self, y.shape)
             return y.copy()
 

@@ -54,12 +54,17 @@ class Model(Layer, ModelAccess):
                   lr: float) -> float:
         """A step on a batch, unchecked; returns the loss without penalty."""
         network.begin()
-        y = self.forward_pass(x, training=True)
-        value, dy = loss.evaluated(y, t, weights)
-        self._penalty_loss = self.penalty_value()
-        self.backward_pass(dy)
-        optimizer.step_pass(network, lr)
-        network.steps, network.use.in_pass = network.steps + 1, False
+        steps, network.steps = network.steps, network.steps + 1     # here, so that a user's own code may assign it
+        try:
+            y = self.forward_pass(x, training=True)
+            value, dy = loss.evaluated(y, t, weights)
+            self._penalty_loss = self.penalty_value()
+            self.backward_pass(dy)
+            optimizer.step_pass(network, lr)
+        except BaseException:
+            network.steps = steps
+            raise
+        network.use.in_pass = False
         return value
 
     def checked(self, network: Network, x: object, t: object, loss: Any, optimizer: Any, sample_weight: object,

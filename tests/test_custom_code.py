@@ -408,6 +408,85 @@ def test_an_exception_leaves_everything_as_it_was(nn, where, make):
     assert model.steps == optimizer.steps == 3
 
 
+class Assigns:
+    """What assigns the third step of a model to be the hundredth, and notes each, from inside of a pass."""
+
+    def note(self):
+        self.seen.append(self.model.steps)
+        if self.model.steps == 3:
+            self.model.steps = 100
+            if self.fails:
+                raise KeyError("oops")
+
+
+class AssigningLayer(Assigns, CustomLayer):
+    def forward_pass(self, x, training):
+        self.note()
+        return x
+
+    def backward_pass(self, dy):
+        return dy
+
+
+class AssigningLoss(Assigns, CustomLoss):
+    def value_and_gradient(self, y, t, weights):
+        self.note()
+        return float(((y - t) ** 2).mean()), 2 * (y - t) / y.size
+
+
+class AssigningOptimizer(Assigns, CustomOptimizer):
+    def update(self, w, g, lr, decay):
+        if w.ndim == 2:
+            self.note()
+        w -= lr * g
+
+
+@pytest.mark.parametrize("kind", [AssigningLayer, AssigningLoss, AssigningOptimizer])
+@pytest.mark.parametrize("way", ["step", "run_epoch", "forward"])
+def test_steps_assigned_within_one_hold_from_the_next_on(nn, ref, kind, way):
+    """Both packages count a step when its forward pass begins, so they draw the same masks behind it, too."""
+    weights = []
+    for package in (nn, ref):
+        own = kind()
+        loss = own if kind is AssigningLoss else package.MSELoss()
+        optimizer = own if kind is AssigningOptimizer else package.SGD(lr=0.1)
+        layers = [own] * (kind is AssigningLayer)
+        model = package.Sequential(package.Dropout(0.5), package.Linear(4, 3), *layers, seed=1, dtype="float64")
+        own.model, own.seen, own.fails = model, [], False
+        x, t = np.tile(normal((2, 4)), (4, 1)), np.tile(normal((2, 3)), (4, 1))
+        if way == "run_epoch":
+            model.run_epoch(x, t, loss, optimizer, batch_size=2)
+        for start in range(0, 8, 2) if way != "run_epoch" else ():
+            xs, ts = x[start:start + 2], t[start:start + 2]
+            if way == "step":
+                model.step(xs, ts, loss, optimizer)
+            else:
+                y = model.forward(xs, training=True)
+                loss.forward(y, ts)
+                model.backward(loss.backward())
+                optimizer.step(model)
+        assert own.seen == [1, 2, 3, 101] and model.steps == 101
+        weights.append(model[1].weight)
+    np.testing.assert_allclose(*weights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [AssigningLayer, AssigningLoss, AssigningOptimizer])
+def test_steps_assigned_before_an_error_are_those_before(nn, kind):
+    own = kind()
+    loss = own if kind is AssigningLoss else nn.MSELoss()
+    optimizer = own if kind is AssigningOptimizer else nn.SGD(lr=0.1)
+    model = nn.Sequential(nn.Linear(4, 3), *[own] * (kind is AssigningLayer), seed=1)
+    own.model, own.seen, own.fails = model, [], True
+    x, t = normal((2, 4)), normal((2, 3))
+    model.step(x, t, loss, optimizer)
+    model.step(x, t, loss, optimizer)
+    calls = [lambda: model.step(x, t, loss, optimizer), lambda: model.run_epoch(x, t, loss, optimizer)]
+    for call in [*calls, *[lambda: model.forward(x, training=True)] * (kind is AssigningLayer)]:
+        with pytest.raises(KeyError, match="oops"):
+            call()
+        assert model.steps == 2
+
+
 def test_an_optimizer_that_raises_half_way(nn):
     class Half(CustomOptimizer):
         slots = ("seen",)
