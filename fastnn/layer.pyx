@@ -96,7 +96,7 @@ cdef class Layer(Node):
         try:
             network.check_alone(network.held_root)
             least = network.least_batch()
-            assign(self, name, value)
+            assign(self, name, value, network.awake)
             network.regroup(least)
         finally:
             network.unlock()

@@ -167,7 +167,7 @@ class Layer(Closed, LayerAccess):
     def _assign(self, name: str, value: object) -> None:
         with self.network.locked() as network:
             network.check_unused()
-            assign(self, name, value)
+            assign(self, name, value, network.awake)
             network.regroup()
 
     def forward(self, x: object, training: bool = False) -> Array:

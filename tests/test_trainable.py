@@ -405,3 +405,39 @@ def test_gradients_through_a_frozen_model(nn):
 def test_both_packages_offer_it():
     for nn in (fastnn, fastnn_ref):
         assert nn.Linear.trainable.__doc__ and nn.Linear.lr_scale.__doc__
+
+
+@pytest.mark.parametrize("name", ["2.weight", "1.running_mean"])
+def test_an_array_that_nobody_may_write_to(nn, name):
+    """It is no way to freeze: the engine's kernels went past it, and the reference stopped half way."""
+    def make(seed):
+        return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3), seed=seed, dtype="float64")
+
+    x, t = normal((8, 4)), normal((8, 3))
+    model, other, optimizer = make(0), make(1), nn.Adam()
+    given = {"loss": nn.MSELoss(), "optimizer": optimizer, "batch_size": 4}
+    other.fit(x, t, epochs=1, **given)
+    state = nn.training_state(other, optimizer)
+    before = model.state_dict()
+    layer, attribute = model[int(name[0])], name[2:]
+    getattr(layer, attribute).flags.writeable = False
+    for call in (lambda: model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()}),
+                 lambda: model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()}, shards=2),
+                 lambda: model.fit_lbfgs(x, t, loss=nn.MSELoss()),
+                 lambda: model.load_state_dict(other.state_dict()),
+                 lambda: nn.load_training_state(state, model, nn.Adam()),
+                 lambda: setattr(layer, "lr_scale", 0.5)):
+        with pytest.raises(ValueError, match=f"^({name}|{attribute}): expected an array that can be written to, got a"):
+            call()
+        same_state(before, model.state_dict())
+        assert model.steps == 0 and layer.lr_scale == 1
+    getattr(layer, attribute).flags.writeable = True
+    layer.trainable = False
+    getattr(layer, attribute).flags.writeable = False           # of a frozen layer nothing is written
+    model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()})
+    assert model.steps == 2
+
+
+def same_state(one, other):
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])

@@ -45,8 +45,18 @@ def settable(layer: Any) -> list[tuple[str, Any]]:
     return [(where, each) for where, each in walk(layer) if each.specs or not each.children()]
 
 
-def assign(layer: Any, name: str, value: object) -> None:
+def check_writable(own: Mapping[str, Array]) -> None:
+    """ValueError for an array whose ``flags.writeable`` somebody has taken away."""
+    for name, array in own.items():
+        if not array.flags.writeable:
+            raise ValueError(f"{name}: expected an array that can be written to, got a read-only one; "
+                             "flags.writeable = True makes it one, and layer.trainable = False freezes a layer")
+
+
+def assign(layer: Any, name: str, value: object, awake: bool) -> None:
     """Sets ``trainable`` or ``lr_scale`` of a layer and of all inside, and of the users' objects that they run."""
+    if awake:                           # else waking takes arrays over, and copies read-only ones
+        check_writable({prefix + key: array for prefix, each in walk(layer) for key, array in each.values.items()})
     for _, each in settable(layer):
         setattr(each, f"_{name}", value)
         if isinstance(user := getattr(each, "custom", None), HasParameters):
@@ -55,6 +65,7 @@ def assign(layer: Any, name: str, value: object) -> None:
 
 def copy_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
     """Copies arrays in: all are cast before the first one changes."""
+    check_writable({name: own[name] for name in given})
     fitted = {name: value.astype(own[name].dtype) for name, value in given.items()}
     for name, value in fitted.items():
         own[name][...] = value
