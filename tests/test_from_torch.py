@@ -566,3 +566,11 @@ def test_other_nearest_pixels_are_refused(torch, nn, side, options, inside):
         for model in models(mode="bilinear"):
             to_torch(model)
     to_torch(nn.Sequential(nn.Upsample(scale_factor=3), input_shape=(1, side, side)))
+
+
+def test_an_upsample_of_many_channels_takes_no_memory_for_them(torch, nn, monkeypatch):
+    sizes, interpolate = [], torch.nn.functional.interpolate
+    monkeypatch.setattr(torch.nn.functional, "interpolate",
+                        lambda image, **named: sizes.append(image.shape) or interpolate(image, **named))
+    to_torch(nn.Sequential(nn.Upsample(scale_factor=2), input_shape=(100, 4, 6)))
+    assert sizes == [(1, 2, 4, 6)] * 2
