@@ -12,7 +12,7 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.arrays import as_batch
 from fastnn_ref.shared.config import rebuild
 from fastnn_ref.shared.fit import check_objects
-from fastnn_ref.shared.objects import check_instance, class_name
+from fastnn_ref.shared.objects import check_instance, class_name, home_of
 
 from .layer import Layer
 from .loss import Loss
@@ -127,7 +127,7 @@ def reference(thing: Any) -> Any:
     """The same object, made by ``fastnn_ref`` with the same arguments; TypeError for a class that it does not have."""
     for each in (thing, *(thing.layers if isinstance(thing, Sequential) else ())):
         kind = type(each)
-        if kind.__module__.partition(".")[0] != "fastnn" and isinstance(each, Layer | Loss | Optimizer):
+        if home_of(kind) != "fastnn" and isinstance(each, Layer | Loss | Optimizer):
             raise TypeError(f"compare: expected classes of fastnn, got {kind.__module__}.{kind.__qualname__}")
     return rebuild(thing, importlib.import_module("fastnn_ref"))
 

@@ -727,3 +727,48 @@ def test_a_layer_must_not_call_its_own_model(nn, call):
 def test_abstract_methods_say_what_is_missing(nn):
     with pytest.raises(NotImplementedError, match=r"CustomLayer: expected a method forward_pass\(x, training\)"):
         nn.Sequential(CustomLayer()).predict(normal((2, 3)))
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "ClassLoss", "BCEWithLogitsLoss", "NLLLoss", "HingeLoss"])
+@pytest.mark.filterwarnings("error")
+def test_a_loss_of_ones_own_with_the_name_of_another(nn, name):
+    """Nothing is asked of it, or said of it, that belongs to the library's loss of that name."""
+    own = type(name, (CustomLoss,), {"value_and_gradient": Quartic.value_and_gradient})
+    x, t = normal((8, 4)), normal((8, 3))
+    for layers in ([nn.Linear(4, 3)], [nn.Linear(4, 3), nn.Softmax()]):
+        histories = [nn.Sequential(*copy.deepcopy(layers), seed=1).fit(
+            x, t, loss=loss, optimizer=nn.SGD(lr=0.01), epochs=2, batch_size=2, metrics=["mae"],
+            gradient_accumulation_steps=2).history for loss in (own(), Quartic())]
+        assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+@pytest.mark.filterwarnings("error")
+def test_an_optimizer_of_ones_own_with_the_name_of_another(nn, name):
+    own = type(name, (CustomOptimizer,), {"update": lambda self, w, g, lr, decay: w.__isub__(lr * g)})
+    x, t = normal((8, 4)), normal((8, 3))
+    models = [nn.Sequential(nn.Linear(4, 3), seed=1, dtype="float64") for _ in range(2)]
+    for model, optimizer in zip(models, (own(lr=0.1, weight_decay=30.0), nn.SGD(lr=0.1)), strict=True):
+        model.fit(x, t, loss=nn.MSELoss(), optimizer=optimizer, epochs=2)
+    np.testing.assert_allclose(models[0][0].weight, models[1][0].weight, rtol=1e-12)
+
+
+def test_a_subclass_is_known_by_its_base(nn):
+    class Mask(nn.Dropout):
+        pass
+
+    class Shares(nn.Softmax):
+        pass
+
+    class Bound(nn.MaxNorm):
+        pass
+
+    x = normal((5, 4))
+    plain = nn.Sequential(nn.Linear(4, 3), nn.Softmax(), nn.Dropout(0.1), seed=1)
+    for layers in ([nn.Softmax(), Mask(0.1)], [Shares()]):
+        model = nn.Sequential(nn.Linear(4, 3), *layers, seed=1)
+        same(model.predict_proba(x), plain.predict_proba(x))
+    with pytest.warns(nn.TrainingWarning, match="ends in a Shares, and CrossEntropyLoss applies softmax itself"):
+        model.fit(x, np.arange(5) % 3, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD())
+    with pytest.raises(ValueError, match="penalty: expected L2 for L-BFGS"):
+        nn.Sequential(nn.Linear(4, 3), penalty=Bound(0.1)).fit_lbfgs(x, normal((5, 3)), loss=nn.MSELoss())

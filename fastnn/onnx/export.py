@@ -16,7 +16,7 @@ from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.arrays import as_number_array
 from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.network import as_dtype
-from fastnn_ref.shared.objects import check_model, class_name
+from fastnn_ref.shared.objects import check_model, class_name, is_ours
 from fastnn_ref.shared.optional import optional
 
 from .. import image_tables
@@ -211,7 +211,7 @@ class Graph:
     def layer(self, layer: Any, x: str, shape: tuple[int, ...], path: str) -> str:
         """Adds a layer behind x, whose examples have this shape; returns the name of y."""
         kind = type(layer).__name__
-        own = type(layer).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+        own = is_ours(type(layer))
         if not own or not (hasattr(self, f"add_{kind}") or kind in (*OPERATORS, *NOTHING) or kind in COMPOSED):
             raise ValueError(f"{path.rstrip('.') or 'model'}: expected a layer that ONNX can say, got {layer!r}")
         check_arguments(layer, path)

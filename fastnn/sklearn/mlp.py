@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.foreign import check_undated, check_unmasked
+from fastnn_ref.shared.objects import is_a
 
 from ..extras import extra
 from .base import Estimator, keep
@@ -34,7 +35,7 @@ def is_stochastic(estimator: Any) -> bool:
 def gives_probabilities(estimator: Any) -> bool:
     """Is the loss one whose outputs are logits?"""
     loss = estimator.loss
-    if isinstance(loss, str) or type(loss).__name__ in ("CrossEntropyLoss", "BCEWithLogitsLoss"):
+    if isinstance(loss, str) or is_a(loss, "CrossEntropyLoss", "BCEWithLogitsLoss"):
         return True
     raise AttributeError(f"predict_proba is there for loss='log_loss' and fastnn's entropies, not for {loss!r}")
 
@@ -74,7 +75,7 @@ class Classifier(ClassifierMixin, Estimator):
         k = len(self.classes_)
         if self._multilabel or k > 2:
             return k
-        return k if type(self.loss).__name__ == "CrossEntropyLoss" else 1
+        return k if is_a(self.loss, "CrossEntropyLoss") else 1
 
     def _check_targets(self, y: Any, incremental: bool) -> None:
         """Labels of the classes that are known; without ``incremental`` all of them."""

@@ -21,6 +21,7 @@ from fastnn_ref.shared import lbfgs
 from fastnn_ref.shared.callbacks import Callback
 from fastnn_ref.shared.custom import CustomActivation, CustomLoss, CustomOptimizer
 from fastnn_ref.shared.data import Data
+from fastnn_ref.shared.objects import is_a
 
 from ..extras import extra
 
@@ -48,7 +49,7 @@ class Objective:
     @property
     def takes_class_numbers(self) -> bool:
         """Are targets class numbers, one output for each class?"""
-        return "CrossEntropyLoss" in {kind.__name__ for kind in type(self.loss).__mro__}
+        return is_a(self.loss, "CrossEntropyLoss")
 
     def probabilities(self, y: Any) -> Any:
         """softmax or logistic function of the outputs."""
@@ -99,13 +100,12 @@ def classifier_objective(nn: Any, loss: Any, outputs: int, exclusive: bool, smoo
     if smoothing:
         raise ValueError(f"label_smoothing: expected 0 beside a loss object, which may have its own, got {smoothing}")
     found = of_package(nn, "loss", loss, CustomLoss)
-    name = type(found).__name__
-    if name == "NLLLoss":
+    if is_a(found, "NLLLoss"):
         raise ValueError(f"loss: expected one that takes any numbers, such as CrossEntropyLoss(), got {loss!r}, which "
                          "wants log-probabilities")
-    link = {"CrossEntropyLoss": "softmax", "BCEWithLogitsLoss": "logistic"}.get(name, "none")
-    threshold = 0.5 if name in ("MSELoss", "L1Loss", "HuberLoss", "PoissonNLLLoss") else 0.0
-    if name == "PoissonNLLLoss" and found.log_input:
+    link = "softmax" if is_a(found, "CrossEntropyLoss") else "logistic" if is_a(found, "BCEWithLogitsLoss") else "none"
+    threshold = 0.5 if is_a(found, "MSELoss", "L1Loss", "HuberLoss", "PoissonNLLLoss") else 0.0
+    if is_a(found, "PoissonNLLLoss") and found.log_input:
         threshold = math.log(threshold)
     return Objective(found, link=link, threshold=threshold)
 
@@ -120,7 +120,7 @@ def regressor_objective(nn: Any, loss: Any, outputs: int) -> Objective:
             "poisson": lambda: Objective(nn.PoissonNLLLoss(), 1 / outputs, outputs, "exp"),
         }, loss)
     found = of_package(nn, "loss", loss, CustomLoss)
-    log_input = type(found).__name__ == "PoissonNLLLoss" and found.log_input
+    log_input = is_a(found, "PoissonNLLLoss") and found.log_input
     return Objective(found, link="exp" if log_input else "identity")
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Never
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.config import arguments
-from fastnn_ref.shared.objects import class_name
+from fastnn_ref.shared.objects import class_name, is_ours
 
 # Layers that are one module, with arguments of the same names. The defaults of those that only PyTorch has mean what
 # our layers do.
@@ -56,7 +56,7 @@ def fail(path: str, what: str, wanted: str, got: object) -> Never:
 def parts_of(layer: Any, path: str = "") -> list[Part]:
     """The parts of one layer, in a row; ``path`` is its place, for messages."""
     kind, named = type(layer).__name__, arguments(layer)
-    own = type(layer).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
+    own = is_ours(type(layer))
     if kind == "Sequential" and own:
         return [Part(kind, {}, None, numbered(layer.layers, path))]
     if kind == "GlobalAvgPool2d" and own:

@@ -22,7 +22,7 @@ from .closed import KEPT, own_names
 from .config import Configured, format_call, plain
 from .diagnosis import likely_causes, warn
 from .metrics import known_mode
-from .objects import attributes_of
+from .objects import attributes_of, is_ours
 from .schedule import PerEpoch, Schedule
 
 Logs = Mapping[str, float] | None
@@ -105,7 +105,7 @@ class Callback(Configured):
             if name in NO_HOOKS:
                 other = f"; define {NO_HOOKS[name]}" if NO_HOOKS[name] else ""
                 raise TypeError(f"{cls.__name__}.{name}: fit calls no hook of that name{other}")
-        ours = [each for each in cls.__mro__ if each.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")]
+        ours = [each for each in cls.__mro__ if is_ours(each)]
         if cls not in ours:
             both = own_names(ours) & own_names(each for each in cls.__mro__ if each not in ours)
             for name in sorted(each for each in both if each[0] == "_" and not each.startswith("__")):
@@ -170,8 +170,7 @@ def overrides(callback: Callback, hook: str) -> bool:
 
 def may_add_logs(callback: Callback) -> bool:
     """Could this callback put a name of its own into an epoch's logs? Those of this library do not."""
-    own = type(callback).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
-    return overrides(callback, "on_epoch_end") and (not own or isinstance(callback, LambdaCallback))
+    return overrides(callback, "on_epoch_end") and (not is_ours(type(callback)) or isinstance(callback, LambdaCallback))
 
 
 def suppressed(hook: Callable[..., object], *arguments: Any) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from . import checks
 from .arrays import as_number_array, first_row
 from .config import Labels, rebuild
+from .objects import is_a
 from .targets import as_class_targets, as_probability_targets, check_logits
 
 Array = npt.NDArray[Any]
@@ -132,14 +133,9 @@ def balanced_weights(q: Array, sample_weight: Array | None = None) -> tuple[floa
     return tuple(np.divide(counts.sum(), occur.sum() * counts, out=np.ones(len(counts)), where=occur).tolist())
 
 
-def kinds_of(loss: Any) -> set[str]:
-    """The names of a loss's classes."""
-    return {kind.__name__ for kind in type(loss).__mro__}
-
-
 def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
     """How much each example of ``t`` belongs to each class, (n, K)."""
-    if "BCEWithLogitsLoss" in kinds_of(loss):
+    if is_a(loss, "BCEWithLogitsLoss"):
         if tuple(shape[1:]) not in ((), (1,)):
             raise ValueError(f"class_weight: expected one output for 'balanced', got {checks.format_shape(shape)}; "
                              "pos_weight takes a number for each")
@@ -156,8 +152,7 @@ def shares_of_classes(loss: Any, t: object, shape: Sequence[int]) -> Array:
 
 def is_balanced(loss: Any) -> bool:
     """Are the class weights of one of the library's losses still to be worked out?"""
-    weighs = kinds_of(loss) & {"ClassLoss", "BCEWithLogitsLoss"}
-    return bool(weighs) and isinstance(loss.class_weight, str)
+    return is_a(loss, "ClassLoss", "BCEWithLogitsLoss") and isinstance(loss.class_weight, str)
 
 
 def resolve_class_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Array | None) -> Any:
@@ -178,7 +173,7 @@ def of_part(loss: Any, weight: float) -> tuple[Any, float]:
     Targets of classes that weigh 0 still cost what label smoothing gives to the other classes: a part of them alone has
     no mean, but a sum, which belongs to the mean over all.
     """
-    if weight or not getattr(loss, "label_smoothing", 0) or "ClassLoss" not in kinds_of(loss):
+    if weight or not getattr(loss, "label_smoothing", 0) or not is_a(loss, "ClassLoss"):
         return loss, weight
     return rebuild(loss, reduction="sum"), 1.0
 
@@ -197,7 +192,7 @@ def total_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Arra
         return 1.0
     found = np.asarray(t)
     weights = np.ones(len(found)) if sample_weight is None else sample_weight
-    if "ClassLoss" not in kinds_of(loss) or found.shape == tuple(shape):
+    if not is_a(loss, "ClassLoss") or found.shape == tuple(shape):
         return float(weights.sum())
     known = known_weights(loss.class_weight)
     by_class = np.ones(1) if known is None else np.append(known, 1.0)

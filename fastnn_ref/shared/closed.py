@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .config import Configured, check_arguments
-from .objects import unmade
+from .objects import home_of, is_ours, unmade
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -65,7 +65,7 @@ ABSTRACT = {
 
 def library_class(kind: type[Any]) -> type[Any]:
     """The nearest class of either package that a class derives from."""
-    return next(each for each in kind.__mro__ if each.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"))
+    return next(filter(is_ours, kind.__mro__))
 
 
 def held_by_objects(base: type[Any]) -> tuple[set[str], set[str]]:
@@ -101,7 +101,7 @@ def check_class(kind: type[Any], **named: Any) -> None:
     """TypeError for a user's subclass that defines what runs in C in the engine, or what objects hold and C reads: it
     would be ignored there; and for one that defines or assigns what the library keeps for itself."""
     base = library_class(kind)
-    package = base.__module__.partition(".")[0]
+    package = home_of(base)
     classes = kind.__mro__[:kind.__mro__.index(base)]
     own, assigned = own_names(classes), assigned_names(classes)
     for names, instead in (COMPILED[each.__name__] for each in base.__mro__ if each.__name__ in COMPILED):
@@ -194,7 +194,7 @@ class Closed(Configured):
         check_class(cls)
         if "__init__" in vars(cls):
             cls._arguments = cls._arguments.union(list(inspect.signature(vars(cls)["__init__"]).parameters)[1:])
-            if cls.__module__.partition(".")[0] == PACKAGE:
+            if home_of(cls) == PACKAGE:
                 cls.__init__ = noting_the_end(cls.__init__)     # type: ignore[method-assign]
 
     def __getattr__(self, name: str) -> Any:
@@ -209,7 +209,7 @@ class Closed(Configured):
                 if name in self.__dict__:
                     raise AttributeError(f"{kind.__name__}.{name}: an argument of the constructor cannot be changed; "
                                          f"make a new {kind.__name__}")
-            elif kind.__module__.partition(".")[0] == PACKAGE:
+            elif home_of(kind) == PACKAGE:
                 raise AttributeError(f"{kind.__name__}.{name}: expected an attribute that can be assigned")
         object.__setattr__(self, name, value)
 

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import checks, words
-from .objects import as_classes, attributes_of, hosted, put_attributes
+from .objects import as_classes, attributes_of, hosted, is_ours, put_attributes
 from .parameter import Parameter
 
 VARIADIC, OPTIONS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
@@ -138,8 +138,7 @@ def file_config(thing: Any) -> dict[str, Any]:
     """The record of ``thing`` for a file that has the values of parameters beside it."""
     thing = hosted(thing)
     home = next(each for each in type(thing).__mro__ if "config" in vars(each))
-    own = home.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
-    record: dict[str, Any] = config(thing, with_values=False) if own else thing.config()
+    record: dict[str, Any] = config(thing, with_values=False) if is_ours(home) else thing.config()
     return record
 
 
@@ -244,7 +243,7 @@ def rebuild(value: Any, package: ModuleType | None = None, **changes: Any) -> An
         return value
     value = hosted(value)
     kind = type(value)
-    if package is not None and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
+    if package is not None and is_ours(kind):
         kind = getattr(package, kind.__name__, kind)
     given = {**{name: rebuild(each, package) for name, each in arguments(value).items()}, **changes}
     return set_up(call(kind, given, signature(type(value))), settings(value))

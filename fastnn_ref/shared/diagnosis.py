@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .access import walk
-from .objects import attributes_of, class_name, hosted, is_a, is_container
+from .objects import attributes_of, class_name, hosted, is_a, is_container, is_ours
 from .schedule import PerEpoch, Schedule, latest_rate
 
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
@@ -67,48 +67,37 @@ def warn(text: str) -> None:
 # ---- before the first step ----
 
 
-def last_activation(layer: Any) -> str | None:
-    """The class of the activation that a model ends in, ``""`` if it ends in another layer; None: nothing is done."""
-    inside = layer.layers if is_a(layer, "Sequential") else None
-    if inside is not None:
-        return next((found for found in map(last_activation, reversed(tuple(inside))) if found is not None), None)
-    if type(layer).__name__ in PASS_THROUGH:
-        return None
-    own = getattr(layer, "activation", None)
-    name = type(layer if own is None else own).__name__
-    return name if name in {activation for _, activation in TWICE} else ""
-
-
 def last_layer(layer: Any) -> Any:
     """The layer, or its activation, that a model's outputs come from."""
     inside = layer.layers if is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(last_layer, reversed(tuple(inside))) if found is not None), None)
-    if type(layer).__name__ in PASS_THROUGH:
+    if is_a(layer, *PASS_THROUGH):
         return None
     own = None if hasattr(layer, "custom") else getattr(layer, "activation", None)
-    return layer if own is None or type(own).__name__ == "Identity" else own
+    return layer if own is None or is_a(own, "Identity") else own
 
 
 def find_missing_logarithm(model: Any, loss: Any) -> str | None:
     """What to say of a model whose outputs are no log-probabilities, where the loss takes them as such."""
     last = last_layer(model)
-    if "NLLLoss" not in {kind.__name__ for kind in type(loss).__mro__} or last is None:
+    if last is None or not is_a(loss, "NLLLoss"):
         return None
-    name = type(last).__name__
-    if name == "LogSoftmax" or hasattr(last, "custom") or is_container(last):
+    if is_a(last, "LogSoftmax") or hasattr(last, "custom") or is_container(last):
         return None                                         # it is, or it may be
-    advice = "put a LogSoftmax in its place" if name == "Softmax" else "put a LogSoftmax behind it"
-    return (f"the model ends in a {name}, and {type(loss).__name__} takes log-probabilities: {advice}, or leave it to "
-            "CrossEntropyLoss, which takes logits")
+    advice = "put a LogSoftmax in its place" if is_a(last, "Softmax") else "put a LogSoftmax behind it"
+    return (f"the model ends in a {class_name(last)}, and {type(loss).__name__} takes log-probabilities: {advice}, or "
+            "leave it to CrossEntropyLoss, which takes logits")
 
 
 def find_double_activation(model: Any, loss: Any) -> str | None:
     """What to say of a model that ends in what its loss applies, too."""
-    name = last_activation(model) or ""
-    reason = next((TWICE[kind.__name__, name] for kind in type(loss).__mro__ if (kind.__name__, name) in TWICE), None)
-    return reason and (f"the model ends in a {name}, and {type(loss).__name__} {reason}. Leave the {name} out; "
-                       f"predict then gives logits")
+    last = last_layer(model)
+    for (applied_by, activation), reason in TWICE.items():
+        if is_a(loss, applied_by) and is_a(last, activation):
+            return (f"the model ends in a {class_name(last)}, and {type(loss).__name__} {reason}. Leave the "
+                    f"{activation} out; predict then gives logits")
+    return None
 
 
 def outermost(layer: Any) -> Any:
@@ -122,7 +111,7 @@ def find_untrained(model: Any) -> str | None:
     """What to say of a layer that an object of a user's class holds as an attribute, and that no model trains."""
     for _, layer in walk(model):
         user = hosted(layer)
-        if type(user).__module__.partition(".")[0] in ("fastnn", "fastnn_ref"):
+        if is_ours(type(user)):
             continue
         for name, value in attributes_of(user).items():
             several = value.values() if isinstance(value, dict) else value
@@ -139,23 +128,22 @@ def find_untrained(model: Any) -> str | None:
 
 def l2_strength(penalty: Any) -> float:
     """λ₂ of a penalty."""
-    return float(getattr(penalty, "l2", penalty.strength if type(penalty).__name__ == "L2" else 0.0))
+    return float(getattr(penalty, "l2", penalty.strength if is_a(penalty, "L2") else 0.0))
 
 
 def find_strong_decay(model: Any, optimizer: Any, lr: float) -> str | None:
     """What to say when weight decay alone makes weights grow: a step of w ← w − lr·λ·w with lr·λ > 2 overshoots zero
     by more than |w|. With momentum μ the limit is 2(1 + μ), with Nesterov's 2(1 + μ)/(1 + 2μ); dampening τ
     divides it by 1 − τ."""
-    kinds = {kind.__name__ for kind in type(optimizer).__mro__}
     strength = getattr(optimizer, "weight_decay", 0.0)
-    if "SGD" in kinds:
+    if is_a(optimizer, "SGD"):
         penalties: dict[int, float] = {}
         for penalty, value, _ in model.network.constraints:
             penalties[id(value)] = penalties.get(id(value), 0.0) + l2_strength(penalty)
         strength += max(penalties.values(), default=0.0)
         limit = 2 * (1 + optimizer.momentum) / (1 + 2 * optimizer.momentum * optimizer.nesterov)
         limit /= 1 - optimizer.dampening
-    elif "AdamW" in kinds or getattr(optimizer, "decoupled_weight_decay", False):
+    elif is_a(optimizer, "AdamW") or getattr(optimizer, "decoupled_weight_decay", False):
         limit = 2.0
     else:
         return None

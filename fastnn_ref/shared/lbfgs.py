@@ -27,7 +27,7 @@ from .data import Data, check_last_batch, split_data
 from .fit import PREDICTED, CtrlC, Evaluation, as_display, check_parameters, held
 from .history import History
 from .metrics import MetricLike, resolve_metrics
-from .objects import check_is_root, package_of
+from .objects import check_is_root, is_a, package_of
 from .optional import optional
 from .prediction import parts
 
@@ -119,7 +119,7 @@ def minimise(
 def check_penalties(model: Any) -> None:
     """L2 has a gradient everywhere; L1 has none at 0, and a largest norm none at all."""
     for penalty, _, _ in model.network.constraints:
-        if type(penalty).__name__ == "MaxNorm" or getattr(penalty, "l1", 0.0) > 0:
+        if is_a(penalty, "MaxNorm") or getattr(penalty, "l1", 0.0) > 0:
             raise ValueError(f"penalty: expected L2 for L-BFGS, which needs a gradient everywhere, got {penalty!r}; an "
                              "optimizer of fit does that")
 
@@ -133,7 +133,7 @@ def check_repeats(model: Any, x: Array) -> None:
         model.load_state_dict(state)
         model.network.set_counters(counters)
     if not np.array_equal(first, second, equal_nan=True):
-        names = {type(layer).__name__ for _, layer in walk(model)} & set(DRAWS)
+        names = {name for name in DRAWS for _, layer in walk(model) if is_a(layer, name)}
         raise ValueError("model: expected no layer that draws random numbers, as L-BFGS compares losses of one "
                          f"function, got {', '.join(sorted(names)) or 'two outputs for the same weights'}")
 

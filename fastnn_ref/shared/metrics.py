@@ -31,6 +31,7 @@ import numpy.typing as npt
 from . import checks
 from .arrays import as_number_array, check_values
 from .config import Configured
+from .objects import is_a
 from .optional import optional
 from .targets import as_class_numbers, as_outputs, check_target_count
 
@@ -394,8 +395,8 @@ METRICS: dict[str, Measure] = {
     "r2": r2,
 }
 DECIDING = (accuracy, precision, recall, f1, roc_auc, average_precision, expected_calibration_error)
-LABEL_LOSSES = {"BCEWithLogitsLoss", "HingeLoss"}       # each of whose outputs is a label: yes above 0
-VALUE_LOSSES = {"MSELoss", "L1Loss", "HuberLoss"}       # whose outputs are where the targets are
+LABEL_LOSSES = ("BCEWithLogitsLoss", "HingeLoss")       # each of whose outputs is a label: yes above 0
+VALUE_LOSSES = ("MSELoss", "L1Loss", "HuberLoss")       # whose outputs are where the targets are
 FALLING = {"loss", "penalty", "error", "mae", "mse", "rmse", "mape"}            # last words of names
 RISING = {"accuracy", "acc", "precision", "recall", "f1", "auc", "r2"}
 RESERVED = ("loss", "data_loss", "penalty", "epoch", "lr")      # names that the history or a CSVLogger has anyway
@@ -491,10 +492,9 @@ def resolve_metrics(metrics: Iterable[MetricLike]) -> dict[str, Metric]:
 def decision_threshold(loss: Any, y: Array, t: Array) -> float | None:
     """Where an output begins to mean yes, if outputs do not compete and the loss tells."""
     own: float | None = getattr(loss, "decision_threshold", None)
-    kinds = {kind.__name__ for kind in type(loss).__mro__}
-    if own is not None or kinds & LABEL_LOSSES:
+    if own is not None or is_a(loss, *LABEL_LOSSES):
         return own or 0.0
-    return middle(t) if kinds & VALUE_LOSSES and y.shape == (len(y), 1) else None
+    return middle(t) if is_a(loss, *VALUE_LOSSES) and y.shape == (len(y), 1) else None
 
 
 def loss_targets(loss: Any, t: Array, y: Array) -> Array:
@@ -508,7 +508,7 @@ def loss_targets(loss: Any, t: Array, y: Array) -> Array:
 def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
     """Of class numbers (n, ...) and outputs (n, K, ...), each place as a row, without those that the loss leaves out;
     anything else as it is."""
-    if y.ndim < 2 or "ClassLoss" not in {kind.__name__ for kind in type(loss).__mro__}:
+    if y.ndim < 2 or not is_a(loss, "ClassLoss"):
         return y, t
     if y.ndim > 2:
         y, t = (np.moveaxis(each, 1, -1).reshape(-1, y.shape[1]) if each.ndim == y.ndim else each.reshape(-1)

@@ -13,22 +13,33 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+PACKAGES = ("fastnn", "fastnn_ref")
 
-def is_a(thing: object, name: str) -> bool:
-    """Is it of a class of that name, of either package, or of one that derives from it?"""
-    return any(kind.__name__ == name and kind.__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
-               for kind in type(thing).__mro__)
+
+def home_of(kind: type[Any]) -> str:
+    """The package that a class is of."""
+    return kind.__module__.partition(".")[0]
+
+
+def is_ours(kind: type[Any]) -> bool:
+    """Is it a class of one of the two packages, and not a user's?"""
+    return home_of(kind) in PACKAGES
+
+
+def is_a(thing: object, *names: str) -> bool:
+    """Is it of a class of one of these names, of either package, or of one that derives from it? A user's own class may
+    have such a name, too."""
+    return any(kind.__name__ in names and is_ours(kind) for kind in type(thing).__mro__)
 
 
 def is_container(layer: object) -> bool:
     """Does it run other layers? A user's layer may have an attribute ``layers``, ``block`` or ``branches``, too."""
-    return any(is_a(layer, name) for name in ("Sequential", "Residual", "Parallel"))
+    return is_a(layer, "Sequential", "Residual", "Parallel")
 
 
 def hosted(thing: Any) -> Any:
     """The user's object that a host stands for; anything else as it is, whatever its own ``custom`` may be."""
-    is_ours = type(thing).__module__.partition(".")[0] in ("fastnn", "fastnn_ref")
-    return getattr(thing, "custom", thing) if is_ours else thing
+    return getattr(thing, "custom", thing) if is_ours(type(thing)) else thing
 
 
 def attributes_of(thing: Any) -> dict[str, Any]:
@@ -55,8 +66,7 @@ def class_name(layer: Any) -> str:
 
 def package_of(thing: Any) -> Any:
     """The package that a layer belongs to."""
-    names = (kind.__module__.partition(".")[0] for kind in type(thing).__mro__)
-    return sys.modules[next(name for name in names if name in ("fastnn", "fastnn_ref"))]
+    return sys.modules[next(home_of(kind) for kind in type(thing).__mro__ if is_ours(kind))]
 
 
 def format_kind(value: object) -> str:
@@ -81,7 +91,7 @@ def check_made(thing: T) -> T:
 def check_instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, whose constructor came to its end, and of that package: the two do not mix."""
     if not isinstance(value, kind):
-        package = kind.__module__.partition(".")[0]
+        package = home_of(kind)
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
                         f"{format_kind(value)}{hint_for(value, kind)}")
@@ -90,7 +100,7 @@ def check_instance(name: str, value: T, kind: type[T]) -> T:
 
 def hint_for(value: object, kind: type[Any]) -> str:
     """What to write in place of a class, of the name of one, or of a list of objects, where there is such a thing."""
-    package = kind.__module__.partition(".")[0]
+    package = home_of(kind)
     if isinstance(value, list | tuple) and value and all(isinstance(each, kind) for each in value):
         return "; pass them one by one, or with a star before the list"
     name = value.__name__ if isinstance(value, type) else value if isinstance(value, str) else ""
@@ -168,7 +178,7 @@ def as_package(value: Any, default: str) -> Any:
     """One of the two packages; the ``default`` one for None."""
     if value is None:
         return importlib.import_module(default)
-    if not isinstance(value, ModuleType) or value.__name__ not in ("fastnn", "fastnn_ref"):
+    if not isinstance(value, ModuleType) or value.__name__ not in PACKAGES:
         raise TypeError(f"package: expected fastnn or fastnn_ref, got {value!r}")
     return value
 

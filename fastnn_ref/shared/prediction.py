@@ -143,12 +143,12 @@ def output_activation(layer: Any) -> str | None:
     inside = layer.layers if is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(output_activation, reversed(tuple(inside))) if found is not None), None)
-    if class_name(layer) in PASS_THROUGH:
+    if is_a(layer, *PASS_THROUGH) or class_name(layer) in PASS_THROUGH:     # a user's own layer by its name
         return None
     for each in (getattr(layer, "activation", None), getattr(layer, "custom", None), layer):
-        if {"Activation", "CustomActivation"} & {kind.__name__ for kind in type(each).__mro__}:
-            name = class_name(each)
-            return "" if name == "Identity" else name
+        if is_a(each, "Activation", "CustomActivation"):
+            name = next((name for name in PROBABILITIES if is_a(each, name)), class_name(each))
+            return "" if is_a(each, "Identity") else name
     return ""
 
 
