@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import atomic, checks, safetensors
+from .access import walk
 from .arrays import as_state
 from .config import SETTINGS, build, file_config
 from .custom import CustomLoss, CustomOptimizer, check_loss
@@ -101,7 +102,7 @@ def build_model(package: ModuleType, document: Mapping[str, Any], classes: Mappi
     """A new model with the state that it had; shapes are compared before memory is taken."""
     model = build_part(package, document, "model", classes)
     state, counters = document["state"]["model"], as_counters(document["state"]["counters"])
-    inside, dtype = list(layers(model)), model.dtype
+    inside, dtype = list(walk(model)), model.dtype
     as_state("state", state, {
         prefix + name: np.broadcast_to(dtype.type(0), spec.shape)
         for prefix, layer in inside for name, spec in layer.specs.items()})
@@ -110,13 +111,6 @@ def build_model(package: ModuleType, document: Mapping[str, Any], classes: Mappi
     model.load_state_dict(state)
     model.network.set_counters(counters)
     return model
-
-
-def layers(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted prefix, layer) of a layer and of all inside."""
-    yield prefix, layer
-    for name, child in layer.children():
-        yield from layers(child, f"{prefix}{name}.")
 
 
 # ---- trainings ----

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks
+from .access import walk
 from .objects import is_a
 
 Array = npt.NDArray[Any]
@@ -35,14 +36,9 @@ def as_mixup(value: Any, sample_weight: Any, loss: Any, model: Any) -> float:
         raise ValueError(f"mixup: expected 0 beside sample_weight, got {alpha}")
     if alpha and getattr(loss, "ignore_index", None) is not None:
         raise ValueError(f"mixup: expected 0 beside ignore_index, got {alpha}")
-    if alpha and has_table(model):
+    if alpha and any(is_a(layer, "Embedding") for _, layer in walk(model)):
         raise ValueError(f"mixup: expected 0 in a model with Embedding, which reads whole numbers, got {alpha}")
     return alpha
-
-
-def has_table(layer: Any) -> bool:
-    """Is the layer an ``Embedding`` of either package, or is one inside it?"""
-    return is_a(layer, "Embedding") or any(has_table(child) for _, child in layer.children())
 
 
 def draw_lambdas(alpha: float, steps: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from . import checks
+from .access import walk
 from .objects import is_a, is_container
 from .shapes import check_chain
 
@@ -107,23 +108,16 @@ def chain_rows(prefix: str, layers: Iterable[tuple[object, Any]], shape: Any) ->
         shape = output
 
 
-def inside(layer: Any) -> Iterator[Any]:
-    """A layer and all layers inside it."""
-    yield layer
-    for _, child in layer.children():
-        yield from inside(child)
-
-
 def count_parameters(layer: Any, only_trained: bool = False) -> int:
     """How many numbers training changes, from their shapes: to look at values would draw them.
 
     Those of frozen layers count, too, unless ``only_trained``.
     """
-    return sum(math.prod(spec.shape) for each in inside(layer) if each.trainable or not only_trained
+    return sum(math.prod(spec.shape) for _, each in walk(layer) if each.trainable or not only_trained
                for spec in each.specs.values() if spec.trainable)
 
 
 def exact_zeros(layer: Any) -> int:
     """How many of a layer's weights, biases apart, are 0: what L1 is for. Those that are not drawn yet do not count."""
-    return sum(int((value == 0).sum()) for each in inside(layer) for name, value in each.values.items()
+    return sum(int((value == 0).sum()) for _, each in walk(layer) for name, value in each.values.items()
                if each.specs[name].decays)
