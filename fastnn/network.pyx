@@ -291,7 +291,7 @@ cdef int check_depth(object nodes) except -1:
 
 
 cdef list walk(Node node, str prefix):
-    """(dotted prefix, layer) of a layer and of all inside it, outer first: the only traversal."""
+    """(dotted prefix, layer) of a layer and of all inside it, outer first: the order of names, numbers and entries."""
     found = [(prefix, node)]
     for name, child in node.named_children():
         found += walk(child, f"{prefix}{name}.")

@@ -25,6 +25,17 @@ MOUNTS = "/proc/self/mountinfo"     # of Linux: in its fifth column, where somet
 
 
 @contextlib.contextmanager
+def about(path: object) -> Iterator[None]:
+    """Any OSError is about ``path``: it may name no file, as of a full disk, or one that the user never heard of."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+
+
+@contextlib.contextmanager
 def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write (and read back); it takes the place of ``path`` when the block ends without an exception.
 
@@ -46,10 +57,8 @@ def replacing(path: Path, given: Path | None = None) -> Iterator[BinaryIO]:
     b'1 2 3'
     """
     remove_leftovers(path)
-    try:
+    with about(given or path):
         temporary, descriptor = open_temporary(path)
-    except OSError as error:                            # it names a file that the user never heard of
-        raise type(error)(error.errno, error.strerror, str(given or path)) from None
     try:
         with open(descriptor, "w+b") as file:
             keep_mode(path, file.fileno())

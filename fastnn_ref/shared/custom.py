@@ -404,7 +404,7 @@ def check_loss(value: Any, kind: type[Any], reduced: bool = True) -> None:
 def check_optimizer(value: Any, kind: type[Any]) -> None:
     """An optimizer of a package, a ``kind``, or a user's own, which serves both."""
     if isinstance(value, CustomOptimizer):
-        check_made(value)
+        check_has_base(value)
     else:
         check_instance("optimizer", value, kind)
 
@@ -453,7 +453,7 @@ def without_super(optimizer: Any) -> RuntimeError:
     return RuntimeError(f"{type(optimizer).__name__}.__init__: expected a call of super().__init__(lr)")
 
 
-def check_made(optimizer: Any) -> None:
+def check_has_base(optimizer: Any) -> None:
     """A user's optimizer has what all optimizers have; a constructor of its own may have set ``lr`` alone."""
     if not all(hasattr(optimizer, name) for name in ("weight_decay", "maximize", "clip_norm", "clip_value")):
         raise without_super(optimizer)
@@ -579,7 +579,7 @@ def host_optimizer(value: Any, kind: type[Any], host: type[Any]) -> Any:
         if taken:
             raise ValueError(f"{type(value).__name__}.slots: expected other names than {', '.join(NO_SLOTS)}, which "
                              f"update and the state have already, got {taken[0]!r}")
-        check_made(value)
+        check_has_base(value)
         value._host = host(value)
     if not isinstance(value._host, host):
         raise belongs_to_another(value)

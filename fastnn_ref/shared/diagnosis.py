@@ -127,8 +127,8 @@ def find_untrained(model: Any) -> str | None:
 
 
 def l2_strength(penalty: Any) -> float:
-    """λ₂ of a penalty."""
-    return float(getattr(penalty, "l2", penalty.strength if is_a(penalty, "L2") else 0.0))
+    """λ₂ of a penalty, which ``MaxNorm`` has not."""
+    return float(getattr(penalty, "l2", 0.0))
 
 
 def find_strong_decay(model: Any, optimizer: Any, lr: float) -> str | None:

@@ -6,13 +6,13 @@ import csv
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from . import checks
-from .atomic import can_write_in, remember
+from .atomic import about, can_write_in, remember
 from .callbacks import Callback, Logs
 from .optional import optional
 from .schedule import latest_rate
@@ -102,10 +102,8 @@ class CSVLogger(RateLogger):
         cut it could not be resumed from without them."""
         path = Path(self.filename)
         if self.position and path.is_file():
-            try:
+            with about(self.filename):
                 remember(path)
-            except OSError as error:                    # it names no file
-                raise type(error)(error.errno, error.strerror, self.filename) from None
         return super().state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -130,7 +128,7 @@ class CSVLogger(RateLogger):
 
     def write(self, data: bytes) -> None:
         """Puts ``data`` at ``position`` and ends the file there; a device or a pipe takes it as it comes."""
-        try:
+        with about(self.filename):
             if not Path(self.filename).is_file() and os.path.exists(self.filename):
                 with open(self.filename, "wb") as stream:
                     stream.write(data)
@@ -140,8 +138,6 @@ class CSVLogger(RateLogger):
                 file.truncate(self.position)
                 file.seek(self.position)
                 file.write(data)
-        except OSError as error:                        # of a full disk: it names no file
-            raise type(error)(error.errno, error.strerror, self.filename) from None
         self.position += len(data)
 
 
@@ -217,20 +213,10 @@ class TensorBoard(RateLogger):
 
     def write(self, part: str, name: str, value: float, step: int) -> None:
         """Adds a point to a curve; a training that is resumed replaces the points from ``step`` on."""
-        with self.about_log_dir():
+        with about(self.log_dir):
             if part not in self._writers:
                 self._writers[part] = Events(os.path.join(self.log_dir, part), step)
             self._writers[part].add(name, value, step)
-
-    @contextmanager
-    def about_log_dir(self) -> Iterator[None]:
-        """An OSError, which names no file where the disk is full, names the folder."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno is None:
-                raise
-            raise type(error)(error.errno, error.strerror, self.log_dir) from None
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         for name, value in (logs or {}).items():
@@ -238,7 +224,7 @@ class TensorBoard(RateLogger):
             self.write(part, f"epoch_{name.removeprefix('val_')}", value, epoch)
         for name, rate in self.rates().items():
             self.write("train", name, rate, epoch)
-        with self.about_log_dir():
+        with about(self.log_dir):
             for writer in self._writers.values():
                 writer.flush()
 
@@ -249,7 +235,7 @@ class TensorBoard(RateLogger):
 
     def on_train_end(self, logs: Logs = None) -> None:
         writers, self._writers = self._writers, {}
-        with self.about_log_dir(), ExitStack() as stack:        # each is closed, whatever happens to the others
+        with about(self.log_dir), ExitStack() as stack:        # each is closed, whatever happens to the others
             for writer in writers.values():
                 stack.callback(writer.close)
 

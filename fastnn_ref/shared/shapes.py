@@ -152,6 +152,7 @@ def selected_shape(shape: Sequence[int], start: int, stop: int) -> tuple[int, ..
 
 # ---- layers that fit together ----
 
+
 def no_fit(text: str, layer: Any, before: Sequence[Any], given: bool) -> ValueError:
     """The error with this text, of a layer that does not fit those before it; where examples may have more axes than
     these say, because the model's shape is not ``given``, it says who does: its part ``teller``."""
