@@ -634,6 +634,17 @@ def test_a_layer_inside_a_model(nn, tmp_path, seed):
     np.testing.assert_allclose(got, model(x), atol=1e-6)
 
 
+def test_a_part_of_a_model_of_a_users_class(nn, tmp_path):
+    """It takes no number for its draws, as Sequential takes none."""
+    class Chain(nn.Sequential):
+        pass
+
+    part = Chain(nn.Linear(2, 3), nn.DropConnect(3, 2, 0.3, activation="tanh", samples=8), dtype="float32")[:]
+    export(part, path := tmp_path / "model.onnx")
+    x = np.array(normal((4, 2), "float32"))
+    np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, {"x": x})[0], part(x), atol=1e-6)
+
+
 def test_command_line(fast, tmp_path, capsys):
     from fastnn import cli
 

@@ -14,6 +14,7 @@ from fastnn_ref import philox
 from fastnn_ref.shared import atomic, checks
 from fastnn_ref.shared.access import walk
 from fastnn_ref.shared.arrays import as_number_array
+from fastnn_ref.shared.closed import library_class
 from fastnn_ref.shared.config import signature
 from fastnn_ref.shared.network import as_dtype
 from fastnn_ref.shared.objects import check_model, class_name, is_ours
@@ -172,7 +173,7 @@ class Graph:
             root = root.parent
         for _, layer in walk(root):
             self.streams[id(layer)] = number
-            number += type(layer).__name__ not in UNNUMBERED
+            number += library_class(type(layer)).__name__ not in UNNUMBERED
 
     # ---- pieces ----
 
