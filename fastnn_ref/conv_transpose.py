@@ -11,7 +11,7 @@ and W is the weight of the convolution from y to x. The output's height is
 ``output_padding`` gives rows back at the bottom, because h' and a stride do not tell how high the image was.
 
 Source: Zeiler, Krishnan, Taylor and Fergus, "Deconvolutional networks" (2010); Dumoulin and Visin, "A guide to
-convolution arithmetic for deep learning" (2016). Engine: fastnn/conv.pyx.
+convolution arithmetic for deep learning" (2016). Engine: fastnn/conv_transpose.pyx.
 """
 
 from .activation import ActivationLike, Weighted, get_activation

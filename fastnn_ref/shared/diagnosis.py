@@ -169,9 +169,8 @@ def find_vanishing_rate(lr: Any, first: int, count: int) -> str | None:
 
 def warn_of_bytes(model: Any, x: object, largest: float) -> None:
     """A TrainingWarning where images are bytes, as files have them, and the first layer takes values of about 1."""
-    first = type(model.layers[0]).__name__
-    if str(getattr(x, "dtype", "")).endswith("uint8") and largest > LARGE and first not in (
-            "Embedding", "BatchNorm1d", "BatchNorm2d"):
+    if str(getattr(x, "dtype", "")).endswith("uint8") and largest > LARGE and not is_a(
+            model.layers[0], "Embedding", "BatchNorm1d", "BatchNorm2d"):
         warn(f"x holds bytes, up to {largest:g}, and is used as it is: x / 255 brings it to about 1, and predict then "
              "needs x / 255, too")
 
