@@ -910,6 +910,7 @@ cdef class Network:
         if self.run.error != NULL:
             error = <object>self.run.error
             self.drop_error()
+            checks.finish(error)
             raise error
         return 0
 

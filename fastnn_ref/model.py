@@ -61,7 +61,8 @@ class Model(Layer, ModelAccess):
             self._penalty_loss = self.penalty_value()
             self.backward_pass(dy)
             optimizer.step_pass(network, lr)
-        except BaseException:
+        except BaseException as error:
+            checks.finish(error)
             network.steps = steps
             raise
         network.use.in_pass = False

@@ -178,6 +178,36 @@ def test_an_error_of_a_users_own_says_what_it_says(nn):
         train(nn, X, X[:, :3], loss=Own(), validation_split=0.2, validation_rows="random")
 
 
+def test_an_error_about_other_data_keeps_its_row(nn):
+    """Of a loss of one's own that asks another one about a batch, and of a hook that evaluates other data."""
+    x, t = np.tile(X, (40, 1)), np.tile(CLASSES, 40)
+    said = []
+
+    class Own(nn.CustomLoss):
+        def prepare_targets(self, t, shape, dtype):
+            return np.asarray(t)
+
+        def value_and_gradient(self, y, t, weights):
+            try:
+                return (loss := nn.CrossEntropyLoss()).forward(y, t), loss.backward()
+            except ValueError as error:
+                said.append(str(error))
+                raise
+
+    class Hook(nn.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.evaluate(x, np.where(np.arange(2000) == 1900, 7, t), nn.CrossEntropyLoss())
+
+    chosen = {"validation_split": 0.2, "validation_rows": "random"}
+    bad = t.copy()
+    bad[choose_rows(2000, 400, "random", t, 3)[0][-1]] = 7
+    with pytest.raises(ValueError, match="got 7 at row") as caught:
+        train(nn, x, bad, loss=Own(), **chosen)
+    assert [str(caught.value)] == said and int(said[0].split()[-1]) < 8
+    with pytest.raises(ValueError, match=r"^t: expected class numbers from 0 to 2, got 7 at row 1900$"):
+        train(nn, x, t, callbacks=[Hook()], **chosen)
+
+
 @pytest.mark.parametrize(("held_out", "text"), [
     ((X[0], CLASSES[:1]), r"validation_data[0]: expected (n, 6), got (6,); validation_data[0][None] is a batch of one"),
     (([X, X], CLASSES), "validation_data[0]: expected one array, got a list of 2; np.hstack"),

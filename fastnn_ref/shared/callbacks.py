@@ -221,10 +221,14 @@ class CallbackList:
         writers = self.writers if hooks and name == "on_train_batch_end" else ()
 
         def run(*arguments: Any) -> None:
-            for each in hooks:
-                each(*arguments)
-            for writer in writers:
-                writer._write_due()
+            try:
+                for each in hooks:
+                    each(*arguments)
+                for writer in writers:
+                    writer._write_due()
+            except ValueError as error:             # about data of the hook's own
+                checks.finish(error)
+                raise
 
         return run if hooks else None
 

@@ -37,6 +37,11 @@ def value_error(text: str, /, **parts: Any) -> ValueError:
     return error
 
 
+def finish(error: BaseException) -> None:
+    """Nobody tells this error anew: it comes from a user's own code, which knows its parts best."""
+    vars(error).pop("told", None)
+
+
 @contextmanager
 def retold(**changes: Callable[[Any], Any]) -> Iterator[None]:
     """What ``value_error`` made tells, of its parts with these names, what the functions make of them.

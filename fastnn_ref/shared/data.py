@@ -33,7 +33,7 @@ class Data(NamedTuple):
 
     def row(self, index: int) -> int:
         """Which of the user's rows it is."""
-        return index if self.rows is None else int(self.rows[index])
+        return int(self.rows[index]) if self.rows is not None and index < len(self.rows) else index
 
     def as_given(self) -> AbstractContextManager[None]:
         """Errors name what the user passed, and count rows as the user does."""
