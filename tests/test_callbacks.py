@@ -1057,6 +1057,7 @@ def test_twice(nn, loss, last):
         lambda: [nn.Linear(4, 3), *([getattr(nn, last)()] if last else [])],
         lambda: [nn.Linear(4, 3, activation=last and getattr(nn, last)())],
         lambda: [nn.Sequential(nn.Linear(4, 3), *([getattr(nn, last)()] if last else [])), nn.Identity(), nn.Flatten()],
+        lambda: [nn.Linear(4, 3), *([getattr(nn, last)()] if last else []), nn.Dropout(0.5)],
     ]
     for end in ends:
         texts = told(nn, nn.Sequential(*end(), dtype="float64"), t=t, loss=getattr(nn, loss)(), epochs=1)
@@ -1075,7 +1076,8 @@ def test_twice(nn, loss, last):
 def test_log_probabilities_that_are_none(nn, last, advice):
     """NLLLoss wants a LogSoftmax before it; a layer of one's own may be one."""
     ends = [] if last == "Linear" else [getattr(nn, last)()]
-    for layers in ([nn.Linear(4, 3), *ends], [nn.Linear(4, 3, activation=ends[0] if ends else None), nn.Identity()]):
+    for layers in ([nn.Linear(4, 3), *ends], [nn.Linear(4, 3, activation=ends[0] if ends else None), nn.Identity()],
+                   [nn.Linear(4, 3), *copy.deepcopy(ends), nn.Dropout(0.5)]):
         texts = told(nn, nn.Sequential(*layers, dtype="float64"), loss=nn.NLLLoss(), epochs=1)
         assert len(texts) == (advice is not None)
         if advice is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .access import walk
-from .objects import attributes_of, class_name, hosted, is_a, is_container, is_ours
+from .objects import PASS_THROUGH, attributes_of, class_name, hosted, is_a, is_container, is_ours
 from .schedule import PerEpoch, Schedule, latest_rate
 
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
@@ -23,7 +23,6 @@ RISE = 10.0                         # times the usual loss, and rising: training
 JUMP = 1000.0                       # times the usual loss at once
 MOST_HELD = 100                     # of a list in a user's object are looked at
 TINY = 1e-6                         # a rate below this share of the largest trains nothing
-PASS_THROUGH = ("Identity", "Flatten", "Unflatten")
 TWICE = {                           # (loss, last activation) → what is wrong
     ("CrossEntropyLoss", "Softmax"): "applies softmax itself: twice, it hardly learns",
     ("CrossEntropyLoss", "LogSoftmax"): "applies log_softmax itself: twice is the same as once",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 PACKAGES = ("fastnn", "fastnn_ref")
+PASS_THROUGH = ("Identity", "Flatten", "Unflatten", "Dropout", "GaussianNoise", "Augment")      # in a prediction
 
 
 def home_of(kind: type[Any]) -> str:

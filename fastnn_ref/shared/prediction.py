@@ -20,13 +20,12 @@ from .arrays import as_batch, as_input, as_number_array
 from .class_weight import is_sum, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data
-from .objects import class_name, is_a, package_of
+from .objects import PASS_THROUGH, class_name, is_a, package_of
 from .targets import check_reduced
 
 Array = npt.NDArray[Any]
 Predict = Callable[[slice], Array]
 
-PASS_THROUGH = ("Identity", "Flatten", "Unflatten", "Dropout", "GaussianNoise", "Augment")      # at prediction
 PROBABILITIES = ("Sigmoid", "Softmax", "LogSoftmax")
 
 
