@@ -63,7 +63,7 @@ def load(path: str | os.PathLike[str], *, package: ModuleType | None = None, see
         text = str(error).strip().partition("\n")[0][:200]
         raise ValueError(f"{where}: expected an ONNX file, got one that onnx refuses: {text}") from None
     try:
-        with checks.retold(teller=lambda _: "a file with all sizes of its input"):
+        with checks.Retold(teller=lambda _: "a file with all sizes of its input"):
             return Reader(onnx, found, package).model(seed)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -31,7 +30,7 @@ LARGEST = 2**40                     # values in one array; more is a mistake, an
 
 
 def value_error(text: str, /, **parts: Any) -> ValueError:
-    """A ValueError with the ``text``, whose fields are the ``parts``; ``retold`` tells it anew."""
+    """A ValueError with the ``text``, whose fields are the ``parts``; ``Retold`` tells it anew."""
     error = ValueError(text.format(**parts))
     vars(error)["told"] = text, parts
     return error
@@ -42,24 +41,33 @@ def finish(error: BaseException) -> None:
     vars(error).pop("told", None)
 
 
-@contextmanager
-def retold(**changes: Callable[[Any], Any]) -> Iterator[None]:
-    """What ``value_error`` made tells, of its parts with these names, what the functions make of them.
+class Retold:
+    """A context in which what ``value_error`` made tells, of its parts with these names, what the functions make of
+    them. ``fit`` enters one in every epoch, so it is no generator.
 
-    >>> from fastnn_ref.shared.checks import retold, value_error
-    >>> with retold(row=lambda row: row + 100):
+    >>> from fastnn_ref.shared.checks import Retold, value_error
+    >>> with Retold(row=lambda row: row + 100):
     ...     raise value_error("{name}: expected finite values, got nan at row {row}", name="t", row=7)
     Traceback (most recent call last):
     ValueError: t: expected finite values, got nan at row 107
     """
-    try:
-        yield
-    except ValueError as error:
-        text, parts = vars(error).get("told", ("", {}))
-        if not changes.keys() & parts:
-            raise
-        raise value_error(text, **{name: changes[name](part) if name in changes else part
-                                   for name, part in parts.items()}) from None
+
+    def __init__(self, **changes: Callable[[Any], Any]) -> None:
+        self.changes = changes
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        text, parts = vars(error).get("told", ("", {})) if error is not None else ("", {})
+        if self.changes.keys() & parts:
+            told = {name: self.changes.get(name, same)(part) for name, part in parts.items()}
+            raise value_error(text, **told) from None
+
+
+def same(part: Any) -> Any:
+    """A part that is told as it was."""
+    return part
 
 
 # ---- choices, numbers and flags ----

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,10 +34,13 @@ class Data(NamedTuple):
         """Which of the user's rows it is."""
         return int(self.rows[index]) if self.rows is not None and index < len(self.rows) else index
 
-    def as_given(self) -> AbstractContextManager[None]:
+    def name(self, argument: str) -> str:
+        """What the user calls this argument."""
+        return self.names[AS_ARGUMENTS.index(argument)] if argument in AS_ARGUMENTS else argument
+
+    def as_given(self) -> checks.Retold:
         """Errors name what the user passed, and count rows as the user does."""
-        names = dict(zip(AS_ARGUMENTS, self.names, strict=True))
-        return checks.retold(name=lambda name: names.get(name, name), row=self.row)
+        return checks.Retold(name=self.name, row=self.row)
 
 
 class FileRows:

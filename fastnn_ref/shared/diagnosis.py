@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .access import walk
-from .objects import PASS_THROUGH, attributes_of, class_name, hosted, is_a, is_container, is_ours
+from .objects import PASS_THROUGH, PROBABILITIES, attributes_of, class_name, hosted, is_a, is_container, is_ours
 from .schedule import PerEpoch, Schedule, latest_rate
 
 LARGE = 100.0                       # inputs and targets beyond are called unscaled
@@ -92,7 +92,7 @@ def find_missing_logarithm(model: Any, loss: Any) -> str | None:
 def find_double_activation(model: Any, loss: Any) -> str | None:
     """What to say of a model that ends in what its loss applies, too."""
     last = last_layer(model)
-    for (applied_by, activation), reason in TWICE.items():
+    for (applied_by, activation), reason in TWICE.items() if is_a(last, *PROBABILITIES) else ():
         if is_a(loss, applied_by) and is_a(last, activation):
             return (f"the model ends in a {class_name(last)}, and {type(loss).__name__} {reason}. Leave the "
                     f"{activation} out; predict then gives logits")

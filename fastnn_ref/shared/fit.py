@@ -199,7 +199,7 @@ class Evaluation(NamedTuple):
         data, loss = self.data, self.loss
         y = self.model.predict(data.x[:PREDICTED])
         outputs = [y] if isinstance(loss, CustomLoss) else [y, np.zeros_like(y)]    # a user's may not take zeros
-        with data.as_given(), checks.retold(n=lambda _: len(data.x)):
+        with data.as_given(), checks.Retold(n=lambda _: len(data.x)):
             found = [loss.forward(each, data.t[:PREDICTED]) for each in outputs]
         return max((value for value in found if value > 0), default=np.inf) * (count / len(y) if is_sum(loss) else 1)
 

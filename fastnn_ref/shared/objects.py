@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 PACKAGES = ("fastnn", "fastnn_ref")
 PASS_THROUGH = ("Identity", "Flatten", "Unflatten", "Dropout", "GaussianNoise", "Augment")      # in a prediction
+PROBABILITIES = ("Sigmoid", "Softmax", "LogSoftmax")        # what gives them, or their logarithms
 
 
 def home_of(kind: type[Any]) -> str:

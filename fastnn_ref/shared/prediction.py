@@ -20,13 +20,12 @@ from .arrays import as_batch, as_input, as_number_array
 from .class_weight import is_sum, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data
-from .objects import PASS_THROUGH, class_name, is_a, package_of
+from .objects import PASS_THROUGH, PROBABILITIES, class_name, is_a, package_of
 from .targets import check_reduced
 
 Array = npt.NDArray[Any]
 Predict = Callable[[slice], Array]
 
-PROBABILITIES = ("Sigmoid", "Softmax", "LogSoftmax")
 
 
 def parts(n: int, size: int) -> Iterator[slice]:
@@ -51,7 +50,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     for rows in parts(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
-        with checks.retold(row=functools.partial(operator.add, rows.start), n=lambda _: len(data.x)):
+        with checks.Retold(row=functools.partial(operator.add, rows.start), n=lambda _: len(data.x)):
             means.append(loss.forward(y, t, weights))
         if len(data.x) > batch_size:
             counts.append(total_weight(loss, t, y.shape, weights))

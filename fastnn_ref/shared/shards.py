@@ -178,7 +178,7 @@ class Shards:
             x, t, weights = (None if each is None else each[own] for each in batch[:3])
             copy(statistics, before)
             model.steps = steps + part                      # masks do not depend on who computes the part
-            with batch.as_given(), checks.retold(row=lambda row: row + own.start):
+            with batch.as_given(), checks.Retold(row=lambda row: row + own.start):
                 y = model.forward(x, training=True)
                 value = loss.forward(y, t, weights)
                 weight = total_weight(loss, t, y.shape, weights)
