@@ -245,6 +245,27 @@ def test_numbers_beyond_float32_are_named(form):
     assert short(MLPClassifier).fit(big, Y).model_.dtype == "float64"
 
 
+@pytest.mark.parametrize("arguments", [
+    {}, {"early_stopping": True}, {"solver": "lbfgs"}, {"loss": fastnn.PoissonNLLLoss()}])
+def test_targets_that_a_loss_does_not_take_are_named(arguments):
+    """They were named t, or validation_data[1], in a row of those that early_stopping left."""
+    x, numbers = X.astype("float32"), abs(NUMBERS)
+    numbers[70] = 1e60 if "loss" not in arguments else -1
+    with pytest.raises(ValueError, match=r"^y: expected values .* at row 70$"):
+        short(MLPRegressor, **arguments).fit(x, numbers)
+    if "solver" not in arguments:
+        with pytest.raises(ValueError, match=r"^y_val: expected values .* at row 70$"):
+            short(MLPRegressor, **arguments).fit(x, abs(NUMBERS), X_val=x, y_val=numbers)
+
+
+def test_errors_about_validation_data_say_so():
+    """Those of scikit-learn's functions named X, y and sample_weight, in which nothing was wrong."""
+    for data in ({"X_val": X * np.nan, "y_val": Y}, {"X_val": X[:, :3], "y_val": Y}, {"X_val": X, "y_val": Y + 5},
+                 {"X_val": X, "y_val": Y, "sample_weight_val": -WEIGHTS}):
+        with pytest.raises(ValueError, match=r"^X_val, y_val: "):
+            short(MLPClassifier).fit(X, Y, **data)
+
+
 # ---- going on ----
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.data import largest_value
+from fastnn_ref.shared.custom import CustomLoss
+from fastnn_ref.shared.data import largest_value, named_as
 from fastnn_ref.shared.foreign import check_undated, check_unmasked
 from fastnn_ref.shared.objects import package_of
 
@@ -187,6 +188,17 @@ class Estimator(BaseEstimator):
         if values.size and x.dtype.itemsize > dtype.itemsize and largest_value(values) > float(np.finfo(dtype).max):
             raise ValueError(f"{name}: expected values within the range of {dtype}, got {largest_value(values):g}")
 
+    def _check_values(self, names: tuple[str, str, str], rows: Any) -> None:
+        """ValueError, by the user's ``names``, for inputs beyond the model's dtype and targets that the loss does not
+        take."""
+        self._check_range(names[0], rows.x)
+        loss, shape = self._objective(self._package(), self.n_outputs_).loss, (len(rows.t), self.n_outputs_)
+        with named_as(names):
+            if isinstance(loss, CustomLoss):
+                loss.prepare_targets(rows.t, shape, self.model_.dtype)
+            else:
+                loss.forward(np.zeros(shape, self.model_.dtype), rows.t)
+
     def _dense(self, x: Any) -> Any:
         """Rows in the model's dtype and shape."""
         x = np.ascontiguousarray(x.toarray() if issparse(x) else x, self.model_.dtype)
@@ -316,9 +328,9 @@ class Estimator(BaseEstimator):
             if rows < (least := self.model_.min_batch_size(self._input_shape)):
                 raise ValueError(f"X: expected at least {least} samples to train with, which batch_norm=True "
                                  f"normalises over, got {rows} sample{'s' * (rows > 1)}")
-            self._check_range("X", X)
-            if validation is not None:
-                self._check_range("X_val", validation.x)
+            self._check_values(("X", "y", "sample_weight"), own)
+            if held_out[0] is not None:
+                self._check_values(("X_val", "y_val", "sample_weight_val"), validation)
             self._prepare_records(fresh, validation is not None)
             with threads(self.n_threads):
                 if self.solver == "lbfgs":
@@ -425,9 +437,12 @@ class Estimator(BaseEstimator):
         if X_val is not None:
             if self.solver == "lbfgs":
                 raise ValueError("X_val: expected None beside solver='lbfgs', which has no epochs")
-            x, y = self._validated(X_val, y_val, **self._target_options)
-            self._check_targets(y, True)
-            return own, self._rows(x, y, weights)
+            try:
+                x, y = self._validated(X_val, y_val, **self._target_options)
+                self._check_targets(y, True)
+                return own, self._rows(x, y, weights)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"X_val, y_val: {error}") from None
         if not self.early_stopping or self.solver == "lbfgs":
             return own, None
         parts = [part for part in own if part is not None]
