@@ -52,6 +52,34 @@ def test_a_number_without_a_row(nn, dtype, value):
         same(array, before[name], name)
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_fit_looks_for_numbers_without_a_row_before_the_first_step(nn, shape):
+    """Behind the first rows it ended an epoch in its midst, and validation data a first epoch, by an error without a
+    row."""
+    table = [nn.Embedding(5, 3), nn.Flatten()]
+    if shape:
+        table = [nn.Parallel(nn.Sequential(nn.Select(0, 2), *table), nn.Sequential(nn.Select(2, 3), nn.Linear(1, 2)))]
+    model, optimizer = nn.Sequential(*table, nn.Linear(8 if shape else 3, 2)), nn.Adam()
+    x, t = np.arange(2000 * (shape or (1,))[0]).reshape(2000, *shape) % 4, np.arange(2000) % 2
+    if shape:
+        x[:, 2] = 9                                     # no number of a row
+    wrong, arguments = x.copy(), {"loss": nn.CrossEntropyLoss(), "optimizer": optimizer}
+    wrong[(1700, 1) if shape else 1700] = 5
+    before, said = model.state_dict(), "Embedding: expected whole numbers from 0 to 4, got 5 at row"
+    for fit, message in (
+            (lambda: model.fit(wrong, t, **arguments), f"^x: {said} 1700$"),
+            (lambda: model.fit(wrong, t, validation_split=0.5, validation_rows="random", **arguments), f"{said} 1700$"),
+            (lambda: model.fit(x, t, validation_data=(wrong, t), **arguments), rf"^validation_data\[0\]: {said} 1700$"),
+            (lambda: model.fit([(wrong, t)], **arguments), rf"^batch 0\[0\]: {said} 1700$"),
+            (lambda: nn.find_lr(model, wrong, t, **arguments), f"^x: {said} 1700$")):
+        with pytest.raises(ValueError, match=message):
+            fit()
+    assert (model.steps, optimizer.steps) == (0, 0)
+    for name, array in model.state_dict().items():
+        same(array, before[name], name)
+    model.fit(x, t, validation_data=(x, t), **arguments)
+
+
 def test_it_is_told_where_a_prediction_saves_nothing(nn):
     """The linear layer works out the two behind it, so forward takes the way of predict."""
     model = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU())

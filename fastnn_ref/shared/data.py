@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks, foreign
-from .arrays import as_batch, as_number_array, first_row
+from .arrays import as_batch, as_number_array, first_row, no_row
+from .objects import is_a
 from .targets import as_sample_weight, as_targets
 
 Array = npt.NDArray[Any]
@@ -255,7 +257,37 @@ def check_inputs(model: Any, data: Data) -> float:
         if not is_bounded(model, data.x[row:row + 1]):
             values = data.x[row]
             raise bad_value(data.names[0], "finite values", values, ~np.isfinite(values), row, data.columns)
+    if any(True for _ in looked_up(model, data.x[:1])):
+        check_numbers(model, data)
     return largest
+
+
+def looked_up(layer: Any, x: Array) -> Iterator[tuple[int, Array]]:
+    """How many rows each ``Embedding`` has that reads x, or columns of it, and what it reads."""
+    for each in layer.layers if is_a(layer, "Sequential") else [layer]:
+        if is_a(each, "Select"):
+            x = x[:, each.start:each.stop]
+            continue
+        if is_a(each, "Embedding"):
+            yield each.num_embeddings, x
+        elif is_a(each, "Sequential"):
+            yield from looked_up(each, x)
+        elif is_a(each, "Parallel"):
+            for branch in each.branches:
+                yield from looked_up(branch, x)
+        return
+
+
+def check_numbers(model: Any, data: Data) -> None:
+    """ValueError for a number without a row in an ``Embedding``, which would else end an epoch in its midst."""
+    for start in range(0, len(data.x), READ):
+        for count, numbers in looked_up(model, np.asarray(data.x[start:start + READ])):
+            whole = np.rint(numbers)
+            bad = (np.abs(numbers - whole) > 1e-3) | (whole < 0) | (whole >= count)
+            if bad.any():
+                row = first_row(bad)
+                text = str(no_row(count, float(numbers[row][bad[row]][0])))
+                raise checks.value_error("{name}: {text} at row {row}", name=data.names[0], text=text, row=start + row)
 
 
 def check_last_batch(model: Any, x: Array, used: int, batch_size: int, shards: int = 1) -> None:
