@@ -12,6 +12,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from fastnn_ref import CustomLoss
 from tests.check import close, normal, python, same, same_parameters
 from tests.pairwise import chequered, once
 
@@ -29,6 +30,11 @@ def train(nn, *data, model=None, loss=None, optimizer=None, **arguments):
     history = model.fit(*(data or (X, T)), loss=loss or nn.CrossEntropyLoss(), optimizer=optimizer,
                         **{"epochs": 2, "batch_size": 8} | arguments)
     return model, history.history
+
+
+class Absolute(CustomLoss):
+    def value_and_gradient(self, y, t, weights):
+        return float(np.abs(y - t).mean()), np.sign(y - t) / y.size
 
 
 # ---- drop_last ----
@@ -534,6 +540,26 @@ def test_mapped_data_is_looked_at_first(nn, tmp_path):
         train(nn, in_file(tmp_path, x), T, model=model)
     with pytest.raises(ValueError, match=r"x: expected \(n, 6\), got \(50, 5\)"):
         train(nn, in_file(tmp_path, x[:, :5], "y.bin"), T, model=model)
+    assert model.steps == 0
+
+
+@pytest.mark.parametrize("arguments", [
+    {}, {"shuffle": "blocks"}, {"gradient_accumulation_steps": 2}, {"batch_size": 16, "shards": 4}])
+@pytest.mark.parametrize("value", [3, -1, np.nan])
+def test_targets_of_batches_are_looked_at_first(nn, tmp_path, arguments, value):
+    """Some batches were trained with before, and the row was that of the batch."""
+    x, t = np.resize(X, (2000, 6)), np.resize(T, 2000).astype("f8")
+    t[1700] = value
+    data = (in_file(tmp_path, x), in_file(tmp_path, t, "t.bin")) if not arguments else (x, t)
+    model, optimizer = net(nn), nn.Adam()
+    for split in {}, {"validation_split": 0.1, "validation_rows": "random"}:
+        with pytest.raises(ValueError, match=r"expected class numbers from 0 to 2, got .* at row 1700$"):
+            train(nn, *data, model=model, optimizer=optimizer, **arguments, **split)
+    assert (model.steps, optimizer.steps) == (0, 0)
+    t = np.resize(normal((50, 3)), (2000, 3))
+    t[1700, 1] = np.nan
+    with pytest.raises(ValueError, match=r"^t: expected finite values, got nan at row 1700$"):
+        train(nn, x, t, model=model, loss=Absolute(), **arguments)
     assert model.steps == 0
 
 

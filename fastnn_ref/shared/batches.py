@@ -12,7 +12,7 @@ are summed, each with its part of the weights:
     dW = Σ cᵢ·dWᵢ / Σ cᵢ        cᵢ: the rows of part i, or the sum of their weights
 
 That is the gradient of the larger batch. Batch normalization normalises each part by itself. Σ cᵢ comes before the
-first gradient. So targets of arrays are looked at twice, and of x one part at a time is in memory; the parts of an
+first gradient. So targets of arrays are read twice a step, and of x one part at a time is in memory; the parts of an
 iterator, which gives each but once, and perhaps in the same memory, are copied. ``shards.py`` has another way to sum
 parts, which does not depend on how many processes share them.
 """
@@ -33,11 +33,13 @@ from .class_weight import is_sum, mean_of_batches, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data, FileRows, check_inputs, is_mapped, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
+from .prediction import parts
 from .shards import Shards, copy, summed_arrays
 
 Array = npt.NDArray[Any]
 
 BLOCK = 64          # batches in a block that is shuffled in itself
+CHECKED = 1024      # rows whose targets are looked at together
 SHUFFLE_BLOCKS = 1  # streams of random numbers: the order of blocks, and from the next one on, that inside each
 
 
@@ -183,14 +185,15 @@ def kept(array: Any) -> Any:
 
 
 def check_targets(model: Any, data: Data, loss: Any) -> None:
-    """What the loss says of a batch's targets, before anything changes."""
-    shape = (len(data.x), *model.output_shape(data.x.shape[1:]))
-    with data.as_given():
-        if isinstance(loss, CustomLoss):
-            loss.prepare_targets(data.t, shape, model.dtype)
-        else:
-            loss.forward(np.zeros(shape, model.dtype), data.t, data.weights)
-        check_enough_rows(len(data.x), model.min_batch_size(data.x.shape[1:]))
+    """What the loss says of targets, before anything changes."""
+    for rows in parts(len(data.x), CHECKED):
+        shape = (rows.stop - rows.start, *model.output_shape(data.x.shape[1:]))
+        with data.as_given(), data.part(rows):
+            if isinstance(loss, CustomLoss):
+                loss.prepare_targets(data.t[rows], shape, model.dtype)
+            else:
+                loss.forward(np.zeros(shape, model.dtype), data.t[rows],
+                             None if data.weights is None else data.weights[rows])
 
 
 def summed(
@@ -222,6 +225,8 @@ def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: An
     for part in parts:
         targets = part._replace(t=part.t[:])
         check_targets(model, targets, loss)
+        with part.as_given():
+            check_enough_rows(len(part.x), model.min_batch_size(part.x.shape[1:]))
         counts += part_weights(model, [targets], loss)
     steps, (_, statistics) = model.steps, summed_arrays(model)
     before = [each.copy() for each in statistics]

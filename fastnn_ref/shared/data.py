@@ -44,6 +44,10 @@ class Data(NamedTuple):
         """Errors name what the user passed, and count rows as the user does."""
         return checks.Retold(name=self.name, row=self.row)
 
+    def part(self, rows: slice) -> checks.Retold:
+        """Errors about these rows, taken by themselves, count them from the first of all, and have shapes of all."""
+        return checks.Retold(row=lambda row: row + rows.start, n=lambda _: len(self.x))
+
 
 class FileRows:
     """Some ``rows`` of an array, as one that lies in a file: they are read when they are asked for.

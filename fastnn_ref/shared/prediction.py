@@ -6,9 +6,7 @@ an array in a file (``numpy.memmap``) is never in memory as a whole.
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -50,7 +48,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     for rows in parts(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
-        with checks.Retold(row=functools.partial(operator.add, rows.start), n=lambda _: len(data.x)):
+        with data.part(rows):
             means.append(loss.forward(y, t, weights))
         if len(data.x) > batch_size:
             counts.append(total_weight(loss, t, y.shape, weights))
