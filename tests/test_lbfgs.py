@@ -227,6 +227,19 @@ def test_an_error_in_what_is_tried_first_changes_nothing(nn):
     assert all((value == before[name]).all() for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("size", [None, 8])
+def test_a_target_that_the_loss_does_not_take_changes_nothing(nn, size):
+    """The model had counted a pass, and its running statistics had changed; the row was that of a part."""
+    model, t = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), np.arange(60) % 3
+    t[50], before = 3, model.state_dict()
+    for split in {}, {"validation_split": 0.1}:
+        with pytest.raises(ValueError, match=r"^t: expected class numbers from 0 to 2, got 3 at row 50$"):
+            model.fit_lbfgs(X, t, loss=nn.CrossEntropyLoss(), batch_size=size, **split)
+    assert model.steps == 0
+    for name, array in model.state_dict().items():
+        assert (array == before[name]).all(), name
+
+
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end"])
 def test_no_hook_may_train(nn, hook):
     """The call itself is refused, before it changes anything."""

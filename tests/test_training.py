@@ -400,3 +400,11 @@ def test_what_threads_do_at_once_sets_no_filter_of_warnings(nn, monkeypatch):
         for dtype in (None, "float32", "f8", "<f4", "double", float, np.float32, np.dtype("float64")):
             model = nn.Sequential(nn.Linear(2, 2), dtype=dtype)
         nn.find_lr(model, np.eye(2), [0, 1], loss=nn.CrossEntropyLoss(), optimizer=nn.SGD(), steps=3)
+
+
+def test_the_finder_names_the_row_of_a_target(nn):
+    """It was that of a batch."""
+    t = np.arange(60) % 2
+    t[50] = 2
+    with pytest.raises(ValueError, match=r"^t: expected class numbers from 0 to 1, got 2 at row 50$"):
+        nn.find_lr(nn.Sequential(nn.Linear(5, 2)), np.ones((60, 5)), t, loss=nn.CrossEntropyLoss(), optimizer=nn.SGD())

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks
+from .batches import check_targets
 from .data import check_inputs, prepare_data
 from .diagnosis import quiet
 from .fit import check_objects
@@ -78,6 +79,7 @@ def find_lr(
         raise ValueError("optimizer: expected maximize=False, as the lowest loss is looked for, got True")
     data = prepare_data(model, x, t)
     check_inputs(model, data)
+    check_targets(model, data, loss)
     n, size = len(data.x), min(size, len(data.x))
     least = model.min_batch_size(data.x.shape[1:])
     if size < least:
