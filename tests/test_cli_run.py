@@ -817,6 +817,16 @@ def test_a_header_longer_than_its_file(tmp_path: Path) -> None:
     assert rows.read(file, False).x.tolist() == np.eye(3).tolist()
 
 
+def test_a_table_without_names_for_a_run_that_has_them(tmp_path: Path) -> None:
+    """Which of three columns is the target nobody says; the error was about an argument that predict does not have."""
+    file, known = tmp_path / "new.csv", {"target": "y", "columns": ("a", "b"), "width": 2}
+    file.write_text("1,2,no\n3,4,yes\n")
+    with pytest.raises(ValueError, match=r"new\.csv: expected 2 columns of inputs, got 3$"):
+        rows.read(file, False, **known)
+    file.write_text("1,2\n3,4\n")
+    assert rows.read(file, False, **known).x.tolist() == [[1, 2], [3, 4]]
+
+
 def test_folders_of_classes(tmp_path: Path) -> None:
     """None is left out in silence, and a notebook's copies are no class."""
     image = pytest.importorskip("PIL.Image")

@@ -322,10 +322,9 @@ def from_table(
     width: int | None, regression: bool,
 ) -> Rows:
     """Inputs and targets of a table; columns of targets that nobody asked for are left out."""
-    by_name = columns is not None and table.names is not None
     several = 1 if target is None or isinstance(target, str) else len(target)
     labels: list[int] = []
-    if labelled or (not by_name and width is not None and table.width == width + several):
+    if labelled or (columns is None and width is not None and table.width == width + several):
         labels = table.targets(target)
     if len(labels) > 1 and not regression and labelled:
         raise ValueError(f"target: expected one column of classes, got {', '.join(map(table.called, labels))}; --task "
