@@ -258,6 +258,16 @@ def test_targets_that_a_loss_does_not_take_are_named(arguments):
             short(MLPRegressor, **arguments).fit(x, abs(NUMBERS), X_val=x, y_val=numbers)
 
 
+def test_a_loss_that_balances_classes():
+    """By the training rows, of which validation data may lack a class."""
+    weights = 140 / (3 * np.bincount(Y[:140]))
+    balanced, given = (
+        short(MLPClassifier, loss=fastnn.CrossEntropyLoss(class_weight=each)).fit(
+            X[:140], Y[:140], X_val=X[:90], y_val=Y[:90])
+        for each in ("balanced", weights.tolist()))
+    assert balanced.loss_curve_ == pytest.approx(given.loss_curve_)
+
+
 def test_errors_about_validation_data_say_so():
     """Those of scikit-learn's functions named X, y and sample_weight, in which nothing was wrong."""
     for data in ({"X_val": X * np.nan, "y_val": Y}, {"X_val": X[:, :3], "y_val": Y}, {"X_val": X, "y_val": Y + 5},

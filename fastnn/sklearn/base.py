@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.custom import CustomLoss
-from fastnn_ref.shared.data import largest_value, named_as
+from fastnn_ref.shared.batches import check_targets
+from fastnn_ref.shared.class_weight import resolve_class_weight
+from fastnn_ref.shared.data import Data, largest_value, named_as
 from fastnn_ref.shared.foreign import check_undated, check_unmasked
 from fastnn_ref.shared.objects import package_of
 
@@ -188,16 +189,15 @@ class Estimator(BaseEstimator):
         if values.size and x.dtype.itemsize > dtype.itemsize and largest_value(values) > float(np.finfo(dtype).max):
             raise ValueError(f"{name}: expected values within the range of {dtype}, got {largest_value(values):g}")
 
-    def _check_values(self, names: tuple[str, str, str], rows: Any) -> None:
+    def _check_values(self, names: tuple[str, str, str], rows: Any, loss: Any) -> Any:
         """ValueError, by the user's ``names``, for inputs beyond the model's dtype and targets that the loss does not
-        take."""
+        take; returns the loss with the class weights of these rows, if they are to be balanced."""
         self._check_range(names[0], rows.x)
-        loss, shape = self._objective(self._package(), self.n_outputs_).loss, (len(rows.t), self.n_outputs_)
         with named_as(names):
-            if isinstance(loss, CustomLoss):
-                loss.prepare_targets(rows.t, shape, self.model_.dtype)
-            else:
-                loss.forward(np.zeros(shape, self.model_.dtype), rows.t)
+            loss = resolve_class_weight(loss, rows.t, (len(rows.t), self.n_outputs_), rows.weights)
+        x = np.broadcast_to(np.float32(0), (len(rows.t), *self._input_shape))       # only its shape matters
+        check_targets(self.model_, Data(x, rows.t, None, names), loss)
+        return loss
 
     def _dense(self, x: Any) -> Any:
         """Rows in the model's dtype and shape."""
@@ -328,9 +328,9 @@ class Estimator(BaseEstimator):
             if rows < (least := self.model_.min_batch_size(self._input_shape)):
                 raise ValueError(f"X: expected at least {least} samples to train with, which batch_norm=True "
                                  f"normalises over, got {rows} sample{'s' * (rows > 1)}")
-            self._check_values(("X", "y", "sample_weight"), own)
+            loss = self._check_values(("X", "y", "sample_weight"), own, self._objective(nn, self.n_outputs_).loss)
             if held_out[0] is not None:
-                self._check_values(("X_val", "y_val", "sample_weight_val"), validation)
+                self._check_values(("X_val", "y_val", "sample_weight_val"), validation, loss)
             self._prepare_records(fresh, validation is not None)
             with threads(self.n_threads):
                 if self.solver == "lbfgs":
