@@ -14,7 +14,7 @@ import numpy as np
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.batches import check_targets
 from fastnn_ref.shared.class_weight import resolve_class_weight
-from fastnn_ref.shared.data import Data, largest_value, named_as
+from fastnn_ref.shared.data import Data, largest_value
 from fastnn_ref.shared.foreign import check_undated, check_unmasked
 from fastnn_ref.shared.objects import package_of
 
@@ -193,10 +193,11 @@ class Estimator(BaseEstimator):
         """ValueError, by the user's ``names``, for inputs beyond the model's dtype and targets that the loss does not
         take; returns the loss with the class weights of these rows, if they are to be balanced."""
         self._check_range(names[0], rows.x)
-        with named_as(names):
-            loss = resolve_class_weight(loss, rows.t, (len(rows.t), self.n_outputs_), rows.weights)
         x = np.broadcast_to(np.float32(0), (len(rows.t), *self._input_shape))       # only its shape matters
-        check_targets(self.model_, Data(x, rows.t, None, names), loss)
+        data = Data(x, rows.t, None, names)
+        with data.as_given():
+            loss = resolve_class_weight(loss, data.t, (len(x), self.n_outputs_), rows.weights)
+            check_targets(self.model_, data, loss)
         return loss
 
     def _dense(self, x: Any) -> Any:

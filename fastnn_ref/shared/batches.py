@@ -20,6 +20,7 @@ parts, which does not depend on how many processes share them.
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ from .shards import Shards, copy, summed_arrays
 Array = npt.NDArray[Any]
 
 BLOCK = 64          # batches in a block that is shuffled in itself
-CHECKED = 1024      # rows whose targets are looked at together
+CHECKED = 2**18     # outputs whose targets are looked at together
 SHUFFLE_BLOCKS = 1  # streams of random numbers: the order of blocks, and from the next one on, that inside each
 
 
@@ -186,9 +187,10 @@ def kept(array: Any) -> Any:
 
 def check_targets(model: Any, data: Data, loss: Any) -> None:
     """What the loss says of targets, before anything changes."""
-    for rows in parts(len(data.x), CHECKED):
-        shape = (rows.stop - rows.start, *model.output_shape(data.x.shape[1:]))
-        with data.as_given(), data.part(rows):
+    outputs = model.output_shape(data.x.shape[1:])
+    for rows in parts(len(data.x), max(1, CHECKED // math.prod(outputs))):
+        shape = (rows.stop - rows.start, *outputs)
+        with data.part(rows):
             if isinstance(loss, CustomLoss):
                 loss.prepare_targets(data.t[rows], shape, model.dtype)
             else:
@@ -224,8 +226,8 @@ def accumulated_step(model: Any, parts: Sequence[Data], loss: Any, optimizer: An
     counts = []
     for part in parts:
         targets = part._replace(t=part.t[:])
-        check_targets(model, targets, loss)
         with part.as_given():
+            check_targets(model, targets, loss)
             check_enough_rows(len(part.x), model.min_batch_size(part.x.shape[1:]))
         counts += part_weights(model, [targets], loss)
     steps, (_, statistics) = model.steps, summed_arrays(model)

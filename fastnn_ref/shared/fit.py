@@ -208,7 +208,7 @@ class Evaluation(NamedTuple):
 
     def logs(self, value: float, penalty: float) -> dict[str, float]:
         """What is known after an epoch with the loss ``value``, of which ``penalty`` is a part."""
-        model, data, held_out, loss, own, metrics = self[:6]
+        model, data, held_out, loss, own, metrics, _ = self
         logs = {"loss": value}
         if model.has_penalty:
             logs |= {"data_loss": value - penalty, "penalty": penalty}
