@@ -171,10 +171,11 @@ ALWAYS_INLINE void F(sums_of_ranges)(const int relu, const real *x, const real *
                         sums[v] += d;
                         dots[v] = vfma(d, normal, dots[v]);
                     }
-                UNROLL for (int v = 0; v < LANE_VECTORS && left > 0; ++v, xs += VL, ds += VL, left -= VL) {
-                    const vmask some = vfirst((int)min64(left, VL));
-                    const vec normal = (vload_first(xs, some) - hi - lo) * scale;
-                    vec d = vload_first(ds, some);
+                UNROLL for (int v = 0; v < LANE_VECTORS; ++v) {
+                    if (left <= v * VL) break;
+                    const vmask some = vfirst((int)min64(left - v * VL, VL));
+                    const vec normal = (vload_first(xs + v * VL, some) - hi - lo) * scale;
+                    vec d = vload_first(ds + v * VL, some);
                     if (relu) d = vwhere_positive(vfma(normal, weight, shift), d);
                     sums[v] += d;
                     dots[v] = vfma(d, normal, dots[v]);
@@ -315,7 +316,7 @@ typedef struct {
 /* From channel c on. */
 static F(constants_t) F(constants_of)(const fastnn_norm *g, int64_t c)
 {
-    if (!g) return (F(constants_t)){NULL};
+    if (!g) return (F(constants_t)){0};
     const F(stats_t) s = F(stats_of)(g, g->channels);
     return (F(constants_t)){s.mean_hi + c, s.inv + c, (const real *)g->w + c, (const real *)g->b + c};
 }
