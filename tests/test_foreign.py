@@ -16,7 +16,7 @@ def trained(nn, x, t=T):
 
 
 def frame():
-    return pytest.importorskip("pandas").DataFrame(X, columns=["age", "income", "height"])
+    return pytest.importorskip("pandas").DataFrame(X.copy(), columns=["age", "income", "height"])
 
 
 def test_frames(nn):

@@ -118,8 +118,8 @@ def standardise(data: Dataset) -> Dataset:
 
     >>> from fastnn.datasets import split, standardise
     >>> standardised = standardise(split("toy", [[0.0], [2.0]] * 4, [0, 1] * 4))
-    >>> standardised.x_train.min(), standardised.x_train.max()
-    (np.float32(-1.0), np.float32(1.0))
+    >>> float(standardised.x_train.min()), float(standardised.x_train.max())
+    (-1.0, 1.0)
     """
     with extra("train"):
         from sklearn.preprocessing import StandardScaler
