@@ -4,9 +4,9 @@
     backward    du = dy · act'(u),  dW = patchesᵀ @ du,  db = Σ du,  dx from du @ Wᵀ
 
 The matrix of patches is never built: the kernels read a padded copy of the images, which forward keeps for dW, and one
-of du. With Winograd's formulas (kernels/conv_winograd.inc.c) these copies are large enough for tiles that hang over the
-edge. conv_tables.py works out where in these copies every pixel stands; kernels/conv_layout.inc.c and its neighbours
-use it.
+of du; dW of 1 × 1 kernels reads the images themselves. With Winograd's formulas (kernels/conv_winograd.inc.c) these
+copies are large enough for tiles that hang over the edge. conv_tables.py works out where in these copies every pixel
+stands; kernels/conv_layout.inc.c and its neighbours use it.
 
 Reference: fastnn_ref/conv.py.
 """
@@ -143,7 +143,11 @@ cdef class Convolution(Weighted):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
         # Turned weights, or dW's sums: rows of filters, a group's in whole lines.
-        plan.reserve_scratch(&g.weights, g.groups * <object>g.filter_size * (-(-outside // lanes) * lanes))
+        # 16 filters are one vector, whose tiles take as long as those of dots.
+        whole = -(-outside // lanes) * lanes
+        g.products = g.filter_size >= 32 and outside >= 2 * lanes and 10 * whole <= 11 * outside
+        g.pixels = False
+        plan.reserve_scratch(&g.weights, g.groups * <object>g.filter_size * whole)
         g.panels = NULL
         if not g.kernel and lanes <= max(inside, outside) <= MOST_PACKED and self.packed is None:
             size = max([one * (-(-other // lanes) * lanes) for one, other in ((inside, outside), (outside, inside))])
@@ -253,7 +257,13 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         self.g.x_interleaved, self.g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.plan_windows(shape[1:], out_shape[1:], rows, plan)
-        plan.reserve(&self.g.input.memory, <object>rows * self.g.input.image_size)
+        planes = <object>rows * self.g.input.image_size
+        self.g.pixels = (self.g.products and self.g.x_interleaved and self.kernel_size == (1, 1)
+                         and shape[1:] == out_shape[1:] and not any(map(sum, checks.sides_of(self.padding))))
+        if self.g.pixels:
+            plan.reserve_scratch(&self.g.input.memory, planes)
+        else:
+            plan.reserve(&self.g.input.memory, planes)
         self.plan_hosted(out_shape, rows, plan)
         return out_shape
 

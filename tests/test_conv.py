@@ -352,6 +352,30 @@ def test_dw_of_many_chunks(ref, fast, dtype, isa, threads, shape, filters, argum
     assert np.abs(grads[0] - want).max() <= 30 * np.finfo(dtype).eps * np.abs(want).max()
 
 
+@pytest.mark.parametrize("rows", [5, 21, 32])
+@pytest.mark.parametrize("before", [
+    lambda nn: [nn.BatchNorm2d(36), nn.ReLU()], lambda nn: [nn.MaxPool2d(2), nn.Dropout(0.3)],
+    lambda nn: [nn.Tanh(), nn.GaussianNoise(0.1)], lambda nn: [nn.PReLU(36)],
+    lambda nn: [nn.Residual(nn.Sequential(nn.Conv2d(36, 36, 1, groups=1, activation="relu"), nn.BatchNorm2d(36)))],
+    lambda nn: [nn.Parallel(nn.Conv2d(36, 16, 3, padding=1), nn.Conv2d(36, 20, 1)), nn.GroupNorm(4, 36)],
+])  # fmt: skip
+def test_pixels_are_read_again_where_they_stood(ref, fast, isa, threads, rows, before):
+    """dW of 1 × 1 kernels reads the output of the layer before, whatever that is and whatever stands behind."""
+    def passes(nn):
+        model = nn.Sequential(
+            nn.Conv2d(2, 36, 3, padding=1), *before(nn), nn.Conv2d(36, 64, 1, activation="relu"), nn.Dropout(0.2),
+            nn.Conv2d(64, 48, 1, groups=2), nn.AvgPool2d(2), nn.Conv2d(48, 33, 1), nn.GlobalAvgPool2d(),
+            seed=1, dtype="float64")
+        y = model.forward(normal((rows, 2, 7, 6), "float64"), training=True)
+        return [y, model.backward(normal(y.shape, "float64", seed=1)), *(each.copy() for each in model.grads.values())]
+
+    want = passes(ref)
+    for count in (1, 2):
+        threads(count)
+        for got, each in zip(passes(fast), want, strict=True):
+            assert np.abs(got - each).max() <= 1e-12 * max(1, np.abs(each).max())
+
+
 @pytest.mark.parametrize(("cls", "shape", "filters", "arguments"), [
     ("Conv2d", (3, 8, 5, 5), 32, {"padding": 1, "activation": "relu"}), ("Conv2d", (37, 32, 7, 7), 64, {"groups": 2}),
     ("Conv2d", (31, 8, 9, 4), 20, {"kernel_size": 5, "padding": 2}), ("Conv2d", (15, 16, 8, 8), 16, {"stride": 2}),

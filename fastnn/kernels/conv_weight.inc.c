@@ -235,19 +235,12 @@ static void F(add_chunks)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dot
         }
 }
 
-/* Is dW worked out by products? 16 filters are one vector, whose tiles take as long as those of dots. */
-static inline int F(goes_by_products)(const fastnn_conv *g)
-{
-    const int64_t out = g->filters / g->groups, full = ceil_div(out, LANES) * LANES;
-    return g->filter_size >= 32 && out >= 2 * LANES && 10 * full <= 11 * out;
-}
-
-/* And what single images add to it? Where their rows are at most half a line, most lanes of dots would be empty, so one
-   vector is better, too. */
+/* Is what single images add to dW worked out by products, even if the rest is not? Where their rows are at most half a
+   line, most lanes of dots would be empty, so one vector is better, too. */
 static inline int F(singles_go_by_products)(const fastnn_conv *g)
 {
     const int narrow = g->filter_size >= 32 && g->filters / g->groups >= LANES && 2 * g->out_cols <= LANES;
-    return g->images % LANES > 0 && (narrow || F(goes_by_products)(g));
+    return g->images % LANES > 0 && (narrow || g->products);
 }
 
 /* This part of the tiles of dW. */
@@ -288,9 +281,9 @@ static void F(weight_gradient_part)(const void *job, int part, int parts)
 /* Interleaved blocks, or single images; the distances in du go from one of them, filter, row, pixel to the next. */
 typedef struct {
     const real *du, *planes;
-    const int64_t *tap_offset;
+    const int64_t *tap_offset;          /* NULL: each channel is a tap */
     int64_t images, unit;               /* unit: images that stand side by side, LANES or 1 */
-    int64_t du_image, du_filter, du_row, du_pixel, planes_image;
+    int64_t du_image, du_filter, du_row, du_pixel, planes_image, planes_channel;
 } F(product_t);
 
 /* Where the first tap of windows first … first + n − 1, counted through all images, stands in the planes. */
@@ -352,7 +345,8 @@ static void F(add_products)(const F(products_t) *job, const F(product_t) *s, int
                 F(product_panel)(g, s, first, n, k * out + v * VL, min64(wide * VL, out - v * VL), wide * VL, panel);
             packed = p;
             for (int64_t i = 0; i < taps; ++i) {
-                from[i] = s->planes + k * in * g->input.channel_size * s->unit + s->tap_offset[tap + i];
+                from[i] = s->planes + k * in * s->planes_channel
+                    + (s->tap_offset ? s->tap_offset[tap + i] : (tap + i) * s->planes_channel);
                 to[i] = job->sums + (k * g->filter_size + tap + i) * row;
             }
             F(window_table)[taps - 1][wide - 1](from, &t, panel, fresh, 0, NULL, VL, to, v * VL);
@@ -380,20 +374,27 @@ static void F(multiply_products)(const fastnn_conv *g, int all)
     const int64_t blocks = F(interleaved_blocks)(g->images), single = blocks * LANES, taps = g->filter_size;
     const int64_t size = g->out_rows * g->out_cols, out = g->filters / g->groups, row = F(packed_row)(out);
     const F(interleaved_du_t) du = F(interleaved_du)(g);
-    const F(products_t) job = {
+    F(products_t) job = {
         .g = g, .sums = g->weights,
         .blocks = {
             .du = du.first, .du_image = du.block, .du_filter = du.filter, .du_row = du.row, .du_pixel = du.pixel,
             .planes = F(planes_at)(planes, 0), .planes_image = LANES * planes->image_size,
-            .tap_offset = planes->tap_offset_interleaved, .images = all ? blocks : 0, .unit = LANES,
+            .planes_channel = LANES * planes->channel_size, .tap_offset = planes->tap_offset_interleaved,
+            .images = all ? blocks : 0, .unit = LANES,
         },
         .singles = {
             .du = (const real *)g->du + single * g->filters * size, .du_image = g->filters * size, .du_filter = size,
             .du_row = g->out_cols, .du_pixel = 1,
             .planes = F(planes_at)(planes, single), .planes_image = planes->image_size,
-            .tap_offset = planes->tap_offset, .images = g->images - single, .unit = 1,
+            .planes_channel = planes->channel_size, .tap_offset = planes->tap_offset,
+            .images = g->images - single, .unit = 1,
         },
     };
+    for (int singles = 0; singles < 2 && g->pixels; ++singles) {
+        F(product_t) *s = singles ? &job.singles : &job.blocks;
+        s->planes = (const real *)g->x + singles * single * g->channels * size, s->tap_offset = NULL;
+        s->planes_channel = s->unit * size, s->planes_image = g->channels * s->planes_channel;
+    }
     const int64_t tiles = g->groups * ceil_div(row / VL, NV) * ceil_div(taps, MR);
     for (int64_t k = 0; k < g->groups && !all && blocks; ++k)
         F(transpose)((real *)g->dw + k * out * taps, taps, job.sums + k * taps * row, row, out, taps);
@@ -432,7 +433,7 @@ static void F(bias_gradient_part)(const void *job, int part, int parts)
 static void F(weight_gradient)(const fastnn_conv *g)
 {
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
-    const int all = F(goes_by_products)(g), singles = F(singles_go_by_products)(g);
+    const int all = g->products, singles = F(singles_go_by_products)(g);
     if (!all && (g->images >= LANES || !singles))
         run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));
     if (all || singles) F(multiply_products)(g, all);

@@ -150,6 +150,9 @@ typedef struct {
        a prediction in x: nobody reads the planes afterwards, so it may do without. */
     const int64_t *du_begin, *du_taps, *x_begin, *x_taps;
     int predicts;
+    /* Is dW a product (conv_weight.inc.c)? And is then each window a pixel, which it reads in x as it came? If so, the
+       planes of x are scratch memory, which other layers write to. */
+    int products, pixels;
     int64_t scratch_size;
     const void *x, *w, *b, *du;         /* b may be NULL */
     void *u, *y, *dw, *db, *dx;         /* db may be NULL, or both it and dw */
