@@ -297,6 +297,8 @@ def test_predictions_without_a_copy(ref, fast, dtype, isa, ways, threads, channe
     ((8, 13), {"padding": ((0, 2), (2, 1))}),
     ((9, 14), {"kernel_size": 5, "padding": 2}), ((12, 17), {"kernel_size": 5, "padding": 2, "stride": 2}),
     ((2, 2), {"kernel_size": 5, "padding": 4}), ((6, 9), {"kernel_size": 5, "padding": ((3, 1), (0, 4))}),
+    ((7, 14), {"stride": 2, "padding": ((2, 0), (0, 1))}), ((3, 23), {"stride": 2, "padding": ((0, 1), (2, 2))}),
+    ((9, 20), {"kernel_size": 5, "stride": 2, "padding": ((4, 1), (3, 0))}), ((31, 9), {"padding": 1}),
 ])  # fmt: skip
 def test_depthwise_in_blocks(ref, fast, dtype, isa, threads, image, arguments):
     """Between two layers that interleave images a depthwise convolution and its dx go by strips: y and all gradients,

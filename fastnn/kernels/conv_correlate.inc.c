@@ -449,7 +449,8 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
         .blocks = blocks, .skipped = blocks ? F(interleaved_blocks)(g->images) : 0,
         .places = blocks ? (F(places_t)){g->x_begin, g->x_taps} : padded,
         .singles = singles, .depthwise = F(is_depthwise)(g), .pixelwise = F(is_pixelwise)(g),
-        .window = g->window, .step = g->step, .top = g->top, .left = g->left, .centred = F(is_centred)(g),
+        .window = g->window, .top = g->top, .left = g->left,
+        .step = g->step, .spread = 1, .centred = F(is_centred)(g),
         .strips = F(goes_by_strips)(g) ? g->x : NULL,
     };
     if (!panels) c.panels = F(panels_for)(g, &c);
@@ -489,8 +490,9 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .alpha = (real)g->alpha,
         .blocks = g->du_begin ? g->du : NULL, .skipped = g->du_begin ? F(interleaved_blocks)(g->images) : 0,
         .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded, .depthwise = F(is_depthwise)(g),
-        .window = g->window, .step = 1, .top = g->window - 1 - g->top, .left = g->window - 1 - g->left,
-        .strips = g->step == 1 && F(goes_by_strips)(g) ? g->du : NULL,
+        .window = g->window, .top = g->window - 1 - g->top, .left = g->window - 1 - g->left,
+        .step = 1, .spread = g->step,
+        .strips = F(goes_by_strips)(g) ? g->du : NULL,
     };
     c.panels = F(panels_for)(g, &c);
     run_parts(F(correlate_part), &c, F(conv_threads)(g));

@@ -1,36 +1,41 @@
 /* Convolution, 3 of 5: depthwise, where each channel has a filter of its own. */
 
 /* Interleaved blocks as they came, by strips: some windows side by side, which take the pixels of a row one after the
-   other; a pixel that is loaded is up to `window` multiply-adds. Those outside the image are left out. */
+   other; a pixel that is loaded is up to `window` multiply-adds. Those outside the image are left out. For dx with a
+   stride the pixels of du lie `spread` apart, with nothing between them; `odd` is how far behind the first place. */
 #undef STRIP
 #define STRIP 8
-ALWAYS_INLINE void F(strip_row)(const int window, const int step, const int windows, const int inside, const real *w,
-                                const real *x, int64_t col, int64_t width, vec acc[STRIP])
+ALWAYS_INLINE void F(strip_row)(const int window, const int step, const int spread, const int odd, const int windows,
+                                const int inside, const real *w, const real *x, int64_t col, int64_t width,
+                                vec acc[STRIP])
 {
     vec taps[5];
     UNROLL for (int s = 0; s < window; ++s) taps[s] = vset1(w[s]);
-    UNROLL for (int p = 0; p < (windows - 1) * step + window; ++p) {
+    UNROLL for (int p = odd; p * spread - odd < (windows - 1) * step + window; ++p) {
         if (!inside && (col + p < 0 || col + p >= width)) continue;
         const vec pixel = vload(x + (col + p) * LANES);
-        UNROLL for (int i = 0; i < windows; ++i)
-            if (p >= i * step && p < i * step + window) vfma_into(acc[i], taps[p - i * step], pixel);
+        UNROLL for (int i = 0; i < windows; ++i) {
+            const int s = p * spread - odd - i * step;
+            if (s >= 0 && s < window) vfma_into(acc[i], taps[s], pixel);
+        }
     }
 }
 
-ALWAYS_INLINE void F(strip)(const int window, const int step, const int windows, const F(correlation_t) *c, int64_t k,
-                            const real *x, int64_t i, int64_t j, real *u)
+ALWAYS_INLINE void F(strip)(const int window, const int step, const int spread, const int odd, const int windows,
+                            const F(correlation_t) *c, int64_t k, const real *x, int64_t i, int64_t j, real *u)
 {
     const int64_t height = c->planes->height, width = c->planes->width;
-    const int64_t row = i * step - c->top, col = j * step - c->left;
-    const int inside = col >= 0 && col + (windows - 1) * step + window <= width;
+    const int64_t row = i * step - c->top, col = (j * step - c->left - odd) / spread;
+    const int inside = col >= 0 && col + ((windows - 1) * step + window - 1 + odd) / spread < width;
     const F(constants_t) n = F(constants_of)(c->norm, k);
     const vec start = vset1(c->b ? c->b[k] : 0);
     vec acc[STRIP];
     UNROLL for (int v = 0; v < windows; ++v) acc[v] = start;
-    for (int64_t r = max64(0, -row); r < min64(window, height - row); ++r) {
-        const real *w = c->w + (k * window + r) * window, *from = x + (row + r) * width * LANES;
-        if (inside) F(strip_row)(window, step, windows, 1, w, from, col, width, acc);
-        else F(strip_row)(window, step, windows, 0, w, from, col, width, acc);
+    const int64_t first = max64(0, -row);
+    for (int64_t r = first + (row + first) % spread; r < min64(window, height * spread - row); r += spread) {
+        const real *w = c->w + (k * window + r) * window, *from = x + (row + r) / spread * width * LANES;
+        if (inside) F(strip_row)(window, step, spread, odd, windows, 1, w, from, col, width, acc);
+        else F(strip_row)(window, step, spread, odd, windows, 0, w, from, col, width, acc);
     }
     if (n.mean) {
         const vec mean = vset1(*n.mean), inv = vset1(*n.inv), scale = vset1(*n.w), shift = vset1(*n.b);
@@ -42,29 +47,37 @@ ALWAYS_INLINE void F(strip)(const int window, const int step, const int windows,
 }
 
 /* All windows of channel k of a block. The last strip of a row begins so that it ends with the row. */
-ALWAYS_INLINE void F(strips)(const int window, const int step, const int windows, const F(correlation_t) *c, int64_t k,
-                             const real *x, real *u)
+ALWAYS_INLINE void F(strips)(const int window, const int step, const int spread, const int windows,
+                             const F(correlation_t) *c, int64_t k, const real *x, real *u)
 {
     for (int64_t i = 0; i < c->rows; ++i)
-        for (int64_t j = 0; j < c->cols; j += windows)
+        for (int64_t j = 0; j < c->cols; j += windows) {
+            const int64_t at = min64(j, c->cols - windows);
+            const int odd = spread > 1 && (at - c->left) % 2;
             for (int v = 0; v < LANE_VECTORS; ++v)
-                F(strip)(window, step, windows, c, k, x + v * VL, i, min64(j, c->cols - windows), u + v * VL);
+                if (odd) F(strip)(window, step, spread, spread > 1, windows, c, k, x + v * VL, i, at, u + v * VL);
+                else F(strip)(window, step, spread, 0, windows, c, k, x + v * VL, i, at, u + v * VL);
+        }
 }
 
 #undef STRIPS
 #undef ENTRY
-#define STRIPS(window, step, windows) \
-    static void F(strips_##window##_##step##_##windows)(const F(correlation_t) *c, int64_t k, const real *x, real *u) \
+#define STRIPS(window, step, spread, windows) \
+    static void F(strips_##window##_##step##_##spread##_##windows)(const F(correlation_t) *c, int64_t k, \
+                                                                  const real *x, real *u) \
     { \
-        F(strips)(window, step, windows, c, k, x, u); \
+        F(strips)(window, step, spread, windows, c, k, x, u); \
     }
-#define STRIP_SHAPES(SHAPE) \
-    SHAPE(3, 1, 1) SHAPE(3, 1, 4) SHAPE(3, 1, 8) SHAPE(3, 2, 1) SHAPE(3, 2, 4) SHAPE(3, 2, 8) \
-    SHAPE(5, 1, 1) SHAPE(5, 1, 4) SHAPE(5, 1, 8) SHAPE(5, 2, 1) SHAPE(5, 2, 4) SHAPE(5, 2, 8)
-STRIP_SHAPES(STRIPS)
-#define ENTRY(window, step, windows) [window / 5][step - 1][windows / 4] = F(strips_##window##_##step##_##windows),
-static void (*const F(strips_table)[2][2][3])(const F(correlation_t) *c, int64_t k, const real *x, real *u) = {
-    STRIP_SHAPES(ENTRY)
+#define STRIP_WIDTHS(SHAPE, window, step, spread) \
+    SHAPE(window, step, spread, 1) SHAPE(window, step, spread, 4) SHAPE(window, step, spread, 8)
+#define STRIP_SHAPES(SHAPE, window) \
+    STRIP_WIDTHS(SHAPE, window, 1, 1) STRIP_WIDTHS(SHAPE, window, 2, 1) STRIP_WIDTHS(SHAPE, window, 1, 2)
+STRIP_SHAPES(STRIPS, 3)
+STRIP_SHAPES(STRIPS, 5)
+#define ENTRY(window, step, spread, windows) \
+    [window / 5][step - 1][spread - 1][windows / 4] = F(strips_##window##_##step##_##spread##_##windows),
+static void (*const F(strips_table)[2][2][2][3])(const F(correlation_t) *c, int64_t k, const real *x, real *u) = {
+    STRIP_SHAPES(ENTRY, 3) STRIP_SHAPES(ENTRY, 5)
 };
 
 /* Do interleaved blocks go by strips? */
@@ -82,7 +95,7 @@ static void F(correlate_strips)(const F(correlation_t) *c, int64_t block, int64_
     for (int64_t k = begin; k < end; ++k) {
         const int64_t channel = block * c->groups + k;
         real *u = c->u + channel * size;
-        F(strips_table)[c->window / 5][c->step - 1][windows / 4](c, k, c->strips + channel * seen, u);
+        F(strips_table)[c->window / 5][c->step - 1][c->spread - 1][windows / 4](c, k, c->strips + channel * seen, u);
         F(activate_rest)(c, u, size);
     }
 }

@@ -320,6 +320,7 @@ typedef struct {
     const real *singles;                                                /* the images, if single ones have no planes */
     int depthwise, pixelwise;
     int64_t window, step, top, left;                                    /* as in fastnn_conv */
+    int64_t spread;                                                     /* the stride of the forward pass, for dx */
     int centred;                                                        /* 3 × 3 pixels around every step-th one */
     const real *strips;                                                 /* blocks as they came that go by strips, */
                                                                         /* or NULL */
