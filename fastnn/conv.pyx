@@ -147,7 +147,7 @@ cdef class Convolution(Weighted):
         whole = -(-outside // lanes) * lanes
         g.products = g.filter_size >= 32 and outside >= 2 * lanes and 10 * whole <= 11 * outside
         g.pixels = False
-        plan.reserve_scratch(&g.weights, g.groups * <object>g.filter_size * whole)
+        plan.reserve_scratch(&g.weights, g.groups * <object>g.filter_size * (whole if outside >= lanes else outside))
         g.panels = NULL
         if not g.kernel and lanes <= max(inside, outside) <= MOST_PACKED and self.packed is None:
             size = max([one * (-(-other // lanes) * lanes) for one, other in ((inside, outside), (outside, inside))])
@@ -260,6 +260,9 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
         planes = <object>rows * self.g.input.image_size
         self.g.pixels = (self.g.products and self.g.x_interleaved and self.kernel_size == (1, 1)
                          and shape[1:] == out_shape[1:] and not any(map(sum, checks.sides_of(self.padding))))
+        strips = self.g.window and self.g.groups == self.g.channels == self.g.filters
+        if strips and self.g.x_interleaved and self.g.y_interleaved:
+            planes = min(rows, LINE // plan.real_size - 1) * <object>self.g.input.image_size
         if self.g.pixels:
             plan.reserve_scratch(&self.g.input.memory, planes)
         else:

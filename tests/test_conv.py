@@ -299,13 +299,18 @@ def test_predictions_without_a_copy(ref, fast, dtype, isa, ways, threads, channe
     ((2, 2), {"kernel_size": 5, "padding": 4}), ((6, 9), {"kernel_size": 5, "padding": ((3, 1), (0, 4))}),
     ((7, 14), {"stride": 2, "padding": ((2, 0), (0, 1))}), ((3, 23), {"stride": 2, "padding": ((0, 1), (2, 2))}),
     ((9, 20), {"kernel_size": 5, "stride": 2, "padding": ((4, 1), (3, 0))}), ((31, 9), {"padding": 1}),
+    ((8, 11), {"cls": "ConvTranspose2d", "padding": 1}), ((6, 5), {"cls": "ConvTranspose2d", "stride": 2}),
+    ((9, 4), {"cls": "ConvTranspose2d", "stride": 2, "padding": 1, "kernel_size": 5, "output_padding": 1}),
 ])  # fmt: skip
 def test_depthwise_in_blocks(ref, fast, dtype, isa, threads, image, arguments):
-    """Between two layers that interleave images a depthwise convolution and its dx go by strips: y and all gradients,
-    for any number of threads."""
+    """Between two layers that interleave images all of a depthwise convolution goes by strips: y and all gradients, for
+    any number of threads."""
+    cls, arguments = arguments.get("cls", "Conv2d"), {name: arguments[name] for name in arguments if name != "cls"}
+
     def passes(nn, dtype):
+        make = getattr(nn, cls)
         model = nn.Sequential(
-            nn.Conv2d(2, 5, 1), nn.Conv2d(5, 5, **{"kernel_size": 3} | arguments, groups=5, activation="relu"),
+            nn.Conv2d(2, 5, 1), make(5, 5, **{"kernel_size": 3} | arguments, groups=5, activation="relu"),
             nn.Conv2d(5, 3, 1), seed=1, dtype=dtype,
         )  # fmt: skip
         y = model.forward(normal((35, 2, *image), dtype), training=True)

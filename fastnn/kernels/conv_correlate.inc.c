@@ -463,8 +463,8 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
 static inline int F(reads_in_place)(const fastnn_conv *g)
 {
     const int64_t channels = g->channels / g->groups;
-    if (!g->predicts || F(goes_by_strips)(g)) return g->predicts;
-    return g->x_begin && (channels == 1 || channels == g->filter_size || fastnn_first_level_ways >= 12);
+    if (F(goes_by_strips)(g)) return 1;
+    return g->predicts && g->x_begin && (channels == 1 || channels == g->filter_size || fastnn_first_level_ways >= 12);
 }
 
 static void F(conv)(const fastnn_conv *g)

@@ -13,7 +13,7 @@ static void F(conv_transpose)(const fastnn_conv *g)
     F(correlate_back)(g, turned, g->b, g->u, g->y, g->norm, g->activation);
 }
 
-/* db of this part of the channels: sums of x, read in the planes where images stand interleaved. */
+/* db of this part of the channels: sums of x, whose blocks stand interleaved, as they came or in the planes. */
 static void F(channel_gradient_part)(const void *job, int part, int parts)
 {
     const fastnn_conv *g = job;
@@ -26,12 +26,14 @@ static void F(channel_gradient_part)(const void *job, int part, int parts)
         int64_t lines = 0;                              /* in the lanes */
         UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] = vzero();
         for (int64_t n = 0; n < blocks; ++n) {
-            const real *channel = F(planes_at)(p, n * LANES) + c * p->channel_size * LANES;
+            const real *channel = g->x_interleaved ? (const real *)g->x + (n * g->channels + c) * size * LANES
+                : F(planes_at)(p, n * LANES) + c * p->channel_size * LANES;
             for (int64_t i = 0; i < p->height; ++i) {
                 if (lines > PIECE) F(take_lanes)(sum, &total), lines = 0;
                 lines += p->width;
                 for (int64_t j = 0; j < p->width; ++j) {
-                    const real *line = channel + (p->row_offset[i] + p->col_offset[j]) * LANES;
+                    const int64_t place = g->x_interleaved ? i * p->width + j : p->row_offset[i] + p->col_offset[j];
+                    const real *line = channel + place * LANES;
                     UNROLL for (int v = 0; v < LANE_VECTORS; ++v) sum[v] += vload(line + v * VL);
                 }
             }
@@ -45,7 +47,7 @@ static void F(channel_gradient_part)(const void *job, int part, int parts)
 
 static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 {
-    F(fill_input)(g, 0, 1);
+    F(fill_input)(g, F(goes_by_strips)(g) ? F(interleaved_blocks)(g->images) : 0, 1);
     if (!g->dw) return;
     if (!g->y_interleaved) F(fill_gradient)(g);
     F(weight_gradient)(g);
@@ -55,5 +57,5 @@ static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 /* conv_transpose_backward_weight filled the planes. */
 static void F(conv_transpose_backward_input)(const fastnn_conv *g)
 {
-    F(correlate_forward)(g, NULL, NULL, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
+    F(correlate_forward)(g, F(goes_by_strips)(g) ? g->x : NULL, NULL, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
 }

@@ -191,6 +191,17 @@ static F(interleaved_du_t) F(interleaved_du)(const fastnn_conv *g)
 #define CHUNK_LINES 256
 #define CHUNK_PLANES (256 * 1024)
 
+/* How many images are a chunk, or how many rows of one. */
+typedef struct {
+    int64_t together, rows;
+} F(chunks_t);
+
+static F(chunks_t) F(chunks_of)(int64_t rows, int64_t lines)
+{
+    const int64_t most = max64(1, min64(rows, CHUNK_LINES / lines));
+    return (F(chunks_t)){max64(1, CHUNK_LINES / (rows * lines)), ceil_div(rows, ceil_div(rows, most))};
+}
+
 /* Tiles begin … end − 1 of dW's, row by row: a row is all taps of DOT_FILTERS filters of a group. */
 typedef struct {
     int64_t begin, end;
@@ -222,13 +233,11 @@ static void F(add_chunk)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dots
 /* Adds the sums of all chunks of these images, or blocks. */
 static void F(add_chunks)(const fastnn_conv *g, F(dw_tiles_t) tiles, const F(dots_t) *all)
 {
-    const int64_t together = max64(1, CHUNK_LINES / (all->rows * all->lines));
-    const int64_t most = max64(1, min64(all->rows, CHUNK_LINES / all->lines));
-    const int64_t rows = ceil_div(all->rows, ceil_div(all->rows, most));
+    const F(chunks_t) c = F(chunks_of)(all->rows, all->lines);
     F(dots_t) d = *all;
-    for (int64_t n = 0; n < all->images; n += together)
-        for (int64_t r = 0; r < all->rows; r += rows, d.fresh = 0) {
-            d.images = min64(together, all->images - n), d.rows = min64(rows, all->rows - r);
+    for (int64_t n = 0; n < all->images; n += c.together)
+        for (int64_t r = 0; r < all->rows; r += c.rows, d.fresh = 0) {
+            d.images = min64(c.together, all->images - n), d.rows = min64(c.rows, all->rows - r);
             d.du = all->du + n * d.du_image + r * d.du_row;
             d.planes = all->planes + n * d.planes_image + r * d.planes_row;
             F(add_chunk)(g, tiles, &d);
@@ -243,6 +252,96 @@ static inline int F(singles_go_by_products)(const fastnn_conv *g)
     return g->images % LANES > 0 && (narrow || g->products);
 }
 
+/* Depthwise, where y goes by strips: a chunk's sums for all taps of a channel, of two or three rows of taps at a time,
+   so that no multiply-add waits for the one before. x and du are read as they came. */
+ALWAYS_INLINE void F(strip_dots)(const int window, const int step, const int tap_rows, const int windows,
+                                 const int inside, const real *x, const real *du, int64_t row, int64_t col,
+                                 int64_t height, int64_t width, vec acc[3][5])
+{
+    vec line[4];
+    UNROLL for (int i = 0; i < windows; ++i) line[i] = vload(du + i * LANES);
+    UNROLL for (int r = 0; r < tap_rows; ++r) {
+        if (row + r < 0 || row + r >= height) continue;
+        const real *from = x + ((row + r) * width + col) * LANES;
+        UNROLL for (int p = 0; p < (windows - 1) * step + window; ++p) {
+            if (!inside && (col + p < 0 || col + p >= width)) continue;
+            const vec pixel = vload(from + p * LANES);
+            UNROLL for (int i = 0; i < windows; ++i)
+                if (p >= i * step && p < i * step + window) vfma_into(acc[r][p - i * step], line[i], pixel);
+        }
+    }
+}
+
+/* Taps of rows first … first + tap_rows − 1, of windows in rows begin … end − 1 of some blocks of a channel. */
+ALWAYS_INLINE void F(strip_sums)(const int window, const int step, const int tap_rows, const fastnn_conv *g,
+                                 int64_t blocks, const real *x, const real *du, int64_t begin, int64_t end,
+                                 int64_t first, real *lanes)
+{
+    const int64_t height = g->input.height, width = g->input.width, cols = g->out_cols;
+    for (int v = 0; v < LANE_VECTORS; ++v) {
+        vec acc[3][5];
+        UNROLL for (int r = 0; r < tap_rows; ++r) UNROLL for (int s = 0; s < window; ++s) acc[r][s] = vzero();
+        for (int64_t n = 0; n < blocks; ++n) {
+            const real *from = x + n * g->channels * height * width * LANES + v * VL;
+            const real *lines = du + n * g->channels * g->out_rows * cols * LANES + v * VL;
+            for (int64_t i = begin; i < end; ++i) {
+                const int64_t row = i * step - g->top + first;
+                for (int64_t j = 0; j < cols;) {
+                    const int64_t col = j * step - g->left;
+                    const real *line = lines + (i * cols + j) * LANES;
+                    const int four = j + 4 <= cols;
+                    if (four && col >= 0 && col + 3 * step + window <= width)
+                        F(strip_dots)(window, step, tap_rows, 4, 1, from, line, row, col, height, width, acc);
+                    else if (four)
+                        F(strip_dots)(window, step, tap_rows, 4, 0, from, line, row, col, height, width, acc);
+                    else F(strip_dots)(window, step, tap_rows, 1, 0, from, line, row, col, height, width, acc);
+                    j += four ? 4 : 1;
+                }
+            }
+        }
+        UNROLL for (int r = 0; r < tap_rows; ++r)
+            UNROLL for (int s = 0; s < window; ++s)
+                vstore(lanes + ((first + r) * window + s) * LANES + v * VL, acc[r][s]);
+    }
+}
+
+#define STRIP_SUMS(step) \
+    NOINLINE void F(strip_sums_of_##step)(const fastnn_conv *g, int64_t blocks, const real *x, const real *du, \
+                                          int64_t begin, int64_t end, real *lanes) \
+    { \
+        if (g->window == 3) F(strip_sums)(3, step, 3, g, blocks, x, du, begin, end, 0, lanes); \
+        else { \
+            F(strip_sums)(5, step, 2, g, blocks, x, du, begin, end, 0, lanes); \
+            F(strip_sums)(5, step, 2, g, blocks, x, du, begin, end, 2, lanes); \
+            F(strip_sums)(5, step, 1, g, blocks, x, du, begin, end, 4, lanes); \
+        } \
+    }
+STRIP_SUMS(1)
+STRIP_SUMS(2)
+#undef STRIP_SUMS
+
+/* What the blocks make of dW of this part of the channels, in the chunks of add_chunks. */
+static void F(strips_gradient_part)(const void *job, int part, int parts)
+{
+    const fastnn_conv *g = job;
+    const int64_t taps = g->filter_size, blocks = F(interleaved_blocks)(g->images);
+    const int64_t pixels = g->input.height * g->input.width * LANES, size = g->out_rows * g->out_cols * LANES;
+    const F(chunks_t) c = F(chunks_of)(g->out_rows, g->out_cols);
+    for (int64_t k = part_begin(g->channels, part, parts); k < part_begin(g->channels, part + 1, parts); ++k) {
+        real lanes[25 * LANES], sums[25], *dw = (real *)g->dw + k * taps;
+        for (int64_t n = 0; n < blocks; n += c.together)
+            for (int64_t r = 0; r < g->out_rows; r += c.rows) {
+                const real *x = (const real *)g->x + (n * g->channels + k) * pixels;
+                const real *du = (const real *)g->du + (n * g->channels + k) * size;
+                const int64_t some = min64(c.together, blocks - n), end = min64(r + c.rows, g->out_rows);
+                if (g->step == 1) F(strip_sums_of_1)(g, some, x, du, r, end, lanes);
+                else F(strip_sums_of_2)(g, some, x, du, r, end, lanes);
+                F(trees)(lanes, sums, taps);
+                for (int64_t t = 0; t < taps; ++t) dw[t] = n + r == 0 ? sums[t] : dw[t] + sums[t];
+            }
+    }
+}
+
 /* This part of the tiles of dW. */
 static void F(weight_gradient_part)(const void *job, int part, int parts)
 {
@@ -251,6 +350,7 @@ static void F(weight_gradient_part)(const void *job, int part, int parts)
     const int64_t count = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g), size = g->out_rows * g->out_cols;
     const F(dw_tiles_t) tiles = {part_begin(count, part, parts), part_begin(count, part + 1, parts)};
     const int64_t blocks = F(interleaved_blocks)(g->images), single = blocks * LANES;
+    const int strips = F(goes_by_strips)(g);
     const F(interleaved_du_t) du = F(interleaved_du)(g);
     const F(dots_t) interleaved = {
         .dw = g->dw, .dw_row = g->filter_size, .fresh = 1,
@@ -263,12 +363,13 @@ static void F(weight_gradient_part)(const void *job, int part, int parts)
         .dw = g->dw, .dw_row = g->filter_size, .fresh = blocks == 0,
         .du = (const real *)g->du + single * g->filters * size, .du_image = g->filters * size, .du_filter = size,
         .du_row = g->out_cols, .du_line = LANES,
-        .planes = F(planes_at)(planes, single), .planes_image = planes->image_size, .planes_row = planes->pitch,
+        .planes = F(planes_at)(planes, strips ? 0 : single), .planes_image = planes->image_size,
+        .planes_row = planes->pitch,
         .unit = 1, .tap_offset = planes->tap_offset,
         .images = g->images - single, .rows = g->out_rows, .lines = ceil_div(g->out_cols, LANES),
         .tail = g->out_cols % LANES,
     };
-    F(add_chunks)(g, tiles, &interleaved);
+    if (!strips) F(add_chunks)(g, tiles, &interleaved);
     if (!F(singles_go_by_products)(g)) F(add_chunks)(g, tiles, &others);
 }
 
@@ -434,6 +535,8 @@ static void F(weight_gradient)(const fastnn_conv *g)
 {
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
     const int all = g->products, singles = F(singles_go_by_products)(g);
+    if (F(goes_by_strips)(g))
+        run_parts(F(strips_gradient_part), g, (int)min64(F(conv_threads)(g), g->channels));
     if (!all && (g->images >= LANES || !singles))
         run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));
     if (all || singles) F(multiply_products)(g, all);
