@@ -70,7 +70,9 @@ cdef class BatchNorm(Norm):
         return shape
 
     cdef void *forward_pass(self, Pass *p, const void *x) noexcept nogil:
-        self.g.rows, self.g.training, self.g.threads = p.rows, p.training and self._trainable, p.threads
+        # Behind an error the running statistics stay.
+        self.g.rows, self.g.threads = p.rows, p.threads
+        self.g.training = p.training and self._trainable and p.error == NULL
         self.g.x, self.g.y, self.g.saved, self.g.relu = x, self.y, self.saved, self.relu is not None
         p.k.batchnorm(&self.g)
         return self.y

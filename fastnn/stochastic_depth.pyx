@@ -157,7 +157,7 @@ cdef class StochasticDepth(Residual):
             return self.add_block(p, x, 0, 1)
         if self.whole and not bernoulli(self.threshold, &stream):
             return <void *>x
-        self.passes += 1
+        self.passes += p.error == NULL
         return self.add_block(p, x, 0 if self.whole else self.threshold, self.scale)
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:

@@ -80,6 +80,21 @@ def test_fit_looks_for_numbers_without_a_row_before_the_first_step(nn, shape):
     model.fit(x, t, validation_data=(x, t), **arguments)
 
 
+@chequered
+def test_behind_a_number_without_a_row_nothing_changes(nn):
+    block = nn.StochasticDepth(nn.Linear(6, 6), 0.5)
+    model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.BatchNorm1d(6), block, nn.Linear(6, 3))
+    model.step(np.zeros((4, 3)), [0, 1, 2, 0], nn.CrossEntropyLoss(), optimizer := nn.Adam())
+    before = nn.training_state(model, optimizer)
+    for _ in range(8):
+        with pytest.raises(ValueError, match="Embedding: expected"):
+            model.step(np.full((4, 3), 7), [0, 1, 2, 0], nn.CrossEntropyLoss(), optimizer)
+    after = nn.training_state(model, optimizer)
+    assert repr({**after, "model": 0}) == repr({**before, "model": 0})
+    for name, value in before["model"].items():
+        same(after["model"][name], value)
+
+
 def test_it_is_told_where_a_prediction_saves_nothing(nn):
     """The linear layer works out the two behind it, so forward takes the way of predict."""
     model = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU())
