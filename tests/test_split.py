@@ -143,6 +143,33 @@ def test_errors_count_rows_as_the_user_does(nn, which, part):
             train(nn, X, t, validation_split=0.2, validation_rows=which)
 
 
+@pytest.mark.parametrize("which", ["end", "random"])
+def test_errors_about_balanced_weights_and_shapes_are_about_what_was_passed(nn, which):
+    """Both come before any row is looked at by itself."""
+    row = np.arange(50)[split(which)[0]][-1]
+    balanced = nn.CrossEntropyLoss(class_weight="balanced")
+    given = {"validation_split": 0.2, "validation_rows": which}
+    t = np.where(np.arange(50) == row, 7, CLASSES)
+    with pytest.raises(ValueError, match=f"^t: expected class numbers from 0 to 2, got 7 at row {row}$"):
+        train(nn, X, t, loss=balanced, **given)
+    with pytest.raises(ValueError, match=f"^t: expected class numbers from 0 to 2, got 7 at row {row}$"):
+        net(nn).fit_lbfgs(X, t, loss=balanced, **given)
+    for loss in (nn.CrossEntropyLoss(), balanced):
+        with pytest.raises(ValueError, match=r"numbers \(50,\) or probabilities \(50, 3\), got \(50, 1\); t\[\.\.\., 0\]"):
+            train(nn, X, CLASSES[:, None], loss=loss, **given)
+
+
+def test_nan_behind_the_first_rows_of_a_file_that_are_read(nn, tmp_path):
+    """Python's ``min`` and ``max`` lose a NaN that is not the first."""
+    x = np.tile(X, (100, 1))
+    row = int(choose_rows(5000, 1000, "random", np.zeros(5000), 3)[0][-1])
+    x[row, 2] = np.nan
+    rows = FileRows(x, np.arange(5000))
+    assert np.isnan([rows.min(), rows.max()]).all()
+    with pytest.raises(ValueError, match=f"^x: expected finite values, got nan at row {row}$"):
+        train(nn, in_file(tmp_path, x), np.tile(CLASSES, 100), validation_split=0.2, validation_rows="random")
+
+
 @pytest.mark.parametrize(("t", "arguments", "text"), [
     (CLASSES, {"validation_rows": "first"}, "validation_rows: unknown name 'first', known: end, random, stratified"),
     (CLASSES, {"validation_split": 0, "validation_rows": "random"},

@@ -99,11 +99,12 @@ class RowBatches:
 
     def epoch(self, model: Any, skip: int) -> Iterator[Data]:
         """The batches of the model's next epoch, without the first ``skip``."""
-        x, t, weights, names, columns, own = self.data
+        data = self.data
         for rows in itertools.islice(self.order(model.network.seeds.order, model.epochs), skip, self.count):
             take: Any = FileRows if self.in_parts else operator.getitem
-            yield Data(take(x, rows), take(t, rows), None if weights is None else weights[rows], names, columns,
-                       rows if own is None else own[rows])
+            yield data._replace(x=take(data.x, rows), t=take(data.t, rows),
+                                weights=None if data.weights is None else data.weights[rows],
+                                rows=rows if data.rows is None else data.rows[rows])
 
 
 def number_of(batches: Any) -> int:

@@ -31,6 +31,7 @@ class Data(NamedTuple):
     names: tuple[str, str, str] = AS_ARGUMENTS
     columns: tuple[Any, ...] = ()   # the names that a data frame has for them
     rows: Array | None = None       # None: all of them
+    count: int | None = None        # of the user's rows, where these are some of them
 
     def row(self, index: int) -> int:
         """Which of the user's rows it is."""
@@ -41,8 +42,8 @@ class Data(NamedTuple):
         return self.names[AS_ARGUMENTS.index(argument)] if argument in AS_ARGUMENTS else argument
 
     def as_given(self) -> checks.Retold:
-        """Errors name what the user passed, and count rows as the user does."""
-        return checks.Retold(name=self.name, row=self.row)
+        """Errors name what the user passed, have its shapes, and count rows as the user does."""
+        return checks.Retold(name=self.name, row=self.row, n=lambda n: self.count or n)
 
     def part(self, rows: slice) -> checks.Retold:
         """Errors about these rows, taken by themselves, count them from the first of all, and have shapes of all."""
@@ -72,12 +73,12 @@ class FileRows:
         return np.asarray(self.array[self.rows], dtype)
 
     def min(self) -> Any:
-        """The smallest value."""
-        return min(self[start:start + READ].min() for start in range(0, len(self), READ))
+        """The smallest value, or NaN if there is one."""
+        return np.min([self[start:start + READ].min() for start in range(0, len(self), READ)])
 
     def max(self) -> Any:
-        """The largest one."""
-        return max(self[start:start + READ].max() for start in range(0, len(self), READ))
+        """The largest one, or NaN."""
+        return np.max([self[start:start + READ].max() for start in range(0, len(self), READ)])
 
 
 def take(array: Array | None, rows: Any) -> Any:
@@ -209,7 +210,7 @@ def split_data(
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
     chosen = choose_rows(len(data.x), total, which, data.t, model.network.seeds.order)
     first, last = (data._replace(x=take(data.x, rows), t=take(data.t, rows), weights=take(data.weights, rows),
-                                 rows=np.arange(len(data.x))[rows]) for rows in chosen)
+                                 rows=np.arange(len(data.x))[rows], count=len(data.x)) for rows in chosen)
     return first, last
 
 

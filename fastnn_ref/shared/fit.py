@@ -500,7 +500,8 @@ def fit(
                                     validation_rows)
         source = from_arrays(model, data, batch_size, shuffle, drop_last, accumulate, ranks.count, mixup)
         shape = len(data.x), *model.output_shape(data.x.shape[1:])
-        loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
+        with data.as_given():
+            loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     steps = -(-source.count // accumulate)
     ranks.same_start(model, optimizer, loss, {
         "shards": ranks.count, "epochs": epochs, "rows of x": source.rows, "batch_size": batch_size, "steps": steps,

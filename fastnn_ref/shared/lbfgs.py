@@ -188,7 +188,8 @@ def fit_lbfgs(
     size = len(data.x) if batch_size is None else checks.as_integer("batch_size", batch_size, 1)
     check_last_batch(model, data.x, len(data.x), size)
     shape = len(data.x), *model.output_shape(data.x.shape[1:])
-    loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
+    with data.as_given():
+        loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     check_parameters(model)
     check_penalties(model)
     evaluation = Evaluation(model, data, held_out, loss, measures, measures, in_batches=True)
