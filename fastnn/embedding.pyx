@@ -45,6 +45,7 @@ cdef class Embedding(Layer):
 
     cdef int bind(self) except -1:
         self.w, self.dw = address(self.own_values["weight"]), self.gradient_of("weight")
+        self.climb().has_tables = True
         return 0
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):

@@ -23,6 +23,7 @@ from fastnn.network cimport Pass, Twin, constraint_memory, constraints_of, walk
 from fastnn.optim cimport as_optimizer
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.data import Data, check_numbers
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.mixup import as_mixup
 from fastnn_ref.shared.mixup import draw_lambdas, one_hot
@@ -225,6 +226,8 @@ cdef class Model(Layer):
         e.shape = network.x_shape
         e.out_shape = network.out_shape_for(self, e.shape)
         t = loss.prepare(t, e.rows, e.out_shape, network.found_dtype, &targets)
+        if network.has_tables:
+            check_numbers(self, Data(e.given_x, t, None))
         e.used = rows_used(e.rows, batch_size, True) if drop_last else e.rows
         e.batch_size = fewer(batch_size, e.used)
         e.batch, e.batches = network.batch_count if resume else 0, (e.used + e.batch_size - 1) // e.batch_size

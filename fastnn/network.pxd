@@ -120,6 +120,7 @@ cdef class Network:
     cdef int64_t step_count, epoch_count, batch_count
     cdef double sums[3]                     # of the epoch under way: Σ loss, Σ penalty, Σ weight
     cdef bint awake
+    cdef bint has_tables                    # is an Embedding inside?
     cdef bint is_twin                       # is it the network of a Twin's layers?
     cdef bint shares                        # does it do a thread's share of a prediction, by that thread alone?
     cdef list entries                       # (name, spec, value, gradient) of everything that training changes

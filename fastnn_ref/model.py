@@ -23,6 +23,7 @@ from .shared.arrays import as_input
 from .shared.class_weight import is_sum, mean_of_batches
 from .shared.closed import Setting
 from .shared.custom import check_loss
+from .shared.data import Data, check_numbers
 from .shared.diagnosis import warn_of_nonfinite
 from .shared.fit import CtrlC
 from .shared.mixup import as_mixup, draw_lambdas, mix, one_hot
@@ -147,6 +148,7 @@ class Model(Layer, ModelAccess):
             as_function(name, hook)
         with self.network.locked(training=True) as network:
             x, t, weights, host = self.checked(network, x, t, loss, optimizer, sample_weight, size, drop_last)
+            check_numbers(self, Data(x, t, weights))
             n = rows_used(len(x), size, drop_last)
             steps = -(-n // size)
             check_resume(network.batch if resume else 0, steps)

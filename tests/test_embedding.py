@@ -80,9 +80,25 @@ def test_fit_looks_for_numbers_without_a_row_before_the_first_step(nn, shape):
     model.fit(x, t, validation_data=(x, t), **arguments)
 
 
+def test_an_epoch_looks_for_numbers_without_a_row_before_its_first_step(nn):
+    inside = nn.Parallel(nn.Sequential(nn.Select(0, 2), nn.Embedding(9, 2), nn.Flatten()),
+                         nn.Sequential(nn.Select(2, 3), nn.Embedding(5, 2), nn.Flatten()))
+    x, t = np.zeros((6000, 3)), np.arange(6000) % 3
+    x[5999, 2] = 7
+    for first in inside, nn.Sequential(nn.Embedding(5, 2), nn.Flatten()):
+        model, optimizer = nn.Sequential(first, nn.Linear(6, 3), dtype="float64"), nn.SGD()
+        for bad in 7, 4.5, np.nan:
+            x[5999, 2] = bad
+            with pytest.raises(ValueError, match=f"^x: Embedding: .* from 0 to 4, got {bad} at row 5999$"):
+                model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer, shuffle=False)
+            assert (model.steps, optimizer.steps) == (0, 0)
+        x[5999, 2] = 4
+        model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer)
+
+
 @chequered
 def test_behind_a_number_without_a_row_nothing_changes(nn):
-    block = nn.StochasticDepth(nn.Linear(6, 6), 0.5)
+    block = nn.StochasticDepth(nn.Linear(6, 6), 0.01)
     model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.BatchNorm1d(6), block, nn.Linear(6, 3))
     model.step(np.zeros((4, 3)), [0, 1, 2, 0], nn.CrossEntropyLoss(), optimizer := nn.Adam())
     before = nn.training_state(model, optimizer)
