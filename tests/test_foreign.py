@@ -137,8 +137,11 @@ def test_targets_in_half_precision(nn):
 
 
 def test_a_column_of_class_numbers(nn):
-    with pytest.raises(ValueError, match=r"got \(40, 1\); t\[..., 0\] has that shape$"):
+    """pandas knows no ``t[..., 0]``."""
+    with pytest.raises(ValueError, match=r"got \(40, 1\); numpy\.ravel\(t\) has that shape$"):
         trained(nn, X, T[:, None])
+    with pytest.raises(ValueError, match=r"got \(2, 4, 4, 1\); t\[\.\.\., 0\] has that shape$"):
+        nn.CrossEntropyLoss().forward(np.zeros((2, 3, 4, 4)), np.zeros((2, 4, 4, 1)))
 
 
 def test_bytes_are_said(nn):

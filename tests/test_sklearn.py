@@ -720,7 +720,8 @@ def test_images():
     ({"loss": fastnn.Adam()}, "loss: expected"),
     ({"loss": fastnn.NLLLoss()}, r"loss: expected one that takes any numbers, .*got NLLLoss\(\), which wants log-prob"),
     ({"loss": fastnn.CrossEntropyLoss(), "label_smoothing": 0.1}, "label_smoothing: expected 0"),
-    ({"solver": fastnn.MSELoss()}, "solver: expected"),
+    ({"solver": fastnn.MSELoss()}, "solver: expected a name, an Optimizer or a CustomOptimizer, got fastnn.loss"),
+    ({"solver": fastnn.Adam}, r"got the class fastnn\.optim\.Adam; pass an object: Adam\(\)"),
     ({"solver": "lbfgs", "dropout": 0.5}, "dropout: expected 0 beside solver='lbfgs'"),
     ({"solver": "lbfgs", "callbacks": [fastnn.EarlyStopping()]}, "callbacks: expected none"),
 ])

@@ -111,7 +111,10 @@ def export(
         raise ValueError("input_shape: expected the shape of one example, such as (1, 28, 28), which the model does "
                          "not know")
     graph = Graph(model, wanted)
-    output = model.output_shape(shape)
+    try:
+        output = model.output_shape(shape)
+    except ValueError as error:                     # only a shape that was passed does not fit
+        raise ValueError(f"input_shape: {error}") from None
     name = "x"
     if input_scaling is not None:
         for operator, values in zip(("Sub", "Div"), as_scaling(input_scaling, tuple(shape), wanted), strict=True):

@@ -21,7 +21,7 @@ from fastnn_ref.shared import lbfgs
 from fastnn_ref.shared.callbacks import Callback
 from fastnn_ref.shared.custom import CustomActivation, CustomLoss, CustomOptimizer
 from fastnn_ref.shared.data import Data
-from fastnn_ref.shared.objects import is_a
+from fastnn_ref.shared.objects import format_kind, hint_for, is_a, one_of_kind
 
 from ..extras import extra
 
@@ -72,7 +72,8 @@ def of_package(nn: Any, name: str, thing: Any, custom: type[Any]) -> Any:
     record = getattr(thing, "config", None)
     found = nn.from_config(record()) if callable(record) and not isinstance(thing, type) else None
     if not isinstance(found, kind):
-        raise TypeError(f"{name}: expected a name, a {kind.__name__} or a {custom.__name__}, got {thing!r}")
+        raise TypeError(f"{name}: expected a name, {one_of_kind(kind)} or {one_of_kind(custom)}, got "
+                        f"{format_kind(thing)}{hint_for(thing, kind)}")
     return found
 
 

@@ -93,11 +93,14 @@ def check_made(thing: T) -> T:
 def check_instance(name: str, value: T, kind: type[T]) -> T:
     """An object of that class, whose constructor came to its end, and of that package: the two do not mix."""
     if not isinstance(value, kind):
-        package = home_of(kind)
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise TypeError(f"{name}: expected {article} {kind.__name__} of {package}, got "
-                        f"{format_kind(value)}{hint_for(value, kind)}")
+        raise TypeError(f"{name}: expected {one_of_kind(kind)} of {home_of(kind)}, got {format_kind(value)}"
+                        f"{hint_for(value, kind)}")
     return check_made(value)
+
+
+def one_of_kind(kind: type[Any]) -> str:
+    """An object of that class, as text: "an Optimizer"."""
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def hint_for(value: object, kind: type[Any]) -> str:

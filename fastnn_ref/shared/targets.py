@@ -102,7 +102,8 @@ def as_class_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike, igno
     if found.shape == places:
         return as_class_numbers(found, k, ignore_index)
     if found.shape != tuple(shape):
-        hint = "; {name}[..., 0] has that shape" if found.shape == (*places, 1) else ""
+        less = "{name}[..., 0]" if len(places) > 1 else "numpy.ravel({name})"       # pandas, too, knows the second
+        hint = f"; {less} has that shape" if found.shape == (*places, 1) else ""
         raise value_error(f"{{name}}: expected class numbers {rows_of(places)} or probabilities {rows_of(shape)}, "
                           f"got {rows_of(found.shape)}{hint}", name="t", n=shape[0])
     if ignore_index is not None:
