@@ -50,6 +50,10 @@ cdef class Loss(Closed):
     cdef object prepare(self, object t, int64_t rows, tuple shape, object dtype, const void **data):
         raise NotImplementedError
 
+    def _checked_targets(self, t, shape, dtype):
+        cdef const void *targets = NULL
+        return self.prepare(t, shape[0], shape[1:], dtype, &targets)
+
     cdef int note_targets(self, object t) except -1:
         """Tells it what an example's targets look like, for `value_pass`."""
         return 0

@@ -31,7 +31,6 @@ import numpy.typing as npt
 from .. import philox
 from . import checks, diagnosis
 from .class_weight import is_sum, mean_of_batches, of_part, total_weight
-from .custom import CustomLoss
 from .data import Data, FileRows, check_inputs, is_mapped, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
 from .prediction import parts
@@ -190,13 +189,8 @@ def check_targets(model: Any, data: Data, loss: Any) -> None:
     """What the loss says of targets, before anything changes."""
     outputs = model.output_shape(data.x.shape[1:])
     for rows in parts(len(data.x), max(1, CHECKED // math.prod(outputs))):
-        shape = (rows.stop - rows.start, *outputs)
         with data.part(rows):
-            if isinstance(loss, CustomLoss):
-                loss.prepare_targets(data.t[rows], shape, model.dtype)
-            else:
-                loss.forward(np.zeros(shape, model.dtype), data.t[rows],
-                             None if data.weights is None else data.weights[rows])
+            loss._checked_targets(data.t[rows], (rows.stop - rows.start, *outputs), model.dtype)
 
 
 def summed(

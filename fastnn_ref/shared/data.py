@@ -33,7 +33,7 @@ class Data(NamedTuple):
     names: tuple[str, str, str] = AS_ARGUMENTS
     columns: tuple[Any, ...] = ()   # the names that a data frame has for them
     rows: Array | None = None       # None: all of them
-    count: int | None = None        # of the user's rows, where these are some of them
+    given: int | None = None        # how many the user passed, where these are some of them
 
     def row(self, index: int) -> int:
         """Which of the user's rows it is."""
@@ -45,7 +45,7 @@ class Data(NamedTuple):
 
     def as_given(self) -> checks.Retold:
         """Errors name what the user passed, have its shapes, and count rows as the user does."""
-        return checks.Retold(name=self.name, row=self.row, n=lambda n: self.count or n)
+        return checks.Retold(name=self.name, row=self.row, n=lambda n: self.given or n)
 
     def part(self, rows: slice) -> checks.Retold:
         """Errors about these rows, taken by themselves, count them from the first of all, and have shapes of all."""
@@ -212,7 +212,7 @@ def split_data(
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")
     chosen = choose_rows(len(data.x), total, which, data.t, model.network.seeds.order)
     first, last = (data._replace(x=take(data.x, rows), t=take(data.t, rows), weights=take(data.weights, rows),
-                                 rows=np.arange(len(data.x))[rows], count=len(data.x)) for rows in chosen)
+                                 rows=np.arange(len(data.x))[rows], given=len(data.x)) for rows in chosen)
     return first, last
 
 
