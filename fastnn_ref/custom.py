@@ -45,7 +45,7 @@ class Host(Layer):
         Beside another thread's prediction the method is that of a copy, so that neither sees what the other one saves.
         """
         custom = self.custom._beside() if self.network.is_beside else self.custom
-        found = getattr(custom, method)(*(array.copy() for array in arrays), *others)
+        found = checks.call_own(getattr(custom, method), *(array.copy() for array in arrays), *others)
         method, name = as_written(custom, method), as_written(custom, name)
         check_in_place(custom, method, self._kept)
         return as_result(f"{type(custom).__name__}.{method}", name, found, shape, arrays[0].dtype)

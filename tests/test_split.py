@@ -235,6 +235,28 @@ def test_an_error_about_other_data_keeps_its_row(nn):
         train(nn, x, t, callbacks=[Hook()], **chosen)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"shards": 2}])
+def test_what_a_users_own_code_asks_about_other_data_keeps_its_row_in_the_first_look_too(nn, arguments):
+    def ask(*_):
+        nn.CrossEntropyLoss().forward(np.zeros((3, 3)), np.array([0, 1, 9]))
+
+    class Loss(nn.CustomLoss):
+        value_and_gradient = ask
+
+    class Predicting(nn.CustomLayer):
+        def forward_pass(self, x, training):
+            return x if training else ask()
+
+    class Training(nn.CustomLayer):
+        def forward_pass(self, x, training):
+            return ask() if training else x
+
+    for layer, loss in ((nn.Identity(), Loss()), (Predicting(), nn.MSELoss()), (Training(), nn.MSELoss())):
+        with pytest.raises(ValueError, match=r"^t: expected class numbers from 0 to 2, got 9 at row 2$"):
+            nn.Sequential(nn.Linear(6, 3), layer, seed=3).fit(
+                X, X[:, :3], loss=loss, optimizer=nn.SGD(), validation_split=0.2, validation_rows="random", **arguments)
+
+
 @pytest.mark.parametrize(("held_out", "text"), [
     ((X[0], CLASSES[:1]), r"validation_data[0]: expected (n, 6), got (6,); validation_data[0][None] is a batch of one"),
     (([X, X], CLASSES), "validation_data[0]: expected one array, got a list of 2; np.hstack"),

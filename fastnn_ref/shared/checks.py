@@ -41,6 +41,15 @@ def finish(error: BaseException) -> None:
     vars(error).pop("told", None)
 
 
+def call_own(method: Callable[..., T], *arguments: Any) -> T:
+    """What a method of a user's own returns."""
+    try:
+        return method(*arguments)
+    except BaseException as error:
+        finish(error)
+        raise
+
+
 class Retold:
     """A context in which what ``value_error`` made tells, of its parts with these names, what the functions make of
     them. ``fit`` enters one in every epoch, so it is no generator.

@@ -384,8 +384,8 @@ class CustomLoss(LossAccess, Custom):
         weight, which the method, that divides by their sum, is not asked about."""
         if weights is not None and not weights.any():
             return 0.0, np.zeros_like(y)
-        who, found = f"{type(self).__name__}.value_and_gradient", super().evaluated(
-            y.copy(), t.copy(), None if weights is None else weights.copy())
+        who, found = f"{type(self).__name__}.value_and_gradient", checks.call_own(
+            super().evaluated, y.copy(), t.copy(), None if weights is None else weights.copy())
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{who}: expected a pair (value, gradient), got {found!r}")
         value, dy = found
