@@ -171,11 +171,10 @@ class Evaluation(NamedTuple):
     loss: Any
     own: Mapping[str, Metric]           # of the training data
     metrics: Mapping[str, Metric]       # of the validation data
-    in_batches: bool = False            # does an epoch look at targets as it comes to them?
 
     def check(self) -> dict[str, float]:
         """Looks at values, and at what will be computed of them; returns the largest absolute values of x and t."""
-        model, data, held_out, loss, own, metrics, in_batches = self
+        model, data, held_out, loss, own, metrics = self
         if held_out is not None:
             with held_out.as_given():
                 check_inputs(model, held_out)
@@ -184,7 +183,7 @@ class Evaluation(NamedTuple):
             largest = check_inputs(model, data)
             if own:
                 check_evaluation(model, data, loss, own)
-            elif in_batches:
+            else:
                 check_targets(model, data, loss)
         return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
@@ -208,7 +207,7 @@ class Evaluation(NamedTuple):
 
     def logs(self, value: float, penalty: float) -> dict[str, float]:
         """What is known after an epoch with the loss ``value``, of which ``penalty`` is a part."""
-        model, data, held_out, loss, own, metrics, _ = self
+        model, data, held_out, loss, own, metrics = self
         logs = {"loss": value}
         if model.has_penalty:
             logs |= {"data_loss": value - penalty, "penalty": penalty}
@@ -508,8 +507,7 @@ def fit(
         "shuffle": shuffle})
     if resume is None:
         check_parameters(model)
-    evaluation = Evaluation(model, data, held_out, loss, {} if t is None else measures, measures,
-                            isinstance(source, RowBatches) and not source.in_memory)
+    evaluation = Evaluation(model, data, held_out, loss, {} if t is None else measures, measures)
     largest = ranks.shared(evaluation.check)
     state = ranks.shared(lambda: as_training_state(resume, model, optimizer, steps))
     params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,

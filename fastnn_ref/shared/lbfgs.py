@@ -192,7 +192,7 @@ def fit_lbfgs(
         loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     check_parameters(model)
     check_penalties(model)
-    evaluation = Evaluation(model, data, held_out, loss, measures, measures, in_batches=True)
+    evaluation = Evaluation(model, data, held_out, loss, measures, measures)
     largest = evaluation.check()
     check_repeats(model, data.x[:min(size, PREDICTED)])
     history = History()
