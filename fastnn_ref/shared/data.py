@@ -287,7 +287,7 @@ def looked_up(layer: Any, x: Array) -> Iterator[tuple[int, Array]]:
 
 def check_numbers(model: Any, data: Data) -> None:
     """ValueError for a number without a row in an ``Embedding``, which would else end an epoch in its midst."""
-    many = max(1, VALUES // math.prod(data.x.shape[1:]))
+    many = max(READ, VALUES // math.prod(data.x.shape[1:]))
     for start in range(0, len(data.x), many):
         for count, numbers in looked_up(model, np.asarray(data.x[start:start + many])):
             whole = np.rint(numbers)
