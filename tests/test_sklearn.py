@@ -266,6 +266,10 @@ def test_a_loss_that_balances_classes():
             X[:140], Y[:140], X_val=X[:90], y_val=Y[:90])
         for each in ("balanced", weights.tolist()))
     assert balanced.loss_curve_ == pytest.approx(given.loss_curve_)
+    balanced, given = (
+        short(MLPClassifier, loss=fastnn.CrossEntropyLoss(class_weight=each), solver="lbfgs").fit(X[:140], Y[:140])
+        for each in ("balanced", weights.tolist()))
+    assert balanced.loss_ == pytest.approx(given.loss_)
 
 
 def test_errors_about_validation_data_say_so():
@@ -721,6 +725,7 @@ def test_images():
     ({"loss": fastnn.NLLLoss()}, r"loss: expected one that takes any numbers, .*got NLLLoss\(\), which wants log-prob"),
     ({"loss": fastnn.CrossEntropyLoss(), "label_smoothing": 0.1}, "label_smoothing: expected 0"),
     ({"solver": fastnn.MSELoss()}, "solver: expected a name, an Optimizer or a CustomOptimizer, got fastnn.loss"),
+    ({"solver": [fastnn.Adam()]}, "got list$"),
     ({"solver": fastnn.Adam}, r"got the class fastnn\.optim\.Adam; pass an object: Adam\(\)"),
     ({"solver": "lbfgs", "dropout": 0.5}, "dropout: expected 0 beside solver='lbfgs'"),
     ({"solver": "lbfgs", "callbacks": [fastnn.EarlyStopping()]}, "callbacks: expected none"),

@@ -1,6 +1,7 @@
 """What all estimators share: what scikit-learn calls, around a fastnn model. training.py has the formulas."""
 
 import copy
+import dataclasses
 import importlib
 import itertools
 import math
@@ -335,7 +336,7 @@ class Estimator(BaseEstimator):
             self._prepare_records(fresh, validation is not None)
             with threads(self.n_threads):
                 if self.solver == "lbfgs":
-                    self._fit_lbfgs(train, objective)
+                    self._fit_lbfgs(train, dataclasses.replace(objective, loss=loss))
                 else:
                     self._fit_stochastic(nn, train, validation, objective, batch_size, incremental)
         if not all(np.isfinite(array).all() for array in self.model_.params.values()):

@@ -106,7 +106,8 @@ def one_of_kind(kind: type[Any]) -> str:
 def hint_for(value: object, kind: type[Any]) -> str:
     """What to write in place of a class, of the name of one, or of a list of objects, where there is such a thing."""
     package = home_of(kind)
-    if isinstance(value, list | tuple) and value and all(isinstance(each, kind) for each in value):
+    is_layer = kind.__name__ == "Layer"             # of these one argument each
+    if is_layer and isinstance(value, list | tuple) and value and all(isinstance(each, kind) for each in value):
         return "; pass them one by one, or with a star before the list"
     name = value.__name__ if isinstance(value, type) else value if isinstance(value, str) else ""
     public = {each.lower(): each for each in sys.modules[package].__all__}
