@@ -136,6 +136,13 @@ def test_targets_in_half_precision(nn):
         trained(nn, X, rows.astype(np.float16) * np.float16(1.004))
 
 
+def test_a_series_as_the_one_feature(nn):
+    """pandas knows no ``x[:, None]``."""
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match=r"got \(40,\); numpy\.expand_dims\(x, 1\) adds the axis$"):
+        nn.Sequential(nn.Linear(1, 3)).predict(pandas.Series(X[:, 0]))
+
+
 def test_a_column_of_class_numbers(nn):
     """pandas knows no ``t[..., 0]``."""
     with pytest.raises(ValueError, match=r"got \(40, 1\); numpy\.ravel\(t\) has that shape$"):

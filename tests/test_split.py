@@ -262,7 +262,8 @@ def test_what_a_users_own_code_asks_about_other_data_keeps_its_row_in_the_first_
 
 
 @pytest.mark.parametrize(("held_out", "text"), [
-    ((X[0], CLASSES[:1]), r"validation_data[0]: expected (n, 6), got (6,); validation_data[0][None] is a batch of one"),
+    ((X[0], CLASSES[:1]), "validation_data[0]: expected (n, 6), got (6,); numpy.expand_dims(validation_data[0], 0) is "
+                          "a batch of one"),
     (([X, X], CLASSES), "validation_data[0]: expected one array, got a list of 2; np.hstack"),
     ((X, ["a"] * 50), "validation_data[1]: expected numbers, got text; sklearn.preprocessing.LabelEncoder"),
     ((X, CLASSES[:, None, None]), "validation_data[1]: expected class numbers (50,) or probabilities (50, 3), got "

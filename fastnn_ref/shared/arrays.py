@@ -81,9 +81,9 @@ def shape_hint(name: str, shape: tuple[int, ...], wanted: Sequence[int] | None) 
         return ""
     wanted = tuple(wanted)
     if shape == wanted:
-        return f"; {name}[None] is a batch of one"
+        return f"; numpy.expand_dims({name}, 0) is a batch of one"
     if wanted[:1] == (1,) and shape[1:] == wanted[1:]:
-        return f"; {name}[:, None] adds the axis"
+        return f"; numpy.expand_dims({name}, 1) adds the axis"
     if len(wanted) == 3 and len(shape) == 4 and shape[3] == wanted[0] != shape[1]:
         return f"; channels come first: {name}.transpose(0, 3, 1, 2)"
     if len(wanted) == 1 and len(shape) > 2 and math.prod(shape[1:]) == wanted[0]:
