@@ -1686,7 +1686,8 @@ KERNELS = [
         ("convolution: dW of single images by products, without that of blocks",
          "test_conv::test_narrow_images_of_many_channels",
          "(job, &job->singles, begin, end, panel, g->images < LANES)", "(job, &job->singles, begin, end, panel, 1)"),
-        ("depthwise convolution: dW of strips, all rows of taps are the first ones", "test_conv::test_depthwise_in_blocks",
+        ("depthwise convolution: dW of strips, all rows of taps are the first ones",
+         "test_conv::test_depthwise_in_blocks",
          "vstore(lanes + ((first + r) * window + s)", "vstore(lanes + (r * window + s)"),
         ("depthwise convolution: dW of strips, of the last chunk alone", "test_conv::test_depthwise_in_blocks",
          "dw[t] = n + r == 0 ? sums[t] : dw[t] + sums[t]", "dw[t] = sums[t]"),
@@ -1706,7 +1707,7 @@ KERNELS = [
          "for (int64_t t = 0; t < g->filter_size; t += taps)\n        for (int64_t row",
          "for (int64_t t = 0; t < taps; t += taps)\n        for (int64_t row"),
         ("convolution: dW of one image of those that are a chunk", "test_conv::test_dw_of_many_chunks",
-         "d.images = min64(together, all->images - n)",
+         "d.images = min64(c.together, all->images - n)",
          "d.images = 1"),
     ),
     *of(
