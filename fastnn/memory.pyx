@@ -105,7 +105,7 @@ cdef class Plan:
             image = self.size // self.rows
             blocks = max(CACHED, 2 * self.parameter_bytes) // (image * lanes + 1)
             self.part = lanes * max(1, blocks)
-            if image * lanes > 8 * CACHED and self.multiply_adds * self.real_size < 20 * image:
+            if image * lanes > 8 * CACHED and self.multiply_adds * self.real_size < 28 * image:
                 self.unit, self.part = 1, lanes // 4
         return 0
 
