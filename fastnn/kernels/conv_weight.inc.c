@@ -2,7 +2,8 @@
 
    dW[o, t] is a dot product over all windows of all images: the sum of those of chunks of windows, in their order, of
    the interleaved blocks and then of the single images. Chunks are small, so that what they read stays in the caches
-   for all filters and taps. There are two ways to take them.
+   for all filters and taps. There are two ways to take them, and a third for depthwise convolutions, by strips as in
+   conv_depthwise.inc.c.
 
    By dots: a tile in registers holds LANES running sums for each of some filters by some taps, whose lanes are the
    images of a block, or neighbouring windows of a single image; a tree joins them. A tile of 4 × 6 reads ten lines for
@@ -252,8 +253,8 @@ static inline int F(singles_go_by_products)(const fastnn_conv *g)
     return g->images % LANES > 0 && (narrow || g->products);
 }
 
-/* Depthwise, where y goes by strips: a chunk's sums for all taps of a channel, of two or three rows of taps at a time,
-   so that no multiply-add waits for the one before. x and du are read as they came. */
+/* Depthwise, where y goes by strips: sums as those of dots, in the same order, but for two or three rows of taps at a
+   time, so that no multiply-add waits for the one before, and of x and du as they came. */
 ALWAYS_INLINE void F(strip_dots)(const int window, const int step, const int tap_rows, const int windows,
                                  const int inside, const real *x, const real *du, int64_t row, int64_t col,
                                  int64_t height, int64_t width, vec acc[3][5])
