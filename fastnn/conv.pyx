@@ -108,7 +108,8 @@ cdef class Convolution(Weighted):
         g.out_rows, g.out_cols = windows
         g.stride_h, g.stride_w = stride
         square = self.kernel_size in ((3, 3), (5, 5)) and self.dilation == (1, 1) and stride in ((1, 1), (2, 2))
-        g.window, g.step, g.top, g.left = self.kernel_size[0] if square else 0, stride[0], sides[0][0], sides[1][0]
+        g.window = self.kernel_size[0] if square and not g.kernel else 0        # Winograd's formulas need the planes
+        g.step, g.top, g.left = stride[0], sides[0][0], sides[1][0]
         self.tables = []
         plan.multiply_adds += <double>g.filters * g.filter_size * <int64_t>windows[0] * <int64_t>windows[1]
         (top, _), (left, _) = sides

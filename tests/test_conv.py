@@ -299,6 +299,7 @@ def test_predictions_without_a_copy(ref, fast, dtype, isa, ways, threads, channe
     ((2, 2), {"kernel_size": 5, "padding": 4}), ((6, 9), {"kernel_size": 5, "padding": ((3, 1), (0, 4))}),
     ((7, 14), {"stride": 2, "padding": ((2, 0), (0, 1))}), ((3, 23), {"stride": 2, "padding": ((0, 1), (2, 2))}),
     ((9, 20), {"kernel_size": 5, "stride": 2, "padding": ((4, 1), (3, 0))}), ((31, 9), {"padding": 1}),
+    ((9, 8), {"padding": 1, "algorithm": "winograd"}), ((7, 13), {"kernel_size": 5, "algorithm": "winograd"}),
     ((8, 11), {"cls": "ConvTranspose2d", "padding": 1}), ((6, 5), {"cls": "ConvTranspose2d", "stride": 2}),
     ((9, 4), {"cls": "ConvTranspose2d", "stride": 2, "padding": 1, "kernel_size": 5, "output_padding": 1}),
 ])  # fmt: skip
