@@ -110,6 +110,7 @@ cdef class Convolution(Weighted):
         square = self.kernel_size in ((3, 3), (5, 5)) and self.dilation == (1, 1) and stride in ((1, 1), (2, 2))
         g.window = self.kernel_size[0] if square and not g.kernel else 0        # Winograd's formulas need the planes
         g.step, g.top, g.left = stride[0], sides[0][0], sides[1][0]
+        g.by_strips = g.window and g.groups == g.channels == g.filters and g.x_interleaved and g.y_interleaved
         self.tables = []
         plan.multiply_adds += <double>g.filters * g.filter_size * <int64_t>windows[0] * <int64_t>windows[1]
         (top, _), (left, _) = sides
@@ -143,11 +144,11 @@ cdef class Convolution(Weighted):
         if saves_slope(self.act.kind):
             plan.reserve(&self.u, <object>rows * self.out_size)
         plan.reserve_scratch(&g.scratch, <object>plan.threads * g.scratch_size)
-        # Turned weights, or dW's sums: rows of filters, a group's in whole lines.
-        # 16 filters are one vector, whose tiles take as long as those of dots.
+        # Of 16 filters products have tiles of one vector, which take as long as those of dots.
         whole = -(-outside // lanes) * lanes
         g.products = g.filter_size >= 32 and outside >= 2 * lanes and 10 * whole <= 11 * outside
         g.pixels = False
+        # Turned weights, or dW's sums: rows of filters, a group's in whole lines.
         plan.reserve_scratch(&g.weights, g.groups * <object>g.filter_size * (whole if outside >= lanes else outside))
         g.panels = NULL
         if not g.kernel and lanes <= max(inside, outside) <= MOST_PACKED and self.packed is None:
@@ -258,12 +259,9 @@ bias=True, *, init=None, algorithm="direct")\n--\n\n"""
         cdef tuple out_shape = Layer.plan(self, shape, rows, plan)
         self.g.x_interleaved, self.g.y_interleaved = self.x_layout == INTERLEAVED, self.y_layout == INTERLEAVED
         self.plan_windows(shape[1:], out_shape[1:], rows, plan)
-        planes = <object>rows * self.g.input.image_size
+        planes = (min(rows, LINE // plan.real_size - 1) if self.g.by_strips else rows) * <object>self.g.input.image_size
         self.g.pixels = (self.g.products and self.g.x_interleaved and self.kernel_size == (1, 1)
                          and shape[1:] == out_shape[1:] and not any(map(sum, checks.sides_of(self.padding))))
-        strips = self.g.window and self.g.groups == self.g.channels == self.g.filters
-        if strips and self.g.x_interleaved and self.g.y_interleaved:
-            planes = min(rows, LINE // plan.real_size - 1) * <object>self.g.input.image_size
         if self.g.pixels:
             plan.reserve_scratch(&self.g.input.memory, planes)
         else:

@@ -272,5 +272,5 @@ def test_what_a_users_own_code_asks_about_other_data_keeps_its_row_in_the_first_
     ((X, CLASSES, np.ones(3)), "validation_data[2]: expected (50,), one number for each row of validation_data[0]"),
 ])
 def test_hints_name_what_the_user_passed(nn, held_out, text):
-    with pytest.raises((ValueError, TypeError), match="^.*" + re.escape(text)):
+    with pytest.raises((ValueError, TypeError), match=re.escape(text)):
         train(nn, X, CLASSES, validation_data=held_out)

@@ -451,7 +451,7 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
         .singles = singles, .depthwise = F(is_depthwise)(g), .pixelwise = F(is_pixelwise)(g),
         .window = g->window, .top = g->top, .left = g->left,
         .step = g->step, .spread = 1, .centred = F(is_centred)(g),
-        .strips = F(goes_by_strips)(g) ? g->x : NULL,
+        .strips = g->by_strips ? g->x : NULL,
     };
     if (!panels) c.panels = F(panels_for)(g, &c);
     run_parts(F(correlate_part), &c, F(conv_threads)(g));
@@ -463,7 +463,7 @@ static void F(correlate_forward)(const fastnn_conv *g, const real *blocks, const
 static inline int F(reads_in_place)(const fastnn_conv *g)
 {
     const int64_t channels = g->channels / g->groups;
-    if (F(goes_by_strips)(g)) return 1;
+    if (g->by_strips) return 1;
     return g->predicts && g->x_begin && (channels == 1 || channels == g->filter_size || fastnn_first_level_ways >= 12);
 }
 
@@ -492,7 +492,7 @@ static void F(correlate_back)(const fastnn_conv *g, const real *turned, const re
         .places = g->du_begin ? (F(places_t)){g->du_begin, g->du_taps} : padded, .depthwise = F(is_depthwise)(g),
         .window = g->window, .top = g->window - 1 - g->top, .left = g->window - 1 - g->left,
         .step = 1, .spread = g->step,
-        .strips = F(goes_by_strips)(g) ? g->du : NULL,
+        .strips = g->by_strips ? g->du : NULL,
     };
     c.panels = F(panels_for)(g, &c);
     run_parts(F(correlate_part), &c, F(conv_threads)(g));

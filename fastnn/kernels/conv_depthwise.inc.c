@@ -80,12 +80,6 @@ static void (*const F(strips_table)[2][2][2][3])(const F(correlation_t) *c, int6
     STRIP_SHAPES(ENTRY, 3) STRIP_SHAPES(ENTRY, 5)
 };
 
-/* Do interleaved blocks go by strips? */
-static inline int F(goes_by_strips)(const fastnn_conv *g)
-{
-    return g->window && F(is_depthwise)(g) && g->x_interleaved && g->y_interleaved;
-}
-
 /* Groups begin … end − 1 over an interleaved block. */
 static void F(correlate_strips)(const F(correlation_t) *c, int64_t block, int64_t begin, int64_t end)
 {

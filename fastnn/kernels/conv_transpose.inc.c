@@ -47,7 +47,7 @@ static void F(channel_gradient_part)(const void *job, int part, int parts)
 
 static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 {
-    F(fill_input)(g, F(goes_by_strips)(g) ? F(interleaved_blocks)(g->images) : 0, 1);
+    F(fill_input)(g, g->by_strips ? F(interleaved_blocks)(g->images) : 0, 1);
     if (!g->dw) return;
     if (!g->y_interleaved) F(fill_gradient)(g);
     F(weight_gradient)(g);
@@ -57,5 +57,5 @@ static void F(conv_transpose_backward_weight)(const fastnn_conv *g)
 /* conv_transpose_backward_weight filled the planes. */
 static void F(conv_transpose_backward_input)(const fastnn_conv *g)
 {
-    F(correlate_forward)(g, F(goes_by_strips)(g) ? g->x : NULL, NULL, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
+    F(correlate_forward)(g, g->by_strips ? g->x : NULL, NULL, NULL, NULL, g->dx, g->dx, NULL, IDENTITY);
 }

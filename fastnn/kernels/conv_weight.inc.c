@@ -351,7 +351,7 @@ static void F(weight_gradient_part)(const void *job, int part, int parts)
     const int64_t count = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g), size = g->out_rows * g->out_cols;
     const F(dw_tiles_t) tiles = {part_begin(count, part, parts), part_begin(count, part + 1, parts)};
     const int64_t blocks = F(interleaved_blocks)(g->images), single = blocks * LANES;
-    const int strips = F(goes_by_strips)(g);
+    const int strips = g->by_strips;
     const F(interleaved_du_t) du = F(interleaved_du)(g);
     const F(dots_t) interleaved = {
         .dw = g->dw, .dw_row = g->filter_size, .fresh = 1,
@@ -433,7 +433,7 @@ static void F(add_products)(const F(products_t) *job, const F(product_t) *s, int
     for (int64_t first = 0, n; first < windows; first += n, fresh = 0) {
         n = min64(most, windows - first);
         F(product_places)(g, s, first, n, places);
-        const F(block_taps_t) t = {NULL, places, 0, n * s->unit, 1, 1};
+        const F(block_taps_t) t = {.offset = places, .count = n * s->unit, .full = 1, .apart = 1};
         int64_t packed = -1;
         for (int64_t e = begin; e < end; ++e) {
             const int64_t p = e / tiles, k = p / panels, tile = e % tiles;
@@ -536,7 +536,7 @@ static void F(weight_gradient)(const fastnn_conv *g)
 {
     const int64_t tiles = g->groups * F(filter_tiles)(g) * F(tap_tiles)(g);
     const int all = g->products, singles = F(singles_go_by_products)(g);
-    if (F(goes_by_strips)(g))
+    if (g->by_strips)
         run_parts(F(strips_gradient_part), g, (int)min64(F(conv_threads)(g), g->channels));
     if (!all && (g->images >= LANES || !singles))
         run_parts(F(weight_gradient_part), g, (int)min64(F(conv_threads)(g), tiles));

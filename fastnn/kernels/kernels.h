@@ -150,6 +150,8 @@ typedef struct {
        a prediction in x: nobody reads the planes afterwards, so it may do without. */
     const int64_t *du_begin, *du_taps, *x_begin, *x_taps;
     int predicts;
+    /* Do blocks go by strips (conv_depthwise.inc.c), without planes of x? */
+    int by_strips;
     /* Is dW a product (conv_weight.inc.c)? And is then each window a pixel, which it reads in x as it came? If so, the
        planes of x are scratch memory, which other layers write to. */
     int products, pixels;

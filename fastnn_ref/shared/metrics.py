@@ -531,6 +531,7 @@ def compute_metrics(metrics: Mapping[str, Metric], y: Array, t: Array, loss: Any
             for name, metric in metrics.items()}
 
 
+# In the order of the table above, which their page keeps.
 __all__ = [  # noqa: RUF022
     "Metric", "accuracy", "precision", "recall", "f1", "top_k_accuracy", "roc_auc", "average_precision",
     "expected_calibration_error", "mae", "mse", "rmse", "r2",
