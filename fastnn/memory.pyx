@@ -106,7 +106,7 @@ cdef class Plan:
             blocks = max(CACHED, 2 * self.parameter_bytes) // (image * lanes + 1)
             self.part = lanes * max(1, blocks)
             if image * lanes > 8 * CACHED and self.multiply_adds * self.real_size < 28 * image:
-                self.unit, self.part = 1, lanes // 4
+                self.unit, self.part = 1, lanes // 8
         return 0
 
     cdef int measure_work(self) except -1:

@@ -13,30 +13,23 @@ static inline real *F(packed_lines)(const F(correlation_t) *c, real *scratch)
 }
 
 /* 1 × 1 kernels: filters begin … end − 1 of group k, three at least, over vectors q … last − 1, which see the taps at
-   `offset`. The lines of some panels are packed, then all filters meet them. */
+   `offset`. */
 static void F(conv_packed)(const F(correlation_t) *c, int64_t k, int64_t begin, int64_t end, const F(windows_t) *s,
                            int64_t q, int64_t last, const int64_t *offset, int64_t to_row, real *lines)
 {
-    for (int vectors[MOST_PANELS]; q < last;) {
-        int64_t next = q;
-        int panels = 0;
+    for (int vectors = 0; q < last; q += vectors)
         for (int64_t o = begin, filters; o < end; o += filters) {
             filters = min64(FASTNN_CONV_FILTERS, end - o);
             F(conv_tiles_t) t = F(tiles_of_group)(c, k, o, filters);
             t.taps = c->filter_size, t.offset = offset, t.to_row = to_row;
-            if (o == begin) panels = F(pack_panels)(&t, s, q, last - q, lines, vectors);
-            const real *packed = lines;
-            next = q;
-            for (int panel = 0; panel < panels; packed += t.taps * vectors[panel++] * VL) {
-                for (int v = 0; v < vectors[panel]; ++v, ++next) {
-                    t.to[v] = F(vector_made)(s, next) + (o - begin) * to_row;
-                    t.lanes[v] = F(vector_lanes)(s, next);
-                }
-                F(conv_packed_panel)(&t, vectors[panel], packed);
+            if (o == begin) vectors = F(panel_vectors)(&t, last - q);
+            for (int v = 0; v < vectors; ++v) {
+                t.from[v] = F(vector_seen)(s, q + v);
+                t.to[v] = F(vector_made)(s, q + v) + (o - begin) * to_row;
+                t.lanes[v] = F(vector_lanes)(s, q + v);
             }
+            F(conv_packed_panel)(&t, vectors, o > begin, lines);
         }
-        q = next;
-    }
 }
 
 /* All filters of a tile over windows first … first + n − 1 of an interleaved block. Windows of one tap set stand side

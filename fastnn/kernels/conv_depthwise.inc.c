@@ -144,7 +144,8 @@ typedef struct {
     vmask seen[3], made;
 } F(lanes_t);
 
-/* A column of vectors: of one channel or, where two fit into a vector, of two, `pair`, which begin HALF lanes apart. */
+/* A column of vectors, of one channel or of two, which begin HALF lanes apart. `fit`: of how many channels a row of
+   windows fits into a vector, 0, 1 or 2. */
 #undef HALF
 #undef UPPER
 #define HALF (VL / 2)
@@ -156,28 +157,30 @@ typedef struct {
     int64_t height, width, cols;
 } F(column_t);
 
-/* What the three taps of a row of weights see in row y. */
-ALWAYS_INLINE void F(pixels_around)(const int step, const int pair, const F(column_t) *t, int64_t y, vec pixels[3])
+/* What the three taps of a row of weights see in row y: vectors beside each other, as loads across lines take long. */
+ALWAYS_INLINE void F(pixels_around)(const int step, const int fit, const F(column_t) *t, int64_t y, vec pixels[3])
 {
     const real *x = t->x[0] + y * t->width, *other = t->x[1] + y * t->width;
-    const vmask first = pair ? (vmask)(1 | 1 << HALF) : 1;
-    if (step == 1 && pair) {
+    const vec before = fit ? vzero() : vload_first(x - VL, t->lanes.seen[2]);
+    const vmask first = (vmask)(1 | 1 << HALF);
+    if (step == 1 && fit == 2) {
         pixels[1] = vload_also(vload_first(x, t->lanes.seen[0]), other - HALF, UPPER(t->lanes.seen[0]));
-        pixels[0] = vkeep((vmask)~first, vup(vzero(), pixels[1]));
+        pixels[0] = vkeep((vmask)~first, vup(before, pixels[1]));
         pixels[2] = vkeep((vmask)~(first >> 1), vdown(pixels[1], vzero()));
     } else if (step == 1) {
-        UNROLL for (int s = 0; s < 3; ++s) pixels[s] = vload_first(x + s - 1, t->lanes.seen[s]);
+        pixels[1] = vload_first(x, t->lanes.seen[0]);
+        pixels[0] = vup(before, pixels[1]);
+        pixels[2] = vdown(pixels[1], fit ? vzero() : vload_first(x + VL, t->lanes.seen[1]));
     } else {
         const vec low = vload_first(x, t->lanes.seen[0]);
-        const vec high = pair ? vload_first(other, t->lanes.seen[0]) : vload_first(x + VL, t->lanes.seen[1]);
-        pixels[1] = vevens(low, high), pixels[2] = vodds(low, high);
-        if (pair) pixels[0] = vkeep((vmask)~first, vup(vzero(), pixels[2]));
-        else pixels[0] = vup(vload_first(x - VL, t->lanes.seen[2]), pixels[2]);
+        const vec high = fit == 2 ? vload_first(other, t->lanes.seen[0]) : vload_first(x + VL, t->lanes.seen[1]);
+        pixels[1] = vevens(low, high), pixels[2] = vodds(low, high), pixels[0] = vup(before, pixels[2]);
+        if (fit == 2) pixels[0] = vkeep((vmask)~first, pixels[0]);
     }
 }
 
 /* Rows i … i + rows − 1 of windows: what is loaded for one is used by those above and below, too. */
-ALWAYS_INLINE void F(rows_around)(const int step, const int pair, const int rows, const F(column_t) *t, int64_t i,
+ALWAYS_INLINE void F(rows_around)(const int step, const int fit, const int rows, const F(column_t) *t, int64_t i,
                                   const vec w[9], vec start, const vec *norm, int relu)
 {
     const int last = (rows - 1) * step + 1;
@@ -187,7 +190,7 @@ ALWAYS_INLINE void F(rows_around)(const int step, const int pair, const int rows
         const int64_t y = i * step + r;
         vec pixels[3];
         if ((r == -1 && y < 0) || (r == last && y >= t->height)) continue;
-        F(pixels_around)(step, pair, t, y, pixels);
+        F(pixels_around)(step, fit, t, y, pixels);
         UNROLL for (int s = 0; s < 3; ++s)
             UNROLL for (int v = 0; v < rows; ++v)
                 if (r >= v * step - 1 && r <= v * step + 1) vfma_into(acc[v], w[3 * (r - v * step + 1) + s], pixels[s]);
@@ -196,7 +199,7 @@ ALWAYS_INLINE void F(rows_around)(const int step, const int pair, const int rows
     UNROLL for (int v = 0; v < rows && relu; ++v) acc[v] = vrelu(acc[v]);
     UNROLL for (int v = 0; v < rows; ++v) {
         vstore_first(t->to[0] + (i + v) * t->cols, t->lanes.made, acc[v]);
-        if (pair) vstore_first(t->to[1] + (i + v) * t->cols - HALF, UPPER(t->lanes.made), acc[v]);
+        if (fit == 2) vstore_first(t->to[1] + (i + v) * t->cols - HALF, UPPER(t->lanes.made), acc[v]);
     }
 }
 
@@ -206,10 +209,13 @@ ALWAYS_INLINE vec F(halves)(const int pair, const real *a, const real *b)
     return pair ? AVX512(mask_mov)(vset1(*a), UPPER(vfirst(HALF)), vset1(*b)) : vset1(*a);
 }
 
+static inline vmask F(first_lanes)(int64_t n) { return vfirst(max64(0, min64(VL, n))); }
+
 /* Channels k and, of a pair, `other`, of image n. `last`: the lanes of the last column. */
-ALWAYS_INLINE void F(channels_around)(const int step, const int pair, const F(correlation_t) *c, int64_t n, int64_t k,
+ALWAYS_INLINE void F(channels_around)(const int step, const int fit, const F(correlation_t) *c, int64_t n, int64_t k,
                                       int64_t other, const F(lanes_t) *last)
 {
+    const int pair = fit == 2;
     const int64_t width = c->planes->width, pixels = c->planes->height * width, size = c->rows * c->cols;
     const F(constants_t) a = F(constants_of)(c->norm, k), b = pair ? F(constants_of)(c->norm, other) : a;
     const real *x = c->singles + n * c->groups * pixels;
@@ -223,49 +229,46 @@ ALWAYS_INLINE void F(channels_around)(const int step, const int pair, const F(co
     }
     for (int64_t col = 0, i = 0; col < c->cols; col += VL, i = 0) {
         const vmask all = (vmask)~0;
+        const int64_t left = width - col * step;
         F(column_t) t = {
             .x = {x + k * pixels + col * step, x + other * pixels + col * step},
             .to = {u + k * size + col, u + other * size + col},
-            .lanes = col + VL < c->cols ? (F(lanes_t)){{all, all, all}, all} : *last,
+            .lanes = col + VL < c->cols ? (F(lanes_t)){{all, F(first_lanes)(left - VL)}, all} : *last,
             .height = c->planes->height, .width = width, .cols = c->cols,
         };
-        if (step == 1 && !pair && col == 0) t.lanes.seen[0] &= (vmask)~1;
-        if (step == 2) t.lanes.seen[2] = (vmask)(col ? 1u << (VL - 1) : 0);
+        t.lanes.seen[2] = (vmask)(col ? 1u << (VL - 1) : 0);
         for (; i + 4 <= c->rows; i += 4)
-            F(rows_around)(step, pair, 4, &t, i, w, start, a.mean ? constants : NULL, c->activation == RELU);
+            F(rows_around)(step, fit, 4, &t, i, w, start, a.mean ? constants : NULL, c->activation == RELU);
         for (; i < c->rows; ++i)
-            F(rows_around)(step, pair, 1, &t, i, w, start, a.mean ? constants : NULL, c->activation == RELU);
+            F(rows_around)(step, fit, 1, &t, i, w, start, a.mean ? constants : NULL, c->activation == RELU);
     }
     F(activate_rest)(c, u + k * size, size);
     if (pair && other != k) F(activate_rest)(c, u + other * size, size);
 }
 
 #undef AROUND
-#define AROUND(step, pair) \
-    NOINLINE void F(channels_around_##step##_##pair)(const F(correlation_t) *c, int64_t n, int64_t k, int64_t other, \
-                                                    const F(lanes_t) *last) \
+#undef ENTRY
+#define AROUND(step, fit) \
+    static void F(channels_around_##step##_##fit)(const F(correlation_t) *c, int64_t n, int64_t k, int64_t other, \
+                                                 const F(lanes_t) *last) \
     { \
-        F(channels_around)(step, pair, c, n, k, other, last); \
+        F(channels_around)(step, fit, c, n, k, other, last); \
     }
-AROUND(1, 0) AROUND(1, 1) AROUND(2, 0) AROUND(2, 1)
-
-static inline vmask F(first_lanes)(int64_t n) { return vfirst(max64(0, min64(VL, n))); }
+#define AROUND_SHAPES(SHAPE) SHAPE(1, 0) SHAPE(1, 1) SHAPE(1, 2) SHAPE(2, 0) SHAPE(2, 1) SHAPE(2, 2)
+#define ENTRY(step, fit) [step - 1][fit] = F(channels_around_##step##_##fit),
+AROUND_SHAPES(AROUND)
+static void (*const F(around_table)[2][3])(const F(correlation_t) *c, int64_t n, int64_t k, int64_t other,
+                                           const F(lanes_t) *last) = { AROUND_SHAPES(ENTRY) };
 
 static void F(correlate_around)(const F(correlation_t) *c, int64_t n, int64_t begin, int64_t end)
 {
-    const int pair = c->cols <= HALF;
+    const int fit = c->cols <= HALF ? 2 : c->cols <= VL;
     const int64_t col = (ceil_div(c->cols, VL) - 1) * VL, left = c->planes->width - col * c->step;
-    F(lanes_t) last = {.made = F(first_lanes)(c->cols - col)};
-    if (c->step == 1 && !pair)
-        for (int s = 0; s < 3; ++s) last.seen[s] = F(first_lanes)(left + 1 - s);
-    else last.seen[0] = F(first_lanes)(left), last.seen[1] = F(first_lanes)(left - VL);
-    for (int64_t k = begin; k < end; k += 1 + pair) {
-        const int64_t other = min64(k + pair, end - 1);
-        if (c->step == 1 && pair) F(channels_around_1_1)(c, n, k, other, &last);
-        else if (c->step == 1) F(channels_around_1_0)(c, n, k, other, &last);
-        else if (pair) F(channels_around_2_1)(c, n, k, other, &last);
-        else F(channels_around_2_0)(c, n, k, other, &last);
-    }
+    const F(lanes_t) last = {
+        .seen = {F(first_lanes)(left), F(first_lanes)(left - VL)}, .made = F(first_lanes)(c->cols - col)
+    };
+    for (int64_t k = begin; k < end; k += max64(1, fit))
+        F(around_table)[c->step - 1][fit](c, n, k, min64(k + fit / 2, end - 1), &last);
 }
 #endif
 

@@ -17,6 +17,7 @@ typedef struct {
     real *to[ROW_NV];
     int64_t to_row;
     int lanes[ROW_NV];
+    real *lines;                        /* where the first tile copies what it sees, if it does */
     int64_t begin, end;                 /* of the taps that are added now; */
     real *sums;                         /* here a chain waits for the others */
     int64_t done, count;                /* filters of the tiles that are done; tiles to do */
@@ -24,11 +25,12 @@ typedef struct {
 } F(conv_tiles_t);
 
 /* What one tap adds: w[i][tap] is the weight of the tile's filter i. */
-ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, vec acc[CONV_MR][ROW_NV], const real *const *from,
-                               int64_t offset, const real *const *w, int64_t tap)
+ALWAYS_INLINE void F(conv_tap)(const int rows, const int vectors, const int copy, vec acc[CONV_MR][ROW_NV],
+                               const real *const *from, int64_t offset, const real *const *w, int64_t tap, real *lines)
 {
     vec row[ROW_NV];
     UNROLL for (int v = 0; v < vectors; ++v) row[v] = vload(from[v] + offset);
+    UNROLL for (int v = 0; v < vectors && copy; ++v) vstore(lines + (tap * vectors + v) * VL, row[v]);
     UNROLL for (int i = 0; i < rows; ++i) {
         const vec x = vset1(w[i][tap]);
         UNROLL for (int v = 0; v < vectors; ++v) vfma_into(acc[i][v], x, row[v]);
@@ -71,8 +73,8 @@ ALWAYS_INLINE void F(conv_finish_copy)(const int rows, const int vectors, const 
    asks for all of them at the end of a loop (KEEP); else it reads some addresses, and sums, from the stack. */
 #undef SOME_STEPS
 #define SOME_STEPS (STEPS < 4 ? STEPS : 4)
-ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int full, F(conv_tiles_t) *t,
-                                 void (*const finish)(const real *sums, const F(conv_tiles_t) *t))
+ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int full, const int copy,
+                                 F(conv_tiles_t) *t, void (*const finish)(const real *sums, const F(conv_tiles_t) *t))
 {
     const int steps = full ? STEPS : SOME_STEPS;
     const real *from[ROW_NV];
@@ -80,7 +82,7 @@ ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int fu
     do {
         const int64_t *index = t->index, *offset = t->offset, end = t->end, row = t->filter_size;
         const real *w[CONV_MR], *first = t->w + t->done * row;
-        real *sums = t->sums + t->done * vectors * VL;
+        real *sums = t->sums + t->done * vectors * VL, *lines = t->lines;
         int64_t q = t->begin;
         vec acc[CONV_MR][ROW_NV];
         UNROLL for (int i = 0; i < rows; ++i, first += row) {
@@ -90,10 +92,10 @@ ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int fu
             UNROLL for (int v = 0; v < vectors; ++v) acc[i][v] = q ? vload(sums + (i * vectors + v) * VL) : start;
         }
         for (int64_t left = (end - q) % steps; left; --left, ++q)
-            F(conv_tap)(rows, vectors, acc, from, offset[q], w, full ? q : index[q]);
+            F(conv_tap)(rows, vectors, copy, acc, from, offset[q], w, full ? q : index[q], lines);
         for (; q < end; q += steps) {
             UNROLL for (int s = 0; s < steps; ++s)
-                F(conv_tap)(rows, vectors, acc, from, offset[q + s], w, full ? q + s : index[q + s]);
+                F(conv_tap)(rows, vectors, copy, acc, from, offset[q + s], w, full ? q + s : index[q + s], lines);
             UNROLL for (int i = 0; i < rows; ++i)
                 UNROLL for (int v = 0; v < vectors; ++v) KEEP(acc[i][v]);
         }
@@ -120,11 +122,11 @@ ALWAYS_INLINE void F(conv_tiles)(const int rows, const int vectors, const int fu
     } \
     static void F(all_taps_##rows##x##vectors)(F(conv_tiles_t) *t) \
     { \
-        F(conv_tiles)(rows, vectors, 1, t, F(conv_finish_##rows##x##vectors)); \
+        F(conv_tiles)(rows, vectors, 1, 0, t, F(conv_finish_##rows##x##vectors)); \
     } \
     static void F(some_taps_##rows##x##vectors)(F(conv_tiles_t) *t) \
     { \
-        F(conv_tiles)(rows, vectors, 0, t, F(conv_finish_##rows##x##vectors)); \
+        F(conv_tiles)(rows, vectors, 0, 0, t, F(conv_finish_##rows##x##vectors)); \
     }
 SHAPES(TILE, CONV_MR, CONV_NV)
 CONV_ROW_SHAPES(TILE)
@@ -136,20 +138,30 @@ static void (*const F(conv_tile_table)[2][CONV_MR][ROW_NV])(F(conv_tiles_t) *) =
     {SHAPES(ENTRY, CONV_MR, CONV_NV) CONV_ROW_SHAPES(ENTRY)},
 };
 
+/* The same, of all taps, copying what it sees. */
+#undef TILE
+#undef ENTRY
+#define TILE(rows, vectors) \
+    static void F(copying_##rows##x##vectors)(F(conv_tiles_t) *t) \
+    { \
+        F(conv_tiles)(rows, vectors, 1, 1, t, F(conv_finish_##rows##x##vectors)); \
+    }
+#define ENTRY(rows, vectors) [rows - 1][vectors - 1] = F(copying_##rows##x##vectors),
+SHAPES(TILE, CONV_MR, CONV_NV)
+static void (*const F(copying_table)[CONV_MR][CONV_NV])(F(conv_tiles_t) *) = {SHAPES(ENTRY, CONV_MR, CONV_NV)};
+
 /* How many taps are a block: what three vectors of AVX2 see takes 14 KB. In single images neighbouring taps read, but
-   for a few, the same values. */
+   for a few, the same values. Lines that are copied share no sets of the cache. */
 #undef CONV_BLOCK
 #undef CONV_SINGLE_BLOCK
+#undef PACKED_BLOCK
+#define PACKED_BLOCK 128
 #if defined(ISA_X86_V4)
 #define CONV_BLOCK 96
 #else
 #define CONV_BLOCK 144
 #endif
 #define CONV_SINGLE_BLOCK (8 * CONV_BLOCK)
-
-/* How many panels are packed together, at most. */
-#undef MOST_PANELS
-#define MOST_PANELS 10
 
 /* Processors prefetch within a page. Taps of 1 × 1 kernels, each in a channel of its own, stand further apart. */
 #undef PAGE
@@ -187,26 +199,44 @@ static void F(conv_panel)(F(conv_tiles_t) *t, int vectors, int64_t block)
     } while (t->end < t->taps);
 }
 
-/* The same on lines that stand side by side: `vectors` of each tap, one tap behind the other. */
-static void F(conv_packed_panel)(F(conv_tiles_t) *t, int vectors, const real *lines)
+/* What a panel sees, its last vector in part, to `lines`, one tap behind the other. */
+static void F(copy_lines)(const F(conv_tiles_t) *t, int vectors, real *lines)
 {
-    const F(conv_tiles_t) given = *t;
-    int64_t places[CONV_BLOCK];
+    for (int64_t q = 0; q < t->taps; ++q)
+        for (int v = 0; v < vectors; ++v, lines += VL) {
+            const real *from = t->from[v] + t->offset[q];
+            vstore(lines, t->lanes[v] == VL ? vload(from) : vload_first(from, vfirst(t->lanes[v])));
+        }
+}
+
+/* A panel of 1 × 1 kernels. The first tile copies what it sees to `lines`, unless that is there (`copied`): channels
+   often share few sets of the caches, and each stands on another page. */
+static void F(conv_packed_panel)(F(conv_tiles_t) *t, int vectors, int copied, real *lines)
+{
+    const int64_t *offset = t->offset;
+    const real *seen[CONV_NV];
+    int64_t places[PACKED_BLOCK];
     real sums[(FASTNN_CONV_FILTERS * CONV_NV + ROW_NV) * VL];
-    for (int64_t q = 0; q < min64(CONV_BLOCK, t->taps); ++q) places[q] = q * vectors * VL;
-    t->sums = sums, t->end = 0, t->masked = F(has_masked)(t, vectors);
+    for (int64_t q = 0; q < min64(PACKED_BLOCK, t->taps); ++q) places[q] = q * vectors * VL;
+    for (int v = 0; v < vectors; ++v) seen[v] = t->from[v];
+    t->sums = sums, t->lines = lines, t->end = 0, t->masked = F(has_masked)(t, vectors);
+    if (t->masked && !copied) F(copy_lines)(t, vectors, lines), copied = 1;
     do {
         t->begin = t->end;
-        t->end = min64(t->taps, t->begin + CONV_BLOCK);
+        t->end = min64(t->taps, t->begin + PACKED_BLOCK);
         t->done = 0;
+        if (!copied) {
+            for (int v = 0; v < vectors; ++v) t->from[v] = seen[v];
+            t->offset = offset, t->count = 1;
+            F(copying_table)[t->rows - 1][vectors - 1](t);
+        }
         for (int v = 0; v < vectors; ++v) t->from[v] = lines + (t->begin * vectors + v) * VL;
         t->offset = places - t->begin;
-        t->count = t->tiles;
-        F(conv_tile_table)[1][t->rows - 1][vectors - 1](t);
+        t->count = t->tiles - !copied;
+        if (t->count) F(conv_tile_table)[1][t->rows - 1][vectors - 1](t);
         t->count = t->smaller;
         if (t->smaller) F(conv_tile_table)[1][t->rows - 2][vectors - 1](t);
     } while (t->end < t->taps);
-    t->offset = given.offset;
 }
 
 /* The next panel's vectors, of so many that are left: as even as possible at the end. Chains of one filter or two would
@@ -272,34 +302,6 @@ static inline real *F(vector_made)(const F(windows_t) *s, int64_t v)
 static inline int F(vector_lanes)(const F(windows_t) *s, int64_t v)
 {
     return s->order ? VL : (int)min64(VL, s->values - v * VL);
-}
-
-/* What the next panels see, of `left` vectors from number `first` on, is copied to `lines`, panel by panel; their
-   vectors go to `vectors`. Returns how many panels these are. A channel's lines are read in one go: those of all
-   channels share few sets of the caches, and each stands on another page. */
-static int F(pack_panels)(const F(conv_tiles_t) *t, const F(windows_t) *s, int64_t first, int64_t left, real *lines,
-                          int *vectors)
-{
-    const int64_t most = min64(MOST_PANELS, FASTNN_CONV_LINES * LANES / (t->taps * CONV_NV * VL));
-    const real *seen[MOST_PANELS * CONV_NV];
-    real *to[MOST_PANELS * CONV_NV];
-    int64_t step[MOST_PANELS * CONV_NV];
-    int panels = 0, count = 0;
-    for (; panels < most && left; ++panels) {
-        vectors[panels] = F(panel_vectors)(t, left);
-        for (int v = 0; v < vectors[panels]; ++v, ++count) {
-            seen[count] = F(vector_seen)(s, first + count);
-            to[count] = lines + v * VL, step[count] = vectors[panels] * VL;
-        }
-        lines += t->taps * step[count - 1], left -= vectors[panels];
-    }
-    const int lanes = F(vector_lanes)(s, first + count - 1), full = count - (lanes < VL);
-    const vmask mask = vfirst(lanes);
-    for (int64_t q = 0; q < t->taps; ++q) {
-        for (int v = 0; v < full; ++v) vstore(to[v] + q * step[v], vload(seen[v] + t->offset[q]));
-        if (full < count) vstore(to[full] + q * step[full], vload_first(seen[full] + t->offset[q], mask));
-    }
-    return panels;
 }
 
 /* One of the two directions: from x to u and y, or from du to dx. */
