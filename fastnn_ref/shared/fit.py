@@ -219,6 +219,18 @@ class Evaluation(NamedTuple):
         return logs
 
 
+def of_arrays(
+    model: Any, x: object, t: object, loss: Any, metrics: Mapping[str, Metric], sample_weight: object,
+    validation_data: Any, validation_split: object, validation_rows: object,
+) -> Evaluation:
+    """What is measured of a training on arrays; class weights that are to be balanced are those of its targets."""
+    data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split, validation_rows)
+    shape = len(data.x), *model.output_shape(data.x.shape[1:])
+    with data.as_given():
+        loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
+    return Evaluation(model, data, held_out, loss, metrics, metrics)
+
+
 # ---- the loop ----
 
 
@@ -320,39 +332,67 @@ def held(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any
     return alone
 
 
+class Epochs:
+    """What surrounds the epochs of ``fit`` and the iterations of ``fit_lbfgs``: a look at all values, then the record,
+    the hooks, Ctrl-C. Hooks of an epoch are run by ``call``; ``state`` is where to go on."""
+
+    def __init__(self, evaluation: Evaluation, optimizer: Any, callbacks: object, display: ProgressBar | None,
+                 ranks: Shards, call: Callable[..., None], state: Any = None, **params: Any) -> None:
+        model = evaluation.model
+        if state is None:
+            check_parameters(model)
+        self.largest = ranks.shared(evaluation.check)
+        params |= {"largest": self.largest, "loss": evaluation.loss, "monitors": evaluation.monitors()}
+        self.evaluation, self.ranks, self.history, self.ctrl_c = evaluation, ranks, History(), CtrlC()
+        self.hooks = CallbackList(self.history, callbacks, model, optimizer, params, display, writes=ranks.rank == 0)
+        self.call, self.logs = functools.partial(call, self.hooks.call), dict[str, float]()
+        if state is not None:
+            check_resumed(state, self.hooks.callbacks)
+
+    @contextmanager
+    def running(self) -> Iterator[bool]:
+        """From the hooks of the beginning to those of the end; StopTraining ends the block. Does one ask for that at
+        once?"""
+        self.evaluation.model.stop_training = False
+        stops = self.ranks.any(self.hooks.begin())
+        with self.ctrl_c:
+            try:
+                yield stops
+            except StopTraining:
+                pass
+            finally:
+                self.history.interrupted = self.ctrl_c.pressed
+                self.hooks.end(self.logs)
+        self.history.interrupted = self.ranks.any(self.history.interrupted)
+
+    def end(self, value: float, penalty: float, ends: bool = False) -> bool:
+        """The end of an epoch with the loss ``value``, of which ``penalty`` is a part: is it the last one?"""
+        self.logs = self.ranks.shared(functools.partial(self.evaluation.logs, value, penalty))
+        self.call("on_epoch_end", len(self.history.epoch), self.logs)
+        return self.ranks.any(self.evaluation.model.stop_training or self.ctrl_c.pressed or ends)
+
+
 def train_epochs(
-    evaluation: Evaluation, one_epoch: Callable[..., tuple[float, float]], optimizer: Any, epochs: int, steps: int,
-    ranks: Shards, state: Any, hooks: CallbackList, history: History, watch: diagnosis.LossWatch,
+    run: Epochs, one_epoch: Callable[..., tuple[float, float]], optimizer: Any, epochs: int, steps: int, state: Any,
+    watch: diagnosis.LossWatch,
 ) -> None:
     """The epochs that are left, and all hooks; ``state`` is where to go on."""
-    model = evaluation.model
-    model.stop_training = False
-    logs: dict[str, float] = {}
-    stops = ranks.any(hooks.begin())
-    with CtrlC() as ctrl_c:
-        try:
-            if state is not None:
-                load_training_state(state, model, optimizer, hooks.callbacks)
-                optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
-            for epoch in range(len(history.epoch), 0 if stops else epochs):
-                ranks.call(hooks.call, "on_epoch_begin", epoch, {})
-                start = time.perf_counter()
-                inside = state is not None and model.network.counters()["batch"] > 0
-                value, penalty = one_epoch(inside, **epoch_hooks(model, hooks, ctrl_c, steps))
-                history.seconds.append(time.perf_counter() - start)
-                ends = not model.network.has_finite_parameters()        # the epoch has said which
-                if ranks.rank == 0:
-                    watch.see(epoch, value - penalty, ends)
-                logs = ranks.shared(functools.partial(evaluation.logs, value, penalty))
-                ranks.call(hooks.call, "on_epoch_end", epoch, logs)
-                if ranks.any(model.stop_training or ctrl_c.pressed or ends):
-                    break
-        except StopTraining:
-            pass
-        finally:
-            history.interrupted = ctrl_c.pressed
-            hooks.end(logs)
-    history.interrupted = ranks.any(history.interrupted)
+    model, history = run.evaluation.model, run.history
+    with run.running() as stops:
+        if state is not None:
+            load_training_state(state, model, optimizer, run.hooks.callbacks)
+            optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
+        for epoch in range(len(history.epoch), 0 if stops else epochs):
+            run.call("on_epoch_begin", epoch, {})
+            start = time.perf_counter()
+            inside = state is not None and model.network.counters()["batch"] > 0
+            value, penalty = one_epoch(inside, **epoch_hooks(model, run.hooks, run.ctrl_c, steps))
+            history.seconds.append(time.perf_counter() - start)
+            ends = not model.network.has_finite_parameters()        # the epoch has said which
+            if run.ranks.rank == 0:
+                watch.see(epoch, value - penalty, ends)
+            if run.end(value, penalty, ends):
+                break
 
 
 # ---- fit ----
@@ -366,9 +406,10 @@ def as_shuffle(value: object) -> bool | str:
 
 
 def from_batches(
-    model: Any, x: Any, loss: Any, steps_per_epoch: object, validation_data: Any, others: Mapping[str, tuple[Any, Any]],
-) -> tuple[UserBatches, Data, Data | None]:
-    """Batches that ``x`` yields, the first of them, and validation data; ``others`` have to be the second one each."""
+    model: Any, x: Any, loss: Any, metrics: Mapping[str, Metric], steps_per_epoch: object, validation_data: Any,
+    others: Mapping[str, tuple[Any, Any]],
+) -> tuple[UserBatches, Evaluation]:
+    """Batches that ``x`` yields, and what is measured; ``others`` have to be the second one each."""
     source = UserBatches(x, steps_per_epoch)
     for name, (given, wanted) in others.items():
         if given is not None if wanted is None else given != wanted:
@@ -378,7 +419,10 @@ def from_batches(
         raise ValueError("class_weight: expected numbers where x yields batches, got 'balanced', which needs all "
                          "targets at once")
     held_out = None if validation_data is None else as_validation_data(model, validation_data)
-    return source, source.first(model), held_out
+    evaluation = Evaluation(model, source.first(model), held_out, loss, {}, metrics)
+    if metrics and held_out is None:
+        raise ValueError("metrics: expected validation_data to compute them of, where x yields batches, got None")
+    return source, evaluation
 
 
 def from_arrays(model: Any, data: Data, batch_size: int, shuffle: bool | str, drop_last: bool, accumulate: int,
@@ -487,43 +531,31 @@ def fit(
     check_accumulation(accumulate, ranks.count)
     source: RowBatches | UserBatches
     if t is None:
-        source, data, held_out = from_batches(model, x, loss, steps_per_epoch, validation_data, {
+        source, evaluation = from_batches(model, x, loss, measures, steps_per_epoch, validation_data, {
             "sample_weight": (sample_weight, None), "validation_split": (validation_split, 0),
             "validation_rows": (validation_rows, "end"), "mixup": (mixup, 0), "drop_last": (drop_last, False)})
-        if measures and held_out is None:
-            raise ValueError("metrics: expected validation_data to compute them of, where x yields batches, got None")
     else:
         if steps_per_epoch is not None:
             raise ValueError(f"steps_per_epoch: expected None beside t, got {steps_per_epoch!r}")
-        data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split,
-                                    validation_rows)
-        source = from_arrays(model, data, batch_size, shuffle, drop_last, accumulate, ranks.count, mixup)
-        shape = len(data.x), *model.output_shape(data.x.shape[1:])
-        with data.as_given():
-            loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
+        evaluation = of_arrays(model, x, t, loss, measures, sample_weight, validation_data, validation_split,
+                               validation_rows)
+        source = from_arrays(model, evaluation.data, batch_size, shuffle, drop_last, accumulate, ranks.count, mixup)
     steps = -(-source.count // accumulate)
+    data, loss = evaluation.data, evaluation.loss
     ranks.same_start(model, optimizer, loss, {
         "shards": ranks.count, "epochs": epochs, "rows of x": source.rows, "batch_size": batch_size, "steps": steps,
         "shuffle": shuffle})
-    if resume is None:
-        check_parameters(model)
-    evaluation = Evaluation(model, data, held_out, loss, {} if t is None else measures, measures)
-    largest = ranks.shared(evaluation.check)
     state = ranks.shared(lambda: as_training_state(resume, model, optimizer, steps))
-    params = {"epochs": epochs, "steps": steps, "batch_size": len(data.x) if t is None else batch_size,
-              "largest": largest, "loss": loss, "monitors": evaluation.monitors()}
-    history = History()
-    hooks = CallbackList(history, callbacks, model, optimizer, params, display, writes=ranks.rank == 0)
-    if state is not None:
-        check_resumed(state, hooks.callbacks)
-    ranks.same("callbacks", [type(each).__name__ for each in hooks.callbacks])
+    run = Epochs(evaluation, optimizer, callbacks, display, ranks, ranks.call, state, epochs=epochs, steps=steps,
+                 batch_size=len(data.x) if t is None else batch_size)
+    ranks.same("callbacks", [type(each).__name__ for each in run.hooks.callbacks])
     one_epoch = functools.partial(train, model, source, loss, optimizer, accumulate, ranks, mixup)
     with filled_in(optimizer, steps, epochs):
         if ranks.rank == 0:
             diagnosis.warn_before(model, loss, optimizer, steps * epochs)
-            diagnosis.warn_of_bytes(model, x, largest["x"])
+            diagnosis.warn_of_bytes(model, x, run.largest["x"])
         # A loss that shall rise has no usual one.
         usual = np.inf if optimizer.maximize else evaluation.usual_loss(source.rows or source.count * len(data.x))
-        watch = diagnosis.LossWatch(model, optimizer, largest, usual)
-        train_epochs(evaluation, one_epoch, optimizer, epochs, steps, ranks, state, hooks, history, watch)
-    return history
+        watch = diagnosis.LossWatch(model, optimizer, run.largest, usual)
+        train_epochs(run, one_epoch, optimizer, epochs, steps, state, watch)
+    return run.history

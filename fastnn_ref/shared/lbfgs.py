@@ -20,16 +20,16 @@ import numpy.typing as npt
 from . import checks, diagnosis
 from .access import walk
 from .batches import part_weights, summed
-from .callbacks import Callback, CallbackList, StopTraining
-from .class_weight import resolve_class_weight
+from .callbacks import Callback, StopTraining
 from .custom import check_loss
-from .data import Data, check_last_batch, split_data
-from .fit import PREDICTED, CtrlC, Evaluation, as_display, check_parameters, held
+from .data import Data, check_last_batch
+from .fit import PREDICTED, Epochs, as_display, held, of_arrays
 from .history import History
 from .metrics import MetricLike, resolve_metrics
 from .objects import check_is_root, is_a, package_of
 from .optional import optional
 from .prediction import parts
+from .shards import Shards
 
 Array = npt.NDArray[Any]
 
@@ -184,51 +184,37 @@ def fit_lbfgs(
     check_loss(loss, package_of(model).Loss)
     check_is_root(model)
     check_callbacks(callbacks)
-    data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split, validation_rows)
+    evaluation = of_arrays(model, x, t, loss, measures, sample_weight, validation_data, validation_split,
+                           validation_rows)
+    data = evaluation.data
     size = len(data.x) if batch_size is None else checks.as_integer("batch_size", batch_size, 1)
     check_last_batch(model, data.x, len(data.x), size)
-    shape = len(data.x), *model.output_shape(data.x.shape[1:])
-    with data.as_given():
-        loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
-    check_parameters(model)
     check_penalties(model)
-    evaluation = Evaluation(model, data, held_out, loss, measures, measures)
-    largest = evaluation.check()
+    run = Epochs(evaluation, None, callbacks, display, Shards(), model.network.call, epochs=max_iter, steps=1,
+                 batch_size=size)
     check_repeats(model, data.x[:min(size, PREDICTED)])
-    history = History()
-    hooks = CallbackList(history, callbacks, model, None, {
-        "epochs": max_iter, "steps": 1, "batch_size": size, "largest": largest, "loss": loss,
-        "monitors": evaluation.monitors()}, display)
-    objective = Objective(model, data, loss, size)
-    model.stop_training = False
-    logs: dict[str, float] = {}
+    objective, history = Objective(model, data, evaluation.loss, size), run.history
     start = time.perf_counter()
 
     def end_epoch(value: float) -> None:
-        nonlocal logs, start
-        epoch = len(history.epoch)
+        nonlocal start
         history.seconds.append(time.perf_counter() - start)
-        model.network.call(hooks.call, "on_epoch_begin", epoch, {})
-        logs = evaluation.logs(value, objective.penalty)
-        model.network.call(hooks.call, "on_epoch_end", epoch, logs)
-        if model.stop_training or ctrl_c.pressed:
+        run.call("on_epoch_begin", len(history.epoch), {})
+        if run.end(value, objective.penalty):
             raise StopTraining
         start = time.perf_counter()
 
-    stops = hooks.begin()
-    with CtrlC() as ctrl_c:
+    with run.running() as stops:
         try:
             if stops:
                 raise StopTraining
             least = STILL * float(np.finfo(model.dtype).eps)
             found = minimise(objective, max_iter, tol, history_size, least=least, on_iteration=end_epoch)
-            history.message = str(found.message)
-            if found.status == FAILED:
-                advice = "" if model.dtype == np.float64 else "; a model of dtype='float64' would go on"
-                diagnosis.warn(f"L-BFGS ends at iteration {found.nit}: its line search finds no smaller loss{advice}")
         except StopTraining:
-            history.message = "stopped by Ctrl-C" if ctrl_c.pressed else "stopped by a callback"
-        finally:
-            history.interrupted = ctrl_c.pressed
-            hooks.end(logs)
+            history.message = "stopped by Ctrl-C" if run.ctrl_c.pressed else "stopped by a callback"
+            raise
+        history.message = str(found.message)
+        if found.status == FAILED:
+            advice = "" if model.dtype == np.float64 else "; a model of dtype='float64' would go on"
+            diagnosis.warn(f"L-BFGS ends at iteration {found.nit}: its line search finds no smaller loss{advice}")
     return history
