@@ -77,9 +77,8 @@ def last_layer(layer: Any) -> Any:
     return layer if own is None or is_a(own, "Identity") else own
 
 
-def find_missing_logarithm(model: Any, loss: Any) -> str | None:
-    """What to say of a model whose outputs are no log-probabilities, where the loss takes them as such."""
-    last = last_layer(model)
+def find_missing_logarithm(last: Any, loss: Any) -> str | None:
+    """What to say of a ``last_layer`` whose outputs are no log-probabilities, where the loss takes them as such."""
     if last is None or not is_a(loss, "NLLLoss"):
         return None
     if is_a(last, "LogSoftmax") or hasattr(last, "custom") or is_container(last):
@@ -89,9 +88,8 @@ def find_missing_logarithm(model: Any, loss: Any) -> str | None:
             "leave it to CrossEntropyLoss, which takes logits")
 
 
-def find_double_activation(model: Any, loss: Any) -> str | None:
-    """What to say of a model that ends in what its loss applies, too."""
-    last = last_layer(model)
+def find_double_activation(last: Any, loss: Any) -> str | None:
+    """What to say of a ``last_layer`` that does what the loss applies, too."""
     for (applied_by, activation), reason in TWICE.items() if is_a(last, *PROBABILITIES) else ():
         if is_a(loss, applied_by) and is_a(last, activation):
             return (f"the model ends in a {class_name(last)}, and {type(loss).__name__} {reason}. Leave the "
@@ -168,7 +166,7 @@ def find_vanishing_rate(lr: Any, first: int, count: int) -> str | None:
 
 def warn_of_bytes(model: Any, x: object, largest: float) -> None:
     """A TrainingWarning where images are bytes, as files have them, and the first layer takes values of about 1."""
-    if str(getattr(x, "dtype", "")).endswith("uint8") and largest > LARGE and not is_a(
+    if largest > LARGE and str(getattr(x, "dtype", "")).endswith("uint8") and not is_a(
             model.layers[0], "Embedding", "BatchNorm1d", "BatchNorm2d"):
         warn(f"x holds bytes, up to {largest:g}, and is used as it is: x / 255 brings it to about 1, and predict then "
              "needs x / 255, too")
@@ -176,8 +174,8 @@ def warn_of_bytes(model: Any, x: object, largest: float) -> None:
 
 def warn_before(model: Any, loss: Any, optimizer: Any, steps: int) -> None:
     """Warnings about what can be seen without one of the ``steps``."""
-    lr = optimizer.lr
-    found = [find_untrained(model), find_double_activation(model, loss), find_missing_logarithm(model, loss),
+    lr, last = optimizer.lr, last_layer(model)
+    found = [find_untrained(model), find_double_activation(last, loss), find_missing_logarithm(last, loss),
              find_vanishing_rate(lr, optimizer.steps, steps)]
     if not callable(lr) or isinstance(lr, Schedule):            # a user's own function is asked by the steps alone
         found.append(find_strong_decay(model, optimizer, optimizer.current_lr))

@@ -225,9 +225,10 @@ def of_arrays(
 ) -> Evaluation:
     """What is measured of a training on arrays; class weights that are to be balanced are those of its targets."""
     data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split, validation_rows)
-    shape = len(data.x), *model.output_shape(data.x.shape[1:])
-    with data.as_given():
-        loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
+    if is_balanced(loss):
+        with data.as_given():
+            shape = len(data.x), *model.output_shape(data.x.shape[1:])
+            loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
     return Evaluation(model, data, held_out, loss, metrics, metrics)
 
 

@@ -115,7 +115,8 @@ class Shards:
 
     def same(self, name: str, value: Any) -> None:
         """ValueError where rank 0 has another value."""
-        check_same(name, self.shared(lambda: value), value, "as on rank 0")
+        if self.size > 1:
+            check_same(name, self.shared(lambda: value), value, "as on rank 0")
 
     def same_start(self, model: Any, optimizer: Any, loss: Any, arguments: Mapping[str, Any]) -> None:
         """Every rank begins with what rank 0 has; ValueError where it was made in another way."""
