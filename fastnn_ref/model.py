@@ -20,7 +20,7 @@ from .network import Network
 from .optimizer import Optimizer
 from .shared import checks
 from .shared.arrays import as_input
-from .shared.class_weight import is_sum, mean_of_batches
+from .shared.class_weight import means_of_batches, with_batch
 from .shared.closed import Setting
 from .shared.custom import check_loss
 from .shared.data import Data, check_numbers
@@ -172,19 +172,18 @@ class Model(Layer, ModelAccess):
                         xs, ts = mix(xs, lambdas[batch]), mix(ts, lambdas[batch])
                     value = self.step_pass(network, xs, ts, ws, loss, host, host.current_lr)
                     penalty, count = self._penalty_loss, len(rows) if ws is None else float(ws.sum())
-                    done = value * (1.0 if is_sum(loss) else count), penalty * len(rows), count
-                    network.batch, network.sums = batch + 1, [a + b for a, b in zip(network.sums, done, strict=True)]
+                    network.batch = batch + 1
+                    network.sums = with_batch(loss, network.sums, value, penalty, len(rows), count)
                     if on_batch_end is not None:
                         on_batch_end(batch, {"loss": value + penalty, "batch": batch, "size": len(rows)})
                     if progress is not None:
                         progress(batch + 1, steps)
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
-            total, penalty, count = network.sums
+            value, self._penalty_loss = means_of_batches(loss, network.sums, n)
             network.batch, network.sums, network.epochs = 0, [0.0, 0.0, 0.0], network.epochs + 1
-            self._penalty_loss = penalty / n
             warn_of_nonfinite(self)
-            return mean_of_batches(loss, total, count) + self._penalty_loss
+            return value
 
     def predict(self, x: Any, batch_size: int = 1024) -> Array:
         """y for ``x`` (n, …), ``batch_size`` >= 1 rows at a time, which bounds the memory and changes nothing else.

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from .. import philox
 from . import checks, diagnosis
-from .class_weight import is_sum, mean_of_batches, of_part, total_weight
+from .class_weight import is_sum, means_of_batches, of_part, total_weight, with_batch
 from .data import Data, FileRows, check_inputs, is_mapped, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
 from .prediction import parts
@@ -280,10 +280,8 @@ def train(
         return value, model.penalty_loss
     steps = -(-source.count // accumulate)
     counters = model.network.counters()
-    if not resume:
-        counters |= {"batch": 0, "sums": [0.0, 0.0, 0.0]}
-    check_resume(counters["batch"], steps)
-    done, sums = counters["batch"], counters["sums"]
+    done, sums = (counters["batch"], counters["sums"]) if resume else (0, [0.0, 0.0, 0.0])
+    check_resume(done, steps)
     batches = source.epoch(model, done * accumulate)
     if done == steps:                       # to go on behind the last step is to fetch the epoch's batches all the same
         next(batches, None)
@@ -294,18 +292,14 @@ def train(
             value, penalty, size, count = shards.step(model, next(batches), loss, optimizer, stop)
         else:
             value, penalty, size, count = one_step(model, parts_of_step(batches, accumulate), loss, optimizer)
-        done += 1
-        sums = [sums[0] + value * (1.0 if is_sum(loss) else count),
-                sums[1] + penalty * size, sums[2] + count]
+        done, sums = done + 1, with_batch(loss, sums, value, penalty, size, count)
         model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
         logs = {"loss": value + penalty, "batch": done - 1, "size": size}
         stop = shards.stops(call, on_batch_end, model, done - 1, logs)
         stop = stop or shards.stops(call, progress, model, done, steps)
     shards.agree(stop)
-    total, penalties, weight = sums
     model.network.set_counters(
         model.network.counters() | {"epochs": model.epochs + 1, "batch": 0, "sums": [0.0, 0.0, 0.0]})
     if shards.rank == 0:
         diagnosis.warn_of_nonfinite(model)
-    penalty = penalties / source.rows
-    return mean_of_batches(loss, total, weight) + penalty, penalty
+    return means_of_batches(loss, sums, source.rows)

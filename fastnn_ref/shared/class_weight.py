@@ -178,10 +178,18 @@ def of_part(loss: Any, weight: float) -> tuple[Any, float]:
     return rebuild(loss, reduction="sum"), 1.0
 
 
-def mean_of_batches(loss: Any, total: float, weight: float) -> float:
-    """The loss of an epoch without the penalty: the mean over its examples, or their sum; ``total`` has the losses of
-    its batches, each times its weight if they are means."""
-    return total if is_sum(loss) else total / weight if weight else 0.0
+def with_batch(loss: Any, sums: Sequence[float], value: float, penalty: float, rows: int, weight: float) -> list[float]:
+    """The sums of an epoch with one more batch: losses, means times their weight; penalties times rows; weights. The
+    engine, whose steps have no time for Python, adds them up in C."""
+    added = value if is_sum(loss) else value * weight, penalty * rows, weight
+    return [before + more for before, more in zip(sums, added, strict=True)]
+
+
+def means_of_batches(loss: Any, sums: Sequence[float], rows: int) -> tuple[float, float]:
+    """The loss of an epoch of so many rows, with the penalty, and the penalty: means over them, or the loss a sum."""
+    total, penalties, weight = sums
+    penalty = penalties / rows
+    return (total if is_sum(loss) else total / weight if weight else 0.0) + penalty, penalty
 
 
 def total_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Array | None) -> float:
