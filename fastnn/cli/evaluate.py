@@ -28,10 +28,7 @@ def names() -> Kind:
         return tuple(typed.split(","))
 
     def check(name: str, value: Any) -> None:
-        try:
-            resolve_metrics(value)
-        except ValueError as error:
-            raise ValueError(f"{name}: {str(error).removeprefix('metrics: ')}") from None
+        resolve_metrics(value, name)
 
     return Kind(read, check, "NAME,...")
 

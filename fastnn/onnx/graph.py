@@ -12,6 +12,8 @@ from typing import Any, Never
 import numpy as np
 import numpy.typing as npt
 
+from fastnn_ref.shared import checks
+
 from .formulas import X
 
 Array = npt.NDArray[Any]
@@ -26,7 +28,8 @@ FAR = 24                                            # nodes that a formula may h
 
 def fail(node: Any, wanted: str, got: object) -> Never:
     """ValueError about a node."""
-    raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): expected {wanted}, got {got}")
+    raise checks.value_error("node {node!r} ({kind}): expected {wanted}, got {got}", node=node.name or node.output[0],
+                             kind=node.op_type, wanted=wanted, got=str(got))
 
 
 class Graph:

@@ -211,7 +211,7 @@ class Reader(Graph):
         try:
             layers, y = self.read(node, x, shape)
         except (ValueError, TypeError) as error:
-            if str(error).startswith("node "):
+            if checks.has_part(error, "node"):
                 raise
             fail(node, "what fastnn can do", error)
         return layers, y

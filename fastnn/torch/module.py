@@ -18,7 +18,7 @@ from fastnn_ref.shared.optional import optional
 from fastnn_ref.shared.shapes import inner_chain, no_fit
 
 from .. import image_tables
-from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, whole
+from .parts import OURS_ALONE, OWN, SAME, TRANSPOSED, Part, fail, misplaced, whole
 from .state import state_to_torch
 
 IGNORED = ("self", "args", "kwargs", "device", "dtype", "inplace")       # options that do not change what is computed
@@ -188,9 +188,9 @@ class Reader:
                 if type(layer).__name__ == "Upsample":
                     check_pixels(self.torch, layer, place, before, self.torch.float32)
             except (ValueError, TypeError) as error:
-                if str(error).startswith((f"{place}: ", f"{place}.", "the outermost module: ")):
+                if checks.has_part(error, "place"):
                     raise
-                raise ValueError(f"{place or 'the outermost module'}: {error}") from error
+                raise misplaced(place, error) from error
             layers.append(layer)
             position += taken
         return layers or [self.nn.Identity()]
@@ -231,8 +231,8 @@ class Reader:
             if not value.requires_grad and not frozen(module):
                 fail(path, f"{kind}.{name}.requires_grad", "the same of all parameters of the module", False)
             if self.seen.setdefault(id(value), path) != path:
-                raise ValueError(f"{path}: {kind}.{name}: expected a parameter of its own, got that of "
-                                 f"{self.seen[id(value)]}")
+                raise misplaced(path, f"{kind}.{name}: expected a parameter of its own, got that of "
+                                      f"{self.seen[id(value)]}")
         if frozen(module) and "BatchNorm" in kind and module.training:
             fail(path, f"{kind}.training", "False of a frozen one, which keeps to its running statistics here", True)
         if kind in OWN and type(module).__module__ == "fastnn.torch.modules":

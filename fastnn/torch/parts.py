@@ -50,7 +50,12 @@ class Part(NamedTuple):
 
 def fail(path: str, what: str, wanted: str, got: object) -> Never:
     """ValueError about an option of the layer at ``path``, or about the layer."""
-    raise ValueError(f"{path or 'the outermost module'}: {what}: expected {wanted}, got {got!r}")
+    raise misplaced(path, f"{what}: expected {wanted}, got {got!r}")
+
+
+def misplaced(path: str, text: object) -> ValueError:
+    """The error of what stands at ``path``."""
+    return checks.value_error("{place}: {text}", place=path or "the outermost module", text=str(text))
 
 
 def parts_of(layer: Any, path: str = "") -> list[Part]:

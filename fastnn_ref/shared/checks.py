@@ -7,6 +7,7 @@ wrong type is a TypeError, one of the right type out of its range a ValueError.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 BOOLS, INTEGERS = (bool, np.bool_), (int, np.integer)           # as tuples: every constructor asks many times
 NUMBERS = (*INTEGERS, float, np.floating)
@@ -29,11 +31,19 @@ LARGEST = 2**40                     # values in one array; more is a mistake, an
 # ---- errors whose parts somebody else knows better ----
 
 
-def value_error(text: str, /, **parts: Any) -> ValueError:
-    """A ValueError with the ``text``, whose fields are the ``parts``; ``Retold`` tells it anew."""
-    error = ValueError(text.format(**parts))
-    vars(error)["told"] = text, parts
-    return error
+def told(error: type[E], text: str, /, **parts: Any) -> E:
+    """An error of this class with the ``text``, whose fields are the ``parts``; ``Retold`` tells it anew."""
+    found = error(text.format(**parts))
+    vars(found)["told"] = text, parts
+    return found
+
+
+value_error = functools.partial(told, ValueError)
+
+
+def has_part(error: BaseException, name: str) -> bool:
+    """Does the error tell such a part?"""
+    return name in vars(error).get("told", ("", {}))[1]
 
 
 def finish(error: BaseException) -> None:
@@ -70,8 +80,8 @@ class Retold:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         text, parts = vars(error).get("told", ("", {})) if error is not None else ("", {})
         if self.changes.keys() & parts:
-            told = {name: self.changes.get(name, same)(part) for name, part in parts.items()}
-            raise value_error(text, **told) from None
+            raise value_error(text, **{
+                name: self.changes.get(name, same)(part) for name, part in parts.items()}) from None
 
 
 def same(part: Any) -> Any:

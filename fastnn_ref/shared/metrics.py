@@ -450,7 +450,8 @@ class Metric(Configured):
             value = value.item()
         if isinstance(value, bool | int | float | np.number | np.bool_) and not np.iscomplexobj(value):
             return float(value)
-        raise TypeError(f"metrics: expected a number from {self.name}, got {value!r}")
+        raise checks.told(TypeError, "metrics: expected a number from {metric}, got {got}",
+                          metric=self.name, got=repr(value))
 
 
 def is_built_in(metric: Metric) -> bool:
@@ -462,7 +463,7 @@ def is_built_in(metric: Metric) -> bool:
 MetricLike = str | Metric | Measure
 
 
-def as_metric(value: object) -> Metric:
+def as_metric(value: object, name: str) -> Metric:
     """A metric given by name, as a function, or as it is."""
     if isinstance(value, Metric):
         return value
@@ -470,21 +471,20 @@ def as_metric(value: object) -> Metric:
         top = re.fullmatch(r"top_([1-9]\d*)_accuracy", value)
         if top:
             return Metric(value, functools.partial(top_k_accuracy, k=int(top[1])))
-        return Metric(value, METRICS[checks.as_choice("metrics", value, METRICS)])
+        return Metric(value, METRICS[checks.as_choice(name, value, METRICS)])
     if callable(value) and not isinstance(value, type):
-        name = getattr(value, "__name__", type(value).__name__)
-        return Metric(name, value)
-    raise TypeError(f"metrics: expected names or functions, got {value!r}")
+        return Metric(getattr(value, "__name__", type(value).__name__), value)
+    raise TypeError(f"{name}: expected names or functions, got {value!r}")
 
 
-def resolve_metrics(metrics: Iterable[MetricLike]) -> dict[str, Metric]:
-    """Metrics by name; no two have the same."""
+def resolve_metrics(metrics: Iterable[MetricLike], name: str = "metrics") -> dict[str, Metric]:
+    """Metrics by name; no two have the same. Errors are about the argument ``name``."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics: expected a sequence of names or functions, got {metrics!r}")
+        raise TypeError(f"{name}: expected a sequence of names or functions, got {metrics!r}")
     found: dict[str, Metric] = {}
-    for metric in map(as_metric, metrics):
+    for metric in (as_metric(each, name) for each in metrics):
         if metric.name in found or metric.name in RESERVED:
-            raise ValueError(f"metrics: expected a name for each, got {metric.name!r} twice")
+            raise ValueError(f"{name}: expected a name for each, got {metric.name!r} twice")
         found[metric.name] = metric
     return found
 
