@@ -80,6 +80,17 @@ def test_dtype_and_extremes(nn, dtype):
     assert found.tolist() == [[0, 1], [1, 0]]
 
 
+def test_what_a_users_layer_calls_its_activation_is_its_own(nn):
+    class Own(nn.CustomLayer):
+        def __init__(self):
+            self.activation = nn.ReLU()
+
+        def forward_pass(self, x, training):
+            return x
+
+    assert np.array_equal(net(nn, 3, Own()).predict_proba(X), net(nn, 3).predict_proba(X))
+
+
 def test_refused(nn):
     class Clip(nn.CustomActivation):
         def act(self, u):
@@ -89,7 +100,7 @@ def test_refused(nn):
             return dy * (u == y)
 
     for model, found in ((net(nn, 3, activation="relu"), "ReLU"), (net(nn, 1, nn.Tanh()), "Tanh"),
-                         (net(nn, 3, Clip()), "Clip")):
+                         (net(nn, 3, Clip()), "Clip"), (net(nn, 3, activation=Clip()), "Clip")):
         for method in ("predict_proba", "predict_classes"):
             with pytest.raises(ValueError, match=f"{method}: expected a model that ends in logits, a Softmax, "
                                                  f"LogSoftmax or Sigmoid, got one that ends in a {found}"):

@@ -208,22 +208,22 @@ def measure_units(model: Any, x: npt.ArrayLike) -> dict[str, UnitActivity]:
     {'0  relu': UnitActivity(units=2, dead=1, saturated=0)}
     """
     found: list[tuple[str, Any, Array]] = []
-    visit(as_model(model), as_batch("x", x, model.dtype, model.input_shape), "", found)
+    visit_activations(as_model(model), as_batch("x", x, model.dtype, model.input_shape), "", found)
     if not found:
         raise ValueError("model: expected at least one layer with an activation")
     return {f"{name}  {kind.name}": count_units(kind, u) for name, kind, u in found}
 
 
-def visit(layer: Any, x: Array, name: str, found: list[tuple[str, Any, Array]]) -> Array:
+def visit_activations(layer: Any, x: Array, name: str, found: list[tuple[str, Any, Array]]) -> Array:
     """y of a layer for x; ``found`` gets (name, activation, u) of every activation inside."""
     dot = f"{name}." if name else ""
     if is_a(layer, "Sequential"):
         for index, each in enumerate(layer.layers):
-            x = visit(each, x, f"{dot}{index}", found)
+            x = visit_activations(each, x, f"{dot}{index}", found)
         return x
     if is_container(layer):                        # what is inside gets the same x
         for inner, each in layer.children():
-            visit(each, x, f"{dot}{inner}", found)
+            visit_activations(each, x, f"{dot}{inner}", found)
         return layer(x)
     users = hasattr(layer, "custom")        # what such a layer calls its activation is its own
     kind: Any = layer if is_activation(layer) else None if users else getattr(layer, "activation", None)

@@ -196,6 +196,8 @@ class CallbackList:
         for each in self.callbacks:
             if not isinstance(each, Callback):
                 raise TypeError(f"callbacks: expected Callback objects, got {each!r}")
+            if optimizer is None and each.needs_optimizer:
+                raise ValueError(f"callbacks: expected none that needs an optimizer, got {each!r}")
             if sum(other is each for other in self.callbacks) > 1:      # it would count and write everything twice
                 raise ValueError(f"callbacks: expected each object once, got {each!r} twice")
         self.check_monitors(params["monitors"])

@@ -71,7 +71,7 @@ def last_layer(layer: Any) -> Any:
     inside = layer.layers if is_a(layer, "Sequential") else None
     if inside is not None:
         return next((found for found in map(last_layer, reversed(tuple(inside))) if found is not None), None)
-    if is_a(layer, *PASS_THROUGH):
+    if is_a(layer, *PASS_THROUGH) or class_name(layer) in PASS_THROUGH:     # a user's own layer by its name
         return None
     own = None if hasattr(layer, "custom") else getattr(layer, "activation", None)
     return layer if own is None or is_a(own, "Identity") else own

@@ -41,7 +41,7 @@ from .metrics import Metric, MetricLike, compute_metrics, is_built_in, resolve_m
 from .mixup import as_mixup
 from .network import process_lock
 from .objects import check_is_root, package_of
-from .prediction import mean_loss, parts
+from .prediction import mean_loss, slices
 from .progress import ProgressBar
 from .schedule import fill_in
 from .shards import Shards, as_shards, check_batch_size, ending_the_job
@@ -212,7 +212,7 @@ class Evaluation(NamedTuple):
         if model.has_penalty:
             logs |= {"data_loss": value - penalty, "penalty": penalty}
         if own:
-            y = np.concatenate([model.predict(data.x[rows]) for rows in parts(len(data.x), EVALUATED)])
+            y = np.concatenate([model.predict(data.x[rows]) for rows in slices(len(data.x), EVALUATED)])
             logs |= compute_metrics(own, y, np.asarray(data.t), loss)
         if held_out is not None:
             logs |= {f"val_{name}": found for name, found in measure(model, held_out, loss, metrics).items()}

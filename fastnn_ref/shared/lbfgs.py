@@ -28,7 +28,7 @@ from .history import History
 from .metrics import MetricLike, resolve_metrics
 from .objects import check_is_root, is_a, package_of
 from .optional import optional
-from .prediction import parts
+from .prediction import slices
 from .shards import Shards
 
 Array = npt.NDArray[Any]
@@ -47,7 +47,7 @@ class Objective:
 
     def __init__(self, model: Any, data: Data, loss: Any, batch_size: int, scale: float = 1.0) -> None:
         self.model, self.data, self.loss, self.scale = model, data, loss, scale
-        self.rows = list(parts(len(data.x), batch_size))
+        self.rows = list(slices(len(data.x), batch_size))
         self.counts = part_weights(model, self.batches(), loss)
         self.last = np.empty(0)                 # the vector that was looked at last, its J, and what penalties add
         self.value = self.penalty = 0.0
@@ -138,13 +138,6 @@ def check_repeats(model: Any, x: Array) -> None:
                          f"function, got {', '.join(sorted(names)) or 'two outputs for the same weights'}")
 
 
-def check_callbacks(callbacks: Any) -> None:
-    """None of them changes a learning rate, or saves an optimizer's state."""
-    for each in callbacks if isinstance(callbacks, Iterable) else ():
-        if isinstance(each, Callback) and each.needs_optimizer:
-            raise ValueError(f"callbacks: expected none that needs an optimizer, got {each!r}")
-
-
 @held
 def fit_lbfgs(
     model: Any, x: object, t: object, *, loss: Any, max_iter: int = 200, tol: float = 1e-5, history_size: int = 10,
@@ -183,7 +176,6 @@ def fit_lbfgs(
     measures, display = resolve_metrics(metrics), as_display(verbose)
     check_loss(loss, package_of(model).Loss)
     check_is_root(model)
-    check_callbacks(callbacks)
     evaluation = of_arrays(model, x, t, loss, measures, sample_weight, validation_data, validation_split,
                            validation_rows)
     data = evaluation.data

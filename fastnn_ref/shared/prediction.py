@@ -18,15 +18,15 @@ from .arrays import as_batch, as_input, as_number_array
 from .class_weight import is_sum, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data
-from .objects import PASS_THROUGH, PROBABILITIES, class_name, is_a, package_of
+from .diagnosis import last_layer
+from .objects import PROBABILITIES, class_name, hosted, is_a, package_of
 from .targets import check_reduced
 
 Array = npt.NDArray[Any]
 Predict = Callable[[slice], Array]
 
 
-
-def parts(n: int, size: int) -> Iterator[slice]:
+def slices(n: int, size: int) -> Iterator[slice]:
     """The rows 0 … n − 1, ``size`` at a time."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
@@ -42,10 +42,10 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     """
     check_reduced(loss)
     if isinstance(loss, CustomLoss):
-        y = np.concatenate([predict(rows) for rows in parts(len(data.x), batch_size)])
+        y = np.concatenate([predict(rows) for rows in slices(len(data.x), batch_size)])
         return loss.forward(y, np.asarray(data.t), data.weights), y
     outputs, means, counts, costs = [], [], [], []
-    for rows in parts(len(data.x), batch_size):
+    for rows in slices(len(data.x), batch_size):
         y, t = predict(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
         with data.part(rows):
@@ -75,15 +75,15 @@ def as_units(name: str, value: Any, count: int) -> Array:
     return found.reshape(-1)
 
 
-def visit(layer: Any, x: Array, name: str, removed: Mapping[str, Any], found: dict[str, Array]) -> Array:
+def visit_layers(layer: Any, x: Array, name: str, removed: Mapping[str, Any], found: dict[str, Array]) -> Array:
     """y of a layer for x without the units that are ``removed``; it and what is inside go into ``found``."""
     dot = f"{name}." if name else ""
     if is_a(layer, "Sequential"):
         y = x
         for index, each in enumerate(layer.layers):
-            y = visit(each, y, f"{dot}{index}", removed, found)
+            y = visit_layers(each, y, f"{dot}{index}", removed, found)
     elif is_a(layer, "Residual"):
-        y = x + visit(layer.block, x, f"{dot}block", removed, found)
+        y = x + visit_layers(layer.block, x, f"{dot}block", removed, found)
     else:
         y = layer(x)
     if name in removed:
@@ -120,9 +120,9 @@ def outputs(
     if not isinstance(given, Mapping):
         raise TypeError(f"removed: expected a dict from a layer's name to units, got {given!r}")
     whole: list[dict[str, Array]] = []
-    for rows in parts(len(array), size):
+    for rows in slices(len(array), size):
         found: dict[str, Array] = {}
-        visit(model, as_input("x", array[rows], model, model.dtype)[0], "", given, found)
+        visit_layers(model, as_input("x", array[rows], model, model.dtype)[0], "", given, found)
         if unknown := [name for name in given if name not in found]:
             raise ValueError(f"removed: expected names of {', '.join(found)}, got {unknown[0]!r}")
         whole.append(found)
@@ -134,23 +134,17 @@ def outputs(
 # ---- probabilities ----
 
 
-def output_activation(layer: Any) -> str | None:
-    """The class of the activation that a model's outputs come from, ``""`` if there is none; None: nothing is done."""
-    inside = layer.layers if is_a(layer, "Sequential") else None
-    if inside is not None:
-        return next((found for found in map(output_activation, reversed(tuple(inside))) if found is not None), None)
-    if is_a(layer, *PASS_THROUGH) or class_name(layer) in PASS_THROUGH:     # a user's own layer by its name
-        return None
-    for each in (getattr(layer, "activation", None), getattr(layer, "custom", None), layer):
-        if is_a(each, "Activation", "CustomActivation"):
-            name = next((name for name in PROBABILITIES if is_a(each, name)), class_name(each))
-            return "" if is_a(each, "Identity") else name
-    return ""
+def output_activation(model: Any) -> str:
+    """The class of the activation that a model's outputs come from, ``""`` if there is none."""
+    last = hosted(last_layer(model))
+    if not is_a(last, "Activation", "CustomActivation"):
+        return ""
+    return next((name for name in PROBABILITIES if is_a(last, name)), class_name(last))
 
 
 def check_classifier(who: str, model: Any, shape: tuple[int, ...], multilabel: bool) -> str:
     """The activation of outputs that can be read as probabilities: none, or one of three."""
-    last = output_activation(model) or ""
+    last = output_activation(model)
     if last not in ("", *PROBABILITIES):
         raise ValueError(f"{who}: expected a model that ends in logits, a Softmax, LogSoftmax or Sigmoid, "
                          f"got one that ends in a {last}")
@@ -184,7 +178,7 @@ def outputs_by_parts(
 ) -> Iterator[tuple[Array, str, bool]]:
     """Outputs by parts, the activation that they come from, and whether each output is a label of its own."""
     size, labels = checks.as_integer("batch_size", batch_size, 1), checks.as_flag("multilabel", multilabel)
-    for rows in parts(len(x), size):
+    for rows in slices(len(x), size):
         y = predict(x[rows], size)
         last = check_classifier(who, model, y.shape[1:], labels)
         yield y, last, labels or (last == "Sigmoid" and y.shape[1] > 1)
