@@ -377,7 +377,8 @@ def test_another_model(nn, saved, other, message):
         (lambda nn: nn.Adam(), {"callbacks": "one"},
          r"callbacks: expected 2, as when the state was taken, got 1 \(EarlyStopping\)$"),
         (lambda nn: nn.Adam(), {"batch_size": 10}, "resume: expected at most 2 batches done, got 3"),
-        (lambda nn: nn.Adam(), {"callbacks": "swapped"}, "state: expected the keys best of a ModelCheckpoint, got"),
+        (lambda nn: nn.Adam(), {"callbacks": "swapped"},
+         "^resume: state: expected the keys best of a ModelCheckpoint, got"),
     ],
 )
 def test_other_objects(nn, saved, make, arguments, message):
@@ -412,6 +413,8 @@ def test_a_state_of_other_objects(nn):
         (nn.SGD(momentum=0.9), without_history,
          "resume: expected a state with that of the history, as of save_training(path, model, optimizer, loss, "
          "callbacks=[history]), got one of a model and an optimizer alone"),
+        (nn.SGD(momentum=0.9), {**state, "version": 1}, "resume: state['version']: expected 2, got 1"),
+        (nn.SGD(momentum=0.9), {**state, "counters": 3}, "resume: state['counters']: expected a dict, got int"),
     ]:
         model = net(nn)
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -171,9 +171,11 @@ def as_training_state(resume: Any, model: Any, optimizer: Any, steps: int) -> An
     elif not isinstance(resume, Mapping | None):
         raise TypeError(f"resume: expected a record of training_state or a path, got {resume!r}")
     if resume is not None:
-        check_training_state(resume)
+        with named("resume"):
+            check_training_state(resume)
+            done = as_counters(resume["counters"])["batch"]
         check_optimizer_state(resume["optimizer"], optimizer)
-        check_resume(as_counters(resume["counters"])["batch"], steps)
+        check_resume(done, steps)
     return resume
 
 
@@ -257,12 +259,12 @@ class Parts:
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Errors about what stands in a file name the file."""
+def named(source: object) -> Iterator[None]:
+    """Errors about what stands in a file, or in an argument that may be one, name it."""
     try:
         yield
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{source}: {error}") from error
 
 
 def write(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:

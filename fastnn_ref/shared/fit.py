@@ -24,7 +24,7 @@ from . import checks, diagnosis
 from .access import check_writable, walk
 from .batches import RowBatches, UserBatches, check_targets, train
 from .callbacks import Callback, CallbackList, StopTraining
-from .checkpoint import as_training_state
+from .checkpoint import as_training_state, named
 from .class_weight import is_balanced, is_sum, resolve_class_weight
 from .custom import CustomLoss, check_loss, check_optimizer
 from .data import (
@@ -381,7 +381,8 @@ def train_epochs(
     model, history = run.evaluation.model, run.history
     with run.running() as stops:
         if state is not None:
-            load_training_state(state, model, optimizer, run.hooks.callbacks)
+            with named("resume"):
+                load_training_state(state, model, optimizer, run.hooks.callbacks)
             optimizer.lr = fill_in(optimizer.lr, steps, epochs, optimizer.steps)
         for epoch in range(len(history.epoch), 0 if stops else epochs):
             run.call("on_epoch_begin", epoch, {})
