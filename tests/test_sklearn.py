@@ -673,6 +673,15 @@ def test_numbers_of_numpy():
     assert model.fit(X, Y).n_iter_ == 2
 
 
+def test_warnings_are_about_the_users_line():
+    cases = [({"batch_size": 500}, Y, "batch_size: 500 is more"), ({}, Y[:, None], "A column-vector y was passed"),
+             ({}, Y, "Stochastic Optimizer: Maximum iterations")]
+    for arguments, y, message in cases:
+        with pytest.warns(UserWarning, match=message) as found:
+            MLPClassifier(max_iter=1, **arguments).fit(X, y)
+        assert {each.filename for each in found} == {__file__}
+
+
 def test_verbose(capsys):
     short(MLPClassifier, verbose=True, tol=10.0, n_iter_no_change=1).fit(X, Y)
     assert capsys.readouterr().out.splitlines()[-1].endswith("for 1 consecutive epochs. Stopping.")

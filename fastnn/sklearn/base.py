@@ -316,21 +316,8 @@ class Estimator(BaseEstimator):
                 self._dtype = X.dtype.name if self.dtype is None else self.dtype
                 start = self._initial([self.n_features_in_, *sizes, self.n_outputs_], random)
             train, validation = self._split(own, held_out, random)
-            rows = train.x.shape[0]
-            batch_size = rows if self.solver == "lbfgs" else self._batch_size(rows)
-            total = rows if train.weights is None else train.weights.sum()
-            strength = objective.factor * self.alpha * rows / (batch_size * float(total)) if total > 0 else 0.0
-            if fresh:
-                self.model_ = self._make(sizes, strength, int(random.randint(2**31 - 1)))
-                self._optimizer, self._made_with = None, self._structure()
-                self._set_initial(start)
-                self.t_, self._no_improvement_count, self.loss_curve_ = 0, 0, []
-            else:
-                self._change_model(sizes, strength)
-            if rows < (least := self.model_.min_batch_size(self._input_shape)):
-                raise ValueError(f"X: expected at least {least} samples to train with, which batch_norm=True "
-                                 f"normalises over, got {rows} sample{'s' * (rows > 1)}")
-            loss = self._check_values(("X", "y", "sample_weight"), own, self._objective(nn, self.n_outputs_).loss)
+            batch_size = self._prepare_model(sizes, train, random, start if fresh else None)
+            loss = self._check_values(("X", "y", "sample_weight"), own, objective.loss)
             if held_out[0] is not None:
                 self._check_values(("X_val", "y_val", "sample_weight_val"), validation, loss)
             self._prepare_records(fresh, validation is not None)
@@ -343,6 +330,24 @@ class Estimator(BaseEstimator):
             raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values "
                              "and need to be preprocessed.")
         return self
+
+    def _prepare_model(self, sizes: list[int], train: Rows, random: Any, start: Any) -> int:
+        """Makes the model, from ``start``, or changes the one that goes on; returns the size of a batch."""
+        rows = train.x.shape[0]
+        batch_size = rows if self.solver == "lbfgs" else self._batch_size(rows)
+        total = rows if train.weights is None else train.weights.sum()
+        strength = self._trained_with.factor * self.alpha * rows / (batch_size * float(total)) if total > 0 else 0.0
+        if start is None:
+            self._change_model(sizes, strength)
+        else:
+            self.model_ = self._make(sizes, strength, int(random.randint(2**31 - 1)))
+            self._optimizer, self._made_with = None, self._structure()
+            self._set_initial(start)
+            self.t_, self._no_improvement_count, self.loss_curve_ = 0, 0, []
+        if rows < (least := self.model_.min_batch_size(self._input_shape)):
+            raise ValueError(f"X: expected at least {least} samples to train with, which batch_norm=True "
+                             f"normalises over, got {rows} sample{'s' * (rows > 1)}")
+        return batch_size
 
     @contextmanager
     def _undone_before_the_first_step(self, fresh: bool) -> Iterator[None]:
