@@ -23,14 +23,7 @@ OF_VALUES = ("r2", "rmse", "mae", "mse")  # metrics of a regression, the first t
 
 def names() -> Kind:
     """Names of metrics, between commas."""
-
-    def read(typed: str) -> tuple[str, ...]:
-        return tuple(typed.split(","))
-
-    def check(name: str, value: Any) -> None:
-        resolve_metrics(value, name)
-
-    return Kind(read, check, "NAME,...")
+    return Kind(lambda typed: tuple(typed.split(",")), lambda name, value: resolve_metrics(value, name), "NAME,...")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,9 +195,9 @@ class Estimator(BaseEstimator):
         take; returns the loss with the class weights of these rows, if they are to be balanced."""
         self._check_range(names[0], rows.x)
         x = np.broadcast_to(np.float32(0), (len(rows.t), *self._input_shape))       # only its shape matters
-        data = Data(x, rows.t, None, names)
+        data = Data(x, rows.t, rows.weights, names)
+        loss = resolve_class_weight(loss, self.model_, data)
         with data.as_given():
-            loss = resolve_class_weight(loss, data.t, (len(x), self.n_outputs_), rows.weights)
             check_targets(self.model_, data, loss)
         return loss
 

@@ -262,21 +262,19 @@ def call(hook: Callable[..., object] | None, model: Any, *arguments: object) -> 
 
 def train(
     model: Any, source: RowBatches | UserBatches, loss: Any, optimizer: Any, accumulate: int, shards: Shards,
-    mixup: float, resume: bool, progress: Callable[..., object] | None, on_batch_begin: Callable[..., object] | None,
-    on_batch_end: Callable[..., object] | None,
+    mixup: float, resume: bool, **hooks: Callable[..., object] | None,
 ) -> tuple[float, float]:
     """An epoch of steps on ``accumulate`` batches each, or on the ``shards`` of one; returns the means of the loss,
     with the penalty, and of the penalty.
 
-    ``progress``, ``on_batch_begin``, ``on_batch_end`` and ``resume`` are as for ``run_epoch``, which does it if it can.
+    ``resume`` and the ``hooks``, all three of them, are as for ``run_epoch``, which does it if it can.
     """
     if isinstance(source, RowBatches) and source.in_memory:
         x, t, weights = source.data[:3]
         with source.data.as_given():
             value = model.run_epoch(
-                x, t, loss, optimizer, source.size, source.shuffle, progress=progress, sample_weight=weights,
-                mixup=mixup, on_batch_begin=on_batch_begin, on_batch_end=on_batch_end, resume=resume,
-                drop_last=source.drop_last)
+                x, t, loss, optimizer, source.size, source.shuffle, sample_weight=weights, mixup=mixup, resume=resume,
+                drop_last=source.drop_last, **hooks)
         return value, model.penalty_loss
     steps = -(-source.count // accumulate)
     counters = model.network.counters()
@@ -287,7 +285,7 @@ def train(
         next(batches, None)
     stop = False
     while done < steps:
-        stop = stop or shards.stops(call, on_batch_begin, model, done)
+        stop = stop or shards.stops(call, hooks["on_batch_begin"], model, done)
         if shards.count > 1:
             value, penalty, size, count = shards.step(model, next(batches), loss, optimizer, stop)
         else:
@@ -295,8 +293,8 @@ def train(
         done, sums = done + 1, with_batch(loss, sums, value, penalty, size, count)
         model.network.set_counters(model.network.counters() | {"batch": done, "sums": sums})
         logs = {"loss": value + penalty, "batch": done - 1, "size": size}
-        stop = shards.stops(call, on_batch_end, model, done - 1, logs)
-        stop = stop or shards.stops(call, progress, model, done, steps)
+        stop = shards.stops(call, hooks["on_batch_end"], model, done - 1, logs)
+        stop = stop or shards.stops(call, hooks["progress"], model, done, steps)
     shards.agree(stop)
     model.network.set_counters(
         model.network.counters() | {"epochs": model.epochs + 1, "batch": 0, "sums": [0.0, 0.0, 0.0]})

@@ -79,14 +79,8 @@ class Retold:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         text, parts = vars(error).get("told", ("", {})) if error is not None else ("", {})
-        if self.changes.keys() & parts:
-            raise value_error(text, **{
-                name: self.changes.get(name, same)(part) for name, part in parts.items()}) from None
-
-
-def same(part: Any) -> Any:
-    """A part that is told as it was."""
-    return part
+        if changed := self.changes.keys() & parts:
+            raise value_error(text, **parts | {name: self.changes[name](parts[name]) for name in changed}) from None
 
 
 # ---- choices, numbers and flags ----

@@ -155,11 +155,14 @@ def is_balanced(loss: Any) -> bool:
     return is_a(loss, "ClassLoss", "BCEWithLogitsLoss") and isinstance(loss.class_weight, str)
 
 
-def resolve_class_weight(loss: Any, t: object, shape: Sequence[int], sample_weight: Array | None) -> Any:
-    """The loss; if its class weights are "balanced", a new one of its kind with those of targets ``t``."""
+def resolve_class_weight(loss: Any, model: Any, data: Any) -> Any:
+    """The loss; if its class weights are "balanced", a new one of its kind with those of the targets of ``data``."""
     if not is_balanced(loss):
         return loss
-    return rebuild(loss, class_weight=balanced_weights(shares_of_classes(loss, t, shape), sample_weight))
+    shape = len(data.x), *model.output_shape(data.x.shape[1:])
+    with data.as_given():
+        shares = shares_of_classes(loss, np.asarray(data.t), shape)
+        return rebuild(loss, class_weight=balanced_weights(shares, data.weights))
 
 
 def is_sum(loss: Any) -> bool:

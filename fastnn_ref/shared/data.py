@@ -200,13 +200,11 @@ def split_data(
     which = checks.as_choice("validation_rows", which, VALIDATION_ROWS)
     if which != "end" and not share:
         raise ValueError(f"validation_rows: expected 'end' without validation_split, got {which!r}")
-    if held_out is not None:
-        if share:
-            raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
-        return prepare_data(model, x, t, sample_weight), as_validation_data(model, held_out)
+    if held_out is not None and share:
+        raise ValueError(f"validation_split: expected 0 beside validation_data, got {share}")
     data = prepare_data(model, x, t, sample_weight)
     if share == 0:
-        return data, None
+        return data, None if held_out is None else as_validation_data(model, held_out)
     total = int(len(data.x) * share)
     if not 0 < total < len(data.x):
         raise ValueError(f"validation_split: expected to leave rows on both sides, got {share} of {len(data.x)} rows")

@@ -27,15 +27,7 @@ from .callbacks import Callback, CallbackList, StopTraining
 from .checkpoint import as_training_state, named
 from .class_weight import is_balanced, is_sum, resolve_class_weight
 from .custom import CustomLoss, check_loss, check_optimizer
-from .data import (
-    Data,
-    as_validation_data,
-    check_inputs,
-    check_last_batch,
-    largest_value,
-    prepare_data,
-    split_data,
-)
+from .data import Data, as_validation_data, check_inputs, check_last_batch, largest_value, prepare_data, split_data
 from .history import History
 from .metrics import Metric, MetricLike, compute_metrics, is_built_in, resolve_metrics
 from .mixup import as_mixup
@@ -225,11 +217,7 @@ def of_arrays(
 ) -> Evaluation:
     """What is measured of a training on arrays; class weights that are to be balanced are those of its targets."""
     data, held_out = split_data(model, x, t, sample_weight, validation_data, validation_split, validation_rows)
-    if is_balanced(loss):
-        with data.as_given():
-            shape = len(data.x), *model.output_shape(data.x.shape[1:])
-            loss = resolve_class_weight(loss, np.asarray(data.t), shape, data.weights)
-    return Evaluation(model, data, held_out, loss, metrics, metrics)
+    return Evaluation(model, data, held_out, resolve_class_weight(loss, model, data), metrics, metrics)
 
 
 # ---- the loop ----
@@ -282,16 +270,12 @@ def epoch_hooks(model: Any, hooks: CallbackList, ctrl_c: CtrlC, steps: int) -> d
             progress(done, steps)
         check(done)
 
-    def begin_batch(batch: int) -> None:
-        if begin is not None:
-            begin(batch, {})
-
     def end_batch(batch: int, logs: Mapping[str, float]) -> None:
         if end is not None:
             end(batch, logs)
         check(batch + 1)
 
-    return {"progress": report, "on_batch_begin": begin_batch if begin is not None else None,
+    return {"progress": report, "on_batch_begin": None if begin is None else lambda batch: begin(batch, {}),
             "on_batch_end": end_batch if begin is not None or end is not None else None}
 
 
@@ -439,13 +423,6 @@ def from_arrays(model: Any, data: Data, batch_size: int, shuffle: bool | str, dr
     return source
 
 
-def check_accumulation(accumulate: int, shards: int) -> None:
-    """Several batches make a step, or one batch in parts does."""
-    if accumulate > 1 and shards > 1:
-        raise ValueError("gradient_accumulation_steps: expected 1 beside shards, which cut one larger batch, "
-                         f"got {accumulate}")
-
-
 @ending_the_job
 @held
 def fit(
@@ -530,7 +507,9 @@ def fit(
     as_mixup(mixup, sample_weight, loss, model)
     check_objects(model, loss, optimizer)
     ranks = as_shards(shards, comm)
-    check_accumulation(accumulate, ranks.count)
+    if accumulate > 1 and ranks.count > 1:
+        raise ValueError("gradient_accumulation_steps: expected 1 beside shards, which cut one larger batch, got "
+                         f"{accumulate}")
     source: RowBatches | UserBatches
     if t is None:
         source, evaluation = from_batches(model, x, loss, measures, steps_per_epoch, validation_data, {
