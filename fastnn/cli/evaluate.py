@@ -19,11 +19,7 @@ from .session import UsageError, say
 
 SUMMARY = "loss and metrics of a trained model"
 OF_VALUES = ("r2", "rmse", "mae", "mse")  # metrics of a regression, the first three by default
-
-
-def names() -> Kind:
-    """Names of metrics, between commas."""
-    return Kind(lambda typed: tuple(typed.split(",")), lambda name, value: resolve_metrics(value, name), "NAME,...")
+NAMES = Kind(lambda typed: tuple(typed.split(",")), lambda name, value: resolve_metrics(value, name), "NAME,...")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +27,7 @@ class Config(trained.TaskOptions, task.FileOptions):
     """What ``fastnn evaluate`` is told."""
 
     metrics: tuple[str, ...] | None = option(
-        None, names(), "accuracy (default), f1, top_3_accuracy, roc_auc, ...; of a regression r2, rmse, mae (default), "
+        None, NAMES, "accuracy (default), f1, top_3_accuracy, roc_auc, ...; of a regression r2, rmse, mae (default), "
         "mse of each target", "running",
     )  # fmt: skip
     json: bool = option(False, None, "print one line of JSON", "running")

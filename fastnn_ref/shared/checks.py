@@ -78,9 +78,11 @@ class Retold:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        text, parts = vars(error).get("told", ("", {})) if error is not None else ("", {})
+        if error is None:
+            return
+        text, parts = vars(error).get("told", ("", {}))
         if changed := self.changes.keys() & parts:
-            raise value_error(text, **parts | {name: self.changes[name](parts[name]) for name in changed}) from None
+            raise told(type(error), text, **parts | {key: self.changes[key](parts[key]) for key in changed}) from None
 
 
 # ---- choices, numbers and flags ----
