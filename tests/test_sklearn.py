@@ -674,11 +674,13 @@ def test_numbers_of_numpy():
 
 
 def test_warnings_are_about_the_users_line():
-    cases = [({"batch_size": 500}, Y, "batch_size: 500 is more"), ({}, Y[:, None], "A column-vector y was passed"),
-             ({}, Y, "Stochastic Optimizer: Maximum iterations")]
-    for arguments, y, message in cases:
+    column = Y[:, None]
+    cases = [({"batch_size": 500}, Y, {}, "batch_size: 500 is more"), ({}, column, {}, "A column-vector y was passed"),
+             ({}, Y, {"X_val": X, "y_val": column}, "A column-vector y was passed"),
+             ({}, Y, {}, "Stochastic Optimizer: Maximum"), ({"solver": "lbfgs"}, Y, {}, "lbfgs has not converged")]
+    for arguments, y, more, message in cases:
         with pytest.warns(UserWarning, match=message) as found:
-            MLPClassifier(max_iter=1, **arguments).fit(X, y)
+            MLPClassifier(max_iter=1, **arguments).fit(X, y, **more)
         assert {each.filename for each in found} == {__file__}
 
 

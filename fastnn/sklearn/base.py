@@ -5,7 +5,6 @@ import dataclasses
 import importlib
 import itertools
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from fastnn_ref.shared import checks
 from fastnn_ref.shared.batches import check_targets
 from fastnn_ref.shared.class_weight import resolve_class_weight
 from fastnn_ref.shared.data import Data, largest_value
+from fastnn_ref.shared.diagnosis import warn
 from fastnn_ref.shared.foreign import check_undated, check_unmasked
 from fastnn_ref.shared.objects import package_of
 
@@ -288,8 +288,7 @@ class Estimator(BaseEstimator):
         if self.batch_size == "auto":
             return min(LARGEST_BATCH, rows)
         if self.batch_size > rows:
-            warnings.warn(f"batch_size: {self.batch_size} is more than the {rows} training rows; it is {rows} now",
-                          stacklevel=5)
+            warn(f"batch_size: {self.batch_size} is more than the {rows} training rows; it is {rows} now", UserWarning)
         return int(min(self.batch_size, rows))
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any] = (None, None, None),
@@ -497,10 +496,10 @@ class Estimator(BaseEstimator):
         if self.early_stopping and convergence.best_state is not None:
             model.load_state_dict(convergence.best_state)
         if history.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.", UserWarning)
         elif self.n_iter_ == self.max_iter and not model.stop_training and not incremental:
-            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                          "hasn't converged yet.", ConvergenceWarning, stacklevel=4)
+            warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                 "converged yet.", ConvergenceWarning)
 
     # ---- prediction ----
 

@@ -1,13 +1,13 @@
 """Convolutional networks for images: convolutions in front of what mlp.py has."""
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.diagnosis import warn
 
 from .base import keep
 from .mlp import Classifier
@@ -95,8 +95,8 @@ class ConvClassifier(Classifier):
         side = math.isqrt(features)
         if side * side == features:
             return 1, side, side
-        warnings.warn(f"X: {features} features are no square image, and are taken as one line of {features} pixels; "
-                      "image_shape=(height, width) or (channels, height, width) says what they are", stacklevel=4)
+        warn(f"X: {features} features are no square image, and are taken as one line of {features} pixels; "
+             "image_shape=(height, width) or (channels, height, width) says what they are", UserWarning)
         return 1, 1, features
 
     def _front(self, nn: Any, features: int) -> tuple[list[Any], int]:

@@ -1,13 +1,13 @@
 """Multilayer perceptrons: labels and numbers around what base.py trains."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.diagnosis import warn
 from fastnn_ref.shared.foreign import check_undated, check_unmasked
 from fastnn_ref.shared.objects import is_a
 
@@ -43,8 +43,8 @@ def gives_probabilities(estimator: Any) -> bool:
 def as_column(y: Any) -> Any:
     """(n,) for (n, 1), with scikit-learn's warning."""
     if y.ndim == 2 and y.shape[1] == 1:
-        warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
-                      "(n_samples, ), for example using ravel().", DataConversionWarning, stacklevel=6)
+        warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+             "(n_samples, ), for example using ravel().", DataConversionWarning)
         return y.ravel()
     return y
 

@@ -10,7 +10,6 @@ divided by c and Adam's epsilon multiplied by c, the weights move as scikit-lear
 """
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from fastnn_ref.shared import lbfgs
 from fastnn_ref.shared.callbacks import Callback
 from fastnn_ref.shared.custom import CustomActivation, CustomLoss, CustomOptimizer
 from fastnn_ref.shared.data import Data
+from fastnn_ref.shared.diagnosis import warn
 from fastnn_ref.shared.objects import format_kind, hint_for, is_a, one_of_kind
 
 from ..extras import extra
@@ -246,6 +246,5 @@ def minimise_by_lbfgs(
     data_loss = whole(found.x)[0] * objective.factor - whole.penalty
     value = objective.value(data_loss, whole.penalty, objective.constant(t, weights))
     if found.status != 0:
-        warnings.warn(f"lbfgs has not converged after {found.nit} iterations: {found.message}", ConvergenceWarning,
-                      stacklevel=4)
+        warn(f"lbfgs has not converged after {found.nit} iterations: {found.message}", ConvergenceWarning)
     return value, min(int(found.nit), e.max_iter)

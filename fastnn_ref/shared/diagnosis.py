@@ -53,14 +53,14 @@ def quiet() -> Iterator[None]:
         QUIET.reset(before)
 
 
-def warn(text: str) -> None:
-    """One TrainingWarning, at the user's line that called ``fit``."""
+def warn(text: str, kind: type[Warning] = TrainingWarning) -> None:
+    """One warning, at the user's line that called ``fit``."""
     if QUIET.get():
         return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("fastnn.", "fastnn_ref.")):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, TrainingWarning, stacklevel=level)
+    warnings.warn(text, kind, stacklevel=level)
 
 
 # ---- before the first step ----
