@@ -190,6 +190,26 @@ def test_arrays_stay_where_they_are(nn):
         assert np.shares_memory(held[name], value), name
 
 
+@pytest.mark.parametrize("which", ["params", "grads"])
+def test_assigning_to_a_name_copies_values_in(nn, which):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1), seed=0)
+    held = getattr(model, which)
+    arrays = dict(held)
+    getattr(model, which)["0.weight"] = np.full((2, 3), 5)
+    getattr(model, which)["0.weight"] -= 1
+    getattr(model, which).update({"1.bias": [7.0]})
+    for name, value in {"0.weight": np.full((2, 3), 4.0), "1.bias": np.array([7.0])}.items():
+        assert (arrays[name] == value).all() and (held[name] == value).all() and arrays[name] is held[name]
+    for wrong, said in ({"1.bias": [1.0], "0.weight": np.ones(3)}, r"0.weight: expected \(2, 3\), got \(3,\)"), (
+            {"2.weight": 1}, "2.weight: expected a layer that has one"):
+        with pytest.raises(ValueError, match=said):
+            held.update(wrong)
+    assert held["1.bias"] == 7
+    for copied in copy.deepcopy(held), pickle.loads(pickle.dumps(held)):    # which belong to no model
+        copied["0.weight"] = None
+    assert (held["0.weight"] == 4).all()
+
+
 # ---- in use ----
 
 

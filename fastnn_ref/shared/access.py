@@ -71,6 +71,25 @@ def copy_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
         own[name][...] = value
 
 
+class Arrays(dict[str, Array]):
+    """Name → array of a layer's. To assign to a name copies values into its array, as ``layer.weight = values`` does."""
+
+    def __init__(self, layer: Any, own: Mapping[str, Array]) -> None:
+        super().__init__(own)
+        self._layer = layer
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self.update({name: value})
+
+    def update(self, *given: Any, **named: Any) -> None:
+        self._layer.network.check_unused()
+        copy_into(self, {name: as_parameter_value(name, value, self.get(name))
+                         for name, value in dict(*given, **named).items()})
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)                  # a copy belongs to no layer
+
+
 class LayerAccess(HasParameters):
     """The methods and properties, for the layers of both packages."""
 
@@ -141,18 +160,18 @@ class LayerAccess(HasParameters):
 
     @property
     def params(self) -> dict[str, Array]:
-        """Name → parameter, each an array that can be changed in place.
+        """Name → parameter, each an array that can be changed in place. ``params[name] = values`` copies values in.
 
         >>> import fastnn_ref as nn
         >>> {name: value.shape for name, value in nn.Linear(3, 2).params.items()}
         {'weight': (3, 2), 'bias': (2,)}
         """
-        return {name: value for name, value, _, _ in self.parameters()}
+        return Arrays(self, {name: value for name, value, _, _ in self.parameters()})
 
     @property
     def grads(self) -> dict[str, Array]:
-        """Name → gradient of the last backward pass, in the parameter's shape."""
-        return {name: gradient for name, _, gradient, _ in self.parameters()}
+        """Name → gradient of the last backward pass, in the parameter's shape. It can be changed as ``params`` can."""
+        return Arrays(self, {name: gradient for name, _, gradient, _ in self.parameters()})
 
     def parameters(self) -> list[Listed]:
         """(name, value, gradient, decays) of every parameter, names dotted; weights decay, biases do not."""
@@ -164,9 +183,7 @@ class LayerAccess(HasParameters):
 
         RuntimeError while another thread uses the model.
         """
-        self.network.check_unused()
-        own = tensors(self)
-        copy_into(own, {name: as_parameter_value(name, value, own.get(name))})
+        Arrays(self, tensors(self))[name] = value
 
     def _start_from(self, values: Mapping[str, Array]) -> None:
         """Values of this layer itself, so that the first use draws none; afterwards they change nothing."""
