@@ -9,8 +9,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, NPY_INT64, NPY_LONGLONG, PyArray_DATA, PyArray_DIM, PyArray_EMPTY, PyArray_ISCARRAY,
-    PyArray_ISCARRAY_RO, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, dtype as numpy_dtype, import_array, ndarray,
-    npy_intp,
+    PyArray_ISCARRAY_RO, PyArray_ISWRITEABLE, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, dtype as numpy_dtype,
+    import_array, ndarray, npy_intp,
 )
 
 from fastnn_ref.shared import checks
@@ -220,6 +220,14 @@ cdef void *address(object array) except? NULL:
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)         # says what is wrong with it, if anything is
     PyBuffer_Release(&view)
     return view.buf
+
+
+cdef bint writable(list arrays):
+    cdef ndarray array
+    for array in arrays:
+        if not PyArray_ISWRITEABLE(array):
+            return False
+    return True
 
 
 cdef int64_t allocations_left = -1              # until the one that fails; negative: none does

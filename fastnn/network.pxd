@@ -127,6 +127,8 @@ cdef class Network:
     cdef list arrays                        # keeps alive what layers and spans point to
     cdef dict offsets                       # name → where a parameter begins in a slot, in values
     cdef list order                         # the entries that have a gradient, in the order of a slot
+    cdef readonly dict changed              # name → value of what training changes, running statistics, too
+    cdef list written                       # these values
     cdef list updated                       # (name, spec, value, gradient, lr_scale) of what an optimizer changes
     cdef object span_memory, copy_memory, matrix_memory
     cdef Span *spans

@@ -373,7 +373,8 @@ cdef int set_seed(Network network, object seed) except -1:
 
 
 cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real_size):
-    """What is done to which values: spans, their number, what is updated, constraints, and these as kernels read them.
+    """What is done to which values: spans, their number, what is updated, constraints, and these as kernels read them,
+    matrices, what training changes.
 
     A span is made of neighbours in a slot that are neighbours in memory, too, and are treated alike.
     """
@@ -387,6 +388,7 @@ cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real
     owners = [node for _, node in walk(root, "") for _ in node.own_specs]      # one for each entry
     arrays = {(id(node), spec.name): (value, gradient)
               for node, (_, spec, value, gradient) in zip(owners, entries)}
+    changed = {entry[0]: entry[2] for node, entry in zip(owners, entries) if node._trainable}
     updated = [(*entry, node._lr_scale) for node, entry in zip(owners, entries)
                if entry[1].trainable and node._trainable]
     constraints = constraints_of(root, arrays)
@@ -411,7 +413,7 @@ cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real
         {id(value): lr_scale for _, _, value, _, lr_scale in updated})
     matrices = [(offsets[name][0], *value.shape)
                 for name, _, value, _ in [entries[index] for index in order] if value.ndim == 2]
-    return memory, count, updated, constraints, constraint_array, matrix_memory(matrices)
+    return memory, count, updated, constraints, constraint_array, matrix_memory(matrices), changed
 
 
 cdef object matrix_memory(list matrices):
@@ -548,7 +550,8 @@ cdef class Network:
         self.updated, self.constraint_list = grouped[2], grouped[3]
         self.constraint_memory, self.constraint_count = constraint_array, len(self.constraint_list)
         self.constraint_array = <const fastnn_constraint *>address(constraint_array)
-        self.matrix_memory, self.matrix_count = grouped[5]
+        (self.matrix_memory, self.matrix_count), self.changed = grouped[5], grouped[6]
+        self.written = list(self.changed.values())
         self.matrices = <const fastnn_matrix *>address(self.matrix_memory)
         return 0
 
@@ -602,7 +605,7 @@ cdef class Network:
         """Another network takes over. Counters and the layout of slots stay."""
         self.awake = False
         self.planned = self.saved_x = self.idle = None
-        self.entries = self.constraint_list = self.updated = None
+        self.entries = self.constraint_list = self.updated = self.changed = self.written = None
         self.span_count = self.constraint_count = self.matrix_count = 0
         return 0
 

@@ -13,7 +13,7 @@ import numpy as np
 from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
-from fastnn._kernels cimport address, aligned, fastnn_step_size, fastnn_update, table, threads
+from fastnn._kernels cimport address, aligned, fastnn_step_size, fastnn_update, table, threads, writable
 from fastnn.custom cimport carry
 from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.layer cimport Layer
@@ -21,6 +21,7 @@ from fastnn.network cimport Network, Pass
 
 from fastnn.copying import reduce
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.access import check_writable
 from fastnn_ref.shared.arrays import as_state
 from fastnn_ref.shared.custom import OptimizerAccess, host_optimizer
 from fastnn_ref.shared.objects import check_instance
@@ -137,7 +138,12 @@ cdef class Optimizer(Closed):
     # ---- inside ----
 
     cdef int attach(self, Network network) except -1:
-        """Makes room for the slots at the first step; afterwards the network must be the same one."""
+        """Makes room for the slots at the first step; afterwards the network must be the same one.
+
+        ValueError for an array that a step could not write to.
+        """
+        if not writable(network.written):
+            check_writable(network.changed)
         if self.network is network and self.real_size == network.real_size:
             return 0
         if self.network is not None and self.network is not network:

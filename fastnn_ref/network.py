@@ -147,6 +147,8 @@ class Network:
 
     def group(self, root: Any) -> None:
         """Lists what optimizers and penalties change: the parameters of layers that are not frozen."""
+        self.changed = {prefix + name: layer.values[name] for prefix, layer in walk(root) if layer._trainable
+                        for name in layer.specs}    # by training: running statistics, too
         layers = [layer for _, layer in walk(root) for spec in layer.specs.values() if spec.trainable]
         pairs = list(zip(layers, self._parameters, strict=True))
         self._trained = [(*listed_one, layer._lr_scale) for layer, listed_one in pairs if layer._trainable]

@@ -17,7 +17,7 @@ from .layer import Array, Layer
 from .network import Network
 from .penalty import clip_by_norm, clip_by_value
 from .shared import checks
-from .shared.access import Listed
+from .shared.access import Listed, check_writable
 from .shared.arrays import as_state
 from .shared.closed import Closed, Setting
 from .shared.custom import CustomOptimizer, OptimizerAccess, host_optimizer
@@ -108,6 +108,7 @@ class Optimizer(Closed, OptimizerAccess):
         """
         with check_instance("model", model, Layer).network.locked(training=True) as network:
             lr = self.current_lr
+            network.wake()
             self.attach(network)
             network.begin()
             self.step_pass(network, lr)
@@ -118,7 +119,8 @@ class Optimizer(Closed, OptimizerAccess):
             raise belongs_to_another(self)
 
     def attach(self, network: Network) -> None:
-        """Makes room for the slots at the first step."""
+        """Makes room for the slots at the first step. ValueError for an array that a step could not write to."""
+        check_writable(network.changed)
         if self._listed is network.parameters:
             return
         self.check_owner(network)

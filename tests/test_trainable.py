@@ -418,10 +418,16 @@ def test_an_array_that_nobody_may_write_to(nn, name):
     given = {"loss": nn.MSELoss(), "optimizer": optimizer, "batch_size": 4}
     other.fit(x, t, epochs=1, **given)
     state = nn.training_state(other, optimizer)
-    before = model.state_dict()
+    seasoned = nn.Adam()
+    model.step(x, t, nn.MSELoss(), seasoned)
+    before, steps = model.state_dict(), model.steps
     layer, attribute = model[int(name[0])], name[2:]
     getattr(layer, attribute).flags.writeable = False
     for call in (lambda: model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()}),
+                 lambda: model.step(x, t, nn.MSELoss(), nn.Adam()),
+                 lambda: model.step(x, t, nn.MSELoss(), seasoned),
+                 lambda: model.run_epoch(x, t, nn.MSELoss(), nn.Adam()),
+                 lambda: nn.Adam().step(model),
                  lambda: model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()}, shards=2),
                  lambda: model.fit_lbfgs(x, t, loss=nn.MSELoss()),
                  lambda: model.load_state_dict(other.state_dict()),
@@ -430,12 +436,13 @@ def test_an_array_that_nobody_may_write_to(nn, name):
         with pytest.raises(ValueError, match=f"^({name}|{attribute}): expected an array that can be written to, got a"):
             call()
         same_state(before, model.state_dict())
-        assert model.steps == 0 and layer.lr_scale == 1
+        assert model.steps == steps and layer.lr_scale == 1 and seasoned.steps == 1
     getattr(layer, attribute).flags.writeable = True
     layer.trainable = False
     getattr(layer, attribute).flags.writeable = False           # of a frozen layer nothing is written
     model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()})
-    assert model.steps == 2
+    model.step(x, t, nn.MSELoss(), seasoned)
+    assert model.steps == steps + 3
 
 
 def same_state(one, other):

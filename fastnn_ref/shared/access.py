@@ -72,7 +72,8 @@ def copy_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
 
 
 class Arrays(dict[str, Array]):
-    """Name → array of a layer's. To assign to a name copies values into its array, as ``layer.weight = values`` does."""
+    """Name → array of a layer's. Assigning to a name copies values into its array, as ``layer.weight = values`` does.
+    """
 
     def __init__(self, layer: Any, own: Mapping[str, Array]) -> None:
         super().__init__(own)

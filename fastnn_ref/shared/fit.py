@@ -21,7 +21,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 
 from . import checks, diagnosis
-from .access import check_writable, walk
+from .access import check_writable
 from .batches import RowBatches, UserBatches, check_targets, train
 from .callbacks import Callback, CallbackList, StopTraining
 from .checkpoint import as_training_state, named
@@ -140,8 +140,7 @@ def check_objects(model: Any, loss: object, optimizer: object) -> None:
 def check_parameters(model: Any) -> None:
     """NaN and ∞ would only become more, and what cannot be written to would stop a step half way."""
     model.network.wake()
-    check_writable({prefix + name: layer.values[name] for prefix, layer in walk(model) if layer._trainable
-                    for name in layer.specs})
+    check_writable(model.network.changed)
     text = diagnosis.find_nonfinite(model)
     if text:
         raise ValueError(f"model: expected finite parameters, but {text}")
