@@ -24,4 +24,4 @@ cdef class Host(Layer):
 # What a constructor makes of a layer that it is given: a CustomLayer gets a host, everything else stays what it is.
 cdef object as_layer(str name, object value)
 # Stores the exception that is being handled in the pass.
-cdef void carry(Pass *p, object error) noexcept
+cdef void carry(Pass *p, object error, bint is_of_users=*) noexcept

@@ -27,7 +27,9 @@ from fastnn_ref.shared.custom import CustomLayer, as_written, check_in_place, ch
 from fastnn_ref.shared.objects import check_instance, check_unowned
 
 
-cdef void carry(Pass *p, object error) noexcept:
+cdef void carry(Pass *p, object error, bint is_of_users=True) noexcept:
+    if is_of_users:
+        checks.finish(error)
     Py_INCREF(error)
     p.error = <PyObject *>error
 

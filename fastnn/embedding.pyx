@@ -60,7 +60,8 @@ cdef class Embedding(Layer):
         if bad >= 0 and p.error == NULL:
             with gil:
                 carry(p, no_row(self.num_embeddings,
-                                       (<float *>x)[bad] if p.k.real_size == 4 else (<double *>x)[bad]))
+                                (<float *>x)[bad] if p.k.real_size == 4 else (<double *>x)[bad], bad // self.in_size),
+                      False)
         return self.y
 
     cdef void *backward_pass(self, Pass *p, void *dy, bint wants_dx) noexcept nogil:

@@ -175,7 +175,7 @@ cdef class Layer(Node):
             rows = min(part, end - start)
             network.count_pass(rows, False, False)
             self.forward_into(network, x + start * x_bytes, y + start * y_bytes, rows)
-            network.raise_error()
+            network.raise_error(start)
             start += rows
         return 0
 

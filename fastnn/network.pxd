@@ -181,7 +181,7 @@ cdef class Network:
     cdef int plan_for(self, Node head, tuple shape, int64_t rows, int most, bint in_parts) except -1
     cdef Plan reserve(self, Node head, tuple shape, int64_t rows, int most)
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil
-    cdef int raise_error(self) except -1
+    cdef int raise_error(self, int64_t before=*) except -1
     cdef bint drop_error(self)
     cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil
     cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil

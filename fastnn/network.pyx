@@ -908,13 +908,13 @@ cdef class Network:
         self.run.step = <uint32_t>self.step_count
         self.step_count += training
 
-    cdef int raise_error(self) except -1:
-        """Raises what was raised during the pass, by a user's code with its own traceback."""
+    cdef int raise_error(self, int64_t before=0) except -1:
+        """Raises what was raised during the pass, by a user's code with its own traceback; `before`: rows of x."""
         if self.run.error != NULL:
             error = <object>self.run.error
             self.drop_error()
-            checks.finish(error)
-            raise error
+            with checks.Retold(row=(<object>before).__add__):
+                raise error
         return 0
 
     cdef bint drop_error(self):

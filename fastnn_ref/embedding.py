@@ -14,7 +14,7 @@ import numpy as np
 from . import init as initialisers
 from .layer import Array, Layer, Shape
 from .shared import checks
-from .shared.arrays import no_row
+from .shared.arrays import first_row, no_row
 from .shared.parameter import Parameter
 from .shared.shapes import as_table_shape
 
@@ -25,7 +25,7 @@ def row_numbers(x: Array, count: int) -> Array:
     whole = np.rint(near)                           # x + ½ would be rounded: a large float32 has no halves
     wrong = ~((np.abs(near - whole) <= 1e-3) & (whole >= 0) & (whole < count))
     if wrong.any():
-        raise no_row(count, float(x[wrong][0]))
+        raise no_row(count, float(x[wrong][0]), first_row(wrong))
     return whole.astype(np.int64)
 
 

@@ -201,4 +201,8 @@ class Model(Layer, ModelAccess):
             network.wake()
             x, _ = as_input("x", x, self, network.dtype)
             network.begin()
-            return np.concatenate([self.forward_pass(x[i:i + size], False) for i in range(0, len(x), size)])
+            found = []
+            for i in range(0, len(x), size):
+                with checks.Retold(row=i.__add__):
+                    found.append(self.forward_pass(x[i:i + size], False))
+            return np.concatenate(found)

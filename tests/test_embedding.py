@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastnn_ref.shared.custom import CustomLoss
 from tests.cases import ROWS
 from tests.check import check_against_reference, check_gradient, close, inputs, normal, same
 from tests.pairwise import chequered
@@ -45,7 +46,7 @@ def test_a_number_without_a_row(nn, dtype, value):
     x = np.array([[0, 1], [4, value]])
     for use in (lambda: model(x), lambda: model.step(x, [0, 1], nn.CrossEntropyLoss(), optimizer),
                 lambda: model.run_epoch(x, [0, 1], nn.CrossEntropyLoss(), optimizer)):
-        with pytest.raises(ValueError, match="Embedding: expected whole numbers from 0 to 4, got"):
+        with pytest.raises(ValueError, match=r"^x: Embedding: expected whole numbers from 0 to 4, got .* at row 1$"):
             use()
     assert (model.steps, optimizer.steps) == (0, 0)
     for name, array in model.state_dict().items():
@@ -96,6 +97,36 @@ def test_an_epoch_looks_for_numbers_without_a_row_before_its_first_step(nn):
         model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer)
 
 
+class LossOfItsOwn(CustomLoss):
+    def value_and_gradient(self, y, t, weights):
+        return 0.0, np.zeros_like(y)
+
+
+def test_the_row_is_that_of_all_x_where_it_is_taken_in_parts(nn):
+    model = nn.Sequential(nn.Identity(), nn.Embedding(5, 2), nn.Flatten(), nn.Linear(2, 2))
+    x, t = np.zeros((50, 1)), np.zeros(50, int)
+    x[43] = -1
+    for use in (lambda: model.predict(x, batch_size=20), lambda: model.predict_classes(x, batch_size=20),
+                lambda: model.predictor().predict(x, batch_size=20),
+                lambda: model.evaluate(x, t, nn.CrossEntropyLoss(), batch_size=20),
+                lambda: model.evaluate(x, t, LossOfItsOwn(), batch_size=20),
+                lambda: model.outputs(x, batch_size=20)):
+        with pytest.raises(ValueError, match=r"^x: Embedding: expected whole numbers from 0 to 4, got -1 at row 43$"):
+            use()
+
+
+@pytest.mark.parametrize("first", [("Identity",), ("Flatten",), ("Dropout", 0.5), ("Unflatten", 1, (2, 1))])
+def test_numbers_pass_through_what_stands_before_the_table(nn, first):
+    model = nn.Sequential(getattr(nn, first[0])(*first[1:]), nn.Embedding(5, 2), nn.Flatten(), nn.Linear(4, 2))
+    x, t, optimizer = np.zeros((2000, 2)), np.zeros(2000, int), nn.SGD()
+    x[1700, 1] = 7
+    for fit in (lambda: model.fit(x, t, loss=nn.CrossEntropyLoss(), optimizer=optimizer),
+                lambda: model.run_epoch(x, t, nn.CrossEntropyLoss(), optimizer)):
+        with pytest.raises(ValueError, match=r"^x: Embedding: expected whole numbers from 0 to 4, got 7 at row 1700$"):
+            fit()
+    assert (model.steps, optimizer.steps) == (0, 0)
+
+
 @chequered
 def test_behind_a_number_without_a_row_nothing_changes(nn):
     block = nn.StochasticDepth(nn.Linear(6, 6), 0.01)
@@ -116,7 +147,7 @@ def test_it_is_told_where_a_prediction_saves_nothing(nn):
     model = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU())
     x = np.array([[1, 2], [3, 9], [0, 7]])
     for predict in (model, model.forward, model.predict, model.predictor()):
-        with pytest.raises(ValueError, match="Embedding: expected whole numbers from 0 to 4, got 9"):
+        with pytest.raises(ValueError, match=r"^x: Embedding: expected whole numbers from 0 to 4, got 9 at row 1$"):
             predict(x)
     with pytest.raises(RuntimeError, match="forward"):
         model.backward(np.ones((3, 6)))
@@ -134,7 +165,7 @@ def test_it_is_told_by_all_threads_of_a_prediction(fast):
             x = np.zeros((1000, 3, 16))
             x[first:, 1, 2] = np.arange(first, 1000) + 5
             for predict in (model, lambda x: model.predict(x, batch_size=1000), model.predictor()):
-                with pytest.raises(ValueError, match=f"Embedding: expected whole numbers .* got {first + 5}$"):
+                with pytest.raises(ValueError, match=f"^x: Embedding: .* got {first + 5} at row {first}$"):
                     predict(x)
         same(model.predict(np.zeros((1000, 3, 16)), batch_size=1000), want)
     finally:
@@ -157,7 +188,7 @@ def test_every_number_of_a_large_table_has_its_row(nn, dtype):
     same(model.forward(x, training=True), np.arange(6).reshape(3, 2, 1).astype(dtype))
     model.backward(1 + np.arange(6).reshape(3, 2, 1).astype(dtype))
     same(model.grads["0.weight"][-7:, 0], np.arange(7).astype(dtype))
-    with pytest.raises(ValueError, match=f"numbers from 0 to {count - 1}, got {count}$"):
+    with pytest.raises(ValueError, match=f"numbers from 0 to {count - 1}, got {count} at row 0$"):
         model(np.array([[0, count]]))
 
 

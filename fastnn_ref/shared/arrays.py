@@ -127,10 +127,11 @@ def as_result(who: str, name: str, value: object, shape: Sequence[int], dtype: n
     return as_contiguous(found, dtype)
 
 
-def no_row(count: int, value: float) -> ValueError:
-    """The error of an embedding that is asked for a row it has not."""
+def no_row(count: int, value: float, row: int, name: str = "x") -> ValueError:
+    """The error of an embedding that is asked, in this row of x, for a row it has not."""
     digits = 6 if abs(value) < 1e5 else 17              # a large number is told to its last digit
-    return ValueError(f"Embedding: expected whole numbers from 0 to {count - 1}, got {value:.{digits}g}")
+    return checks.value_error("{name}: Embedding: expected whole numbers from 0 to {last}, got {got} at row {row}",
+                              name=name, last=count - 1, got=f"{value:.{digits}g}", row=row)
 
 
 # ---- values of parameters ----

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import philox
 from . import checks, foreign
 from .arrays import as_batch, as_number_array, first_row, no_row
-from .objects import is_a
+from .objects import PASS_THROUGH, is_a
 from .targets import as_sample_weight, as_targets
 
 Array = npt.NDArray[Any]
@@ -273,6 +273,9 @@ def looked_up(layer: Any, x: Array) -> Iterator[tuple[int, Array]]:
         if is_a(each, "Select"):
             x = x[:, each.start:each.stop]
             continue
+        if is_a(each, *PASS_THROUGH):
+            x = x.reshape(len(x), *each.output_shape(x.shape[1:]))
+            continue
         if is_a(each, "Embedding"):
             yield each.num_embeddings, x
         elif is_a(each, "Sequential"):
@@ -295,8 +298,7 @@ def check_numbers(model: Any, data: Data) -> None:
                 bad = ~((np.abs(numbers - whole) <= 1e-3) & (whole >= 0) & (whole < count))
             if bad.any():
                 row = first_row(bad)
-                text = str(no_row(count, float(numbers[row][bad[row]][0])))
-                raise checks.value_error("{name}: {text} at row {row}", name=data.names[0], text=text, row=start + row)
+                raise no_row(count, float(numbers[row][bad[row]][0]), start + row, data.names[0])
 
 
 def check_last_batch(model: Any, x: Array, used: int, batch_size: int, shards: int = 1) -> None:

@@ -40,13 +40,17 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
     A mean is put together from those of the parts, and so is a sum. A user's own loss may be something else and sees
     everything at once.
     """
+    def predicted(rows: slice) -> Array:
+        with data.part(rows):
+            return predict(rows)
+
     check_reduced(loss)
     if isinstance(loss, CustomLoss):
-        y = np.concatenate([predict(rows) for rows in slices(len(data.x), batch_size)])
+        y = np.concatenate([predicted(rows) for rows in slices(len(data.x), batch_size)])
         return loss.forward(y, np.asarray(data.t), data.weights), y
     outputs, means, counts, costs = [], [], [], []
     for rows in slices(len(data.x), batch_size):
-        y, t = predict(rows), data.t[rows]
+        y, t = predicted(rows), data.t[rows]
         weights = None if data.weights is None else data.weights[rows]
         with data.part(rows):
             means.append(loss.forward(y, t, weights))
@@ -122,7 +126,8 @@ def outputs(
     whole: list[dict[str, Array]] = []
     for rows in slices(len(array), size):
         found: dict[str, Array] = {}
-        visit_layers(model, as_input("x", array[rows], model, model.dtype)[0], "", given, found)
+        with checks.Retold(row=rows.start.__add__):
+            visit_layers(model, as_input("x", array[rows], model, model.dtype)[0], "", given, found)
         if unknown := [name for name in given if name not in found]:
             raise ValueError(f"removed: expected names of {', '.join(found)}, got {unknown[0]!r}")
         whole.append(found)
@@ -179,7 +184,8 @@ def outputs_by_parts(
     """Outputs by parts, the activation that they come from, and whether each output is a label of its own."""
     size, labels = checks.as_integer("batch_size", batch_size, 1), checks.as_flag("multilabel", multilabel)
     for rows in slices(len(x), size):
-        y = predict(x[rows], size)
+        with checks.Retold(row=rows.start.__add__):
+            y = predict(x[rows], size)
         last = check_classifier(who, model, y.shape[1:], labels)
         yield y, last, labels or (last == "Sigmoid" and y.shape[1] > 1)
 
