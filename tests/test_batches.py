@@ -563,6 +563,23 @@ def test_targets_of_batches_are_looked_at_first(nn, tmp_path, arguments, value):
     assert model.steps == 0
 
 
+@pytest.mark.parametrize("arguments", [
+    {}, {"shuffle": "blocks"}, {"gradient_accumulation_steps": 2}, {"batch_size": 16, "shards": 4}])
+@pytest.mark.parametrize("metrics", [(), ("accuracy",)])
+def test_labels_of_two_kinds_far_apart_are_seen_first(nn, tmp_path, monkeypatch, arguments, metrics):
+    """Each batch has −1 and 1, or 0 and 1."""
+    monkeypatch.setattr("fastnn_ref.shared.batches.CHECKED", 300)
+    monkeypatch.setattr("fastnn_ref.shared.fit.EVALUATED", 100)
+    x, signs = np.resize(X, (2000, 6)), np.where(np.resize(normal((50, 3)), (2000, 3)) > 0, 1.0, -1)
+    signs[1600:] = signs[1600:] > 0
+    signs[1600:1701] = 1
+    data = (x, signs) if arguments else (in_file(tmp_path, x), in_file(tmp_path, signs, "t.bin"))
+    model, row = net(nn), 1600 + (signs[1600:] == 0).any(axis=1).argmax()
+    with pytest.raises(ValueError, match=f"^t: expected labels −1 and 1, or 0 and 1, got 0 at row {row}$"):
+        train(nn, *data, model=model, loss=nn.HingeLoss(), metrics=metrics, **arguments)
+    assert model.steps == 0
+
+
 @once
 def test_blocks_hold_every_row_once(nn):
     """Blocks of 64 batches come in any order, and their rows in any order; the next epoch has another one."""

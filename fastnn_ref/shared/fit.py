@@ -172,10 +172,9 @@ class Evaluation(NamedTuple):
                 check_evaluation(model, held_out, loss, metrics)
         with data.as_given():
             largest = check_inputs(model, data)
+            check_targets(model, data, loss)
             if own:
                 check_evaluation(model, data, loss, own)
-            else:
-                check_targets(model, data, loss)
         return {"x": largest, "t": largest_value(data.t) if data.t.dtype.kind == "f" else 0.0}
 
     def monitors(self) -> dict[str, str | None]:

@@ -172,6 +172,18 @@ def as_sign_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Ar
     found = as_value_targets(t, shape, dtype)
     bad = (found != 1) & (found != (-1 if (found == -1).any() else 0))
     if bad.any():
-        raise value_error("{name}: expected labels −1 and 1, or 0 and 1, got {got:g} at row {row}",
-                          name="t", got=found[bad][0], row=first_row(bad))
+        raise bad_label(found[bad][0], first_row(bad))
     return np.where(found == 0, -1, found).astype(found.dtype)
+
+
+def check_signs_agree(t: Any, size: int) -> None:
+    """What ``as_sign_targets`` cannot see of ``size`` rows: −1 among these, and 0 among others."""
+    for start in range(0, len(t) if t.min() < 0 else 0, size):
+        if (bad := t[start:start + size] == 0).any():
+            raise bad_label(0, start + first_row(bad))
+
+
+def bad_label(got: float, row: int) -> ValueError:
+    """The error of a target that is none of two labels."""
+    return value_error("{name}: expected labels −1 and 1, or 0 and 1, got {got:g} at row {row}",
+                       name="t", got=got, row=row)
