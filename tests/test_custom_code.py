@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn_ref.shared.custom import CustomActivation, CustomLayer, CustomLoss, CustomOptimizer
+from tests import ranks
 from tests.check import close, normal, same, same_parameters
 from tests.pairwise import chequered
 
@@ -468,6 +469,24 @@ def test_steps_assigned_within_one_hold_from_the_next_on(nn, ref, kind, way):
         assert own.seen == [1, 2, 3, 101] and model.steps == 101
         weights.append(model[1].weight)
     np.testing.assert_allclose(*weights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [AssigningLayer, AssigningLoss, AssigningOptimizer])
+@pytest.mark.parametrize("parts", [{"batch_size": 2, "shards": 2}, {"gradient_accumulation_steps": 2}])
+@pytest.mark.parametrize("count", [1, 2])
+def test_steps_assigned_in_the_last_part_of_a_step_hold(nn, kind, parts, count):
+    """Whichever rank has it."""
+    def run(comm):
+        own = kind()
+        optimizer = own if kind is AssigningOptimizer else nn.SGD(lr=0.1)
+        model = nn.Sequential(nn.Linear(4, 3), *[own] * (kind is AssigningLayer), seed=1)
+        own.model, own.seen, own.fails, model.steps = model, [], False, 1
+        model.fit(normal((4, 4)), normal((4, 3)), loss=own if kind is AssigningLoss else nn.MSELoss(),
+                  optimizer=optimizer, **{"epochs": 1, "batch_size": 1} | parts, comm=comm)
+        return model.steps, 3 in own.seen
+
+    found = ranks.run(count, run) if "shards" in parts else [run(None)]
+    assert {steps for steps, _ in found} == {102} and any(assigned for _, assigned in found)
 
 
 @pytest.mark.parametrize("kind", [AssigningLayer, AssigningLoss, AssigningOptimizer])

@@ -233,7 +233,7 @@ def test_the_same_bits_for_any_number_of_ranks(nn, name):
 @once
 def test_messages(nn):
     """2·log₂ P a step, of which the first half takes less and less: together 2·(1 − 1/P) vectors."""
-    vector = 32 + 8 * (6 * 9 + 9 + 9 * 3 + 3)                           # four numbers, and the gradients
+    vector = 40 + 8 * (6 * 9 + 9 + 9 * 3 + 3)                           # five numbers, and the gradients
     for count, levels in ((1, 0), (2, 1), (4, 2), (8, 3)):
         def run(comm):
             train(nn, comm=comm, epochs=1)

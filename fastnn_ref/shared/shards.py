@@ -45,13 +45,13 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 METHODS = ("Get_rank", "Get_size", "Sendrecv", "allreduce", "bcast", "Abort")       # what is used of a communicator
-LOSS, WEIGHT, COUNT, STOPS = range(4)       # Σcᵢ·lossᵢ, Σcᵢ, the sum of sample weights, ranks that ask to stop
-NUMBERS = 4 * 8                             # bytes
+LOSS, WEIGHT, COUNT, STOPS, SHIFT = range(5)    # Σcᵢ·lossᵢ, Σcᵢ, the sum of sample weights, ranks that ask to stop,
+NUMBERS = 5 * 8                                 # by how much a user's code has shifted the last part's steps; bytes
 TIME_TO_READ = 1.0                          # seconds
 
 
 class Sums:
-    """Four numbers in float64 and a vector of a model's dtype, in one piece of memory: a message has both."""
+    """Five numbers in float64 and a vector of a model's dtype, in one piece of memory: a message has both."""
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.memory = np.zeros(NUMBERS + size * dtype.itemsize, np.uint8)
@@ -188,7 +188,8 @@ class Shards:
             model.backward(own_loss.backward() * share, input_gradient=False)
             changes = (len(y) * (each - old) for each, old in zip(statistics, before, strict=True))
             copy(views(into.values, gradients + statistics), itertools.chain(gradients, changes))
-            into.numbers[:] = share * value, weight, len(y) if weights is None else weights.sum(), 0
+            shift = model.steps - (steps + part + 1) if part == self.count - 1 else 0
+            into.numbers[:] = share * value, weight, len(y) if weights is None else weights.sum(), 0, shift
 
         try:
             self.add_parts(compute, self.rank * self.count // self.size, self.levels)
@@ -204,9 +205,13 @@ class Shards:
         pieces = views(found.values, gradients + statistics)
         copy(gradients, (each / total for each in pieces[:len(gradients)]))
         penalty = model.penalty_value()
-        optimizer.step(model)
+        model.steps = steps + self.count + int(found.numbers[SHIFT])
+        try:
+            optimizer.step(model)
+        except BaseException:
+            model.steps = steps
+            raise
         copy(statistics, (old + each / rows for old, each in zip(before, pieces[len(gradients):], strict=True)))
-        model.steps = steps + self.count
         return float(found.numbers[LOSS]) / total, penalty, rows, float(found.numbers[COUNT])
 
     def make_room(self, size: int, dtype: np.dtype[Any]) -> None:
