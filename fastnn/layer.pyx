@@ -42,6 +42,7 @@ cdef class Layer(Node):
     """Layer()\n--\n\n"""
 
     changes_shape = False                # does what comes out have another shape than what goes in?
+    _numbered = 1                        # does it take a stream of random numbers?
 
     # ---- its place ----
 

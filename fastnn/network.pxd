@@ -71,7 +71,6 @@ cdef class Node(Closed):
     cdef int64_t min_batch_size_of(self, tuple shape) except -1
     cdef tuple named_children(self)
     cdef bint combines(self)
-    cdef bint numbered(self)
     cdef tuple penalties(self)
     cdef Layout layout(self)
     cdef bint output_is_reusable(self)

@@ -34,6 +34,7 @@ from fastnn._kernels import words
 from fastnn.copying import make, recipe
 from fastnn_ref import init
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.access import numbered
 from fastnn_ref.shared.arrays import as_batch, as_number_array
 from fastnn_ref.shared.network import (
     MAX_DEPTH, as_common_dtype, as_counters, as_seeds, busy, check_enough_rows, too_deep,
@@ -83,10 +84,6 @@ cdef class Node(Closed):
     cdef tuple named_children(self):
         """(name, layer) of each layer inside."""
         return ()
-
-    cdef bint numbered(self):
-        """Does it take a number, and with it a stream of random words?"""
-        return True
 
     cdef tuple penalties(self):
         """What it asks of the parameters inside."""
@@ -501,7 +498,6 @@ cdef class Network:
         """Numbers the layers, gives all parameters values and memory, notes where they lie. Does so once."""
         cdef Node root, node
         cdef object dtype, total
-        cdef uint32_t number = 0
         cdef int64_t real_size
         cdef bint flat
         if self.awake:
@@ -509,10 +505,8 @@ cdef class Network:
         root = self.living_root()
         dtype = self.dtype_of(root)
         real_size = dtype.itemsize
-        nodes, streams, found = walk(root, ""), [], []
-        for prefix, node in nodes:
-            streams.append(MASK | number)
-            number += node.numbered()
+        nodes, found = list(numbered(root)), []
+        for prefix, node, _ in nodes:
             found += [(prefix + spec.name, node, spec) for spec in node.own_specs.values()]
         sizes, order, offsets, total = slot_layout(found, real_size)
         values, gradients = parameter_arrays(found, order, sizes, dtype, self.seeds.init)
@@ -527,8 +521,8 @@ cdef class Network:
             return
         if root.climb() is not self:
             raise busy(root, "thread")
-        for (_, node), stream in zip(nodes, streams):
-            node.stream = stream
+        for _, node, number in nodes:
+            node.stream = MASK | <uint32_t>number
         for index, (_, node, spec) in enumerate(found):
             node.own_values[spec.name] = values[index]
             if spec.trainable:
@@ -539,7 +533,7 @@ cdef class Network:
             self.gradient_copy = <char *>address(copy_memory)
         self.parameter_count, self.found_dtype, self.real_size = total, dtype, real_size
         self.take_group(grouped)
-        for _, node in nodes:
+        for _, node, _ in nodes:
             node.bind()
         self.planned = self.saved_x = None
         self.awake = True

@@ -65,6 +65,7 @@ cdef class Parallel(Layer):
         return 0
 
     changes_shape = True
+    _numbered = 0
 
     cdef tuple output_shape_of(self, tuple shape):
         return merged_shape(self.branches, shape, self.merge)
@@ -77,9 +78,6 @@ cdef class Parallel(Layer):
 
     cdef tuple named_children(self):
         return tuple([(str(index), branch) for index, branch in enumerate(self.branches or ())])
-
-    cdef bint numbered(self):
-        return False
 
     cdef bint output_is_reusable(self):
         return True

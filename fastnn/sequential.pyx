@@ -35,6 +35,8 @@ cdef extern from "Python.h":
 cdef class Sequential(Model):
     """Sequential(*layers, seed=0, dtype=None, penalty=None, input_shape=None)\n--\n\n"""
 
+    _numbered = 0
+
     cdef readonly tuple layers, penalty
     cdef readonly object _given_shape       # the argument input_shape, which the attribute completes
     cdef PyObject **nodes                   # what the tuple of layers points to
@@ -122,9 +124,6 @@ cdef class Sequential(Model):
 
     cdef tuple named_children(self):
         return tuple([(str(index), layer) for index, layer in enumerate(self.layers or ())])
-
-    cdef bint numbered(self):
-        return False
 
     cdef tuple penalties(self):
         return self.penalty or ()

@@ -29,6 +29,8 @@ from fastnn_ref.shared.objects import check_instance, check_unowned
 cdef class Residual(Layer):
     """Residual(block)\n--\n\n"""
 
+    _numbered = 0
+
     cdef readonly Layer block
     cdef void *y
     cdef void *beside           # dy, while the block's backward overwrites it
@@ -74,9 +76,6 @@ cdef class Residual(Layer):
     cdef tuple named_children(self):
         return () if self.block is None else (("block", self.block),)
 
-    cdef bint numbered(self):
-        return False
-
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         self.check_kept(self.block, shape, plan_node(self.block, shape, rows, plan))
         self.in_size = self.out_size = self.block.in_size
@@ -112,6 +111,8 @@ cdef class Residual(Layer):
 cdef class StochasticDepth(Residual):
     """StochasticDepth(block, p, mode="batch")\n--\n\n"""
 
+    _numbered = 1
+
     cdef readonly double p
     cdef readonly str mode
     cdef bint whole             # one decision for the batch
@@ -138,9 +139,6 @@ cdef class StochasticDepth(Residual):
     @executed.setter
     def executed(self, value):
         self.passes = checks.as_integer("executed", value, 0, 2**62)
-
-    cdef bint numbered(self):
-        return True
 
     cdef tuple plan(self, tuple shape, int64_t rows, Plan plan):
         Residual.plan(self, shape, rows, plan)

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import init
-from .shared.access import Listed, Trained, listed, walk
+from .shared.access import Listed, Trained, listed, numbered, walk
 from .shared.network import as_common_dtype, as_counters, as_seeds, busy, process_lock
 
 Array = npt.NDArray[Any]
@@ -120,8 +120,8 @@ class Network:
         """Numbers the layers, draws missing values, casts the others, and lists the parameters: once."""
         if self.awake:
             return
-        root, dtype, index, number, found = self.root, self.dtype, 0, 0, []
-        for _, layer in walk(root):
+        root, dtype, index, found = self.root, self.dtype, 0, []
+        for _, layer, number in numbered(root):
             values, gradients = dict(layer.values), dict(layer.gradients)
             for spec in layer.specs.values():
                 if spec.name not in values:
@@ -133,7 +133,6 @@ class Network:
                 arrays.update({name: array.astype(dtype, copy=not array.flags.writeable)
                                for name, array in arrays.items()})
             found.append((layer, number, values, gradients))
-            number += layer._numbered
         with MUTEX:
             if not self.awake:                          # else another thread was faster
                 for layer, number, values, gradients in found:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from fastnn_ref import philox
 from fastnn_ref.shared import atomic, checks
-from fastnn_ref.shared.access import walk
+from fastnn_ref.shared.access import numbered
 from fastnn_ref.shared.arrays import as_number_array
-from fastnn_ref.shared.closed import library_class
 from fastnn_ref.shared.config import signature
+from fastnn_ref.shared.diagnosis import outermost
 from fastnn_ref.shared.network import as_dtype
 from fastnn_ref.shared.objects import check_model, class_name, is_ours
 from fastnn_ref.shared.optional import optional
@@ -30,7 +30,6 @@ OPSET, IR = 17, 8
 LARGEST_FILE = 2**31 - 1                # bytes that protobuf can hold
 PREDICTION = 2**32 - 1                  # the step that DropConnect's draws at prediction belong to
 NOTHING = ("Dropout", "GaussianNoise", "Augment")       # what only training does
-UNNUMBERED = ("Sequential", "Residual", "Parallel")     # they take no stream of random numbers
 
 # The arguments that are known here. What another one would mean is not in the file, so it is an error.
 WINDOW = "kernel_size stride padding"
@@ -170,13 +169,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
         self.dtype, self.model = dtype, model
-        self.streams: dict[int, int] = {}
-        root, number = model, 0
-        while root.parent is not None:
-            root = root.parent
-        for _, layer in walk(root):
-            self.streams[id(layer)] = number
-            number += library_class(type(layer)).__name__ not in UNNUMBERED
+        self.streams = {id(layer): number for _, layer, number in numbered(outermost(model))}
 
     # ---- pieces ----
 

@@ -28,6 +28,14 @@ def walk(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from walk(child, f"{prefix}{name}.")
 
 
+def numbered(root: Any) -> Iterator[tuple[str, Any, int]]:
+    """What ``walk`` gives of an outermost layer, each with the number of its stream of random numbers."""
+    number = 0
+    for prefix, layer in walk(root):
+        yield prefix, layer, number
+        number += layer._numbered
+
+
 def listed(layer: Any) -> list[Listed]:
     """The trainable parameters of ``layer`` and of the layers inside it."""
     return [(prefix + spec.name, each.values[spec.name], each.gradients[spec.name], spec.decays)
