@@ -36,7 +36,7 @@ cdef bint bernoulli(uint64_t threshold, const fastnn_stream *s) noexcept nogil
 cdef int64_t bad_class(const int64_t *classes, int64_t n, int64_t k, int64_t other) noexcept nogil
 
 # NumPy arrays. `ready` says whether x is a C-contiguous ndarray of that format character and of shape (n >= 1, *dims),
-# and gives its address and n; `floats` the same for any shape of floats or doubles; `writable` asks for the flag of all;
+# and gives its address and n; `floats` the same for any shape of floats or doubles; `writable` says whether all are so;
 # `address` is for writable arrays made here; `aligned` makes zeroed bytes that start at a cache line, `new_array` an
 # array whose values are not set.
 cdef bint ready(object x, char format, int ndim, const int64_t *dims, const void **data, int64_t *rows)

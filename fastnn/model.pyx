@@ -19,8 +19,9 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 from fastnn._kernels cimport address, aligned, fastnn_constraint, gather, new_array, permute, seconds, table
 from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.loss cimport as_loss
-from fastnn.network cimport Pass, Twin, constraint_memory, constraints_of, walk
+from fastnn.network cimport Pass, Twin, constraints_of, walk
 from fastnn.optim cimport as_optimizer
+from fastnn.spans cimport constraint_memory
 
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.data import Data, check_numbers

@@ -1,9 +1,10 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn._kernels cimport fastnn_kernels, fastnn_constraint, fastnn_matrix, fastnn_norm, fastnn_stream
+from fastnn._kernels cimport fastnn_kernels, fastnn_norm, fastnn_stream
 from fastnn.closed cimport Closed
 from fastnn.memory cimport Plan
+from fastnn.spans cimport Spans
 
 
 # What travels through the layers during one pass.
@@ -25,17 +26,6 @@ cdef struct Pass:
 # side by side (kernels/transpose.inc.c). A layer that works on values one by one passes either through.
 cdef enum Layout:
     PLAIN, PASS_THROUGH, INTERLEAVED
-
-
-# Parameters that lie in one piece of memory, in the order of the optimizer's slots.
-cdef struct Span:
-    char *w
-    char *g
-    int64_t offset, n       # values; where they begin in a slot
-    bint decays
-    bint frozen             # no optimizer changes them
-    double lr_scale         # times the learning rate
-    bint continues          # is it a span of its own because of `decays` alone?
 
 
 # Parameters once more, in the order in which some kernels read them.
@@ -110,35 +100,17 @@ cdef class Twin:
 
 
 # Everything that a tree of layers has once: seed, dtype, counters, parameters in memory, plan, lock.
-cdef class Network:
+cdef class Network(Spans):
     cdef object root                        # weak
     cdef readonly object seed, seeds        # as it was given; by what is drawn
     cdef uint64_t order_seed, mask_seed
     cdef object chosen_dtype, found_dtype   # the latter while awake
-    cdef int64_t real_size
     cdef int64_t step_count, epoch_count, batch_count
     cdef double sums[3]                     # of the epoch under way: Σ loss, Σ penalty, Σ weight
     cdef bint awake
     cdef bint has_tables                    # is an Embedding inside?
     cdef bint is_twin                       # is it the network of a Twin's layers?
     cdef bint shares                        # does it do a thread's share of a prediction, by that thread alone?
-    cdef list entries                       # (name, spec, value, gradient) of everything that training changes
-    cdef list arrays                        # keeps alive what layers and spans point to
-    cdef dict offsets                       # name → where a parameter begins in a slot, in values
-    cdef list order                         # the entries that have a gradient, in the order of a slot
-    cdef readonly dict changed              # name → value of what training changes, running statistics, too
-    cdef list written                       # these values
-    cdef list updated                       # (name, spec, value, gradient, lr_scale) of what an optimizer changes
-    cdef object span_memory, copy_memory, matrix_memory
-    cdef Span *spans
-    cdef char *gradient_copy                # where gradients are put side by side if they do not lie so; else NULL
-    cdef int span_count, matrix_count
-    cdef const fastnn_matrix *matrices      # the weights of two dimensions, in the order of the slots
-    cdef int64_t parameter_count            # values in a slot
-    cdef list constraint_list
-    cdef object constraint_memory
-    cdef const fastnn_constraint *constraint_array
-    cdef int64_t constraint_count
     cdef Plan planned
     cdef Pass run
     cdef tuple x_shape                      # of one example of the x that was prepared last
@@ -156,7 +128,6 @@ cdef class Network:
     cpdef wake(self)
     cdef int regroup(self, int64_t least) except -1
     cdef int64_t least_batch(self) except -1
-    cdef int take_group(self, tuple grouped) except -1
     cdef int pack(self) except -1
     cdef int sleep(self) except -1
     cdef int check_free(self) except -1
@@ -182,11 +153,6 @@ cdef class Network:
     cdef void count_pass(self, int64_t rows, bint training, bint saves) noexcept nogil
     cdef int raise_error(self, int64_t before=*) except -1
     cdef bint drop_error(self)
-    cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil
-    cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil
-    cdef double clip_norm(self, const fastnn_kernels *k, double limit) noexcept nogil
-    cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil
-    cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil
 
 
 cdef int set_seed(Network network, object seed) except -1
@@ -197,7 +163,6 @@ cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_l
                      bint in_place=*)
 cdef object contents_dtype(object nodes)
 cdef list constraints_of(Node node, dict arrays)
-cdef object constraint_memory(list constraints, dict starts=*, dict scales=*)
 
 # A layer's packed parameters, if these kernels can read them, or NULL.
 cdef inline void *packed_for(Node node, const fastnn_kernels *k) noexcept nogil:

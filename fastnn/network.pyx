@@ -9,9 +9,6 @@ Nothing is registered: a wrapper that is gone leaves the layers inside with the 
     borrow      a thread that predicts beside another one gets a twin: the same layers again, on the same arrays, with a
                 plan of its own
 
-An array of a parameter stays where it is as long as its dtype stays. So a network may consist of several pieces of
-memory; an optimizer is one loop over these spans, and its own slots have one layout, weights before biases.
-
 Reference: fastnn_ref/network.py.
 """
 
@@ -22,17 +19,14 @@ import numpy as np
 
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
-from libc.float cimport DBL_MAX, FLT_MAX
-from libc.math cimport INFINITY, sqrt
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
 
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
 from fastnn.memory cimport whole_lines
+from fastnn.spans cimport group, lay_out
 
-from fastnn._kernels import words
 from fastnn.copying import make, recipe
-from fastnn_ref import init
 from fastnn_ref.shared import checks
 from fastnn_ref.shared.access import numbered
 from fastnn_ref.shared.arrays import as_batch, as_number_array
@@ -43,7 +37,6 @@ from fastnn_ref.shared.objects import owned
 from fastnn_ref.shared.parameter import ParameterSpec
 
 DEFAULT_DTYPE = np.dtype(np.float32)
-cdef double SMALL = 2.0**-600                       # times the largest number, its square is far from infinite
 cdef uint32_t MASK = 1 << 24                        # the streams that random masks draw from
 cdef int MOST_IDLE = max(1, (os.cpu_count() or 1) - 1)      # twins that a network keeps: with it, one for each core
 
@@ -324,27 +317,6 @@ cdef list constraints_of(Node node, dict arrays):
     return found
 
 
-cdef object constraint_memory(list constraints, dict starts=None, dict scales=None):
-    """What penalties do to which parameters, as the kernels read it: an array of fastnn_constraint.
-
-    `starts` says where a parameter begins in a slot, `scales` its lr_scale, by the id of its array.
-    """
-    cdef fastnn_constraint *r
-    memory = aligned(max(len(constraints), 1) * sizeof(fastnn_constraint))
-    r = <fastnn_constraint *>address(memory)
-    for penalty, value, gradient in constraints:
-        r.w, r.g, r.n = address(value), address(gradient), value.size
-        r.offset = 0 if starts is None else starts[id(value)]
-        r.lr_scale = 1 if scales is None else scales[id(value)]
-        r.l1, r.l2, r.proximal, limit = penalty._coefficients()
-        r.limit, r.units = 0 if limit is None else limit, 0
-        if limit is not None:                           # a column of Linear's weight, a filter of Conv2d's
-            r.units = value.shape[1] if value.ndim == 2 else value.shape[0]
-            r.unit_step = 1 if value.ndim == 2 else r.n // r.units
-        r += 1
-    return memory
-
-
 cdef tuple plan_node(Node node, tuple shape, int64_t rows, Plan plan, Layout x_layout=PLAIN, Layout y_layout=PLAIN,
                      bint in_place=False):
     """Plans a layer for `rows` examples of `shape`; returns the output's shape."""
@@ -369,58 +341,12 @@ cdef int set_seed(Network network, object seed) except -1:
     return 0
 
 
-cdef tuple group(Node root, list entries, list order, dict offsets, int64_t real_size):
-    """What is done to which values: spans, their number, what is updated, constraints, and these as kernels read them,
-    matrices, what training changes.
-
-    A span is made of neighbours in a slot that are neighbours in memory, too, and are treated alike.
-    """
-    cdef Node node
-    cdef Span *span
-    cdef char *w
-    cdef char *g
-    cdef int64_t start, size
-    cdef int count = 0
-    cdef bint continues
-    owners = [node for _, node in walk(root, "") for _ in node.own_specs]      # one for each entry
+cdef tuple grouped_inside(Node root, list entries, list order, dict offsets, int64_t real_size):
+    """The layer of each entry; and `group` for the layers as they are set now."""
+    owners = [node for _, node in walk(root, "") for _ in (<Node>node).own_specs]
     arrays = {(id(node), spec.name): (value, gradient)
               for node, (_, spec, value, gradient) in zip(owners, entries)}
-    changed = {entry[0]: entry[2] for node, entry in zip(owners, entries) if node._trainable}
-    updated = [(*entry, node._lr_scale) for node, entry in zip(owners, entries)
-               if entry[1].trainable and node._trainable]
-    constraints = constraints_of(root, arrays)
-    memory = aligned(max(len(order), 1) * sizeof(Span))
-    span = <Span *>address(memory)
-    for index in order:
-        node, (name, spec, value, gradient) = owners[index], entries[index]
-        start, w, g = offsets[name][0], <char *>address(value), <char *>address(gradient)
-        size = whole_lines(value.nbytes) // real_size
-        continues = count > 0 and w == span[count - 1].w + span[count - 1].n * real_size and (
-            g == span[count - 1].g + span[count - 1].n * real_size) and (
-            span[count - 1].frozen != node._trainable) and span[count - 1].lr_scale == node._lr_scale
-        if continues and span[count - 1].decays == spec.decays:
-            span[count - 1].n += size
-            continue
-        span[count].continues = continues
-        span[count].w, span[count].g, span[count].offset, span[count].n = w, g, start, size
-        span[count].decays, span[count].frozen, span[count].lr_scale = spec.decays, not node._trainable, node._lr_scale
-        count += 1
-    constraint_array = constraint_memory(
-        constraints, {id(value): offsets[name][0] for name, _, value, _, _ in updated},
-        {id(value): lr_scale for _, _, value, _, lr_scale in updated})
-    matrices = [(offsets[name][0], *value.shape)
-                for name, _, value, _ in [entries[index] for index in order] if value.ndim == 2]
-    return memory, count, updated, constraints, constraint_array, matrix_memory(matrices), changed
-
-
-cdef object matrix_memory(list matrices):
-    """(place in a slot, rows, columns) of each weight matrix, as the kernels read it: an array of fastnn_matrix."""
-    cdef fastnn_matrix *m
-    memory = aligned(max(len(matrices), 1) * sizeof(fastnn_matrix))
-    m = <fastnn_matrix *>address(memory)
-    for i, (start, rows, columns) in enumerate(matrices):
-        m[i].offset, m[i].rows, m[i].columns = start, rows, columns
-    return memory, len(matrices)
+    return owners, group(owners, entries, constraints_of(root, arrays), order, offsets, real_size)
 
 
 cdef Network make_network(Node root, object seed, object dtype):
@@ -431,7 +357,7 @@ cdef Network make_network(Node root, object seed, object dtype):
     return network
 
 
-cdef class Network:
+cdef class Network(Spans):
 
     def __init__(self):
         raise TypeError("Network: a layer has one, layer.network; it cannot be made by itself")
@@ -497,25 +423,17 @@ cdef class Network:
     cpdef wake(self):
         """Numbers the layers, gives all parameters values and memory, notes where they lie. Does so once."""
         cdef Node root, node
-        cdef object dtype, total
-        cdef int64_t real_size
-        cdef bint flat
+        cdef object dtype
         if self.awake:
             return
         root = self.living_root()
         dtype = self.dtype_of(root)
-        real_size = dtype.itemsize
         nodes, found = list(numbered(root)), []
         for prefix, node, _ in nodes:
-            found += [(prefix + spec.name, node, spec) for spec in node.own_specs.values()]
-        sizes, order, offsets, total = slot_layout(found, real_size)
-        values, gradients = parameter_arrays(found, order, sizes, dtype, self.seeds.init)
-        entries = [(name, spec, values[index], gradients.get(index)) for index, (name, _, spec) in enumerate(found)]
-        order = [index for index in order if found[index][2].trainable]
-        flat = all([<int64_t><uintptr_t>address(gradients[index]) == <int64_t><uintptr_t>address(gradients[order[0]])
-                    + <int64_t>offsets[found[index][0]][0] * real_size for index in order])
-        copy_memory = None if flat else aligned(total * real_size)
-        grouped = group(root, entries, order, offsets, real_size)
+            found += [(prefix + name, spec, node.own_values.get(name), node.own_gradients.get(name))
+                      for name, spec in node.own_specs.items()]
+        laid_out = entries, order, offsets, _, _ = lay_out(found, dtype, self.seeds.init)
+        owners, grouped = grouped_inside(root, entries, order, offsets, dtype.itemsize)
         # From here on nothing is allocated, so nothing can fail half-way.
         if self.awake:                              # another thread was faster
             return
@@ -523,31 +441,17 @@ cdef class Network:
             raise busy(root, "thread")
         for _, node, number in nodes:
             node.stream = MASK | <uint32_t>number
-        for index, (_, node, spec) in enumerate(found):
-            node.own_values[spec.name] = values[index]
+        for node, (_, spec, value, gradient) in zip(owners, entries):
+            node.own_values[spec.name] = value
             if spec.trainable:
-                node.own_gradients[spec.name] = gradients[index]
-        self.entries, self.arrays, self.offsets, self.order = entries, [values, gradients], offsets, order
-        self.copy_memory, self.gradient_copy = copy_memory, NULL
-        if copy_memory is not None:
-            self.gradient_copy = <char *>address(copy_memory)
-        self.parameter_count, self.found_dtype, self.real_size = total, dtype, real_size
+                node.own_gradients[spec.name] = gradient
+        self.found_dtype, self.real_size = dtype, dtype.itemsize
+        self.take_layout(laid_out)
         self.take_group(grouped)
         for _, node, _ in nodes:
             node.bind()
         self.planned = self.saved_x = None
         self.awake = True
-
-    cdef int take_group(self, tuple grouped) except -1:
-        memory, constraint_array = grouped[0], grouped[4]
-        self.span_memory, self.spans, self.span_count = memory, <Span *>address(memory), grouped[1]
-        self.updated, self.constraint_list = grouped[2], grouped[3]
-        self.constraint_memory, self.constraint_count = constraint_array, len(self.constraint_list)
-        self.constraint_array = <const fastnn_constraint *>address(constraint_array)
-        (self.matrix_memory, self.matrix_count), self.changed = grouped[5], grouped[6]
-        self.written = list(self.changed.values())
-        self.matrices = <const fastnn_matrix *>address(self.matrix_memory)
-        return 0
 
     cdef int64_t least_batch(self) except -1:
         """The fewest examples of a training batch, as planned."""
@@ -565,7 +469,7 @@ cdef class Network:
         if not self.awake:
             return 0
         root = self.living_root()
-        self.take_group(group(root, self.entries, self.order, self.offsets, self.real_size))
+        self.take_group(grouped_inside(root, self.entries, self.order, self.offsets, self.real_size)[1])
         for _, node in walk(root, ""):
             node.bind()
             if not node._trainable:
@@ -731,7 +635,7 @@ cdef class Network:
                 each.own_values, each.own_gradients, each.stream = node.own_values, node.own_gradients, node.stream
                 each.packed = node.packed
             other.is_twin = True
-            other.arrays, other.found_dtype, other.real_size = self.arrays, self.found_dtype, self.real_size
+            other.entries, other.found_dtype, other.real_size = self.entries, self.found_dtype, self.real_size
             for node in nodes:
                 (<Node>twin.nodes[id(node)]).bind()
             pairs = [(node, twin.nodes[id(node)]) for node in nodes]
@@ -919,124 +823,6 @@ cdef class Network:
         self.run.error = NULL
         return True
 
-    # ---- for optimizers ----
-
     def has_finite_parameters(self):
         self.wake()
         return self.finite_parameters(table(self.real_size))
-
-    cdef bint finite_parameters(self, const fastnn_kernels *k) noexcept nogil:
-        cdef double largest = FLT_MAX if self.real_size == 4 else DBL_MAX
-        cdef int i
-        for i in range(self.span_count):
-            if k.first_outside(self.spans[i].w, self.spans[i].n, -largest, largest) >= 0:
-                return False
-        return True
-
-    cdef double sum_squares(self, const fastnn_kernels *k) noexcept nogil:
-        """Σ g² over all gradients, added in the order of a slot wherever the gradients lie."""
-        cdef int i
-        if self.parameter_count == 0:
-            return 0
-        if self.gradient_copy == NULL:
-            return k.sum_squares(self.spans[0].g, self.parameter_count)
-        for i in range(self.span_count):
-            memcpy(self.gradient_copy + self.spans[i].offset * k.real_size, self.spans[i].g,
-                   self.spans[i].n * k.real_size)
-        return k.sum_squares(self.gradient_copy, self.parameter_count)
-
-    cdef double clip_norm(self, const fastnn_kernels *k, double limit) noexcept nogil:
-        """Scales all gradients by one factor to a norm of at most `limit`; returns the norm before. Where its square
-        overflows, in float64, they are made smaller first."""
-        cdef double norm = sqrt(self.sum_squares(k)), unit = 1
-        if norm == INFINITY and self.real_size == 8:
-            unit = SMALL
-            self.scale_gradients(k, unit)
-            norm = sqrt(self.sum_squares(k))
-        if norm > limit * unit:
-            self.scale_gradients(k, limit / norm)
-        elif unit < 1:
-            self.scale_gradients(k, 1 / unit)
-        return norm / unit
-
-    cdef void scale_gradients(self, const fastnn_kernels *k, double factor) noexcept nogil:
-        cdef int i
-        for i in range(self.span_count):
-            k.scale(self.spans[i].g, self.spans[i].n, factor)
-
-    cdef void clamp_gradients(self, const fastnn_kernels *k, double limit) noexcept nogil:
-        cdef int i
-        for i in range(self.span_count):
-            k.clamp(self.spans[i].g, self.spans[i].n, limit)
-
-
-# ---- where parameters lie; `found` has (name, layer, spec) of each ----
-
-cdef tuple slot_layout(list found, int64_t real_size):
-    """What a slot looks like, in values: weights, biases, each from the start of a cache line on.
-
-    Returns the sizes of the parameters; their indices in the order of a slot; name → (where it begins, shape) of those
-    that training changes, in the order of the layers; and the size of a slot.
-    """
-    cdef object total = 0
-    sizes = [whole_lines(checks.check_size(spec.name, *spec.shape) * real_size) // real_size for _, _, spec in found]
-    order = [index for decays, trains in ((True, True), (False, True), (True, False), (False, False))
-             for index, (_, _, spec) in enumerate(found) if (spec.decays, spec.trainable) == (decays, trains)]
-    offsets = {name: None for name, _, spec in found if spec.trainable}
-    for index in order:
-        name, _, spec = found[index]
-        if spec.trainable:
-            offsets[name] = (total, spec.shape)
-            total += sizes[index]
-    checks.check_memory(total * real_size)
-    return sizes, order, offsets, total
-
-
-cdef tuple parameter_arrays(list found, list order, list sizes, object dtype, object seed):
-    """Index → value, and index → gradient. Values that layers already have are kept, missing ones are drawn."""
-    cdef Node node
-    wanted, wanted_gradients = [], []
-    for index in order:
-        _, node, spec = found[index]
-        wanted.append((index, spec.shape, sizes[index], node.own_values.get(spec.name)))
-        if spec.trainable:
-            wanted_gradients.append((index, spec.shape, sizes[index], node.own_gradients.get(spec.name)))
-    values, gradients = place_arrays(wanted, dtype), place_arrays(wanted_gradients, dtype)
-    for index, (name, node, spec) in enumerate(found):
-        given = node.own_values.get(spec.name)
-        if given is None:
-            values[index][...] = init.create(spec.init, spec.shape, seed, index, dtype, words)
-        elif tuple(given.shape) != spec.shape:
-            raise ValueError(f"{name}: expected {checks.format_shape(spec.shape)}, "
-                             f"got {checks.format_shape(given.shape)}")
-    return values, gradients
-
-
-cdef bint fits(object array, tuple shape, object dtype, object count) except -1:
-    """May kernels use this array as it is? It must lie in a block made here, in whole cache lines of its own."""
-    cdef int64_t start
-    if not (type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.c_contiguous
-            and array.flags.writeable and type(array.base) is np.ndarray and array.base.dtype == np.uint8):
-        return False
-    start = <int64_t><uintptr_t>address(array)
-    return start % 64 == 0 and (
-        start + count * dtype.itemsize <= <int64_t><uintptr_t>address(array.base) + array.base.nbytes)
-
-
-cdef dict place_arrays(list wanted, object dtype):
-    """Index → array: the given one if kernels can use it, else a new one, all new ones in one block."""
-    cdef object size = 0
-    for _, shape, count, given in wanted:
-        if not fits(given, shape, dtype, count):
-            size += count
-    block = aligned(max(checks.check_memory(size * dtype.itemsize), 1))[:size * dtype.itemsize].view(dtype)
-    arrays, start = {}, 0
-    for index, shape, count, given in wanted:
-        if fits(given, shape, dtype, count):
-            arrays[index] = given
-        else:
-            arrays[index] = block[start:start + int(np.prod(shape))].reshape(shape)
-            start += count
-            if given is not None and given.shape == shape:
-                arrays[index][...] = given
-    return arrays

@@ -48,8 +48,8 @@ SHARED_FLOORS = [
 ]  # fmt: skip
 FAST_FLOORS = [
     {"extras", "_version", "docs", "copying"},
-    {"_kernels", "closed", "conv_tables", "gil", "image_tables"}, {"config", "memory"}, {"network"}, {"layer"},
-    {"custom", "norm"}, {LAYERS, "loss", "penalty"},
+    {"_kernels", "closed", "conv_tables", "gil", "image_tables"}, {"config", "memory"}, {"spans"}, {"network"},
+    {"layer"}, {"custom", "norm"}, {LAYERS, "loss", "penalty"},
     {"linear", "conv", "optim", "rmsnorm"}, {"dropconnect", "conv_transpose"}, {"model"}, {"sequential"},
     {"predictor"}, {"comparison"}, {"__init__"},
     {"datasets", "progress", "networks"}, {"plot", "sklearn", "torch", "onnx"}, {"lab"}, {"cli"}, {"__main__"},
