@@ -33,7 +33,6 @@ from . import checks, diagnosis
 from .class_weight import is_sum, means_of_batches, of_part, total_weight, with_batch
 from .data import Data, FileRows, check_inputs, is_mapped, prepare_data
 from .network import check_enough_rows, check_resume, rows_used
-from .objects import is_a
 from .prediction import slices
 from .shards import Shards, copy, summed_arrays
 from .targets import check_signs_agree
@@ -190,12 +189,10 @@ def kept(array: Any) -> Any:
 def check_targets(model: Any, data: Data, loss: Any) -> None:
     """What the loss says of targets, before anything changes."""
     outputs = model.output_shape(data.x.shape[1:])
-    size = max(1, CHECKED // math.prod(outputs))
-    for rows in slices(len(data.x), size):
+    for rows in slices(len(data.x), max(1, CHECKED // math.prod(outputs))):
         with data.part(rows):
             loss._checked_targets(data.t[rows], (rows.stop - rows.start, *outputs), model.dtype)
-    if is_a(loss, "HingeLoss"):
-        check_signs_agree(data.t, size)
+    check_signs_agree(loss, data.t)
 
 
 def summed(

@@ -11,8 +11,11 @@ import numpy.typing as npt
 from . import checks
 from .arrays import as_batch, as_contiguous, as_number_array, check_values, first_row, float_dtype
 from .checks import format_shape, value_error
+from .objects import is_a
 
 Array = npt.NDArray[Any]
+
+ROWS = 1024         # targets of a file that are read at a time
 
 
 # ---- arguments of losses ----
@@ -176,10 +179,10 @@ def as_sign_targets(t: object, shape: Sequence[int], dtype: npt.DTypeLike) -> Ar
     return np.where(found == 0, -1, found).astype(found.dtype)
 
 
-def check_signs_agree(t: Any, size: int) -> None:
-    """What ``as_sign_targets`` cannot see of ``size`` rows: −1 among these, and 0 among others."""
-    for start in range(0, len(t) if t.min() < 0 else 0, size):
-        if (bad := t[start:start + size] == 0).any():
+def check_signs_agree(loss: Any, t: Any) -> None:
+    """What a ``HingeLoss`` cannot see of some rows: −1 among these, and 0 among others."""
+    for start in range(0, len(t) if is_a(loss, "HingeLoss") and t.min() < 0 else 0, ROWS):
+        if (bad := t[start:start + ROWS] == 0).any():
             raise bad_label(0, start + first_row(bad))
 
 
