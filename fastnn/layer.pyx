@@ -12,7 +12,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastnn._kernels cimport address, new_array, parallel, ready, take
+from fastnn._kernels cimport address, new_array, parallel, ready, take, writable
 from fastnn.gil cimport PyThreadState, released, take_back
 from fastnn.network cimport Network, Node, Plan, Twin, set_seed
 
@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from fastnn.copying import make, recipe
 from fastnn_ref.shared import checks
-from fastnn_ref.shared.access import LayerAccess, assign
+from fastnn_ref.shared.access import LayerAccess, assign, check_writable
 from fastnn_ref.shared.arrays import as_output_gradient
 from fastnn_ref.shared.network import no_forward
 from fastnn_ref.shared.objects import attributes_of, put_attributes
@@ -127,6 +127,8 @@ cdef class Layer(Node):
         self.lock_in(network, in_training)
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
+            if in_training and not writable(network.statistics):
+                check_writable(network.changed)
             network.begin(self, network.x_shape, rows, in_training, not in_training)
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             network.saved_x = None

@@ -503,7 +503,7 @@ cdef class Network(Spans):
         """Another network takes over. Counters and the layout of slots stay."""
         self.awake = False
         self.planned = self.saved_x = self.idle = None
-        self.entries = self.constraint_list = self.updated = self.changed = self.written = None
+        self.entries = self.constraint_list = self.updated = self.changed = self.written = self.statistics = None
         self.span_count = self.constraint_count = self.matrix_count = 0
         return 0
 

@@ -21,7 +21,7 @@ cdef class Spans:
     cdef dict offsets                       # name → where a parameter begins in a slot, in values
     cdef list order                         # the entries that have a gradient, in the order of a slot
     cdef readonly dict changed              # name → value of what training changes, running statistics, too
-    cdef list written                       # these values
+    cdef list written, statistics           # these values; the running statistics among them
     cdef list updated                       # (name, spec, value, gradient, lr_scale) of what an optimizer changes
     cdef object span_memory, copy_memory, matrix_memory
     cdef Span *spans

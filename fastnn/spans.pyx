@@ -32,7 +32,7 @@ cdef class Spans:
 
     cdef int take_group(self, tuple grouped) except -1:
         (self.span_memory, self.span_count, self.updated, self.constraint_list, self.constraint_memory,
-         self.matrix_memory, self.matrix_count, self.changed, self.written) = grouped
+         self.matrix_memory, self.matrix_count, self.changed, self.written, self.statistics) = grouped
         self.spans = <Span *>address(self.span_memory)
         self.constraint_array = <const fastnn_constraint *>address(self.constraint_memory)
         self.constraint_count = len(self.constraint_list)
@@ -127,7 +127,8 @@ cdef tuple group(list owners, list entries, list constraints, list order, dict o
     for i, (start, rows, columns) in enumerate(matrices):
         m[i].offset, m[i].rows, m[i].columns = start, rows, columns
     return (memory, count, updated, constraints, constraint_array, matrix_array, len(matrices), changed,
-            list(changed.values()))
+            list(changed.values()),
+            [changed[name] for name, spec, _, _ in entries if name in changed and not spec.trainable])
 
 
 cdef object constraint_memory(list constraints, dict starts=None, dict scales=None):

@@ -23,7 +23,7 @@ import numpy as np
 from . import philox
 from .network import MUTEX, Array, Network, Shape
 from .shared import checks
-from .shared.access import LayerAccess, assign
+from .shared.access import LayerAccess, assign, check_writable
 from .shared.arrays import as_input, as_output_gradient
 from .shared.closed import Closed
 from .shared.network import MAX_DEPTH, check_enough_rows, no_forward, too_deep
@@ -182,6 +182,7 @@ class Layer(Closed, LayerAccess):
             x, _ = as_input("x", x, self, network.dtype)
             if training:
                 check_enough_rows(len(x), self.min_batch_size(x.shape[1:]))
+                check_writable(network.statistics)
             network.begin()
             steps, network.steps = network.steps, network.steps + training
             try:

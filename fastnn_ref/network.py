@@ -146,8 +146,10 @@ class Network:
 
     def group(self, root: Any) -> None:
         """Lists what optimizers and penalties change: the parameters of layers that are not frozen."""
-        self.changed = {prefix + name: layer.values[name] for prefix, layer in walk(root) if layer._trainable
-                        for name in layer.specs}    # by training: running statistics, too
+        changed = [(prefix + name, layer.values[name], spec.trainable) for prefix, layer in walk(root)
+                   if layer._trainable for name, spec in layer.specs.items()]
+        self.changed = {name: value for name, value, _ in changed}      # by training: running statistics, too
+        self.statistics = {name: value for name, value, by_optimizer in changed if not by_optimizer}
         layers = [layer for _, layer in walk(root) for spec in layer.specs.values() if spec.trainable]
         pairs = list(zip(layers, self._parameters, strict=True))
         self._trained = [(*listed_one, layer._lr_scale) for layer, listed_one in pairs if layer._trainable]

@@ -428,6 +428,7 @@ def test_an_array_that_nobody_may_write_to(nn, name):
                  lambda: model.step(x, t, nn.MSELoss(), seasoned),
                  lambda: model.run_epoch(x, t, nn.MSELoss(), nn.Adam()),
                  lambda: nn.Adam().step(model),
+                 *([lambda: model.forward(x, training=True)] if "running" in name else []),
                  lambda: model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()}, shards=2),
                  lambda: model.fit_lbfgs(x, t, loss=nn.MSELoss()),
                  lambda: model.load_state_dict(other.state_dict()),
@@ -442,7 +443,8 @@ def test_an_array_that_nobody_may_write_to(nn, name):
     getattr(layer, attribute).flags.writeable = False           # of a frozen layer nothing is written
     model.fit(x, t, epochs=1, **given | {"optimizer": nn.Adam()})
     model.step(x, t, nn.MSELoss(), seasoned)
-    assert model.steps == steps + 3
+    model.forward(x, training=True)
+    assert model.steps == steps + 4
 
 
 def same_state(one, other):
