@@ -577,6 +577,10 @@ def test_labels_of_two_kinds_far_apart_are_seen_first(nn, tmp_path, monkeypatch,
     model, row = net(nn), 1600 + (signs[1600:] == 0).any(axis=1).argmax()
     with pytest.raises(ValueError, match=f"^t: expected labels −1 and 1, or 0 and 1, got 0 at row {row}$"):
         train(nn, *data, model=model, loss=nn.HingeLoss(), metrics=metrics, **arguments)
+    with pytest.raises(ValueError, match=f"^t: expected labels .*, got 0 at row {row}$"):
+        model.evaluate(*data, nn.HingeLoss(), metrics, batch_size=100)
+    with pytest.raises(ValueError, match=rf"^validation_data\[1\]: expected labels .*, got 0 at row {row}$"):
+        train(nn, x, np.ones((2000, 3)), model=model, loss=nn.HingeLoss(), validation_data=data, **arguments)
     assert model.steps == 0
 
 

@@ -20,7 +20,7 @@ from .custom import CustomLoss
 from .data import Data
 from .diagnosis import last_layer
 from .objects import PROBABILITIES, class_name, hosted, is_a, package_of
-from .targets import check_reduced
+from .targets import check_reduced, check_signs_agree
 
 Array = npt.NDArray[Any]
 Predict = Callable[[slice], Array]
@@ -45,6 +45,7 @@ def mean_loss(predict: Predict, data: Data, loss: Any, batch_size: int, keep: bo
             return predict(rows)
 
     check_reduced(loss)
+    check_signs_agree(loss, data.t)
     if isinstance(loss, CustomLoss):
         y = np.concatenate([predicted(rows) for rows in slices(len(data.x), batch_size)])
         return loss.forward(y, np.asarray(data.t), data.weights), y
