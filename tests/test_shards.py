@@ -362,6 +362,35 @@ def test_one_rank_stops_all(nn, hook, how):
         assert ranks.run(count, functools.partial(run, guilty=guilty)) == want * count
 
 
+@once
+def test_a_layer_of_one_rank_stops_all(nn):
+    """By StopTraining in the last part of the third step, which no rank takes."""
+    class Stops(nn.CustomLayer):
+        passes, last = 0, None
+
+        def forward_pass(self, x, training):
+            self.passes += training
+            if training and self.passes == self.last:
+                raise nn.StopTraining
+            return x
+
+        def backward_pass(self, dy):
+            return dy
+
+    def run(comm):
+        layer, size = Stops(), comm.Get_size()
+        if comm.Get_rank() == size - 1:
+            layer.last = 3 * 8 // size
+        return train(nn, model=net(nn, layer), comm=comm)[0]
+
+    (want,) = ranks.run(1, run)
+    assert (want.steps, want.epochs) == (2 * 8, 0)
+    for size in (2, 4):
+        for model in ranks.run(size, run):
+            assert (model.steps, model.epochs) == (2 * 8, 0)
+            same_parameters(model, want)
+
+
 def test_an_error_on_one_rank_ends_the_job(nn, capsys):
     """It is shown, and the others do not wait."""
     def fails(batch, logs):

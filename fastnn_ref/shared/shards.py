@@ -130,7 +130,7 @@ class Shards:
             load_training_state(state, model, optimizer)
 
     def stops(self, hook: Callable[..., object], *arguments: Any) -> bool:
-        """Calls a hook: does it raise StopTraining? In one process it goes through."""
+        """Calls a hook, or what calls a user's layers: does it raise StopTraining? In one process it goes through."""
         try:
             hook(*arguments)
         except StopTraining:
@@ -192,7 +192,7 @@ class Shards:
             into.numbers[:] = share * value, weight, len(y) if weights is None else weights.sum(), 0, shift
 
         try:
-            self.add_parts(compute, self.rank * self.count // self.size, self.levels)
+            stop = self.stops(self.add_parts, compute, self.rank * self.count // self.size, self.levels) or stop
             found = self.sums[self.levels]
             found.numbers[STOPS] = stop
             self.add_ranks(found, self.sums[-1])
