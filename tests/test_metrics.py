@@ -409,6 +409,24 @@ def test_targets_have_the_losss_shape(nn):
     assert math.isclose(history.history["val_square"][0], history.history["val_loss"][0])
 
 
+@pytest.mark.parametrize(("name", "outputs", "t", "want"), [
+    ("CrossEntropyLoss", 3, (np.arange(30) % 3).astype(np.uint8), "int64 (30,)"),
+    ("CrossEntropyLoss", 3, np.arange(30.0) % 3, "int64 (30,)"),
+    ("CrossEntropyLoss", 1, np.zeros(30, int), "int64 (30,)"),
+    ("CrossEntropyLoss", 3, np.eye(3, dtype=int)[np.arange(30) % 3], "float64 (30, 3)"),
+    ("BCEWithLogitsLoss", 1, X[:, 1] > 0, "float64 (30, 1)"),
+    ("MSELoss", 1, np.arange(30, dtype=np.int8), "float64 (30, 1)"),
+])
+def test_targets_have_the_losss_dtype(nn, name, outputs, t, want):
+    """2 t − 1 of bytes would be 255 for no; class numbers are an index."""
+    seen = set()
+    own = Metric("seen", lambda y, t: seen.add(f"{t.dtype} {t.shape}") or 0)
+    model, loss = nn.Sequential(nn.Linear(X.shape[1], outputs), dtype="float64"), getattr(nn, name)()
+    model.evaluate(X, t, loss, [own])
+    model.fit(X, t, loss=loss, optimizer=nn.SGD(), metrics=[own], validation_data=(X, t))
+    assert seen == {want}
+
+
 def test_any_number_will_do(nn):
     model = classifier(nn, 1)
     values = {"int": 3, "bool": True, "numpy": np.float32(0.5), "zero_dim": np.array(2.0), "count": np.int64(7)}

@@ -416,10 +416,10 @@ def known_mode(name: str) -> str | None:
 class Metric(Configured):
     """A metric of your own: its ``name`` in the history, its ``function`` of (y, t), and which way is better.
 
-    ``function`` gets the outputs ``y`` (n, …) and the targets in the shape that the loss compares them in, (n, 1) for
-    one output, and returns a number. Of outputs (n, K, …) with a class for each place it gets rows (n, K) of all places
-    and their targets, without those that the loss ignores. ``mode`` is ``"min"``, ``"max"`` or None, which leaves it to
-    the name: ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
+    ``function`` gets the outputs ``y`` (n, …) and the targets as the loss compares them, class numbers (n,) in int64,
+    others in y's dtype and shape, and returns a number. Of outputs (n, K, …) with a class for each place it gets rows
+    (n, K) of all places and their targets, without those that the loss ignores. ``mode`` is ``"min"``, ``"max"`` or
+    None, which leaves it to the name: ``EarlyStopping`` and ``ReduceLROnPlateau`` read it.
 
     >>> import numpy as np, fastnn_ref as nn
     >>> within = nn.Metric("within_1", lambda y, t: np.mean(np.abs(y - t) < 1), mode="max")
@@ -497,14 +497,6 @@ def decision_threshold(loss: Any, y: Array, t: Array) -> float | None:
     return middle(t) if is_a(loss, *VALUE_LOSSES) and y.shape == (len(y), 1) else None
 
 
-def loss_targets(loss: Any, t: Array, y: Array) -> Array:
-    """``t`` in the shape in which the loss compares it with ``y``."""
-    if hasattr(loss, "prepare_targets"):
-        found: Array = loss.prepare_targets(t, y.shape, y.dtype)
-        return found
-    return t[:, None] if t.ndim == 1 and y.shape == (len(t), 1) else t
-
-
 def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
     """Of class numbers (n, ...) and outputs (n, K, ...), each place as a row, without those that the loss leaves out;
     anything else as it is."""
@@ -520,10 +512,10 @@ def counted(loss: Any, y: Array, t: Array) -> tuple[Array, Array]:
 
 
 def compute_metrics(metrics: Mapping[str, Metric], y: Array, t: Array, loss: Any) -> dict[str, float]:
-    """Each metric's value of outputs ``y`` for targets ``t``, which the loss has taken; a user's gets copies."""
+    """Each metric's value of outputs ``y`` for targets ``t``, as the loss compares them; a user's gets copies."""
     if not metrics:
         return {}
-    y, t = counted(loss, y, loss_targets(loss, t, y))
+    y, t = counted(loss, y, loss._checked_targets(t, y.shape, y.dtype))
     if not len(y):
         return dict.fromkeys(metrics, float("nan"))
     threshold = decision_threshold(loss, y, t)
