@@ -606,6 +606,8 @@ LOSSES = [
     ("logits of words", loss("CrossEntropyLoss", [["a"]], [0]), T, "y: expected numbers, got text"),
     ("no logits", loss("CrossEntropyLoss", np.zeros((0, 3)), []), V,
      "y: expected at least one row, got (0, 3)"),
+    ("no classes", loss("CrossEntropyLoss", np.zeros((5, 0)), CLASSES), V,
+     "y: expected at least one number in a row, got (5, 0)"),
 ]  # fmt: skip
 
 KINDS = list(dict.fromkeys(case.cls for case in cases.OPTIMIZERS))

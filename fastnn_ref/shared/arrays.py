@@ -71,7 +71,8 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
         raise ValueError(f"{name}: expected {wanted}, got {format_shape(found.shape)}"
                          f"{shape_hint(name, found.shape, shape)}")
     if found.size == 0:
-        raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")
+        raise ValueError(f"{name}: expected at least one {'number in a row' if len(found) else 'row'}, got "
+                         f"{format_shape(found.shape)}")
     return as_contiguous(found, dtype)
 
 
@@ -105,9 +106,7 @@ def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tupl
                 as_batch(name, found, dtype, layer.input_shape)     # says it in the words of x, where it can
             raise
         else:
-            if found.size == 0:
-                raise ValueError(f"{name}: expected at least one row, got {format_shape(found.shape)}")
-            return as_contiguous(found, dtype), tuple(shape)
+            return as_batch(name, found, dtype, None), tuple(shape)
     return as_batch(name, found, dtype, layer.input_shape), ()
 
 
