@@ -843,6 +843,12 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     (folder / "a" / "deep" / "er").mkdir(parents=True)
     image.new("L", (2, 2), 9).save(folder / "a" / "deep" / "er" / "3.png")
     assert rows.read_images(folder, True, rows.AS_THEY_ARE).labels == ["a", "a", "b"]
+    for run in (folder / "run", folder / "a" / "run"):
+        run.mkdir()
+        image.new("L", (9, 9), 9).save(run / "picture.png")
+        (run / "run.json").write_text("{}")
+    assert rows.read_images(folder, True, rows.AS_THEY_ARE).labels == ["a", "a", "b"]
+    assert len(rows.read_images(folder, False, rows.AS_THEY_ARE).x) == 3
     assert len(rows.read_images(folder, False, rows.AS_THEY_ARE).x) == 3
     (folder / "d").mkdir()
     (folder / "d" / "1.heic").touch()

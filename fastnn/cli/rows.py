@@ -424,9 +424,9 @@ def files_in(path: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What is in a folder, without names that begin with a dot, such as .ipynb_checkpoints; OSError if it cannot be
-    read."""
-    return [each for each in folder.iterdir() if not each.name.startswith(".")]
+    """What is in a folder, without names that begin with a dot, such as .ipynb_checkpoints, and without runs, whose
+    picture is no example; OSError if it cannot be read."""
+    return [each for each in folder.iterdir() if not each.name.startswith(".") and not (each / "run.json").is_file()]
 
 
 def is_image(file: Path) -> bool:
