@@ -24,6 +24,7 @@ from fastnn.optim cimport as_optimizer
 from fastnn.spans cimport constraint_memory
 
 from fastnn_ref.shared import checks
+from fastnn_ref.shared.arrays import as_contiguous, as_number_array
 from fastnn_ref.shared.data import Data, check_numbers
 from fastnn_ref.shared.diagnosis import warn_of_nonfinite
 from fastnn_ref.shared.mixup import as_mixup
@@ -383,7 +384,7 @@ cdef class Model(Layer):
     cdef object predict_batches(self, object x, int64_t batch_size):
         cdef const void *data = NULL
         cdef const char *rows_of_x
-        cdef int64_t rows = 0, size, start = 0
+        cdef int64_t rows = 0, total, size, start = 0
         cdef char *to
         cdef tuple shape
         cdef Network network
@@ -397,19 +398,27 @@ cdef class Model(Layer):
                 network.give_back(twin)
         self.lock_in(network, False)
         try:
-            x = network.prepare_input(self, "x", x, &data, &rows)
+            part = network.prepare_input(self, "x", x, &data, &rows, batch_size)
+            total = rows
+            if rows == batch_size and part is not x:    # there may be others, which are converted when it is their turn
+                x = as_number_array("x", x)
+                total = len(x)
             shape = network.x_shape
             size = min(batch_size, rows)
             network.begin(self, shape, size, False, True)
             network.saved_x = None
-            out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
+            out = new_array(network.planned.shape_of_batch(total), network.found_dtype)
             to = <char *>address(out)
             rows_of_x = <const char *>data
             while True:
-                self.predict_rows(network, rows_of_x, to, start, min(start + size, rows))
+                self.predict_rows(network, rows_of_x, to, start, min(start + size, total))
                 start += size
-                if start >= rows:
+                if start >= total:
                     return out
                 PyErr_CheckSignals()                # in the pass: a signal handler must not start another one
+                if total > rows:
+                    part = as_contiguous(x[start:start + size], network.found_dtype)
+                    data = <const void *><size_t>part.ctypes.data
+                    rows_of_x = <const char *>data - start * network.planned.in_size * network.real_size
         finally:
             network.unlock()

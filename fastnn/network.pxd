@@ -144,7 +144,8 @@ cdef class Network(Spans):
     cdef list hire(self, Node head, tuple shape, int64_t rows, int count)
     cdef int dismiss(self, list crew) except -1
     cdef char format(self) noexcept
-    cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows)
+    cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows,
+                              int64_t limit=*)
     cdef bint is_planned_for(self, Node head)
     cdef tuple out_shape_for(self, Node head, tuple shape)
     cdef int begin(self, Node head, tuple shape, int64_t rows, bint training, bint in_parts=*) except -1

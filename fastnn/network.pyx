@@ -19,7 +19,7 @@ import numpy as np
 
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 from libc.string cimport memset
 
 from fastnn._kernels cimport address, aligned, pack_bytes, ready, table, threads
@@ -702,8 +702,10 @@ cdef class Network(Spans):
     cdef char format(self) noexcept:
         return c"d" if self.real_size == 8 else c"f"
 
-    cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows):
-        """x as a C-contiguous array of the network's dtype, with its address; ValueError or TypeError if it is none."""
+    cdef object prepare_input(self, Node head, str name, object x, const void **data, int64_t *rows,
+                              int64_t limit=INT64_MAX):
+        """x as a C-contiguous array of the network's dtype, with its address; ValueError or TypeError if it is none. Of
+        an array that is no such yet, only the first rows, `limit` at most."""
         cdef int64_t dims[8]
         cdef int axis
         if not self.awake:                          # a call would look for a Python method of that name first
@@ -720,6 +722,8 @@ cdef class Network(Spans):
                 expected = None
             except ValueError:
                 pass
+        if x.ndim and x.size and len(x) > limit and (expected is None or x.shape[1:] == expected):
+            x = x[:limit]
         x = as_batch(name, x, self.found_dtype, expected)
         if x.ndim > 9:
             raise ValueError(f"{name}: expected at most 9 dimensions, got {x.ndim}")

@@ -8,7 +8,7 @@ Source: Rumelhart, Hinton and Williams (1986). Engine: fastnn/model.pyx.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from .loss import Loss
 from .network import Network
 from .optimizer import Optimizer
 from .shared import checks
-from .shared.arrays import as_input
+from .shared.arrays import as_contiguous, as_input
 from .shared.class_weight import means_of_batches, with_batch
 from .shared.closed import Setting
 from .shared.custom import check_loss
@@ -30,6 +30,7 @@ from .shared.mixup import as_mixup, draw_lambdas, mix, one_hot
 from .shared.model import ModelAccess
 from .shared.network import check_enough_rows, check_resume, rows_used
 from .shared.objects import as_function, check_is_root
+from .shared.prediction import as_rows, filled, slices
 from .shared.schedule import rates
 from .shared.targets import as_sample_weight
 
@@ -199,10 +200,13 @@ class Model(Layer, ModelAccess):
         size = checks.as_integer("batch_size", batch_size, 1)
         with self.network.locked() as network:
             network.wake()
-            x, _ = as_input("x", x, self, network.dtype)
+            x = as_rows(self, x)
             network.begin()
-            found = []
-            for i in range(0, len(x), size):
-                with checks.Retold(row=i.__add__):
-                    found.append(self.forward_pass(x[i:i + size], False))
-            return np.concatenate(found)
+
+            def outputs() -> Iterator[Array]:
+                for rows in slices(len(x), size):
+                    with checks.Retold(row=rows.start.__add__):
+                        y = self.forward_pass(as_contiguous(x[rows], network.dtype), False)
+                    yield y
+
+            return filled(len(x), outputs())

@@ -110,7 +110,11 @@ def test_refused(nn):
     with pytest.raises(ValueError, match="multilabel: expected False for a model that ends in a Softmax"):
         net(nn, 3, nn.Softmax()).predict_proba(X, multilabel=True)
     with pytest.raises(ValueError, match=r"x: expected \(n, 4\), got \(2, 3\)"):
-        net(nn, 3).predict_classes(np.zeros((2, 3)))
+        net(nn, 3).predict_classes(np.zeros((2, 3)), batch_size=1)
+    with pytest.raises(ValueError, match=r"x: expected \(n, 4\), got \(2, 3\)"):
+        net(nn, 3).outputs(np.zeros((2, 3)), batch_size=1)
+    with pytest.raises(ValueError, match=r"x: expected at least one number in a row, got \(5, 0\)"):
+        nn.Sequential(nn.ReLU()).predict(np.zeros((5, 0)), batch_size=2)
     with pytest.raises(ValueError, match=r"x: expected at least one row, got \(0, 4\)"):
         net(nn, 3).predict_proba(np.zeros((0, 4)))
     with pytest.raises(ValueError, match="batch_size: expected an integer >= 1, got 0"):
@@ -147,6 +151,31 @@ def test_a_loss_of_ones_own_sees_everything(nn):
     model, t = net(nn, 1), normal((11, 1), seed=1)
     want = np.abs(model.predict(X) - t).max()
     assert model.evaluate(X, t, Largest(), batch_size=2)["loss"] == want
+
+
+@pytest.mark.parametrize("whole", [
+    np.arange(-44, 44, 2).reshape(11, 4).astype(np.int8), np.asfortranarray(X), X[::-1], X.astype(">f8"),
+    np.broadcast_to(X[:1], (11, 4)), X.tolist()], ids=["bytes", "columns", "backwards", "swapped", "repeated", "lists"])
+def test_predict_converts_by_batches(nn, whole):
+    """To the same numbers."""
+    model = net(nn, 3)
+    want = model.predict(np.array(whole, float))
+    for size in (1, 4, 10, 11, 12):
+        for predict in (model.predict, model.predictor().predict):
+            np.testing.assert_allclose(predict(whole, size), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["model", "predictor"])
+def test_a_prediction_needs_the_memory_of_a_batch(nn, kind):
+    """26 MB if they were converted at once."""
+    model = nn.Sequential(nn.Linear(64, 1), dtype="float64")
+    predict = (model if kind == "model" else model.predictor()).predict
+    x = np.zeros((50_000, 64), np.int8)
+    tracemalloc.start()
+    predict(x, batch_size=100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6
 
 
 @pytest.mark.slow

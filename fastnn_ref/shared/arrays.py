@@ -66,6 +66,12 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
     ValueError: x: expected (n, 2), got (1, 3)
     """
     found = as_number_array(name, value)
+    check_batch(name, found, shape)
+    return as_contiguous(found, dtype)
+
+
+def check_batch(name: str, found: Array, shape: Sequence[int] | None) -> None:
+    """The shape of an array that ``as_batch`` would convert."""
     wanted = "(n, ...)" if shape is None else format_shape(("n", *shape))
     if found.ndim == 0 or (shape is not None and found.shape[1:] != tuple(shape)):
         raise ValueError(f"{name}: expected {wanted}, got {format_shape(found.shape)}"
@@ -73,7 +79,6 @@ def as_batch(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int
     if found.size == 0:
         raise ValueError(f"{name}: expected at least one {'number in a row' if len(found) else 'row'}, got "
                          f"{format_shape(found.shape)}")
-    return as_contiguous(found, dtype)
 
 
 def shape_hint(name: str, shape: tuple[int, ...], wanted: Sequence[int] | None) -> str:
@@ -93,21 +98,29 @@ def shape_hint(name: str, shape: tuple[int, ...], wanted: Sequence[int] | None) 
 
 
 def as_input(name: str, value: object, layer: Any, dtype: npt.DTypeLike) -> tuple[Array, tuple[int, ...]]:
-    """``value`` as a C-contiguous batch (n, ...) of ``dtype`` that ``layer`` takes, and the shape of its outputs.
+    """``value`` as a C-contiguous batch (n, ...) of ``dtype`` that ``layer`` takes, and the shape of its outputs."""
+    found = as_number_array(name, value)
+    shape = check_input(name, found, layer)
+    return as_contiguous(found, dtype), shape
+
+
+def check_input(name: str, found: Array, layer: Any) -> tuple[int, ...]:
+    """Does ``layer`` take this array, once it is converted? Returns the shape of its outputs.
 
     The layer's ``output_shape`` decides; where ``input_shape`` is known, the error names it.
     """
-    found = as_number_array(name, value)
     if found.ndim and (found.size or layer.input_shape is not None):
         try:
             shape = layer.output_shape(found.shape[1:])
         except ValueError:
             if layer.input_shape is not None:
-                as_batch(name, found, dtype, layer.input_shape)     # says it in the words of x, where it can
+                check_batch(name, found, layer.input_shape)         # says it in the words of x, where it can
             raise
         else:
-            return as_batch(name, found, dtype, None), tuple(shape)
-    return as_batch(name, found, dtype, layer.input_shape), ()
+            check_batch(name, found, None)
+            return tuple(shape)
+    check_batch(name, found, layer.input_shape)
+    return ()
 
 
 def as_output_gradient(dy: object, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:

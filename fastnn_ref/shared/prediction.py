@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import checks
-from .arrays import as_batch, as_input, as_number_array
+from .arrays import as_contiguous, as_number_array, check_input
 from .class_weight import is_sum, of_part, total_weight
 from .custom import CustomLoss
 from .data import Data
@@ -118,7 +118,7 @@ def outputs(
     >>> model.outputs([[1.0, 2.0]], removed={"1": [0, 2]})["2"].tolist()
     [[3.0]]
     """
-    size, array = checks.as_integer("batch_size", batch_size, 1), as_rows(x)
+    size, array = checks.as_integer("batch_size", batch_size, 1), as_rows(model, x)
     if not len(model.layers):
         raise ValueError("model: expected at least one layer")
     given = {} if removed is None else removed
@@ -128,7 +128,7 @@ def outputs(
     for rows in slices(len(array), size):
         found: dict[str, Array] = {}
         with checks.Retold(row=rows.start.__add__):
-            visit_layers(model, as_input("x", array[rows], model, model.dtype)[0], "", given, found)
+            visit_layers(model, as_contiguous(array[rows], model.dtype), "", given, found)
         if unknown := [name for name in given if name not in found]:
             raise ValueError(f"removed: expected names of {', '.join(found)}, got {unknown[0]!r}")
         whole.append(found)
@@ -162,10 +162,11 @@ def check_classifier(who: str, model: Any, shape: tuple[int, ...], multilabel: b
     return last
 
 
-def as_rows(x: object) -> Array:
-    """An array of at least one row, not converted."""
+def as_rows(model: Any, x: object) -> Array:
+    """An array that the model takes, not converted yet."""
     found = as_number_array("x", x)
-    return found if found.ndim and found.size else as_batch("x", found, np.float64, None)
+    check_input("x", found, model)
+    return found
 
 
 def filled(n: int, found: Iterator[Array]) -> Array:
@@ -241,13 +242,13 @@ def predict_classes(model: Any, x: object, batch_size: int = 1024, multilabel: b
 
 def proba_by(model: Any, predict: Callable[..., Array], x: object, batch_size: object, multilabel: object) -> Array:
     """``predict_proba`` of a model whose outputs ``predict(x, batch_size)`` gives."""
-    array = as_rows(x)
+    array = as_rows(model, x)
     found = outputs_by_parts("predict_proba", model, predict, array, batch_size, multilabel)
     return filled(len(array), (probabilities(package_of(model), *each) for each in found))
 
 
 def classes_by(model: Any, predict: Callable[..., Array], x: object, batch_size: object, multilabel: object) -> Array:
     """``predict_classes`` of such a model."""
-    array = as_rows(x)
+    array = as_rows(model, x)
     found = outputs_by_parts("predict_classes", model, predict, array, batch_size, multilabel)
     return filled(len(array), (classes(*each) for each in found))
