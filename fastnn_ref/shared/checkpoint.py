@@ -260,10 +260,12 @@ class Parts:
 
 @contextmanager
 def named(source: object) -> Iterator[None]:
-    """Errors about what stands in a file, or in an argument that may be one, name it."""
+    """Errors about what stands in a file, or in an argument that may be one, name it, unless they name a file."""
     try:
         yield
     except (TypeError, ValueError, RecursionError) as error:
+        if checks.has_part(error, "path"):
+            raise
         raise ValueError(f"{source}: {error}") from error
 
 

@@ -117,8 +117,9 @@ class CSVLogger(RateLogger):
     def check_size(self, size: int | None) -> None:
         """The file, None for no file, holds what belongs to this training."""
         if (size or 0) < self.position:
-            raise ValueError(f"{self.filename}: expected at least {self.position} bytes, as when the state of the "
-                             f"training was taken, got {'no file' if size is None else size}")
+            raise checks.value_error("{path}: expected at least {position} bytes, as when the state of the training "
+                                     "was taken, got {got}", path=self.filename, position=self.position,
+                                     got="no file" if size is None else size)
 
     def encode(self, lines: Sequence[Sequence[object]]) -> bytes:
         """Lines as they stand in the file."""
