@@ -7,6 +7,7 @@ include "kernels.pxi"
 cdef extern from "kernels.h" nogil:
     enum:
         CONV_FILTERS "FASTNN_CONV_FILTERS"
+        MOST_THREADS "FASTNN_THREADS"
         CONV_LINES "FASTNN_CONV_LINES"
         CONV_PIXELS "FASTNN_CONV_PIXELS"
         WINOGRAD_FILTERS "FASTNN_WINOGRAD_FILTERS"

@@ -148,7 +148,7 @@ def set_num_threads(n):
     1
     >>> fastnn.set_num_threads(before)
     """
-    fastnn_set_threads(checks.as_integer("n", n, 1, 1024))
+    fastnn_set_threads(checks.as_integer("n", n, 1, MOST_THREADS))
 
 
 def limit_threads(n):

@@ -173,6 +173,13 @@ BAD = {
 
 
 @chequered
+def test_more_batches_a_step_than_there_can_be(nn):
+    optimizer = nn.SGD()
+    train(nn, list(batches()), optimizer=optimizer, epochs=1, gradient_accumulation_steps=2**63)
+    assert optimizer.steps == 1
+
+
+@chequered
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_batch_midway(nn, bad, accumulate):

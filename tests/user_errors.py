@@ -553,6 +553,8 @@ LOSSES = [
      "sample_weight: expected finite numbers >= 0, got nan at row 2"),
     ("sample weight negative", fit(sample_weight=[1, 2, 3, 4, -1]), V,
      "sample_weight: expected finite numbers >= 0, got -1 at row 4"),
+    ("sample weights of an infinite sum", epoch(sample_weight=np.full(5, 1e308)), V,
+     "sample_weight: expected numbers with a finite sum, got inf"),
     ("validation weight negative", fit(validation_data=(X, CLASSES, [1, 2, 3, 4, -1])), V,
      "validation_data[2]: expected finite numbers >= 0, got -1 at row 4"),
     ("validation weights too few", fit(validation_data=(X, CLASSES, np.ones(4))), V,

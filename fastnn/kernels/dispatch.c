@@ -74,6 +74,7 @@ int fastnn_threads(void)
 #ifdef _OPENMP
     if (fastnn_after_fork() || omp_in_parallel()) return 1;
     int allowed = omp_get_max_threads();
+    if (allowed > FASTNN_THREADS) allowed = FASTNN_THREADS;
     if (requested && requested < allowed) allowed = requested;
     return limit && limit < allowed ? limit : allowed;
 #else

@@ -328,6 +328,7 @@ void fastnn_init(void);                                 /* once, at import */
 const char *fastnn_activation_name(int kind);           /* "relu"; NULL beyond the last kind */
 const char *fastnn_loss_name(int kind);
 int fastnn_has_openmp(void);
+#define FASTNN_THREADS 1024                             /* at most */
 int fastnn_threads(void);                               /* threads to use for a call made now, by this thread */
 void fastnn_set_threads(int n);
 int fastnn_limit_threads(int n);                        /* for this thread alone; 0: no limit */

@@ -34,7 +34,6 @@ double fastnn_seconds(void)
 #include <immintrin.h>
 #endif
 
-#define MAX_PARTS 1024
 #define SPIN_SECONDS 200e-6             /* a worker spins so long before it sleeps: kernels follow each other closely */
 #define SPINS_BEFORE_YIELD 2000         /* of the caller, while it waits for the last parts */
 
@@ -172,7 +171,7 @@ int fastnn_after_fork(void) { return forked; }
 
 void fastnn_parallel(fastnn_part part, const void *job, int parts)
 {
-    if (forked || parts > MAX_PARTS || atomic_flag_test_and_set(&busy)) {
+    if (forked || parts > FASTNN_THREADS || atomic_flag_test_and_set(&busy)) {
         for (int i = 0; i < parts; ++i) part(job, i, parts);
         return;
     }

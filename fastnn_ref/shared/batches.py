@@ -22,6 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -178,7 +179,7 @@ def parts_of_step(batches: Iterator[Data], accumulate: int) -> list[Data]:
     if accumulate == 1:
         return [next(batches)]
     return [part._replace(x=kept(part.x), t=kept(part.t), weights=kept(part.weights))
-            for part in itertools.islice(batches, accumulate)]
+            for part in itertools.islice(batches, min(accumulate, sys.maxsize))]
 
 
 def kept(array: Any) -> Any:

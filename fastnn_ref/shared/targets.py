@@ -59,14 +59,20 @@ def check_logits(shape: Sequence[int]) -> None:
 
 
 def as_sample_weight(value: Any, n: int, name: str = "sample_weight", of: str = "x") -> Array | None:
-    """None, or a finite number >= 0 for each of n examples, in float64. Ones are None, so that they give its bits."""
+    """None, or a finite number >= 0 for each of n examples, in float64, as their sum is, too. Ones are None, so that
+    they give its bits."""
     if value is None:
         return None
     found = as_number_array(name, value)
     if found.shape != (n,):
         raise ValueError(f"{name}: expected ({n},), one number for each row of {of}, got {format_shape(found.shape)}")
-    check_values(name, found, ~(np.isfinite(found) & (found >= 0)), "finite numbers >= 0")
-    return None if (found == 1).all() else as_contiguous(found, np.float64)
+    with np.errstate(over="ignore"):
+        weights = as_contiguous(found, np.float64)
+        total = weights.sum()
+    check_values(name, found, ~(np.isfinite(weights) & (weights >= 0)), "finite numbers >= 0")
+    if not np.isfinite(total):
+        raise ValueError(f"{name}: expected numbers with a finite sum, got {total}")
+    return None if (weights == 1).all() else weights
 
 
 # ---- targets ----
