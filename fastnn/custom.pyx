@@ -28,7 +28,7 @@ from fastnn_ref.shared.objects import check_instance, check_unowned
 
 
 cdef void carry(Pass *p, object error, bint is_of_users=True) noexcept:
-    if is_of_users:
+    if is_of_users:                     # nobody tells its parts anew, as is done with the library's own
         checks.finish(error)
     Py_INCREF(error)
     p.error = <PyObject *>error

@@ -128,7 +128,8 @@ cdef class Layer(Node):
         try:
             x = network.prepare_input(self, "x", x, &data, &rows)
             if in_training and not writable(network.statistics):
-                check_writable(network.changed)
+                ids = {id(array) for array in network.statistics}
+                check_writable({name: array for name, array in network.changed.items() if id(array) in ids})
             network.begin(self, network.x_shape, rows, in_training, not in_training)
             out = new_array(network.planned.shape_of_batch(rows), network.found_dtype)
             network.saved_x = None

@@ -450,3 +450,15 @@ def test_an_array_that_nobody_may_write_to(nn, name):
 def same_state(one, other):
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name])
+
+
+def test_a_forward_pass_writes_statistics_alone(nn):
+    """Parameters may be read-only in it, and the error is about what it writes."""
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), seed=0)
+    x = normal((8, 4))
+    model(x)
+    model[0].weight.flags.writeable = False
+    model.forward(x, training=True)
+    model[1].running_var.flags.writeable = False
+    with pytest.raises(ValueError, match=r"^1\.running_var: expected an array that can be written to"):
+        model.forward(x, training=True)
